@@ -1,0 +1,30 @@
+"""Color science: pure maths, one implementation for NumPy and JAX arrays.
+
+NumPy in, NumPy out; JAX in, JAX out. Everything is computed in float32 at least. sRGB is in [0, 1]
+or, where a name says `u8`, uint8; Lab has L in [0, 100] under D65.
+"""
+
+from colorjax.color.gamut import shrink_chroma
+from colorjax.color.lab import lab_to_rgb, lab_to_rgb_u8, rgb_to_lab, rgb_u8_to_lab
+from colorjax.color.saturation import scale_saturation
+from colorjax.color.scaling import (
+    AB_SCALE,
+    denormalize_ab,
+    denormalize_lightness,
+    normalize_ab,
+    normalize_lightness,
+)
+
+__all__ = [
+    "AB_SCALE",
+    "denormalize_ab",
+    "denormalize_lightness",
+    "lab_to_rgb",
+    "lab_to_rgb_u8",
+    "normalize_ab",
+    "normalize_lightness",
+    "rgb_to_lab",
+    "rgb_u8_to_lab",
+    "scale_saturation",
+    "shrink_chroma",
+]

@@ -1,0 +1,55 @@
+"""One implementation for NumPy and JAX: the array namespace and the checks at public borders."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Array = np.ndarray | jax.Array
+
+
+def namespace(*arrays: Any) -> Any:
+    """Returns `jax.numpy` if any of the arrays is a JAX array or tracer, and `numpy` if none is.
+
+    >>> namespace(np.zeros(3)).__name__
+    'numpy'
+    >>> namespace(np.zeros(3), jnp.zeros(3)).__name__
+    'jax.numpy'
+    """
+    return jnp if any(isinstance(array, jax.Array) for array in arrays) else np
+
+
+def float_array(array: Any, name: str) -> Array:
+    """Returns a floating-point array of at least 32 bits.
+
+    Args:
+        array: floating-point array. float16 and bfloat16 become float32; float32 and float64 stay.
+        name: the argument's name, for the error.
+
+    Returns:
+        The array, in its own kind (NumPy or JAX).
+
+    Raises:
+        ValueError: if the array holds integers or booleans, whose scale nobody can know.
+    """
+    array = array if isinstance(array, jax.Array) else np.asarray(array)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise ValueError(
+            f"{name} must hold floating-point numbers, got {array.dtype}: divide 8-bit colors by "
+            "255.0, or call the function whose name has `u8`"
+        )
+    return array.astype(np.float32) if array.dtype.itemsize < 4 else array
+
+
+def check_last_axis(array: Array, size: int, name: str) -> None:
+    """Raises a ValueError unless the array has shape (..., size)."""
+    if array.ndim < 1 or array.shape[-1] != size:
+        raise ValueError(f"{name} must have shape (..., {size}), got {tuple(array.shape)}")
+
+
+def color_array(color: Any, name: str) -> Array:
+    """Returns a floating-point array of shape (..., 3); see `float_array`."""
+    color = float_array(color, name)
+    check_last_axis(color, 3, name)
+    return color

@@ -1,0 +1,1 @@
+"""Photos in: sources, splits, transforms and the grain pipeline."""

@@ -1,0 +1,127 @@
+"""Photos in: anything Pillow opens becomes upright 8-bit RGB, whole or one region of it."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image, ImageOps
+
+MIN_SIDE = 8  # pixels; a smaller photo (a tracking pixel, a thumbnail gone wrong) teaches nothing
+
+Box: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom in pixels
+_ORIENTATION = 0x0112
+_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+
+
+class UnreadablePhoto(Exception):
+    """The bytes are no photo: cut short, damaged, too small, or not an image at all."""
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Converts any Pillow image to mode RGB, 8 bits a channel.
+
+    Deep greys (16-bit integer, float) are scaled, where Pillow alone would clip them to white;
+    alpha is dropped; palettes are looked up.
+    """
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, np.float64)
+        if image.mode == "F":
+            full = 1.0 if values.max(initial=0) <= 1 else 255.0
+        else:
+            full = 65535.0 if values.max(initial=0) > 255 or ";16" in image.mode else 255.0
+        grey = np.clip(np.rint(values * (255 / full)), 0, 255).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def decode_rgb(photo: bytes | np.ndarray) -> np.ndarray:
+    """Decodes a whole photo.
+
+    Args:
+        photo: the bytes of an image file, or pixels of shape (H, W, 3), uint8.
+
+    Returns:
+        (H, W, 3) uint8 sRGB, upright (EXIF orientation applied).
+
+    Raises:
+        UnreadablePhoto: not an image, cut short, or a side under 8 px.
+    """
+    if isinstance(photo, np.ndarray):
+        return photo
+    try:
+        with Image.open(io.BytesIO(photo)) as image:
+            _check_size(*image.size)
+            return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
+    except UnreadablePhoto:
+        raise
+    except Exception as error:  # Pillow's plug-ins raise whatever a broken file leads them to
+        raise UnreadablePhoto(f"{type(error).__name__}: {error}") from error
+
+
+def decode_region(
+    photo: bytes | np.ndarray, choose_box: Callable[[int, int], Box], size: int
+) -> np.ndarray:
+    """Decodes one region of a photo, resized to a square.
+
+    JPEG files are decoded at a lower resolution where the region is much larger than `size`.
+
+    Args:
+        photo: the bytes of an image file, or pixels of shape (H, W, 3), uint8.
+        choose_box: (width, height) of the upright photo -> the region's box in its pixels.
+        size: side of the result in pixels.
+
+    Returns:
+        (size, size, 3) uint8 sRGB.
+
+    Raises:
+        UnreadablePhoto: not an image, cut short, or a side under 8 px.
+    """
+    try:
+        if isinstance(photo, np.ndarray):
+            _check_size(photo.shape[1], photo.shape[0])
+            return _resize(Image.fromarray(photo), choose_box(photo.shape[1], photo.shape[0]), size)
+        with Image.open(io.BytesIO(photo)) as image:
+            return _decode_file_region(image, choose_box, size)
+    except UnreadablePhoto:
+        raise
+    except Exception as error:  # see decode_rgb
+        raise UnreadablePhoto(f"{type(error).__name__}: {error}") from error
+
+
+def _decode_file_region(image: Image.Image, choose_box, size: int) -> np.ndarray:
+    sideways = _is_turned(image) and image.getexif().get(_ORIENTATION) in _SIDEWAYS
+    stored = image.size
+    width, height = stored[::-1] if sideways else stored
+    _check_size(width, height)
+    box = choose_box(width, height)
+    if image.format == "JPEG":
+        shrink = min(box[2] - box[0], box[3] - box[1]) / size
+        if shrink >= 2:
+            image.draft("RGB", (math.ceil(stored[0] / shrink), math.ceil(stored[1] / shrink)))
+    upright = ImageOps.exif_transpose(image) if _is_turned(image) else image
+    rgb = to_rgb(upright)
+    x, y = rgb.width / width, rgb.height / height  # below 1 after a draft
+    return _resize(rgb, (box[0] * x, box[1] * y, box[2] * x, box[3] * y), size)
+
+
+def _is_turned(image: Image.Image) -> bool:
+    return "exif" in image.info or image.format == "TIFF"
+
+
+def _resize(image: Image.Image, box: Box, size: int) -> np.ndarray:
+    if image.size == (size, size) and box == (0, 0, size, size):
+        return np.asarray(image)
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box, reducing_gap=2.0))
+
+
+def _check_size(width: int, height: int) -> None:
+    if min(width, height) < MIN_SIDE:
+        raise UnreadablePhoto(f"{width}x{height} px, a side is under {MIN_SIDE} px")

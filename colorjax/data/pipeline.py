@@ -1,0 +1,188 @@
+"""Batches for training and evaluation, by grain.
+
+The position in the data is a function of the step: element number `step * batch_size + row` is one
+photo and one crop, drawn from the seed and that number alone. So resume is exact, and neither the
+number of workers nor the number of hosts changes a batch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import grain
+import numpy as np
+from ml_collections import ConfigDict
+
+from colorjax.data import crops
+from colorjax.data.decode import UnreadablePhoto, decode_region
+from colorjax.data.sources import Source
+from colorjax.data.targets import TargetEncoder
+from colorjax.errors import RequestError
+
+Batch = dict[str, np.ndarray]
+
+MAX_TRIES = 32  # unreadable photos in a row after which the data set itself is at fault
+_BUFFERED_BATCHES = 4
+
+
+class LoadForTraining:
+    """Random crop and flip of one photo; an unreadable one gives its place to another."""
+
+    def __init__(self, source: Source, data: ConfigDict):
+        """Reads sizes and augmentation from `config.data`."""
+        self._source = source
+        self._size = data.image_size
+        self._scale = tuple(data.crop_scale)
+        self._ratio = tuple(data.crop_ratio)
+        self._flip = data.flip
+        self._encode = TargetEncoder.from_config(data) if data.targets == "host" else None
+
+    def __call__(self, index: int, rng: np.random.Generator) -> Batch:
+        """Returns one element; `skipped` holds the numbers of unreadable photos, then -1."""
+        skipped = np.full(MAX_TRIES, -1, np.int32)
+        for attempt in range(MAX_TRIES):
+            try:
+                photo = self._source[index]
+                rgb = decode_region(photo.image, self._box(rng), self._size)
+            except (UnreadablePhoto, OSError):
+                skipped[attempt] = index
+                index = int(rng.integers(len(self._source)))
+                continue
+            if self._flip and rng.random() < 0.5:
+                rgb = rgb[:, ::-1]
+            rgb = np.ascontiguousarray(rgb)
+            fields = self._encode(rgb) if self._encode else {"rgb": rgb}
+            return fields | {"label": np.int32(photo.label), "skipped": skipped}
+        raise RequestError(
+            f"{MAX_TRIES} photos in a row cannot be read, the last "
+            f"{self._source.keys[skipped[-1]]!r}; check data.path"
+        )
+
+    def _box(self, rng: np.random.Generator):
+        return lambda width, height: crops.random_resized(
+            width, height, rng, self._scale, self._ratio
+        )
+
+
+class LoadForEvaluation:
+    """Centre crop of one photo; past the end, or unreadable, its mask is 0."""
+
+    def __init__(self, source: Source, image_size: int):
+        """Remembers the source and the size in pixels."""
+        self._source = source
+        self._size = image_size
+
+    def __call__(self, index: int) -> Batch:
+        """Returns one element: rgb (S, S, 3) uint8, label int32, mask and skipped."""
+        rgb = np.zeros((self._size, self._size, 3), np.uint8)
+        label, mask, skipped = -1, 0.0, -1
+        if index < len(self._source):
+            try:
+                photo = self._source[index]
+                rgb = decode_region(photo.image, crops.center_square, self._size)
+                label, mask = photo.label, 1.0
+            except (UnreadablePhoto, OSError):
+                skipped = index
+        return {
+            "rgb": np.ascontiguousarray(rgb),
+            "label": np.int32(label),
+            "mask": np.float32(mask),
+            "skipped": np.array([skipped], np.int32),
+        }
+
+
+class HostRows:
+    """One host's rows of every global batch, as a sequence for `grain.MapDataset.source`."""
+
+    def __init__(self, elements: grain.MapDataset, batch_size: int, host: int, hosts: int):
+        """Takes rows [host, host + 1) * batch_size / hosts of each global batch."""
+        self._elements = elements
+        self._batch_size = batch_size
+        self._host = host
+        self._rows = batch_size // hosts
+
+    def __len__(self) -> int:
+        return sys.maxsize // 2 // self._batch_size * self._rows
+
+    def __getitem__(self, index: int) -> Batch:
+        step, row = divmod(index, self._rows)
+        return self._elements[step * self._batch_size + self._host * self._rows + row]
+
+
+def train_batches(
+    source: Source,
+    data: ConfigDict,
+    *,
+    seed: int,
+    batch_size: int,
+    start_step: int = 0,
+    host: int = 0,
+    hosts: int = 1,
+) -> Iterator[Batch]:
+    """Iterates over this host's share of the training batches, without end.
+
+    Args:
+        source: the photos to train on.
+        data: `config.data`.
+        seed: of order, crops and flips.
+        batch_size: of the global batch; a multiple of `hosts`.
+        start_step: steps already done; the first batch is that of step `start_step + 1`.
+        host: number of this host.
+        hosts: how many share each batch.
+
+    Returns:
+        An iterator with `close()`. Batches hold `grey` and `ab` (targets on the host) or `rgb`
+        (on the device), `label` (B,) int32, and `skipped` (B, MAX_TRIES) int32: numbers of the
+        source's photos that could not be read, padded with -1.
+    """
+    elements = (
+        grain.MapDataset.range(len(source))
+        .seed(seed)
+        .shuffle()
+        .repeat(None)
+        .random_map(LoadForTraining(source, data))
+    )
+    rows = HostRows(elements, batch_size, host, hosts)
+    batches = grain.MapDataset.source(rows).batch(batch_size // hosts)
+    return _iterate(batches[start_step:], data.num_workers)
+
+
+def eval_batches(
+    source: Source,
+    data: ConfigDict,
+    *,
+    batch_size: int,
+    host: int = 0,
+    hosts: int = 1,
+) -> Iterator[Batch]:
+    """Iterates once over this host's share of a source, padded to whole batches.
+
+    Returns:
+        An iterator with `close()` over ceil(len(source) / batch_size) batches: `rgb`
+        (B, S, S, 3) uint8, `label` (B,) int32, `mask` (B,) float32 that is 0 for padding and for
+        unreadable photos, and `skipped` (B, 1) int32 as in `train_batches`.
+    """
+    num_batches = -(-len(source) // batch_size)
+    elements = grain.MapDataset.range(num_batches * batch_size).map(
+        LoadForEvaluation(source, data.image_size)
+    )
+    rows = HostRows(elements, batch_size, host, hosts)
+    batches = grain.MapDataset.source(rows).batch(batch_size // hosts)
+    return _iterate(batches[:num_batches], data.num_workers)
+
+
+def _iterate(batches: grain.MapDataset, num_workers: int) -> Iterator[Batch]:
+    threads = min(16, os.cpu_count() or 1)
+    dataset = batches.to_iter_dataset(
+        grain.ReadOptions(num_threads=threads, prefetch_buffer_size=_BUFFERED_BATCHES)
+    )
+    if num_workers:
+        dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_workers))
+    return iter(dataset)
+
+
+def numbers_of(skipped: np.ndarray) -> list[int]:
+    """Returns the photo numbers in a batch's `skipped`, without the padding."""
+    return [int(number) for number in skipped.ravel() if number >= 0]

@@ -1,0 +1,206 @@
+"""Where photos come from: what a source is, folders, and the samples inside scikit-image.
+
+A source is a sequence of photos with random access: `len(source)`, `source[i]` -> Photo,
+`source.keys[i]` -> the photo's name within the data set, by which splits are drawn.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from colorjax.data import labels as label_names
+from colorjax.data.decode import decode_rgb
+from colorjax.errors import RequestError, unknown_name
+
+PHOTO_SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".gif",
+        ".ppm",
+        ".pgm",
+        ".jp2",
+        ".avif",
+    ]
+)
+
+
+class Photo(NamedTuple):
+    """One photo of a source."""
+
+    image: bytes | np.ndarray  # an encoded file, or (H, W, 3) uint8
+    label: int  # class number; -1: none
+
+
+class Source(Protocol):
+    """A sequence of photos with random access."""
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Name of each photo within the data set."""
+        ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their numbers; empty without labels."""
+        ...
+
+    def labels(self) -> np.ndarray | None:
+        """Class number of every photo, int32, where that is known without reading it."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Photo: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderSource:
+    """The photos below a folder, at any depth, in the order of their relative paths."""
+
+    root: Path
+    keys: Sequence[str]
+    class_names: tuple[str, ...]
+    ids: np.ndarray
+
+    @classmethod
+    def open(
+        cls, root: str | os.PathLike[str], *, labels: str, class_names: Sequence[str] | None = None
+    ) -> FolderSource:
+        """Lists the photos of a folder.
+
+        Args:
+            root: the folder.
+            labels: "folder", "path", "none" or a file; see `colorjax.data.labels`.
+            class_names: number the classes by this list instead of by those found.
+
+        Raises:
+            RequestError: the path is empty, missing, no folder, or holds no photo.
+        """
+        if not str(root):
+            raise RequestError("data.path is empty; give a folder: --config.data.path=PHOTOS")
+        root = Path(root).expanduser()
+        if not root.is_dir():
+            what = "is no folder" if root.exists() else "does not exist"
+            raise RequestError(f"data.path={str(root)!r} {what}; give a folder of photos")
+        keys = sorted(_photos_below(root))
+        if not keys:
+            raise RequestError(
+                f"no photo below {str(root)!r}; wanted files ending in .jpg, .png, .webp, .tif, ..."
+            )
+        names = _names(labels, keys)
+        if class_names is None:
+            class_names = label_names.known_classes(names)
+        return cls(root, keys, tuple(class_names), label_names.to_ids(names, class_names))
+
+    def labels(self) -> np.ndarray:
+        """Class number of every photo, int32; -1: none."""
+        return self.ids
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Photo:
+        return Photo((self.root / self.keys[index]).read_bytes(), int(self.ids[index]))
+
+
+def _photos_below(root: Path) -> list[str]:
+    found = []
+    for folder, _, files in os.walk(root, followlinks=True):
+        below = Path(folder).relative_to(root)
+        found += [
+            (below / name).as_posix()
+            for name in files
+            if os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES and not name.startswith(".")
+        ]
+    return found
+
+
+def _names(labels: str, keys: Sequence[str]) -> list[str]:
+    if labels == "none":
+        return [""] * len(keys)
+    if labels in ("folder", "path"):
+        return label_names.from_folders(keys, labels)
+    return label_names.from_file(labels, keys)
+
+
+class NumberedKeys(Sequence):
+    """The names "0", "1", ... of photos that have none, without storing them."""
+
+    def __init__(self, length: int):
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index):
+        return str(range(self._length)[index])
+
+
+class SamplePhotos:
+    """The colour photos that ship inside scikit-image: nothing to download.
+
+    Held-out photos come as tiles of about 150 px, so that an evaluation has more than one value.
+    """
+
+    PHOTOS = {  # noqa: RUF012
+        "train": (
+            "astronaut.png",
+            "motorcycle_left.png",
+            "motorcycle_right.png",
+            "rocket.jpg",
+            "hubble_deep_field.jpg",
+        ),
+        "validation": ("coffee.png",),
+        "eval": ("chelsea.png",),
+    }
+    TILE = 150  # pixels
+
+    def __init__(self, part: str):
+        """Reads one part: "train", "validation" or "eval"."""
+        if part not in self.PHOTOS:
+            raise unknown_name("part of sample_photos", part, self.PHOTOS)
+        self.class_names: tuple[str, ...] = ()
+        self._photos: dict[str, np.ndarray] = {}
+        for name in self.PHOTOS[part]:
+            rgb = _read_sample(name)
+            if part == "train":
+                self._photos[name] = rgb
+            else:
+                self._photos |= {f"{name}:{at}": tile for at, tile in _tiles(rgb, self.TILE)}
+        self.keys = list(self._photos)
+
+    def labels(self) -> None:
+        """Sample photos have no labels."""
+        return
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Photo:
+        return Photo(self._photos[self.keys[index]], label_names.NO_LABEL)
+
+
+def _read_sample(name: str) -> np.ndarray:
+    import skimage
+
+    return decode_rgb((Path(skimage.__file__).parent / "data" / name).read_bytes())
+
+
+def _tiles(rgb: np.ndarray, side: int):
+    for top in range(0, rgb.shape[0] - side + 1, side):
+        for left in range(0, rgb.shape[1] - side + 1, side):
+            yield f"{left},{top}", np.ascontiguousarray(rgb[top : top + side, left : left + side])

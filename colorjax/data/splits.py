@@ -1,0 +1,172 @@
+"""Which photos train, which choose, which are reported: three disjoint sources."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from colorjax.data.records import ArrayRecordSource
+from colorjax.data.sources import FolderSource, Photo, SamplePhotos, Source
+from colorjax.data.tfds_source import TfdsSource
+from colorjax.errors import RequestError, unknown_name
+
+
+@dataclasses.dataclass(frozen=True)
+class Subset:
+    """Some photos of a source, in the given order."""
+
+    source: Source
+    indices: np.ndarray
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Names of the photos."""
+        keys = self.source.keys
+        return [keys[index] for index in self.indices]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, those of the whole source."""
+        return self.source.class_names
+
+    def labels(self) -> np.ndarray | None:
+        """Class numbers, where known without reading."""
+        labels = self.source.labels()
+        return None if labels is None else labels[self.indices]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Photo:
+        return self.source[int(self.indices[index])]
+
+
+class Splits(NamedTuple):
+    """The three parts of a data set; no photo is in two of them."""
+
+    train: Source
+    validation: Source  # to choose by: early stopping, the best checkpoint
+    eval: Source  # to report
+
+
+def hash_fraction(key: str) -> float:
+    """Maps a photo's name to a number in [0, 1) that never changes.
+
+    >>> 0 <= hash_fraction("a/1.jpg") < 1
+    True
+    """
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
+
+
+def hold_out(source: Source, lower: float, upper: float) -> tuple[Source, Source]:
+    """Splits a source in two by the hash of its keys.
+
+    Args:
+        source: the photos.
+        lower: hashes in [lower, upper) are held out.
+        upper: at most 1.
+
+    Returns:
+        (kept, held out), each in the source's order. A photo's part depends on its name alone, so
+        adding photos moves none.
+    """
+    hashes = np.array([hash_fraction(key) for key in source.keys])
+    held = (lower <= hashes) & (hashes < upper)
+    return Subset(source, np.flatnonzero(~held)), Subset(source, np.flatnonzero(held))
+
+
+def keep_classes(source: Source, classes: Sequence[str]) -> Source:
+    """Keeps the photos of some classes.
+
+    Raises:
+        RequestError: a class that the source does not have.
+    """
+    for name in classes:
+        if name not in source.class_names:
+            raise unknown_name("label in data.classes", name, source.class_names or ["(none)"])
+    wanted = [source.class_names.index(name) for name in classes]
+    labels = source.labels()
+    if labels is None:  # stored in the records: read them once
+        labels = np.array([source[index].label for index in range(len(source))])
+    return Subset(source, np.flatnonzero(np.isin(labels, wanted)))
+
+
+def limit(source: Source, number: int) -> Source:
+    """Keeps `number` photos, those with the lowest hashes, in the source's order; 0 keeps all."""
+    if not 0 < number < len(source):
+        return source
+    hashes = np.array([hash_fraction("limit:" + key) for key in source.keys])
+    return Subset(source, np.sort(np.argsort(hashes, kind="stable")[:number]))
+
+
+def open_splits(data: ConfigDict) -> Splits:
+    """Opens the data that a config names and splits it.
+
+    The photos to report on come from `eval_path` or `eval_split`, else from a share
+    `eval_fraction` of the training data; the photos to choose by are a share
+    `validation_fraction` of what is left.
+
+    Args:
+        data: `config.data`.
+
+    Returns:
+        Disjoint sources.
+
+    Raises:
+        RequestError: missing data, an unknown name, overlapping paths, or a part left empty.
+    """
+    if data.name == "sample_photos":
+        return Splits(SamplePhotos("train"), SamplePhotos("validation"), SamplePhotos("eval"))
+    opener = _opener(data)
+    source = opener(data.path, data.split, None)
+    reported = None
+    if data.eval_path or data.eval_split:
+        eval_path, eval_split = data.eval_path or data.path, data.eval_split or data.split
+        _refuse_overlap(data, eval_path, eval_split)
+        reported = opener(eval_path, eval_split, source.class_names)
+    if data.classes:
+        source = keep_classes(source, data.classes)
+        reported = reported and keep_classes(reported, data.classes)
+    share = 0.0 if reported else data.eval_fraction
+    rest, held = hold_out(source, 0.0, share)
+    train, validation = hold_out(rest, share, share + data.validation_fraction)
+    splits = Splits(limit(train, data.limit), validation, limit(reported or held, data.eval_limit))
+    if not len(splits.train):
+        raise RequestError(
+            f"no photo is left to train on, of {len(source)}; lower data.eval_fraction"
+        )
+    return splits
+
+
+def _opener(data: ConfigDict) -> Callable[[str, str, Sequence[str] | None], Source]:
+    with_labels = data.labels != "none"
+    if data.name == "folder":
+        return lambda path, split, names: FolderSource.open(
+            path, labels=data.labels, class_names=names
+        )
+    if data.name == "array_record":
+        return lambda path, split, names: ArrayRecordSource(path, with_labels=with_labels)
+    if data.name.startswith("tfds:"):
+        name = data.name.removeprefix("tfds:")
+        return lambda path, split, names: TfdsSource(name, split, path, with_labels=with_labels)
+    known = ("folder", "tfds:NAME", "array_record", "sample_photos")
+    raise unknown_name("data set data.name =", data.name, known)
+
+
+def _refuse_overlap(data: ConfigDict, eval_path: str, eval_split: str) -> None:
+    if data.name.startswith("tfds:"):
+        if (eval_path, eval_split) == (data.path, data.split):
+            raise RequestError("data.eval_split is data.split; give another, or leave it empty")
+        return
+    train, reported = Path(data.path).resolve(), Path(eval_path).resolve()
+    if train == reported or train in reported.parents or reported in train.parents:
+        raise RequestError(
+            f"data.eval_path {eval_path!r} and data.path {data.path!r} share photos; leave "
+            "data.eval_path empty to hold photos out, or keep the two folders apart"
+        )

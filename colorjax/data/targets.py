@@ -1,0 +1,51 @@
+"""From 8-bit photos to what a network sees and learns: one function for host and device."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from colorjax import color
+
+Array = Any  # numpy.ndarray or jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetEncoder:
+    """Turns RGB into the grey input and the ab target.
+
+    Attributes:
+        saturation: the factor T of saturation-scaled targets (docs/papers.md); 1: true colours.
+        clip: keep the scaled saturation within [0, 1].
+    """
+
+    saturation: float = 1.0
+    clip: bool = True
+
+    @classmethod
+    def from_config(cls, data: ConfigDict) -> TargetEncoder:
+        """Reads `config.data`."""
+        return cls(data.saturation, data.saturation_clip)
+
+    def __call__(self, rgb_u8: Array) -> dict[str, Array]:
+        """Encodes photos.
+
+        Args:
+            rgb_u8: (..., H, W, 3) uint8 sRGB; a NumPy or a JAX array.
+
+        Returns:
+            grey: (..., H, W, 1) float32, L / 50 - 1 in [-1, 1], of the photo as it is;
+            ab: (..., H, W, 2) float32, ab / 110 of the photo with its saturation scaled.
+        """
+        lab = color.rgb_u8_to_lab(rgb_u8)
+        ab = lab[..., 1:]
+        if self.saturation != 1.0:
+            rgb = rgb_u8.astype(np.float32) / 255
+            ab = color.rgb_to_lab(color.scale_saturation(rgb, self.saturation, self.clip))[..., 1:]
+        return {
+            "grey": color.normalize_lightness(lab[..., :1]),
+            "ab": color.normalize_ab(ab),
+        }

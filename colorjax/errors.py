@@ -1,0 +1,14 @@
+"""The one error that is the user's to mend."""
+
+
+class RequestError(ValueError):
+    """What was asked for cannot be done; the message is one line that names the mend.
+
+    The programs print it without a traceback and exit with status 2.
+    """
+
+
+def unknown_name(kind: str, name: object, known: object) -> RequestError:
+    """Returns the error for a name that is in no table, listing the ones that are."""
+    names = ", ".join(sorted(str(k) for k in known))  # type: ignore[attr-defined]
+    return RequestError(f"unknown {kind} {name!r}; known: {names}")

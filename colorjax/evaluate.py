@@ -1,0 +1,235 @@
+"""Evaluation: a method against the truth and against trivial predictors, on the same photos."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from colorjax import color, metrics, parallel
+from colorjax.data import pipeline, splits
+from colorjax.data.sources import Source
+from colorjax.method import Method, Variables
+from colorjax.train.skipped import SkippedPhotos
+
+Predict = Callable[[Variables, jax.Array], jax.Array]  # (variables, L) -> ab
+
+# Which way is better, for the metrics that a run may be steered by.
+HIGHER_IS_BETTER = {
+    "mae_ab": False,
+    "rmse_ab": False,
+    "psnr": True,
+    "psnr_of_mean_mse": True,
+    "ssim": True,
+}
+_SSIM_WINDOW = 11  # pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What an evaluation found.
+
+    Attributes:
+        num_images: photos counted.
+        num_grey: those that are exactly grey (R = G = B everywhere), left out of `psnr`.
+        num_unreadable: photos left out because they cannot be decoded.
+        metrics: name -> value, of the method.
+        baselines: trivial predictor -> the same metrics.
+        strips: (N, H, 3 W, 3) uint8, some photos: grey | prediction | truth.
+    """
+
+    num_images: int
+    num_grey: int
+    num_unreadable: int
+    metrics: dict[str, float]
+    baselines: dict[str, dict[str, float]]
+    strips: np.ndarray
+
+
+def protocol(config: ConfigDict) -> str:
+    """Says in one line how photos are prepared and compared."""
+    size = config.data.image_size
+    return (
+        f"centre square at {size}x{size} px; the photo's own L (CIE Lab, D65) with the predicted "
+        "ab, clipped to sRGB, rounded to 8 bits; psnr leaves exactly grey photos out; SSIM with "
+        "an 11x11 Gaussian; trivial predictors fitted on training photos"
+    )
+
+
+def painted(lab: jax.Array, ab: jax.Array) -> jax.Array:
+    """Returns the uint8 sRGB picture with the lightness of `lab` and the colours `ab`."""
+    return color.lab_to_rgb_u8(jnp.concatenate([lab[..., :1], ab], axis=-1))
+
+
+def measure(
+    rgb_u8: jax.Array, mask: jax.Array, lab: jax.Array, ab: jax.Array
+) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """Compares predicted colours with the truth.
+
+    Args:
+        rgb_u8: (N, H, W, 3) uint8, the true photos.
+        mask: (N,) bool; False for photos that do not count.
+        lab: (N, H, W, 3) float32, the true photos in Lab.
+        ab: (N, H, W, 2) float32, the prediction.
+
+    Returns:
+        name -> (sum, count) over photos, for `metrics.merge` and `summarize`.
+    """
+    true_ab = lab[..., 1:]
+    rgb = painted(lab, ab)
+    exactly_grey = jnp.all(rgb_u8 == rgb_u8[..., :1], axis=(1, 2, 3))
+    values = {
+        "mae_ab": metrics.mae_ab(ab, true_ab),
+        "squared_ab": jnp.square(metrics.rmse_ab(ab, true_ab)),
+        "mse": metrics.mse(rgb, rgb_u8),
+        "colorfulness": metrics.colorfulness(rgb),
+        "chroma": metrics.mean_chroma(ab),
+        "true_chroma": metrics.mean_chroma(true_ab),
+        "grey": exactly_grey.astype(jnp.float32),
+    }
+    if min(rgb_u8.shape[1:3]) >= _SSIM_WINDOW:
+        values["ssim"] = metrics.ssim(rgb, rgb_u8)
+    sums = {name: metrics.masked_sum(value, mask) for name, value in values.items()}
+    return sums | {"psnr": metrics.masked_sum(metrics.psnr(rgb, rgb_u8), mask & ~exactly_grey)}
+
+
+def summarize(sums: metrics.Sums) -> dict[str, float]:
+    """Turns the sums of `measure` into metrics: means over photos, and what follows from means."""
+    means = metrics.means(sums)
+    result = {name: means[name] for name in ("mae_ab", "psnr", "ssim") if name in means}
+    return result | {
+        "rmse_ab": means["squared_ab"] ** 0.5,
+        "psnr_of_mean_mse": float(10 * np.log10(255**2 / max(means["mse"], 1e-10))),
+        "colorfulness": means["colorfulness"],
+        "chroma_ratio": means["chroma"] / max(means["true_chroma"], 1e-10),
+    }
+
+
+class Evaluator:
+    """Evaluates weights on the photos of one source; compiled once, run many times."""
+
+    def __init__(
+        self,
+        method: Method,
+        config: ConfigDict,
+        source: Source,
+        layout: parallel.Layout,
+        skipped: SkippedPhotos,
+        fitted_on: Source | None = None,
+    ):
+        """Prepares an evaluation.
+
+        Args:
+            method: what to evaluate.
+            config: `data` and `evaluation` are read.
+            source: the photos.
+            layout: the devices.
+            skipped: is told of unreadable photos.
+            fitted_on: training photos for the trivial predictors; None leaves those out.
+        """
+        self._config = config
+        self._source = source
+        self._layout = layout
+        self._skipped = skipped
+        self._fitted_on = fitted_on
+        self._baselines: dict[str, dict[str, float]] | None = None if fitted_on else {}
+        self._step = jax.jit(_build_step(method.predict_ab))
+
+    def run(
+        self, variables: Variables, should_stop: Callable[[], bool] = lambda: False
+    ) -> Report | None:
+        """Evaluates weights.
+
+        Args:
+            variables: of the method's network, on the layout's devices.
+            should_stop: asked before every batch; True ends the evaluation.
+
+        Returns:
+            The report; None if it was ended early.
+        """
+        baseline_step = self._baseline_step() if self._baselines is None else None
+        sums: metrics.Sums = {}
+        baseline_sums: dict[str, metrics.Sums] = {}
+        strips: list[np.ndarray] = []
+        wanted = self._config.evaluation.grid_photos
+        unreadable = 0
+        with contextlib.closing(eval_batches(self._source, self._config)) as batches:
+            for batch in batches:
+                if should_stop():
+                    return None
+                unreadable += self._skipped.note(self._source, batch["skipped"])
+                rows = {name: batch[name] for name in ("rgb", "mask")}
+                on_devices = parallel.to_global(rows, self._layout)
+                found, rgb = self._step(variables, on_devices)
+                sums = metrics.merge(sums, found)
+                if len(strips) < wanted:
+                    strips += _strips(batch, jax.device_get(rgb))
+                if baseline_step:
+                    for name, found in baseline_step(on_devices).items():
+                        baseline_sums[name] = metrics.merge(baseline_sums.get(name, {}), found)
+        if self._baselines is None:
+            self._baselines = {name: summarize(found) for name, found in baseline_sums.items()}
+        return Report(
+            num_images=int(sums["mse"][1]),
+            num_grey=int(sums["grey"][0]),
+            num_unreadable=unreadable,
+            metrics=summarize(sums),
+            baselines=self._baselines,
+            strips=np.stack(strips[:wanted]) if strips else np.zeros((0, 1, 3, 3), np.uint8),
+        )
+
+    def _baseline_step(self):
+        tables = fit_color_tables(self._fitted_on, self._config)
+
+        def baseline_step(batch):
+            lab = color.rgb_u8_to_lab(batch["rgb"])
+            return {
+                name: measure(batch["rgb"], batch["mask"] > 0, lab, table.predict(lab[..., :1]))
+                for name, table in tables.items()
+            }
+
+        return jax.jit(baseline_step)
+
+
+def _build_step(predict: Predict):
+    def evaluate_step(variables: Variables, batch: dict[str, jax.Array]):
+        lab = color.rgb_u8_to_lab(batch["rgb"])
+        ab = predict(variables, lab[..., :1])
+        return measure(batch["rgb"], batch["mask"] > 0, lab, ab), painted(lab, ab)
+
+    return evaluate_step
+
+
+def eval_batches(source: Source, config: ConfigDict):
+    """Iterates over this host's share of a source, in batches of `config.evaluation`."""
+    return pipeline.eval_batches(
+        source,
+        config.data,
+        batch_size=config.evaluation.batch_size,
+        host=jax.process_index(),
+        hosts=jax.process_count(),
+    )
+
+
+def fit_color_tables(source: Source, config: ConfigDict) -> dict[str, metrics.ColorTable]:
+    """Fits the trivial predictors on `evaluation.baseline_photos` photos of a source."""
+    some = splits.limit(source, config.evaluation.baseline_photos)
+    sums = np.zeros((101, 3))
+    batches = pipeline.eval_batches(some, config.data, batch_size=config.evaluation.batch_size)
+    with contextlib.closing(batches):
+        for batch in batches:
+            sums += metrics.color_sums(color.rgb_u8_to_lab(batch["rgb"][batch["mask"] > 0]))
+    return metrics.fit_color_tables(sums)
+
+
+def _strips(batch: pipeline.Batch, predicted: np.ndarray) -> list[np.ndarray]:
+    counted = batch["mask"] > 0
+    truth = batch["rgb"][counted]
+    lab = color.rgb_u8_to_lab(truth)
+    lab[..., 1:] = 0
+    return list(np.concatenate([color.lab_to_rgb_u8(lab), predicted[counted], truth], axis=2))

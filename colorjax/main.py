@@ -1,0 +1,101 @@
+"""Trains or evaluates: `python -m colorjax.main --config=configs/NAME.py --workdir=DIR`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from absl import flags
+from absl import logging as absl_logging
+from ml_collections import ConfigDict, config_flags
+
+from colorjax.errors import RequestError
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config file, configs/NAME.py, with :key=value,... for its arguments."
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default runs/CONFIG.")
+_MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "What to do.")
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Reads flags, trains or evaluates, and returns the exit status."""
+    argv = sys.argv if argv is None else argv
+    try:
+        config, workdir = _read_flags(argv)
+        _log_to_stderr()
+        from colorjax.train import loop  # after the flags: a wrong one is told at once
+
+        act = {"train": loop.train_and_evaluate, "eval": loop.evaluate_only}[_MODE.value]
+        return act(config, workdir)
+    except RequestError as error:
+        print(f"colorjax: {error}", file=sys.stderr)
+        return 2
+
+
+def _log_to_stderr() -> None:
+    """Shows colorjax's own messages; of the libraries, which log through absl, only warnings."""
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("colorjax")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def _read_flags(argv: list[str]) -> tuple[ConfigDict, str]:
+    path = _config_flag(argv).split(":", 1)[0]
+    # Lets a config file import its siblings as `configs.NAME` from any current folder.
+    sys.path.append(str(Path(path).resolve().parents[1]))
+    try:
+        rest = flags.FLAGS(argv)[1:]
+        config = _CONFIG.value
+        if config is not None:
+            _ = config.total_steps  # a missing file is told when it is used
+    except AttributeError as error:
+        raise _unknown_field(argv, error) from None
+    except (flags.Error, ValueError, TypeError, OSError, SyntaxError, ImportError) as error:
+        # The last line says what is wrong; ml_collections puts a traceback before it.
+        raise RequestError(str(error).strip().splitlines()[-1]) from None
+    if rest:
+        raise RequestError(f"unexpected argument {rest[0]!r}; flags look like --name=value")
+    if config is None:
+        raise RequestError("give a config: --config=configs/plain_cnn.py")
+    workdir = _WORKDIR.value
+    if not workdir:
+        workdir = str(Path("runs") / Path(path).stem)
+        print(f"colorjax: no --workdir given, using {workdir}", file=sys.stderr)
+    return config, workdir
+
+
+def _config_flag(argv: list[str]) -> str:
+    """Returns the value of --config=VALUE or --config VALUE; "" where there is none."""
+    for place, word in enumerate(argv):
+        name, has_value, value = word.lstrip("-").partition("=")
+        if word.startswith("-") and name == "config":
+            return value if has_value else "".join(argv[place + 1 : place + 2])
+    return ""
+
+
+def _unknown_field(argv: list[str], error: AttributeError) -> RequestError:
+    """Names the --config.a.b of the command line that the config does not have."""
+    alone = flags.FlagValues()
+    as_it_is = config_flags.DEFINE_config_file("config", flag_values=alone)
+    alone([argv[0], f"--config={_config_flag(argv)}"])
+    config = as_it_is.value
+    for word in argv[1:]:
+        first, *parts = word.lstrip("-").split("=", 1)[0].split(".")
+        node, where = config, "config"
+        for part in parts if first == "config" else ():
+            fields = list(node) if isinstance(node, ConfigDict) else []
+            if part not in fields:
+                known = ", ".join(sorted(fields)) or "nothing, it is a value"
+                return RequestError(f"{where} has no field {part!r}; it has: {known}")
+            node, where = node[part], f"{where}.{part}"
+    return RequestError(f"--config: {error}")
+
+
+if __name__ == "__main__":
+    sys.exit(run())

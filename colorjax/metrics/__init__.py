@@ -1,0 +1,30 @@
+"""Per-image metrics, their mergeable sums, and the trivial predictors to compare with.
+
+A metric takes images (..., H, W, C), NumPy or JAX, and returns one value per image, so that the
+caller can leave out padding: `masked_sum` per batch, `merge` over batches, `means` at the end.
+RGB is on the uint8 scale; ab is in Lab units.
+"""
+
+from colorjax.metrics.baselines import ColorTable, color_sums, fit_color_tables
+from colorjax.metrics.error import mae_ab, mse, psnr, rmse_ab
+from colorjax.metrics.structure import ssim
+from colorjax.metrics.sums import Sums, masked_sum, means, merge
+from colorjax.metrics.vividness import colorfulness, colorfulness_abs, mean_chroma
+
+__all__ = [
+    "ColorTable",
+    "Sums",
+    "color_sums",
+    "colorfulness",
+    "colorfulness_abs",
+    "fit_color_tables",
+    "mae_ab",
+    "masked_sum",
+    "mean_chroma",
+    "means",
+    "merge",
+    "mse",
+    "psnr",
+    "rmse_ab",
+    "ssim",
+]

@@ -1,0 +1,120 @@
+"""The plain CNN with L2 loss (docs/papers.md): convolutions down, transposed ones up."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from colorjax.errors import RequestError, unknown_name
+from colorjax.models.convolution import BatchNorm, Conv, UpConv
+
+
+class PlainCNN(nn.Module):
+    """The report's seven layers (report): six convolutions, transposed ones back to full size.
+
+    Each layer is convolution, ReLU, BatchNorm, in the report's order; the head is tanh, the ending
+    that the report judged best. Where it is silent: dropout acts once, between the two halves.
+
+    Attributes:
+        filters: channels of each convolution, then of the transposed ones.
+        strides: 1 or 2 for each convolution; as many transposed convolutions undo them.
+        kernel_size: odd, of the convolutions; the transposed ones are 4x4.
+        dilation: of the convolutions with stride 1.
+        dropout: share of features dropped in training.
+        dtype: of the body; the head is float32.
+    """
+
+    filters: tuple[int, ...] = (64, 128, 128, 256, 256, 256, 128)
+    strides: tuple[int, ...] = (1, 2, 2, 1, 1, 1)
+    kernel_size: int = 3
+    dilation: int = 1
+    dropout: float = 0.4
+    dtype: Any = jnp.float32
+
+    outputs: ClassVar[frozenset[str]] = frozenset({"ab"})
+    fixed_size: ClassVar[int | None] = None
+
+    @property
+    def size_multiple(self) -> int:
+        """Heights and widths have to be multiples of this, in pixels."""
+        return 2 ** self.strides.count(2)
+
+    @nn.compact
+    def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:
+        """Maps grey (N, H, W, 1), L / 50 - 1, to ab (N, H, W, 2), ab / 110, float32."""
+        x = inputs["grey"]
+        for features, stride in zip(self.filters, self.strides, strict=False):
+            dilation = self.dilation if stride == 1 else 1
+            conv = Conv(features, self.kernel_size, stride, dilation, self.dtype)
+            x = BatchNorm(self.dtype)(nn.relu(conv(x, train=train)), train=train)
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        ups = self.strides.count(2)
+        for _ in range(ups - 1):
+            up = UpConv(self.filters[-1], self.dtype)
+            x = BatchNorm(self.dtype)(nn.relu(up(x, train=train)), train=train)
+        x = x.astype(jnp.float32)
+        head = UpConv(2, name="head") if ups else Conv(2, self.kernel_size, name="head")
+        return {"ab": jnp.tanh(head(x, train=train))}
+
+
+class PlainDense(nn.Module):
+    """The Keras notebook's 128x128 network (4.2): every colour comes from a 64-number code.
+
+    Valid 3x3 to 5x5 convolutions with ReLU down to 1x1x64, then one dense layer to 128x128x2,
+    linear. 2,214,736 trainable parameters.
+    """
+
+    dropout: float = 0.0
+    dtype: Any = jnp.float32
+
+    outputs: ClassVar[frozenset[str]] = frozenset({"ab"})
+    fixed_size: ClassVar[int | None] = 128
+    size_multiple: ClassVar[int] = 128
+
+    @nn.compact
+    def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:
+        """Maps grey (N, 128, 128, 1), L / 50 - 1, to ab (N, 128, 128, 2), ab / 110, float32."""
+        x = inputs["grey"].astype(self.dtype)
+        for features, kernel_size, *after in (
+            (16, 5, "pool"),
+            (16, 4, "norm", "pool"),
+            (32, 4, "pool"),
+            (32, 4, "norm", "pool"),
+            (64, 3),
+            (64, 3, "norm"),
+        ):
+            conv = nn.Conv(features, (kernel_size,) * 2, padding="VALID", dtype=self.dtype)
+            x = nn.relu(conv(x))
+            if "norm" in after:
+                x = BatchNorm(self.dtype)(x, train=train)
+            if "pool" in after:
+                x = nn.max_pool(x, (2, 2), (2, 2))
+        x = x.reshape(x.shape[0], -1).astype(jnp.float32)
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return {"ab": nn.Dense(128 * 128 * 2, name="head")(x).reshape(-1, 128, 128, 2)}
+
+
+def plain_cnn(variant: str = "cnn", **options: Any) -> nn.Module:
+    """Builds the network of a config's `model`: variant "cnn" or "dense"; options are attributes.
+
+    Raises:
+        RequestError: unknown variant, or options that do not fit together.
+    """
+    if variant == "dense":
+        return PlainDense(**options)
+    if variant != "cnn":
+        raise unknown_name("model.variant", variant, ("cnn", "dense"))
+    net = PlainCNN(**options)
+    if len(net.filters) != len(net.strides) + 1:
+        raise RequestError(
+            f"model.filters needs one number more than model.strides; got {len(net.filters)} "
+            f"and {len(net.strides)}"
+        )
+    if not set(net.strides) <= {1, 2} or net.size_multiple > 8:
+        raise RequestError(f"model.strides are 1 or 2, at most three of them 2; got {net.strides}")
+    if net.kernel_size % 2 == 0:
+        raise RequestError(f"model.kernel_size is odd; got {net.kernel_size}")
+    return net

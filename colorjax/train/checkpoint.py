@@ -1,0 +1,156 @@
+"""Checkpoints: saved by Orbax, sealed by a SHA-256 of every file, restored only when whole.
+
+Orbax does not notice flipped bits in array data, so a finished checkpoint gets a file SHA256SUMS
+(in the format of `sha256sum -c`) that is written last and verified before anything is restored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from colorjax.errors import RequestError
+
+log = logging.getLogger(__name__)
+
+SEAL = "SHA256SUMS"
+
+
+class Checkpoints:
+    """The checkpoints of one folder, one subfolder a step.
+
+    A checkpoint has two items: `weights`, which inference reads alone, and `training`, the step
+    and the optimizer's state, which only resuming needs.
+    """
+
+    def __init__(self, folder: Path, *, keep: int = 2):
+        """Opens or makes the folder; the newest `keep` checkpoints stay."""
+        self._folder = folder.resolve()  # Orbax wants absolute paths
+        self._manager = ocp.CheckpointManager(
+            self._folder,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=preservation_policy.LatestN(keep), create=True
+            ),
+        )
+        self._unsealed: int | None = None
+
+    def save(
+        self, step: int, weights: dict[str, Any], training: dict[str, Any] | None = None
+    ) -> None:
+        """Starts to save; the arrays may be donated once this returns."""
+        self.seal(wait=True)
+        if step in self._manager.all_steps():
+            return
+        items = {"weights": ocp.args.StandardSave(weights)}
+        if training is not None:
+            items["training"] = ocp.args.StandardSave(training)
+        self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+        self._unsealed = step
+
+    def seal(self, *, wait: bool) -> None:
+        """Seals the checkpoint being saved if it is finished; with `wait`, once it is."""
+        if self._unsealed is None:
+            return
+        if wait:
+            self._manager.wait_until_finished()
+        elif self._manager.is_saving_in_progress():
+            return
+        _write_seal(self._folder / str(self._unsealed))
+        self._unsealed = None
+
+    def newest(self) -> int | None:
+        """Returns the step of the newest whole checkpoint; None where there never was one.
+
+        A damaged one is passed over with one line in the log.
+
+        Raises:
+            RequestError: there are checkpoints, and none is whole.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for step in steps:
+            flaw = find_flaw(self._folder / str(step))
+            if flaw is None:
+                return step
+            log.warning("checkpoint %d is damaged (%s); looking for an older one", step, flaw)
+        if steps:
+            raise RequestError(
+                f"no whole checkpoint is left in {str(self._folder)!r}; restore a copy of one, or "
+                "give another --workdir to start anew"
+            )
+        return None
+
+    def whole(self, step: int) -> int | None:
+        """Returns `step` if its checkpoint is there and whole, else None."""
+        is_there = step in self._manager.all_steps()
+        return step if is_there and find_flaw(self._folder / str(step)) is None else None
+
+    def restore(self, step: int, **abstract: Any) -> dict[str, Any]:
+        """Restores items by name.
+
+        Args:
+            step: of a whole checkpoint.
+            **abstract: weights= and training=, trees of `jax.ShapeDtypeStruct` with shardings.
+
+        Returns:
+            The restored trees by name, on the devices that the shardings name.
+        """
+        items = {name: ocp.args.StandardRestore(tree) for name, tree in abstract.items()}
+        return dict(self._manager.restore(step, args=ocp.args.Composite(**items)).items())
+
+    def forget_after(self, step: int) -> None:
+        """Deletes checkpoints of steps that are about to be run again."""
+        for later in [s for s in self._manager.all_steps() if s > step]:
+            shutil.rmtree(self._folder / str(later))
+        self._manager.reload()
+
+    def close(self) -> None:
+        """Waits for the save under way, seals it, and lets go."""
+        self.seal(wait=True)
+        self._manager.close()
+
+
+def find_flaw(folder: Path) -> str | None:
+    """Says what is wrong with a finished checkpoint's files; None: nothing.
+
+    A checkpoint without a seal was finished by Orbax in the moment that a run was killed; it is
+    sealed now if it has the files of one.
+    """
+    seal = folder / SEAL
+    if not seal.is_file():
+        if not all((folder / name).exists() for name in ("_CHECKPOINT_METADATA", "weights")):
+            return "files are missing"
+        _write_seal(folder)
+        return None
+    try:
+        sums = dict(reversed(line.split("  ", 1)) for line in seal.read_text().splitlines())
+    except ValueError:
+        return f"{SEAL} is unreadable"
+    if not sums:
+        return f"{SEAL} is empty"
+    for name, wanted in sums.items():
+        try:
+            found = _sha256(folder / name)
+        except OSError:
+            return f"{name} is missing"
+        if found != wanted:
+            return f"{name} has changed"
+    return None
+
+
+def _write_seal(folder: Path) -> None:
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SEAL)
+    lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    partial = folder / (SEAL + ".partial")
+    partial.write_text("".join(lines))
+    partial.rename(folder / SEAL)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

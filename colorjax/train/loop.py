@@ -1,0 +1,318 @@
+"""The one training loop."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from typing import Any
+
+import jax
+from clu import parameter_overview
+from ml_collections import ConfigDict
+
+from colorjax import evaluate, parallel
+from colorjax import method as methods
+from colorjax.data import pipeline, splits
+from colorjax.errors import RequestError, unknown_name
+from colorjax.train import optim, state, steps, weights
+from colorjax.train.checkpoint import Checkpoints
+from colorjax.train.progress import Progress
+from colorjax.train.reporting import Reporter
+from colorjax.train.skipped import SkippedPhotos
+from colorjax.train.stopping import Patience, StopSignal
+from colorjax.train.workdir import Workdir
+from colorjax.train.writers import MetricsFile, TensorBoard, Writers
+
+log = logging.getLogger(__name__)
+
+DONE, STOPPED = 0, 75  # exit status
+
+
+def train_and_evaluate(config: ConfigDict, workdir: str) -> int:
+    """Trains a config to its end, from wherever the workdir left off, and evaluates it.
+
+    Args:
+        config: see configs/default.py.
+        workdir: folder of the run; an earlier run of the same config is resumed.
+
+    Returns:
+        0 when done; 75 when a signal ended it early: run it again to resume.
+
+    Raises:
+        RequestError: config, data or workdir cannot be used, or the loss is no longer finite.
+    """
+    with contextlib.ExitStack() as stack:
+        return _Run(config, Workdir(workdir), stack).train()
+
+
+def evaluate_only(config: ConfigDict, workdir: str) -> int:
+    """Evaluates the weights of a workdir, the best ones where it keeps those.
+
+    Args:
+        config: that of the run; its data may be another.
+        workdir: folder of a run.
+
+    Returns:
+        0 when done; 75 when a signal ended it early.
+
+    Raises:
+        RequestError: config, data or workdir cannot be used, or there are no weights.
+    """
+    folder = Workdir(workdir)
+    layout = parallel.make_layout(config.evaluation.batch_size)
+    method = methods.build(config)
+    folder.check_fits(config)
+    step, variables = weights.load(folder.root, method, layout.replicated)
+    parts = splits.open_splits(config.data)
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(StopSignal())
+        writer = _open_writers(folder, step, stack)
+        skipped = SkippedPhotos(folder.skipped_file)
+        reporter = Reporter(
+            config, method, layout, parts, folder, writer, skipped, lambda: bool(stop)
+        )
+        return DONE if reporter.report(step, variables) else STOPPED
+
+
+class _Run:
+    """One start of the program over a workdir: what the phases of training share."""
+
+    def __init__(self, config: ConfigDict, workdir: Workdir, stack: contextlib.ExitStack):
+        """Builds everything, shapes first, and restores or initializes the state."""
+        _check_numbers(config)
+        self.config = config
+        self.workdir = workdir
+        self.layout = parallel.make_layout(config.batch_size, config.evaluation.batch_size)
+        self.method = methods.build(config)
+        self.schedule = optim.build_schedule(config.optimizer, config.total_steps)
+        self.optimizer = optim.build(config.optimizer, self.schedule)
+        self.patience = _build_patience(config)
+        self.splits = splits.open_splits(config.data)
+        if self.patience and not len(self.splits.validation):
+            raise RequestError(
+                "early_stopping.metric needs validation photos and data.validation_fraction "
+                "leaves none; raise it or set early_stopping.metric=''"
+            )
+        workdir.prepare(config)
+        self.stop = stack.enter_context(StopSignal())
+        self.newest = stack.enter_context(contextlib.closing(Checkpoints(workdir.checkpoints)))
+        self.best = stack.enter_context(contextlib.closing(Checkpoints(workdir.best, keep=1)))
+        self.start_step = self.newest.newest() or 0
+        self.state = self._restore() if self.start_step else self._initialize()
+        self.evaluated: set[int] = set()
+        self._take_up_metrics()
+        self.skipped = SkippedPhotos(workdir.skipped_file)
+        self.writer = _open_writers(workdir, self.start_step + 1, stack)
+        self.reporter = Reporter(
+            config,
+            self.method,
+            self.layout,
+            self.splits,
+            workdir,
+            self.writer,
+            self.skipped,
+            lambda: bool(self.stop),
+        )
+
+    # The state to start from.
+
+    def _create(self, key: jax.Array) -> state.TrainState:
+        average = self.config.optimizer.ema_decay > 0
+        return state.create(self.method, self.optimizer, key, average=average)
+
+    def _initialize(self) -> state.TrainState:
+        key = jax.random.key(self.config.seed)
+        fresh = jax.jit(self._create, out_shardings=self.layout.replicated)(key)
+        if not self.config.init_from:
+            return fresh
+        step, found = weights.load(self.config.init_from, self.method, self.layout.replicated)
+        log.info("starting from the weights of %s, step %d", self.config.init_from, step)
+        average = None if fresh.average is None else jax.tree.map(jax.numpy.copy, found["params"])
+        return fresh.replace(**found, average=average)
+
+    def _restore(self) -> state.TrainState:
+        shapes = jax.eval_shape(self._create, jax.random.key(self.config.seed))
+        abstract = weights.with_sharding(shapes, self.layout.replicated)
+        items = self.newest.restore(
+            self.start_step, weights=weights.weights_of(abstract), training=_training(abstract)
+        )
+        log.info("resuming from step %d of %s", self.start_step, self.workdir.root)
+        found = items["weights"]
+        return state.TrainState(
+            params=found["params"],
+            batch_stats=found["batch_stats"],
+            average=found.get("average"),
+            **items["training"],
+        )
+
+    def _take_up_metrics(self) -> None:
+        """Forgets what lies past the restored step, and recalls what earlier evaluations found."""
+        self.best.forget_after(self.start_step)
+        self.workdir.cut_metrics(self.start_step)
+        name = f"validation/{self.config.early_stopping.metric}"
+        for line in self.workdir.read_metrics():
+            if self.patience and name in line:
+                self.patience.update(line["step"], line[name])
+            if "eval/mae_ab" in line:
+                self.evaluated.add(line["step"])
+
+    # Training.
+
+    def train(self) -> int:
+        """Runs the steps that are left, then the evaluation that is owed."""
+        if self.start_step == 0:
+            self._describe()
+        elif self._owes_evaluation():
+            self._evaluate(self.start_step)
+        if self._is_finished(self.start_step):
+            log.info("step %d: training is finished", self.start_step)
+        else:
+            self._run_steps()
+        if self.stop or not self._report_what_is_owed():
+            step = self.newest.newest() or 0
+            name = self.stop.received.name if self.stop.received else "signal"
+            log.warning("stopped by %s; the same command resumes from step %d", name, step)
+            return STOPPED
+        return DONE
+
+    def _owes_evaluation(self) -> bool:
+        """Whether a signal came between a step and the evaluation that was due at it."""
+        due = _due(self.start_step, self.config.eval_every)
+        return due and self.start_step not in self.evaluated
+
+    def _is_finished(self, step: int) -> bool:
+        exhausted = self.patience is not None and self.patience.is_exhausted
+        return step >= self.config.total_steps or exhausted
+
+    def _run_steps(self) -> None:
+        config = self.config
+        train_step = jax.jit(
+            steps.build_train_step(
+                self.method,
+                self.optimizer,
+                self.schedule,
+                seed=config.seed,
+                ema_decay=config.optimizer.ema_decay,
+            ),
+            donate_argnums=0,
+            out_shardings=(self.layout.replicated, self.layout.replicated),
+        )
+        batches = pipeline.train_batches(
+            self.splits.train,
+            config.data,
+            seed=config.seed,
+            batch_size=config.batch_size,
+            start_step=self.start_step,
+            host=jax.process_index(),
+            hosts=jax.process_count(),
+        )
+        progress = Progress(
+            self.start_step, config.total_steps, config.batch_size, bar=config.progress
+        )
+        pending: tuple[int, dict[str, jax.Array]] | None = None
+        with (
+            contextlib.closing(batches),
+            contextlib.closing(progress),
+            jax.transfer_guard("disallow"),
+        ):
+            arriving = progress.waiting(batches)
+            for step in range(self.start_step + 1, config.total_steps + 1):
+                batch = next(arriving)
+                self.skipped.note(self.splits.train, batch.pop("skipped"))
+                batch = parallel.to_global(batch, self.layout)
+                self.state, metrics = train_step(self.state, batch)
+                if pending:  # one step behind: the devices never wait for the log
+                    self._check_and_log(*pending, progress)
+                pending = (step, metrics)
+                progress.advance()
+                if self._pauses_at(step):
+                    self._check_and_log(step, metrics, progress)
+                    pending = None
+                    with progress.paused():
+                        self._evaluate_and_save(step)
+                    if self.stop or self._is_finished(step):
+                        return
+                self.newest.seal(wait=False)
+
+    def _pauses_at(self, step: int) -> bool:
+        due = _due(step, self.config.eval_every) or _due(step, self.config.checkpoint_every)
+        return due or bool(self.stop) or step == self.config.total_steps
+
+    def _check_and_log(self, step: int, metrics: dict[str, jax.Array], progress: Progress) -> None:
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
+            raise RequestError(
+                f"step {step}: the loss is {values['loss']}, the gradient norm "
+                f"{values['grad_norm']}; the newest state saved is step "
+                f"{self.newest.newest() or 0}. Lower optimizer.learning_rate or set "
+                "optimizer.clip_norm"
+            )
+        if _due(step, self.config.log_every) or step == self.config.total_steps:
+            speed = progress.measure(step)
+            scalars = values | speed | {"skipped_photos": self.skipped.count}
+            self.writer.write_scalars(step, {f"train/{k}": v for k, v in scalars.items()})
+            progress.show(step, {"loss": values["loss"], **speed})
+
+    def _evaluate_and_save(self, step: int) -> None:
+        """Ends a step whose loss was seen finite: the evaluations due, then the save."""
+        if _due(step, self.config.eval_every) or step == self.config.total_steps:
+            self._evaluate(step)
+        if self.stop or _due(step, self.config.checkpoint_every) or self._is_finished(step):
+            self.best.seal(wait=True)  # the best must never be lost to a newer state
+            self.newest.save(step, weights.weights_of(self.state), _training(self.state))
+
+    def _evaluate(self, step: int) -> None:
+        variables = self.state.eval_variables
+        if self.patience and not self.stop:
+            found = self.reporter.validate(step, variables)
+            if found and self.patience.update(step, found[self.config.early_stopping.metric]):
+                self.best.save(step, weights.weights_of(self.state))
+        if not self.stop:
+            self.reporter.report(step, variables)
+
+    def _report_what_is_owed(self) -> bool:
+        """Reports on the weights that users get: the best, else the newest."""
+        self.newest.seal(wait=True)
+        self.best.seal(wait=True)
+        step, variables = weights.load(self.workdir.root, self.method, self.layout.replicated)
+        return not self.reporter.owes(step) or self.reporter.report(step, variables)
+
+    def _describe(self) -> None:
+        table = parameter_overview.get_parameter_overview(self.state.params, include_stats=False)
+        log.info("parameters:\n%s", table)
+        uses = ("to train on", "to choose by", "to report on")
+        counts = [f"{len(part)} {use}" for part, use in zip(self.splits, uses, strict=True)]
+        log.info("photos: %s", ", ".join(counts))
+        texts = {"parameters": f"```\n{table}\n```", "config": f"```\n{self.config}\n```"}
+        self.writer.write_texts(0, texts)
+
+
+def _training(current: state.TrainState) -> dict[str, Any]:
+    """The part of a state that only resuming needs."""
+    return {"step": current.step, "optimizer": current.optimizer}
+
+
+def _open_writers(workdir: Workdir, first_step: int, stack: contextlib.ExitStack) -> Writers:
+    writers = [MetricsFile(workdir.metrics_file), TensorBoard(workdir.tensorboard, first_step)]
+    return stack.enter_context(contextlib.closing(Writers(writers)))
+
+
+def _build_patience(config: ConfigDict) -> Patience | None:
+    stopping = config.early_stopping
+    if not stopping.metric:
+        return None
+    if stopping.metric not in evaluate.HIGHER_IS_BETTER:
+        raise unknown_name("early_stopping.metric", stopping.metric, evaluate.HIGHER_IS_BETTER)
+    better = evaluate.HIGHER_IS_BETTER[stopping.metric]
+    return Patience(stopping.patience, higher_is_better=better)
+
+
+def _check_numbers(config: ConfigDict) -> None:
+    for name in ("total_steps", "log_every", "checkpoint_every"):
+        if config[name] <= 0:
+            raise RequestError(f"{name} is at least 1, not {config[name]}")
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0

@@ -1,0 +1,48 @@
+"""Photos that could not be read: counted, and each named once in the log and in a file."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from colorjax.data.pipeline import numbers_of
+from colorjax.data.sources import Source
+
+log = logging.getLogger(__name__)
+
+
+class SkippedPhotos:
+    """Collects what the pipeline reports in a batch's `skipped`, from all of its workers."""
+
+    def __init__(self, path: Path | None = None):
+        """Names photos in the file at `path` too, one a line; names already there stay."""
+        self._path = path
+        self._known = set(path.read_text().splitlines()) if path and path.is_file() else set()
+        self.count = 0  # times that a photo was passed over
+
+    def note(self, source: Source, skipped: np.ndarray) -> int:
+        """Takes a batch's `skipped`.
+
+        Args:
+            source: what the numbers in `skipped` count.
+            skipped: int32 numbers of photos, padded with -1.
+
+        Returns:
+            How many it names.
+        """
+        numbers = numbers_of(skipped)
+        for number in numbers:
+            self._name(source.keys[number])
+        self.count += len(numbers)
+        return len(numbers)
+
+    def _name(self, key: str) -> None:
+        if key in self._known:
+            return
+        self._known.add(key)
+        log.warning("passing over %s: it cannot be read as a photo", key)
+        if self._path:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(key + "\n")

@@ -1,0 +1,78 @@
+"""The part of a state that makes pictures, and how to load it from a workdir."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+import jax
+from jax.sharding import Sharding
+from ml_collections import ConfigDict
+
+from colorjax.errors import RequestError
+from colorjax.method import Method, Variables
+from colorjax.train.checkpoint import Checkpoints
+from colorjax.train.state import TrainState
+from colorjax.train.workdir import Workdir
+
+
+def weights_of(state: TrainState) -> dict[str, Any]:
+    """Returns params, batch_stats, and the params' average where one is kept."""
+    weights = {"params": state.params, "batch_stats": state.batch_stats}
+    return weights if state.average is None else weights | {"average": state.average}
+
+
+def with_sharding(tree: Any, sharding: Sharding) -> Any:
+    """Adds a sharding to the shapes of `jax.eval_shape`, for `Checkpoints.restore`."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
+    )
+
+
+def load(
+    path: str | os.PathLike[str], method: Method, sharding: Sharding, step: int | None = None
+) -> tuple[int, Variables]:
+    """Loads the weights that a workdir has to offer.
+
+    Args:
+        path: the workdir.
+        method: whose network the weights are for.
+        sharding: where to put them.
+        step: of the checkpoint to take; None: the best where the run keeps one, else the newest.
+
+    Returns:
+        (step, variables), with averaged params where the run averaged.
+
+    Raises:
+        RequestError: no workdir, no such or no whole checkpoint, or weights of another network.
+    """
+    workdir = Workdir(path)
+    config = workdir.read_config()
+    for folder in (workdir.best, workdir.checkpoints):
+        if not folder.is_dir():
+            continue
+        with contextlib.closing(Checkpoints(folder)) as checkpoints:
+            found = checkpoints.newest() if step is None else checkpoints.whole(step)
+            if found is not None:
+                return found, _restore(checkpoints, found, method, config, sharding)
+    wanted = "checkpoint" if step is None else f"whole checkpoint {step}"
+    raise RequestError(f"workdir {str(path)!r} has no {wanted} yet; train it first")
+
+
+def _restore(
+    checkpoints: Checkpoints, step: int, method: Method, config: ConfigDict, sharding: Sharding
+) -> Variables:
+    abstract = with_sharding(jax.eval_shape(method.init, jax.random.key(0)), sharding)
+    weights = {"params": abstract["params"], "batch_stats": abstract.get("batch_stats", {})}
+    if config.optimizer.ema_decay:
+        weights["average"] = abstract["params"]
+    try:
+        found = checkpoints.restore(step, weights=weights)["weights"]
+    except ValueError as error:
+        raise RequestError(
+            f"the weights of step {step} are not those of {config.model.name} as configured here: "
+            f"{str(error).splitlines()[0]}"
+        ) from None
+    params = found["average"] if config.optimizer.ema_decay else found["params"]
+    return {"params": params, "batch_stats": found["batch_stats"]}

@@ -1,0 +1,131 @@
+"""The folder of a run: its config, versions, metrics and results."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from colorjax.errors import RequestError
+from colorjax.version import __version__
+
+log = logging.getLogger(__name__)
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
+# Fields that may differ between the runs of one workdir without a word.
+_FREE = ("total_steps", "log_every", "eval_every", "checkpoint_every", "progress", "init_from")
+
+
+class Workdir:
+    """Paths and small files of one run."""
+
+    def __init__(self, root: str | os.PathLike[str]):
+        """Names the folder; nothing is touched yet."""
+        self.root = Path(root).expanduser().resolve()
+        self.config_file = self.root / "config.json"
+        self.metrics_file = self.root / "metrics.jsonl"
+        self.eval_file = self.root / "eval.json"
+        self.skipped_file = self.root / "skipped.txt"
+        self.checkpoints = self.root / "checkpoints"
+        self.best = self.checkpoints / "best"
+        self.tensorboard = self.root / "tensorboard"
+        self.images = self.root / "images"
+
+    def prepare(self, config: ConfigDict) -> None:
+        """Makes the folder for a config, or checks that it fits, and writes config and versions.
+
+        Raises:
+            RequestError: the folder cannot be written, or holds another method.
+        """
+        try:
+            self.images.mkdir(parents=True, exist_ok=True)
+            if self.config_file.is_file():
+                self.check_fits(config)
+            write_json(self.config_file, config.to_dict())
+            write_json(self.root / "versions.json", versions())
+        except OSError as error:
+            raise RequestError(
+                f"workdir {str(self.root)!r} cannot be written ({error.strerror}); give another"
+            ) from None
+
+    def check_fits(self, config: ConfigDict) -> None:
+        """Checks that a config belongs to the run in this folder.
+
+        Raises:
+            RequestError: there is no run, or it is one of another network or optimizer.
+        """
+        old, new = self.read_config().to_dict(), json.loads(json.dumps(config.to_dict()))
+        if old["model"]["name"] != new["model"]["name"]:
+            raise RequestError(
+                f"workdir {str(self.root)!r} holds a run of {old['model']['name']}, not "
+                f"{new['model']['name']}; give another --workdir"
+            )
+        changed = [name for name in _differences(old, new) if name not in _FREE]
+        fixed = [n for n in changed if n.startswith("model.") or n == "optimizer.name"]
+        if fixed:
+            raise RequestError(
+                f"workdir {str(self.root)!r} holds a run with another {', '.join(fixed)}; give "
+                "another --workdir"
+            )
+        if changed:
+            log.warning("this run changes %s of the workdir's config", ", ".join(changed))
+
+    def read_config(self) -> ConfigDict:
+        """Reads the config that the run was started with.
+
+        Raises:
+            RequestError: there is none, or it is damaged.
+        """
+        try:
+            return ConfigDict(json.loads(self.config_file.read_text()), convert_dict=True)
+        except OSError:
+            raise RequestError(f"{str(self.root)!r} is no workdir: it has no config.json") from None
+        except json.JSONDecodeError as error:
+            raise RequestError(f"{str(self.config_file)!r} is damaged: {error}") from None
+
+    def read_metrics(self) -> Iterator[dict[str, Any]]:
+        """Yields the whole lines of metrics.jsonl."""
+        if not self.metrics_file.is_file():
+            return
+        for line in self.metrics_file.read_text().splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                yield json.loads(line)
+
+    def cut_metrics(self, step: int) -> None:
+        """Drops lines of metrics.jsonl past a step, and the half line that a crash may leave."""
+        lines = [json.dumps(line) + "\n" for line in self.read_metrics() if line["step"] <= step]
+        write_text(self.metrics_file, "".join(lines))
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions that a result depends on."""
+    found = {"colorjax": __version__, "python": platform.python_version()}
+    return found | {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file in one step: readers see the old one or the new one."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file in one step."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif old != new:
+        yield name

@@ -1,0 +1,107 @@
+"""Every field that a colorjax config has, with its default.
+
+Not meant to be run: a method's config starts from here and changes only what differs. Fields under
+`model` belong to the network and are added by the method's config.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """Returns the default config; takes no argument."""
+    if arg:
+        raise ValueError(f"configs/default.py takes no argument, got {arg!r}")
+    config = ConfigDict()
+    config.seed = 0  # the one seed: weights, order of photos, crops and dropout all come from it
+    config.batch_size = 16  # over all devices and hosts together
+    config.total_steps = 1_000
+    config.log_every = 50  # steps between lines in metrics.jsonl and TensorBoard
+    config.eval_every = 500  # steps between evaluations; 0: only at the end
+    config.checkpoint_every = 500  # steps between saved states; the last is always saved
+    config.dtype = "float32"  # of the network's body: float32 | bfloat16
+    config.init_from = ""  # start from the weights of this workdir
+    config.progress = True  # a progress bar where there is a terminal
+
+    data = config.data = ConfigDict()
+    data.name = "folder"  # folder | tfds:NAME | array_record | sample_photos
+    data.path = ""  # the folder, the shards, or TFDS's data_dir
+    data.split = "train"  # tfds: a slice such as train[:200000]
+    data.eval_path = ""  # photos to report on; empty: eval_fraction of data.path
+    data.eval_split = ""  # tfds: a slice to report on; empty: eval_fraction of data.split
+    data.eval_fraction = 0.1  # held out to report on, by a hash of each photo's name
+    data.validation_fraction = 0.05  # held out of training to choose by (early_stopping)
+    data.labels = "folder"  # folder | path | none | a file of lines "PHOTO LABEL"
+    data.classes = ()  # keep only photos with these labels; empty: all
+    data.limit = 0  # train on this many photos; 0: all
+    data.eval_limit = 0  # report on this many photos; 0: all
+    data.image_size = 64  # pixels, square; also the size of evaluation
+    data.crop_scale = (0.5, 1.0)  # random resized crop: share of the photo's area
+    data.crop_ratio = (0.75, 4 / 3)  # and its width / height
+    data.flip = True  # mirror half of the photos
+    data.saturation = 1.0  # the factor T of saturation-scaled targets; 1: true colours
+    data.saturation_clip = True  # keep the scaled saturation within [0, 1]
+    data.targets = "host"  # where Lab is computed: host (grain pipeline) | device (inside jit)
+    data.num_workers = 0  # processes that decode photos; 0: threads of this process
+
+    config.model = ConfigDict({"name": ""})
+    config.loss = ConfigDict({"name": "mse"})
+
+    optimizer = config.optimizer = ConfigDict()
+    optimizer.name = "adam"  # adam | adamw | sgd | rmsprop
+    optimizer.learning_rate = 1e-3
+    optimizer.schedule = "constant"  # constant | cosine | linear, after the warm-up
+    optimizer.warmup_steps = 0
+    optimizer.b1 = 0.9  # momentum, for sgd and rmsprop too
+    optimizer.b2 = 0.999  # decay of squared gradients
+    optimizer.weight_decay = 0.0  # decoupled, on kernels only
+    optimizer.clip_norm = 0.0  # clip gradients to this global norm; 0: off
+    optimizer.ema_decay = 0.0  # average weights over steps and use the average; 0: off
+
+    stopping = config.early_stopping = ConfigDict()
+    stopping.metric = ""  # of the validation photos, e.g. mae_ab; empty: no best checkpoint
+    stopping.patience = 0  # evaluations without improvement that end the run; 0: never
+
+    config.evaluation = ConfigDict()
+    config.evaluation.batch_size = 64
+    config.evaluation.baseline_photos = 10_000  # training photos behind the trivial predictors
+    config.evaluation.grid_photos = 8  # rows of the picture grey | prediction | truth
+
+    config.inference = ConfigDict()
+    config.inference.size = 0  # short side at which chroma is predicted; 0: data.image_size
+    return config
+
+
+def parse_arg(arg: str, **defaults) -> ConfigDict:
+    """Reads `key=value,flag` after the colon of `--config=FILE.py:...`.
+
+    Args:
+        arg: the text, e.g. "size=32,debug".
+        **defaults: every key that is known, with its default; its type converts the value, and a
+            bare `key` turns a boolean on.
+
+    Returns:
+        The defaults with the given values in place.
+
+    Raises:
+        ValueError: unknown key, or a value that the default's type does not take.
+    """
+    values = ConfigDict(defaults)
+    for item in filter(None, arg.split(",")):
+        key, has_value, text = item.partition("=")
+        if key not in defaults:
+            raise ValueError(f"unknown config argument {key!r}; known: {', '.join(defaults)}")
+        kind = type(defaults[key])
+        if kind is bool:
+            if text.lower() not in ("", "true", "false"):
+                raise ValueError(f"config argument {key} is true or false, not {text!r}")
+            values[key] = text.lower() != "false"
+        elif not has_value:
+            raise ValueError(f"config argument {key} needs a value: {key}=...")
+        else:
+            try:
+                values[key] = kind(text)
+            except ValueError:
+                raise ValueError(
+                    f"config argument {key} wants {kind.__name__}, not {text!r}"
+                ) from None
+    return values

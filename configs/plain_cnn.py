@@ -1,0 +1,53 @@
+"""A plain CNN with L2 loss at 32, 64 or 128 px (a UCSC course project; docs/papers.md).
+
+    python -m colorjax.main --config=configs/plain_cnn.py --config.data.path=PHOTOS
+    python -m colorjax.main --config=configs/plain_cnn.py:variant=dense --config.data.path=PHOTOS
+
+Arguments after the colon: `size` (px), `batch`, `variant` (cnn | dense), `demo` (a minute or two
+on the photos inside scikit-image), `debug` (a few steps).
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """Returns the config of the plain CNN; see the file's docstring for `arg`."""
+    args = default.parse_arg(arg, size=64, batch=16, variant="cnn", demo=False, debug=False)
+    config = default.get_config()
+    # The report found a batch of 10 better than 20; 16 is the nearest that 2, 4, 8 devices share.
+    config.batch_size = args.batch
+    config.total_steps = 30_000
+    config.eval_every = 1_000
+    config.checkpoint_every = 500
+    config.data.image_size = 128 if args.variant == "dense" else args.size
+
+    config.model = ConfigDict({"name": "plain_cnn", "variant": args.variant})
+    # The three knobs of the report that belong to the network (its best values), and its widths.
+    config.model.kernel_size = 3
+    config.model.dropout = 0.4
+    config.model.strides = (1, 2, 2, 1, 1, 1)
+    config.model.dilation = 1
+    config.model.filters = (64, 128, 128, 256, 256, 256, 128)
+
+    config.loss.name = "mse"  # ||prediction - label||^2 on ab / 110
+    config.optimizer.learning_rate = 1e-3  # Adam; the originals: RMSprop 1e-3, SGD 0.01
+    # It overfits fast (the original's README says so): stop early, keep the best.
+    config.early_stopping.metric = "mae_ab"
+    config.early_stopping.patience = 10
+
+    if args.demo:
+        config.data.name = "sample_photos"
+        config.data.crop_scale = (0.05, 0.5)
+        config.total_steps = 600
+        config.eval_every = 200
+        config.optimizer.schedule = "cosine"
+        config.early_stopping.patience = 0
+    if args.debug:
+        config.total_steps = 6
+        config.log_every = 1
+        config.eval_every = 3
+        config.checkpoint_every = 3
+        config.evaluation.baseline_photos = 16
+    return config
