@@ -17,8 +17,6 @@ from colorjax.data.sources import Source
 from colorjax.method import Method, Variables
 from colorjax.train.skipped import SkippedPhotos
 
-Predict = Callable[[Variables, jax.Array], jax.Array]  # (variables, L) -> ab
-
 # Which way is better, for the metrics that a run may be steered by.
 HIGHER_IS_BETTER = {
     "mae_ab": False,
@@ -110,12 +108,39 @@ def summarize(sums: metrics.Sums) -> dict[str, float]:
     }
 
 
+def build_step(method: Method):
+    """Builds the evaluation of one batch, jitted; evaluators of one method share it.
+
+    Returns:
+        (variables, batch) -> (sums of `measure`, predicted photos (N, H, W, 3) uint8).
+    """
+
+    def evaluate_step(variables: Variables, batch: dict[str, jax.Array]):
+        lab = color.rgb_u8_to_lab(batch["rgb"])
+        ab = method.predict_ab(variables, lab[..., :1])
+        return measure(batch["rgb"], batch["mask"] > 0, lab, ab), painted(lab, ab)
+
+    return jax.jit(evaluate_step)
+
+
+@jax.jit
+def _baseline_step(tables: jax.Array, batch: dict[str, jax.Array]):
+    """Measures tables (T, 101, 2) of one ab colour a level of L, one after the other."""
+    lab = color.rgb_u8_to_lab(batch["rgb"])
+
+    def measure_table(ab: jax.Array):
+        prediction = metrics.ColorTable(ab).predict(lab[..., :1])
+        return measure(batch["rgb"], batch["mask"] > 0, lab, prediction)
+
+    return jax.lax.map(measure_table, tables)
+
+
 class Evaluator:
-    """Evaluates weights on the photos of one source; compiled once, run many times."""
+    """Evaluates weights on the photos of one source, as often as asked."""
 
     def __init__(
         self,
-        method: Method,
+        step: Callable,
         config: ConfigDict,
         source: Source,
         layout: parallel.Layout,
@@ -125,25 +150,25 @@ class Evaluator:
         """Prepares an evaluation.
 
         Args:
-            method: what to evaluate.
+            step: of the method, from `build_step`.
             config: `data` and `evaluation` are read.
             source: the photos.
             layout: the devices.
             skipped: is told of unreadable photos.
             fitted_on: training photos for the trivial predictors; None leaves those out.
         """
+        self._step = step
         self._config = config
         self._source = source
         self._layout = layout
         self._skipped = skipped
         self._fitted_on = fitted_on
         self._baselines: dict[str, dict[str, float]] | None = None if fitted_on else {}
-        self._step = jax.jit(_build_step(method.predict_ab))
 
     def run(
         self, variables: Variables, should_stop: Callable[[], bool] = lambda: False
     ) -> Report | None:
-        """Evaluates weights.
+        """Evaluates weights; the trivial predictors too, the first time.
 
         Args:
             variables: of the method's network, on the layout's devices.
@@ -152,9 +177,9 @@ class Evaluator:
         Returns:
             The report; None if it was ended early.
         """
-        baseline_step = self._baseline_step() if self._baselines is None else None
+        names, tables = self._tables() if self._baselines is None else ([], None)
         sums: metrics.Sums = {}
-        baseline_sums: dict[str, metrics.Sums] = {}
+        baseline_sums: metrics.Sums = {}
         strips: list[np.ndarray] = []
         wanted = self._config.evaluation.grid_photos
         unreadable = 0
@@ -169,11 +194,13 @@ class Evaluator:
                 sums = metrics.merge(sums, found)
                 if len(strips) < wanted:
                     strips += _strips(batch, jax.device_get(rgb))
-                if baseline_step:
-                    for name, found in baseline_step(on_devices).items():
-                        baseline_sums[name] = metrics.merge(baseline_sums.get(name, {}), found)
+                if tables is not None:
+                    baseline_sums = metrics.merge(baseline_sums, _baseline_step(tables, on_devices))
         if self._baselines is None:
-            self._baselines = {name: summarize(found) for name, found in baseline_sums.items()}
+            self._baselines = {
+                name: summarize({key: (s[row], c[row]) for key, (s, c) in baseline_sums.items()})
+                for row, name in enumerate(names)
+            }
         return Report(
             num_images=int(sums["mse"][1]),
             num_grey=int(sums["grey"][0]),
@@ -183,26 +210,10 @@ class Evaluator:
             strips=np.stack(strips[:wanted]) if strips else np.zeros((0, 1, 3, 3), np.uint8),
         )
 
-    def _baseline_step(self):
+    def _tables(self) -> tuple[list[str], jax.Array]:
         tables = fit_color_tables(self._fitted_on, self._config)
-
-        def baseline_step(batch):
-            lab = color.rgb_u8_to_lab(batch["rgb"])
-            return {
-                name: measure(batch["rgb"], batch["mask"] > 0, lab, table.predict(lab[..., :1]))
-                for name, table in tables.items()
-            }
-
-        return jax.jit(baseline_step)
-
-
-def _build_step(predict: Predict):
-    def evaluate_step(variables: Variables, batch: dict[str, jax.Array]):
-        lab = color.rgb_u8_to_lab(batch["rgb"])
-        ab = predict(variables, lab[..., :1])
-        return measure(batch["rgb"], batch["mask"] > 0, lab, ab), painted(lab, ab)
-
-    return evaluate_step
+        stacked = np.stack([table.ab for table in tables.values()])
+        return list(tables), jax.device_put(stacked, self._layout.replicated)
 
 
 def eval_batches(source: Source, config: ConfigDict):

@@ -82,7 +82,7 @@ def _config_flag(argv: list[str]) -> str:
 def _unknown_field(argv: list[str], error: AttributeError) -> RequestError:
     """Names the --config.a.b of the command line that the config does not have."""
     alone = flags.FlagValues()
-    as_it_is = config_flags.DEFINE_config_file("config", flag_values=alone)
+    as_it_is = config_flags.DEFINE_config_file("config", flag_values=alone, sys_argv=[])
     alone([argv[0], f"--config={_config_flag(argv)}"])
     config = as_it_is.value
     for word in argv[1:]:

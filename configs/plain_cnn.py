@@ -24,12 +24,13 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.image_size = 128 if args.variant == "dense" else args.size
 
     config.model = ConfigDict({"name": "plain_cnn", "variant": args.variant})
-    # The three knobs of the report that belong to the network (its best values), and its widths.
-    config.model.kernel_size = 3
-    config.model.dropout = 0.4
-    config.model.strides = (1, 2, 2, 1, 1, 1)
-    config.model.dilation = 1
-    config.model.filters = (64, 128, 128, 256, 256, 256, 128)
+    if args.variant == "cnn":
+        # The knobs of the report that belong to the network, at its best values, and its widths.
+        config.model.kernel_size = 3
+        config.model.dropout = 0.4
+        config.model.strides = (1, 2, 2, 1, 1, 1)
+        config.model.dilation = 1
+        config.model.filters = (64, 128, 128, 256, 256, 256, 128)
 
     config.loss.name = "mse"  # ||prediction - label||^2 on ab / 110
     config.optimizer.learning_rate = 1e-3  # Adam; the originals: RMSprop 1e-3, SGD 0.01

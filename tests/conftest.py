@@ -1,13 +1,21 @@
 """Strict flags for every test: four simulated devices, no silent rank promotion."""
 
+from pathlib import Path
+
 import jax
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Many tests compile the same programs: compile once for both workers and for the next run.
+_CACHE = Path(__file__).parents[1] / ".pytest_cache" / f"jax-{jax.__version__}"
+jax.config.update("jax_compilation_cache_dir", str(_CACHE))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 import pytest  # noqa: E402
 from absl import flags  # noqa: E402
+from PIL import Image  # noqa: E402
+from synthetic import synthetic_images  # noqa: E402
 
 flags.FLAGS.mark_as_parsed()  # grain reads absl flags
 
@@ -15,3 +23,14 @@ flags.FLAGS.mark_as_parsed()  # grain reads absl flags
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """A folder with 40 photos of 40x40 in two classes."""
+    root = tmp_path_factory.mktemp("photos")
+    for index, image in enumerate(synthetic_images(40, 40)):
+        folder = root / ("forest" if index % 2 else "beach")
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(image).save(folder / f"{index:02d}.png")
+    return root

@@ -96,24 +96,24 @@ def decode_region(
         raise UnreadablePhoto(f"{type(error).__name__}: {error}") from error
 
 
-def _decode_file_region(image: Image.Image, choose_box, size: int) -> np.ndarray:
-    sideways = _is_turned(image) and image.getexif().get(_ORIENTATION) in _SIDEWAYS
+def _decode_file_region(
+    image: Image.Image, choose_box: Callable[[int, int], Box], size: int
+) -> np.ndarray:
+    if image.format != "JPEG":
+        rgb = to_rgb(ImageOps.exif_transpose(image))
+        _check_size(*rgb.size)
+        return _resize(rgb, choose_box(*rgb.size), size)
     stored = image.size
-    width, height = stored[::-1] if sideways else stored
+    turned = "exif" in image.info and image.getexif().get(_ORIENTATION, 1)
+    width, height = stored[::-1] if turned in _SIDEWAYS else stored
     _check_size(width, height)
     box = choose_box(width, height)
-    if image.format == "JPEG":
-        shrink = min(box[2] - box[0], box[3] - box[1]) / size
-        if shrink >= 2:
-            image.draft("RGB", (math.ceil(stored[0] / shrink), math.ceil(stored[1] / shrink)))
-    upright = ImageOps.exif_transpose(image) if _is_turned(image) else image
-    rgb = to_rgb(upright)
+    shrink = min(box[2] - box[0], box[3] - box[1]) / size
+    if shrink >= 2:
+        image.draft("RGB", (math.ceil(stored[0] / shrink), math.ceil(stored[1] / shrink)))
+    rgb = to_rgb(ImageOps.exif_transpose(image) if turned else image)
     x, y = rgb.width / width, rgb.height / height  # below 1 after a draft
     return _resize(rgb, (box[0] * x, box[1] * y, box[2] * x, box[3] * y), size)
-
-
-def _is_turned(image: Image.Image) -> bool:
-    return "exif" in image.info or image.format == "TIFF"
 
 
 def _resize(image: Image.Image, box: Box, size: int) -> np.ndarray:

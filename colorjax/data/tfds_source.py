@@ -67,5 +67,5 @@ def _open_tfds(name: str, split: str, data_dir: str):
     except (ValueError, KeyError) as error:
         known = ", ".join(builder.info.splits)
         raise RequestError(f"tfds:{name} has no split {split!r}; it has: {known}") from error
-    label = builder.info.features.get("label")
-    return data, tuple(label.names) if isinstance(label, tfds.features.ClassLabel) else ()
+    features = builder.info.features
+    return data, tuple(features["label"].names) if "label" in features else ()

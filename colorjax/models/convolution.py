@@ -1,9 +1,8 @@
 """Convolutions with explicit padding, in the form that the backend runs fastest.
 
-XLA's CPU backend runs forward convolutions well and some of their gradients badly: the gradient of
-a stride-2 3x3 convolution at about 30 GFLOP/s on two cores, where gathering the taps into patches
-and one matrix product reaches 240. So: patches for training on a CPU, XLA's convolution elsewhere.
-Both forms hold the same parameters and give the same result.
+XLA's CPU backend runs some gradients badly: a stride-2 or a 2x2 convolution's takes many times its
+forward pass. Gathering the taps into patches and one matrix product avoids that; both forms hold
+the same parameters and give the same result. Elsewhere XLA's convolution is the faster one.
 """
 
 from __future__ import annotations
@@ -63,8 +62,9 @@ def convolve(
     return patches @ kernel.reshape(size * size * channels, features)
 
 
-def _prefer_patches(train: bool) -> bool:
-    return train and jax.default_backend() == "cpu"
+def _prefer_patches(train: bool, stride: int, kernel_size: int, channels: int) -> bool:
+    slow_gradient = stride > 1 or kernel_size % 2 == 0 or channels == 1
+    return slow_gradient and train and jax.default_backend() == "cpu"
 
 
 class Conv(nn.Module):
@@ -79,12 +79,14 @@ class Conv(nn.Module):
     stride: int = 1
     dilation: int = 1
     dtype: Any = jnp.float32
+    gain: float = 2.0  # variance of the output over that of the input at the start; 2: He
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps (N, H, W, I) to (N, ceil(H / stride), ceil(W / stride), features)."""
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
+        init = nn.initializers.variance_scaling(self.gain, "fan_in", "truncated_normal")
+        kernel = self.param("kernel", init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         y = convolve(
             x.astype(self.dtype),
@@ -92,7 +94,7 @@ class Conv(nn.Module):
             stride=self.stride,
             padding=self.dilation * (self.kernel_size // 2),
             dilation=self.dilation,
-            as_patches=_prefer_patches(train),
+            as_patches=_prefer_patches(train, self.stride, self.kernel_size, x.shape[-1]),
         )
         return y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
 
@@ -107,13 +109,14 @@ class UpConv(nn.Module):
 
     features: int
     dtype: Any = jnp.float32
+    gain: float = 2.0  # as in Conv
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps (N, H, W, I) to (N, 2 H, 2 W, features)."""
         n, height, width, channels = x.shape
-        # Each output pixel sees 4 of the 16 taps.
-        init = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal")
+        # Each output pixel sees 4 of the 16 taps that fan_in counts.
+        init = nn.initializers.variance_scaling(4 * self.gain, "fan_in", "truncated_normal")
         kernel = self.param("kernel", init, (4, 4, channels, self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         phases = kernel.reshape(2, 2, 2, 2, channels, self.features)  # u, r, v, s, I, O
@@ -122,7 +125,7 @@ class UpConv(nn.Module):
             x.astype(self.dtype),
             phases.astype(self.dtype),
             padding=1,
-            as_patches=_prefer_patches(train),
+            as_patches=_prefer_patches(train, 1, 2, channels),
         ).reshape(n, height + 1, width + 1, 2, 2, self.features)
         rows = [
             jnp.stack([y[:, r : r + height, s : s + width, r, s] for s in (0, 1)], axis=3)

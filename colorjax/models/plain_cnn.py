@@ -56,7 +56,9 @@ class PlainCNN(nn.Module):
             up = UpConv(self.filters[-1], self.dtype)
             x = BatchNorm(self.dtype)(nn.relu(up(x, train=train)), train=train)
         x = x.astype(jnp.float32)
-        head = UpConv(2, name="head") if ups else Conv(2, self.kernel_size, name="head")
+        # A head that starts small predicts near grey, instead of the ends of tanh.
+        small = {"gain": 1e-4, "name": "head"}
+        head = UpConv(2, **small) if ups else Conv(2, self.kernel_size, **small)
         return {"ab": jnp.tanh(head(x, train=train))}
 
 

@@ -72,6 +72,7 @@ class Checkpoints:
         Raises:
             RequestError: there are checkpoints, and none is whole.
         """
+        self.seal(wait=True)
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
             flaw = find_flaw(self._folder / str(step))

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from colorjax import evaluate, parallel
+from colorjax.data.sources import Source
 from colorjax.data.splits import Splits
 from colorjax.method import Method, Variables
 from colorjax.train.skipped import SkippedPhotos
@@ -38,17 +39,15 @@ class Reporter:
         self._workdir = workdir
         self._writer = writer
         self._should_stop = should_stop
-        shared = (layout, skipped)
-        self._validation = (
-            evaluate.Evaluator(method, config, splits.validation, *shared)
-            if len(splits.validation)
-            else None
-        )
-        self._eval = (
-            evaluate.Evaluator(method, config, splits.eval, *shared, fitted_on=splits.train)
-            if len(splits.eval)
-            else None
-        )
+        step = evaluate.build_step(method)
+
+        def evaluator(source: Source, fitted_on: Source | None) -> evaluate.Evaluator | None:
+            if not len(source):
+                return None
+            return evaluate.Evaluator(step, config, source, layout, skipped, fitted_on)
+
+        self._validation = evaluator(splits.validation, None)
+        self._eval = evaluator(splits.eval, splits.train)
 
     def validate(self, step: int, variables: Variables) -> dict[str, float] | None:
         """Evaluates on the photos to choose by; None if stopped early or there are none."""

@@ -1,0 +1,142 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic import synthetic_images
+
+from colorjax.data.records import ArrayRecordSource, write_array_record
+from colorjax.data.sources import FolderSource, SamplePhotos
+from colorjax.data.tfds_source import TfdsSource
+from colorjax.errors import RequestError
+
+
+def test_folder_lists_photos_at_any_depth_in_order(photos):
+    source = FolderSource.open(photos, labels="folder")
+    assert len(source) == 40
+    assert list(source.keys) == sorted(source.keys)
+    assert source.class_names == ("beach", "forest")
+    assert source[0].image == (photos / source.keys[0]).read_bytes()
+    assert source[0].label == 0
+    np.testing.assert_array_equal(source.labels(), [0] * 20 + [1] * 20)
+
+
+def test_folder_without_labels(photos):
+    source = FolderSource.open(photos, labels="none")
+    assert source.class_names == ()
+    assert source[3].label == -1
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: "", "data.path is empty"),
+        (lambda path: path / "nowhere", "does not exist"),
+        (lambda path: path / "file", "is no folder"),
+        (lambda path: path / "empty", "no photo below"),
+    ],
+)
+def test_folder_says_what_is_wrong(tmp_path, make, says):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("x")
+    with pytest.raises(RequestError, match=says):
+        FolderSource.open(make(tmp_path), labels="folder")
+
+
+def test_array_record_gives_back_the_folder(photos, tmp_path):
+    shards = write_array_record(photos, tmp_path / "shards", num_shards=3)
+    assert shards[0].name == "photos-00000-of-00003.array_record"
+    folder = FolderSource.open(photos, labels="folder")
+    records = ArrayRecordSource(tmp_path / "shards")
+    assert len(records) == len(folder) == 40
+    assert records.class_names == folder.class_names
+    original = {(folder[i].image, folder[i].label) for i in range(40)}
+    assert {tuple(records[i]) for i in range(40)} == original
+    with pytest.raises(RequestError, match="already holds shards"):
+        write_array_record(photos, tmp_path / "shards")
+    with pytest.raises(RequestError, match="write_array_record"):
+        ArrayRecordSource(tmp_path)
+
+
+def test_sample_photos_are_kept_apart():
+    parts = {name: SamplePhotos(name) for name in ("train", "validation", "eval")}
+    names = [{key.split(":")[0] for key in part.keys} for part in parts.values()]
+    assert not names[0] & names[1]
+    assert not names[0] & names[2]
+    assert not names[1] & names[2]
+    assert len(parts["eval"]) >= 4
+    assert parts["eval"][0].image.shape == (150, 150, 3)
+
+
+TFDS_STAND_INS = {
+    "cifar10": (32, "test"),
+    "imagenet2012": (50, "validation"),
+    "imagenet_resized/32x32": (32, "validation"),
+    "imagenet_resized/64x64": (64, "validation"),
+    "places365_small": (40, "validation"),
+}
+
+
+def make_tfds_stand_in(name, size, data_dir, files):
+    """Prepares a tiny data set with the name, version and features of the real one."""
+    import tensorflow_datasets as tfds
+
+    real = tfds.builder(name, data_dir=data_dir)
+    paths = []
+    for index, image in enumerate(synthetic_images(6, size)):
+        paths.append(files / f"{index}.{'png' if 'cifar' in name or 'resized' in name else 'jpeg'}")
+        Image.fromarray(image).save(paths[-1])
+    held = TFDS_STAND_INS[name][1]
+
+    class StandIn(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = real.version
+        BUILDER_CONFIGS = [real.builder_config] if real.builder_config else []
+        pkg_dir_path = files
+
+        def _info(self):
+            features = dict(real.info.features.items())
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features)
+            )
+
+        def _split_generators(self, manager):
+            return {"train": self._examples(4), held: self._examples(2)}
+
+        def _generate_examples(self):
+            raise AssertionError("unused")
+
+        def _examples(self, number):
+            extra = {k: "x" for k in real.info.features if k not in ("image", "label")}
+            for index in range(number):
+                yield index, {"image": str(paths[index]), "label": index, **extra}
+
+    StandIn.name = real.name
+    config = real.builder_config.name if real.builder_config else None
+    StandIn(data_dir=data_dir, config=config, file_format="array_record").download_and_prepare()
+
+
+@pytest.mark.parametrize("name", TFDS_STAND_INS)
+def test_tfds_by_name(name, tmp_path):
+    size, held = TFDS_STAND_INS[name]
+    data_dir, files = tmp_path / "tfds", tmp_path / "files"
+    files.mkdir()
+    make_tfds_stand_in(name, size, str(data_dir), files)
+    train = TfdsSource(name, "train", str(data_dir))
+    assert len(train) == 4
+    assert sorted(train[index].label for index in range(4)) == [0, 1, 2, 3]
+    with Image.open(io.BytesIO(train[0].image)) as image:
+        assert image.size == (size, size)
+    assert len(TfdsSource(name, held, str(data_dir))) == 2
+    assert len(TfdsSource(name, "train[:3]", str(data_dir))) == 3
+    assert len(train.class_names) in (10, 365, 1000)
+    assert TfdsSource(name, "train", str(data_dir), with_labels=False)[0].label == -1
+    with pytest.raises(RequestError, match="no split 'nope'"):
+        TfdsSource(name, "nope", str(data_dir))
+
+
+def test_tfds_says_what_is_wrong(tmp_path):
+    with pytest.raises(RequestError, match="TFDS has no data set 'cifar11'"):
+        TfdsSource("cifar11", "train", str(tmp_path))
+    with pytest.raises(RequestError, match="is not prepared"):
+        TfdsSource("cifar10", "train", str(tmp_path))

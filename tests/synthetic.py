@@ -1,0 +1,36 @@
+"""Photos and configs that the tests make."""
+
+import numpy as np
+
+from configs import plain_cnn
+
+
+def synthetic_images(number, size, seed=0):
+    """Smooth colour ramps with a disc: grey tells the colour well enough for a loss to fall."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:size, 0:size] / size
+    images = []
+    for _ in range(number):
+        low, high, disc = rng.uniform(0, 255, (3, 3))
+        rgb = low + (high - low) * (x * rng.random() + y * rng.random())[..., None]
+        inside = (x - rng.random()) ** 2 + (y - rng.random()) ** 2 < 0.05
+        images.append(np.where(inside[..., None], disc, rgb).astype(np.uint8))
+    return images
+
+
+def tiny_config(photos, **changes):
+    """plain_cnn at 32 px, a few channels, eight steps."""
+    config = plain_cnn.get_config("size=32,batch=4,debug")
+    with config.unlocked():
+        config.update_from_flattened_dict(
+            {
+                "model.filters": (4, 8, 8, 8, 8, 8, 8),
+                "data.path": str(photos),
+                "data.eval_fraction": 0.2,
+                "data.validation_fraction": 0.2,
+                "evaluation.batch_size": 4,
+                "progress": False,
+            }
+            | changes
+        )
+    return config.lock()

@@ -1,0 +1,201 @@
+"""The program as a user starts it: exit status and what it says."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TIMES = ("train/images_per_second", "train/wait_share")
+TINY = [
+    "--config=configs/plain_cnn.py:size=32,batch=4,debug",
+    "--config.model.filters=(4,8,8,8,8,8,8)",
+    "--config.data.eval_fraction=0.2",
+    "--config.data.validation_fraction=0.2",
+    "--config.evaluation.batch_size=4",
+]
+
+
+def command(*flags, devices=1):
+    cache = ROOT / ".pytest_cache" / "jax-main"
+    env = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_NUM_CPU_DEVICES": str(devices),
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+    }
+    return {"args": [sys.executable, "-m", "colorjax.main", *flags], "cwd": ROOT, "env": env}
+
+
+def run(*flags, devices=1):
+    return subprocess.run(
+        **command(*flags, devices=devices), capture_output=True, text=True, check=False
+    )
+
+
+def read_metrics(workdir):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def trained(photos, tmp_path_factory):
+    """A finished run of six steps on one device."""
+    workdir = tmp_path_factory.mktemp("main") / "run"
+    result = run(*TINY, f"--config.data.path={photos}", f"--workdir={workdir}")
+    assert result.returncode == 0, result.stderr
+    return workdir
+
+
+def says_one_line(result, text):
+    assert result.returncode == 2, result.stderr
+    lines = [line for line in result.stderr.splitlines() if not line.startswith(("I", "W", "0"))]
+    assert "Traceback" not in result.stderr
+    assert lines[-1].startswith("colorjax: ")
+    assert len([line for line in lines if line.startswith("colorjax: ")]) == 1, result.stderr
+    assert text in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        ([], "give a config: --config=configs/plain_cnn.py"),
+        (["--config=configs/nothing.py"], "configs/nothing.py"),
+        (["--config=configs/plain_cnn.py:sise=3"], "unknown config argument 'sise'"),
+        ([*TINY, "--config.data.pth=x"], "config.data has no field 'pth'; it has: classes, crop"),
+        ([*TINY, "--config.learning_rate=1"], "config has no field 'learning_rate'"),
+        ([*TINY, "--config.batch_size=many"], "batch_size"),
+        ([*TINY, "--mode=test"], "mode"),
+        ([*TINY, "stray"], "unexpected argument 'stray'"),
+        ([*TINY, "--config.model.name=unet2"], "known: plain_cnn"),
+        ([*TINY, "--config.loss.name=mae"], "known: class_cross_entropy, l1, mse"),
+        (
+            [*TINY, "--config.loss.name=class_cross_entropy"],
+            "needs the output class_logits that model plain_cnn does not give; losses for it: l1",
+        ),
+        ([*TINY, "--config.data.image_size=30"], "multiple of 4"),
+        ([*TINY, "--config.data.path=/no/such/folder"], "'/no/such/folder' does not exist"),
+        ([*TINY, "--config.data.path="], "--config.data.path=PHOTOS"),
+        ([*TINY, "--config.data.name=tfds:nothing"], "TFDS has no data set 'nothing'"),
+    ],
+)
+def test_a_wrong_request_is_told_in_one_line(flags, text, tmp_path):
+    says_one_line(run(*flags, f"--workdir={tmp_path / 'w'}"), text)
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_workdir_that_cannot_be_written(photos, tmp_path):
+    (tmp_path / "file").write_text("x")
+    flags = [*TINY, f"--config.data.path={photos}", f"--workdir={tmp_path / 'file' / 'w'}"]
+    says_one_line(run(*flags), "cannot be written")
+
+
+def test_a_workdir_of_another_method(trained, photos, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["model"]["name"] = "unet"
+    (copy / "config.json").write_text(json.dumps(config))
+    flags = [*TINY, f"--config.data.path={photos}", f"--workdir={copy}"]
+    says_one_line(run(*flags), "holds a run of unet, not plain_cnn")
+
+
+def damage(checkpoint):
+    for path in checkpoint.rglob("*"):
+        if path.is_file() and path.name != "SHA256SUMS":
+            path.write_bytes(path.read_bytes()[:-1])
+
+
+def test_damaged_checkpoints(trained, photos, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    flags = [*TINY, f"--config.data.path={photos}", f"--workdir={copy}"]
+    damage(copy / "checkpoints" / "6")
+    result = run(*flags)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("checkpoint 6 is damaged") == 1
+    assert "resuming from step 3" in result.stderr
+    assert read_metrics(copy) == read_metrics(trained)
+    for step in ("3", "6"):
+        damage(copy / "checkpoints" / step)
+    says_one_line(run(*flags), "no whole checkpoint is left")
+
+
+def test_eval_mode(trained, photos, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    (copy / "eval.json").unlink()
+    flags = [*TINY, f"--config.data.path={photos}", f"--workdir={copy}", "--mode=eval"]
+    assert run(*flags).returncode == 0
+    found, expected = (json.loads((w / "eval.json").read_text()) for w in (copy, trained))
+    assert found["metrics"] == pytest.approx(expected["metrics"], rel=1e-6)
+    says_one_line(run(*flags[:-2], f"--workdir={tmp_path / 'none'}", "--mode=eval"), "no workdir")
+
+
+@pytest.mark.parametrize(("first", "then"), [(4, 1), (1, 4)])
+def test_a_checkpoint_moves_between_device_counts(first, then, photos, tmp_path):
+    flags = [*TINY, f"--config.data.path={photos}", f"--workdir={tmp_path / 'w'}"]
+    assert run(*flags, devices=first).returncode == 0
+    report = json.loads((tmp_path / "w" / "eval.json").read_text())
+    assert run(*flags, "--mode=eval", devices=then).returncode == 0
+    again = json.loads((tmp_path / "w" / "eval.json").read_text())
+    assert again["metrics"] == pytest.approx(report["metrics"], rel=1e-5)
+    result = run(*flags, "--config.total_steps=8", devices=then)
+    assert result.returncode == 0, result.stderr
+    assert "resuming from step 6" in result.stderr
+
+
+def test_kill_9_and_resume_is_bitwise_the_uninterrupted_run(trained, photos, tmp_path):
+    workdir = tmp_path / "killed"
+    flags = [*TINY, f"--config.data.path={photos}", f"--workdir={workdir}"]
+    process = subprocess.Popen(
+        **command(*flags), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for(lambda: (workdir / "checkpoints" / "3" / "SHA256SUMS").exists(), process)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    result = run(*flags)
+    assert result.returncode == 0, result.stderr
+    assert read_metrics(workdir) == read_metrics(trained)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_exits_75(number, trained, photos, tmp_path):
+    workdir = tmp_path / "stopped"
+    flags = [
+        *TINY,
+        f"--config.data.path={photos}",
+        f"--workdir={workdir}",
+        "--config.total_steps=100000",
+        "--config.eval_every=0",
+        "--config.checkpoint_every=100000",
+    ]
+    process = subprocess.Popen(
+        **command(*flags), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: "train/loss" in read_text(workdir / "metrics.jsonl"), process)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 75, told
+    step = int(told.rsplit("resumes from step", 1)[1].split()[0])
+    assert (workdir / "checkpoints" / str(step)).is_dir()
+
+
+def wait_for(condition, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "the run ended by itself"
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.02)
+
+
+def read_text(path):
+    return path.read_text() if path.is_file() else ""

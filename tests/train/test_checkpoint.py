@@ -1,0 +1,108 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from colorjax.errors import RequestError
+from colorjax.train.checkpoint import SEAL, Checkpoints, find_flaw
+
+TREE = {"params": {"kernel": jnp.arange(1000.0), "bias": jnp.ones(3)}, "batch_stats": {}}
+
+
+def abstract():
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), TREE)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    for step in (3, 6, 9):
+        weights = jax.tree.map(lambda x, by=step: x * by, TREE)
+        checkpoints.save(step, weights, {"step": jnp.int32(step)})
+    checkpoints.close()
+    return tmp_path / "checkpoints"
+
+
+def newest(folder):
+    checkpoints = Checkpoints(folder)
+    try:
+        step = checkpoints.newest()
+        return step, checkpoints.restore(step, weights=abstract())["weights"]
+    finally:
+        checkpoints.close()
+
+
+def largest_file(folder):
+    return max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+
+
+def flip_a_bit(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_the_newest_two_stay_and_are_sealed(folder):
+    assert sorted(p.name for p in folder.iterdir()) == ["6", "9"]
+    step, weights = newest(folder)
+    assert step == 9
+    np.testing.assert_array_equal(weights["params"]["kernel"], 9 * np.arange(1000.0))
+    assert find_flaw(folder / "9") is None
+
+
+def test_seal_is_what_sha256sum_checks(folder):
+    import subprocess
+
+    subprocess.run(["sha256sum", "--check", "--quiet", SEAL], cwd=folder / "9", check=True)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda newest: flip_a_bit(largest_file(newest)),
+        lambda newest: largest_file(newest).unlink(),
+        lambda newest: largest_file(newest).write_bytes(b""),
+        lambda newest: (newest / SEAL).write_text("garbage"),
+        lambda newest: (newest / SEAL).write_text(""),
+    ],
+)
+def test_a_damaged_newest_gives_way_to_the_one_before(folder, damage, caplog):
+    damage(folder / "9")
+    step, weights = newest(folder)
+    assert step == 6
+    np.testing.assert_array_equal(weights["params"]["kernel"], 6 * np.arange(1000.0))
+    lines = [record.getMessage() for record in caplog.records if "damaged" in record.getMessage()]
+    assert len(lines) == 1
+    assert "checkpoint 9 is damaged" in lines[0]
+
+
+def test_none_whole_is_an_error_and_none_at_all_is_not(folder, tmp_path):
+    for step in ("6", "9"):
+        flip_a_bit(largest_file(folder / step))
+    with pytest.raises(RequestError, match="no whole checkpoint is left"):
+        newest(folder)
+    empty = Checkpoints(tmp_path / "empty")
+    assert empty.newest() is None
+    empty.close()
+
+
+def test_a_run_killed_before_the_seal_keeps_its_checkpoint(folder):
+    (folder / "9" / SEAL).unlink()
+    assert newest(folder)[0] == 9
+    assert (folder / "9" / SEAL).is_file()
+
+
+def test_half_written_checkpoints_do_not_count(folder):
+    (folder / "12.orbax-checkpoint-tmp").mkdir()
+    (folder / "15").mkdir()
+    assert newest(folder)[0] == 9
+
+
+def test_forget_after(folder):
+    checkpoints = Checkpoints(folder)
+    checkpoints.forget_after(6)
+    assert checkpoints.newest() == 6
+    checkpoints.save(9, TREE)
+    checkpoints.close()
+    assert newest(folder)[0] == 9

@@ -1,0 +1,244 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic import tiny_config
+
+from colorjax.errors import RequestError
+from colorjax.train import loop, steps
+from colorjax.train.workdir import Workdir
+
+TIMES = ("train/images_per_second", "train/wait_share")
+
+
+def read_metrics(workdir):
+    lines = Workdir(workdir).read_metrics()
+    return [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def finished(photos, tmp_path_factory):
+    """Six steps with evaluations at 3 and 6, and how often the step was traced."""
+    workdir = tmp_path_factory.mktemp("runs") / "finished"
+    traces = []
+    build = steps.build_train_step
+
+    def counting(*args, **options):
+        step = build(*args, **options)
+        return lambda *a: (traces.append(1), step(*a))[1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps, "build_train_step", counting)
+        assert loop.train_and_evaluate(tiny_config(photos), str(workdir)) == loop.DONE
+    return workdir, len(traces)
+
+
+def test_workdir_holds_what_the_contract_says(finished):
+    workdir, traces = finished
+    assert traces == 1
+    names = {path.name for path in workdir.iterdir()}
+    wanted = "config.json versions.json metrics.jsonl eval.json checkpoints tensorboard images"
+    assert set(wanted.split()) <= names
+    report = json.loads((workdir / "eval.json").read_text())
+    assert {"step", "protocol", "dataset", "num_images", "metrics", "baselines"} <= report.keys()
+    assert set(report["baselines"]) == {"grey", "mean", "per_lightness"}
+    metrics = {
+        "mae_ab",
+        "rmse_ab",
+        "psnr",
+        "psnr_of_mean_mse",
+        "ssim",
+        "colorfulness",
+        "chroma_ratio",
+    }
+    for found in (report["metrics"], *report["baselines"].values()):
+        assert set(found) == metrics
+    grid = np.asarray(Image.open(sorted((workdir / "images").iterdir())[-1]))
+    assert grid.shape[1] == 3 * 32
+    tint = np.ptp(grid.astype(int), axis=-1)
+    assert tint[:, :32].max() <= 1  # grey, up to rounding
+    assert tint[:, 64:].max() > 50  # truth
+
+
+def test_metrics_have_a_line_each_log_step(finished):
+    lines = read_metrics(finished[0])
+    trained = [line for line in lines if "train/loss" in line]
+    assert [line["step"] for line in trained] == [1, 2, 3, 4, 5, 6]
+    assert {"train/loss", "train/mse", "train/grad_norm", "train/learning_rate"} <= trained[
+        0
+    ].keys()
+    assert trained[-1]["train/loss"] < trained[0]["train/loss"]
+    evaluated = [line["step"] for line in lines if "eval/mae_ab" in line]
+    assert evaluated[:2] == [3, 6]
+    assert [line["step"] for line in lines if "validation/mae_ab" in line] == [3, 6]
+
+
+def test_tensorboard_has_scalars_pictures_and_texts(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(finished[0] / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"train/loss", "train/grad_norm", "train/wait_share", "eval/psnr"} <= set(
+        tags["scalars"]
+    )
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 4, 5, 6]
+    assert tags["images"] == ["eval/grey_prediction_truth"]
+    texts = [tag for tag in tags["tensors"] if tag.endswith("text_summary")]
+    assert {tag.split("/")[0] for tag in texts} == {"config", "parameters"}
+
+
+def test_resumed_run_is_bitwise_the_uninterrupted_one(finished, photos, tmp_path):
+    workdir = tmp_path / "resumed"
+    loop.train_and_evaluate(tiny_config(photos, total_steps=3), str(workdir))
+    with (workdir / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "train/loss": 1}\n{"step": 5, "tr')  # what a crash leaves
+    loop.train_and_evaluate(tiny_config(photos), str(workdir))
+    found, expected = read_metrics(workdir), read_metrics(finished[0])
+    train = [[line for line in lines if "train/loss" in line] for lines in (found, expected)]
+    assert train[0] == train[1]
+    evals = [[line for line in lines if "eval/mae_ab" in line] for lines in (found, expected)]
+    assert evals[0][-1] == evals[1][-1]
+
+
+def test_a_finished_run_ends_at_once_and_pays_the_evaluation_it_owes(finished, photos, caplog):
+    workdir = finished[0]
+    before = (workdir / "metrics.jsonl").read_text()
+    report = json.loads((workdir / "eval.json").read_text())
+    assert loop.train_and_evaluate(tiny_config(photos), str(workdir)) == loop.DONE
+    assert (workdir / "metrics.jsonl").read_text() == before
+    (workdir / "eval.json").unlink()
+    assert loop.train_and_evaluate(tiny_config(photos), str(workdir)) == loop.DONE
+    again = json.loads((workdir / "eval.json").read_text())
+    assert again["metrics"] == pytest.approx(report["metrics"], rel=1e-6)
+
+
+def test_evaluation_does_not_depend_on_the_batch_size(finished, photos):
+    workdir = finished[0]
+    report = json.loads((workdir / "eval.json").read_text())
+    config = tiny_config(photos, **{"evaluation.batch_size": 8})
+    assert loop.evaluate_only(config, str(workdir)) == loop.DONE
+    again = json.loads((workdir / "eval.json").read_text())
+    assert again["num_images"] == report["num_images"]
+    assert again["step"] == report["step"]
+    assert again["metrics"] == pytest.approx(report["metrics"], rel=1e-5)
+    for name, metrics in report["baselines"].items():
+        assert again["baselines"][name] == pytest.approx(metrics, rel=1e-5)
+
+
+def test_a_signal_saves_and_the_next_start_goes_on(finished, photos, tmp_path, monkeypatch):
+    workdir = tmp_path / "stopped"
+    check = loop._Run._check_and_log
+
+    def stop_after_two(self, step, *args):
+        check(self, step, *args)
+        if step == 2:
+            self.stop._note(15, None)
+
+    monkeypatch.setattr(loop._Run, "_check_and_log", stop_after_two)
+    assert loop.train_and_evaluate(tiny_config(photos), str(workdir)) == loop.STOPPED
+    monkeypatch.undo()
+    assert loop.train_and_evaluate(tiny_config(photos), str(workdir)) == loop.DONE
+    losses = [
+        [line["train/loss"] for line in read_metrics(w) if "train/loss" in line]
+        for w in (workdir, finished[0])
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_unsaved(photos, tmp_path):
+    config = tiny_config(photos, **{"optimizer.name": "sgd", "optimizer.learning_rate": 1e30})
+    with pytest.raises(RequestError, match=r"step [23]: the loss is (nan|inf)"):
+        loop.train_and_evaluate(config, str(tmp_path / "nan"))
+    saved = [p.name for p in (tmp_path / "nan" / "checkpoints").iterdir() if p.name.isdigit()]
+    assert saved == []
+
+
+def test_patience_ends_a_run_and_the_best_is_kept(photos, tmp_path):
+    changes = {
+        "optimizer.name": "sgd",
+        "optimizer.learning_rate": 0.0,
+        "total_steps": 8,
+        "eval_every": 1,
+        "early_stopping.patience": 2,
+    }
+    workdir = tmp_path / "patient"
+    config = tiny_config(photos, **changes)
+    assert loop.train_and_evaluate(config, str(workdir)) == loop.DONE
+    lines = read_metrics(workdir)
+    values = {x["step"]: x["validation/mae_ab"] for x in lines if "validation/mae_ab" in x}
+    best = min(values, key=values.get)
+    assert max(values) == best + 2 < 8
+    kept = [path.name for path in (workdir / "checkpoints" / "best").iterdir()]
+    assert kept == [str(best)]
+    assert json.loads((workdir / "eval.json").read_text())["step"] == best
+    assert loop.train_and_evaluate(config, str(workdir)) == loop.DONE  # still finished
+
+
+def test_init_from_takes_the_weights(finished, photos, tmp_path):
+    config = tiny_config(
+        photos,
+        init_from=str(finished[0]),
+        total_steps=1,
+        **{"optimizer.learning_rate": 0.0, "data.eval_fraction": 0.2},
+    )
+    assert loop.train_and_evaluate(config, str(tmp_path / "second")) == loop.DONE
+    first = next(x for x in read_metrics(finished[0]) if "train/loss" in x)
+    second = next(x for x in read_metrics(tmp_path / "second") if "train/loss" in x)
+    assert second["train/loss"] < first["train/loss"]  # same batch, trained weights
+    other = tiny_config(photos, init_from=str(finished[0]), **{"model.kernel_size": 5})
+    with pytest.raises(RequestError, match="not those of plain_cnn as configured here"):
+        loop.train_and_evaluate(other, str(tmp_path / "third"))
+
+
+def test_averaged_weights_are_evaluated_and_resumed(photos, tmp_path):
+    changes = {"optimizer.ema_decay": 0.5}
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    loop.train_and_evaluate(tiny_config(photos, **changes), str(whole))
+    loop.train_and_evaluate(tiny_config(photos, total_steps=3, **changes), str(parts))
+    loop.train_and_evaluate(tiny_config(photos, **changes), str(parts))
+    evals = [
+        next(x for x in read_metrics(workdir) if "eval/mae_ab" in x and x["step"] == 6)
+        for workdir in (whole, parts)
+    ]
+    assert evals[0] == evals[1]
+
+
+def test_targets_on_the_device_train_alike(finished, photos, tmp_path):
+    config = tiny_config(photos, total_steps=2, **{"data.targets": "device"})
+    loop.train_and_evaluate(config, str(tmp_path / "device"))
+    losses = [
+        [x["train/loss"] for x in read_metrics(w) if "train/loss" in x][:2]
+        for w in (tmp_path / "device", finished[0])
+    ]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+
+
+def test_bad_photos_are_named_once(photos, tmp_path, caplog):
+    import shutil
+
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    for name in ("beach/bad.png", "forest/worse.jpg"):
+        (folder / name).write_bytes(b"no image")
+    workdir = tmp_path / "run"
+    loop.train_and_evaluate(tiny_config(folder, total_steps=12), str(workdir))
+    assert set((workdir / "skipped.txt").read_text().split()) == {
+        "beach/bad.png",
+        "forest/worse.jpg",
+    }
+    named = [r.getMessage() for r in caplog.records if "passing over" in r.getMessage()]
+    assert len(named) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model.kernel_size": 5}, r"another model\.kernel_size"),
+        ({"optimizer.name": "sgd"}, r"another optimizer\.name"),
+    ],
+)
+def test_a_workdir_of_another_network_is_refused(finished, photos, changes, says):
+    with pytest.raises(RequestError, match=says):
+        loop.train_and_evaluate(tiny_config(photos, **changes), str(finished[0]))
