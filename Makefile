@@ -19,7 +19,7 @@ $(VENV)/.dev: $(VENV)/.core
 
 demo: $(VENV)/.core
 	$(BIN)/python -m colorjax.main --config=configs/plain_cnn.py:demo --workdir=$(DEMO)
-	$(BIN)/python -m colorjax demo $(DEMO)
+	$(BIN)/python -m colorjax.demo $(DEMO)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m "not slow" -q

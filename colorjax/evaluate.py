@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -179,7 +180,7 @@ class Evaluator:
         """
         names, tables = self._tables() if self._baselines is None else ([], None)
         sums: metrics.Sums = {}
-        baseline_sums: metrics.Sums = {}
+        baseline_sums: dict[str, Any] = {}  # sums of all predictors, stacked
         strips: list[np.ndarray] = []
         wanted = self._config.evaluation.grid_photos
         unreadable = 0
@@ -211,6 +212,7 @@ class Evaluator:
         )
 
     def _tables(self) -> tuple[list[str], jax.Array]:
+        assert self._fitted_on is not None
         tables = fit_color_tables(self._fitted_on, self._config)
         stacked = np.stack([table.ab for table in tables.values()])
         return list(tables), jax.device_put(stacked, self._layout.replicated)

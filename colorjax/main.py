@@ -54,7 +54,7 @@ def _read_flags(argv: list[str]) -> tuple[ConfigDict, str]:
         config = _CONFIG.value
         if config is not None:
             _ = config.total_steps  # a missing file is told when it is used
-    except AttributeError as error:
+    except (AttributeError, KeyError) as error:
         raise _unknown_field(argv, error) from None
     except (flags.Error, ValueError, TypeError, OSError, SyntaxError, ImportError) as error:
         # The last line says what is wrong; ml_collections puts a traceback before it.
@@ -79,7 +79,7 @@ def _config_flag(argv: list[str]) -> str:
     return ""
 
 
-def _unknown_field(argv: list[str], error: AttributeError) -> RequestError:
+def _unknown_field(argv: list[str], error: Exception) -> RequestError:
     """Names the --config.a.b of the command line that the config does not have."""
     alone = flags.FlagValues()
     as_it_is = config_flags.DEFINE_config_file("config", flag_values=alone, sys_argv=[])

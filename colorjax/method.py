@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -31,7 +30,7 @@ class Method:
         image_size: side of a training photo in pixels.
     """
 
-    network: nn.Module
+    network: models.Network
     loss: losses.Loss
     encode: TargetEncoder
     image_size: int

@@ -1,12 +1,12 @@
 """One implementation for NumPy and JAX: the array namespace and the checks at public borders."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-Array = np.ndarray | jax.Array
+Array: TypeAlias = Any  # numpy.ndarray or jax.Array: out comes the kind that went in
 
 
 def namespace(*arrays: Any) -> Any:

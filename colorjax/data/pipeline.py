@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import grain
 import numpy as np
@@ -21,7 +21,7 @@ from colorjax.data.sources import Source
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError
 
-Batch = dict[str, np.ndarray]
+Batch: TypeAlias = dict[str, Any]  # name -> NumPy array
 
 MAX_TRIES = 32  # unreadable photos in a row after which the data set itself is at fault
 _BUFFERED_BATCHES = 4
@@ -106,7 +106,7 @@ class HostRows:
     def __len__(self) -> int:
         return sys.maxsize // 2 // self._batch_size * self._rows
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: int) -> Batch | None:
         step, row = divmod(index, self._rows)
         return self._elements[step * self._batch_size + self._host * self._rows + row]
 
@@ -120,7 +120,7 @@ def train_batches(
     start_step: int = 0,
     host: int = 0,
     hosts: int = 1,
-) -> Iterator[Batch]:
+) -> grain.DatasetIterator[Batch]:
     """Iterates over this host's share of the training batches, without end.
 
     Args:
@@ -156,7 +156,7 @@ def eval_batches(
     batch_size: int,
     host: int = 0,
     hosts: int = 1,
-) -> Iterator[Batch]:
+) -> grain.DatasetIterator[Batch]:
     """Iterates once over this host's share of a source, padded to whole batches.
 
     Returns:
@@ -173,7 +173,7 @@ def eval_batches(
     return _iterate(batches[:num_batches], data.num_workers)
 
 
-def _iterate(batches: grain.MapDataset, num_workers: int) -> Iterator[Batch]:
+def _iterate(batches: grain.MapDataset, num_workers: int) -> grain.DatasetIterator[Batch]:
     threads = min(16, os.cpu_count() or 1)
     dataset = batches.to_iter_dataset(
         grain.ReadOptions(num_threads=threads, prefetch_buffer_size=_BUFFERED_BATCHES)

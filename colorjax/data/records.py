@@ -18,7 +18,7 @@ CLASSES_FILE = "classes.json"
 
 def pack(image: bytes, label: int, key: str) -> bytes:
     """Serializes one photo as a record (msgpack of image, label, key)."""
-    return msgpack.packb({"image": image, "label": label, "key": key})
+    return msgpack.packb({"image": image, "label": label, "key": key})  # pyrefly: ignore
 
 
 def unpack(record: bytes) -> dict[str, Any]:
@@ -105,8 +105,8 @@ def write_array_record(
     unfinished = [path.with_suffix(".partial") for path in paths]
     writers = [array_record_module.ArrayRecordWriter(str(p), "group_size:1") for p in unfinished]
     for index, key in enumerate(source.keys):
-        photo = source[index]
-        writers[index % num_shards].write(pack(photo.image, photo.label, key))
+        image = (source.root / key).read_bytes()
+        writers[index % num_shards].write(pack(image, int(source.ids[index]), key))
     for writer, partial, path in zip(writers, unfinished, paths, strict=True):
         writer.close()
         partial.rename(path)

@@ -176,7 +176,7 @@ class SamplePhotos:
         self.class_names: tuple[str, ...] = ()
         self._photos: dict[str, np.ndarray] = {}
         for name in self.PHOTOS[part]:
-            rgb = _read_sample(name)
+            rgb = read_sample(name)
             if part == "train":
                 self._photos[name] = rgb
             else:
@@ -194,7 +194,8 @@ class SamplePhotos:
         return Photo(self._photos[self.keys[index]], label_names.NO_LABEL)
 
 
-def _read_sample(name: str) -> np.ndarray:
+def read_sample(name: str) -> np.ndarray:
+    """Reads a photo that ships inside scikit-image: (H, W, 3) uint8."""
     import skimage
 
     return decode_rgb((Path(skimage.__file__).parent / "data" / name).read_bytes())

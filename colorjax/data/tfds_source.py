@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from colorjax.data.labels import NO_LABEL
 from colorjax.data.sources import NumberedKeys, Photo
 from colorjax.errors import RequestError
@@ -41,7 +43,7 @@ class TfdsSource:
         return Photo(bytes(example["image"]), label)
 
 
-def _open_tfds(name: str, split: str, data_dir: str):
+def _open_tfds(name: str, split: str, data_dir: str) -> tuple[Any, tuple[str, ...]]:
     import tensorflow_datasets as tfds
 
     try:

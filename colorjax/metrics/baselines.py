@@ -18,7 +18,7 @@ class ColorTable:
         ab: (101, 2) float32, in Lab units; row l is the color of pixels whose L rounds to l.
     """
 
-    ab: np.ndarray
+    ab: Array
 
     def predict(self, lightness: Any) -> Array:
         """Colors every pixel by its lightness.

@@ -8,7 +8,7 @@ import numpy as np
 
 from colorjax.color.arrays import Array, float_array, namespace
 
-Sums = dict[str, tuple[np.float64, np.float64]]
+Sums = dict[str, tuple[Any, Any]]  # name -> (sum, count), float64 scalars or arrays
 
 
 def masked_sum(values: Any, mask: Any) -> tuple[Array, Array]:
@@ -43,7 +43,7 @@ def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> Sums:
     """Adds two dicts name -> (sum, count) in float64 on the host; a missing name counts nothing.
 
     Args:
-        first: NumPy or JAX scalars; JAX ones are fetched from their device.
+        first: NumPy or JAX scalars or arrays; JAX ones are fetched from their device.
         second: the same; it may hold other names.
 
     Returns:

@@ -1,24 +1,46 @@
-"""Networks by name. A network maps a dict of inputs to a dict of outputs.
-
-It has three attributes beside its layers: `outputs`, the names it returns; `size_multiple`, what
-heights and widths have to be multiples of; `fixed_size`, the one size it takes, or None.
-"""
+"""Networks by name."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import flax.linen as nn
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from colorjax.errors import RequestError, unknown_name
 from colorjax.models.plain_cnn import PlainCNN, PlainDense, plain_cnn
 
-NETWORKS = {"plain_cnn": plain_cnn}
+NETWORKS: dict[str, Callable[..., Any]] = {"plain_cnn": plain_cnn}
 
-__all__ = ["NETWORKS", "PlainCNN", "PlainDense", "create"]
+__all__ = ["NETWORKS", "Network", "PlainCNN", "PlainDense", "create"]
 
 
-def create(name: str, **options: Any) -> nn.Module:
+class Network(Protocol):
+    """A Linen module that maps a dict of inputs to a dict of outputs."""
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """Names of what it returns: "ab", "logits", "class_logits", ..."""
+        ...
+
+    @property
+    def size_multiple(self) -> int:
+        """What heights and widths have to be multiples of, in pixels."""
+        ...
+
+    @property
+    def fixed_size(self) -> int | None:
+        """The one height and width that it takes, in pixels; None: any multiple."""
+        ...
+
+    def init(self, rngs: Any, inputs: dict[str, Any], *, train: bool) -> Any:
+        """Returns fresh variables."""
+        ...
+
+    def apply(self, variables: Any, inputs: dict[str, Any], **options: Any) -> Any:
+        """Returns the outputs; with `mutable=[...]`, (outputs, updated collections)."""
+        ...
+
+
+def create(name: str, **options: Any) -> Network:
     """Builds a network by name.
 
     Args:
@@ -26,7 +48,7 @@ def create(name: str, **options: Any) -> nn.Module:
         **options: the network's attributes.
 
     Returns:
-        A Linen module: `apply(variables, inputs, train=..., rngs=...) -> dict of outputs`.
+        The network, not yet initialized.
 
     Raises:
         RequestError: unknown name (the message lists the known ones) or option.

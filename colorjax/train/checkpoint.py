@@ -129,7 +129,8 @@ def find_flaw(folder: Path) -> str | None:
         _write_seal(folder)
         return None
     try:
-        sums = dict(reversed(line.split("  ", 1)) for line in seal.read_text().splitlines())
+        lines = [line.split("  ", 1) for line in seal.read_text().splitlines()]
+        sums = {name: digest for digest, name in lines}
     except ValueError:
         return f"{SEAL} is unreadable"
     if not sums:

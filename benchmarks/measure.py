@@ -1,0 +1,116 @@
+"""What the benchmarks share: alternating runs, medians, and one JSON line per row."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from colorjax.train import workdir
+
+Run = Callable[[], float]  # does the work once and returns its seconds
+
+
+def timed(work: Callable[[], Any]) -> Run:
+    """Returns a run that times a whole call of `work`."""
+
+    def run() -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    return run
+
+
+def alternate(runs: dict[str, Run], repeats: int) -> dict[str, list[float]]:
+    """Runs everything in turn, `repeats` rounds after one to warm up.
+
+    What disturbs the machine for a while then disturbs all rows alike.
+
+    Returns:
+        The seconds of each round by name.
+    """
+    for run in runs.values():
+        run()
+    rounds = [{name: run() for name, run in runs.items()} for _ in range(repeats)]
+    return {name: [seconds[name] for seconds in rounds] for name in runs}
+
+
+def print_row(
+    question: str,
+    row: str,
+    seconds: list[float],
+    *,
+    size: int,
+    batch: int,
+    images: int,
+    device: str,
+    peer: str | None = None,
+    peer_seconds: list[float] | None = None,
+    **more: Any,
+) -> None:
+    """Prints one row as a line of JSON.
+
+    Args:
+        question: what the program answers.
+        row: what was measured.
+        seconds: of each round.
+        size: side of an image in pixels.
+        batch: images in a batch; 1 where they go one by one.
+        images: in one round.
+        device: what it ran on.
+        peer: name of the row to compare with, or why there is none.
+        peer_seconds: of each round of that row, over as many images.
+        **more: further fields.
+    """
+    median = statistics.median(seconds)
+    fields = {
+        "question": question,
+        "row": row,
+        "size": size,
+        "batch": batch,
+        "images": images,
+        "images_per_second": round(images / median, 2),
+        "median_s": round(median, 6),
+    }
+    if peer:
+        fields["peer"] = peer
+    if peer_seconds:
+        fields["ratio_to_peer"] = round(ratio(peer_seconds, seconds), 3)
+    print(json.dumps(fields | more | {"device": device, "versions": versions()}), flush=True)
+
+
+def ratio(peer: list[float], ours: list[float]) -> float:
+    """Returns how many times as fast as the peer: the median over the rounds."""
+    return statistics.median(a / b for a, b in zip(peer, ours, strict=True))
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions that a number depends on, the installed peers' too."""
+    peers = {"scikit-image": "skimage", "torch": "torch"}  # distribution: module
+    installed = [name for name, module in peers.items() if importlib.util.find_spec(module)]
+    return workdir.versions() | {name: importlib.metadata.version(name) for name in installed}
+
+
+def host() -> str:
+    """Returns the processor's name and its number of cores."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{models[0] if models else name}, {os.cpu_count()} cores"
+
+
+def at_least_one(text: str) -> int:
+    """Reads a positive whole number, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number

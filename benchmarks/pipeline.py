@@ -1,0 +1,225 @@
+"""How many images per second does the host prepare for training?
+
+    python -m benchmarks.pipeline
+    python -m benchmarks.pipeline --data PHOTOS --size 64 --workers 4
+
+JPEG files of the asked size become Lab targets. Rows, for each size:
+
+    peer_decode          Pillow alone, one thread
+    peer_decode_lab      Pillow, then scikit-image's rgb2lab, one thread
+    ours_device_targets  colorjax where Lab is left to the device, one thread; peer: peer_decode
+    ours_host_targets    colorjax with grey and ab made here, one thread; peer: peer_decode_lab
+    ours_augmented       the same with the random crops and flips of training
+    pipeline_threads     the batches of training, by the pipeline's own threads
+    pipeline_workers     and by --workers processes
+    lab_skimage          scikit-image's rgb2lab on decoded pixels, one thread
+    lab_colorjax         colorjax.color.rgb_u8_to_lab on the same; peer: lab_skimage
+
+The rows take turns; `median_s` is the median of one turn over `images` images. `ratio_to_peer` is
+how many times as fast as `peer`, the median over the turns: this is the number to read, for it
+holds on a busy machine too. `lab_colorjax` has a `goal`: at least 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict
+from PIL import Image
+from skimage.color import rgb2lab
+
+from benchmarks import measure
+from colorjax import color
+from colorjax.data import crops
+from colorjax.data.decode import UnreadablePhoto, decode_region
+from colorjax.data.pipeline import LoadForTraining, train_batches
+from colorjax.data.sources import FolderSource
+from colorjax.errors import RequestError
+from configs import default
+
+QUESTION = "host images per second"
+LAB_GOAL = 3.0  # times scikit-image's rate
+PEERS = {
+    "ours_device_targets": "peer_decode",
+    "ours_host_targets": "peer_decode_lab",
+    "lab_colorjax": "lab_skimage",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = _parser()
+    args = parser.parse_args(argv)
+    flags.FLAGS.mark_as_parsed()  # grain's worker processes read absl's flags
+    for size in args.size:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                write_photos(Path(folder), size, args.images, args.data)
+                source = FolderSource.open(folder, labels="none")
+            except RequestError as error:
+                parser.error(str(error))
+            measure_size(source, size, args)
+    return 0
+
+
+def measure_size(source: FolderSource, size: int, args: argparse.Namespace) -> None:
+    """Measures and prints all rows of one size."""
+    one_by_one = {name: measure.timed(work) for name, work in element_work(source, size).items()}
+    num_batches = max(1, len(source) // args.batch)
+    batched = {
+        name: functools.partial(batch_seconds, source, data, args.batch, num_batches)
+        for name, data in batch_configs(size, args.workers).items()
+    }
+    seconds = measure.alternate(one_by_one | batched, args.repeats)
+    for name in seconds:
+        batch = args.batch if name in batched else 1
+        peer = PEERS.get(name, "")
+        more: dict[str, Any] = {"workers": args.workers} if name == "pipeline_workers" else {}
+        if name == "lab_colorjax":
+            reached = measure.ratio(seconds[peer], seconds[name])
+            more = {"goal": LAB_GOAL, "goal_met": reached >= LAB_GOAL}
+        measure.print_row(
+            QUESTION,
+            name,
+            seconds[name],
+            size=size,
+            batch=batch,
+            images=batch * num_batches if name in batched else len(source),
+            device=measure.host(),
+            peer=peer,
+            peer_seconds=seconds.get(peer),
+            **more,
+        )
+
+
+def element_work(source: FolderSource, size: int) -> dict[str, Callable[[], None]]:
+    """Returns what goes over the photos one by one, in one thread, by row."""
+    paths = [source.root / key for key in source.keys]
+    pixels = [decode_with_pillow(path) for path in paths]
+    numbers = range(len(source))
+    rng = np.random.default_rng(0)
+
+    def ours(data: ConfigDict) -> Callable[[int], Any]:
+        load = LoadForTraining(source, data)
+        return lambda index: load(index, rng)
+
+    rows: dict[str, tuple[Callable[..., Any], Sequence[Any]]] = {
+        "peer_decode": (decode_with_pillow, paths),
+        "ours_device_targets": (ours(uncropped(size, "device")), numbers),
+        "peer_decode_lab": (lambda path: rgb2lab(decode_with_pillow(path)), paths),
+        "ours_host_targets": (ours(uncropped(size, "host")), numbers),
+        "ours_augmented": (ours(training(size, "host")), numbers),
+        "lab_skimage": (rgb2lab, pixels),
+        "lab_colorjax": (color.rgb_u8_to_lab, pixels),
+    }
+    return {name: functools.partial(call_on_each, *row) for name, row in rows.items()}
+
+
+def call_on_each(function: Callable[[Any], Any], items: Iterable[Any]) -> None:
+    for item in items:
+        function(item)
+
+
+def decode_with_pillow(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def training(size: int, targets: str) -> ConfigDict:
+    """Returns `config.data` as training has it."""
+    data = default.get_config().data
+    data.image_size = size
+    data.targets = targets
+    return data
+
+
+def uncropped(size: int, targets: str) -> ConfigDict:
+    """Returns `config.data` for whole photos as they are: the work that the peers do."""
+    data = training(size, targets)
+    data.crop_scale = data.crop_ratio = (1.0, 1.0)
+    data.flip = False
+    return data
+
+
+def batch_configs(size: int, workers: int) -> dict[str, ConfigDict]:
+    """Returns `config.data` of the rows that measure whole batches."""
+    rows = {"pipeline_threads": training(size, "host")}
+    if workers:
+        rows["pipeline_workers"] = training(size, "host")
+        rows["pipeline_workers"].num_workers = workers
+    return rows
+
+
+def batch_seconds(source: FolderSource, data: ConfigDict, batch: int, number: int) -> float:
+    """Returns the seconds between the first batch and the `number`-th after it.
+
+    The start of threads and processes is left out, and no batch is made before it is timed, but
+    for those that the threads work on while the first one arrives; as many are left at the end.
+    """
+    with contextlib.closing(train_batches(source, data, seed=0, batch_size=batch)) as batches:
+        next(batches)
+        start = time.perf_counter()
+        for _ in range(number):
+            next(batches)
+        return time.perf_counter() - start
+
+
+def write_photos(folder: Path, size: int, number: int, data: str | None) -> None:
+    """Writes square JPEG files of quality 90: from a folder of photos, or made up.
+
+    Raises:
+        RequestError: no photo in the folder, or none that can be read.
+    """
+    photos = real_photos(data, size, number) if data else synthetic_photos(size, number)
+    written = 0
+    for rgb in photos:
+        Image.fromarray(rgb).save(folder / f"{written:05d}.jpg", quality=90)
+        written += 1
+    if not written:
+        raise RequestError(f"no photo below {data!r} can be read; give another --data")
+
+
+def real_photos(data: str, size: int, number: int) -> Iterator[np.ndarray]:
+    """Yields the centres of the first photos of a folder, resized."""
+    source = FolderSource.open(data, labels="none")
+    for index in range(min(number, len(source))):
+        with contextlib.suppress(UnreadablePhoto):
+            yield decode_region(source[index].image, crops.center_square, size)
+
+
+def synthetic_photos(size: int, number: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """Yields smooth colour gradients with fine grey texture, (size, size, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    for _ in range(number):
+        coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), np.uint8))
+        smooth = np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC), np.float32)
+        texture = rng.normal(0, 8, (size, size, 1))
+        yield np.clip(smooth + texture, 0, 255).astype(np.uint8)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.pipeline",
+        description="Images per second on the host: JPEG files to Lab targets, beside peers.",
+        epilog="example: python -m benchmarks.pipeline --data PHOTOS --size 64 --workers 4",
+    )
+    add, number = parser.add_argument, measure.at_least_one
+    add("--data", metavar="FOLDER", help="real photos; default: made by the program")
+    add("--size", type=number, nargs="+", default=[64, 256], help="pixels (default: 64 256)")
+    add("--images", type=number, default=256, help="photos, at most (default: %(default)s)")
+    add("--batch", type=number, default=16, help="of the pipeline (default: %(default)s)")
+    add("--workers", type=int, default=2, help="processes; 0: no such row (default: %(default)s)")
+    add("--repeats", type=number, default=5, help="turns of each row (default: %(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

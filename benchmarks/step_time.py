@@ -1,0 +1,295 @@
+"""How many images per second does the training step of a config take?
+
+    python -m benchmarks.step_time --config configs/plain_cnn.py
+    python -m benchmarks.step_time --config configs/plain_cnn.py --size 128 --batch 32
+
+The step is that of training: jitted over all devices, state donated, on one synthetic batch that
+is on the devices from the start, so that no input is waited for. Rows:
+
+    auto     the step as training runs it
+    patches  every convolution as gathered patches and one matrix product
+    xla      every convolution as XLA's own
+    torch    the same network, loss and optimizer as a PyTorch module in float32, where torch is
+             installed; `peer` says why there is none. It starts from grey and ab and runs on one
+             device.
+
+`patches` and `xla` say whether the choice of colorjax.models.convolution is right here. They fall
+away for a network that does not use it.
+
+The rows take turns; `median_s` is the median of one turn over `images` images. `ratio_to_peer` is
+how many times as fast as PyTorch, the median over the turns: this is the number to read, for it
+holds on a busy machine too. `compile_s` is the time to trace and compile. `flops_per_image` is
+XLA's count for the program before the backend rewrites it, and `gflop_per_second` the rate at
+which this work is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import os
+import runpy
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from unittest import mock
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from benchmarks import measure
+from colorjax import method as methods
+from colorjax import parallel
+from colorjax.errors import RequestError
+from colorjax.models import PlainCNN, convolution
+from colorjax.train import optim, state, steps
+
+QUESTION = "training step images per second"
+FORMS = ("auto", "patches", "xla")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        measure_config(read_config(args), args)
+    except RequestError as error:
+        parser.error(str(error))
+    return 0
+
+
+def read_config(args: argparse.Namespace) -> ConfigDict:
+    """Reads --config and puts the other flags into it.
+
+    Raises:
+        RequestError: no such file, or an argument after the colon that it does not know.
+    """
+    path, _, arg = args.config.partition(":")
+    try:
+        config = runpy.run_path(path)["get_config"](arg)
+    except (OSError, KeyError, ValueError) as error:
+        raise RequestError(f"--config={args.config}: {error}") from None
+    config.data.image_size = args.size or config.data.image_size
+    config.batch_size = args.batch or config.batch_size
+    config.data.targets = args.targets or config.data.targets
+    return config
+
+
+def measure_config(config: ConfigDict, args: argparse.Namespace) -> None:
+    """Measures and prints all rows of a config."""
+    trainers = build_trainers(config, args.forms)
+    runs = {
+        form: measure.timed(functools.partial(trainer.run, args.steps))
+        for form, trainer in trainers.items()
+    }
+    peer = build_torch_trainer(config, args.torch_threads)
+    if not isinstance(peer, str):
+        runs["torch"] = measure.timed(functools.partial(peer, args.steps))
+    seconds = measure.alternate(runs, args.repeats)
+    print_row = functools.partial(
+        measure.print_row,
+        QUESTION,
+        size=config.data.image_size,
+        batch=config.batch_size,
+        images=config.batch_size * args.steps,
+        config=args.config,
+    )
+    for form, trainer in trainers.items():
+        print_row(
+            form,
+            seconds[form],
+            device=f"{jax.device_count()} x {jax.devices()[0].device_kind}, {measure.host()}",
+            peer=peer if isinstance(peer, str) else "torch",
+            peer_seconds=seconds.get("torch"),
+            targets=config.data.targets,
+            compile_s=round(trainer.compile_s, 3),
+            **trainer.work_done(seconds[form], args.steps),
+        )
+    if "torch" in seconds:
+        device = f"{torch_device()}, {args.torch_threads} threads, {measure.host()}"
+        print_row("torch", seconds["torch"], device=device, targets="host")
+
+
+# Ours.
+
+
+class Trainer:
+    """The step as the training loop jits it, with a state and a batch on the devices."""
+
+    def __init__(self, config: ConfigDict):
+        """Initializes and compiles.
+
+        Raises:
+            RequestError: the config cannot be built.
+        """
+        layout = parallel.make_layout(config.batch_size)
+        method = methods.build(config)
+        schedule = optim.build_schedule(config.optimizer, config.total_steps)
+        optimizer = optim.build(config.optimizer, schedule)
+        decay = config.optimizer.ema_decay
+
+        def create(key: jax.Array) -> state.TrainState:
+            return state.create(method, optimizer, key, average=decay > 0)
+
+        step = steps.build_train_step(
+            method, optimizer, schedule, seed=config.seed, ema_decay=decay
+        )
+        jitted = jax.jit(
+            step, donate_argnums=0, out_shardings=(layout.replicated, layout.replicated)
+        )
+        key = jax.random.key(config.seed)
+        self._batch_size = config.batch_size
+        self._state = jax.jit(create, out_shardings=layout.replicated)(key)
+        self._batch = parallel.to_global(synthetic_batch(config, method), layout)
+        start = time.perf_counter()
+        lowered = jitted.lower(self._state, self._batch)
+        self._step = lowered.compile()
+        self.compile_s = time.perf_counter() - start
+        # The compiled program counts the work of one device alone.
+        self._flops = (lowered.cost_analysis() or {}).get("flops")
+
+    def run(self, number: int) -> None:
+        """Trains for a number of steps and waits for the last."""
+        for _ in range(number):
+            self._state, metrics = self._step(self._state, self._batch)
+        jax.block_until_ready((self._state, metrics))
+
+    def work_done(self, seconds: list[float], number: int) -> dict[str, float | None]:
+        """Returns FLOPs per image, and the rate over runs of `number` steps; None: unknown."""
+        if not self._flops:
+            return {"flops_per_image": None, "gflop_per_second": None}
+        rate = number * self._flops / statistics.median(seconds)
+        return {
+            "flops_per_image": round(self._flops / self._batch_size),
+            "gflop_per_second": round(rate / 1e9, 1),
+        }
+
+
+def build_trainers(config: ConfigDict, forms: Sequence[str]) -> dict[str, Trainer]:
+    """Builds a trainer for each form of convolution that makes a difference to the network."""
+    trainers = {}
+    for form in forms:
+        with convolutions_as(form) as convolve:
+            trainer = Trainer(config)
+        if form == "auto" or convolve.called:
+            trainers[form] = trainer
+    return trainers
+
+
+@contextlib.contextmanager
+def convolutions_as(form: str) -> Iterator[mock.Mock]:
+    """Gives one form to the convolutions that are traced inside, and counts them."""
+    convolve = convolution.convolve
+
+    def forced(*args: Any, **options: Any) -> jax.Array:
+        chosen = {} if form == "auto" else {"as_patches": form == "patches"}
+        return convolve(*args, **options | chosen)
+
+    with mock.patch.object(convolution, "convolve", side_effect=forced) as spy:
+        yield spy
+
+
+def synthetic_batch(config: ConfigDict, method: methods.Method) -> dict[str, np.ndarray]:
+    """Returns noise in the form of a training batch."""
+    size = config.data.image_size
+    rng = np.random.default_rng(config.seed)
+    rgb = rng.integers(0, 256, (config.batch_size, size, size, 3), np.uint8)
+    fields = method.encode(rgb) if config.data.targets == "host" else {"rgb": rgb}
+    return fields | {"label": np.zeros(config.batch_size, np.int32)}
+
+
+# The peer.
+
+
+def build_torch_trainer(config: ConfigDict, threads: int) -> Callable[[int], None] | str:
+    """Returns a function that trains the PyTorch twin for a number of steps, or why none can."""
+    try:
+        import torch
+    except ImportError:
+        return "torch not installed"
+    method = methods.build(config)
+    ours = (config.loss.name, config.optimizer.name, config.dtype)
+    if not isinstance(method.network, PlainCNN) or ours != ("mse", "adam", "float32"):
+        return "no PyTorch twin of this config"
+    device = torch_device()
+    if device == "cpu" and jax.default_backend() != "cpu":
+        return "torch has no such device"
+    torch.set_num_threads(threads)
+    net = torch_plain_cnn(method.network).to(device).train()
+    options = config.optimizer
+    optimizer = torch.optim.Adam(
+        net.parameters(), options.learning_rate, (options.b1, options.b2), eps=1e-8
+    )
+    rng = np.random.default_rng(config.seed)
+    shape = (config.batch_size, 3, config.data.image_size, config.data.image_size)
+    lab = torch.from_numpy(rng.uniform(-1, 1, shape).astype(np.float32)).to(device)  # NCHW
+    grey, ab = lab[:, :1].contiguous(), lab[:, 1:].contiguous()
+
+    def run(number: int) -> None:
+        for _ in range(number):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.mse_loss(net(grey), ab)
+            loss.backward()
+            optimizer.step()
+        loss.item()  # waits for the device
+
+    return run
+
+
+def torch_device() -> str:
+    """Returns "cuda" where JAX runs on a GPU and torch can too."""
+    import torch
+
+    return "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
+
+
+def torch_plain_cnn(like: PlainCNN) -> Any:
+    """Builds the PyTorch module with the layers of `like`: (N, 1, H, W) to (N, 2, H, W)."""
+    from torch import nn
+
+    def up(features_in: int, features: int) -> nn.Module:
+        return nn.ConvTranspose2d(features_in, features, kernel_size=4, stride=2, padding=1)
+
+    def after(features: int) -> list[nn.Module]:  # flax's momentum 0.9 is 0.1 here
+        return [nn.ReLU(), nn.BatchNorm2d(features, eps=1e-5, momentum=0.1)]
+
+    layers: list[nn.Module] = []
+    channels, size = 1, like.kernel_size
+    for features, stride in zip(like.filters, like.strides, strict=False):
+        dilation = like.dilation if stride == 1 else 1
+        padding = dilation * (size // 2)
+        conv = nn.Conv2d(channels, features, size, stride, padding, dilation)
+        layers += [conv, *after(features)]
+        channels = features
+    layers.append(nn.Dropout(like.dropout))
+    ups = like.strides.count(2)
+    for _ in range(ups - 1):
+        layers += [up(channels, like.filters[-1]), *after(like.filters[-1])]
+        channels = like.filters[-1]
+    head = up(channels, 2) if ups else nn.Conv2d(channels, 2, size, padding=size // 2)
+    return nn.Sequential(*layers, head, nn.Tanh())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.step_time",
+        description="Images per second of a config's training step, beside PyTorch if installed.",
+        epilog="example: python -m benchmarks.step_time --config configs/plain_cnn.py --batch 32",
+    )
+    add, number = parser.add_argument, measure.at_least_one
+    add("--config", required=True, metavar="FILE.py[:ARGS]", help="as for colorjax.main")
+    add("--size", type=number, help="pixels (default: the config's)")
+    add("--batch", type=number, help="images in a batch (default: the config's)")
+    add("--targets", choices=("host", "device"), help="where Lab is made (default: the config's)")
+    add("--forms", nargs="+", choices=FORMS, default=FORMS, help="rows (default: all)")
+    add("--steps", type=number, default=5, help="in one turn (default: %(default)s)")
+    add("--repeats", type=number, default=5, help="turns of each row (default: %(default)s)")
+    add("--torch-threads", type=number, default=os.cpu_count(), help="(default: %(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Photos in and out, and the Colorizer that gives them colour."""

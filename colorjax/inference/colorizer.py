@@ -1,0 +1,224 @@
+"""The Colorizer: trained weights behind one call, for arrays and Pillow images."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import os
+import time
+from typing import TypeVar
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from PIL import Image
+
+from colorjax import color
+from colorjax import method as methods
+from colorjax.errors import RequestError
+from colorjax.inference.photo_files import to_rgb_or_rgba
+from colorjax.method import Method, Variables
+from colorjax.train import weights
+from colorjax.train.workdir import Workdir
+
+Picture = TypeVar("Picture", np.ndarray, Image.Image)
+
+_MAX_ASPECT = 4  # the working size is at most this many times as long as it is short
+# Full-resolution colours are float64-free and made in bands of rows: about 30 temporaries of a
+# band exist at once, and one of this size stays in a core's cache.
+_BAND_PIXELS = 16384
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkingSize:
+    """The size at which a network predicts the colours of a photo.
+
+    Attributes:
+        short: of the shorter side, in pixels.
+        multiple: what the longer side is a multiple of, in pixels.
+        is_square: whether the photo is squeezed into a square, for networks of one size.
+    """
+
+    short: int
+    multiple: int
+    is_square: bool
+
+    @classmethod
+    def from_config(cls, config: ConfigDict, method: Method) -> WorkingSize:
+        """Reads `inference.size`, or `data.image_size` where that is 0.
+
+        Raises:
+            RequestError: the size is negative.
+        """
+        short = config.inference.size or config.data.image_size
+        if short < 0:
+            raise RequestError(f"inference.size is at least 0, not {short}")
+        fixed = method.network.fixed_size
+        return cls(fixed or short, method.network.size_multiple, bool(fixed))
+
+    def of(self, height: int, width: int) -> tuple[int, int]:
+        """Returns the working (height, width) of a photo, in pixels.
+
+        Sides that are multiples of `multiple` keep the shapes, and so the compilations, few.
+
+        >>> WorkingSize(64, 4, is_square=False).of(3000, 4000)
+        (64, 84)
+        """
+        if self.is_square:
+            return self.short, self.short
+        aspect = min(max(height, width) / min(height, width), _MAX_ASPECT)
+        long = max(round(self.short * aspect / self.multiple) * self.multiple, self.short)
+        return (self.short, long) if height <= width else (long, self.short)
+
+
+class Colorizer:
+    """Gives photos colour; keeps their size and their lightness, L of CIE Lab.
+
+    Attributes:
+        step: of the checkpoint that the weights are from.
+        compile_seconds: spent on compilation so far; each working size is compiled once.
+    """
+
+    def __init__(self, method: Method, variables: Variables, size: WorkingSize, step: int = 0):
+        """Binds a method to its weights, which are on the one device that will be used."""
+        self.step = step
+        self.compile_seconds = 0.0
+        self._variables = variables
+        self._size = size
+        self._predict_ab = jax.jit(method.predict_ab)
+        self._compiled: dict[tuple[int, int], jax.stages.Compiled] = {}
+
+    @classmethod
+    def load(cls, workdir_or_name: str | os.PathLike[str]) -> Colorizer:
+        """Loads the weights of a trained run: the best where it kept those, else the newest.
+
+        Args:
+            workdir_or_name: workdir of the run.
+
+        Raises:
+            RequestError: no workdir, no whole checkpoint in it, or a config of another version.
+        """
+        workdir = Workdir(workdir_or_name)
+        if not workdir.config_file.is_file():
+            raise RequestError(
+                f"no weights at {str(workdir_or_name)!r}; give the workdir of a trained run, a "
+                "folder with config.json and checkpoints"
+            )
+        config = workdir.read_config()
+        method = methods.build(config)
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        step, variables = weights.load(workdir.root, method, device)
+        return cls(method, variables, WorkingSize.from_config(config, method), step)
+
+    def colorize(self, image: Picture) -> Picture:
+        """Colorizes one photo; of an input with colour only the lightness counts.
+
+        Args:
+            image: a Pillow image of any mode, upright; or an array (H, W), (H, W, 1) or (H, W, 3),
+                with alpha (H, W, 2) or (H, W, 4), sRGB: uint8, or floating point in [0, 1].
+
+        Returns:
+            The same kind and size, RGB. A Pillow image has mode RGB, or RGBA where the input has
+            transparency. An array is (H, W, 3), or (H, W, 4) with the input's alpha, and has the
+            input's dtype. L is the input's within 0.392 (1/255 of its range) for 8 bits, within
+            0.01 for floats of 32 bits or more.
+
+        Raises:
+            ValueError: `image` is of another kind, shape, dtype or range.
+
+        >>> colorizer = Colorizer.load("runs/plain_cnn")  # doctest: +SKIP
+        >>> colorizer.colorize(Image.open("grey.jpg")).save("color.png")  # doctest: +SKIP
+        """
+        if isinstance(image, Image.Image):
+            return Image.fromarray(self._colorize_array(np.asarray(to_rgb_or_rgba(image))))
+        return self._colorize_array(_checked(image))
+
+    def _colorize_array(self, pixels: np.ndarray) -> np.ndarray:
+        """Colorizes a checked array (H, W), (H, W, 1 to 4), as `colorize` describes."""
+        pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+        height, width, channels = pixels.shape
+        has_alpha = channels in (2, 4)
+        colors = pixels[..., :-1] if has_alpha else pixels
+        lightness = np.empty((height, width), np.float32)
+        painted = np.empty((height, width, 4 if has_alpha else 3), pixels.dtype)
+        if has_alpha:
+            painted[..., 3] = pixels[..., -1]
+        bands = _bands(height, width)
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+            for _ in threads.map(lambda rows: _read_lightness(colors, lightness, rows), bands):
+                pass
+            ab = self._predict(lightness)
+            for _ in threads.map(lambda rows: _paint(lightness, ab, painted, rows), bands):
+                pass
+        return painted
+
+    def _predict(self, lightness: np.ndarray) -> tuple[Image.Image, Image.Image]:
+        """Predicts a and b at the working size from L (H, W) at full size."""
+        height, width = self._size.of(*lightness.shape)
+        # Training photos are resized bicubically too; that overshoots at edges.
+        small = Image.fromarray(lightness).resize((width, height), Image.Resampling.BICUBIC)
+        inputs = np.clip(np.asarray(small), 0, 100)[None, :, :, None]
+        ab = jax.device_get(self._executable(height, width)(self._variables, inputs))[0]
+        a, b = (Image.fromarray(np.ascontiguousarray(ab[..., channel])) for channel in (0, 1))
+        return a, b
+
+    def _executable(self, height: int, width: int) -> jax.stages.Compiled:
+        if (height, width) not in self._compiled:
+            start = time.perf_counter()
+            shape = jax.ShapeDtypeStruct((1, height, width, 1), np.float32)
+            compiled = self._predict_ab.lower(self._variables, shape).compile()
+            self._compiled[height, width] = compiled
+            self.compile_seconds += time.perf_counter() - start
+        return self._compiled[height, width]
+
+
+def _checked(image: object) -> np.ndarray:
+    """Returns the array if `colorize` takes it, else raises a ValueError that says why not."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"image must be a NumPy array or a Pillow image, got {type(image)}")
+    channels = image.shape[2:] or (1,)
+    if image.ndim not in (2, 3) or channels[0] not in (1, 2, 3, 4) or 0 in image.shape:
+        raise ValueError(
+            "image must have shape (H, W), (H, W, 1) or (H, W, 3), with alpha (H, W, 2) or "
+            f"(H, W, 4), got {image.shape}"
+        )
+    if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
+        raise ValueError(f"image must hold uint8, or floats in [0, 1], got {image.dtype}")
+    if image.dtype != np.uint8 and not (image.min() >= 0 and image.max() <= 1):
+        raise ValueError(
+            f"image holds floats and must be in [0, 1], got [{image.min()}, {image.max()}]; divide "
+            "8-bit values by 255.0"
+        )
+    return image
+
+
+def _bands(height: int, width: int) -> list[slice]:
+    """Divides rows into bands of about `_BAND_PIXELS` pixels."""
+    rows = max(1, _BAND_PIXELS // width)
+    return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
+
+
+def _read_lightness(colors: np.ndarray, lightness: np.ndarray, rows: slice) -> None:
+    """Writes L of some rows of `colors` (H, W, 1 or 3) into `lightness` (H, W)."""
+    band = colors[rows]
+    band = np.broadcast_to(band, (*band.shape[:2], 3))
+    if band.dtype == np.uint8:
+        lab = color.rgb_u8_to_lab(band)
+    else:
+        lab = color.rgb_to_lab(band.astype(np.float32))
+    lightness[rows] = lab[..., 0]
+
+
+def _paint(
+    lightness: np.ndarray, ab: tuple[Image.Image, Image.Image], painted: np.ndarray, rows: slice
+) -> None:
+    """Writes some rows of the picture of L (H, W) and a smaller ab into `painted` (H, W, 3 or 4)."""
+    height, width = lightness.shape
+    small = ab[0].size
+    box = (0, rows.start * small[1] / height, small[0], rows.stop * small[1] / height)
+    size = (width, rows.stop - rows.start)
+    # Enlarging interpolates between pixels, those just outside of the box included: bands meet.
+    planes = [np.asarray(plane.resize(size, Image.Resampling.BILINEAR, box)) for plane in ab]
+    lab = np.stack([lightness[rows], *planes], axis=-1)
+    to_rgb = color.lab_to_rgb_u8 if painted.dtype == np.uint8 else color.lab_to_rgb
+    painted[rows, :, :3] = to_rgb(lab, gamut="shrink_chroma")

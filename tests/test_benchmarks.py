@@ -1,0 +1,145 @@
+"""The benchmarks run and print what their readers need; nothing here looks at a time."""
+
+import json
+
+import jax
+import pytest
+from PIL import Image
+from synthetic import synthetic_images
+
+from benchmarks import pipeline, step_time
+from colorjax import models
+
+FIELDS = {
+    "question",
+    "row",
+    "size",
+    "batch",
+    "images",
+    "images_per_second",
+    "median_s",
+    "device",
+    "versions",
+}
+TINY_CONFIG = """
+from configs import plain_cnn
+
+def get_config(arg=""):
+    config = plain_cnn.get_config(arg)
+    config.model.update(filters=(4, 4), strides=(2,))
+    return config
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "tiny.py"
+    path.write_text(TINY_CONFIG)
+    return f"--config={path}"
+
+
+def rows_of(capsys):
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(row.keys() >= FIELDS for row in rows)
+    return {row["row"]: row for row in rows}
+
+
+def test_pipeline(capsys):
+    words = "--repeats 1 --images 8 --batch 4 --size 16 --workers 0"
+    assert pipeline.main(words.split()) == 0
+    rows = rows_of(capsys)
+    assert rows.keys() == {
+        "peer_decode",
+        "peer_decode_lab",
+        "ours_device_targets",
+        "ours_host_targets",
+        "ours_augmented",
+        "pipeline_threads",
+        "lab_skimage",
+        "lab_colorjax",
+    }
+    for name, peer in pipeline.PEERS.items():
+        assert rows[name]["peer"] == peer
+        assert rows[name]["ratio_to_peer"] > 0
+    assert {row["size"] for row in rows.values()} == {16}
+    assert {row["images"] for row in rows.values()} == {8}
+    assert rows["pipeline_threads"]["batch"] == 4
+    assert rows["lab_colorjax"]["goal"] == 3
+
+
+def test_pipeline_of_real_photos_in_processes(photos, capsys):
+    words = f"--repeats 1 --images 4 --batch 4 --size 16 --workers 1 --data {photos}"
+    assert pipeline.main(words.split()) == 0
+    assert rows_of(capsys)["pipeline_workers"]["workers"] == 1
+
+
+@pytest.mark.parametrize("files", [[], ["broken.jpg"]])
+def test_pipeline_without_photos(files, tmp_path, capsys):
+    for name in files:
+        (tmp_path / name).write_bytes(b"no photo")
+    with pytest.raises(SystemExit, match="2"):
+        pipeline.main(["--data", str(tmp_path), "--size", "16"])
+    assert "no photo below" in capsys.readouterr().err
+
+
+def test_the_peers_do_our_work(tmp_path):
+    """Without crops, colorjax decodes the same pixels as Pillow."""
+    Image.fromarray(synthetic_images(1, 16)[0]).save(tmp_path / "0.jpg")
+    source = pipeline.FolderSource.open(tmp_path, labels="none")
+    load = pipeline.LoadForTraining(source, pipeline.uncropped(16, "device"))
+    rgb = load(0, pipeline.np.random.default_rng(0))["rgb"]
+    assert (rgb == pipeline.decode_with_pillow(tmp_path / "0.jpg")).all()
+
+
+@pytest.mark.parametrize("targets", ["host", "device"])
+def test_step_time(targets, config, capsys):
+    words = f"--size 16 --batch 4 --repeats 1 --steps 2 --targets {targets}"
+    forms = "--forms auto" if targets == "device" else ""
+    assert step_time.main([config, *words.split(), *forms.split()]) == 0
+    rows = rows_of(capsys)
+    rows.pop("torch", None)
+    assert set(rows) == ({"auto"} if forms else set(step_time.FORMS))
+    for row in rows.values():
+        assert row["targets"] == targets
+        assert (row["size"], row["batch"], row["images"]) == (16, 4, 8)
+        assert row["compile_s"] > 0
+        assert row["flops_per_image"] > 0
+        assert row["peer"] == "torch not installed" or row["ratio_to_peer"] > 0
+
+
+@pytest.mark.parametrize(("variant", "size", "called"), [("cnn", 16, True), ("dense", 128, False)])
+@pytest.mark.parametrize("form", step_time.FORMS)
+def test_forms_act_on_our_convolutions_alone(form, variant, size, called, key):
+    network = models.create("plain_cnn", variant=variant)
+    inputs = {"grey": jax.numpy.zeros((1, size, size, 1))}
+    with step_time.convolutions_as(form) as convolve:
+        jaxpr = jax.make_jaxpr(lambda: network.init(key, inputs, train=False))()
+    assert convolve.called == called
+    assert ("conv_general_dilated" in str(jaxpr)) == (not called or form != "patches")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--config=configs/nothing.py"], "configs/nothing.py"),
+        (["--config=configs/plain_cnn.py:sise=3"], "unknown config argument 'sise'"),
+        (["--config=configs/plain_cnn.py", "--size=30"], "multiple of 4"),
+        (["--config=configs/plain_cnn.py", "--batch=0"], "invalid at_least_one value"),
+    ],
+)
+def test_step_time_of_a_wrong_request(words, text, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        step_time.main(words)
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("strides", [(1, 2, 2, 1, 1, 1), (1,) * 6])
+def test_the_pytorch_twin_has_our_layers(strides, key):
+    torch = pytest.importorskip("torch")
+    ours = models.PlainCNN(strides=strides)
+    grey = jax.numpy.zeros((1, 16, 16, 1))
+    params = jax.eval_shape(lambda: ours.init(key, {"grey": grey}, train=False))["params"]
+    twin = step_time.torch_plain_cnn(ours)
+    assert twin(torch.zeros(1, 1, 16, 16)).shape == (1, 2, 16, 16)
+    count = sum(parameter.numel() for parameter in twin.parameters())
+    assert count == sum(leaf.size for leaf in jax.tree.leaves(params))
