@@ -9,6 +9,7 @@ from pathlib import Path
 from absl import flags
 from absl import logging as absl_logging
 from ml_collections import ConfigDict, config_flags
+from tqdm import tqdm
 
 from colorjax.errors import RequestError
 
@@ -34,10 +35,17 @@ def run(argv: list[str] | None = None) -> int:
         return 2
 
 
+class _AboveTheBar(logging.Handler):
+    """Prints lines to stderr without tearing the progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
 def _log_to_stderr() -> None:
     """Shows colorjax's own messages; of the libraries, which log through absl, only warnings."""
     absl_logging.set_verbosity(absl_logging.WARNING)
-    handler = logging.StreamHandler()
+    handler = _AboveTheBar()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("colorjax")
     logger.addHandler(handler)

@@ -91,14 +91,13 @@ def test_the_peers_do_our_work(tmp_path):
     assert (rgb == pipeline.decode_with_pillow(tmp_path / "0.jpg")).all()
 
 
-@pytest.mark.parametrize("targets", ["host", "device"])
-def test_step_time(targets, config, capsys):
-    words = f"--size 16 --batch 4 --repeats 1 --steps 2 --targets {targets}"
-    forms = "--forms auto" if targets == "device" else ""
-    assert step_time.main([config, *words.split(), *forms.split()]) == 0
+@pytest.mark.parametrize(("targets", "form"), [("host", "xla"), ("device", "auto")])
+def test_step_time(targets, form, config, capsys):
+    words = f"--size 16 --batch 4 --repeats 1 --steps 2 --targets {targets} --forms {form}"
+    assert step_time.main([config, *words.split()]) == 0
     rows = rows_of(capsys)
     rows.pop("torch", None)
-    assert set(rows) == ({"auto"} if forms else set(step_time.FORMS))
+    assert set(rows) == {form}
     for row in rows.values():
         assert row["targets"] == targets
         assert (row["size"], row["batch"], row["images"]) == (16, 4, 8)

@@ -119,7 +119,13 @@ class FolderSource:
 
 def _photos_below(root: Path) -> list[str]:
     found = []
-    for folder, _, files in os.walk(root, followlinks=True):
+    seen = set()  # links may lead back up
+    for folder, folders, files in os.walk(root, followlinks=True):
+        place = os.stat(folder)
+        if (place.st_dev, place.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((place.st_dev, place.st_ino))
         below = Path(folder).relative_to(root)
         found += [
             (below / name).as_posix()

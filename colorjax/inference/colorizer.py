@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import os
 import time
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
@@ -24,9 +25,9 @@ from colorjax.train.workdir import Workdir
 Picture = TypeVar("Picture", np.ndarray, Image.Image)
 
 _MAX_ASPECT = 4  # the working size is at most this many times as long as it is short
-# Full-resolution colours are float64-free and made in bands of rows: about 30 temporaries of a
-# band exist at once, and one of this size stays in a core's cache.
-_BAND_PIXELS = 16384
+# Full resolution is worked on in bands of rows of at most this many pixels (or one row), so that no
+# photo needs more memory than its pixels, its lightness and the result.
+_BAND_PIXELS = 65536
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Colorizer:
 
     Attributes:
         step: of the checkpoint that the weights are from.
-        compile_seconds: spent on compilation so far; each working size is compiled once.
+        compile_seconds: spent on compilation so far: once for each working size and dtype.
     """
 
     def __init__(self, method: Method, variables: Variables, size: WorkingSize, step: int = 0):
@@ -85,8 +86,8 @@ class Colorizer:
         self.compile_seconds = 0.0
         self._variables = variables
         self._size = size
-        self._predict_ab = jax.jit(method.predict_ab)
-        self._compiled: dict[tuple[int, int], jax.stages.Compiled] = {}
+        self._method = method
+        self._compiled: dict[object, jax.stages.Compiled] = {}
 
     @classmethod
     def load(cls, workdir_or_name: str | os.PathLike[str]) -> Colorizer:
@@ -143,13 +144,12 @@ class Colorizer:
         painted = np.empty((height, width, 4 if has_alpha else 3), pixels.dtype)
         if has_alpha:
             painted[..., 3] = pixels[..., -1]
-        bands = _bands(height, width)
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
-            for _ in threads.map(lambda rows: _read_lightness(colors, lightness, rows), bands):
-                pass
-            ab = self._predict(lightness)
-            for _ in threads.map(lambda rows: _paint(lightness, ab, painted, rows), bands):
-                pass
+        for rows in _bands(height, width):
+            lightness[rows] = _lightness(colors[rows])
+        ab = self._predict(lightness)
+        for rows in _bands(height, width):
+            planes = lightness[rows], *(_enlarged_rows(plane, rows, lightness) for plane in ab)
+            painted[rows, :, :3] = self._paint(*planes, pixels.dtype)
         return painted
 
     def _predict(self, lightness: np.ndarray) -> tuple[Image.Image, Image.Image]:
@@ -158,18 +158,31 @@ class Colorizer:
         # Training photos are resized bicubically too; that overshoots at edges.
         small = Image.fromarray(lightness).resize((width, height), Image.Resampling.BICUBIC)
         inputs = np.clip(np.asarray(small), 0, 100)[None, :, :, None]
-        ab = jax.device_get(self._executable(height, width)(self._variables, inputs))[0]
-        a, b = (Image.fromarray(np.ascontiguousarray(ab[..., channel])) for channel in (0, 1))
-        return a, b
+        predict = self._executable((height, width), self._method.predict_ab, inputs)
+        a, b = np.moveaxis(jax.device_get(predict(self._variables, inputs))[0], -1, 0)
+        return Image.fromarray(np.ascontiguousarray(a)), Image.fromarray(np.ascontiguousarray(b))
 
-    def _executable(self, height: int, width: int) -> jax.stages.Compiled:
-        if (height, width) not in self._compiled:
+    def _paint(self, lightness: np.ndarray, a: np.ndarray, b: np.ndarray, dtype: Any) -> np.ndarray:
+        """Returns sRGB (H, W, 3) of `dtype`, of planes (H, W) of Lab at full size."""
+        shape, count = lightness.shape, lightness.size
+        size = -(-count // _BAND_PIXELS) * _BAND_PIXELS
+        lab = np.zeros((3, size), np.float32)  # padded: one shape, one compilation
+        for channel, plane in enumerate((lightness, a, b)):
+            lab[channel, :count] = plane.ravel()
+        paint = _paint_u8 if dtype == np.uint8 else _paint_float
+        rgb = self._executable((paint, size), lambda _, lab: paint(lab), lab)(self._variables, lab)
+        return jax.device_get(rgb)[:count].reshape(*shape, 3)
+
+    def _executable(
+        self, key: object, function: Callable[[Variables, jax.Array], jax.Array], array: np.ndarray
+    ) -> jax.stages.Compiled:
+        """Returns the compiled function of (weights, array); compiles it where `key` is new."""
+        if key not in self._compiled:
             start = time.perf_counter()
-            shape = jax.ShapeDtypeStruct((1, height, width, 1), np.float32)
-            compiled = self._predict_ab.lower(self._variables, shape).compile()
-            self._compiled[height, width] = compiled
+            shape = jax.ShapeDtypeStruct(array.shape, array.dtype)
+            self._compiled[key] = jax.jit(function).lower(self._variables, shape).compile()
             self.compile_seconds += time.perf_counter() - start
-        return self._compiled[height, width]
+        return self._compiled[key]
 
 
 def _checked(image: object) -> np.ndarray:
@@ -192,33 +205,36 @@ def _checked(image: object) -> np.ndarray:
     return image
 
 
-def _bands(height: int, width: int) -> list[slice]:
-    """Divides rows into bands of about `_BAND_PIXELS` pixels."""
+def _bands(height: int, width: int) -> Iterator[slice]:
+    """Divides rows into bands of at most `_BAND_PIXELS` pixels, or of one row."""
     rows = max(1, _BAND_PIXELS // width)
-    return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
+    for top in range(0, height, rows):
+        yield slice(top, min(top + rows, height))
 
 
-def _read_lightness(colors: np.ndarray, lightness: np.ndarray, rows: slice) -> None:
-    """Writes L of some rows of `colors` (H, W, 1 or 3) into `lightness` (H, W)."""
-    band = colors[rows]
-    band = np.broadcast_to(band, (*band.shape[:2], 3))
-    if band.dtype == np.uint8:
-        lab = color.rgb_u8_to_lab(band)
-    else:
-        lab = color.rgb_to_lab(band.astype(np.float32))
-    lightness[rows] = lab[..., 0]
+def _lightness(colors: np.ndarray) -> np.ndarray:
+    """Returns L (H, W), float32, of checked sRGB (H, W, 1 or 3)."""
+    rgb = np.broadcast_to(colors, (*colors.shape[:2], 3))
+    if rgb.dtype == np.uint8:
+        return color.rgb_u8_to_lab(rgb)[..., 0]
+    return color.rgb_to_lab(rgb.astype(np.float32))[..., 0]
 
 
-def _paint(
-    lightness: np.ndarray, ab: tuple[Image.Image, Image.Image], painted: np.ndarray, rows: slice
-) -> None:
-    """Writes some rows of the picture of L (H, W) and a smaller ab into `painted` (H, W, 3 or 4)."""
-    height, width = lightness.shape
-    small = ab[0].size
-    box = (0, rows.start * small[1] / height, small[0], rows.stop * small[1] / height)
+def _enlarged_rows(small: Image.Image, rows: slice, like: np.ndarray) -> np.ndarray:
+    """Returns some rows of a plane that is resized, bilinearly, to the shape (H, W) of `like`.
+
+    The pixels just outside of the rows count too, so bands meet without a seam. Where the plane is
+    the larger one, Pillow averages instead of skipping pixels.
+    """
+    height, width = like.shape
+    box = (0, rows.start * small.height / height, small.width, rows.stop * small.height / height)
     size = (width, rows.stop - rows.start)
-    # Enlarging interpolates between pixels, those just outside of the box included: bands meet.
-    planes = [np.asarray(plane.resize(size, Image.Resampling.BILINEAR, box)) for plane in ab]
-    lab = np.stack([lightness[rows], *planes], axis=-1)
-    to_rgb = color.lab_to_rgb_u8 if painted.dtype == np.uint8 else color.lab_to_rgb
-    painted[rows, :, :3] = to_rgb(lab, gamut="shrink_chroma")
+    return np.asarray(small.resize(size, Image.Resampling.BILINEAR, box))
+
+
+def _paint_u8(lab: jax.Array) -> jax.Array:
+    return color.lab_to_rgb_u8(jnp.moveaxis(lab, 0, -1), gamut="shrink_chroma")
+
+
+def _paint_float(lab: jax.Array) -> jax.Array:
+    return color.lab_to_rgb(jnp.moveaxis(lab, 0, -1), gamut="shrink_chroma")

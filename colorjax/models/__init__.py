@@ -58,7 +58,9 @@ def create(name: str, **options: Any) -> Network:
     """
     if name not in NETWORKS:
         raise unknown_name("model model.name =", name, NETWORKS)
+    # A config that was read back from JSON has lists for tuples.
+    attributes = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     try:
-        return NETWORKS[name](**options)
+        return NETWORKS[name](**attributes)
     except TypeError as error:  # an attribute that the network does not have
         raise RequestError(f"model {name}: {error}") from None

@@ -229,7 +229,7 @@ class _Run:
                 if self._pauses_at(step):
                     self._check_and_log(step, metrics, progress)
                     pending = None
-                    with progress.paused():
+                    with progress.paused(), jax.transfer_guard("allow"):
                         self._evaluate_and_save(step)
                     if self.stop or self._is_finished(step):
                         return

@@ -21,6 +21,12 @@ def test_folder_lists_photos_at_any_depth_in_order(photos):
     np.testing.assert_array_equal(source.labels(), [0] * 20 + [1] * 20)
 
 
+def test_links_that_lead_back_up_are_followed_once(photos, tmp_path):
+    (tmp_path / "photos").symlink_to(photos)
+    (tmp_path / "again").symlink_to(tmp_path)
+    assert len(FolderSource.open(tmp_path, labels="none")) == 40
+
+
 def test_folder_without_labels(photos):
     source = FolderSource.open(photos, labels="none")
     assert source.class_names == ()

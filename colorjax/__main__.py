@@ -1,0 +1,8 @@
+"""`python -m colorjax` is the `colorjax` command."""
+
+import sys
+
+from colorjax.cli import run
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,54 @@
+import io
+import logging
+import sys
+
+import pytest
+
+from colorjax.train.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_lines_without_a_terminal(caplog):
+    progress = Progress(0, 100, 16, bar=True)
+    with caplog.at_level(logging.INFO, "colorjax"):
+        progress.show(10, {"loss": 0.5, "images_per_second": 16.0})
+    progress.close()
+    assert "step 10/100 loss=0.5 images_per_second=16, 01:30 left" in caplog.text
+
+
+def test_a_bar_on_a_terminal(monkeypatch, caplog):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = Progress(0, 4, 16, bar=True)
+    for _ in range(4):
+        progress.advance()
+    progress.show(4, {"loss": 0.5})
+    progress.close()
+    assert "img/s" in terminal.getvalue()
+    assert not caplog.records
+
+
+def test_waiting_and_pauses_are_measured(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+
+    def slow_batches():
+        while True:
+            now[0] += 1.0
+            yield "batch"
+
+    progress = Progress(0, 10, 8, bar=False)
+    arriving = progress.waiting(slow_batches())
+    for _ in range(3):
+        assert next(arriving) == "batch"
+        now[0] += 3.0  # the step
+    with progress.paused():
+        now[0] += 100.0
+    found = progress.measure(3)
+    assert found["wait_share"] == pytest.approx(0.25)
+    assert found["images_per_second"] == pytest.approx(3 * 8 / 12)
+    assert progress.measure(3)["wait_share"] == 0.0
