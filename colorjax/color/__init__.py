@@ -5,7 +5,13 @@ or, where a name says `u8`, uint8; Lab has L in [0, 100] under D65.
 """
 
 from colorjax.color.gamut import shrink_chroma
-from colorjax.color.lab import lab_to_rgb, lab_to_rgb_u8, rgb_to_lab, rgb_u8_to_lab
+from colorjax.color.lab import (
+    lab_to_rgb,
+    lab_to_rgb_u8,
+    rgb_to_lab,
+    rgb_u8_to_lab,
+    rgb_u8_to_normalized,
+)
 from colorjax.color.saturation import scale_saturation
 from colorjax.color.scaling import (
     AB_SCALE,
@@ -25,6 +31,7 @@ __all__ = [
     "normalize_lightness",
     "rgb_to_lab",
     "rgb_u8_to_lab",
+    "rgb_u8_to_normalized",
     "scale_saturation",
     "shrink_chroma",
 ]

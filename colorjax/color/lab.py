@@ -1,5 +1,6 @@
 """sRGB to CIE Lab and back, for floats in [0, 1] and for 8-bit images."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 from colorjax.color import cie
 from colorjax.color.arrays import Array, check_last_axis, color_array, namespace
 from colorjax.color.gamut import shrink_chroma
+from colorjax.color.scaling import AB_SCALE, normalize_ab, normalize_lightness
 
 Gamut = Literal["clip", "shrink_chroma"]
 
@@ -17,6 +19,11 @@ _BLOCK_PIXELS = 16384
 _LINEAR_FROM_U8 = cie.linear_from_srgb(np, np.arange(256) / 255.0).astype(np.float32)
 _XYZ_FROM_LINEAR = np.array(cie.RELATIVE_XYZ_FROM_RGB, np.float32)
 _LAB_FROM_ROOTS = np.array(cie.LAB_FROM_ROOTS, np.float32)
+_LAB_OFFSET = np.array([[-16], [0], [0]], np.float32)
+# The same for the networks' scale, L / 50 - 1 and ab / 110.
+_NORMALIZED_SCALE = np.array([[50], [AB_SCALE], [AB_SCALE]], np.float32)
+_NORMALIZED_FROM_ROOTS = _LAB_FROM_ROOTS / _NORMALIZED_SCALE
+_NORMALIZED_OFFSET = np.array([[-16 / 50 - 1], [0], [0]], np.float32)
 
 
 def rgb_to_lab(rgb: Any) -> Array:
@@ -83,18 +90,36 @@ def rgb_u8_to_lab(rgb_u8: Any) -> Array:
     >>> rgb_u8_to_lab(np.array([255, 0, 0], np.uint8)).round().tolist()
     [53.0, 80.0, 67.0]
     """
-    rgb_u8 = rgb_u8 if isinstance(rgb_u8, jax.Array) else np.asarray(rgb_u8)
-    if rgb_u8.dtype != np.uint8:
-        raise ValueError(f"rgb_u8 must be uint8, got {rgb_u8.dtype}: use rgb_to_lab for floats")
-    check_last_axis(rgb_u8, 3, "rgb_u8")
+    rgb_u8 = _checked_u8(rgb_u8)
     if isinstance(rgb_u8, jax.Array):
         return rgb_to_lab(rgb_u8.astype(np.float32) / 255.0)
-    pixels = rgb_u8.reshape(-1, 3)
-    lab = np.empty(pixels.shape, np.float32)
-    for start in range(0, len(pixels), _BLOCK_PIXELS):
-        block = slice(start, start + _BLOCK_PIXELS)
-        _write_lab(pixels[block], lab[block])
+    lab = np.empty((rgb_u8.size // 3, 3), np.float32)
+    _write_planes(rgb_u8.reshape(-1, 3), _LAB_FROM_ROOTS, _LAB_OFFSET, lab.T)
     return lab.reshape(rgb_u8.shape)
+
+
+def rgb_u8_to_normalized(rgb_u8: Any) -> tuple[Array, Array]:
+    """Converts 8-bit sRGB to what networks see and learn, as fast as `rgb_u8_to_lab`.
+
+    Args:
+        rgb_u8: (..., 3) uint8, sRGB in [0, 255].
+
+    Returns:
+        `normalize_lightness` of L, (..., 1), and `normalize_ab` of ab, (..., 2); float32, in the
+        kind of `rgb_u8`.
+
+    Raises:
+        ValueError: if `rgb_u8` is not (..., 3) or not uint8.
+    """
+    if isinstance(rgb_u8, jax.Array):
+        lab = rgb_u8_to_lab(rgb_u8)
+        return normalize_lightness(lab[..., :1]), normalize_ab(lab[..., 1:])
+    pixels = _checked_u8(rgb_u8).reshape(-1, 3)
+    grey, ab = np.empty((len(pixels), 1), np.float32), np.empty((len(pixels), 2), np.float32)
+    planes = [grey[:, 0], ab[:, 0], ab[:, 1]]
+    _write_planes(pixels, _NORMALIZED_FROM_ROOTS, _NORMALIZED_OFFSET, planes)
+    shape = np.shape(rgb_u8)[:-1]
+    return grey.reshape(*shape, 1), ab.reshape(*shape, 2)
 
 
 def lab_to_rgb_u8(lab: Any, gamut: Gamut = "clip") -> Array:
@@ -118,14 +143,26 @@ def lab_to_rgb_u8(lab: Any, gamut: Gamut = "clip") -> Array:
     return namespace(rgb).round(rgb * 255.0).astype(np.uint8)
 
 
-def _write_lab(rgb_u8: np.ndarray, lab: np.ndarray) -> None:
-    """Writes the Lab of (N, 3) pixels into `lab`, working on planes (3, N)."""
-    # mode="clip" spares the bounds check: a uint8 cannot leave a table of 256.
-    linear = _LINEAR_FROM_U8.take(rgb_u8.T, mode="clip")
-    planes = _LAB_FROM_ROOTS @ _lightness_roots(_XYZ_FROM_LINEAR @ linear)
-    planes[0] -= 16.0
-    for channel, plane in enumerate(planes):  # three strided copies beat one transposition
-        lab[:, channel] = plane
+def _checked_u8(rgb_u8: Any) -> Array:
+    rgb_u8 = rgb_u8 if isinstance(rgb_u8, jax.Array) else np.asarray(rgb_u8)
+    if rgb_u8.dtype != np.uint8:
+        raise ValueError(f"rgb_u8 must be uint8, got {rgb_u8.dtype}: use rgb_to_lab for floats")
+    check_last_axis(rgb_u8, 3, "rgb_u8")
+    return rgb_u8
+
+
+def _write_planes(
+    rgb_u8: np.ndarray, matrix: np.ndarray, offset: np.ndarray, planes: Sequence[np.ndarray]
+) -> None:
+    """Writes matrix @ f(XYZ) + offset of (N, 3) pixels into three planes (N,), by blocks."""
+    for start in range(0, len(rgb_u8), _BLOCK_PIXELS):
+        block = slice(start, start + _BLOCK_PIXELS)
+        # mode="clip" spares the bounds check: a uint8 cannot leave a table of 256.
+        linear = _LINEAR_FROM_U8.take(rgb_u8[block].T, mode="clip")
+        found = matrix @ _lightness_roots(_XYZ_FROM_LINEAR @ linear)
+        found += offset
+        for plane, values in zip(planes, found, strict=True):
+            plane[block] = values  # three strided copies beat one transposition
 
 
 def _lightness_roots(xyz: np.ndarray) -> np.ndarray:

@@ -40,12 +40,9 @@ class TargetEncoder:
             grey: (..., H, W, 1) float32, L / 50 - 1 in [-1, 1], of the photo as it is;
             ab: (..., H, W, 2) float32, ab / 110 of the photo with its saturation scaled.
         """
-        lab = color.rgb_u8_to_lab(rgb_u8)
-        ab = lab[..., 1:]
+        grey, ab = color.rgb_u8_to_normalized(rgb_u8)
         if self.saturation != 1.0:
             rgb = rgb_u8.astype(np.float32) / 255
-            ab = color.rgb_to_lab(color.scale_saturation(rgb, self.saturation, self.clip))[..., 1:]
-        return {
-            "grey": color.normalize_lightness(lab[..., :1]),
-            "ab": color.normalize_ab(ab),
-        }
+            saturated = color.scale_saturation(rgb, self.saturation, self.clip)
+            ab = color.normalize_ab(color.rgb_to_lab(saturated)[..., 1:])
+        return {"grey": grey, "ab": ab}

@@ -139,7 +139,10 @@ def _colorize_file(job: Job, colorizer: Colorizer) -> tuple[str, ...]:
         job.output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnwritablePhoto(f"{str(job.output.parent)!r} cannot be made: {error}") from error
-    return photo.notes + photo_files.write(job.output, picture, photo.metadata)
+    notes = photo.notes + photo_files.write(job.output, picture, photo.metadata)
+    if job.output.suffix == job.source.suffix:
+        return notes
+    return (*notes, f"written as PNG, {job.source.suffix or 'a name without suffix'} holds no RGB")
 
 
 def _jobs_of(given: Path, output: Path | None) -> list[Job]:

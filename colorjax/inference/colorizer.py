@@ -6,7 +6,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,6 @@ from colorjax.inference.photo_files import to_rgb_or_rgba
 from colorjax.method import Method, Variables
 from colorjax.train import weights
 from colorjax.train.workdir import Workdir
-
-Picture = TypeVar("Picture", np.ndarray, Image.Image)
 
 _MAX_ASPECT = 4  # the working size is at most this many times as long as it is short
 # Full resolution is worked on in bands of rows of at most this many pixels (or one row), so that no
@@ -111,7 +109,13 @@ class Colorizer:
         step, variables = weights.load(workdir.root, method, device)
         return cls(method, variables, WorkingSize.from_config(config, method), step)
 
-    def colorize(self, image: Picture) -> Picture:
+    @overload
+    def colorize(self, image: np.ndarray) -> np.ndarray: ...
+
+    @overload
+    def colorize(self, image: Image.Image) -> Image.Image: ...
+
+    def colorize(self, image: np.ndarray | Image.Image) -> np.ndarray | Image.Image:
         """Colorizes one photo; of an input with colour only the lightness counts.
 
         Args:
@@ -148,8 +152,8 @@ class Colorizer:
             lightness[rows] = _lightness(colors[rows])
         ab = self._predict(lightness)
         for rows in _bands(height, width):
-            planes = lightness[rows], *(_enlarged_rows(plane, rows, lightness) for plane in ab)
-            painted[rows, :, :3] = self._paint(*planes, pixels.dtype)
+            a, b = (_enlarged_rows(plane, rows, lightness) for plane in ab)
+            painted[rows, :, :3] = self._paint(lightness[rows], a, b, pixels.dtype)
         return painted
 
     def _predict(self, lightness: np.ndarray) -> tuple[Image.Image, Image.Image]:

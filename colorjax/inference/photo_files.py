@@ -140,7 +140,7 @@ def write(path: Path, image: Image.Image, metadata: dict[str, Any]) -> tuple[str
 def _losses(image: Image.Image) -> tuple[str, ...]:
     """Says what of an opened, not yet loaded file will be lost."""
     notes = []
-    modes = [str(tile[3]) for tile in image.tile]
+    modes = [str(tile[3]) for tile in getattr(image, "tile", ())]
     if image.mode[0] in "IF" or any(";16" in mode and "BGR" not in mode for mode in modes):
         notes.append("more than 8 bits a channel became 8")
     frames = getattr(image, "n_frames", 1)
@@ -152,7 +152,7 @@ def _losses(image: Image.Image) -> tuple[str, ...]:
 def _metadata(opened: Image.Image, upright: Image.Image) -> dict[str, Any]:
     """Collects what goes along, from the loaded file and its upright copy, as `save` wants it."""
     found: dict[str, Any] = {}
-    exif = _tiff_exif(upright) if opened.format == "TIFF" else upright.info.get("exif")
+    exif = _tiff_exif(opened) if opened.format == "TIFF" else upright.info.get("exif")
     if exif:
         found["exif"] = exif
     dpi = [float(value) for value in upright.info.get("dpi", ())]

@@ -1,0 +1,179 @@
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic import synthetic_images
+
+from colorjax import color
+from colorjax.errors import RequestError
+from colorjax.inference.colorizer import Colorizer, WorkingSize
+
+PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "photos"
+SIZES = [(1, 1), (7, 9), (33, 250), (250, 33)]
+TOLERANCE = 100 / 255  # of L
+
+
+class ConstantMethod:
+    """Predicts one strong colour everywhere."""
+
+    def __init__(self, a, b):
+        self.ab = (a, b)
+
+    def predict_ab(self, variables, lightness):
+        return jnp.broadcast_to(jnp.array(self.ab, jnp.float32), (*lightness.shape[:3], 2))
+
+
+def painter(a, b):
+    return Colorizer(ConstantMethod(a, b), {}, WorkingSize(32, 4, is_square=False))
+
+
+@pytest.fixture(scope="module")
+def violet():
+    return painter(90.0, -120.0)
+
+
+def lightness_of(rgb_u8):
+    return color.rgb_u8_to_lab(rgb_u8)[..., 0]
+
+
+def random_rgb(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_load_finds_the_checkpoint(colorizer):
+    assert colorizer.step == 7
+
+
+def test_load_says_what_is_wanted(tmp_path):
+    with pytest.raises(RequestError, match=r"give the workdir of a trained run"):
+        Colorizer.load("zhang16")
+    with pytest.raises(RequestError, match=r"give the workdir of a trained run"):
+        Colorizer.load(tmp_path)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_lightness_is_kept_under_saturated_predictions(violet, size):
+    for pixels in (random_rgb(*size), random_rgb(*size)[..., :1].repeat(3, -1)):
+        found = violet.colorize(pixels)
+        assert np.abs(lightness_of(found) - lightness_of(pixels)).max() <= TOLERANCE
+
+
+def test_every_grey_keeps_its_lightness_and_gets_color(violet):
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    found = violet.colorize(grey)
+    expected = lightness_of(np.stack([grey] * 3, -1))
+    assert np.abs(lightness_of(found) - expected).max() <= TOLERANCE
+    middle = found[np.abs(grey.astype(int) - 128) < 40].astype(int)
+    assert (middle[:, 2] - middle[:, 1] > 20).all()
+
+
+def test_a_network_that_predicts_grey_gives_back_grey():
+    grey = np.arange(256, dtype=np.uint8).reshape(8, 32)
+    np.testing.assert_array_equal(painter(0.0, 0.0).colorize(grey), np.stack([grey] * 3, -1))
+
+
+def test_only_the_lightness_of_a_colored_input_counts(colorizer):
+    rgb = synthetic_images(1, 48)[0]
+    lab = color.rgb_u8_to_lab(rgb)
+    lab[..., 1:] = 0
+    grey = color.lab_to_rgb_u8(lab)
+    found = [colorizer.colorize(image).astype(int) for image in (rgb, grey)]
+    assert np.abs(found[0] - found[1]).max() <= 2  # grey was rounded to 8 bits
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("channels", [(), (1,), (3,), (2,), (4,)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_arrays_keep_size_dtype_and_alpha(colorizer, size, channels, dtype):
+    pixels = np.random.default_rng(1).random((*size, *channels))
+    pixels = (pixels * 255).astype(np.uint8) if dtype == np.uint8 else pixels.astype(dtype)
+    before = pixels.copy()
+    found = colorizer.colorize(pixels)
+    has_alpha = channels in ((2,), (4,))
+    assert found.shape == (*size, 4 if has_alpha else 3)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(pixels, before)
+    if has_alpha:
+        np.testing.assert_array_equal(found[..., 3], pixels[..., -1])
+    if dtype != np.uint8:
+        assert found.min() >= 0
+        assert found.max() <= 1
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_floats_agree_with_bytes(colorizer, dtype):
+    rgb = synthetic_images(1, 20)[0]
+    found = colorizer.colorize((rgb / 255).astype(dtype))
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found * 255.0, colorizer.colorize(rgb), atol=1.5)
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        ([[0.5]], "NumPy array or a Pillow image"),
+        (np.zeros((4, 4, 5), np.uint8), "must have shape"),
+        (np.zeros(4, np.uint8), "must have shape"),
+        (np.zeros((0, 4), np.uint8), "must have shape"),
+        (np.zeros((2, 4, 4, 3), np.uint8), "must have shape"),
+        (np.zeros((4, 4), np.int32), "must hold uint8"),
+        (np.zeros((4, 4), bool), "must hold uint8"),
+        (np.full((4, 4), 128.0), r"must be in \[0, 1\]"),
+        (np.full((4, 4), np.nan), r"must be in \[0, 1\]"),
+    ],
+)
+def test_other_arrays_are_refused(colorizer, image, says):
+    with pytest.raises(ValueError, match=f"image.*{says}"):
+        colorizer.colorize(image)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "CMYK", "YCbCr", "I", "F", "HSV"])
+@pytest.mark.parametrize("size", [(9, 7), (250, 33)])
+def test_pillow_images_become_rgb(colorizer, mode, size):
+    found = colorizer.colorize(Image.fromarray(random_rgb(*size[::-1])).convert(mode))
+    assert (found.mode, found.size) == ("RGB", size)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P"])
+def test_pillow_images_keep_their_alpha(colorizer, mode):
+    alpha = random_rgb(7, 9)[..., 0]
+    image = Image.fromarray(np.dstack([random_rgb(7, 9, 1), alpha]))
+    if mode == "P":
+        image = image.convert("RGB").convert("P")
+        image.info["transparency"] = 3
+        alpha = np.where(np.asarray(image) == 3, 0, 255)
+    else:
+        image = image.convert(mode)
+        alpha = np.asarray(image.convert("RGBA"))[..., 3]
+    found = colorizer.colorize(image)
+    assert (found.mode, found.size) == ("RGBA", (9, 7))
+    np.testing.assert_array_equal(np.asarray(found)[..., 3], alpha)
+
+
+def test_colors_are_enlarged_without_a_seam(monkeypatch, colorizer):
+    photo = synthetic_images(1, 200)[0]
+    whole = colorizer.colorize(photo)
+    monkeypatch.setattr("colorjax.inference.colorizer._BAND_PIXELS", 1024)
+    np.testing.assert_array_equal(colorizer.colorize(photo), whole)
+
+
+@pytest.mark.parametrize(
+    ("photo", "expected"),
+    [((300, 400), (64, 84)), ((400, 300), (84, 64)), ((1, 1), (64, 64)), ((9, 900), (64, 256))],
+)
+def test_working_size_keeps_the_aspect_up_to_four(photo, expected):
+    assert WorkingSize(64, 4, is_square=False).of(*photo) == expected
+    assert WorkingSize(128, 128, is_square=True).of(*photo) == (128, 128)
+
+
+def test_real_photos_keep_their_lightness(violet, colorizer):
+    names = sorted(PHOTOS.glob("*.jpg"))[:2]
+    if not names:
+        pytest.skip(f"no photos in {PHOTOS}")
+    for name in names:
+        rgb = np.asarray(Image.open(name).convert("RGB"))
+        for each in (violet, colorizer):
+            found = each.colorize(rgb)
+            assert np.abs(lightness_of(found) - lightness_of(rgb)).max() <= TOLERANCE
