@@ -182,19 +182,21 @@ class Evaluator:
         sums: metrics.Sums = {}
         baseline_sums: dict[str, Any] = {}  # sums of all predictors, stacked
         strips: list[np.ndarray] = []
-        wanted = self._config.evaluation.grid_photos
+        shown = _spread(len(self._source), self._config.evaluation.grid_photos)
         unreadable = 0
         with contextlib.closing(eval_batches(self._source, self._config)) as batches:
-            for batch in batches:
+            for number, batch in enumerate(batches):
                 if should_stop():
                     return None
                 unreadable += self._skipped.note(self._source, batch["skipped"])
-                rows = {name: batch[name] for name in ("rgb", "mask")}
-                on_devices = parallel.to_global(rows, self._layout)
+                fields = {name: batch[name] for name in ("rgb", "mask")}
+                on_devices = parallel.to_global(fields, self._layout)
                 found, rgb = self._step(variables, on_devices)
                 sums = metrics.merge(sums, found)
-                if len(strips) < wanted:
-                    strips += _strips(batch, jax.device_get(rgb))
+                first = number * len(batch["mask"])
+                rows = [i - first for i in shown if 0 <= i - first < len(batch["mask"])]
+                if rows:
+                    strips += _strips(batch["rgb"][rows], jax.device_get(rgb)[rows])
                 if tables is not None:
                     baseline_sums = metrics.merge(baseline_sums, _baseline_step(tables, on_devices))
         if self._baselines is None:
@@ -208,7 +210,7 @@ class Evaluator:
             num_unreadable=unreadable,
             metrics=summarize(sums),
             baselines=self._baselines,
-            strips=np.stack(strips[:wanted]) if strips else np.zeros((0, 1, 3, 3), np.uint8),
+            strips=np.array(strips, np.uint8),
         )
 
     def _tables(self) -> tuple[list[str], jax.Array]:
@@ -240,9 +242,12 @@ def fit_color_tables(source: Source, config: ConfigDict) -> dict[str, metrics.Co
     return metrics.fit_color_tables(sums)
 
 
-def _strips(batch: pipeline.Batch, predicted: np.ndarray) -> list[np.ndarray]:
-    counted = batch["mask"] > 0
-    truth = batch["rgb"][counted]
+def _spread(length: int, number: int) -> list[int]:
+    """Returns up to `number` places spread over a sequence: neighbours often show one class."""
+    return sorted({round(place) for place in np.linspace(0, length - 1, min(number, length))})
+
+
+def _strips(truth: np.ndarray, predicted: np.ndarray) -> list[np.ndarray]:
     lab = color.rgb_u8_to_lab(truth)
     lab[..., 1:] = 0
-    return list(np.concatenate([color.lab_to_rgb_u8(lab), predicted[counted], truth], axis=2))
+    return list(np.concatenate([color.lab_to_rgb_u8(lab), predicted, truth], axis=2))
