@@ -1,4 +1,5 @@
-# Every target makes what it needs; `make PYTHON=python3.12 LOCK= test` tries the newest packages.
+# Every target makes what it needs; the newest packages:
+# `make test PYTHON=python3.12 VENV=.venv312 LOCK=`.
 PYTHON ?= python3.11
 VENV ?= .venv
 LOCK ?= requirements-lock-py311.txt

@@ -98,15 +98,19 @@ def measure(
 
 
 def summarize(sums: metrics.Sums) -> dict[str, float]:
-    """Turns the sums of `measure` into metrics: means over photos, and what follows from means."""
+    """Turns the sums of `measure` into metrics: means over photos, and what follows from means.
+
+    A metric without a value, such as psnr where all photos are grey, is left out.
+    """
     means = metrics.means(sums)
     result = {name: means[name] for name in ("mae_ab", "psnr", "ssim") if name in means}
-    return result | {
+    result |= {
         "rmse_ab": means["squared_ab"] ** 0.5,
         "psnr_of_mean_mse": float(10 * np.log10(255**2 / max(means["mse"], 1e-10))),
         "colorfulness": means["colorfulness"],
         "chroma_ratio": means["chroma"] / max(means["true_chroma"], 1e-10),
     }
+    return {name: value for name, value in result.items() if np.isfinite(value)}
 
 
 def build_step(method: Method):

@@ -23,6 +23,10 @@ _MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "What to do.")
 def run(argv: list[str] | None = None) -> int:
     """Reads flags, trains or evaluates, and returns the exit status."""
     argv = sys.argv if argv is None else argv
+    if {"--help", "-h", "-help"} & set(argv):
+        print(f"{__doc__}\n\n{flags.FLAGS.module_help(sys.modules[__name__])}")
+        print("\n  --config.FIELD=VALUE: sets a field; configs/default.py has them all.")
+        return 0
     try:
         config, workdir = _read_flags(argv)
         _log_to_stderr()
@@ -56,7 +60,8 @@ def _log_to_stderr() -> None:
 def _read_flags(argv: list[str]) -> tuple[ConfigDict, str]:
     path = _config_flag(argv).split(":", 1)[0]
     # Lets a config file import its siblings as `configs.NAME` from any current folder.
-    sys.path.append(str(Path(path).resolve().parents[1]))
+    if path:
+        sys.path.append(str(Path(path).resolve().parent.parent))
     try:
         rest = flags.FLAGS(argv)[1:]
         config = _CONFIG.value

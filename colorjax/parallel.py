@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -47,8 +47,3 @@ def to_global(batch: dict[str, np.ndarray], layout: Layout) -> dict[str, jax.Arr
         name: jax.make_array_from_process_local_data(layout.batch, rows)
         for name, rows in batch.items()
     }
-
-
-def on_all_devices(tree: Any, layout: Layout) -> Any:
-    """Copies a tree of host arrays to every device."""
-    return jax.device_put(tree, layout.replicated)

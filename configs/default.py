@@ -44,7 +44,9 @@ def get_config(arg: str = "") -> ConfigDict:
     data.num_workers = 0  # processes that decode photos; 0: threads of this process
 
     config.model = ConfigDict({"name": ""})
-    config.loss = ConfigDict({"name": "mse"})
+    config.loss = ConfigDict()
+    config.loss.name = "mse"  # mse | l1 | smooth_l1 | class_cross_entropy
+    config.loss.delta = 1 / 110  # of smooth_l1: where the square ends; 1 / 110 is one ab unit
 
     optimizer = config.optimizer = ConfigDict()
     optimizer.name = "adam"  # adam | adamw | sgd | rmsprop

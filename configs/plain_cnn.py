@@ -3,7 +3,7 @@
     python -m colorjax.main --config=configs/plain_cnn.py --config.data.path=PHOTOS
     python -m colorjax.main --config=configs/plain_cnn.py:variant=dense --config.data.path=PHOTOS
 
-Arguments after the colon: `size` (px), `batch`, `variant` (cnn | dense), `demo` (a minute or two
+Arguments after the colon: `size` (px), `batch`, `variant` (cnn | dense), `demo` (about a minute
 on the photos inside scikit-image), `debug` (a few steps).
 
 Two CPU cores train 17 images a second at 64 px. Expect, after 38,400 crops of 8,000 Tiny ImageNet
@@ -44,8 +44,8 @@ def get_config(arg: str = "") -> ConfigDict:
     if args.demo:
         config.data.name = "sample_photos"
         config.data.crop_scale = (0.05, 0.5)
-        config.total_steps = 400
-        config.eval_every = 200
+        config.total_steps = 200
+        config.eval_every = 100
         config.optimizer.schedule = "cosine"
         config.early_stopping.patience = 0
         if args.variant == "cnn":

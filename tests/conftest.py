@@ -7,6 +7,7 @@ import jax
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_disable_most_optimizations", True)  # tiny networks: compiling is the cost
 # Many tests compile the same programs: compile once for both workers and for the next run.
 _CACHE = Path(__file__).parents[1] / ".pytest_cache" / f"jax-{jax.__version__}"
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))

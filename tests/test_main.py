@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from colorjax.train.checkpoint import find_flaw
+
 ROOT = Path(__file__).parents[1]
 TIMES = ("train/images_per_second", "train/wait_share")
 TINY = [
@@ -29,6 +31,7 @@ def command(*flags, devices=1):
         "JAX_NUM_CPU_DEVICES": str(devices),
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
     return {"args": [sys.executable, "-m", "colorjax.main", *flags], "cwd": ROOT, "env": env}
 
@@ -73,6 +76,8 @@ def says_one_line(result, text):
         ([*TINY, "--config.batch_size=many"], "batch_size"),
         ([*TINY, "--mode=test"], "mode"),
         ([*TINY, "stray"], "unexpected argument 'stray'"),
+        ([*TINY, "--config.data.targets=devcie"], "known: device, host"),
+        ([*TINY, "--config.data.crop_ratio=(0,1)"], "data.crop_ratio is (low, high) above 0"),
         ([*TINY, "--config.model.name=unet2"], "known: plain_cnn"),
         ([*TINY, "--config.loss.name=mae"], "known: class_cross_entropy, l1, mse"),
         (
@@ -122,6 +127,7 @@ def test_damaged_checkpoints(trained, photos, tmp_path):
     assert result.stderr.count("checkpoint 6 is damaged") == 1
     assert "resuming from step 3" in result.stderr
     assert read_metrics(copy) == read_metrics(trained)
+    assert find_flaw(copy / "checkpoints" / "6") is None  # saved anew
     for step in ("3", "6"):
         damage(copy / "checkpoints" / step)
     says_one_line(run(*flags), "no whole checkpoint is left")
@@ -164,6 +170,7 @@ def test_kill_9_and_resume_is_bitwise_the_uninterrupted_run(trained, photos, tmp
         process.wait()
     result = run(*flags)
     assert result.returncode == 0, result.stderr
+    assert "resuming from step" in result.stderr
     assert read_metrics(workdir) == read_metrics(trained)
 
 

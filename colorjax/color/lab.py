@@ -94,7 +94,7 @@ def rgb_u8_to_lab(rgb_u8: Any) -> Array:
     if isinstance(rgb_u8, jax.Array):
         return rgb_to_lab(rgb_u8.astype(np.float32) / 255.0)
     lab = np.empty((rgb_u8.size // 3, 3), np.float32)
-    _write_planes(rgb_u8.reshape(-1, 3), _LAB_FROM_ROOTS, _LAB_OFFSET, lab.T)
+    _write_planes(rgb_u8.reshape(-1, 3), _LAB_FROM_ROOTS, _LAB_OFFSET, list(lab.T))
     return lab.reshape(rgb_u8.shape)
 
 

@@ -8,6 +8,7 @@ number of workers nor the number of hosts changes a batch.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Any, TypeAlias
 
@@ -19,12 +20,30 @@ from colorjax.data import crops
 from colorjax.data.decode import UnreadablePhoto, decode_region
 from colorjax.data.sources import Source
 from colorjax.data.targets import TargetEncoder
-from colorjax.errors import RequestError
+from colorjax.errors import RequestError, unknown_name
 
 Batch: TypeAlias = dict[str, Any]  # name -> NumPy array
 
 MAX_TRIES = 32  # unreadable photos in a row after which the data set itself is at fault
 _BUFFERED_BATCHES = 4
+
+
+def check(data: ConfigDict) -> None:
+    """Checks the values of `config.data` that say how photos are prepared.
+
+    Raises:
+        RequestError: a value that means nothing.
+    """
+    if data.targets not in ("host", "device"):
+        raise unknown_name("data.targets", data.targets, ("host", "device"))
+    low, high = data.crop_scale
+    if not 0 < low <= high <= 1:
+        raise RequestError(f"data.crop_scale is (low, high) in (0, 1], not {data.crop_scale}")
+    low, high = data.crop_ratio
+    if not 0 < low <= high:
+        raise RequestError(f"data.crop_ratio is (low, high) above 0, not {data.crop_ratio}")
+    if data.num_workers < 0:
+        raise RequestError(f"data.num_workers is at least 0, not {data.num_workers}")
 
 
 class LoadForTraining:
@@ -176,11 +195,18 @@ def eval_batches(
 def _iterate(batches: grain.MapDataset, num_workers: int) -> grain.DatasetIterator[Batch]:
     threads = min(16, os.cpu_count() or 1)
     dataset = batches.to_iter_dataset(
-        grain.ReadOptions(num_threads=threads, prefetch_buffer_size=_BUFFERED_BATCHES)
+        grain.ReadOptions(threads, prefetch_buffer_size=max(threads, _BUFFERED_BATCHES))
     )
     if num_workers:
-        dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_workers))
+        workers = grain.MultiprocessingOptions(num_workers=num_workers)
+        dataset = dataset.mp_prefetch(workers, _leave_interrupts_to_the_parent)
     return iter(dataset)
+
+
+def _leave_interrupts_to_the_parent(worker: int, workers: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the parent saves first, then ends its workers."""
+    del worker, workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def numbers_of(skipped: np.ndarray) -> list[int]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgpack
 
+from colorjax.data.decode import UnreadablePhoto
 from colorjax.data.labels import NO_LABEL
 from colorjax.data.sources import FolderSource, NumberedKeys, Photo
 from colorjax.errors import RequestError
@@ -22,8 +23,16 @@ def pack(image: bytes, label: int, key: str) -> bytes:
 
 
 def unpack(record: bytes) -> dict[str, Any]:
-    """Reads a record back: image (bytes), label (int), key (str)."""
-    return msgpack.unpackb(record)
+    """Reads a record back: image (bytes), label (int), key (str).
+
+    Raises:
+        UnreadablePhoto: it was not written by `pack`.
+    """
+    try:
+        found = msgpack.unpackb(record)
+        return {"image": bytes(found["image"]), "label": int(found["label"]), "key": found["key"]}
+    except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+        raise UnreadablePhoto(f"no record of colorjax: {error}") from error
 
 
 class ArrayRecordSource:
@@ -50,6 +59,13 @@ class ArrayRecordSource:
         names = json.loads(classes.read_text(encoding="utf-8")) if self._with_labels else ()
         self.class_names = tuple(names)
         self.keys = NumberedKeys(len(self._records))
+        try:
+            self[0]
+        except (UnreadablePhoto, IndexError):
+            raise RequestError(
+                f"{str(shards[0])!r} was not written by write_array_record; data of TFDS is read "
+                "with data.name=tfds:NAME"
+            ) from None
 
     def labels(self) -> None:
         """Labels are stored in the records; they are known once a photo is read."""

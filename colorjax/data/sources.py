@@ -165,12 +165,12 @@ class SamplePhotos:
     PHOTOS = {  # noqa: RUF012
         "train": (
             "astronaut.png",
+            "coffee.png",
             "motorcycle_left.png",
             "motorcycle_right.png",
-            "rocket.jpg",
             "hubble_deep_field.jpg",
         ),
-        "validation": ("coffee.png",),
+        "validation": ("rocket.jpg",),
         "eval": ("chelsea.png",),
     }
     TILE = 150  # pixels

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from colorjax.data.records import ArrayRecordSource
 from colorjax.data.sources import FolderSource, Photo, SamplePhotos, Source
-from colorjax.data.tfds_source import TfdsSource
+from colorjax.data.tfds_source import TfdsSource, overlap
 from colorjax.errors import RequestError, unknown_name
 
 
@@ -128,8 +128,14 @@ def open_splits(data: ConfigDict) -> Splits:
     reported = None
     if data.eval_path or data.eval_split:
         eval_path, eval_split = data.eval_path or data.path, data.eval_split or data.split
-        _refuse_overlap(data, eval_path, eval_split)
+        if not data.name.startswith("tfds:"):
+            _refuse_overlap(data.path, eval_path)
         reported = opener(eval_path, eval_split, source.class_names)
+        if isinstance(source, TfdsSource) and overlap(source, reported):
+            raise RequestError(
+                f"data.eval_split {eval_split!r} and data.split {data.split!r} share photos; "
+                "give slices that do not, or leave data.eval_split empty"
+            )
     if data.classes:
         source = keep_classes(source, data.classes)
         reported = reported and keep_classes(reported, data.classes)
@@ -159,14 +165,10 @@ def _opener(data: ConfigDict) -> Callable[[str, str, Sequence[str] | None], Sour
     raise unknown_name("data set data.name =", data.name, known)
 
 
-def _refuse_overlap(data: ConfigDict, eval_path: str, eval_split: str) -> None:
-    if data.name.startswith("tfds:"):
-        if (eval_path, eval_split) == (data.path, data.split):
-            raise RequestError("data.eval_split is data.split; give another, or leave it empty")
-        return
-    train, reported = Path(data.path).resolve(), Path(eval_path).resolve()
+def _refuse_overlap(path: str, eval_path: str) -> None:
+    train, reported = Path(path).resolve(), Path(eval_path).resolve()
     if train == reported or train in reported.parents or reported in train.parents:
         raise RequestError(
-            f"data.eval_path {eval_path!r} and data.path {data.path!r} share photos; leave "
+            f"data.eval_path {eval_path!r} and data.path {path!r} share photos; leave "
             "data.eval_path empty to hold photos out, or keep the two folders apart"
         )

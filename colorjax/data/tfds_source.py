@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from colorjax.data.labels import NO_LABEL
 from colorjax.data.sources import NumberedKeys, Photo
 from colorjax.errors import RequestError
+
+
+class Range(NamedTuple):
+    """Photos [start, stop) of a stored split."""
+
+    split: str
+    start: int
+    stop: int
 
 
 class TfdsSource:
@@ -24,7 +32,8 @@ class TfdsSource:
         Raises:
             RequestError: unknown data set or split, or data not prepared yet.
         """
-        self._data, self.class_names = _open_tfds(name, split, data_dir)
+        self.stored_in = (name, data_dir)
+        self._data, self.class_names, self.ranges = _open_tfds(name, split, data_dir)
         self._with_labels = with_labels and bool(self.class_names)
         if not self._with_labels:
             self.class_names = ()
@@ -43,7 +52,7 @@ class TfdsSource:
         return Photo(bytes(example["image"]), label)
 
 
-def _open_tfds(name: str, split: str, data_dir: str) -> tuple[Any, tuple[str, ...]]:
+def _open_tfds(name: str, split: str, data_dir: str) -> tuple[Any, tuple[str, ...], list[Range]]:
     import tensorflow_datasets as tfds
 
     try:
@@ -70,4 +79,27 @@ def _open_tfds(name: str, split: str, data_dir: str) -> tuple[Any, tuple[str, ..
         known = ", ".join(builder.info.splits)
         raise RequestError(f"tfds:{name} has no split {split!r}; it has: {known}") from error
     features = builder.info.features
-    return data, tuple(features["label"].names) if "label" in features else ()
+    names = tuple(features["label"].names) if "label" in features else ()
+    return data, names, _ranges(split, builder.info.splits)
+
+
+def _ranges(split: str, splits: Any) -> list[Range]:
+    """Resolves a slice such as train[:10%] to photos of the stored splits."""
+    import tensorflow_datasets as tfds
+
+    parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(splits)
+    return [
+        Range(p.splitname, p.from_ or 0, splits[p.splitname].num_examples if p.to is None else p.to)
+        for p in parts
+    ]
+
+
+def overlap(one: TfdsSource, other: object) -> bool:
+    """Whether two slices of one data set, stored in one place, share a photo."""
+    if not isinstance(other, TfdsSource) or one.stored_in != other.stored_in:
+        return False
+    return any(
+        a.split == b.split and max(a.start, b.start) < min(a.stop, b.stop)
+        for a in one.ranges
+        for b in other.ranges
+    )

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from colorjax.errors import RequestError, unknown_name
+from colorjax.errors import unknown_name
 from colorjax.losses.classification import class_cross_entropy
 from colorjax.losses.regression import absolute_error, smooth_absolute_error, squared_error
 
@@ -58,7 +58,8 @@ class Loss:
         return sum((s / c for s, c in terms.values()), start=jnp.float32(0.0))
 
 
-LOSSES = {
+# name -> (output, field of the batch, function); the function's keyword arguments are options.
+LOSSES: dict[str, tuple[str, str, Callable[..., tuple[jax.Array, jax.Array]]]] = {
     "mse": ("ab", "ab", squared_error),
     "l1": ("ab", "ab", absolute_error),
     "smooth_l1": ("ab", "ab", smooth_absolute_error),
@@ -71,7 +72,8 @@ def create(name: str, **options: Any) -> Loss:
 
     Args:
         name: a key of `LOSSES`.
-        **options: keyword arguments of the loss's function, e.g. delta of smooth_l1.
+        **options: fields of `config.loss`; each loss takes the keyword arguments of its function,
+            e.g. delta of smooth_l1, and leaves the rest to the others.
 
     Raises:
         RequestError: unknown name; the message lists the known ones.
@@ -82,8 +84,6 @@ def create(name: str, **options: Any) -> Loss:
     if name not in LOSSES:
         raise unknown_name("loss loss.name =", name, LOSSES)
     output, field, function = LOSSES[name]
-    try:
-        inspect.signature(function).bind(None, None, **options)
-    except TypeError as error:
-        raise RequestError(f"loss {name}: {error}") from None
-    return Loss(name, output, field, functools.partial(function, **options))
+    taken = inspect.signature(function).parameters.keys() & options.keys()
+    chosen = {option: options[option] for option in taken}
+    return Loss(name, output, field, functools.partial(function, **chosen))

@@ -69,7 +69,6 @@ class PlainDense(nn.Module):
     linear. 2,214,736 trainable parameters.
     """
 
-    dropout: float = 0.0
     dtype: Any = jnp.float32
 
     outputs: ClassVar[frozenset[str]] = frozenset({"ab"})
@@ -95,18 +94,21 @@ class PlainDense(nn.Module):
             if "pool" in after:
                 x = nn.max_pool(x, (2, 2), (2, 2))
         x = x.reshape(x.shape[0], -1).astype(jnp.float32)
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return {"ab": nn.Dense(128 * 128 * 2, name="head")(x).reshape(-1, 128, 128, 2)}
 
 
 def plain_cnn(variant: str = "cnn", **options: Any) -> nn.Module:
-    """Builds the network of a config's `model`: variant "cnn" or "dense"; options are attributes.
+    """Builds the network of a config's `model`.
+
+    Args:
+        variant: "cnn" or "dense".
+        **options: attributes of `PlainCNN`; of them dense takes dtype alone, its layers are fixed.
 
     Raises:
         RequestError: unknown variant, or options that do not fit together.
     """
     if variant == "dense":
-        return PlainDense(**options)
+        return PlainDense(options.get("dtype", jnp.float32))
     if variant != "cnn":
         raise unknown_name("model.variant", variant, ("cnn", "dense"))
     net = PlainCNN(**options)

@@ -86,11 +86,6 @@ class Checkpoints:
             )
         return None
 
-    def whole(self, step: int) -> int | None:
-        """Returns `step` if its checkpoint is there and whole, else None."""
-        is_there = step in self._manager.all_steps()
-        return step if is_there and find_flaw(self._folder / str(step)) is None else None
-
     def restore(self, step: int, **abstract: Any) -> dict[str, Any]:
         """Restores items by name.
 
@@ -103,6 +98,11 @@ class Checkpoints:
         """
         items = {name: ocp.args.StandardRestore(tree) for name, tree in abstract.items()}
         return dict(self._manager.restore(step, args=ocp.args.Composite(**items)).items())
+
+    def seal_restored(self, step: int) -> None:
+        """Seals a checkpoint that was restored and has no seal yet."""
+        if not (self._folder / str(step) / SEAL).is_file():
+            _write_seal(self._folder / str(step))
 
     def forget_after(self, step: int) -> None:
         """Deletes checkpoints of steps that are about to be run again."""
@@ -119,14 +119,13 @@ class Checkpoints:
 def find_flaw(folder: Path) -> str | None:
     """Says what is wrong with a finished checkpoint's files; None: nothing.
 
-    A checkpoint without a seal was finished by Orbax in the moment that a run was killed; it is
-    sealed now if it has the files of one.
+    A checkpoint without a seal was finished by Orbax in the moment that a run was killed, or a run
+    is about to seal it: nothing is known against it if it has the files of one.
     """
     seal = folder / SEAL
     if not seal.is_file():
         if not all((folder / name).exists() for name in ("_CHECKPOINT_METADATA", "weights")):
             return "files are missing"
-        _write_seal(folder)
         return None
     try:
         lines = [line.split("  ", 1) for line in seal.read_text().splitlines()]

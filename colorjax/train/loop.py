@@ -67,7 +67,7 @@ def evaluate_only(config: ConfigDict, workdir: str) -> int:
     parts = splits.open_splits(config.data)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopSignal())
-        writer = _open_writers(folder, step, stack)
+        writer = _open_writers(folder, None, stack)
         skipped = SkippedPhotos(folder.skipped_file)
         reporter = Reporter(
             config, method, layout, parts, folder, writer, skipped, lambda: bool(stop)
@@ -81,6 +81,7 @@ class _Run:
     def __init__(self, config: ConfigDict, workdir: Workdir, stack: contextlib.ExitStack):
         """Builds everything, shapes first, and restores or initializes the state."""
         _check_numbers(config)
+        pipeline.check(config.data)
         self.config = config
         self.workdir = workdir
         self.layout = parallel.make_layout(config.batch_size, config.evaluation.batch_size)
@@ -100,7 +101,9 @@ class _Run:
         self.best = stack.enter_context(contextlib.closing(Checkpoints(workdir.best, keep=1)))
         self.start_step = self.newest.newest() or 0
         self.state = self._restore() if self.start_step else self._initialize()
+        self.validated: set[int] = set()
         self.evaluated: set[int] = set()
+        self.num_skipped = 0  # times that an unreadable photo gave its place to another
         self._take_up_metrics()
         self.skipped = SkippedPhotos(workdir.skipped_file)
         self.writer = _open_writers(workdir, self.start_step + 1, stack)
@@ -134,9 +137,16 @@ class _Run:
     def _restore(self) -> state.TrainState:
         shapes = jax.eval_shape(self._create, jax.random.key(self.config.seed))
         abstract = weights.with_sharding(shapes, self.layout.replicated)
-        items = self.newest.restore(
-            self.start_step, weights=weights.weights_of(abstract), training=_training(abstract)
-        )
+        try:
+            items = self.newest.restore(
+                self.start_step, weights=weights.weights_of(abstract), training=_training(abstract)
+            )
+        except (ValueError, KeyError, OSError) as error:
+            raise RequestError(
+                f"checkpoint {self.start_step} of {str(self.workdir.root)!r} cannot be restored "
+                f"({str(error).splitlines()[0]}); delete its folder or give another --workdir"
+            ) from None
+        self.newest.seal_restored(self.start_step)
         log.info("resuming from step %d of %s", self.start_step, self.workdir.root)
         found = items["weights"]
         return state.TrainState(
@@ -147,15 +157,18 @@ class _Run:
         )
 
     def _take_up_metrics(self) -> None:
-        """Forgets what lies past the restored step, and recalls what earlier evaluations found."""
+        """Forgets what lies past the restored step, and recalls what was found up to it."""
+        self.newest.forget_after(self.start_step)  # damaged ones: their steps are saved anew
         self.best.forget_after(self.start_step)
         self.workdir.cut_metrics(self.start_step)
         name = f"validation/{self.config.early_stopping.metric}"
         for line in self.workdir.read_metrics():
-            if self.patience and name in line:
-                self.patience.update(line["step"], line[name])
+            if self.patience and name in line and line["step"] not in self.validated:
+                self.patience.update(line[name])
+                self.validated.add(line["step"])
             if "eval/mae_ab" in line:
                 self.evaluated.add(line["step"])
+            self.num_skipped = int(line.get("train/skipped_photos", self.num_skipped))
 
     # Training.
 
@@ -163,7 +176,7 @@ class _Run:
         """Runs the steps that are left, then the evaluation that is owed."""
         if self.start_step == 0:
             self._describe()
-        elif self._owes_evaluation():
+        elif self._evaluates_at(self.start_step):  # what a signal left undone
             self._evaluate(self.start_step)
         if self._is_finished(self.start_step):
             log.info("step %d: training is finished", self.start_step)
@@ -175,11 +188,6 @@ class _Run:
             log.warning("stopped by %s; the same command resumes from step %d", name, step)
             return STOPPED
         return DONE
-
-    def _owes_evaluation(self) -> bool:
-        """Whether a signal came between a step and the evaluation that was due at it."""
-        due = _due(self.start_step, self.config.eval_every)
-        return due and self.start_step not in self.evaluated
 
     def _is_finished(self, step: int) -> bool:
         exhausted = self.patience is not None and self.patience.is_exhausted
@@ -219,7 +227,7 @@ class _Run:
             arriving = progress.waiting(batches)
             for step in range(self.start_step + 1, config.total_steps + 1):
                 batch = next(arriving)
-                self.skipped.note(self.splits.train, batch.pop("skipped"))
+                self.num_skipped += self.skipped.note(self.splits.train, batch.pop("skipped"))
                 batch = parallel.to_global(batch, self.layout)
                 self.state, metrics = train_step(self.state, batch)
                 if pending:  # one step behind: the devices never wait for the log
@@ -235,9 +243,12 @@ class _Run:
                         return
                 self.newest.seal(wait=False)
 
+    def _evaluates_at(self, step: int) -> bool:
+        return _due(step, self.config.eval_every) or step == self.config.total_steps
+
     def _pauses_at(self, step: int) -> bool:
-        due = _due(step, self.config.eval_every) or _due(step, self.config.checkpoint_every)
-        return due or bool(self.stop) or step == self.config.total_steps
+        saves = _due(step, self.config.checkpoint_every) or bool(self.stop)
+        return saves or self._evaluates_at(step)
 
     def _check_and_log(self, step: int, metrics: dict[str, jax.Array], progress: Progress) -> None:
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
@@ -250,25 +261,27 @@ class _Run:
             )
         if _due(step, self.config.log_every) or step == self.config.total_steps:
             speed = progress.measure(step)
-            scalars = values | speed | {"skipped_photos": self.skipped.count}
+            scalars = values | speed | {"skipped_photos": self.num_skipped}
             self.writer.write_scalars(step, {f"train/{k}": v for k, v in scalars.items()})
             progress.show(step, {"loss": values["loss"], **speed})
 
     def _evaluate_and_save(self, step: int) -> None:
         """Ends a step whose loss was seen finite: the evaluations due, then the save."""
-        if _due(step, self.config.eval_every) or step == self.config.total_steps:
+        if self._evaluates_at(step):
             self._evaluate(step)
         if self.stop or _due(step, self.config.checkpoint_every) or self._is_finished(step):
             self.best.seal(wait=True)  # the best must never be lost to a newer state
             self.newest.save(step, weights.weights_of(self.state), _training(self.state))
 
     def _evaluate(self, step: int) -> None:
+        """Does the evaluations of a step, those that were not done before; a signal ends them."""
         variables = self.state.eval_variables
-        if self.patience and not self.stop:
+        if self.patience and step not in self.validated and not self.stop:
             found = self.reporter.validate(step, variables)
-            if found and self.patience.update(step, found[self.config.early_stopping.metric]):
+            metric = self.config.early_stopping.metric
+            if found is not None and self.patience.update(found.get(metric, math.nan)):
                 self.best.save(step, weights.weights_of(self.state))
-        if not self.stop:
+        if step not in self.evaluated and not self.stop:
             self.reporter.report(step, variables)
 
     def _report_what_is_owed(self) -> bool:
@@ -293,7 +306,7 @@ def _training(current: state.TrainState) -> dict[str, Any]:
     return {"step": current.step, "optimizer": current.optimizer}
 
 
-def _open_writers(workdir: Workdir, first_step: int, stack: contextlib.ExitStack) -> Writers:
+def _open_writers(workdir: Workdir, first_step: int | None, stack: contextlib.ExitStack) -> Writers:
     writers = [MetricsFile(workdir.metrics_file), TensorBoard(workdir.tensorboard, first_step)]
     return stack.enter_context(contextlib.closing(Writers(writers)))
 

@@ -63,7 +63,6 @@ def build(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
         raise unknown_name("optimizer.name", config.name, OPTIMIZERS)
     if config.weight_decay and config.name != "adamw":
         raise RequestError("optimizer.weight_decay is decoupled: it needs optimizer.name=adamw")
-    optimizer = OPTIMIZERS[config.name](config, schedule)
-    if config.clip_norm:
-        return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
-    return optimizer
+    # Chained in both cases, so that clipping can be turned on in the middle of a run.
+    clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
+    return optax.chain(clip, OPTIMIZERS[config.name](config, schedule))

@@ -69,6 +69,8 @@ class Reporter:
         if report is None:
             return False
         scalars = {f"eval/{name}": value for name, value in report.metrics.items()}
+        for predictor, found in report.baselines.items():
+            scalars |= {f"eval/{predictor}/{name}": value for name, value in found.items()}
         self._writer.write_scalars(step, scalars)
         self._write_grid(step, report)
         self._writer.flush()

@@ -20,7 +20,6 @@ class SkippedPhotos:
         """Names photos in the file at `path` too, one a line; names already there stay."""
         self._path = path
         self._known = set(path.read_text().splitlines()) if path and path.is_file() else set()
-        self.count = 0  # times that a photo was passed over
 
     def note(self, source: Source, skipped: np.ndarray) -> int:
         """Takes a batch's `skipped`.
@@ -35,7 +34,6 @@ class SkippedPhotos:
         numbers = numbers_of(skipped)
         for number in numbers:
             self._name(source.keys[number])
-        self.count += len(numbers)
         return len(numbers)
 
     def _name(self, key: str) -> None:

@@ -15,12 +15,11 @@ class Patience:
         self._sign = 1 if higher_is_better else -1
         self._best = float("-inf")
         self._since_best = 0
-        self.best_step: int | None = None
 
-    def update(self, step: int, value: float) -> bool:
+    def update(self, value: float) -> bool:
         """Takes one evaluation; returns whether it is the best so far. NaN never is."""
         if self._sign * value > self._best:
-            self._best, self._since_best, self.best_step = self._sign * value, 0, step
+            self._best, self._since_best = self._sign * value, 0
             return True
         self._since_best += 1
         return False

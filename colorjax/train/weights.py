@@ -30,34 +30,35 @@ def with_sharding(tree: Any, sharding: Sharding) -> Any:
     )
 
 
-def load(
-    path: str | os.PathLike[str], method: Method, sharding: Sharding, step: int | None = None
-) -> tuple[int, Variables]:
-    """Loads the weights that a workdir has to offer.
+def load(path: str | os.PathLike[str], method: Method, sharding: Sharding) -> tuple[int, Variables]:
+    """Loads the weights that a workdir offers: the best where it keeps those, else the newest.
 
     Args:
         path: the workdir.
         method: whose network the weights are for.
         sharding: where to put them.
-        step: of the checkpoint to take; None: the best where the run keeps one, else the newest.
 
     Returns:
         (step, variables), with averaged params where the run averaged.
 
     Raises:
-        RequestError: no workdir, no such or no whole checkpoint, or weights of another network.
+        RequestError: no workdir, no whole checkpoint, or weights of another network.
     """
     workdir = Workdir(path)
     config = workdir.read_config()
+    lost: RequestError | None = None
     for folder in (workdir.best, workdir.checkpoints):
         if not folder.is_dir():
             continue
         with contextlib.closing(Checkpoints(folder)) as checkpoints:
-            found = checkpoints.newest() if step is None else checkpoints.whole(step)
-            if found is not None:
-                return found, _restore(checkpoints, found, method, config, sharding)
-    wanted = "checkpoint" if step is None else f"whole checkpoint {step}"
-    raise RequestError(f"workdir {str(path)!r} has no {wanted} yet; train it first")
+            try:
+                step = checkpoints.newest()
+            except RequestError as error:  # all damaged, with a line in the log for each
+                lost = error
+                continue
+            if step is not None:
+                return step, _restore(checkpoints, step, method, config, sharding)
+    raise lost or RequestError(f"workdir {str(path)!r} has no checkpoint yet; train it first")
 
 
 def _restore(

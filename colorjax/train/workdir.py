@@ -69,7 +69,10 @@ class Workdir:
                 f"{new['model']['name']}; give another --workdir"
             )
         changed = [name for name in _differences(old, new) if name not in _FREE]
-        fixed = [n for n in changed if n.startswith("model.") or n == "optimizer.name"]
+        fixed = [name for name in changed if name.startswith("model.") or name == "optimizer.name"]
+        for name in ("b1", "ema_decay"):  # zero or not decides what the state holds
+            if bool(old["optimizer"][name]) != bool(new["optimizer"][name]):
+                fixed.append(f"optimizer.{name}")
         if fixed:
             raise RequestError(
                 f"workdir {str(self.root)!r} holds a run with another {', '.join(fixed)}; give "

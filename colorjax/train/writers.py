@@ -64,12 +64,11 @@ class MetricsFile:
 class TensorBoard:
     """Writes TensorBoard events by tensorboardX, without TensorFlow."""
 
-    def __init__(self, folder: Path, first_step: int):
+    def __init__(self, folder: Path, first_step: int | None = None):
         """Starts an event file; events of `first_step` and later from earlier runs are purged."""
         from tensorboardX import SummaryWriter
 
-        purge = first_step if first_step > 1 else None
-        self._writer = SummaryWriter(str(folder), purge_step=purge)
+        self._writer = SummaryWriter(str(folder), purge_step=first_step)
 
     def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
         """Writes one curve point a number."""

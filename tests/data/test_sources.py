@@ -7,7 +7,7 @@ from synthetic import synthetic_images
 
 from colorjax.data.records import ArrayRecordSource, write_array_record
 from colorjax.data.sources import FolderSource, SamplePhotos
-from colorjax.data.tfds_source import TfdsSource
+from colorjax.data.tfds_source import TfdsSource, overlap
 from colorjax.errors import RequestError
 
 
@@ -136,6 +136,12 @@ def test_tfds_by_name(name, tmp_path):
     assert len(TfdsSource(name, held, str(data_dir))) == 2
     assert len(TfdsSource(name, "train[:3]", str(data_dir))) == 3
     assert len(train.class_names) in (10, 365, 1000)
+    first, last, whole = (
+        TfdsSource(name, split, str(data_dir)) for split in ("train[:2]", "train[-2:]", "train")
+    )
+    assert not overlap(first, last)
+    assert overlap(first, whole)
+    assert not overlap(whole, TfdsSource(name, held, str(data_dir)))
     assert TfdsSource(name, "train", str(data_dir), with_labels=False)[0].label == -1
     with pytest.raises(RequestError, match="no split 'nope'"):
         TfdsSource(name, "nope", str(data_dir))

@@ -49,8 +49,11 @@ def test_class_cross_entropy_leaves_unlabelled_photos_out():
     np.testing.assert_allclose(total, -(log_p[0, 2] + log_p[2, 0]), rtol=1e-5)
 
 
-def test_unknown_names_and_options():
+def test_unknown_name_lists_the_known():
     with pytest.raises(RequestError, match="known: class_cross_entropy, l1, mse, smooth_l1"):
         losses.create("l3")
-    with pytest.raises(RequestError, match="sigma"):
-        losses.create("mse", sigma=3)
+
+
+def test_a_loss_leaves_the_options_of_others():
+    terms = losses.create("mse", delta=3.0)({"ab": PREDICTION}, {"ab": TARGET})
+    np.testing.assert_allclose(terms["mse"][0], (DIFFERENCE**2).sum(), rtol=1e-5)

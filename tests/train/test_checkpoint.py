@@ -90,7 +90,12 @@ def test_none_whole_is_an_error_and_none_at_all_is_not(folder, tmp_path):
 def test_a_run_killed_before_the_seal_keeps_its_checkpoint(folder):
     (folder / "9" / SEAL).unlink()
     assert newest(folder)[0] == 9
+    assert not (folder / "9" / SEAL).exists()  # reading writes nothing
+    checkpoints = Checkpoints(folder)
+    checkpoints.seal_restored(9)
+    checkpoints.close()
     assert (folder / "9" / SEAL).is_file()
+    assert find_flaw(folder / "9") is None
 
 
 def test_half_written_checkpoints_do_not_count(folder):

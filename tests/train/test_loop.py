@@ -1,4 +1,7 @@
 import json
+import os
+import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ from synthetic import tiny_config
 
 from colorjax.errors import RequestError
 from colorjax.train import loop, steps
+from colorjax.train.reporting import Reporter
 from colorjax.train.workdir import Workdir
 
 TIMES = ("train/images_per_second", "train/wait_share")
@@ -89,17 +93,55 @@ def test_tensorboard_has_scalars_pictures_and_texts(finished):
     assert {tag.split("/")[0] for tag in texts} == {"config", "parameters"}
 
 
-def test_resumed_run_is_bitwise_the_uninterrupted_one(finished, photos, tmp_path):
+def test_resumed_run_is_bitwise_the_uninterrupted_one(finished, photos, tmp_path, caplog):
     workdir = tmp_path / "resumed"
     loop.train_and_evaluate(tiny_config(photos, total_steps=3), str(workdir))
     with (workdir / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4, "train/loss": 1}\n{"step": 5, "tr')  # what a crash leaves
-    loop.train_and_evaluate(tiny_config(photos), str(workdir))
+    with caplog.at_level("INFO", "colorjax"):
+        loop.train_and_evaluate(tiny_config(photos), str(workdir))
+    assert "resuming from step 3" in caplog.text
     found, expected = read_metrics(workdir), read_metrics(finished[0])
     train = [[line for line in lines if "train/loss" in line] for lines in (found, expected)]
     assert train[0] == train[1]
     evals = [[line for line in lines if "eval/mae_ab" in line] for lines in (found, expected)]
     assert evals[0][-1] == evals[1][-1]
+
+
+def test_a_damaged_best_checkpoint_gives_way_to_the_newest(finished, photos, tmp_path, caplog):
+    workdir = tmp_path / "copy"
+    shutil.copytree(finished[0], workdir)
+    for path in (workdir / "checkpoints" / "best").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    assert loop.evaluate_only(tiny_config(photos), str(workdir)) == loop.DONE
+    assert json.loads((workdir / "eval.json").read_text())["step"] == 6
+    assert "is damaged" in caplog.text
+
+
+def test_clipping_may_be_turned_on_in_the_middle(photos, tmp_path, finished):
+    workdir = tmp_path / "copy"
+    shutil.copytree(finished[0], workdir)
+    config = tiny_config(photos, total_steps=7, **{"optimizer.clip_norm": 1.0})
+    assert loop.train_and_evaluate(config, str(workdir)) == loop.DONE
+
+
+def test_an_evaluation_cut_short_is_made_up_for(finished, photos, tmp_path, monkeypatch):
+    """Stopped between the two evaluations of step 3: nothing is done twice, nothing is missing."""
+    workdir = tmp_path / "cut"
+    validate = Reporter.validate
+
+    def then_stop(self, step, variables):
+        found = validate(self, step, variables)
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return found
+
+    monkeypatch.setattr(Reporter, "validate", then_stop)
+    assert loop.train_and_evaluate(tiny_config(photos), str(workdir)) == loop.STOPPED
+    monkeypatch.undo()
+    assert loop.train_and_evaluate(tiny_config(photos), str(workdir)) == loop.DONE
+    assert read_metrics(workdir) == read_metrics(finished[0])
 
 
 def test_a_finished_run_ends_at_once_and_pays_the_evaluation_it_owes(finished, photos, caplog):
@@ -216,8 +258,6 @@ def test_targets_on_the_device_train_alike(finished, photos, tmp_path):
 
 
 def test_bad_photos_are_named_once(photos, tmp_path, caplog):
-    import shutil
-
     folder = tmp_path / "photos"
     shutil.copytree(photos, folder)
     for name in ("beach/bad.png", "forest/worse.jpg"):
