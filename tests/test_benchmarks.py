@@ -57,6 +57,7 @@ def test_pipeline(capsys):
         "pipeline_threads",
         "lab_skimage",
         "lab_colorjax",
+        "targets_colorjax",
     }
     for name, peer in pipeline.PEERS.items():
         assert rows[name]["peer"] == peer
@@ -64,7 +65,7 @@ def test_pipeline(capsys):
     assert {row["size"] for row in rows.values()} == {16}
     assert {row["images"] for row in rows.values()} == {8}
     assert rows["pipeline_threads"]["batch"] == 4
-    assert rows["lab_colorjax"]["goal"] == 3
+    assert rows["targets_colorjax"]["goal"] == 3
 
 
 def test_pipeline_of_real_photos_in_processes(photos, capsys):
