@@ -138,11 +138,12 @@ def open_splits(data: ConfigDict) -> Splits:
             )
     if data.classes:
         source = keep_classes(source, data.classes)
-        reported = reported and keep_classes(reported, data.classes)
-    share = 0.0 if reported else data.eval_fraction
+        reported = None if reported is None else keep_classes(reported, data.classes)
+    share = data.eval_fraction if reported is None else 0.0
     rest, held = hold_out(source, 0.0, share)
     train, validation = hold_out(rest, share, share + data.validation_fraction)
-    splits = Splits(limit(train, data.limit), validation, limit(reported or held, data.eval_limit))
+    reported = held if reported is None else reported
+    splits = Splits(limit(train, data.limit), validation, limit(reported, data.eval_limit))
     if not len(splits.train):
         raise RequestError(
             f"no photo is left to train on, of {len(source)}; lower data.eval_fraction"

@@ -54,6 +54,16 @@ def test_classes_and_limit(photos):
         splits.open_splits(tiny_config(photos, **{"data.classes": ("sea",)}).data)
 
 
+def test_photos_to_report_without_a_wanted_class_are_not_replaced_by_others(photos, tmp_path):
+    other = tmp_path / "other" / "forest"
+    other.mkdir(parents=True)
+    (other / "new.png").write_bytes((photos / "forest" / "01.png").read_bytes())
+    changes = {"data.eval_path": str(other.parent), "data.classes": ("beach",)}
+    parts = splits.open_splits(tiny_config(photos, **changes).data)
+    assert len(parts.eval) == 0
+    assert len(parts.train) + len(parts.validation) == 20
+
+
 def test_unknown_name_lists_the_known(photos):
     with pytest.raises(RequestError, match="known: array_record, folder, sample_photos, tfds:NAME"):
         splits.open_splits(tiny_config(photos, **{"data.name": "zip"}).data)
