@@ -4,6 +4,16 @@ NumPy in, NumPy out; JAX in, JAX out. Everything is computed in float32 at least
 or, where a name says `u8`, uint8; Lab has L in [0, 100] under D65.
 """
 
+from colorjax.color.bins import (
+    NUM_BINS,
+    NUM_GRID_CELLS,
+    ab_bins,
+    annealed_mean,
+    grid_cell,
+    nearest_bin,
+    rebalancing_weights,
+    soft_encode,
+)
 from colorjax.color.gamut import shrink_chroma
 from colorjax.color.lab import (
     lab_to_rgb,
@@ -23,15 +33,23 @@ from colorjax.color.scaling import (
 
 __all__ = [
     "AB_SCALE",
+    "NUM_BINS",
+    "NUM_GRID_CELLS",
+    "ab_bins",
+    "annealed_mean",
     "denormalize_ab",
     "denormalize_lightness",
+    "grid_cell",
     "lab_to_rgb",
     "lab_to_rgb_u8",
+    "nearest_bin",
     "normalize_ab",
     "normalize_lightness",
+    "rebalancing_weights",
     "rgb_to_lab",
     "rgb_u8_to_lab",
     "rgb_u8_to_normalized",
     "scale_saturation",
     "shrink_chroma",
+    "soft_encode",
 ]

@@ -5,8 +5,12 @@ caller can leave out padding: `masked_sum` per batch, `merge` over batches, `mea
 RGB is on the uint8 scale; ab is in Lab units.
 """
 
+from colorjax.metrics.accuracy import accuracy_within, accuracy_within_ab
+from colorjax.metrics.auc import auc, auc_sums
 from colorjax.metrics.baselines import ColorTable, color_sums, fit_color_tables
+from colorjax.metrics.delta_e import delta_e_2000, delta_e_2000_pixels
 from colorjax.metrics.error import mae_ab, mse, psnr, rmse_ab
+from colorjax.metrics.likelihood import bits_per_pixel
 from colorjax.metrics.structure import ssim
 from colorjax.metrics.sums import Sums, masked_sum, means, merge
 from colorjax.metrics.vividness import colorfulness, colorfulness_abs, mean_chroma
@@ -14,9 +18,16 @@ from colorjax.metrics.vividness import colorfulness, colorfulness_abs, mean_chro
 __all__ = [
     "ColorTable",
     "Sums",
+    "accuracy_within",
+    "accuracy_within_ab",
+    "auc",
+    "auc_sums",
+    "bits_per_pixel",
     "color_sums",
     "colorfulness",
     "colorfulness_abs",
+    "delta_e_2000",
+    "delta_e_2000_pixels",
     "fit_color_tables",
     "mae_ab",
     "masked_sum",

@@ -1,0 +1,43 @@
+"""How likely the true colors are to a network that predicts a distribution over color bins."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from colorjax.color.arrays import Array, namespace
+from colorjax.color.bins import NUM_BINS, nearest_bin
+from colorjax.metrics.inputs import images
+
+
+def bits_per_pixel(logits: Any, true_ab: Any) -> Array:
+    """Mean over the pixels of each image of -log2 softmax(logits)[bin of the true color].
+
+    In float32 and log space. It is the number of bits that an ideal coder with these predictions
+    needs for the true bin of a pixel, at the resolution of the logits; log2(313) = 8.29 for
+    predictions that know nothing.
+
+    Args:
+        logits: (..., h, w, 313) floating point, in the order of `colorjax.color.ab_bins`.
+        true_ab: (..., h, w, 2) true ab in Lab units at the same pixels: the caller subsamples.
+
+    Returns:
+        (...,) float32, at least 0.
+
+    Raises:
+        ValueError: if `logits` is not (..., h, w, 313), `true_ab` not (..., h, w, 2), or they
+            differ in any size but the last.
+    """
+    logits, true_ab = images(logits, "logits", NUM_BINS), images(true_ab, "true_ab", 2)
+    if logits.shape[:-1] != true_ab.shape[:-1]:
+        raise ValueError(
+            "logits and true_ab must have the same shape but for the last axis, got "
+            f"{tuple(logits.shape)} and {tuple(true_ab.shape)}: subsample the truth"
+        )
+    xp = namespace(logits, true_ab)
+    logits = xp.asarray(logits, np.float32)
+    below_best = logits - xp.max(logits, axis=-1, keepdims=True)
+    bins = xp.asarray(nearest_bin(true_ab))[..., None]
+    chosen = xp.take_along_axis(below_best, bins, axis=-1)[..., 0]
+    nats = xp.log(xp.sum(xp.exp(below_best), axis=-1)) - chosen
+    return xp.mean(nats, axis=(-2, -1)) / math.log(2.0)
