@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(LOCK),--constraint $(LOCK))
 DEMO ?= runs/demo
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo demo-train test test-slow lint format clean
 
 $(VENV)/.core: pyproject.toml requirements.txt $(LOCK)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -19,8 +19,11 @@ $(VENV)/.dev: $(VENV)/.core
 	touch $@
 
 demo: $(VENV)/.core
-	$(BIN)/python -m colorjax.main --config=configs/plain_cnn.py:demo --workdir=$(DEMO)
 	$(BIN)/python -m colorjax.demo $(DEMO)
+
+demo-train: $(VENV)/.core
+	$(BIN)/python -m colorjax.main --config=configs/plain_cnn.py:demo --workdir=$(DEMO)/train
+	$(BIN)/python -m colorjax.demo $(DEMO)/train --checkpoint $(DEMO)/train
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m "not slow" -q

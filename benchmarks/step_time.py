@@ -2,6 +2,7 @@
 
     python -m benchmarks.step_time --config configs/plain_cnn.py
     python -m benchmarks.step_time --config configs/plain_cnn.py --size 128 --batch 32
+    python -m benchmarks.step_time --config configs/zhang16.py --size 256 --batch 1 --forward
 
 The step is that of training: jitted over all devices, state donated, on one synthetic batch that
 is on the devices from the start, so that no input is waited for. Rows:
@@ -10,8 +11,10 @@ is on the devices from the start, so that no input is waited for. Rows:
     patches  every convolution as gathered patches and one matrix product
     xla      every convolution as XLA's own
     torch    the same network, loss and optimizer as a PyTorch module in float32, where torch is
-             installed; `peer` says why there is none. It starts from grey and ab and runs on one
-             device.
+             installed; `peer` says why there is none. It starts from finished targets and runs on
+             one device.
+
+With --forward the prediction is timed instead: of one batch of lightness, in evaluation mode.
 
 `patches` and `xla` say whether the choice of colorjax.models.convolution is right here. They fall
 away for a network that does not use it.
@@ -44,10 +47,10 @@ from benchmarks import measure
 from colorjax import method as methods
 from colorjax import parallel
 from colorjax.errors import RequestError
-from colorjax.models import PlainCNN, convolution
+from colorjax.models import convolution
 from colorjax.train import optim, state, steps
 
-QUESTION = "training step images per second"
+QUESTIONS = {False: "training step images per second", True: "prediction images per second"}
 FORMS = ("auto", "patches", "xla")
 
 
@@ -80,18 +83,19 @@ def read_config(args: argparse.Namespace) -> ConfigDict:
 
 def measure_config(config: ConfigDict, args: argparse.Namespace) -> None:
     """Measures and prints all rows of a config."""
-    trainers = build_trainers(config, args.forms)
+    build = Predictor if args.forward else Trainer
+    trainers = build_trainers(build, config, args.forms)
     runs = {
         form: measure.timed(functools.partial(trainer.run, args.steps))
         for form, trainer in trainers.items()
     }
-    peer = build_torch_trainer(config, args.torch_threads)
+    peer = build_peer(config, args)
     if not isinstance(peer, str):
         runs["torch"] = measure.timed(functools.partial(peer, args.steps))
     seconds = measure.alternate(runs, args.repeats)
     print_row = functools.partial(
         measure.print_row,
-        QUESTION,
+        QUESTIONS[args.forward],
         size=config.data.image_size,
         batch=config.batch_size,
         images=config.batch_size * args.steps,
@@ -109,7 +113,9 @@ def measure_config(config: ConfigDict, args: argparse.Namespace) -> None:
             **trainer.work_done(seconds[form], args.steps),
         )
     if "torch" in seconds:
-        device = f"{torch_device()}, {args.torch_threads} threads, {measure.host()}"
+        from benchmarks import torch_peers
+
+        device = f"{torch_peers.device()}, {args.torch_threads} threads, {measure.host()}"
         print_row("torch", seconds["torch"], device=device, targets="host")
 
 
@@ -168,12 +174,43 @@ class Trainer:
         }
 
 
-def build_trainers(config: ConfigDict, forms: Sequence[str]) -> dict[str, Trainer]:
-    """Builds a trainer for each form of convolution that makes a difference to the network."""
-    trainers = {}
+class Predictor:
+    """The prediction of a batch of lightness, as evaluation and `colorize` compile it."""
+
+    def __init__(self, config: ConfigDict):
+        """Initializes and compiles.
+
+        Raises:
+            RequestError: the config cannot be built.
+        """
+        method = methods.build(config, with_loss=False)
+        size = config.data.image_size
+        rng = np.random.default_rng(config.seed)
+        lightness = rng.uniform(0, 100, (config.batch_size, size, size, 1)).astype(np.float32)
+        self._batch_size = config.batch_size
+        self._arguments = jax.jit(method.init)(jax.random.key(config.seed)), lightness
+        start = time.perf_counter()
+        lowered = jax.jit(method.predict_ab).lower(*self._arguments)
+        self._predict = lowered.compile()
+        self.compile_s = time.perf_counter() - start
+        self._flops = (lowered.cost_analysis() or {}).get("flops")
+
+    def run(self, number: int) -> None:
+        """Predicts a number of times, waiting for each."""
+        for _ in range(number):
+            jax.block_until_ready(self._predict(*self._arguments))
+
+    work_done = Trainer.work_done
+
+
+def build_trainers(
+    build: type, config: ConfigDict, forms: Sequence[str]
+) -> dict[str, Trainer | Predictor]:
+    """Builds one for each form of convolution that makes a difference to the network."""
+    trainers: dict[str, Trainer | Predictor] = {}
     for form in forms:
         with convolutions_as(form) as convolve:
-            trainer = Trainer(config)
+            trainer = build(config)
         if form == "auto" or convolve.called:
             trainers[form] = trainer
     return trainers
@@ -204,73 +241,23 @@ def synthetic_batch(config: ConfigDict, method: methods.Method) -> dict[str, np.
 # The peer.
 
 
-def build_torch_trainer(config: ConfigDict, threads: int) -> Callable[[int], None] | str:
-    """Returns a function that trains the PyTorch twin for a number of steps, or why none can."""
+def build_peer(config: ConfigDict, args: argparse.Namespace) -> Callable[[int], None] | str:
+    """Returns a function that runs the PyTorch twin a number of times, or why none can."""
     try:
         import torch
     except ImportError:
         return "torch not installed"
-    method = methods.build(config)
-    ours = (config.loss.name, config.optimizer.name, config.dtype)
-    if not isinstance(method.network, PlainCNN) or ours != ("mse", "adam", "float32"):
-        return "no PyTorch twin of this config"
-    device = torch_device()
-    if device == "cpu" and jax.default_backend() != "cpu":
+    from benchmarks import torch_peers
+
+    if torch_peers.device() == "cpu" and jax.default_backend() != "cpu":
         return "torch has no such device"
-    torch.set_num_threads(threads)
-    net = torch_plain_cnn(method.network).to(device).train()
-    options = config.optimizer
-    optimizer = torch.optim.Adam(
-        net.parameters(), options.learning_rate, (options.b1, options.b2), eps=1e-8
+    torch.set_num_threads(args.torch_threads)
+    network = methods.build(config).network
+    return (
+        torch_peers.forward(config, network)
+        if args.forward
+        else torch_peers.trainer(config, network)
     )
-    rng = np.random.default_rng(config.seed)
-    shape = (config.batch_size, 3, config.data.image_size, config.data.image_size)
-    lab = torch.from_numpy(rng.uniform(-1, 1, shape).astype(np.float32)).to(device)  # NCHW
-    grey, ab = lab[:, :1].contiguous(), lab[:, 1:].contiguous()
-
-    def run(number: int) -> None:
-        for _ in range(number):
-            optimizer.zero_grad()
-            loss = torch.nn.functional.mse_loss(net(grey), ab)
-            loss.backward()
-            optimizer.step()
-        loss.item()  # waits for the device
-
-    return run
-
-
-def torch_device() -> str:
-    """Returns "cuda" where JAX runs on a GPU and torch can too."""
-    import torch
-
-    return "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
-
-
-def torch_plain_cnn(like: PlainCNN) -> Any:
-    """Builds the PyTorch module with the layers of `like`: (N, 1, H, W) to (N, 2, H, W)."""
-    from torch import nn
-
-    def up(features_in: int, features: int) -> nn.Module:
-        return nn.ConvTranspose2d(features_in, features, kernel_size=4, stride=2, padding=1)
-
-    def after(features: int) -> list[nn.Module]:  # flax's momentum 0.9 is 0.1 here
-        return [nn.ReLU(), nn.BatchNorm2d(features, eps=1e-5, momentum=0.1)]
-
-    layers: list[nn.Module] = []
-    channels, size = 1, like.kernel_size
-    for features, stride in zip(like.filters, like.strides, strict=False):
-        dilation = like.dilation if stride == 1 else 1
-        padding = dilation * (size // 2)
-        conv = nn.Conv2d(channels, features, size, stride, padding, dilation)
-        layers += [conv, *after(features)]
-        channels = features
-    layers.append(nn.Dropout(like.dropout))
-    ups = like.strides.count(2)
-    for _ in range(ups - 1):
-        layers += [up(channels, like.filters[-1]), *after(like.filters[-1])]
-        channels = like.filters[-1]
-    head = up(channels, 2) if ups else nn.Conv2d(channels, 2, size, padding=size // 2)
-    return nn.Sequential(*layers, head, nn.Tanh())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -285,6 +272,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--batch", type=number, help="images in a batch (default: the config's)")
     add("--targets", choices=("host", "device"), help="where Lab is made (default: the config's)")
     add("--forms", nargs="+", choices=FORMS, default=FORMS, help="rows (default: all)")
+    add("--forward", action="store_true", help="time the prediction instead of the training step")
     add("--steps", type=number, default=5, help="in one turn (default: %(default)s)")
     add("--repeats", type=number, default=5, help="turns of each row (default: %(default)s)")
     add("--torch-threads", type=number, default=os.cpu_count(), help="(default: %(default)s)")

@@ -1,21 +1,27 @@
-"""The `colorjax` command for people: colorize."""
+"""The `colorjax` command for people: colorize, prior, import-weights."""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
-from typing import NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 from colorjax.errors import RequestError
 from colorjax.version import __version__
+
+if TYPE_CHECKING:
+    from colorjax.inference.hints import Hint
 
 _STOPPED = 75  # exit status
 
 _EXAMPLES = """\
 examples:
-  colorjax colorize grandma.jpg --checkpoint runs/plain_cnn     -> grandma.color.jpg
-  colorjax colorize album --output coloured --checkpoint runs/plain_cnn
+  colorjax colorize grandma.jpg                                 -> grandma.color.jpg
+  colorjax colorize album --output coloured --checkpoint runs/zhang16 --temperature 0.3
+  colorjax colorize dress.jpg --checkpoint runs/zhang17 --hint 120,80,#c04030
 """
 
 
@@ -24,6 +30,17 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise RequestError(f"{message}; see {self.prog} --help")
+
+
+class _Once(argparse.Action):
+    """Stores the value of an option that may be given once."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        given = vars(namespace).setdefault("_given_once", set())
+        if self.dest in given:
+            parser.error(f"{option_string} is given twice; give it once")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
 
 
 def run(argv: list[str] | None = None) -> int:
@@ -58,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"colorjax {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_colorize(commands)
+    _add_prior(commands)
+    _add_import_weights(commands)
     return parser
 
 
@@ -74,29 +93,164 @@ def _add_colorize(commands: argparse._SubParsersAction) -> None:
     colorize.add_argument(
         "--output", metavar="DIR", help="folder for the results; default NAME.color.EXT beside each"
     )
-    colorize.add_argument("--checkpoint", metavar="WORKDIR", help="folder of a trained run")
+    colorize.add_argument(
+        "--checkpoint",
+        metavar="WORKDIR",
+        help="folder of a trained run or of imported weights; default: the small weights that ship",
+    )
+    colorize.add_argument(
+        "--hint",
+        action="append",
+        default=[],
+        metavar="x,y,#rrggbb",
+        help="pixel x,y of the upright photo (origin top left) has this colour; may be repeated",
+    )
+    colorize.add_argument(
+        "--hints",
+        action=_Once,
+        metavar="FILE.json",
+        help="hints as a list of {x, y, color}",
+    )
+    colorize.add_argument(
+        "--temperature",
+        action=_Once,
+        type=float,
+        metavar="T",
+        help="0: vivid mode, 1: pale mean (zhang16)",
+    )
+    colorize.add_argument(
+        "--saturation",
+        action=_Once,
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="factor on the colours (1)",
+    )
     colorize.add_argument(
         "--overwrite", action="store_true", help="replace existing results instead of skipping"
     )
 
 
 def _colorize(args: argparse.Namespace) -> int:
-    if not args.checkpoint:
-        raise RequestError(
-            "colorize needs weights: give --checkpoint WORKDIR, the folder of a run of "
-            "colorjax.main (a later version brings `colorjax import-weights` for published ones)"
-        )
+    if not 0 <= args.saturation < math.inf:
+        raise RequestError(f"--saturation is at least 0, not {args.saturation}")
+    if args.temperature is not None and not 0 <= args.temperature < math.inf:
+        raise RequestError(f"--temperature is at least 0, not {args.temperature}")
     from colorjax.inference import batch
 
+    given = _read_hints(args.hint, args.hints) if args.hint or args.hints else []
     jobs = batch.plan(args.inputs, args.output)
+    if given and len(jobs) > 1:
+        raise RequestError(f"hints are for one photo, not for {len(jobs)}")
+    if given and any(Path(name).expanduser().is_dir() for name in args.inputs):
+        raise RequestError("hints are for one photo, not for a folder; give the photo itself")
 
     def load():
         _hush_libraries()
         from colorjax.inference.colorizer import Colorizer  # imports JAX: only for right requests
 
-        return Colorizer.load(args.checkpoint)
+        named = [args.checkpoint] if args.checkpoint else []
+        return Colorizer.load(*named, temperature=args.temperature)
 
-    return batch.colorize_files(jobs, load, args.output, overwrite=args.overwrite)
+    options = {"hints": given, "saturation": args.saturation}
+    return batch.colorize_files(jobs, load, args.output, overwrite=args.overwrite, **options)
+
+
+def _add_prior(commands: argparse._SubParsersAction) -> None:
+    prior = commands.add_parser(
+        "prior",
+        help="count the colours of a data set, for loss.prior",
+        description="Writes the share of a data set's pixels in each of the 313 colour bins.",
+        epilog="example:\n  colorjax prior PHOTOS --output prior.npz",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    prior.set_defaults(act=_prior)
+    prior.add_argument(
+        "data", metavar="DATA", help="folder of photos or of array_record shards, or tfds:NAME"
+    )
+    prior.add_argument("--output", metavar="FILE.npz", required=True, help="file to write")
+    prior.add_argument("--split", default="train", help="of tfds:NAME (default: %(default)s)")
+    prior.add_argument("--data-dir", default="", metavar="DIR", help="of tfds:NAME")
+    prior.add_argument(
+        "--short-side", type=int, default=256, metavar="PX", help="shrink larger photos to it"
+    )
+    prior.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
+def _prior(args: argparse.Namespace) -> int:
+    output = Path(args.output).expanduser()
+    if output.suffix != ".npz":
+        raise RequestError(f"--output {args.output!r} has to end in .npz")
+    if output.exists() and not args.overwrite:
+        raise RequestError(f"{args.output!r} exists; give another --output, or --overwrite")
+    if args.short_side < 8:
+        raise RequestError(f"--short-side is at least 8 pixels, not {args.short_side}")
+    from tqdm import tqdm
+
+    from colorjax.data import prior, splits
+
+    _hush_libraries()
+    source = splits.open_data(args.data, args.data_dir, args.split)
+    with tqdm(total=len(source), unit="photo", disable=None) as bar:
+        found = prior.count(source, short_side=args.short_side, progress=bar.update)
+    prior.save(output, found, f"colorjax prior {args.data}, {found.num_photos} photos")
+    print(f"{output}: {found.num_photos} photos, {found.num_pixels} pixels")
+    flaws = found.flaws()
+    for flaw in flaws:
+        print(f"colorjax: {flaw}", file=sys.stderr)
+    if not flaws:
+        print("sums to 1, is highest at grey, has no empty bin")
+    return 0
+
+
+def _add_import_weights(commands: argparse._SubParsersAction) -> None:
+    importer = commands.add_parser(
+        "import-weights",
+        help="make a workdir of published weights",
+        description="Turns published PyTorch weights into a workdir for colorize and --mode=eval.",
+        epilog=(
+            "example:\n  colorjax import-weights zhang16 colorization_release_v2-9b330a0b.pth "
+            "--output weights/zhang16\n  colorjax colorize photo.jpg --checkpoint weights/zhang16"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    importer.set_defaults(act=_import_weights)
+    importer.add_argument("kind", metavar="KIND", help="zhang16 or zhang17")
+    importer.add_argument("file", metavar="FILE.pth", help="state dict; PyTorch is not needed")
+    importer.add_argument("--output", metavar="DIR", required=True, help="workdir to make")
+    importer.add_argument(
+        "--folded-temperature",
+        type=float,
+        metavar="T",
+        help="zhang16: annealing that the last layer contains (default: 0.38, as published)",
+    )
+    importer.add_argument(
+        "--mask-cent",
+        type=float,
+        metavar="M",
+        help="zhang17: what is subtracted from the hints' mask (default: 0, as published)",
+    )
+
+
+def _import_weights(args: argparse.Namespace) -> int:
+    given = {"folded_temperature": args.folded_temperature, "mask_cent": args.mask_cent}
+    meaning = {name: value for name, value in given.items() if value is not None}
+    if not meaning.get("folded_temperature", 1.0) > 0:
+        raise RequestError(f"--folded-temperature is above 0, not {args.folded_temperature}")
+    _hush_libraries()
+    from colorjax.interop.import_weights import import_weights
+
+    for notice in import_weights(args.kind, args.file, args.output, **meaning):
+        print(notice)
+    print(f"workdir: {args.output}")
+    return 0
+
+
+def _read_hints(words: list[str], file: str | None) -> list[Hint]:
+    from colorjax.inference import hints
+
+    # Where hints overlap the last one counts: the command line has the last word.
+    return (hints.read_json(file) if file else []) + [hints.parse(word) for word in words]
 
 
 def _hush_libraries() -> None:

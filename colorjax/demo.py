@@ -1,17 +1,25 @@
-"""Ends `make demo`: colorizes a photo that the run never trained on, and says what to look at."""
+"""`make demo`: colorizes photos that ship inside scikit-image, with the weights that ship here."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from colorjax import color
-from colorjax.data.sources import SamplePhotos, read_sample
+from colorjax import color, metrics
+from colorjax.data.sources import read_sample
 from colorjax.inference.colorizer import Colorizer
+
+PHOTOS = ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png")
+_WIDTH = 320  # pixels of a photo in the picture
+
+
+def grey_of(rgb: np.ndarray) -> np.ndarray:
+    """Returns a photo (H, W, 3) uint8 without its colours: its lightness L alone."""
+    lightness = color.rgb_u8_to_lab(rgb)[..., :1]
+    return color.lab_to_rgb_u8(np.concatenate([lightness, *[0 * lightness] * 2], axis=-1))
 
 
 def side_by_side(truth: np.ndarray, colorizer: Colorizer) -> np.ndarray:
@@ -24,25 +32,35 @@ def side_by_side(truth: np.ndarray, colorizer: Colorizer) -> np.ndarray:
     Returns:
         (H, 3 W, 3) uint8.
     """
-    lightness = color.rgb_u8_to_lab(truth)[..., :1]
-    grey = color.lab_to_rgb_u8(np.concatenate([lightness, *[0 * lightness] * 2], axis=-1))
+    grey = grey_of(truth)
     return np.concatenate([grey, colorizer.colorize(grey), truth], axis=1)
 
 
 def main() -> None:
-    """Writes demo.png into a workdir trained with configs/plain_cnn.py:demo."""
+    """Writes demo.png and prints what it cost and how far it is from the truth."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("workdir", help="of a finished run")
-    workdir = Path(parser.parse_args().workdir)
-    photo = read_sample(SamplePhotos.PHOTOS["eval"][0])
-    picture = workdir / "demo.png"
-    Image.fromarray(side_by_side(photo, Colorizer.load(workdir))).save(picture)
-    report = json.loads((workdir / "eval.json").read_text())
-    print(f"\nHeld-out photos: MAE of ab (lower is better), PSNR in dB, of step {report['step']}:")
-    for name, found in {"colorjax": report["metrics"], **report["baselines"]}.items():
-        print(f"  {name:14s} {found['mae_ab']:6.2f} {found['psnr_of_mean_mse']:7.2f}")
+    parser.add_argument("folder", help="where demo.png goes")
+    parser.add_argument("--checkpoint", help="workdir of a run; default: the weights that ship")
+    args = parser.parse_args()
+    colorizer = Colorizer.load(*filter(None, [args.checkpoint]))
+    print("Distance from the true colours, mean of abs(da) and abs(db), lower is better:")
+    print(f"  {'':16s}{'grey':>8s}{'colorjax':>10s}")
+    rows = []
+    for name in PHOTOS:
+        photo = Image.fromarray(read_sample(name))
+        truth = np.asarray(photo.resize((_WIDTH, round(_WIDTH * photo.height / photo.width))))
+        row = side_by_side(truth, colorizer)
+        rows.append(row)
+        true_ab = color.rgb_u8_to_lab(truth)[..., 1:]
+        ours = color.rgb_u8_to_lab(row[:, _WIDTH : 2 * _WIDTH])[..., 1:]
+        found = [metrics.mae_ab(ab, true_ab) for ab in (0 * true_ab, ours)]
+        print(f"  {name:16s}{found[0]:8.2f}{found[1]:10.2f}")
+    picture = Path(args.folder) / "demo.png"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.concatenate(rows)).save(picture)
     print(f"\nGrey, ours, truth: {picture}")
-    print(f"Curves and pictures: {Path('.venv/bin/tensorboard')} --logdir {workdir}/tensorboard")
+    print("Your own photos:   .venv/bin/colorjax colorize PHOTO")
+    print("Training:          make demo-train, then .venv/bin/tensorboard --logdir runs")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,8 +25,17 @@ HIGHER_IS_BETTER = {
     "psnr": True,
     "psnr_of_mean_mse": True,
     "ssim": True,
+    "auc": True,
+    "auc_rebalanced": True,
+    "delta_e_2000": False,
+    "accuracy_2": True,
+    "accuracy_5": True,
+    "accuracy_ab_2": True,
+    "accuracy_ab_5": True,
+    "bits_per_pixel": False,
 }
 _SSIM_WINDOW = 11  # pixels
+_FIELDS = ("rgb", "mask", "hint_ab", "hint_order")  # of a batch, that go to the devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +62,20 @@ class Report:
 def protocol(config: ConfigDict) -> str:
     """Says in one line how photos are prepared and compared."""
     size = config.data.image_size
-    return (
+    text = (
         f"centre square at {size}x{size} px; the photo's own L (CIE Lab, D65) with the predicted "
         "ab, clipped to sRGB, rounded to 8 bits; psnr leaves exactly grey photos out; SSIM with "
-        "an 11x11 Gaussian; trivial predictors fitted on training photos"
+        "an 11x11 Gaussian; auc, mae_ab and rmse_ab of the predicted ab, the rest of the picture; "
+        "auc_rebalanced weights by 1 / prior of the true colour's bin, with the prior of "
+        f"{config.evaluation.prior or 'Tiny ImageNet'}; trivial predictors fitted on training "
+        "photos"
     )
+    if config.data.hints and config.evaluation.hint_counts:
+        text += (
+            "; without hints, but psnr_hints_N with N squares of 6/256 of the side, evenly drawn, "
+            "of the true colour's mean"
+        )
+    return text
 
 
 def painted(lab: jax.Array, ab: jax.Array) -> jax.Array:
@@ -66,7 +84,11 @@ def painted(lab: jax.Array, ab: jax.Array) -> jax.Array:
 
 
 def measure(
-    rgb_u8: jax.Array, mask: jax.Array, lab: jax.Array, ab: jax.Array
+    rgb_u8: jax.Array,
+    mask: jax.Array,
+    lab: jax.Array,
+    outputs: dict[str, jax.Array],
+    prior: np.ndarray | None = None,
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """Compares predicted colours with the truth.
 
@@ -74,27 +96,65 @@ def measure(
         rgb_u8: (N, H, W, 3) uint8, the true photos.
         mask: (N,) bool; False for photos that do not count.
         lab: (N, H, W, 3) float32, the true photos in Lab.
-        ab: (N, H, W, 2) float32, the prediction.
+        outputs: ab (N, H, W, 2) float32, the prediction in Lab units; where the method has a
+            distribution over bins, bin_logits (N, h, w, 313).
+        prior: (313,) share of each bin, for the rebalanced AuC; None leaves that out.
 
     Returns:
         name -> (sum, count) over photos, for `metrics.merge` and `summarize`.
     """
-    true_ab = lab[..., 1:]
+    ab, true_ab = outputs["ab"], lab[..., 1:]
     rgb = painted(lab, ab)
+    seen = color.rgb_u8_to_lab(rgb)
     exactly_grey = jnp.all(rgb_u8 == rgb_u8[..., :1], axis=(1, 2, 3))
     values = {
         "mae_ab": metrics.mae_ab(ab, true_ab),
         "squared_ab": jnp.square(metrics.rmse_ab(ab, true_ab)),
+        "auc": metrics.auc(ab, true_ab),
         "mse": metrics.mse(rgb, rgb_u8),
+        "delta_e_2000": metrics.delta_e_2000(seen, lab),
         "colorfulness": metrics.colorfulness(rgb),
+        "colorfulness_abs": metrics.colorfulness_abs(rgb),
         "chroma": metrics.mean_chroma(ab),
         "true_chroma": metrics.mean_chroma(true_ab),
         "grey": exactly_grey.astype(jnp.float32),
     }
+    for percent in (2, 5):
+        values[f"accuracy_{percent}"] = metrics.accuracy_within(seen, lab, percent)
+        values[f"accuracy_ab_{percent}"] = metrics.accuracy_within_ab(ab, true_ab, percent)
     if min(rgb_u8.shape[1:3]) >= _SSIM_WINDOW:
         values["ssim"] = metrics.ssim(rgb, rgb_u8)
+    if "bin_logits" in outputs:
+        logits = outputs["bin_logits"]
+        every = lab.shape[1] // logits.shape[1]
+        values["bits_per_pixel"] = metrics.bits_per_pixel(logits, true_ab[:, ::every, ::every])
     sums = {name: metrics.masked_sum(value, mask) for name, value in values.items()}
-    return sums | {"psnr": metrics.masked_sum(metrics.psnr(rgb, rgb_u8), mask & ~exactly_grey)}
+    sums["psnr"] = metrics.masked_sum(metrics.psnr(rgb, rgb_u8), mask & ~exactly_grey)
+    if prior is not None:
+        right, weight = metrics.auc_sums(ab, true_ab, prior)
+        sums["auc_rebalanced"] = (
+            metrics.masked_sum(right, mask)[0],
+            metrics.masked_sum(weight, mask)[0],
+        )
+    return sums
+
+
+# Means over photos that are metrics as they are.
+_MEANS = (
+    "mae_ab",
+    "auc",
+    "auc_rebalanced",
+    "psnr",
+    "ssim",
+    "delta_e_2000",
+    "accuracy_2",
+    "accuracy_5",
+    "accuracy_ab_2",
+    "accuracy_ab_5",
+    "bits_per_pixel",
+    "colorfulness",
+    "colorfulness_abs",
+)
 
 
 def summarize(sums: metrics.Sums) -> dict[str, float]:
@@ -103,41 +163,71 @@ def summarize(sums: metrics.Sums) -> dict[str, float]:
     A metric without a value, such as psnr where all photos are grey, is left out.
     """
     means = metrics.means(sums)
-    result = {name: means[name] for name in ("mae_ab", "psnr", "ssim") if name in means}
+    kept = [name for name in means if name in _MEANS or name.startswith("psnr_hints_")]
+    result = {name: means[name] for name in kept}
     result |= {
         "rmse_ab": means["squared_ab"] ** 0.5,
         "psnr_of_mean_mse": float(10 * np.log10(255**2 / max(means["mse"], 1e-10))),
-        "colorfulness": means["colorfulness"],
         "chroma_ratio": means["chroma"] / max(means["true_chroma"], 1e-10),
     }
     return {name: value for name, value in result.items() if np.isfinite(value)}
 
 
-def build_step(method: Method):
-    """Builds the evaluation of one batch, jitted; evaluators of one method share it.
+class Steps(NamedTuple):
+    """The evaluation of one batch, jitted; evaluators of one method share it.
 
-    Returns:
-        (variables, batch) -> (sums of `measure`, predicted photos (N, H, W, 3) uint8).
+    Attributes:
+        method: (variables, batch) -> (sums of `measure`, predicted photos (N, H, W, 3) uint8).
+        tables: (tables (T, 101, 2) of an ab colour for each level of L, batch) -> sums of
+            `measure`, stacked.
     """
 
-    def evaluate_step(variables: Variables, batch: dict[str, jax.Array]):
+    method: Callable
+    tables: Callable
+
+
+def build_steps(
+    method: Method, prior: np.ndarray | None = None, hint_counts: Sequence[int] = ()
+) -> Steps:
+    """Builds the evaluation of one batch.
+
+    Args:
+        method: what is evaluated; without hints.
+        prior: as for `measure`.
+        hint_counts: numbers of hints with which psnr_hints_N is measured as well, for a method
+            that takes hints and batches that hold them.
+    """
+
+    def evaluate_method(variables: Variables, batch: dict[str, jax.Array]):
+        rgb, mask = batch["rgb"], batch["mask"] > 0
+        lab = color.rgb_u8_to_lab(rgb)
+        outputs = method.predict(variables, lab[..., :1])
+        sums = measure(rgb, mask, lab, outputs, prior)
+        counts = hint_counts if "hint_ab" in batch and method.takes_hints else ()
+        if counts:
+            colored = mask & ~jnp.all(rgb == rgb[..., :1], axis=(1, 2, 3))
+
+            def with_hints(count: jax.Array):
+                is_hint = (batch["hint_order"] < count).astype(jnp.float32)
+                hints = {"hint_ab": batch["hint_ab"] * is_hint, "hint_mask": is_hint}
+                ab = method.predict_ab(variables, lab[..., :1], hints)
+                return metrics.masked_sum(metrics.psnr(painted(lab, ab), rgb), colored)
+
+            total, number = jax.lax.map(with_hints, jnp.asarray(counts))
+            for place, count in enumerate(counts):
+                sums[f"psnr_hints_{count}"] = (total[place], number[place])
+        return sums, painted(lab, outputs["ab"])
+
+    def evaluate_tables(tables: jax.Array, batch: dict[str, jax.Array]):
         lab = color.rgb_u8_to_lab(batch["rgb"])
-        ab = method.predict_ab(variables, lab[..., :1])
-        return measure(batch["rgb"], batch["mask"] > 0, lab, ab), painted(lab, ab)
 
-    return jax.jit(evaluate_step)
+        def measure_table(ab: jax.Array):
+            prediction = {"ab": metrics.ColorTable(ab).predict(lab[..., :1])}
+            return measure(batch["rgb"], batch["mask"] > 0, lab, prediction, prior)
 
+        return jax.lax.map(measure_table, tables)  # one after the other: memory for one
 
-@jax.jit
-def _baseline_step(tables: jax.Array, batch: dict[str, jax.Array]):
-    """Measures tables (T, 101, 2) of one ab colour a level of L, one after the other."""
-    lab = color.rgb_u8_to_lab(batch["rgb"])
-
-    def measure_table(ab: jax.Array):
-        prediction = metrics.ColorTable(ab).predict(lab[..., :1])
-        return measure(batch["rgb"], batch["mask"] > 0, lab, prediction)
-
-    return jax.lax.map(measure_table, tables)
+    return Steps(jax.jit(evaluate_method), jax.jit(evaluate_tables))
 
 
 class Evaluator:
@@ -145,7 +235,7 @@ class Evaluator:
 
     def __init__(
         self,
-        step: Callable,
+        steps: Steps,
         config: ConfigDict,
         source: Source,
         layout: parallel.Layout,
@@ -155,14 +245,14 @@ class Evaluator:
         """Prepares an evaluation.
 
         Args:
-            step: of the method, from `build_step`.
+            steps: of the method, from `build_steps`.
             config: `data` and `evaluation` are read.
             source: the photos.
             layout: the devices.
             skipped: is told of unreadable photos.
             fitted_on: training photos for the trivial predictors; None leaves those out.
         """
-        self._step = step
+        self._steps = steps
         self._config = config
         self._source = source
         self._layout = layout
@@ -193,16 +283,17 @@ class Evaluator:
                 if should_stop():
                     return None
                 unreadable += self._skipped.note(self._source, batch["skipped"])
-                fields = {name: batch[name] for name in ("rgb", "mask")}
+                fields = {name: batch[name] for name in _FIELDS if name in batch}
                 on_devices = parallel.to_global(fields, self._layout)
-                found, rgb = self._step(variables, on_devices)
+                found, rgb = self._steps.method(variables, on_devices)
                 sums = metrics.merge(sums, found)
                 first = number * len(batch["mask"])
                 rows = [i - first for i in shown if 0 <= i - first < len(batch["mask"])]
                 if rows:
                     strips += _strips(batch["rgb"][rows], jax.device_get(rgb)[rows])
                 if tables is not None:
-                    baseline_sums = metrics.merge(baseline_sums, _baseline_step(tables, on_devices))
+                    found = self._steps.tables(tables, on_devices)
+                    baseline_sums = metrics.merge(baseline_sums, found)
         if self._baselines is None:
             self._baselines = {
                 name: summarize({key: (s[row], c[row]) for key, (s, c) in baseline_sums.items()})

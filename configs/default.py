@@ -15,6 +15,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.seed = 0  # the one seed: weights, order of photos, crops and dropout all come from it
     config.batch_size = 16  # over all devices and hosts together
     config.total_steps = 1_000
+    config.chroma_alarm = 500  # steps of predicting near grey before a warning; 0: never
     config.log_every = 50  # steps between lines in metrics.jsonl and TensorBoard
     config.eval_every = 500  # steps between evaluations; 0: only at the end
     config.checkpoint_every = 500  # steps between saved states; the last is always saved
@@ -41,18 +42,29 @@ def get_config(arg: str = "") -> ConfigDict:
     data.saturation = 1.0  # the factor T of saturation-scaled targets; 1: true colours
     data.saturation_clip = True  # keep the scaled saturation within [0, 1]
     data.targets = "host"  # where Lab is computed: host (grain pipeline) | device (inside jit)
+    data.hints = False  # simulate a user's colour hints, for networks that take them
+    data.hint_stop = 1 / 8  # p of the geometric number of hints: 7 on average
+    data.hint_sides = (1, 9)  # pixels
     data.num_workers = 0  # processes that decode photos; 0: threads of this process
 
     config.model = ConfigDict({"name": ""})
     config.loss = ConfigDict()
-    config.loss.name = "mse"  # mse | l1 | smooth_l1 | class_cross_entropy
+    # mse | l1 | smooth_l1 | class_cross_entropy | ce | rebalanced_ce | smooth_l1_and_grid
+    config.loss.name = "mse"
     config.loss.delta = 1 / 110  # of smooth_l1: where the square ends; 1 / 110 is one ab unit
+    config.loss.prior = ""  # of rebalanced_ce: file of `colorjax prior`; empty: Tiny ImageNet's
+    config.loss.lam = 0.5  # and its lambda: share of the uniform distribution; 1: no rebalancing
+    config.loss.soft_k = 5  # bins of the soft encoding, of ce and rebalanced_ce
+    config.loss.soft_sigma = 5.0  # and its width in ab units
+    config.loss.class_weight = 1.0  # of the cross-entropy in smooth_l1_and_grid
 
     optimizer = config.optimizer = ConfigDict()
     optimizer.name = "adam"  # adam | adamw | sgd | rmsprop
     optimizer.learning_rate = 1e-3
-    optimizer.schedule = "constant"  # constant | cosine | linear, after the warm-up
+    optimizer.schedule = "constant"  # constant | cosine | linear | steps, after the warm-up
     optimizer.warmup_steps = 0
+    optimizer.boundaries = ()  # of steps: where the learning rate is multiplied by decay_factor
+    optimizer.decay_factor = 0.1
     optimizer.b1 = 0.9  # momentum, for sgd and rmsprop too
     optimizer.b2 = 0.999  # decay of squared gradients
     optimizer.weight_decay = 0.0  # decoupled, on kernels only
@@ -66,11 +78,23 @@ def get_config(arg: str = "") -> ConfigDict:
     config.evaluation = ConfigDict()
     config.evaluation.batch_size = 64
     config.evaluation.baseline_photos = 10_000  # training photos behind the trivial predictors
+    config.evaluation.prior = ""  # of auc_rebalanced; as loss.prior, but the same for all methods
+    config.evaluation.hint_counts = ()  # psnr_hints_N for each N up to 100, with data.hints
     config.evaluation.grid_photos = 8  # rows of the picture grey | prediction | truth
 
     config.inference = ConfigDict()
     config.inference.size = 0  # short side at which chroma is predicted; 0: data.image_size
     return config
+
+
+def shorten(config: ConfigDict) -> None:
+    """Makes a config run for a few steps, logging all of them: the argument `debug`."""
+    config.total_steps = 6
+    config.log_every = 1
+    config.eval_every = 3
+    config.checkpoint_every = 3
+    config.optimizer.warmup_steps = 0
+    config.evaluation.baseline_photos = 16
 
 
 def parse_arg(arg: str, **defaults) -> ConfigDict:

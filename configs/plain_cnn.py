@@ -52,9 +52,5 @@ def get_config(arg: str = "") -> ConfigDict:
         if args.variant == "cnn":
             config.model.filters = (32, 64, 64, 128, 128, 128, 64)  # half the width, 4 times faster
     if args.debug:
-        config.total_steps = 6
-        config.log_every = 1
-        config.eval_every = 3
-        config.checkpoint_every = 3
-        config.evaluation.baseline_photos = 16
+        default.shorten(config)
     return config

@@ -1,5 +1,7 @@
 """Photos and configs that the tests make."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from configs import plain_cnn
@@ -34,3 +36,17 @@ def tiny_config(photos, **changes):
             | changes
         )
     return config.lock()
+
+
+def drawn_variables(shapes, seed=0):
+    """Variables with signal in every layer, for the shapes of `init`, which is slow to compile."""
+    rng = np.random.default_rng(seed)
+
+    def draw(path, leaf):
+        if path[-1].key == "kernel":
+            value = rng.normal(0, np.sqrt(2 / np.prod(leaf.shape[:-1])), leaf.shape)
+        else:  # scales and statistics have to be above 0
+            value = rng.uniform(0.1, 0.5, leaf.shape)
+        return jnp.asarray(value, leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(draw, shapes)

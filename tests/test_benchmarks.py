@@ -4,10 +4,11 @@ import json
 
 import jax
 import pytest
+import torch
 from PIL import Image
 from synthetic import synthetic_images
 
-from benchmarks import pipeline, step_time
+from benchmarks import pipeline, step_time, torch_peers
 from colorjax import models
 
 FIELDS = {
@@ -97,14 +98,25 @@ def test_step_time(targets, form, config, capsys):
     words = f"--size 16 --batch 4 --repeats 1 --steps 2 --targets {targets} --forms {form}"
     assert step_time.main([config, *words.split()]) == 0
     rows = rows_of(capsys)
-    rows.pop("torch", None)
-    assert set(rows) == {form}
+    assert set(rows) == {form, "torch"}
+    rows.pop("torch")
     for row in rows.values():
         assert row["targets"] == targets
         assert (row["size"], row["batch"], row["images"]) == (16, 4, 8)
         assert row["compile_s"] > 0
         assert row["flops_per_image"] > 0
-        assert row["peer"] == "torch not installed" or row["ratio_to_peer"] > 0
+        assert row["peer"] == "torch"
+        assert row["ratio_to_peer"] > 0
+
+
+@pytest.mark.parametrize("flags", [pytest.param([], marks=pytest.mark.slow), ["--forward"]])
+def test_zhang16_beside_pytorch(flags, capsys):
+    words = ["--size", "16", "--batch", "4", "--repeats", "1", "--steps", "1", "--forms", "auto"]
+    assert step_time.main(["--config", "configs/zhang16.py:width=0.125", *words, *flags]) == 0
+    rows = rows_of(capsys)
+    assert set(rows) == {"auto", "torch"}
+    assert rows["auto"]["ratio_to_peer"] > 0
+    assert rows["auto"]["question"].startswith("prediction" if flags else "training")
 
 
 @pytest.mark.parametrize(("variant", "size", "called"), [("cnn", 16, True), ("dense", 128, False)])
@@ -135,11 +147,10 @@ def test_step_time_of_a_wrong_request(words, text, capsys):
 
 @pytest.mark.parametrize("strides", [(1, 2, 2, 1, 1, 1), (1,) * 6])
 def test_the_pytorch_twin_has_our_layers(strides, key):
-    torch = pytest.importorskip("torch")
     ours = models.PlainCNN(strides=strides)
     grey = jax.numpy.zeros((1, 16, 16, 1))
     params = jax.eval_shape(lambda: ours.init(key, {"grey": grey}, train=False))["params"]
-    twin = step_time.torch_plain_cnn(ours)
+    twin = torch_peers.plain_cnn(ours)
     assert twin(torch.zeros(1, 1, 16, 16)).shape == (1, 2, 16, 16)
     count = sum(parameter.numel() for parameter in twin.parameters())
     assert count == sum(leaf.size for leaf in jax.tree.leaves(params))

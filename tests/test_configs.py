@@ -5,11 +5,30 @@ import pytest
 from ml_collections import ConfigDict
 
 from colorjax import method
-from configs import default, plain_cnn
+from colorjax.errors import RequestError
+from colorjax.train import optim
+from configs import default, plain_cnn, zhang16, zhang17
 
 CONFIGS = sorted(p.stem for p in Path(default.__file__).parent.glob("*.py"))
-METHODS = {"plain_cnn": plain_cnn}
-ARGS = {"plain_cnn": ["", "size=32", "size=128", "variant=dense", "demo", "size=32,batch=8,debug"]}
+METHODS = {"plain_cnn": plain_cnn, "zhang16": zhang16, "zhang17": zhang17}
+ARGS = {
+    "plain_cnn": ["", "size=32", "size=128", "variant=dense", "demo", "size=32,batch=8,debug"],
+    "zhang16": [
+        "",
+        "variant=class",
+        "variant=l2,width=0.25",
+        "faithful",
+        "variant=class,faithful",
+        "size=32,debug",
+    ],
+    "zhang17": [
+        "",
+        "learns=classification",
+        "learns=regression,faithful",
+        "faithful",
+        "size=32,width=0.25,debug",
+    ],
+}
 
 
 def test_no_config_escapes_these_tests():
@@ -52,3 +71,42 @@ def test_fields_outside_the_model_are_those_of_default(name):
 def test_arguments_say_what_is_wrong(arg, says):
     with pytest.raises(ValueError, match=says):
         plain_cnn.get_config(arg)
+
+
+def test_variants_of_zhang16():
+    losses = {v: zhang16.get_config(f"variant={v}").loss.name for v in ("full", "class", "l2")}
+    assert losses == {"full": "rebalanced_ce", "class": "ce", "l2": "mse"}
+    with pytest.raises(ValueError, match="variant is one of full, class, l2"):
+        zhang16.get_config("variant=huber")
+    assert zhang16.get_config("variant=l2").model.head == "ab"
+    assert {zhang16.get_config(f"variant={v}").model.head for v in ("full", "class")} == {"bins"}
+
+
+def test_the_faithful_zhang16_is_the_papers():
+    # Zhang et al. 2016 and its released solver: systems_b.md, 2.2, 2.3 and 2.5.
+    config = zhang16.get_config("faithful")
+    assert (config.batch_size, config.data.image_size, config.total_steps) == (40, 176, 450_000)
+    assert (config.loss.soft_k, config.loss.soft_sigma, config.loss.lam) == (10, 5.0, 0.5)
+    assert (config.optimizer.b1, config.optimizer.b2) == (0.9, 0.99)
+    assert config.optimizer.weight_decay <= 1e-4  # decoupled
+    rate = optim.build_schedule(config.optimizer, config.total_steps)
+    for step, value in ((0, 3e-5), (199_999, 3e-5), (200_000, 1e-5), (375_000, 3e-6)):
+        assert float(rate(step)) == pytest.approx(value, rel=0.06)  # 3e-5 x 0.316 = 0.95e-5
+    assert zhang16.get_config().loss.soft_k == 5  # the paper's
+
+
+@pytest.mark.parametrize(("learns", "rate"), [("classification", 1e-4), ("regression", 1e-5)])
+def test_the_faithful_zhang17_is_the_released_code(learns, rate):
+    config = zhang17.get_config(f"faithful,learns={learns}")
+    assert (config.batch_size, config.data.image_size) == (25, 176)
+    assert (config.optimizer.name, config.optimizer.weight_decay) == ("adam", 0)
+    assert (config.optimizer.b1, config.optimizer.b2) == (0.9, 0.999)
+    assert float(optim.build_schedule(config.optimizer, 100)(99)) == pytest.approx(rate)
+    assert (config.data.hints, config.data.hint_stop) == (True, 0.125)
+    assert tuple(config.data.hint_sides) == (1, 9)
+    assert config.model.learns == learns
+
+
+def test_learns_is_checked_where_the_network_is_built():
+    with pytest.raises(RequestError, match="known: both, classification, regression"):
+        method.build(zhang17.get_config("learns=all"))

@@ -79,7 +79,7 @@ def says_one_line(result, text):
         ([*TINY, "--config.data.targets=devcie"], "known: device, host"),
         ([*TINY, "--config.data.crop_ratio=(0,1)"], "data.crop_ratio is (low, high) above 0"),
         ([*TINY, "--config.model.name=unet2"], "known: plain_cnn"),
-        ([*TINY, "--config.loss.name=mae"], "known: class_cross_entropy, l1, mse"),
+        ([*TINY, "--config.loss.name=mae"], "known: ce, class_cross_entropy, l1, mse"),
         (
             [*TINY, "--config.loss.name=class_cross_entropy"],
             "needs the output class_logits that model plain_cnn does not give; losses for it: l1",
@@ -144,7 +144,7 @@ def test_eval_mode(trained, photos, tmp_path):
     says_one_line(run(*flags[:-2], f"--workdir={tmp_path / 'none'}", "--mode=eval"), "no workdir")
 
 
-@pytest.mark.parametrize(("first", "then"), [(4, 1), (1, 4)])
+@pytest.mark.parametrize(("first", "then"), [(4, 1), pytest.param(1, 4, marks=pytest.mark.slow)])
 def test_a_checkpoint_moves_between_device_counts(first, then, photos, tmp_path):
     flags = [*TINY, f"--config.data.path={photos}", f"--workdir={tmp_path / 'w'}"]
     assert run(*flags, devices=first).returncode == 0

@@ -16,7 +16,7 @@ import grain
 import numpy as np
 from ml_collections import ConfigDict
 
-from colorjax.data import crops
+from colorjax.data import crops, hints
 from colorjax.data.decode import UnreadablePhoto, decode_region
 from colorjax.data.sources import Source
 from colorjax.data.targets import TargetEncoder
@@ -42,6 +42,12 @@ def check(data: ConfigDict) -> None:
     low, high = data.crop_ratio
     if not 0 < low <= high:
         raise RequestError(f"data.crop_ratio is (low, high) above 0, not {data.crop_ratio}")
+    low, high = data.hint_sides
+    if not (0 < data.hint_stop <= 1 and 1 <= low <= high):
+        raise RequestError(
+            "data.hint_stop is in (0, 1] and data.hint_sides (low, high) at least 1, not "
+            f"{data.hint_stop} and {data.hint_sides}"
+        )
     if data.num_workers < 0:
         raise RequestError(f"data.num_workers is at least 0, not {data.num_workers}")
 
@@ -56,7 +62,9 @@ class LoadForTraining:
         self._scale = tuple(data.crop_scale)
         self._ratio = tuple(data.crop_ratio)
         self._flip = data.flip
-        self._encode = TargetEncoder.from_config(data) if data.targets == "host" else None
+        self._on_host = data.targets == "host"
+        self._encode = TargetEncoder.from_config(data)
+        self._hints = (data.hint_stop, tuple(data.hint_sides)) if data.hints else None
 
     def __call__(self, index: int, rng: np.random.Generator) -> Batch:
         """Returns one element; `skipped` holds the numbers of unreadable photos, then -1."""
@@ -71,13 +79,22 @@ class LoadForTraining:
                 continue
             if self._flip and rng.random() < 0.5:
                 rgb = rgb[:, ::-1]
-            rgb = np.ascontiguousarray(rgb)
-            fields = self._encode(rgb) if self._encode else {"rgb": rgb}
+            fields = self._fields(np.ascontiguousarray(rgb), rng)
             return fields | {"label": np.int32(photo.label), "skipped": skipped}
         raise RequestError(
             f"{MAX_TRIES} photos in a row cannot be read, the last "
             f"{self._source.keys[skipped[-1]]!r}; check data.path"
         )
+
+    def _fields(self, rgb: np.ndarray, rng: np.random.Generator) -> Batch:
+        encoded = self._encode(rgb) if self._on_host or self._hints else {}
+        fields = encoded if self._on_host else {"rgb": rgb}
+        if self._hints:
+            drawn = hints.draw_for_training(rng, self._size, *self._hints)
+            hint_ab, order = hints.reveal(encoded["ab"], drawn)
+            fields["hint_ab"] = hint_ab
+            fields["hint_mask"] = (order < hints.NO_HINT).astype(np.float32)
+        return fields
 
     def _box(self, rng: np.random.Generator):
         return lambda width, height: crops.random_resized(
@@ -88,13 +105,14 @@ class LoadForTraining:
 class LoadForEvaluation:
     """Centre crop of one photo; past the end, or unreadable, its mask is 0."""
 
-    def __init__(self, source: Source, image_size: int):
-        """Remembers the source and the size in pixels."""
+    def __init__(self, source: Source, image_size: int, *, with_hints: bool):
+        """Remembers the source, the size in pixels, and whether to draw hints."""
         self._source = source
         self._size = image_size
+        self._with_hints = with_hints
 
     def __call__(self, index: int) -> Batch:
-        """Returns one element: rgb (S, S, 3) uint8, label int32, mask and skipped."""
+        """Returns one element, as `eval_batches` describes its batches."""
         rgb = np.zeros((self._size, self._size, 3), np.uint8)
         label, mask, skipped = -1, 0.0, -1
         if index < len(self._source):
@@ -104,7 +122,12 @@ class LoadForEvaluation:
                 label, mask = photo.label, 1.0
             except (UnreadablePhoto, OSError):
                 skipped = index
-        return {
+        fields: Batch = {}
+        if self._with_hints:
+            drawn = hints.draw_for_evaluation(np.random.default_rng(index), self._size)
+            truth = TargetEncoder()(rgb)["ab"]
+            fields["hint_ab"], fields["hint_order"] = hints.reveal(truth, drawn)
+        return fields | {
             "rgb": np.ascontiguousarray(rgb),
             "label": np.int32(label),
             "mask": np.float32(mask),
@@ -153,7 +176,8 @@ def train_batches(
 
     Returns:
         An iterator with `close()`. Batches hold `grey` and `ab` (targets on the host) or `rgb`
-        (on the device), `label` (B,) int32, and `skipped` (B, MAX_TRIES) int32: numbers of the
+        (on the device), with data.hints `hint_ab` (B, S, S, 2), ab / 110, and `hint_mask`
+        (B, S, S, 1) float32, `label` (B,) int32, and `skipped` (B, MAX_TRIES) int32: numbers of the
         source's photos that could not be read, padded with -1.
     """
     elements = (
@@ -181,11 +205,13 @@ def eval_batches(
     Returns:
         An iterator with `close()` over ceil(len(source) / batch_size) batches: `rgb`
         (B, S, S, 3) uint8, `label` (B,) int32, `mask` (B,) float32 that is 0 for padding and for
-        unreadable photos, and `skipped` (B, 1) int32 as in `train_batches`.
+        unreadable photos, and `skipped` (B, 1) int32 as in `train_batches`. With data.hints also
+        `hint_ab` (B, S, S, 2), ab / 110, and `hint_order` (B, S, S, 1) int16, see
+        `colorjax.data.hints.reveal`: the same hints for a photo each time.
     """
     num_batches = -(-len(source) // batch_size)
     elements = grain.MapDataset.range(num_batches * batch_size).map(
-        LoadForEvaluation(source, data.image_size)
+        LoadForEvaluation(source, data.image_size, with_hints=data.hints)
     )
     rows = HostRows(elements, batch_size, host, hosts)
     batches = grain.MapDataset.source(rows).batch(batch_size // hosts)

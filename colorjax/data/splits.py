@@ -151,6 +151,26 @@ def open_splits(data: ConfigDict) -> Splits:
     return splits
 
 
+def open_data(data: str, data_dir: str = "", split: str = "train") -> Source:
+    """Opens all photos of a data set, without labels.
+
+    Args:
+        data: a folder of photos or of array_record shards, "tfds:NAME", or "sample_photos".
+        data_dir: of TFDS.
+        split: of TFDS.
+
+    Raises:
+        RequestError: there is no such data.
+    """
+    if data == "sample_photos":
+        return SamplePhotos("train")
+    if data.startswith("tfds:"):
+        return TfdsSource(data.removeprefix("tfds:"), split, data_dir, with_labels=False)
+    if any(Path(data).expanduser().glob("*.array_record*")):
+        return ArrayRecordSource(data, with_labels=False)
+    return FolderSource.open(data, labels="none")
+
+
 def _opener(data: ConfigDict) -> Callable[[str, str, Sequence[str] | None], Source]:
     with_labels = data.labels != "none"
     if data.name == "folder":

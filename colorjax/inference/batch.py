@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -80,15 +80,21 @@ def plan(inputs: Sequence[str | os.PathLike[str]], output: str | None) -> list[J
 
 
 def colorize_files(
-    jobs: Sequence[Job], load: Callable[[], Colorizer], output: str | None, *, overwrite: bool
+    jobs: Sequence[Job],
+    load: Callable[[], Colorizer],
+    output: str | None,
+    *,
+    overwrite: bool,
+    **options: Any,
 ) -> int:
     """Colorizes photos, tells of progress and failures, and sums up.
 
     Args:
         jobs: from `plan`.
         load: called once, if there is something to do.
-        output: folder to make and check, as for `plan`.
+        output: folder to check, as for `plan`; made with the first picture.
         overwrite: whether existing outputs are replaced instead of skipped.
+        **options: of `Colorizer.colorize`.
 
     Returns:
         0: all done or skipped; 1: some photos failed and the rest is done; 75: a signal ended it
@@ -106,7 +112,7 @@ def colorize_files(
         for job in bar:
             if stop or colorizer is None:
                 break
-            _run_job(job, colorizer, tally, bar)
+            _run_job(job, colorizer, tally, bar, options)
         if stop:
             left = len(pending) - tally.colorized - tally.failed
             _tell(f"stopped with {left} to go; the same command continues")
@@ -116,10 +122,12 @@ def colorize_files(
     return SOME_FAILED if tally.failed else DONE
 
 
-def _run_job(job: Job, colorizer: Colorizer, tally: Tally, bar: tqdm) -> None:
+def _run_job(
+    job: Job, colorizer: Colorizer, tally: Tally, bar: tqdm, options: dict[str, Any]
+) -> None:
     start, compiled = time.perf_counter(), colorizer.compile_seconds
     try:
-        notes = _colorize_file(job, colorizer)
+        notes = _colorize_file(job, colorizer, options)
     except (UnreadablePhoto, UnwritablePhoto, MemoryError) as error:
         tally.failed += 1
         _tell(f"{job.source}: {error or type(error).__name__}")
@@ -132,9 +140,9 @@ def _run_job(job: Job, colorizer: Colorizer, tally: Tally, bar: tqdm) -> None:
         _tell(f"{job.source}: {note}")
 
 
-def _colorize_file(job: Job, colorizer: Colorizer) -> tuple[str, ...]:
+def _colorize_file(job: Job, colorizer: Colorizer, options: dict[str, Any]) -> tuple[str, ...]:
     photo = photo_files.read(job.source)
-    picture = colorizer.colorize(photo.image)
+    picture = colorizer.colorize(photo.image, **options)
     try:
         job.output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -175,9 +183,10 @@ def _is_own(folder: Path, name: Path, output: Path | None) -> bool:
 
 
 def _check_writable(folder: Path) -> None:
+    """Checks that a folder can be written or made; makes nothing, as a refusal may follow."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        nearest = next(place for place in (folder, *folder.parents) if place.exists())
+        with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
         raise RequestError(

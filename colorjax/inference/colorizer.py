@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 import jax
@@ -14,14 +14,20 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from colorjax import color
+from colorjax import color, shipped
 from colorjax import method as methods
 from colorjax.errors import RequestError
+from colorjax.inference import hints as user_hints
+from colorjax.inference.hints import Hint
 from colorjax.inference.photo_files import to_rgb_or_rgba
 from colorjax.method import Method, Variables
 from colorjax.train import weights
 from colorjax.train.workdir import Workdir
 
+_Hints = Sequence[Hint | tuple[int, int, str]]
+
+# No sRGB colour has a chroma above 134; gamut mapping loses its way in ones of more than thousands.
+_MAX_CHROMA = 1000.0
 _MAX_ASPECT = 4  # the working size is at most this many times as long as it is short
 # Full resolution is worked on in bands of rows of at most this many pixels (or one row), so that no
 # photo needs more memory than its pixels, its lightness and the result.
@@ -88,39 +94,65 @@ class Colorizer:
         self._compiled: dict[object, jax.stages.Compiled] = {}
 
     @classmethod
-    def load(cls, workdir_or_name: str | os.PathLike[str]) -> Colorizer:
+    def load(
+        cls,
+        workdir_or_name: str | os.PathLike[str] = shipped.DEFAULT,
+        *,
+        temperature: float | None = None,
+    ) -> Colorizer:
         """Loads the weights of a trained run: the best where it kept those, else the newest.
 
         Args:
-            workdir_or_name: workdir of the run.
+            workdir_or_name: workdir of a run or of imported weights, or the name of weights that
+                ship with colorjax.
+            temperature: T >= 0 of the annealed mean, for methods with colour bins: 0 is the mode,
+                1 the mean; None: the one stored with the weights.
 
         Raises:
-            RequestError: no workdir, no whole checkpoint in it, or a config of another version.
+            RequestError: no workdir and no such name, no whole checkpoint, a config of another
+                version, or a temperature that the method does not have.
         """
-        workdir = Workdir(workdir_or_name)
-        if not workdir.config_file.is_file():
-            raise RequestError(
-                f"no weights at {str(workdir_or_name)!r}; give the workdir of a trained run, a "
-                "folder with config.json and checkpoints"
-            )
-        config = workdir.read_config()
-        method = methods.build(config)
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        step, variables = weights.load(workdir.root, method, device)
+        name = str(workdir_or_name)
+        packed = shipped.load(name, device) if name in shipped.SHA256 else None
+        workdir = Workdir(workdir_or_name)
+        if packed is None and not workdir.config_file.is_file():
+            raise RequestError(
+                f"no weights at {name!r}; give the workdir of a trained run, a folder with "
+                "config.json and checkpoints, make one of published weights with `colorjax "
+                f"import-weights`, or name those that ship: {', '.join(shipped.SHA256)}"
+            )
+        config = workdir.read_config() if packed is None else packed.config
+        if temperature is not None:
+            _set_temperature(config, temperature)
+        method = methods.build(config, with_loss=False)
+        if packed is None:
+            step, variables = weights.load(workdir.root, method, device)
+        else:
+            step, variables = packed.card["step"], packed.variables
         return cls(method, variables, WorkingSize.from_config(config, method), step)
 
     @overload
-    def colorize(self, image: np.ndarray) -> np.ndarray: ...
+    def colorize(
+        self, image: np.ndarray, hints: _Hints = (), saturation: float = 1.0
+    ) -> np.ndarray: ...
 
     @overload
-    def colorize(self, image: Image.Image) -> Image.Image: ...
+    def colorize(
+        self, image: Image.Image, hints: _Hints = (), saturation: float = 1.0
+    ) -> Image.Image: ...
 
-    def colorize(self, image: np.ndarray | Image.Image) -> np.ndarray | Image.Image:
+    def colorize(
+        self, image: np.ndarray | Image.Image, hints: _Hints = (), saturation: float = 1.0
+    ) -> np.ndarray | Image.Image:
         """Colorizes one photo; of an input with colour only the lightness counts.
 
         Args:
             image: a Pillow image of any mode, upright; or an array (H, W), (H, W, 1) or (H, W, 3),
                 with alpha (H, W, 2) or (H, W, 4), sRGB: uint8, or floating point in [0, 1].
+            hints: colours that pixels have, as `Hint` or (x, y, "#rrggbb"); x from the left and y
+                from the top of the upright photo, from 0. For methods that take hints.
+            saturation: factor on the predicted a and b; 0 is grey.
 
         Returns:
             The same kind and size, RGB. A Pillow image has mode RGB, or RGBA where the input has
@@ -130,40 +162,57 @@ class Colorizer:
 
         Raises:
             ValueError: `image` is of another kind, shape, dtype or range.
+            RequestError (a ValueError): a hint is malformed or outside the photo, the method takes
+                no hints, or the saturation is negative.
 
         >>> colorizer = Colorizer.load("runs/plain_cnn")  # doctest: +SKIP
         >>> colorizer.colorize(Image.open("grey.jpg")).save("color.png")  # doctest: +SKIP
         """
+        if not (0 <= saturation < np.inf):
+            raise RequestError(f"saturation is at least 0, not {saturation}")
         if isinstance(image, Image.Image):
-            return Image.fromarray(self._colorize_array(np.asarray(to_rgb_or_rgba(image))))
-        return self._colorize_array(_checked(image))
+            pixels = np.asarray(to_rgb_or_rgba(image))
+            return Image.fromarray(self._colorize_array(pixels, hints, saturation))
+        return self._colorize_array(_checked(image), hints, saturation)
 
-    def _colorize_array(self, pixels: np.ndarray) -> np.ndarray:
+    def _colorize_array(self, pixels: np.ndarray, hints: _Hints, saturation: float) -> np.ndarray:
         """Colorizes a checked array (H, W), (H, W, 1 to 4), as `colorize` describes."""
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
         height, width, channels = pixels.shape
         has_alpha = channels in (2, 4)
         colors = pixels[..., :-1] if has_alpha else pixels
+        if hints and not self._method.takes_hints:
+            raise RequestError(
+                "these weights take no hints; use weights of zhang17, a run of configs/zhang17.py "
+                "or imported ones"
+            )
+        given = user_hints.checked(hints, height, width)
         lightness = np.empty((height, width), np.float32)
         painted = np.empty((height, width, 4 if has_alpha else 3), pixels.dtype)
         if has_alpha:
             painted[..., 3] = pixels[..., -1]
         for rows in _bands(height, width):
             lightness[rows] = _lightness(colors[rows])
-        ab = self._predict(lightness)
+        ab = self._predict(lightness, given, saturation)
         for rows in _bands(height, width):
             a, b = (_enlarged_rows(plane, rows, lightness) for plane in ab)
             painted[rows, :, :3] = self._paint(lightness[rows], a, b, pixels.dtype)
         return painted
 
-    def _predict(self, lightness: np.ndarray) -> tuple[Image.Image, Image.Image]:
+    def _predict(
+        self, lightness: np.ndarray, hints: Sequence[Hint], saturation: float
+    ) -> tuple[Image.Image, Image.Image]:
         """Predicts a and b at the working size from L (H, W) at full size."""
         height, width = self._size.of(*lightness.shape)
         # Training photos are resized bicubically too; that overshoots at edges.
         small = Image.fromarray(lightness).resize((width, height), Image.Resampling.BICUBIC)
         inputs = np.clip(np.asarray(small), 0, 100)[None, :, :, None]
-        predict = self._executable((height, width), self._method.predict_ab, inputs)
-        a, b = np.moveaxis(jax.device_get(predict(self._variables, inputs))[0], -1, 0)
+        arguments: tuple[Any, ...] = (inputs,)
+        if self._method.takes_hints:
+            arguments += (user_hints.paint(hints, lightness.shape, (height, width)),)
+        predict = self._executable((height, width), self._method.predict_ab, *arguments)
+        ab = _saturated(jax.device_get(predict(self._variables, *arguments))[0], saturation)
+        a, b = np.moveaxis(ab, -1, 0)
         return Image.fromarray(np.ascontiguousarray(a)), Image.fromarray(np.ascontiguousarray(b))
 
     def _paint(self, lightness: np.ndarray, a: np.ndarray, b: np.ndarray, dtype: Any) -> np.ndarray:
@@ -178,15 +227,25 @@ class Colorizer:
         return jax.device_get(rgb)[:count].reshape(*shape, 3)
 
     def _executable(
-        self, key: object, function: Callable[[Variables, jax.Array], jax.Array], array: np.ndarray
+        self, key: object, function: Callable[..., jax.Array], *arguments: Any
     ) -> jax.stages.Compiled:
-        """Returns the compiled function of (weights, array); compiles it where `key` is new."""
+        """Returns the compiled function of (weights, *arguments); compiles where `key` is new."""
         if key not in self._compiled:
             start = time.perf_counter()
-            shape = jax.ShapeDtypeStruct(array.shape, array.dtype)
-            self._compiled[key] = jax.jit(function).lower(self._variables, shape).compile()
+            self._compiled[key] = jax.jit(function).lower(self._variables, *arguments).compile()
             self.compile_seconds += time.perf_counter() - start
         return self._compiled[key]
+
+
+def _set_temperature(config: ConfigDict, temperature: float) -> None:
+    if not 0 <= temperature < np.inf:
+        raise RequestError(f"temperature is at least 0, not {temperature}")
+    if "temperature" not in config.model or config.model.get("head") != "bins":
+        raise RequestError(
+            f"these weights of {config.model.name} predict no distribution of colours: they have "
+            "no temperature; use saturation"
+        )
+    config.model.temperature = float(temperature)
 
 
 def _checked(image: object) -> np.ndarray:
@@ -207,6 +266,13 @@ def _checked(image: object) -> np.ndarray:
             "8-bit values by 255.0"
         )
     return image
+
+
+def _saturated(ab: np.ndarray, factor: float) -> np.ndarray:
+    """Returns ab (H, W, 2) times a factor, with a chroma of at most `_MAX_CHROMA`; float32."""
+    chroma = np.linalg.norm(ab.astype(np.float64), axis=-1, keepdims=True)
+    limit = _MAX_CHROMA / np.maximum(chroma, 1e-9)
+    return (ab * np.minimum(factor, limit)).astype(np.float32)
 
 
 def _bands(height: int, width: int) -> Iterator[slice]:

@@ -3,68 +3,165 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from colorjax.errors import unknown_name
+from colorjax import color
+from colorjax.errors import RequestError, unknown_name
+from colorjax.losses.bins import bin_cross_entropy, grid_cross_entropy
 from colorjax.losses.classification import class_cross_entropy
 from colorjax.losses.regression import absolute_error, smooth_absolute_error, squared_error
 
 __all__ = [
     "LOSSES",
     "Loss",
+    "Terms",
     "absolute_error",
+    "bin_cross_entropy",
     "class_cross_entropy",
     "create",
+    "grid_cross_entropy",
     "smooth_absolute_error",
     "squared_error",
 ]
 
 Terms = dict[str, tuple[jax.Array, jax.Array]]
+Arrays = dict[str, jax.Array]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Loss:
-    """One term between an output of the network and a field of the batch.
+    """What is minimized, and what is logged beside it.
 
     Attributes:
         name: as in the config.
-        output: name of the network's output.
-        field: name of the batch's field.
-        function: (output, field) -> (sum, count).
+        terms: (outputs of the network, batch) -> terms by name.
+        weights: of the terms in the total; a term without one is only logged.
     """
 
     name: str
-    output: str
-    field: str
-    function: Callable[..., tuple[jax.Array, jax.Array]]
+    terms: Callable[[Arrays, Arrays], Terms]
+    weights: Mapping[str, float]
 
-    @property
-    def outputs(self) -> frozenset[str]:
-        """Names of the outputs that a network has to give."""
-        return frozenset({self.output})
-
-    def __call__(self, outputs: dict[str, jax.Array], batch: dict[str, jax.Array]) -> Terms:
+    def __call__(self, outputs: Arrays, batch: Arrays) -> Terms:
         """Returns the terms by name."""
-        return {self.name: self.function(outputs[self.output], batch[self.field])}
+        return self.terms(outputs, batch)
 
     def total(self, terms: Terms) -> jax.Array:
-        """Returns the scalar to minimize: the sum of the terms' means."""
-        return sum((s / c for s, c in terms.values()), start=jnp.float32(0.0))
+        """Returns the scalar to minimize: the weighted sum of the terms' means."""
+        means = {name: terms[name][0] / terms[name][1] for name in self.weights}
+        return sum((w * means[name] for name, w in self.weights.items()), start=jnp.float32(0.0))
 
 
-# name -> (output, field of the batch, function); the function's keyword arguments are options.
-LOSSES: dict[str, tuple[str, str, Callable[..., tuple[jax.Array, jax.Array]]]] = {
-    "mse": ("ab", "ab", squared_error),
-    "l1": ("ab", "ab", absolute_error),
-    "smooth_l1": ("ab", "ab", smooth_absolute_error),
-    "class_cross_entropy": ("class_logits", "label", class_cross_entropy),
+def _mse() -> Loss:
+    return Loss("mse", lambda o, b: {"mse": squared_error(o["ab"], b["ab"])}, {"mse": 1.0})
+
+
+def _l1() -> Loss:
+    return Loss("l1", lambda o, b: {"l1": absolute_error(o["ab"], b["ab"])}, {"l1": 1.0})
+
+
+def _smooth_l1(delta: float = 1 / 110) -> Loss:
+    def terms(outputs: Arrays, batch: Arrays) -> Terms:
+        return {"smooth_l1": smooth_absolute_error(outputs["ab"], batch["ab"], delta)}
+
+    return Loss("smooth_l1", terms, {"smooth_l1": 1.0})
+
+
+def _class_cross_entropy() -> Loss:
+    def terms(outputs: Arrays, batch: Arrays) -> Terms:
+        found = class_cross_entropy(outputs["class_logits"], batch["label"])
+        return {"class_cross_entropy": found}
+
+    return Loss("class_cross_entropy", terms, {"class_cross_entropy": 1.0})
+
+
+def _check_encoding(soft_k: int, soft_sigma: float) -> None:
+    if not (1 <= soft_k <= color.NUM_BINS and soft_sigma > 0):
+        raise RequestError(
+            f"loss.soft_k is 1 ... {color.NUM_BINS} and loss.soft_sigma above 0, not {soft_k} and "
+            f"{soft_sigma}"
+        )
+
+
+def _ce(soft_k: int = 5, soft_sigma: float = 5.0) -> Loss:
+    _check_encoding(soft_k, soft_sigma)
+
+    def terms(outputs: Arrays, batch: Arrays) -> Terms:
+        found, _ = bin_cross_entropy(outputs["bin_logits"], batch["ab"], k=soft_k, sigma=soft_sigma)
+        return {"ce": found}
+
+    return Loss("ce", terms, {"ce": 1.0})
+
+
+def _rebalanced_ce(
+    prior: np.ndarray | None = None, lam: float = 0.5, soft_k: int = 5, soft_sigma: float = 5.0
+) -> Loss:
+    _check_encoding(soft_k, soft_sigma)
+    if prior is None:
+        raise RequestError("loss rebalanced_ce needs a prior; set loss.prior to a file")
+    try:
+        weights = color.rebalancing_weights(prior, lam)
+    except ValueError as error:
+        raise RequestError(f"loss.prior, loss.lam: {error}") from None
+
+    def terms(outputs: Arrays, batch: Arrays) -> Terms:
+        weighted, unweighted = bin_cross_entropy(
+            outputs["bin_logits"], batch["ab"], jnp.asarray(weights), soft_k, soft_sigma
+        )
+        return {"rebalanced_ce": weighted, "ce": unweighted}
+
+    return Loss("rebalanced_ce", terms, {"rebalanced_ce": 1.0})
+
+
+# The released training code minimizes 10 mean(|da| + |db|) + cross-entropy: 20 a mean of elements.
+_REGRESSION_WEIGHT = 20.0
+
+
+def _smooth_l1_and_grid(delta: float = 1 / 110, class_weight: float = 1.0) -> Loss:
+    def terms(outputs: Arrays, batch: Arrays) -> Terms:
+        return {
+            "smooth_l1": smooth_absolute_error(outputs["ab"], batch["ab"], delta),
+            "grid_ce": grid_cross_entropy(outputs["grid_logits"], batch["ab"]),
+        }
+
+    weights = {"smooth_l1": _REGRESSION_WEIGHT, "grid_ce": class_weight}
+    return Loss("smooth_l1_and_grid", terms, weights)
+
+
+class _Kind(NamedTuple):
+    outputs: frozenset[str]  # what a network has to give
+    build: Callable[..., Loss]  # its keyword arguments are fields of config.loss
+
+
+LOSSES: dict[str, _Kind] = {
+    "mse": _Kind(frozenset({"ab"}), _mse),
+    "l1": _Kind(frozenset({"ab"}), _l1),
+    "smooth_l1": _Kind(frozenset({"ab"}), _smooth_l1),
+    "class_cross_entropy": _Kind(frozenset({"class_logits"}), _class_cross_entropy),
+    "ce": _Kind(frozenset({"bin_logits"}), _ce),
+    "rebalanced_ce": _Kind(frozenset({"bin_logits"}), _rebalanced_ce),
+    "smooth_l1_and_grid": _Kind(frozenset({"ab", "grid_logits"}), _smooth_l1_and_grid),
 }
+
+
+def outputs_of(name: str) -> frozenset[str]:
+    """Returns the names of the outputs that a network has to give for a loss.
+
+    Raises:
+        RequestError: unknown name; the message lists the known ones.
+
+    >>> outputs_of("l1")
+    frozenset({'ab'})
+    """
+    if name not in LOSSES:
+        raise unknown_name("loss loss.name =", name, LOSSES)
+    return LOSSES[name].outputs
 
 
 def create(name: str, **options: Any) -> Loss:
@@ -72,18 +169,17 @@ def create(name: str, **options: Any) -> Loss:
 
     Args:
         name: a key of `LOSSES`.
-        **options: fields of `config.loss`; each loss takes the keyword arguments of its function,
-            e.g. delta of smooth_l1, and leaves the rest to the others.
+        **options: fields of `config.loss`, of which each loss takes its own, e.g. delta of
+            smooth_l1, and leaves the rest to the others. `prior`, of rebalanced_ce, is here the
+            (313,) array itself.
 
     Raises:
-        RequestError: unknown name; the message lists the known ones.
+        RequestError: unknown name (the message lists the known ones), or a prior that cannot serve.
 
-    >>> create("l1").outputs
-    frozenset({'ab'})
+    >>> create("l1").weights
+    {'l1': 1.0}
     """
-    if name not in LOSSES:
-        raise unknown_name("loss loss.name =", name, LOSSES)
-    output, field, function = LOSSES[name]
-    taken = inspect.signature(function).parameters.keys() & options.keys()
-    chosen = {option: options[option] for option in taken}
-    return Loss(name, output, field, functools.partial(function, **chosen))
+    outputs_of(name)
+    build = LOSSES[name].build
+    taken = inspect.signature(build).parameters.keys() & options.keys()
+    return build(**{option: options[option] for option in taken})

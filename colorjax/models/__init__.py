@@ -7,14 +7,25 @@ from typing import Any, Protocol
 
 from colorjax.errors import RequestError, unknown_name
 from colorjax.models.plain_cnn import PlainCNN, PlainDense, plain_cnn
+from colorjax.models.zhang16 import Zhang16, zhang16
+from colorjax.models.zhang17 import Zhang17, zhang17
 
-NETWORKS: dict[str, Callable[..., Any]] = {"plain_cnn": plain_cnn}
+NETWORKS: dict[str, Callable[..., Any]] = {
+    "plain_cnn": plain_cnn,
+    "zhang16": zhang16,
+    "zhang17": zhang17,
+}
 
-__all__ = ["NETWORKS", "Network", "PlainCNN", "PlainDense", "create"]
+__all__ = ["NETWORKS", "Network", "PlainCNN", "PlainDense", "Zhang16", "Zhang17", "create"]
 
 
 class Network(Protocol):
     """A Linen module that maps a dict of inputs to a dict of outputs."""
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """Names of what it takes: "grey", and with hints "hint_ab" and "hint_mask"."""
+        ...
 
     @property
     def outputs(self) -> frozenset[str]:

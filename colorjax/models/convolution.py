@@ -62,9 +62,13 @@ def convolve(
     return patches @ kernel.reshape(size * size * channels, features)
 
 
+_WIDE = 128  # channels from which one large matrix product outweighs the gathering
+
+
 def _prefer_patches(train: bool, stride: int, kernel_size: int, channels: int) -> bool:
     slow_gradient = stride > 1 or kernel_size % 2 == 0 or channels == 1
-    return slow_gradient and train and jax.default_backend() == "cpu"
+    wide = channels >= _WIDE  # XLA's gradient for the kernel takes twice as long as its forward
+    return (slow_gradient or wide) and train and jax.default_backend() == "cpu"
 
 
 class Conv(nn.Module):

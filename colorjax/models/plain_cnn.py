@@ -34,6 +34,7 @@ class PlainCNN(nn.Module):
     dropout: float = 0.4
     dtype: Any = jnp.float32
 
+    inputs: ClassVar[frozenset[str]] = frozenset({"grey"})
     outputs: ClassVar[frozenset[str]] = frozenset({"ab"})
     fixed_size: ClassVar[int | None] = None
 
@@ -71,6 +72,7 @@ class PlainDense(nn.Module):
 
     dtype: Any = jnp.float32
 
+    inputs: ClassVar[frozenset[str]] = frozenset({"grey"})
     outputs: ClassVar[frozenset[str]] = frozenset({"ab"})
     fixed_size: ClassVar[int | None] = 128
     size_multiple: ClassVar[int] = 128

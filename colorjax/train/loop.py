@@ -17,6 +17,7 @@ from colorjax.data import pipeline, splits
 from colorjax.errors import RequestError, unknown_name
 from colorjax.train import optim, state, steps, weights
 from colorjax.train.checkpoint import Checkpoints
+from colorjax.train.chroma_alarm import ChromaAlarm
 from colorjax.train.progress import Progress
 from colorjax.train.reporting import Reporter
 from colorjax.train.skipped import SkippedPhotos
@@ -50,7 +51,8 @@ def evaluate_only(config: ConfigDict, workdir: str) -> int:
     """Evaluates the weights of a workdir, the best ones where it keeps those.
 
     Args:
-        config: that of the run; its data may be another.
+        config: that of the run; its data may be another. The network is the one of the workdir,
+            but for `model.temperature`, which decides no weights.
         workdir: folder of a run.
 
     Returns:
@@ -61,8 +63,8 @@ def evaluate_only(config: ConfigDict, workdir: str) -> int:
     """
     folder = Workdir(workdir)
     layout = parallel.make_layout(config.evaluation.batch_size)
-    method = methods.build(config)
-    folder.check_fits(config)
+    config = folder.with_its_network(config)
+    method = methods.build(config, with_loss=False)
     step, variables = weights.load(folder.root, method, layout.replicated)
     parts = splits.open_splits(config.data)
     with contextlib.ExitStack() as stack:
@@ -89,6 +91,7 @@ class _Run:
         self.schedule = optim.build_schedule(config.optimizer, config.total_steps)
         self.optimizer = optim.build(config.optimizer, self.schedule)
         self.patience = _build_patience(config)
+        self.alarm = ChromaAlarm(config.chroma_alarm)
         self.splits = splits.open_splits(config.data)
         if self.patience and not len(self.splits.validation):
             raise RequestError(
@@ -259,6 +262,7 @@ class _Run:
                 f"{self.newest.newest() or 0}. Lower optimizer.learning_rate or set "
                 "optimizer.clip_norm"
             )
+        self.alarm.update(step, values["chroma_ratio"])
         if _due(step, self.config.log_every) or step == self.config.total_steps:
             speed = progress.measure(step)
             scalars = values | speed | {"skipped_photos": self.num_skipped}

@@ -16,7 +16,7 @@ OPTIMIZERS = {
     "sgd": lambda c, lr: optax.sgd(lr, momentum=c.b1 or None),
     "rmsprop": lambda c, lr: optax.rmsprop(lr, decay=c.b2, momentum=c.b1 or None),
 }
-SCHEDULES = ("constant", "cosine", "linear")
+SCHEDULES = ("constant", "cosine", "linear", "steps")
 
 
 def is_kernel(params: Any) -> Any:
@@ -43,10 +43,15 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
         raise RequestError(
             f"optimizer.warmup_steps={warmup} is not below total_steps={total_steps}"
         )
+    if config.schedule == "steps" and not all(step > warmup for step in config.boundaries):
+        raise RequestError("optimizer.boundaries lie after the warm-up, each of them a step")
     rest = {
         "constant": lambda: optax.constant_schedule(peak),
         "cosine": lambda: optax.cosine_decay_schedule(peak, total_steps - warmup),
         "linear": lambda: optax.linear_schedule(peak, 0.0, total_steps - warmup),
+        "steps": lambda: optax.piecewise_constant_schedule(
+            peak, {step - warmup: config.decay_factor for step in config.boundaries}
+        ),
     }[config.schedule]()
     if not warmup:
         return rest

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from colorjax import evaluate, parallel
+from colorjax.data import prior
 from colorjax.data.sources import Source
 from colorjax.data.splits import Splits
 from colorjax.method import Method, Variables
@@ -39,12 +40,13 @@ class Reporter:
         self._workdir = workdir
         self._writer = writer
         self._should_stop = should_stop
-        step = evaluate.build_step(method)
+        counts = config.evaluation.hint_counts
+        steps = evaluate.build_steps(method, prior.load(config.evaluation.prior), counts)
 
         def evaluator(source: Source, fitted_on: Source | None) -> evaluate.Evaluator | None:
             if not len(source):
                 return None
-            return evaluate.Evaluator(step, config, source, layout, skipped, fitted_on)
+            return evaluate.Evaluator(steps, config, source, layout, skipped, fitted_on)
 
         self._validation = evaluator(splits.validation, None)
         self._eval = evaluator(splits.eval, splits.train)

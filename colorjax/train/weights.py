@@ -46,6 +46,7 @@ def load(path: str | os.PathLike[str], method: Method, sharding: Sharding) -> tu
     """
     workdir = Workdir(path)
     config = workdir.read_config()
+    _check_meaning(config, method)
     lost: RequestError | None = None
     for folder in (workdir.best, workdir.checkpoints):
         if not folder.is_dir():
@@ -61,12 +62,29 @@ def load(path: str | os.PathLike[str], method: Method, sharding: Sharding) -> tu
     raise lost or RequestError(f"workdir {str(path)!r} has no checkpoint yet; train it first")
 
 
+# Fields of `model` that say what the numbers of the weights mean.
+_MEANING = ("folded_temperature", "mask_cent")
+
+
+def _check_meaning(config: ConfigDict, method: Method) -> None:
+    for name in _MEANING:
+        theirs, ours = config.model.get(name), getattr(method.network, name, None)
+        if theirs is not None and ours is not None and theirs != ours:
+            raise RequestError(
+                f"these weights have {name} = {theirs}, the config {ours}; set "
+                f"--config.model.{name}={theirs}"
+            )
+
+
 def _restore(
     checkpoints: Checkpoints, step: int, method: Method, config: ConfigDict, sharding: Sharding
 ) -> Variables:
     abstract = with_sharding(jax.eval_shape(method.init, jax.random.key(0)), sharding)
     weights = {"params": abstract["params"], "batch_stats": abstract.get("batch_stats", {})}
-    if config.optimizer.ema_decay:
+    has_average = (
+        "optimizer" in config and config.optimizer.ema_decay
+    )  # imported ones: no optimizer
+    if has_average:
         weights["average"] = abstract["params"]
     try:
         found = checkpoints.restore(step, weights=weights)["weights"]
@@ -75,5 +93,5 @@ def _restore(
             f"the weights of step {step} are not those of {config.model.name} as configured here: "
             f"{str(error).splitlines()[0]}"
         ) from None
-    params = found["average"] if config.optimizer.ema_decay else found["params"]
+    params = found["average"] if has_average else found["params"]
     return {"params": params, "batch_stats": found["batch_stats"]}

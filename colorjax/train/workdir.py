@@ -56,6 +56,29 @@ class Workdir:
                 f"workdir {str(self.root)!r} cannot be written ({error.strerror}); give another"
             ) from None
 
+    def with_its_network(self, config: ConfigDict) -> ConfigDict:
+        """Returns a config with the network of the run in this folder, for an evaluation.
+
+        Raises:
+            RequestError: there is no run, or it is one of another network.
+        """
+        run = self.read_config()
+        self._check_name(run, config)
+        model = ConfigDict(run.model)
+        if "temperature" in model and "temperature" in config.model:
+            model.temperature = config.model.temperature
+        result = config.copy_and_resolve_references()
+        with result.unlocked():
+            result.model = model
+        return result
+
+    def _check_name(self, run: ConfigDict, config: ConfigDict) -> None:
+        if run.model.name != config.model.name:
+            raise RequestError(
+                f"workdir {str(self.root)!r} holds a run of {run.model.name}, not "
+                f"{config.model.name}; give another --workdir"
+            )
+
     def check_fits(self, config: ConfigDict) -> None:
         """Checks that a config belongs to the run in this folder.
 
@@ -63,13 +86,19 @@ class Workdir:
             RequestError: there is no run, or it is one of another network or optimizer.
         """
         old, new = self.read_config().to_dict(), json.loads(json.dumps(config.to_dict()))
-        if old["model"]["name"] != new["model"]["name"]:
+        self._check_name(ConfigDict(old), config)
+        if "optimizer" not in old:
             raise RequestError(
-                f"workdir {str(self.root)!r} holds a run of {old['model']['name']}, not "
-                f"{new['model']['name']}; give another --workdir"
+                f"workdir {str(self.root)!r} holds imported weights; train from them in another "
+                f"--workdir with --config.init_from={self.root}"
             )
         changed = [name for name in _differences(old, new) if name not in _FREE]
-        fixed = [name for name in changed if name.startswith("model.") or name == "optimizer.name"]
+        fixed = [
+            name
+            for name in changed
+            if (name.startswith("model.") and name != "model.temperature")  # decides no weights
+            or name == "optimizer.name"
+        ]
         for name in ("b1", "ema_decay"):  # zero or not decides what the state holds
             if bool(old["optimizer"][name]) != bool(new["optimizer"][name]):
                 fixed.append(f"optimizer.{name}")

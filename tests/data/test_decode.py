@@ -6,7 +6,7 @@ from PIL import Image
 from synthetic import synthetic_images
 
 from colorjax.data import crops
-from colorjax.data.decode import UnreadablePhoto, decode_region, decode_rgb, to_rgb
+from colorjax.data.decode import UnreadablePhoto, decode_reduced, decode_region, decode_rgb, to_rgb
 
 
 def encoded(image, **options):
@@ -97,6 +97,40 @@ def test_reduced_jpeg_decoding_matches_full_decoding():
     fast = decode_region(data, lambda width, height: box, 32)
     full = Image.fromarray(decode_rgb(data)).resize((32, 32), Image.Resampling.BICUBIC, box)
     assert np.abs(fast.astype(int) - np.asarray(full)).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "short_side", "expected"),
+    [
+        (40, 60, 20, (20, 30)),
+        (60, 41, 20, (30, 20)),
+        (40, 60, 40, (40, 60)),
+        (40, 60, 99, (40, 60)),
+    ],
+)
+@pytest.mark.parametrize("format", ["JPEG", "PNG", None])
+def test_reduced_photos_have_the_short_side_asked_for(height, width, short_side, expected, format):
+    pixels = synthetic_images(1, 64)[0][:height, :width]
+    photo = encoded(Image.fromarray(pixels), format=format) if format else pixels
+    assert decode_reduced(photo, short_side).shape == (*expected, 3)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "CMYK", "I;16"])
+def test_reduced_photos_are_means_of_pixels(rgb, mode):
+    deep = np.linspace(0, 65535, 1600).astype(np.uint16).reshape(40, 40)
+    image = Image.fromarray(deep) if mode == "I;16" else Image.fromarray(rgb).convert(mode)
+    data = encoded(image, format="TIFF")
+    whole = decode_rgb(data)
+    np.testing.assert_array_equal(decode_reduced(data, 40), whole)
+    means = whole.reshape(10, 4, 10, 4, 3).mean((1, 3))
+    np.testing.assert_allclose(decode_reduced(data, 10), means, atol=2)  # rounded twice
+
+
+def test_reduced_photos_that_cannot_be_read():
+    for photo in (b"", b"no photo", np.zeros((90, 7, 3), np.uint8), np.zeros((9, 9, 3))):
+        with pytest.raises(UnreadablePhoto):
+            decode_reduced(photo, 64)
+    assert decode_reduced(np.zeros((8, 8, 3), np.uint8), 64).shape == (8, 8, 3)
 
 
 def test_random_crops_stay_inside_and_vary():

@@ -25,7 +25,7 @@ def album(tmp_path):
 @pytest.fixture
 def colorize(workdir, colorizer, monkeypatch, capsys):
     """Runs `colorjax colorize` in this process, with the weights loaded once."""
-    monkeypatch.setattr(Colorizer, "load", lambda path: colorizer)
+    monkeypatch.setattr(Colorizer, "load", lambda path, temperature=None: colorizer)
 
     def run(*words):
         status = cli.run(["colorize", *map(str, words), "--checkpoint", str(workdir)])
@@ -113,10 +113,14 @@ def test_wrong_requests_are_refused_before_anything_is_done(colorize, album, tmp
 
 
 def test_missing_checkpoints_are_refused(album, tmp_path, capsys):
-    status = cli.run(["colorize", str(album)])
-    assert_refused((status, *capsys.readouterr()), "--checkpoint WORKDIR", "import-weights")
     status = cli.run(["colorize", str(album), "--checkpoint", str(tmp_path)])
-    assert_refused((status, *capsys.readouterr()), "workdir of a trained run")
+    told = "workdir of a trained run", "import-weights", "zhang16-small"
+    assert_refused((status, *capsys.readouterr()), *told)
+
+
+def test_without_a_checkpoint_the_shipped_weights_color(album, tmp_path):
+    assert cli.run(["colorize", str(album / "a.jpg"), "--output", str(tmp_path)]) == 0
+    assert Image.open(tmp_path / "a.jpg").size == Image.open(album / "a.jpg").size
 
 
 @pytest.mark.parametrize("words", [[], ["paint"], ["colorize"], ["colorize", "a.jpg", "--size=3"]])

@@ -18,6 +18,8 @@ TOLERANCE = 100 / 255  # of L
 class ConstantMethod:
     """Predicts one strong colour everywhere."""
 
+    takes_hints = False
+
     def __init__(self, a, b):
         self.ab = (a, b)
 

@@ -50,7 +50,9 @@ def test_class_cross_entropy_leaves_unlabelled_photos_out():
 
 
 def test_unknown_name_lists_the_known():
-    with pytest.raises(RequestError, match="known: class_cross_entropy, l1, mse, smooth_l1"):
+    with pytest.raises(
+        RequestError, match="known: ce, class_cross_entropy, l1, mse, rebalanced_ce, smooth_l1"
+    ):
         losses.create("l3")
 
 

@@ -54,7 +54,15 @@ def test_workdir_holds_what_the_contract_says(finished):
         "psnr_of_mean_mse",
         "ssim",
         "colorfulness",
+        "colorfulness_abs",
         "chroma_ratio",
+        "auc",
+        "auc_rebalanced",
+        "delta_e_2000",
+        "accuracy_2",
+        "accuracy_5",
+        "accuracy_ab_2",
+        "accuracy_ab_5",
     }
     for found in (report["metrics"], *report["baselines"].values()):
         assert set(found) == metrics

@@ -29,6 +29,30 @@ def test_schedules(schedule, values):
         np.testing.assert_allclose(found(step), value, atol=1e-8)
 
 
+@pytest.mark.parametrize("warmup", [0, 10])
+def test_steps_multiply_the_rate_at_each_boundary(warmup):
+    settings = config(
+        schedule="steps",
+        learning_rate=1e-2,
+        warmup_steps=warmup,
+        boundaries=(40, 70),
+        decay_factor=0.5,
+    )
+    found = optim.build_schedule(settings, total_steps=100)
+    for step, value in {warmup: 1e-2, 39: 1e-2, 40: 5e-3, 69: 5e-3, 70: 2.5e-3, 99: 2.5e-3}.items():
+        np.testing.assert_allclose(found(step), value, rtol=1e-6, err_msg=str(step))
+    np.testing.assert_allclose(found(5), 5e-3 if warmup else 1e-2, rtol=1e-6)
+    plain = optim.build_schedule(config(schedule="steps", learning_rate=1e-2), 100)
+    np.testing.assert_allclose([plain(0), plain(99)], 1e-2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("boundaries", [(10,), (0, 50), (-5,)])
+def test_boundaries_lie_after_the_warm_up(boundaries):
+    settings = config(schedule="steps", warmup_steps=10, boundaries=boundaries)
+    with pytest.raises(RequestError, match=r"optimizer\.boundaries"):
+        optim.build_schedule(settings, 100)
+
+
 @pytest.mark.parametrize("name", optim.OPTIMIZERS)
 def test_every_optimizer_goes_downhill(name):
     settings = config(name=name, learning_rate=0.05)
@@ -64,7 +88,7 @@ def test_weight_decay_acts_on_kernels_alone():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(RequestError, match="known: adam, adamw, rmsprop, sgd"):
         optim.build(config(name="lion"), lambda step: 0.1)
-    with pytest.raises(RequestError, match="known: constant, cosine, linear"):
+    with pytest.raises(RequestError, match="known: constant, cosine, linear, steps"):
         optim.build_schedule(config(schedule="step"), 10)
     with pytest.raises(RequestError, match="not below total_steps"):
         optim.build_schedule(config(warmup_steps=10), 10)

@@ -1,0 +1,122 @@
+"""PyTorch twins of our networks, their losses and optimizers, in float32. Needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import torch
+from ml_collections import ConfigDict
+from torch import nn
+from torch.nn import functional
+
+from benchmarks.torch_zhang import Zhang16
+from colorjax import models
+from colorjax.models import PlainCNN
+
+NO_TWIN = "no PyTorch twin of this config"
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+LOSSES = ("mse", "rebalanced_ce", "ce")
+
+
+def device() -> str:
+    """Returns "cuda" where JAX runs on a GPU and torch can too."""
+    return "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
+
+
+def twin(network: models.Network) -> nn.Module | None:
+    """Returns the module with the layers of a network; None where nobody wrote it."""
+    if isinstance(network, PlainCNN):
+        return plain_cnn(network)
+    if isinstance(network, models.Zhang16) and network.head == "bins":
+        return Zhang16(network.width)
+    return None
+
+
+def trainer(config: ConfigDict, network: models.Network) -> Callable[[int], None] | str:
+    """Returns a function that trains the twin for a number of steps, or why none can."""
+    net, options = twin(network), config.optimizer
+    known = config.loss.name in LOSSES and options.name in OPTIMIZERS
+    if net is None or not known or config.dtype != "float32":
+        return NO_TWIN
+    net = net.to(device()).train()
+    optimizer = OPTIMIZERS[options.name](
+        net.parameters(),
+        options.learning_rate,
+        (options.b1, options.b2),
+        eps=1e-8,
+        weight_decay=options.weight_decay,
+    )
+    rng = np.random.default_rng(config.seed)
+    batch, size = config.batch_size, config.data.image_size
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.from_numpy(rng.uniform(-1, 1, shape).astype(np.float32)).to(device())
+
+    grey = random(batch, 1, size, size)
+    ab = random(batch, 2, size, size)
+    shares = random(batch, 313, size // 4, size // 4).softmax(dim=1)
+    weights = random(batch, size // 4, size // 4)
+
+    def loss() -> torch.Tensor:
+        if isinstance(net, Zhang16):
+            log_shares = net.logits(50 * (grey + 1)).log_softmax(dim=1)
+            return -(weights * (shares * log_shares).sum(dim=1)).mean()
+        return functional.mse_loss(net(grey), ab)
+
+    def run(number: int) -> None:
+        for _ in range(number):
+            optimizer.zero_grad()
+            found = loss()
+            found.backward()
+            if options.clip_norm:
+                nn.utils.clip_grad_norm_(net.parameters(), options.clip_norm)
+            optimizer.step()
+        found.item()  # waits for the device
+
+    return run
+
+
+def forward(config: ConfigDict, network: models.Network) -> Callable[[int], None] | str:
+    """Returns a function that predicts with the twin a number of times, or why none can."""
+    net = twin(network)
+    if net is None or config.dtype != "float32":
+        return NO_TWIN
+    net = net.to(device()).eval()
+    size = config.data.image_size
+    lightness = torch.rand(config.batch_size, 1, size, size, device=device())
+
+    def run(number: int) -> None:
+        with torch.inference_mode():
+            for _ in range(number):
+                net(lightness).sum().item()
+
+    return run
+
+
+def plain_cnn(like: PlainCNN) -> Any:
+    """Builds the PyTorch module with the layers of `like`: (N, 1, H, W) to (N, 2, H, W)."""
+
+    def up(features_in: int, features: int) -> nn.Module:
+        return nn.ConvTranspose2d(features_in, features, kernel_size=4, stride=2, padding=1)
+
+    def after(features: int) -> list[nn.Module]:  # flax's momentum 0.9 is 0.1 here
+        return [nn.ReLU(), nn.BatchNorm2d(features, eps=1e-5, momentum=0.1)]
+
+    layers: list[nn.Module] = []
+    channels, size = 1, like.kernel_size
+    for features, stride in zip(like.filters, like.strides, strict=False):
+        dilation = like.dilation if stride == 1 else 1
+        padding = dilation * (size // 2)
+        conv = nn.Conv2d(channels, features, size, stride, padding, dilation)
+        layers += [conv, *after(features)]
+        channels = features
+    layers.append(nn.Dropout(like.dropout))
+    ups = like.strides.count(2)
+    for _ in range(ups - 1):
+        layers += [up(channels, like.filters[-1]), *after(like.filters[-1])]
+        channels = like.filters[-1]
+    head = up(channels, 2) if ups else nn.Conv2d(channels, 2, size, padding=size // 2)
+    return nn.Sequential(*layers, head, nn.Tanh())

@@ -1,0 +1,241 @@
+"""The prior of a data set: which share of its pixels lies in each colour bin."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import functools
+import itertools
+import multiprocessing
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from colorjax import color
+from colorjax.data.decode import UnreadablePhoto, decode_reduced
+from colorjax.data.sources import Source
+from colorjax.errors import RequestError
+
+SHIPPED = Path(__file__).with_name("tinyimagenet_prior.npz")
+EPSILON = 1e-9  # what empty bins are lifted to; the rarest bin of ImageNet has 6e-9
+
+_COLORS = 2**24
+_CHUNK = 2**15  # colours encoded at once
+_PHOTOS_AT_ONCE = 64  # decoded by one worker
+_WORTH_PROCESSES = 4_096  # photos; starting a process takes seconds
+_PORTIONS_AHEAD = 2  # of each core: decoding may be faster than counting, and 20 MB a portion
+
+
+@dataclasses.dataclass(frozen=True)
+class Prior:
+    """What `count` found.
+
+    Attributes:
+        prior: (313,) float64, share of pixels in each bin of `colorjax.color.ab_bins()`; sums to 1.
+        num_photos: photos counted.
+        num_unreadable: photos left out because they cannot be decoded.
+        num_pixels: pixels counted.
+        num_empty: bins that no pixel lies near; they were lifted to `EPSILON`.
+    """
+
+    prior: np.ndarray
+    num_photos: int
+    num_unreadable: int
+    num_pixels: int
+    num_empty: int
+
+    def flaws(self) -> list[str]:
+        """Says what is unusual for photos, one line each; empty: nothing."""
+        found = []
+        if self.num_empty:
+            found.append(
+                f"{self.num_empty} of 313 bins are all but empty and were lifted to {EPSILON:g}; "
+                "train with loss.lam of at least 0.25, or count more photos"
+            )
+        top = color.ab_bins()[np.argmax(self.prior)]
+        if top.any():
+            found.append(
+                f"the commonest bin is ab = ({top[0]}, {top[1]}), not grey: are these photos?"
+            )
+        if self.num_unreadable:
+            found.append(f"{self.num_unreadable} photos cannot be read and were left out")
+        return found
+
+
+def count(
+    source: Source,
+    *,
+    short_side: int = 256,
+    k: int = 5,
+    sigma: float = 5.0,
+    progress: Callable[[int], Any] = lambda photos: None,
+) -> Prior:
+    """Counts the colours of a data set: the mean over its pixels of their soft encoding.
+
+    Zhang et al. 2016, section 2.2, smooth the distribution of bins with the Gaussian of the soft
+    encoding; so does this. Equal colours are encoded once.
+
+    Args:
+        source: the photos.
+        short_side: photos whose shorter side is longer, in pixels, are shrunk to it.
+        k: bins of the soft encoding.
+        sigma: its width in ab units.
+        progress: is told of each portion of photos done.
+
+    Returns:
+        The prior; check its `flaws()`.
+
+    Raises:
+        RequestError: no photo can be read.
+    """
+    counts = np.zeros(_COLORS, np.int64)
+    photos = unreadable = 0
+    for pixels, read, failed in _portions(source, short_side, progress):
+        np.add.at(counts, pixels, 1)  # twice as fast as bincount, whose result has 2^24 places
+        photos, unreadable = photos + read, unreadable + failed
+    if not photos:
+        raise RequestError("none of the photos can be read; there is nothing to count")
+    shares = _encode(counts, k, sigma)
+    num_pixels = int(counts.sum())
+    shares /= num_pixels
+    is_empty = shares < EPSILON
+    shares[is_empty] = EPSILON
+    return Prior(shares / shares.sum(), photos, unreadable, num_pixels, int(is_empty.sum()))
+
+
+def _portions(
+    source: Source, short_side: int, progress: Callable[[int], Any]
+) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Yields (24-bit colours of some photos, photos read, photos unreadable)."""
+    firsts = iter(range(0, len(source), _PHOTOS_AT_ONCE))
+    ahead = _PORTIONS_AHEAD * (os.cpu_count() or 1)
+    with _pool(source, short_side) as pool:
+        pending = collections.deque(
+            pool.submit(_decode, first) for first in itertools.islice(firsts, ahead)
+        )
+        while pending:
+            portion = pending.popleft().result()
+            pending.extend(pool.submit(_decode, first) for first in itertools.islice(firsts, 1))
+            progress(portion[1] + portion[2])
+            yield portion
+
+
+_work: tuple[Source, int] | None = None  # of this worker: sent once, not with every portion
+
+
+def _take_up(source: Source, short_side: int) -> None:
+    global _work
+    _work = source, short_side
+
+
+def _pool(source: Source, short_side: int) -> Executor:
+    """Decoding small photos is mostly Python's own work: threads would wait for one another."""
+    cores = os.cpu_count() or 1
+    once = {"initializer": _take_up, "initargs": (source, short_side)}
+    if len(source) < _WORTH_PROCESSES or cores == 1:
+        return ThreadPoolExecutor(cores, **once)
+    return ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), **once)
+
+
+def _decode(first: int) -> tuple[np.ndarray, int, int]:
+    assert _work is not None
+    source, short_side = _work
+    pixels, failed = [np.zeros(0, np.int32)], 0
+    last = min(first + _PHOTOS_AT_ONCE, len(source))
+    for index in range(first, last):
+        try:
+            rgb = decode_reduced(source[index].image, short_side).reshape(-1, 3)
+        except (UnreadablePhoto, OSError):
+            failed += 1
+            continue
+        packed = rgb[:, 0].astype(np.int32) << 16
+        pixels.append(packed | (rgb[:, 1].astype(np.int32) << 8) | rgb[:, 2])
+    return np.concatenate(pixels), last - first - failed, failed
+
+
+def _encode(counts: np.ndarray, k: int, sigma: float) -> np.ndarray:
+    """Returns (313,) float64: the sum of the soft encodings of counted colours."""
+
+    @jax.jit
+    def encode(rgb: jax.Array, weights: jax.Array) -> jax.Array:
+        encoded = color.soft_encode(color.rgb_u8_to_lab(rgb)[..., 1:], k, sigma)
+        return jnp.matmul(weights, encoded, precision=jax.lax.Precision.HIGHEST)
+
+    total = np.zeros(color.NUM_BINS)
+    present = np.flatnonzero(counts)
+    for first in range(0, len(present), _CHUNK):
+        codes = present[first : first + _CHUNK]
+        padded = np.zeros(_CHUNK, codes.dtype)
+        padded[: len(codes)] = codes
+        weights = np.zeros(_CHUNK)
+        weights[: len(codes)] = counts[codes]
+        rgb = np.stack([padded >> 16, padded >> 8 & 255, padded & 255], -1).astype(np.uint8)
+        scale = weights.max()  # float32 holds shares of the largest count well
+        total += scale * np.asarray(encode(rgb, (weights / scale).astype(np.float32)), np.float64)
+    return total
+
+
+def save(path: Path, found: Prior, description: str) -> None:
+    """Writes a prior as NPZ, in one step.
+
+    Raises:
+        RequestError: the file cannot be written.
+    """
+    fields: dict[str, Any] = dataclasses.asdict(found)
+    fields |= {"bins": color.ab_bins(), "description": description}
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            np.savez(file, **fields)
+        partial.replace(path)
+    except OSError as error:
+        raise RequestError(f"{str(path)!r} cannot be written: {error.strerror}") from None
+    finally:
+        with contextlib.suppress(OSError):  # where the folder is none, there is nothing to remove
+            partial.unlink()
+
+
+def load(path: str | os.PathLike[str]) -> np.ndarray:
+    """Reads a prior.
+
+    Args:
+        path: a file of `colorjax prior`, or a .npy with 313 numbers such as the published
+            prior_probs.npy; empty: the prior of Tiny ImageNet that ships with colorjax.
+
+    Returns:
+        (313,) float64, above 0, of sum 1.
+
+    Raises:
+        RequestError: no such file, or it holds no prior.
+    """
+    return _load(str(path) or str(SHIPPED))
+
+
+@functools.cache
+def _load(path: str) -> np.ndarray:
+    file = Path(path).expanduser()
+    make = "make one with `colorjax prior DATA --output FILE.npz`"
+    try:
+        found = np.load(file, allow_pickle=False)
+        prior = np.asarray(found["prior"] if isinstance(found, np.lib.npyio.NpzFile) else found)
+    except OSError as error:
+        raise RequestError(f"prior {path!r} cannot be read ({error.strerror}); {make}") from None
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        raise RequestError(f"prior {path!r} is no NPZ or NPY file of a prior; {make}") from None
+    if prior.shape != (color.NUM_BINS,) or prior.dtype.kind != "f":
+        raise RequestError(
+            f"prior {path!r} holds {prior.dtype} of shape {prior.shape}, not 313 shares; {make}"
+        )
+    if not (np.isfinite(prior).all() and prior.min() > 0 and abs(prior.sum() - 1) < 1e-3):
+        raise RequestError(f"prior {path!r} is not all above 0 with sum 1; {make}")
+    return prior / prior.sum()

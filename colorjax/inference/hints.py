@@ -1,0 +1,196 @@
+"""A user's colour hints: read, checked, and painted at the size that a network works at."""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from colorjax.errors import RequestError
+
+_FORM = "x,y,#rrggbb"
+_FIELDS = {"x", "y", "color"}
+# Training draws sides of 1 to 9 pixels, all equally likely: 5 is their mean, taken at the 256
+# pixels of the published network. At other working sizes a hint keeps its share of the photo, but
+# stays within 3 to 9 pixels: networks of small and of large photos saw hints of the same pixels.
+_SIDE, _SIDE_AT, _LEAST_SIDE, _MOST_SIDE = 5, 256, 3, 9
+
+
+class Hint(NamedTuple):
+    """One colour that the user wants at one place; `checked` says whether it can be used.
+
+    Attributes:
+        x: column in pixels of the upright photo, from 0 at the left.
+        y: row in pixels of the upright photo, from 0 at the top.
+        color: sRGB as "#rrggbb". Its a and b count; the lightness stays that of the photo.
+    """
+
+    x: int
+    y: int
+    color: str
+
+
+def parse(text: str) -> Hint:
+    """Reads a hint as it is written on the command line.
+
+    Args:
+        text: "x,y,#rrggbb", whole pixels of the upright photo from its top left.
+
+    Raises:
+        RequestError: the text is not of that form.
+
+    >>> parse("120,80,#c04030")
+    Hint(x=120, y=80, color='#c04030')
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 3 or not all(re.fullmatch(r"[0-9]{1,9}", part) for part in parts[:2]):
+        raise RequestError(
+            f"hint {_short(text)}: wanted {_FORM} with whole pixels from 0, such as 120,80,#c04030"
+        )
+    return _sound(Hint(int(parts[0]), int(parts[1]), parts[2]), _short(text))
+
+
+def read_json(path: str | os.PathLike[str]) -> list[Hint]:
+    """Reads hints from a file.
+
+    Args:
+        path: JSON: a list of objects {"x": 120, "y": 80, "color": "#c04030"}, of strings
+            "x,y,#rrggbb", or of both.
+
+    Returns:
+        The hints in the order of the file.
+
+    Raises:
+        RequestError: the file cannot be read, is no such list, or an entry is no hint; names the
+            file, and the entry by its number from 1.
+    """
+    name = repr(str(path))
+    try:
+        entries = json.loads(Path(path).expanduser().read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise RequestError(f"hints in {name} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"hints in {name} are no JSON: {str(error).splitlines()[0]}") from None
+    if not isinstance(entries, list):
+        raise RequestError(
+            f'hints in {name} hold no list; write [{{"x": 120, "y": 80, "color": "#c04030"}}]'
+        )
+    found = []
+    for number, entry in enumerate(entries, start=1):
+        try:
+            found.append(_from_json(entry))
+        except RequestError as error:
+            raise RequestError(f"hints in {name}, number {number}: {error}") from None
+    return found
+
+
+def checked(hints: Iterable[Hint | tuple[int, int, str]], height: int, width: int) -> list[Hint]:
+    """Returns hints as `Hint`s that can be painted.
+
+    Args:
+        hints: `Hint`s, or tuples (x, y, "#rrggbb").
+        height: of the upright photo, in pixels.
+        width: likewise.
+
+    Raises:
+        RequestError: one of them is neither, holds no whole numbers or no such colour, or lies
+            outside the photo.
+
+    >>> checked([(120, 80, "#c04030")], 100, 200)
+    [Hint(x=120, y=80, color='#c04030')]
+    """
+    found = []
+    for given in hints:
+        if not (isinstance(given, tuple | list) and len(given) == 3):
+            raise RequestError(f"hint {_short(given)}: wanted (x, y, '#rrggbb')")
+        hint = _sound(Hint(*given), _short(tuple(given)))
+        if hint.x >= width or hint.y >= height:
+            raise RequestError(
+                f"hint {hint.x},{hint.y},{hint.color} is outside the photo of {width}x{height} "
+                "pixels; x and y count from 0 at the top left of the upright photo"
+            )
+        found.append(hint)
+    return found
+
+
+def side_at(height: int, width: int) -> int:
+    """Returns the side of a hint's square in pixels of a working size.
+
+    >>> side_at(256, 340), side_at(512, 512), side_at(64, 64)
+    (5, 9, 3)
+    """
+    wanted = round(_SIDE * min(height, width) / _SIDE_AT)
+    return min(max(_LEAST_SIDE, wanted), _MOST_SIDE)
+
+
+def paint(
+    hints: Sequence[Hint], photo: tuple[int, ...], working: tuple[int, int]
+) -> dict[str, np.ndarray]:
+    """Paints hints as squares; later ones over earlier ones.
+
+    The middle of the pixel (x, y) of a W x H photo lies at ((x + 0.5) w / W, (y + 0.5) h / H) of
+    the working w x h. Around it is a square of `side_at` pixels, cut off at the photo's edges.
+
+    Args:
+        hints: from `checked`.
+        photo: its (height, width) in pixels.
+        working: the (height, width) at which the network predicts, in pixels.
+
+    Returns:
+        hint_ab: (1, h, w, 2) float32, ab / 110 of the hints' colours, 0 elsewhere;
+        hint_mask: (1, h, w, 1) float32, 1 in the squares, 0 elsewhere.
+    """
+    from colorjax import color  # imports JAX, which the reading of hints can do without
+
+    hint_ab = np.zeros((1, *working, 2), np.float32)
+    hint_mask = np.zeros((1, *working, 1), np.float32)
+    side = side_at(*working)
+    for hint in hints:
+        rows = _span((hint.y + 0.5) * working[0] / photo[0], side, working[0])
+        columns = _span((hint.x + 0.5) * working[1] / photo[1], side, working[1])
+        rgb = np.frombuffer(bytes.fromhex(hint.color[1:]), np.uint8)
+        hint_ab[0, rows, columns] = color.normalize_ab(color.rgb_u8_to_lab(rgb)[1:])
+        hint_mask[0, rows, columns] = 1
+    return {"hint_ab": hint_ab, "hint_mask": hint_mask}
+
+
+def _span(middle: float, side: int, size: int) -> slice:
+    """Returns the `side` pixels whose own middles lie nearest to a place, as far as there are."""
+    start = math.floor(middle - side / 2 + 0.5)
+    return slice(max(start, 0), min(start + side, size))
+
+
+def _sound(hint: Hint, text: str) -> Hint:
+    """Returns the hint with plain integers, or raises a RequestError that quotes `text`."""
+    if not all(_is_whole(value) and value >= 0 for value in (hint.x, hint.y)):
+        raise RequestError(f"hint {text}: x and y are whole numbers from 0, in pixels")
+    if not (isinstance(hint.color, str) and re.fullmatch(r"#[0-9A-Fa-f]{6}", hint.color)):
+        raise RequestError(f"hint {text}: wanted #rrggbb for the colour, such as #c04030")
+    return Hint(operator.index(hint.x), operator.index(hint.y), hint.color)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _from_json(entry: Any) -> Hint:
+    if isinstance(entry, str):
+        return parse(entry)
+    if not isinstance(entry, dict) or entry.keys() != _FIELDS:
+        raise RequestError(
+            f'hint {_short(entry)}: wanted {{"x": 120, "y": 80, "color": "#c04030"}} or "{_FORM}"'
+        )
+    return _sound(Hint(**entry), _short(entry))
+
+
+def _short(value: Any) -> str:
+    """Returns something wrong in one short line."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,108 @@
+"""Colorful Image Colorization (Zhang, Isola and Efros 2016): colour as classification."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from colorjax.errors import RequestError, unknown_name
+from colorjax.models.convolution import Conv, UpConv
+from colorjax.models.zhang_blocks import (
+    LIGHTNESS_SCALE,
+    BinHead,
+    Block,
+    check_width,
+    enlarge,
+    scaled,
+)
+
+# Channels of the convolutions, stride of the last, dilation: of each of the seven blocks.
+_BLOCKS = (
+    ((64, 64), 2, 1),
+    ((128, 128), 2, 1),
+    ((256, 256, 256), 2, 1),
+    ((512, 512, 512), 1, 1),
+    ((512, 512, 512), 1, 2),
+    ((512, 512, 512), 1, 2),
+    ((512, 512, 512), 1, 1),
+)
+
+
+class Zhang16(nn.Module):
+    """Eight blocks of convolutions, of which two are dilated, to a distribution at a quarter size.
+
+    32,236,011 parameters at width 1. Follows the released network: sizes that are not multiples of
+    8 come out rounded up to them.
+
+    Attributes:
+        width: factor on all channels but the 313.
+        head: "bins": logits over the bins and their annealed mean; "ab": two linear channels, for
+            the paper's L2 baseline.
+        temperature: as in `BinHead`.
+        folded_temperature: as in `BinHead`.
+        dtype: of the body; the head is float32.
+    """
+
+    width: float = 1.0
+    head: str = "bins"
+    temperature: float = 0.38
+    folded_temperature: float = 1.0
+    dtype: Any = jnp.float32
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"grey"})
+    fixed_size: ClassVar[int | None] = None
+    size_multiple: ClassVar[int] = 8
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """Names of what `apply` returns."""
+        return frozenset({"ab"} if self.head == "ab" else {"ab", "logits", "bin_logits"})
+
+    @nn.compact
+    def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:
+        """Colours lightness.
+
+        Args:
+            inputs: grey (N, H, W, 1), L / 50 - 1.
+            train: whether BatchNorm uses the batch, and moves its statistics.
+
+        Returns:
+            ab (N, 8 ceil(H / 8), 8 ceil(W / 8), 2), ab / 110, enlarged four times; with the head
+            of bins also logits and bin_logits (N, 2 ceil(H / 8), 2 ceil(W / 8), 313). float32.
+        """
+        x = inputs["grey"] * LIGHTNESS_SCALE
+        for number, (channels, stride, dilation) in enumerate(_BLOCKS, start=1):
+            features = [scaled(c, self.width) for c in channels]
+            block = Block(features, stride, dilation, dtype=self.dtype, name=f"block{number}")
+            x = block(x, train=train)
+        features = scaled(256, self.width)
+        x = nn.relu(UpConv(features, self.dtype, name="up8")(x, train=train))
+        x = Block([features] * 2, norm=False, dtype=self.dtype, name="block8")(x, train=train)
+        if self.head == "ab":
+            # A head that starts small predicts near grey.
+            head = Conv(2, 1, gain=1e-2, name="head")
+            return {"ab": enlarge(head(x.astype(jnp.float32), train=train), 4)}
+        found = BinHead(self.temperature, self.folded_temperature, name="head")(x, train=train)
+        return found | {"ab": enlarge(found["ab"], 4)}
+
+
+def zhang16(**options: Any) -> Zhang16:
+    """Builds the network of a config's `model`.
+
+    Raises:
+        RequestError: unknown head, or a width or temperature that means nothing.
+        TypeError: unknown option.
+    """
+    net = Zhang16(**options)
+    if net.head not in ("bins", "ab"):
+        raise unknown_name("model.head", net.head, ("bins", "ab"))
+    check_width(net.width)
+    if not (net.temperature >= 0 and net.folded_temperature > 0):
+        raise RequestError(
+            "model.temperature is at least 0 and model.folded_temperature above 0, not "
+            f"{net.temperature} and {net.folded_temperature}"
+        )
+    return net

@@ -1,0 +1,119 @@
+"""Real-Time User-Guided Image Colorization (Zhang et al. 2017): regression with colour hints."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from colorjax import color
+from colorjax.errors import unknown_name
+from colorjax.models.convolution import Conv, UpConv
+from colorjax.models.zhang_blocks import LIGHTNESS_SCALE, Block, check_width, scaled
+
+LEARNS = ("both", "regression", "classification")
+
+
+class Zhang17(nn.Module):
+    """A U-shaped network of ten blocks from lightness and hints to ab.
+
+    34,187,027 parameters at width 1, the class head included.
+
+    Attributes:
+        width: factor on all channels but the 529.
+        mask_cent: what is subtracted from the mask of hints: 0 for the released weights, 0.5 for
+            those of its training code. A property of the weights.
+        class_head: whether the auxiliary head classifies into the 529 cells of the whole grid.
+        learns: who shapes the features before the two heads part: "regression" (the class head
+            sees them without gradient), "classification" (the other way round), or "both". The
+            original trains by classification first, then by regression.
+        dtype: of the body; the heads are float32.
+    """
+
+    width: float = 1.0
+    mask_cent: float = 0.0
+    class_head: bool = True
+    learns: str = "both"
+    dtype: Any = jnp.float32
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"grey", "hint_ab", "hint_mask"})
+    fixed_size: ClassVar[int | None] = None
+    size_multiple: ClassVar[int] = 8
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """Names of what `apply` returns."""
+        return frozenset({"ab", "grid_logits"} if self.class_head else {"ab"})
+
+    @nn.compact
+    def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:
+        """Colours lightness, with the user's hints.
+
+        Args:
+            inputs: grey (N, H, W, 1), L / 50 - 1; hint_ab (N, H, W, 2), ab / 110 where there is a
+                hint, else 0; hint_mask (N, H, W, 1), 1 where there is a hint, else 0. H and W are
+                multiples of 8.
+            train: whether BatchNorm uses the batch, and moves its statistics.
+
+        Returns:
+            ab (N, H, W, 2), ab / 110; with the class head also grid_logits (N, H/4, W/4, 529).
+            float32.
+
+        Raises:
+            ValueError: H or W is no multiple of 8.
+        """
+        grey = inputs["grey"]
+        if grey.shape[1] % 8 or grey.shape[2] % 8:
+            raise ValueError(f"zhang17 takes sides that are multiples of 8, got {grey.shape[1:3]}")
+        c1, c2, c3, c4 = (scaled(c, self.width) for c in (64, 128, 256, 512))
+
+        def block(number: int, x: jax.Array, *features: int, **options: Any) -> jax.Array:
+            module = Block(features, dtype=self.dtype, name=f"block{number}", **options)
+            return module(x, train=train)
+
+        def joined(number: int, x: jax.Array, skip: jax.Array, features: int) -> jax.Array:
+            up = UpConv(features, self.dtype, name=f"up{number}")
+            short = Conv(features, dtype=self.dtype, name=f"short{number}")
+            return up(x, train=train) + short(skip, train=train)
+
+        mask = inputs["hint_mask"] - self.mask_cent
+        x = jnp.concatenate([grey * LIGHTNESS_SCALE, inputs["hint_ab"], mask], axis=-1)
+        x1 = block(1, x, c1, c1)
+        x2 = block(2, x1[:, ::2, ::2], c2, c2)
+        x3 = block(3, x2[:, ::2, ::2], c3, c3, c3)
+        x = block(4, x3[:, ::2, ::2], c4, c4, c4)
+        x = block(5, x, c4, c4, c4, dilation=2)
+        x = block(6, x, c4, c4, c4, dilation=2)
+        x = block(7, x, c4, c4, c4)
+        x8 = block(8, joined(8, x, x3, c3), c3, c3, starts_with_relu=True)
+
+        stop_unless = {True: lambda x: x, False: lax.stop_gradient}
+        found = {}
+        if self.class_head:
+            features = stop_unless[self.learns != "regression"](x8).astype(jnp.float32)
+            head = Conv(color.NUM_GRID_CELLS, 1, gain=1.0, name="class_head")
+            found["grid_logits"] = head(features, train=train)
+        stop = stop_unless[self.learns != "classification"]
+        x = block(9, joined(9, stop(x8), stop(x2), c2), c2, starts_with_relu=True)
+        x = joined(10, x, stop(x1), c2)
+        x = block(10, x, c2, starts_with_relu=True, negative_slope=0.2, norm=False)
+        # A head that starts small predicts near grey, instead of the ends of tanh.
+        head = Conv(2, 1, gain=1e-2, name="head")
+        return found | {"ab": jnp.tanh(head(x.astype(jnp.float32), train=train))}
+
+
+def zhang17(**options: Any) -> Zhang17:
+    """Builds the network of a config's `model`.
+
+    Raises:
+        RequestError: unknown value of `learns`, or a width that means nothing.
+        TypeError: unknown option.
+    """
+    net = Zhang17(**options)
+    if net.learns not in LEARNS:
+        raise unknown_name("model.learns", net.learns, LEARNS)
+    check_width(net.width)
+    return net

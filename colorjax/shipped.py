@@ -1,0 +1,121 @@
+"""Weights that ship with colorjax: one NPZ file each, made by `python -m colorjax.shipped`."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import traverse_util
+from jax.sharding import Sharding
+from ml_collections import ConfigDict
+
+from colorjax import method as methods
+from colorjax.errors import RequestError, unknown_name
+from colorjax.method import Variables
+from colorjax.train import weights
+from colorjax.train.workdir import Workdir
+
+FOLDER = Path(__file__).with_name("weights")
+DEFAULT = "zhang16-small"
+# name -> SHA-256 of FOLDER/NAME.npz
+SHA256 = {DEFAULT: "fba62763fe1d9d19417f66174352d1294dd0ba3121f386ad41be136408ab29f3"}
+
+# Of a config, what prediction needs; the rest speaks of training.
+_SECTIONS = ("dtype", "model", "data", "inference")
+
+
+class Shipped(NamedTuple):
+    """What a file holds."""
+
+    config: ConfigDict
+    variables: Variables
+    card: dict[str, Any]  # where the weights come from: command, data, step, metrics
+
+
+def load(name: str, sharding: Sharding | None = None) -> Shipped:
+    """Loads weights by name.
+
+    Args:
+        name: a key of `SHA256`.
+        sharding: where to put them.
+
+    Raises:
+        RequestError: unknown name, or the file is missing or damaged.
+    """
+    if name not in SHA256:
+        raise unknown_name("weights", name, SHA256)
+    path = FOLDER / f"{name}.npz"
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise RequestError(f"the weights {name} are missing: install colorjax again") from None
+    if hashlib.sha256(content).hexdigest() != SHA256[name]:
+        raise RequestError(f"the weights {str(path)!r} are damaged: install colorjax again")
+    config, variables, card = read(content)
+    return Shipped(config, jax.device_put(variables, sharding), card)
+
+
+def read(content: bytes) -> Shipped:
+    """Reads the content of a file that `write` made; float32 whatever it was stored in."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        about = json.loads(str(file["about"]))
+        flat = {
+            tuple(name.split("/")): file[name].astype(np.float32)
+            for name in file.files
+            if name != "about"
+        }
+    variables = traverse_util.unflatten_dict(flat)
+    return Shipped(ConfigDict(about["config"]), variables, about["card"])
+
+
+def write(workdir: str, file: Path, command: str) -> None:
+    """Writes the weights of a finished run; parameters in float16, statistics in float32.
+
+    Args:
+        workdir: of the run.
+        file: to write.
+        command: that trained them.
+
+    Raises:
+        RequestError: the workdir holds no whole checkpoint.
+    """
+    run = Workdir(workdir)
+    config = run.read_config()
+    method = methods.build(config, with_loss=False)
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    step, variables = weights.load(run.root, method, device)
+    report = json.loads(run.eval_file.read_text())
+    kept = {name: config.to_dict()[name] for name in _SECTIONS}
+    kept["data"].update(path="", eval_path="")
+    card = {"command": command, "step": step, "protocol": report["protocol"]}
+    card |= {"num_images": report["num_images"], "metrics": report["metrics"]}
+    arrays: dict[str, Any] = {
+        "/".join(path): np.asarray(leaf, np.float16 if path[0] == "params" else np.float32)
+        for path, leaf in traverse_util.flatten_dict(dict(variables)).items()
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("wb") as out:
+        np.savez_compressed(out, about=json.dumps({"config": kept, "card": card}), **arrays)
+
+
+def main() -> None:
+    """Packs the weights of a run and prints the SHA-256 for `SHA256`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workdir", help="of a finished run")
+    parser.add_argument("name", help="of the weights")
+    parser.add_argument("--command", required=True, help="that trained them, for the card")
+    args = parser.parse_args()
+    file = FOLDER / f"{args.name}.npz"
+    write(args.workdir, file, args.command)
+    print(f"{file}: {file.stat().st_size} bytes")
+    print(hashlib.sha256(file.read_bytes()).hexdigest())
+
+
+if __name__ == "__main__":
+    main()

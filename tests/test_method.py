@@ -1,0 +1,160 @@
+"""What every method does with a photo of any size, and what it refuses."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from synthetic import drawn_variables
+
+from colorjax import method as methods
+from colorjax.errors import RequestError
+from configs import plain_cnn, zhang16, zhang17
+
+ARGS = "size=16,width=0.01"
+CONFIGS = {
+    "zhang16": functools.partial(zhang16.get_config, ARGS),
+    "zhang16 l2": functools.partial(zhang16.get_config, ARGS + ",variant=l2"),
+    "zhang17": functools.partial(zhang17.get_config, ARGS),
+}
+
+
+@functools.cache
+def built(name):
+    """A method, and variables with signal in every layer, without compiling `init`."""
+    method = methods.build(CONFIGS[name](), with_loss=False)
+    shapes = jax.eval_shape(method.init, jax.random.key(0))
+    return method, drawn_variables(shapes)
+
+
+def lightness_of(*shape):
+    values = np.random.default_rng(1).uniform(0, 100, (*shape, 1))
+    return jnp.asarray(values, jnp.float32)
+
+
+@pytest.mark.parametrize("size", [(5, 7), (1, 1), (8, 24), (70, 53), (257, 3)])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_any_size_comes_out_as_it_went_in(name, size):
+    method, variables = built(name)
+    predict = functools.partial(method.predict_ab, variables)
+    ab = jax.eval_shape(predict, lightness_of(2, *size))
+    assert ab.shape == (2, *size, 2)
+    assert ab.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_photo_is_padded_by_its_edge_and_cut_back(name):
+    method, variables = built(name)
+    lightness = lightness_of(1, 13, 10)
+    predict = jax.jit(functools.partial(method.predict, variables))
+    padded = np.pad(lightness, ((0, 0), (0, 3), (0, 6), (0, 0)), mode="edge")
+    inputs = {
+        "grey": jnp.asarray(padded / 50 - 1),
+        "hint_ab": jnp.zeros((1, 16, 16, 2)),
+        "hint_mask": jnp.zeros((1, 16, 16, 1)),
+    }
+    network = jax.jit(functools.partial(method.network.apply, train=False))
+    expected = network(variables, {k: inputs[k] for k in method.network.inputs})
+    found = predict(lightness)
+    assert set(found) == method.network.outputs
+    np.testing.assert_allclose(found["ab"], 110 * expected["ab"][:, :13, :10], atol=1e-3)
+    assert np.abs(found["ab"]).max() > 1
+    for other in set(found) - {"ab"}:
+        np.testing.assert_allclose(found[other], expected[other], atol=1e-4)
+
+
+def test_hints_are_padded_by_none():
+    method, variables = built("zhang17")
+    lightness = lightness_of(1, 13, 10)
+    rng = np.random.default_rng(2)
+    hints = {
+        "hint_ab": jnp.asarray(rng.uniform(-1, 1, (1, 13, 10, 2)), jnp.float32),
+        "hint_mask": jnp.ones((1, 13, 10, 1)),
+    }
+    network = jax.jit(functools.partial(method.network.apply, train=False))
+    margins = ((0, 0), (0, 3), (0, 6), (0, 0))
+    inputs = {name: jnp.pad(x, margins) for name, x in hints.items()}
+    inputs["grey"] = jnp.pad(lightness / 50 - 1, margins, mode="edge")
+    expected = 110 * network(variables, inputs)["ab"][:, :13, :10]
+    predict = jax.jit(functools.partial(method.predict_ab, variables))
+    found = predict(lightness, hints)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    none = {name: jnp.zeros_like(x) for name, x in hints.items()}
+    np.testing.assert_allclose(predict(lightness, none), predict(lightness), atol=1e-4)
+    assert np.abs(found - predict(lightness)).max() > 0.1
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_who_takes_hints(name):
+    assert built(name)[0].takes_hints == (name == "zhang17")
+
+
+@pytest.mark.parametrize("name", ["zhang16", "zhang17"])
+def test_chroma_ratio_is_logged_and_not_minimized(name):
+    _, variables = built(name)
+    method = methods.build(CONFIGS[name]())
+    rng = np.random.default_rng(3)
+    ab = rng.uniform(-0.5, 0.5, (2, 16, 16, 2)).astype(np.float32)
+    batch = {"grey": lightness_of(2, 16, 16) / 50 - 1, "ab": jnp.asarray(ab)}
+    loss, (terms, _) = jax.jit(method.loss_and_state)(variables, batch, jax.random.key(0))
+    inputs = batch | {"hint_ab": jnp.zeros_like(ab), "hint_mask": jnp.zeros((2, 16, 16, 1))}
+    inputs = {k: inputs[k] for k in method.network.inputs}
+    train = functools.partial(method.network.apply, train=True, mutable=["batch_stats"])
+    predicted = np.asarray(jax.jit(train)(variables, inputs)[0]["ab"])
+    chroma = [np.sqrt((x**2).sum(-1)).sum() for x in (predicted, ab)]
+    names = {"zhang16": {"rebalanced_ce", "ce"}, "zhang17": {"smooth_l1", "grid_ce"}}[name]
+    total, count = terms.pop("chroma_ratio")
+    assert set(terms) == names
+    np.testing.assert_allclose(total / count, chroma[0] / chroma[1], rtol=1e-4)
+    np.testing.assert_allclose(loss, method.loss.total(terms), rtol=1e-6)
+
+
+def config_with(get_config, args, **changes):
+    config = get_config(args)
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (
+            config_with(plain_cnn.get_config, "", **{"loss.name": "rebalanced_ce"}),
+            "rebalanced_ce needs the output bin_logits that model plain_cnn does not give; "
+            "losses for it: l1, mse, smooth_l1$",
+        ),
+        (
+            config_with(zhang16.get_config, "variant=l2", **{"loss.name": "ce"}),
+            "ce needs the output bin_logits .* losses for it: l1, mse, smooth_l1$",
+        ),
+        (
+            config_with(zhang16.get_config, "", **{"loss.name": "smooth_l1_and_grid"}),
+            "needs the output grid_logits .* losses for it: ce, l1, mse, rebalanced_ce, smooth_l1$",
+        ),
+        (
+            config_with(zhang17.get_config, "", **{"loss.name": "ce"}),
+            "losses for it: l1, mse, smooth_l1, smooth_l1_and_grid$",
+        ),
+        (
+            config_with(zhang17.get_config, "", **{"model.class_head": False}),
+            "needs the output grid_logits .* losses for it: l1, mse, smooth_l1$",
+        ),
+        (
+            config_with(zhang16.get_config, "", **{"loss.prior": "nowhere.npz"}),
+            "prior 'nowhere.npz' cannot be read",
+        ),
+        (config_with(zhang16.get_config, "", **{"loss.lam": 1.5}), "loss.lam"),
+        (config_with(zhang16.get_config, "size=20"), "image_size is a multiple of 8 for zhang16"),
+        (config_with(zhang17.get_config, "size=20"), "image_size is a multiple of 8 for zhang17"),
+    ],
+)
+def test_what_does_not_fit_is_refused(config, says):
+    with pytest.raises(RequestError, match=says):
+        methods.build(config)
+
+
+def test_prediction_needs_no_loss():
+    changes = {"loss.prior": "nowhere.npz", "loss.name": "unknown"}
+    method = methods.build(config_with(zhang16.get_config, "", **changes), with_loss=False)
+    assert method.loss is None

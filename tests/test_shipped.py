@@ -1,0 +1,67 @@
+import contextlib
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from colorjax import method as methods
+from colorjax import shipped
+from colorjax.errors import RequestError
+from colorjax.train.checkpoint import Checkpoints
+from colorjax.train.workdir import Workdir
+from configs import zhang16
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run of a tiny zhang16, without training; and its weights."""
+    config = zhang16.get_config("size=32,batch=4,width=0.125,debug")
+    folder = Workdir(tmp_path / "run")
+    folder.prepare(config)
+    shapes = jax.eval_shape(methods.build(config).init, jax.random.key(0))
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(lambda x: rng.normal(1, 0.1, x.shape).astype(np.float32), shapes)
+    with contextlib.closing(Checkpoints(folder.checkpoints)) as checkpoints:
+        checkpoints.save(7, variables)
+    report = {"protocol": "p", "num_images": 3, "metrics": {"mae_ab": 1.0}}
+    folder.eval_file.write_text(json.dumps(report))
+    return folder, variables
+
+
+def test_what_is_packed_comes_back(run, tmp_path):
+    folder, variables = run
+    file = tmp_path / "x.npz"
+    shipped.write(str(folder.root), file, "the command")
+    found = shipped.read(file.read_bytes())
+    assert found.card["command"] == "the command"
+    assert found.card["step"] == 7
+    assert found.config.model.name == "zhang16"
+    assert "optimizer" not in found.config
+    method = methods.build(found.config, with_loss=False)
+    wanted = jax.eval_shape(method.init, jax.random.key(0))
+    assert jax.tree.structure(found.variables) == jax.tree.structure(wanted)
+    same = jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-3), found.variables, variables)
+    assert all(jax.tree.leaves(same))
+    exact = [found.variables["batch_stats"], variables["batch_stats"]]
+    assert all(jax.tree.leaves(jax.tree.map(np.array_equal, *exact)))
+
+
+def test_the_shipped_weights_are_whole_and_small():
+    for name in shipped.SHA256:
+        found = shipped.load(name)
+        assert found.card["command"].startswith("python -m colorjax.main")
+        assert found.card["metrics"]["psnr"] > 0
+    assert sum(file.stat().st_size for file in shipped.FOLDER.iterdir()) <= 5e6
+
+
+def test_damaged_weights_are_told(monkeypatch, tmp_path):
+    (tmp_path / f"{shipped.DEFAULT}.npz").write_bytes(b"x")
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    with pytest.raises(RequestError, match="damaged"):
+        shipped.load(shipped.DEFAULT)
+    (tmp_path / f"{shipped.DEFAULT}.npz").unlink()
+    with pytest.raises(RequestError, match="missing"):
+        shipped.load(shipped.DEFAULT)
+    with pytest.raises(RequestError, match=f"known: {shipped.DEFAULT}"):
+        shipped.load("nothing")
