@@ -238,4 +238,6 @@ def _load(path: str) -> np.ndarray:
         )
     if not (np.isfinite(prior).all() and prior.min() > 0 and abs(prior.sum() - 1) < 1e-3):
         raise RequestError(f"prior {path!r} is not all above 0 with sum 1; {make}")
-    return prior / prior.sum()
+    prior = prior / prior.sum()
+    prior.setflags(write=False)  # of the cache: every caller gets the same array
+    return prior

@@ -66,7 +66,14 @@ def _l1() -> Loss:
     return Loss("l1", lambda o, b: {"l1": absolute_error(o["ab"], b["ab"])}, {"l1": 1.0})
 
 
+def _check_delta(delta: float) -> None:
+    if not delta > 0:
+        raise RequestError(f"loss.delta is above 0, not {delta}; l1 is the limit")
+
+
 def _smooth_l1(delta: float = 1 / 110) -> Loss:
+    _check_delta(delta)
+
     def terms(outputs: Arrays, batch: Arrays) -> Terms:
         return {"smooth_l1": smooth_absolute_error(outputs["ab"], batch["ab"], delta)}
 
@@ -124,6 +131,10 @@ _REGRESSION_WEIGHT = 20.0
 
 
 def _smooth_l1_and_grid(delta: float = 1 / 110, class_weight: float = 1.0) -> Loss:
+    _check_delta(delta)
+    if not class_weight >= 0:
+        raise RequestError(f"loss.class_weight is at least 0, not {class_weight}")
+
     def terms(outputs: Arrays, batch: Arrays) -> Terms:
         return {
             "smooth_l1": smooth_absolute_error(outputs["ab"], batch["ab"], delta),

@@ -92,8 +92,8 @@ def test_k_and_sigma_are_those_of_the_encoding():
 @pytest.mark.parametrize(
     ("place", "ab", "is_colored"),
     [
-        ((4, 8), (0.0, -5.1), True),
-        ((0, 0), (5.1, 0.0), True),
+        ((4, 8), (0.3, -5.1), True),
+        ((0, 0), (5.1, 0.3), True),
         ((4, 8), (4.9, -4.9), False),  # its chroma is 6.9: each of a and b is looked at alone
         ((5, 8), (80.0, 60.0), False),  # not among the subsampled pixels
         ((3, 3), (80.0, 60.0), False),
@@ -181,3 +181,9 @@ def test_wrong_priors_are_told():
 def test_wrong_encodings_are_told_before_the_run(name, options):
     with pytest.raises(RequestError, match=r"loss\.soft_k is 1 \.\.\. 313 and loss\.soft_sigma"):
         losses.create(name, prior=PRIOR, **options)
+
+
+@pytest.mark.parametrize("options", [{"delta": 0.0}, {"class_weight": -1.0}])
+def test_weights_and_widths_that_mean_nothing(options):
+    with pytest.raises(RequestError, match=next(iter(options))):
+        losses.create("smooth_l1_and_grid", **options)
