@@ -14,7 +14,7 @@ is on the devices from the start, so that no input is waited for. Rows:
              installed; `peer` says why there is none. It starts from finished targets and runs on
              one device.
 
-With --forward the prediction is timed instead: of one batch of lightness, in evaluation mode.
+With --forward the prediction is timed instead: of one batch of grey photos, in evaluation mode.
 
 `patches` and `xla` say whether the choice of colorjax.models.convolution is right here. They fall
 away for a network that does not use it.
@@ -186,9 +186,10 @@ class Predictor:
         method = methods.build(config, with_loss=False)
         size = config.data.image_size
         rng = np.random.default_rng(config.seed)
-        lightness = rng.uniform(0, 100, (config.batch_size, size, size, 1)).astype(np.float32)
+        shape = (config.batch_size, size, size, 1)
+        fields = {"grey": rng.uniform(-1, 1, shape).astype(np.float32)} | edges(config, method)
         self._batch_size = config.batch_size
-        self._arguments = jax.jit(method.init)(jax.random.key(config.seed)), lightness
+        self._arguments = jax.jit(method.init)(jax.random.key(config.seed)), fields
         start = time.perf_counter()
         lowered = jax.jit(method.predict_ab).lower(*self._arguments)
         self._predict = lowered.compile()
@@ -235,7 +236,15 @@ def synthetic_batch(config: ConfigDict, method: methods.Method) -> dict[str, np.
     rng = np.random.default_rng(config.seed)
     rgb = rng.integers(0, 256, (config.batch_size, size, size, 3), np.uint8)
     fields = method.encode(rgb) if config.data.targets == "host" else {"rgb": rgb}
-    return fields | {"label": np.zeros(config.batch_size, np.int32)}
+    return fields | edges(config, method) | {"label": np.zeros(config.batch_size, np.int32)}
+
+
+def edges(config: ConfigDict, method: methods.Method) -> dict[str, np.ndarray]:
+    """Returns noise for the input `edges`, where the network has it."""
+    if "edges" not in method.network.inputs:
+        return {}
+    shape = (config.batch_size, config.data.image_size, config.data.image_size, 1)
+    return {"edges": np.random.default_rng(config.seed).integers(0, 2, shape, np.uint8)}
 
 
 # The peer.

@@ -13,6 +13,8 @@ from colorjax.errors import RequestError
 from colorjax.version import __version__
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from colorjax.inference.hints import Hint
 
 _STOPPED = 75  # exit status
@@ -22,6 +24,7 @@ examples:
   colorjax colorize grandma.jpg                                 -> grandma.color.jpg
   colorjax colorize album --output coloured --checkpoint runs/zhang16 --temperature 0.3
   colorjax colorize dress.jpg --checkpoint runs/zhang17 --hint 120,80,#c04030
+  colorjax colorize beach.jpg --checkpoint runs/iizuka --global-image sunset.jpg
 """
 
 
@@ -127,8 +130,27 @@ def _add_colorize(commands: argparse._SubParsersAction) -> None:
         help="factor on the colours (1)",
     )
     colorize.add_argument(
+        "--size",
+        action=_Once,
+        type=_working_size,
+        metavar="PX",
+        help="short side at which colours are predicted, or own: the photo's (that of training)",
+    )
+    colorize.add_argument(
+        "--global-image",
+        action=_Once,
+        metavar="PHOTO",
+        help="take the global features, the mood, of another photo (iizuka, edge_fusion)",
+    )
+    colorize.add_argument(
         "--overwrite", action="store_true", help="replace existing results instead of skipping"
     )
+
+
+def _working_size(text: str) -> int | str:
+    if text != "own" and not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"a number of pixels above 0, or own, not {text!r}")
+    return text if text == "own" else int(text)
 
 
 def _colorize(args: argparse.Namespace) -> int:
@@ -150,9 +172,11 @@ def _colorize(args: argparse.Namespace) -> int:
         from colorjax.inference.colorizer import Colorizer  # imports JAX: only for right requests
 
         named = [args.checkpoint] if args.checkpoint else []
-        return Colorizer.load(*named, temperature=args.temperature)
+        return Colorizer.load(*named, temperature=args.temperature, size=args.size)
 
     options = {"hints": given, "saturation": args.saturation}
+    if args.global_image:
+        options["global_image"] = _read_photo("--global-image", args.global_image)
     return batch.colorize_files(jobs, load, args.output, overwrite=args.overwrite, **options)
 
 
@@ -244,6 +268,16 @@ def _import_weights(args: argparse.Namespace) -> int:
         print(notice)
     print(f"workdir: {args.output}")
     return 0
+
+
+def _read_photo(option: str, path: str) -> Image.Image:
+    from colorjax.data.decode import UnreadablePhoto
+    from colorjax.inference import photo_files
+
+    try:
+        return photo_files.read(Path(path).expanduser()).image
+    except UnreadablePhoto as error:
+        raise RequestError(f"{option} {path!r} is no photo that can be read: {error}") from None
 
 
 def _read_hints(words: list[str], file: str | None) -> list[Hint]:

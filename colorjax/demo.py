@@ -10,16 +10,11 @@ from PIL import Image
 
 from colorjax import color, metrics
 from colorjax.data.sources import read_sample
+from colorjax.figures import grey_of
 from colorjax.inference.colorizer import Colorizer
 
 PHOTOS = ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png")
 _WIDTH = 320  # pixels of a photo in the picture
-
-
-def grey_of(rgb: np.ndarray) -> np.ndarray:
-    """Returns a photo (H, W, 3) uint8 without its colours: its lightness L alone."""
-    lightness = color.rgb_u8_to_lab(rgb)[..., :1]
-    return color.lab_to_rgb_u8(np.concatenate([lightness, *[0 * lightness] * 2], axis=-1))
 
 
 def side_by_side(truth: np.ndarray, colorizer: Colorizer) -> np.ndarray:

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from colorjax import color, metrics, parallel
+from colorjax import color, losses, metrics, parallel
 from colorjax.data import pipeline, splits
+from colorjax.data.labels import NO_LABEL
 from colorjax.data.sources import Source
 from colorjax.method import Method, Variables
 from colorjax.train.skipped import SkippedPhotos
@@ -33,9 +34,11 @@ HIGHER_IS_BETTER = {
     "accuracy_ab_2": True,
     "accuracy_ab_5": True,
     "bits_per_pixel": False,
+    "top1": True,
 }
 _SSIM_WINDOW = 11  # pixels
-_FIELDS = ("rgb", "mask", "hint_ab", "hint_order")  # of a batch, that go to the devices
+# Of a batch, what goes to the devices.
+_FIELDS = ("rgb", "mask", "label", "edges", "hint_ab", "hint_order")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +73,11 @@ def protocol(config: ConfigDict) -> str:
         f"{config.evaluation.prior or 'Tiny ImageNet'}; trivial predictors fitted on training "
         "photos"
     )
+    if config.data.saturation != 1:
+        text += (
+            f"; the metrics named _scaled compare with targets whose saturation is scaled by "
+            f"{config.data.saturation}, as in training; all others with the true colours"
+        )
     if config.data.hints and config.evaluation.hint_counts:
         text += (
             "; without hints, but psnr_hints_N with N squares of 6/256 of the side, evenly drawn, "
@@ -139,6 +147,23 @@ def measure(
     return sums
 
 
+def measure_scaled(
+    ab: jax.Array, scaled_ab: jax.Array, mask: jax.Array
+) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """Compares predicted colours with saturation-scaled targets, as `measure` does with the truth.
+
+    Args:
+        ab: (N, H, W, 2) float32, the prediction in Lab units.
+        scaled_ab: the same, of the targets.
+        mask: (N,) bool; False for photos that do not count.
+    """
+    values = {
+        "mae_ab_scaled": metrics.mae_ab(ab, scaled_ab),
+        "squared_ab_scaled": jnp.square(metrics.rmse_ab(ab, scaled_ab)),
+    }
+    return {name: metrics.masked_sum(value, mask) for name, value in values.items()}
+
+
 # Means over photos that are metrics as they are.
 _MEANS = (
     "mae_ab",
@@ -154,6 +179,8 @@ _MEANS = (
     "bits_per_pixel",
     "colorfulness",
     "colorfulness_abs",
+    "top1",
+    "mae_ab_scaled",
 )
 
 
@@ -170,6 +197,8 @@ def summarize(sums: metrics.Sums) -> dict[str, float]:
         "psnr_of_mean_mse": float(10 * np.log10(255**2 / max(means["mse"], 1e-10))),
         "chroma_ratio": means["chroma"] / max(means["true_chroma"], 1e-10),
     }
+    if "squared_ab_scaled" in means:
+        result["rmse_ab_scaled"] = means["squared_ab_scaled"] ** 0.5
     return {name: value for name, value in result.items() if np.isfinite(value)}
 
 
@@ -177,11 +206,13 @@ class Steps(NamedTuple):
     """The evaluation of one batch, jitted; evaluators of one method share it.
 
     Attributes:
+        inputs: of the method's network, which batches have to hold.
         method: (variables, batch) -> (sums of `measure`, predicted photos (N, H, W, 3) uint8).
         tables: (tables (T, 101, 2) of an ab colour for each level of L, batch) -> sums of
             `measure`, stacked.
     """
 
+    inputs: frozenset[str]
     method: Callable
     tables: Callable
 
@@ -201,8 +232,17 @@ def build_steps(
     def evaluate_method(variables: Variables, batch: dict[str, jax.Array]):
         rgb, mask = batch["rgb"], batch["mask"] > 0
         lab = color.rgb_u8_to_lab(rgb)
-        outputs = method.predict(variables, lab[..., :1])
+        seen = method.encode(rgb)
+        fields = {"grey": seen["grey"]}
+        if "edges" in batch:
+            fields["edges"] = batch["edges"]
+        outputs = method.predict(variables, fields)
         sums = measure(rgb, mask, lab, outputs, prior)
+        if method.encode.saturation != 1:
+            sums |= measure_scaled(outputs["ab"], color.denormalize_ab(seen["ab"]), mask)
+        if "class_logits" in outputs:
+            labels = jnp.where(mask, batch["label"], NO_LABEL)
+            sums["top1"] = losses.class_hits(outputs["class_logits"], labels)
         counts = hint_counts if "hint_ab" in batch and method.takes_hints else ()
         if counts:
             colored = mask & ~jnp.all(rgb == rgb[..., :1], axis=(1, 2, 3))
@@ -210,7 +250,7 @@ def build_steps(
             def with_hints(count: jax.Array):
                 is_hint = (batch["hint_order"] < count).astype(jnp.float32)
                 hints = {"hint_ab": batch["hint_ab"] * is_hint, "hint_mask": is_hint}
-                ab = method.predict_ab(variables, lab[..., :1], hints)
+                ab = method.predict_ab(variables, fields | hints)
                 return metrics.masked_sum(metrics.psnr(painted(lab, ab), rgb), colored)
 
             total, number = jax.lax.map(with_hints, jnp.asarray(counts))
@@ -227,7 +267,7 @@ def build_steps(
 
         return jax.lax.map(measure_table, tables)  # one after the other: memory for one
 
-    return Steps(jax.jit(evaluate_method), jax.jit(evaluate_tables))
+    return Steps(method.network.inputs, jax.jit(evaluate_method), jax.jit(evaluate_tables))
 
 
 class Evaluator:
@@ -278,7 +318,7 @@ class Evaluator:
         strips: list[np.ndarray] = []
         shown = _spread(len(self._source), self._config.evaluation.grid_photos)
         unreadable = 0
-        with contextlib.closing(eval_batches(self._source, self._config)) as batches:
+        with contextlib.closing(self._batches()) as batches:
             for number, batch in enumerate(batches):
                 if should_stop():
                     return None
@@ -308,22 +348,22 @@ class Evaluator:
             strips=np.array(strips, np.uint8),
         )
 
+    def _batches(self):
+        """Iterates over this host's share of the source."""
+        return pipeline.eval_batches(
+            self._source,
+            self._config.data,
+            batch_size=self._config.evaluation.batch_size,
+            inputs=self._steps.inputs,
+            host=jax.process_index(),
+            hosts=jax.process_count(),
+        )
+
     def _tables(self) -> tuple[list[str], jax.Array]:
         assert self._fitted_on is not None
         tables = fit_color_tables(self._fitted_on, self._config)
         stacked = np.stack([table.ab for table in tables.values()])
         return list(tables), jax.device_put(stacked, self._layout.replicated)
-
-
-def eval_batches(source: Source, config: ConfigDict):
-    """Iterates over this host's share of a source, in batches of `config.evaluation`."""
-    return pipeline.eval_batches(
-        source,
-        config.data,
-        batch_size=config.evaluation.batch_size,
-        host=jax.process_index(),
-        hosts=jax.process_count(),
-    )
 
 
 def fit_color_tables(source: Source, config: ConfigDict) -> dict[str, metrics.ColorTable]:

@@ -6,6 +6,7 @@ Training, evaluation and inference know a network through this alone.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from typing import Any
 
 import jax
@@ -14,10 +15,18 @@ from ml_collections import ConfigDict
 
 from colorjax import color, losses, models
 from colorjax.data import prior
+from colorjax.data.edges import EdgeDetector
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError
 
+log = logging.getLogger(__name__)
+
 Variables = dict[str, Any]  # "params", and "batch_stats" where the network has them
+Fields = dict[str, jax.Array]
+
+# Inputs of the size of the photo beside grey, and their channels.
+_HINTS = {"hint_ab": 2, "hint_mask": 1}
+_SIDE_INPUTS = _HINTS | {"edges": 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,39 +37,57 @@ class Method:
         network: `apply(variables, inputs, train=..., rngs=...) -> dict of outputs`.
         loss: compares outputs with the batch; None where the method only predicts.
         encode: RGB to the grey input and the ab target, for targets on the device.
+        detect_edges: the grey input to the input `edges`, on the host.
         image_size: side of a training photo in pixels.
     """
 
     network: models.Network
     loss: losses.Loss | None
     encode: TargetEncoder
+    detect_edges: EdgeDetector
     image_size: int
 
     def init(self, key: jax.Array) -> Variables:
         """Returns fresh variables, float32."""
-        grey = jnp.zeros((1, self.image_size, self.image_size, 1), jnp.float32)
-        return self.network.init({"params": key}, self._inputs({"grey": grey}), train=False)
+        shape = (1, self.image_size, self.image_size)
+        blank = {name: jnp.zeros((*shape, depth)) for name, depth in _SIDE_INPUTS.items()}
+        fields = self._inputs(blank | {"grey": jnp.zeros((*shape, 1))})
+        return self.network.init({"params": key}, fields, train=False)
 
     @property
     def takes_hints(self) -> bool:
         """Whether the network has an input for a user's colour hints."""
         return "hint_ab" in self.network.inputs
 
-    def _inputs(self, fields: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        """Returns what the network takes; hints that are not there are none."""
-        blank: dict[str, int] = {"hint_ab": 2, "hint_mask": 1} if self.takes_hints else {}
-        shape = fields["grey"].shape[:3]
-        for name, channels in blank.items():
-            if name not in fields:
-                fields = fields | {name: jnp.zeros((*shape, channels), jnp.float32)}
-        return {name: fields[name] for name in self.network.inputs}
+    @property
+    def global_size(self) -> int | None:
+        """Side, in pixels, at which the network sees the photo that lends its global features.
 
-    def encoded(self, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        None: it has no such features.
+        """
+        return getattr(self.network, "global_size", None)
+
+    def _inputs(self, fields: Fields) -> Fields:
+        """Returns what the network takes of the fields; hints that are not there are none."""
+        wanted = self.network.inputs
+        shape = fields["grey"].shape[:3]
+        blank = {
+            name: jnp.zeros((*shape, depth), jnp.float32)
+            for name, depth in _HINTS.items()
+            if name in wanted
+        }
+        found = blank | {name: value for name, value in fields.items() if name in wanted}
+        missing = wanted - found.keys() - {"global_grey"}
+        if missing:
+            raise ValueError(f"the network also takes {', '.join(sorted(missing))}")
+        return {name: jnp.asarray(value, jnp.float32) for name, value in found.items()}
+
+    def encoded(self, batch: Fields) -> Fields:
         """Returns the batch with `grey` and `ab`, computed from `rgb` where they are missing."""
         return batch if "grey" in batch else batch | self.encode(batch["rgb"])
 
     def loss_and_state(
-        self, variables: Variables, batch: dict[str, jax.Array], key: jax.Array
+        self, variables: Variables, batch: Fields, key: jax.Array
     ) -> tuple[jax.Array, tuple[losses.Terms, Variables]]:
         """Runs the network on a training batch.
 
@@ -85,55 +112,63 @@ class Method:
         chroma = {"chroma_ratio": (_chroma(outputs["ab"]), _chroma(batch["ab"]))}
         return self.loss.total(terms), (terms | chroma, updated)
 
-    def predict(
-        self,
-        variables: Variables,
-        lightness: jax.Array,
-        hints: dict[str, jax.Array] | None = None,
-    ) -> dict[str, jax.Array]:
+    def network_size(self, height: int, width: int) -> tuple[int, int]:
+        """Returns the height and width at which the network sees a photo, in pixels."""
+        fixed, multiple = self.network.fixed_size, self.network.size_multiple
+        if fixed:
+            return fixed, fixed
+        if self.network.fit == "pad":
+            return -(-height // multiple) * multiple, -(-width // multiple) * multiple
+        rounded = [max(1, round(side / multiple)) * multiple for side in (height, width)]
+        return rounded[0], rounded[1]
+
+    def predict(self, variables: Variables, fields: Fields) -> Fields:
         """Predicts colours.
+
+        Photos of any size are brought to what the network takes, as its `fit` says, padded by
+        their edge and cut back or resized, and the colours back to the size of the photos.
 
         Args:
             variables: of the network.
-            lightness: (N, H, W, 1) float32, L in [0, 100]. Any size: it is padded by its edge to
-                what the network needs and cut back, or resized where the network has one size.
-            hints: hint_ab (N, H, W, 2), ab / 110, and hint_mask (N, H, W, 1), 1 where there is a
-                hint; None: none. Only for a method that takes hints.
+            fields: grey (N, H, W, 1) in [-1, 1], as `encode` gives it. Where the network takes
+                them: hint_ab (N, H, W, 2), ab / 110, and hint_mask (N, H, W, 1), 1 where there is a
+                hint (left out: no hints); edges (N, H, W, 1), as `detect_edges` gives them;
+                global_grey (N, h, w, 1), a photo whose global features count instead of its own.
+                Others are ignored.
 
         Returns:
             ab: (N, H, W, 2) float32, a and b of CIE Lab; and the network's other outputs as they
             are, at its own size.
         """
-        n, height, width, _ = lightness.shape
-        fields: dict[str, jax.Array] = {"grey": color.normalize_lightness(lightness)}
-        fields |= hints or {}
-        fixed = self.network.fixed_size
-        if fixed:
-            fields = {
-                name: jax.image.resize(x, (n, fixed, fixed, x.shape[-1]), "linear")
-                for name, x in fields.items()
-            }
-        else:
-            down, right = (-side % self.network.size_multiple for side in (height, width))
-            margins = ((0, 0), (0, down), (0, right), (0, 0))
-            fields = {
-                name: jnp.pad(x, margins, mode="edge" if name == "grey" else "constant")
-                for name, x in fields.items()
-            }
-        outputs = self.network.apply(variables, self._inputs(fields), train=False)
+        n, height, width, _ = fields["grey"].shape
+        size = self.network_size(height, width)
+        is_padded = self.network.fit == "pad"
+        inputs = {
+            name: x
+            if name == "global_grey"
+            else (_padded if is_padded else _resized)(name, x, size)
+            for name, x in self._inputs(fields).items()
+        }
+        outputs = self.network.apply(variables, inputs, train=False)
         ab = outputs["ab"]
-        if fixed:
+        if not is_padded and size != (height, width):
             ab = jax.image.resize(ab, (n, height, width, 2), "linear")
         return outputs | {"ab": color.denormalize_ab(ab[:, :height, :width])}
 
-    def predict_ab(
-        self,
-        variables: Variables,
-        lightness: jax.Array,
-        hints: dict[str, jax.Array] | None = None,
-    ) -> jax.Array:
+    def predict_ab(self, variables: Variables, fields: Fields) -> jax.Array:
         """Returns the ab of `predict`, which see."""
-        return self.predict(variables, lightness, hints)["ab"]
+        return self.predict(variables, fields)["ab"]
+
+
+def _padded(name: str, x: jax.Array, size: tuple[int, int]) -> jax.Array:
+    down, right = (wanted - side for wanted, side in zip(size, x.shape[1:3], strict=True))
+    mode = "edge" if name == "grey" else "constant"
+    return jnp.pad(x, ((0, 0), (0, down), (0, right), (0, 0)), mode=mode)
+
+
+def _resized(name: str, x: jax.Array, size: tuple[int, int]) -> jax.Array:
+    del name
+    return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "linear")
 
 
 def _chroma(ab: jax.Array) -> jax.Array:
@@ -171,6 +206,11 @@ def build_loss(config: ConfigDict, network: models.Network) -> losses.Loss:
         )
     if name == "rebalanced_ce":
         options["prior"] = prior.load(prior_file)
+    if options.get("compare_at") == "half" and "ab_half" not in network.outputs:
+        raise RequestError(
+            f"loss.compare_at=half needs a network that ends at half size; {config.model.name} "
+            "does not: set loss.compare_at=full"
+        )
     return losses.create(name, **options)
 
 
@@ -196,4 +236,43 @@ def build(config: ConfigDict, *, with_loss: bool = True) -> Method:
     multiple = network.size_multiple
     if size <= 0 or size % multiple:
         raise RequestError(f"data.image_size is a multiple of {multiple} for {name}, not {size}")
-    return Method(network, loss, TargetEncoder.from_config(config.data), size)
+    encode = TargetEncoder.from_config(config.data)
+    return Method(network, loss, encode, EdgeDetector.from_config(config.data), size)
+
+
+def settle_classes(config: ConfigDict, num_classes: int) -> ConfigDict:
+    """Gives a network with a classifier as many classes as the data has.
+
+    Args:
+        config: where `model.num_classes` is below 0 it is open.
+        num_classes: of the data; 0 without labels.
+
+    Returns:
+        A config without an open number: 0 where the data has no labels, or where `loss.alpha` is 0
+        and a classifier would learn nothing; the log says so.
+
+    Raises:
+        RequestError: the config asks for fewer classes than the data has.
+    """
+    asked = config.model.to_dict().get("num_classes", 0)
+    if 0 < asked < num_classes:
+        raise RequestError(
+            f"model.num_classes={asked}, but the data has {num_classes}; set model.num_classes=-1, "
+            "or 0 for no classifier"
+        )
+    if asked >= 0:
+        return config
+    why = ""
+    if not num_classes:
+        why = "the data has no labels"
+    elif config.loss.alpha == 0:
+        why = "loss.alpha is 0"
+    settled = config.copy_and_resolve_references()
+    with settled.unlocked():
+        settled.model.num_classes = 0 if why else num_classes
+    if not why and "class_logits" not in build_network(settled).outputs:
+        why = "this network has none"
+    log.info(
+        f"the classifier is off: {why}" if why else f"the classifier has {num_classes} classes"
+    )
+    return settled

@@ -39,6 +39,12 @@ def get_config(arg: str = "") -> ConfigDict:
     data.crop_scale = (0.5, 1.0)  # random resized crop: share of the photo's area
     data.crop_ratio = (0.75, 4 / 3)  # and its width / height
     data.flip = True  # mirror half of the photos
+    data.drop_grey = False  # leave exactly grey photos (R = G = B everywhere) out of training
+    data.min_chroma = 0.0  # and those whose mean chroma, in Lab units, is below this
+    data.grey = "lightness"  # what the network sees: lightness (L) | luma | mean (of R, G, B)
+    data.canny_scale = 1.0  # Canny's edges are those of L / 100 times this; 100: the original's
+    data.canny_sigma = 1.0  # pixels of its Gaussian
+    data.canny_thresholds = (0.1, 0.2)  # low and high, of its hysteresis
     data.saturation = 1.0  # the factor T of saturation-scaled targets; 1: true colours
     data.saturation_clip = True  # keep the scaled saturation within [0, 1]
     data.targets = "host"  # where Lab is computed: host (grain pipeline) | device (inside jit)
@@ -49,22 +55,30 @@ def get_config(arg: str = "") -> ConfigDict:
 
     config.model = ConfigDict({"name": ""})
     config.loss = ConfigDict()
-    # mse | l1 | smooth_l1 | class_cross_entropy | ce | rebalanced_ce | smooth_l1_and_grid
+    # mse | l1 | smooth_l1 | mse_and_class | class_cross_entropy | ce | rebalanced_ce |
+    # smooth_l1_and_grid
     config.loss.name = "mse"
     config.loss.delta = 1 / 110  # of smooth_l1: where the square ends; 1 / 110 is one ab unit
     config.loss.prior = ""  # of rebalanced_ce: file of `colorjax prior`; empty: Tiny ImageNet's
     config.loss.lam = 0.5  # and its lambda: share of the uniform distribution; 1: no rebalancing
     config.loss.soft_k = 5  # bins of the soft encoding, of ce and rebalanced_ce
     config.loss.soft_sigma = 5.0  # and its width in ab units
+    config.loss.alpha = 1 / 300  # of the cross-entropy of labels in mse_and_class; 0: no classifier
+    config.loss.reduction = "mean"  # of its colour term over pixels: mean | sum
+    config.loss.compare_at = "full"  # size at which it compares: full | half, where networks end
     config.loss.class_weight = 1.0  # of the cross-entropy in smooth_l1_and_grid
 
     optimizer = config.optimizer = ConfigDict()
-    optimizer.name = "adam"  # adam | adamw | sgd | rmsprop
+    optimizer.name = "adam"  # adam | adamw | adadelta | sgd | rmsprop
     optimizer.learning_rate = 1e-3
-    optimizer.schedule = "constant"  # constant | cosine | linear | steps, after the warm-up
+    # constant | cosine | linear | steps | plateau, after the warm-up
+    optimizer.schedule = "constant"
     optimizer.warmup_steps = 0
     optimizer.boundaries = ()  # of steps: where the learning rate is multiplied by decay_factor
     optimizer.decay_factor = 0.1
+    optimizer.plateau_window = 1_000  # of plateau: steps over which the training loss is averaged
+    optimizer.plateau_patience = 10  # windows without a better loss before the rate falls
+    optimizer.rho = 0.9  # of adadelta: decay of its two averages
     optimizer.b1 = 0.9  # momentum, for sgd and rmsprop too
     optimizer.b2 = 0.999  # decay of squared gradients
     optimizer.weight_decay = 0.0  # decoupled, on kernels only

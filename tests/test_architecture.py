@@ -31,7 +31,17 @@ FLOORS = [
         "shipped",
     },
     {"train.steps", "evaluate", "inference", "interop"},
-    {"train.reporting", "train.loop", "cli", "main", "demo", "__main__", "__init__"},
+    {
+        "train.reporting",
+        "train.loop",
+        "cli",
+        "main",
+        "figures",
+        "sweep",
+        "demo",
+        "__main__",
+        "__init__",
+    },
 ]
 # Within a floor: these stand on their neighbours.
 ALLOWED_NEIGHBOURS = {
@@ -45,7 +55,9 @@ ALLOWED_NEIGHBOURS = {
     "train.loop": {"train.reporting"},
     "main": {"train.loop"},
     "cli": set(),
-    "demo": set(),
+    "figures": set(),
+    "sweep": {"figures"},
+    "demo": {"figures"},
     "__main__": {"cli"},
 }
 

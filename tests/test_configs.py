@@ -7,12 +7,26 @@ from ml_collections import ConfigDict
 from colorjax import method
 from colorjax.errors import RequestError
 from colorjax.train import optim
-from configs import default, plain_cnn, zhang16, zhang17
+from configs import default, edge_fusion, iizuka, plain_cnn, zhang16, zhang17
 
 CONFIGS = sorted(p.stem for p in Path(default.__file__).parent.glob("*.py"))
-METHODS = {"plain_cnn": plain_cnn, "zhang16": zhang16, "zhang17": zhang17}
+METHODS = {
+    "plain_cnn": plain_cnn,
+    "iizuka": iizuka,
+    "edge_fusion": edge_fusion,
+    "zhang16": zhang16,
+    "zhang17": zhang17,
+}
 ARGS = {
     "plain_cnn": ["", "size=32", "size=128", "variant=dense", "demo", "size=32,batch=8,debug"],
+    "iizuka": ["", "faithful", "tf1", "size=32,width=0.25,debug"],
+    "edge_fusion": [
+        "",
+        "faithful",
+        "edges=sobel",
+        "edges=off,global_branch=iizuka",
+        "size=32,width=0.25,debug",
+    ],
     "zhang16": [
         "",
         "variant=class",

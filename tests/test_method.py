@@ -10,10 +10,13 @@ from synthetic import drawn_variables
 
 from colorjax import method as methods
 from colorjax.errors import RequestError
-from configs import plain_cnn, zhang16, zhang17
+from configs import edge_fusion, iizuka, plain_cnn, zhang16, zhang17
 
 ARGS = "size=16,width=0.01"
+GLOBAL = "size=32,width=0.01"
 CONFIGS = {
+    "iizuka": functools.partial(iizuka.get_config, GLOBAL),
+    "edge_fusion": functools.partial(edge_fusion.get_config, GLOBAL),
     "zhang16": functools.partial(zhang16.get_config, ARGS),
     "zhang16 l2": functools.partial(zhang16.get_config, ARGS + ",variant=l2"),
     "zhang17": functools.partial(zhang17.get_config, ARGS),
@@ -28,35 +31,43 @@ def built(name):
     return method, drawn_variables(shapes)
 
 
-def lightness_of(*shape):
-    values = np.random.default_rng(1).uniform(0, 100, (*shape, 1))
-    return jnp.asarray(values, jnp.float32)
+PADDED = [name for name in CONFIGS if name.startswith("zhang")]
 
 
-@pytest.mark.parametrize("size", [(5, 7), (1, 1), (8, 24), (70, 53), (257, 3)])
+def fields_of(*shape):
+    """Noise for every input that a network may have, but for hints."""
+    rng = np.random.default_rng(1)
+    grey = jnp.asarray(rng.uniform(-1, 1, (*shape, 1)), jnp.float32)
+    return {"grey": grey, "edges": jnp.asarray(rng.integers(0, 2, (*shape, 1)), np.uint8)}
+
+
+SIZES = [(1, 1), (7, 9), (8, 24), (70, 53), (257, 3), (224, 224), (250, 333), (256, 320)]
+
+
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", CONFIGS)
 def test_any_size_comes_out_as_it_went_in(name, size):
     method, variables = built(name)
     predict = functools.partial(method.predict_ab, variables)
-    ab = jax.eval_shape(predict, lightness_of(2, *size))
+    ab = jax.eval_shape(predict, fields_of(2, *size))
     assert ab.shape == (2, *size, 2)
     assert ab.dtype == jnp.float32
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", PADDED)
 def test_a_photo_is_padded_by_its_edge_and_cut_back(name):
     method, variables = built(name)
-    lightness = lightness_of(1, 13, 10)
+    fields = fields_of(1, 13, 10)
     predict = jax.jit(functools.partial(method.predict, variables))
-    padded = np.pad(lightness, ((0, 0), (0, 3), (0, 6), (0, 0)), mode="edge")
+    padded = np.pad(fields["grey"], ((0, 0), (0, 3), (0, 6), (0, 0)), mode="edge")
     inputs = {
-        "grey": jnp.asarray(padded / 50 - 1),
+        "grey": jnp.asarray(padded),
         "hint_ab": jnp.zeros((1, 16, 16, 2)),
         "hint_mask": jnp.zeros((1, 16, 16, 1)),
     }
     network = jax.jit(functools.partial(method.network.apply, train=False))
     expected = network(variables, {k: inputs[k] for k in method.network.inputs})
-    found = predict(lightness)
+    found = predict(fields)
     assert set(found) == method.network.outputs
     np.testing.assert_allclose(found["ab"], 110 * expected["ab"][:, :13, :10], atol=1e-3)
     assert np.abs(found["ab"]).max() > 1
@@ -64,9 +75,35 @@ def test_a_photo_is_padded_by_its_edge_and_cut_back(name):
         np.testing.assert_allclose(found[other], expected[other], atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["iizuka", "edge_fusion"])
+def test_a_photo_is_resized_to_the_nearest_multiples_of_eight(name):
+    """Section 1.2 of the specification: 13x10 is seen as 16x8, 1x1 as 8x8."""
+    method, variables = built(name)
+    assert method.network_size(13, 10) == (16, 8)
+    assert method.network_size(1, 3) == (8, 8)
+    assert method.network_size(250, 333) == (248, 336)
+    fields = fields_of(1, 13, 10)
+    inputs = {
+        key: jax.image.resize(jnp.float32(fields[key]), (1, 16, 8, 1), "linear")
+        for key in method.network.inputs - {"global_grey"}
+    }
+    network = jax.jit(functools.partial(method.network.apply, train=False))
+    expected = jax.image.resize(network(variables, inputs)["ab"], (1, 13, 10, 2), "linear")
+    found = jax.jit(functools.partial(method.predict, variables))(fields)
+    assert set(found) == method.network.outputs
+    np.testing.assert_allclose(found["ab"], 110 * expected, atol=1e-3)
+    assert np.ptp(found["ab"]) > 0.1
+
+
+def test_edges_have_to_be_given():
+    method, variables = built("edge_fusion")
+    with pytest.raises(ValueError, match="also takes edges"):
+        method.predict(variables, {"grey": fields_of(1, 8, 8)["grey"]})
+
+
 def test_hints_are_padded_by_none():
     method, variables = built("zhang17")
-    lightness = lightness_of(1, 13, 10)
+    fields = fields_of(1, 13, 10)
     rng = np.random.default_rng(2)
     hints = {
         "hint_ab": jnp.asarray(rng.uniform(-1, 1, (1, 13, 10, 2)), jnp.float32),
@@ -75,14 +112,14 @@ def test_hints_are_padded_by_none():
     network = jax.jit(functools.partial(method.network.apply, train=False))
     margins = ((0, 0), (0, 3), (0, 6), (0, 0))
     inputs = {name: jnp.pad(x, margins) for name, x in hints.items()}
-    inputs["grey"] = jnp.pad(lightness / 50 - 1, margins, mode="edge")
+    inputs["grey"] = jnp.pad(fields["grey"], margins, mode="edge")
     expected = 110 * network(variables, inputs)["ab"][:, :13, :10]
     predict = jax.jit(functools.partial(method.predict_ab, variables))
-    found = predict(lightness, hints)
+    found = predict(fields | hints)
     np.testing.assert_allclose(found, expected, atol=1e-3)
     none = {name: jnp.zeros_like(x) for name, x in hints.items()}
-    np.testing.assert_allclose(predict(lightness, none), predict(lightness), atol=1e-4)
-    assert np.abs(found - predict(lightness)).max() > 0.1
+    np.testing.assert_allclose(predict(fields | none), predict(fields), atol=1e-4)
+    assert np.abs(found - predict(fields)).max() > 0.1
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -96,7 +133,7 @@ def test_chroma_ratio_is_logged_and_not_minimized(name):
     method = methods.build(CONFIGS[name]())
     rng = np.random.default_rng(3)
     ab = rng.uniform(-0.5, 0.5, (2, 16, 16, 2)).astype(np.float32)
-    batch = {"grey": lightness_of(2, 16, 16) / 50 - 1, "ab": jnp.asarray(ab)}
+    batch = {"grey": fields_of(2, 16, 16)["grey"], "ab": jnp.asarray(ab)}
     loss, (terms, _) = jax.jit(method.loss_and_state)(variables, batch, jax.random.key(0))
     inputs = batch | {"hint_ab": jnp.zeros_like(ab), "hint_mask": jnp.zeros((2, 16, 16, 1))}
     inputs = {k: inputs[k] for k in method.network.inputs}
@@ -122,23 +159,24 @@ def config_with(get_config, args, **changes):
         (
             config_with(plain_cnn.get_config, "", **{"loss.name": "rebalanced_ce"}),
             "rebalanced_ce needs the output bin_logits that model plain_cnn does not give; "
-            "losses for it: l1, mse, smooth_l1$",
+            "losses for it: l1, mse, mse_and_class, smooth_l1$",
         ),
         (
             config_with(zhang16.get_config, "variant=l2", **{"loss.name": "ce"}),
-            "ce needs the output bin_logits .* losses for it: l1, mse, smooth_l1$",
+            "ce needs the output bin_logits .* losses for it: l1, mse, mse_and_class, smooth_l1$",
         ),
         (
             config_with(zhang16.get_config, "", **{"loss.name": "smooth_l1_and_grid"}),
-            "needs the output grid_logits .* losses for it: ce, l1, mse, rebalanced_ce, smooth_l1$",
+            "needs the output grid_logits .* losses for it: ce, l1, mse, mse_and_class, "
+            "rebalanced_ce, smooth_l1$",
         ),
         (
             config_with(zhang17.get_config, "", **{"loss.name": "ce"}),
-            "losses for it: l1, mse, smooth_l1, smooth_l1_and_grid$",
+            "losses for it: l1, mse, mse_and_class, smooth_l1, smooth_l1_and_grid$",
         ),
         (
             config_with(zhang17.get_config, "", **{"model.class_head": False}),
-            "needs the output grid_logits .* losses for it: l1, mse, smooth_l1$",
+            "needs the output grid_logits .* losses for it: l1, mse, mse_and_class, smooth_l1$",
         ),
         (
             config_with(zhang16.get_config, "", **{"loss.prior": "nowhere.npz"}),

@@ -15,6 +15,7 @@ from colorjax.color.bins import (
     soft_encode,
 )
 from colorjax.color.gamut import shrink_chroma
+from colorjax.color.grey import GREYS, grey_from_rgb
 from colorjax.color.lab import (
     lab_to_rgb,
     lab_to_rgb_u8,
@@ -33,12 +34,14 @@ from colorjax.color.scaling import (
 
 __all__ = [
     "AB_SCALE",
+    "GREYS",
     "NUM_BINS",
     "NUM_GRID_CELLS",
     "ab_bins",
     "annealed_mean",
     "denormalize_ab",
     "denormalize_lightness",
+    "grey_from_rgb",
     "grid_cell",
     "lab_to_rgb",
     "lab_to_rgb_u8",

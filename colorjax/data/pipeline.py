@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Collection
 from typing import Any, TypeAlias
 
 import grain
@@ -18,6 +19,7 @@ from ml_collections import ConfigDict
 
 from colorjax.data import crops, hints
 from colorjax.data.decode import UnreadablePhoto, decode_region
+from colorjax.data.edges import EdgeDetector
 from colorjax.data.sources import Source
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError, unknown_name
@@ -55,8 +57,8 @@ def check(data: ConfigDict) -> None:
 class LoadForTraining:
     """Random crop and flip of one photo; an unreadable one gives its place to another."""
 
-    def __init__(self, source: Source, data: ConfigDict):
-        """Reads sizes and augmentation from `config.data`."""
+    def __init__(self, source: Source, data: ConfigDict, inputs: Collection[str] = ()):
+        """Reads sizes and augmentation from `config.data`; makes edges if they are an input."""
         self._source = source
         self._size = data.image_size
         self._scale = tuple(data.crop_scale)
@@ -65,6 +67,7 @@ class LoadForTraining:
         self._on_host = data.targets == "host"
         self._encode = TargetEncoder.from_config(data)
         self._hints = (data.hint_stop, tuple(data.hint_sides)) if data.hints else None
+        self._detect = EdgeDetector.from_config(data) if "edges" in inputs else None
 
     def __call__(self, index: int, rng: np.random.Generator) -> Batch:
         """Returns one element; `skipped` holds the numbers of unreadable photos, then -1."""
@@ -87,8 +90,10 @@ class LoadForTraining:
         )
 
     def _fields(self, rgb: np.ndarray, rng: np.random.Generator) -> Batch:
-        encoded = self._encode(rgb) if self._on_host or self._hints else {}
-        fields = encoded if self._on_host else {"rgb": rgb}
+        encoded = self._encode(rgb) if self._on_host or self._hints or self._detect else {}
+        fields = dict(encoded) if self._on_host else {"rgb": rgb}
+        if self._detect:
+            fields["edges"] = self._detect(encoded["grey"])
         if self._hints:
             drawn = hints.draw_for_training(rng, self._size, *self._hints)
             hint_ab, order = hints.reveal(encoded["ab"], drawn)
@@ -105,11 +110,13 @@ class LoadForTraining:
 class LoadForEvaluation:
     """Centre crop of one photo; past the end, or unreadable, its mask is 0."""
 
-    def __init__(self, source: Source, image_size: int, *, with_hints: bool):
-        """Remembers the source, the size in pixels, and whether to draw hints."""
+    def __init__(self, source: Source, data: ConfigDict, inputs: Collection[str] = ()):
+        """Reads `config.data`; makes edges if they are an input."""
         self._source = source
-        self._size = image_size
-        self._with_hints = with_hints
+        self._size = data.image_size
+        self._with_hints = data.hints
+        self._encode = TargetEncoder.from_config(data)
+        self._detect = EdgeDetector.from_config(data) if "edges" in inputs else None
 
     def __call__(self, index: int) -> Batch:
         """Returns one element, as `eval_batches` describes its batches."""
@@ -123,6 +130,8 @@ class LoadForEvaluation:
             except (UnreadablePhoto, OSError):
                 skipped = index
         fields: Batch = {}
+        if self._detect:
+            fields["edges"] = self._detect(self._encode(rgb)["grey"])
         if self._with_hints:
             drawn = hints.draw_for_evaluation(np.random.default_rng(index), self._size)
             truth = TargetEncoder()(rgb)["ab"]
@@ -159,6 +168,7 @@ def train_batches(
     *,
     seed: int,
     batch_size: int,
+    inputs: Collection[str] = (),
     start_step: int = 0,
     host: int = 0,
     hosts: int = 1,
@@ -170,22 +180,24 @@ def train_batches(
         data: `config.data`.
         seed: of order, crops and flips.
         batch_size: of the global batch; a multiple of `hosts`.
+        inputs: of the network; `edges` are computed if they are among them.
         start_step: steps already done; the first batch is that of step `start_step + 1`.
         host: number of this host.
         hosts: how many share each batch.
 
     Returns:
         An iterator with `close()`. Batches hold `grey` and `ab` (targets on the host) or `rgb`
-        (on the device), with data.hints `hint_ab` (B, S, S, 2), ab / 110, and `hint_mask`
-        (B, S, S, 1) float32, `label` (B,) int32, and `skipped` (B, MAX_TRIES) int32: numbers of the
-        source's photos that could not be read, padded with -1.
+        (on the device); `edges` (B, S, S, 1) uint8 where they are an input; with data.hints
+        `hint_ab` (B, S, S, 2), ab / 110, and `hint_mask` (B, S, S, 1) float32; `label` (B,) int32;
+        and `skipped` (B, MAX_TRIES) int32: numbers of the source's photos that could not be read,
+        padded with -1.
     """
     elements = (
         grain.MapDataset.range(len(source))
         .seed(seed)
         .shuffle()
         .repeat(None)
-        .random_map(LoadForTraining(source, data))
+        .random_map(LoadForTraining(source, data, inputs))
     )
     rows = HostRows(elements, batch_size, host, hosts)
     batches = grain.MapDataset.source(rows).batch(batch_size // hosts)
@@ -197,6 +209,7 @@ def eval_batches(
     data: ConfigDict,
     *,
     batch_size: int,
+    inputs: Collection[str] = (),
     host: int = 0,
     hosts: int = 1,
 ) -> grain.DatasetIterator[Batch]:
@@ -205,13 +218,14 @@ def eval_batches(
     Returns:
         An iterator with `close()` over ceil(len(source) / batch_size) batches: `rgb`
         (B, S, S, 3) uint8, `label` (B,) int32, `mask` (B,) float32 that is 0 for padding and for
-        unreadable photos, and `skipped` (B, 1) int32 as in `train_batches`. With data.hints also
+        unreadable photos, and `skipped` (B, 1) int32 and `edges` as in `train_batches`. With
+        data.hints also
         `hint_ab` (B, S, S, 2), ab / 110, and `hint_order` (B, S, S, 1) int16, see
         `colorjax.data.hints.reveal`: the same hints for a photo each time.
     """
     num_batches = -(-len(source) // batch_size)
     elements = grain.MapDataset.range(num_batches * batch_size).map(
-        LoadForEvaluation(source, data.image_size, with_hints=data.hints)
+        LoadForEvaluation(source, data, inputs)
     )
     rows = HostRows(elements, batch_size, host, hosts)
     batches = grain.MapDataset.source(rows).batch(batch_size // hosts)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import dataclasses
 import functools
-import itertools
-import multiprocessing
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +18,7 @@ import numpy as np
 
 from colorjax import color
 from colorjax.data.decode import UnreadablePhoto, decode_reduced
+from colorjax.data.portions import in_portions
 from colorjax.data.sources import Source
 from colorjax.errors import RequestError
 
@@ -30,9 +27,6 @@ EPSILON = 1e-9  # what empty bins are lifted to; the rarest bin of ImageNet has 
 
 _COLORS = 2**24
 _CHUNK = 2**15  # colours encoded at once
-_PHOTOS_AT_ONCE = 64  # decoded by one worker
-_WORTH_PROCESSES = 4_096  # photos; starting a process takes seconds
-_PORTIONS_AHEAD = 2  # of each core: decoding may be faster than counting, and 20 MB a portion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +93,8 @@ def count(
     """
     counts = np.zeros(_COLORS, np.int64)
     photos = unreadable = 0
-    for pixels, read, failed in _portions(source, short_side, progress):
+    decode = functools.partial(_decode, short_side=short_side)
+    for pixels, read, failed in in_portions(source, decode, progress):
         np.add.at(counts, pixels, 1)  # twice as fast as bincount, whose result has 2^24 places
         photos, unreadable = photos + read, unreadable + failed
     if not photos:
@@ -112,45 +107,11 @@ def count(
     return Prior(shares / shares.sum(), photos, unreadable, num_pixels, int(is_empty.sum()))
 
 
-def _portions(
-    source: Source, short_side: int, progress: Callable[[int], Any]
-) -> Iterator[tuple[np.ndarray, int, int]]:
-    """Yields (24-bit colours of some photos, photos read, photos unreadable)."""
-    firsts = iter(range(0, len(source), _PHOTOS_AT_ONCE))
-    ahead = _PORTIONS_AHEAD * (os.cpu_count() or 1)
-    with _pool(source, short_side) as pool:
-        pending = collections.deque(
-            pool.submit(_decode, first) for first in itertools.islice(firsts, ahead)
-        )
-        while pending:
-            portion = pending.popleft().result()
-            pending.extend(pool.submit(_decode, first) for first in itertools.islice(firsts, 1))
-            progress(portion[1] + portion[2])
-            yield portion
-
-
-_work: tuple[Source, int] | None = None  # of this worker: sent once, not with every portion
-
-
-def _take_up(source: Source, short_side: int) -> None:
-    global _work
-    _work = source, short_side
-
-
-def _pool(source: Source, short_side: int) -> Executor:
-    """Decoding small photos is mostly Python's own work: threads would wait for one another."""
-    cores = os.cpu_count() or 1
-    once = {"initializer": _take_up, "initargs": (source, short_side)}
-    if len(source) < _WORTH_PROCESSES or cores == 1:
-        return ThreadPoolExecutor(cores, **once)
-    return ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), **once)
-
-
-def _decode(first: int) -> tuple[np.ndarray, int, int]:
-    assert _work is not None
-    source, short_side = _work
+def _decode(
+    source: Source, first: int, last: int, *, short_side: int
+) -> tuple[np.ndarray, int, int]:
+    """Returns (24-bit colours of photos [first, last), photos read, photos unreadable)."""
     pixels, failed = [np.zeros(0, np.int32)], 0
-    last = min(first + _PHOTOS_AT_ONCE, len(source))
     for index in range(first, last):
         try:
             rgb = decode_reduced(source[index].image, short_side).reshape(-1, 3)

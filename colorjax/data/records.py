@@ -11,7 +11,7 @@ import msgpack
 
 from colorjax.data.decode import UnreadablePhoto
 from colorjax.data.labels import NO_LABEL
-from colorjax.data.sources import FolderSource, NumberedKeys, Photo
+from colorjax.data.sources import FolderSource, NumberedKeys, Photo, digest, file_stamp
 from colorjax.errors import RequestError
 
 CLASSES_FILE = "classes.json"
@@ -53,6 +53,7 @@ class ArrayRecordSource:
                 f"data.path={str(path)!r} holds no *.array_record file; write some with "
                 "colorjax.data.records.write_array_record"
             )
+        self._shards = shards
         self._records = ArrayRecordDataSource([str(shard) for shard in shards])
         classes = shards[0].parent / CLASSES_FILE
         self._with_labels = with_labels and classes.is_file()
@@ -70,6 +71,11 @@ class ArrayRecordSource:
     def labels(self) -> None:
         """Labels are stored in the records; they are known once a photo is read."""
         return
+
+    def fingerprint(self) -> str:
+        """Names the photos by each shard's path, size and time of change."""
+        stamps = (part for shard in self._shards for part in (shard.resolve(), file_stamp(shard)))
+        return digest("array_record", *stamps)
 
     def __len__(self) -> int:
         return len(self._records)

@@ -7,6 +7,7 @@ A source is a sequence of photos with random access: `len(source)`, `source[i]` 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,9 +63,41 @@ class Source(Protocol):
         """Class number of every photo, int32, where that is known without reading it."""
         ...
 
+    def fingerprint(self) -> str:
+        """Names the photos and their order: 64 hexadecimal digits, others once a photo changes."""
+        ...
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Photo: ...
+
+
+def digest(*parts: object) -> str:
+    """Hashes texts and bytes.
+
+    Args:
+        *parts: bytes, or anything whose `str` names it; where one ends and the next begins counts.
+
+    Returns:
+        The SHA-256 in 64 hexadecimal digits.
+
+    >>> digest("ab", "c") == digest("a", "bc")
+    False
+    """
+    found = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else os.fsencode(str(part))
+        found.update(len(data).to_bytes(8) + data)
+    return found.hexdigest()
+
+
+def file_stamp(path: Path) -> str:
+    """Returns a file's size in bytes and time of change in ns; "missing" where it is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return "missing"
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +142,11 @@ class FolderSource:
     def labels(self) -> np.ndarray:
         """Class number of every photo, int32; -1: none."""
         return self.ids
+
+    def fingerprint(self) -> str:
+        """Names the photos by the folder and by each file's name, size and time of change."""
+        stamps = (part for key in self.keys for part in (key, file_stamp(self.root / key)))
+        return digest("folder", self.root.resolve(), *stamps)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -180,6 +218,7 @@ class SamplePhotos:
         if part not in self.PHOTOS:
             raise unknown_name("part of sample_photos", part, self.PHOTOS)
         self.class_names: tuple[str, ...] = ()
+        self._part = part
         self._photos: dict[str, np.ndarray] = {}
         for name in self.PHOTOS[part]:
             rgb = read_sample(name)
@@ -192,6 +231,12 @@ class SamplePhotos:
     def labels(self) -> None:
         """Sample photos have no labels."""
         return
+
+    def fingerprint(self) -> str:
+        """Names the photos by the part and by the version of scikit-image."""
+        import skimage
+
+        return digest("sample_photos", self._part, skimage.__version__)
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from colorjax.data.color_filter import find_colored
 from colorjax.data.records import ArrayRecordSource
-from colorjax.data.sources import FolderSource, Photo, SamplePhotos, Source
+from colorjax.data.sources import FolderSource, Photo, SamplePhotos, Source, digest
 from colorjax.data.tfds_source import TfdsSource, overlap
 from colorjax.errors import RequestError, unknown_name
 
@@ -39,6 +40,10 @@ class Subset:
         """Class numbers, where known without reading."""
         labels = self.source.labels()
         return None if labels is None else labels[self.indices]
+
+    def fingerprint(self) -> str:
+        """Names the photos by those of the source and by which of them these are."""
+        return digest(self.source.fingerprint(), self.indices.astype("<i8").tobytes())
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -105,26 +110,57 @@ def limit(source: Source, number: int) -> Source:
     return Subset(source, np.sort(np.argsort(hashes, kind="stable")[:number]))
 
 
-def open_splits(data: ConfigDict) -> Splits:
+def keep_colored(source: Source, *, drop_grey: bool, min_chroma: float) -> Source:
+    """Keeps the photos that have colour; see `colorjax.data.color_filter.find_colored`.
+
+    Args:
+        source: the photos.
+        drop_grey: leave exactly grey photos out.
+        min_chroma: leave photos whose mean chroma, in Lab units, is below this out.
+
+    Returns:
+        Those that stay, in the source's order; the source itself where all do. With False and 0
+        nothing is read.
+
+    Raises:
+        RequestError: `min_chroma` is negative or not finite, or no photo stays.
+    """
+    found = find_colored(source, drop_grey=drop_grey, min_chroma=min_chroma)
+    return source if len(found) == len(source) else Subset(source, found)
+
+
+def open_splits(data: ConfigDict, class_names: Sequence[str] | None = None) -> Splits:
     """Opens the data that a config names and splits it.
 
     The photos to report on come from `eval_path` or `eval_split`, else from a share
     `eval_fraction` of the training data; the photos to choose by are a share
-    `validation_fraction` of what is left.
+    `validation_fraction` of what is left. Photos without colour (`drop_grey`, `min_chroma`) are
+    left out of training alone, after `limit`: what is chosen by and what is reported stays the
+    same photos, so that numbers of runs with and without the filter can be compared.
 
     Args:
         data: `config.data`.
+        class_names: number the classes of a folder by this list instead of by those found.
 
     Returns:
         Disjoint sources.
 
     Raises:
-        RequestError: missing data, an unknown name, overlapping paths, or a part left empty.
+        RequestError: missing data, an unknown name, overlapping paths, or no photo to train on.
     """
+    parts = _open_parts(data, class_names)
+    # Configs that older versions stored in a workdir lack the two fields.
+    drop_grey, min_chroma = data.get("drop_grey") or False, data.get("min_chroma") or 0.0
+    return parts._replace(
+        train=keep_colored(parts.train, drop_grey=drop_grey, min_chroma=min_chroma)
+    )
+
+
+def _open_parts(data: ConfigDict, class_names: Sequence[str] | None) -> Splits:
     if data.name == "sample_photos":
         return Splits(SamplePhotos("train"), SamplePhotos("validation"), SamplePhotos("eval"))
     opener = _opener(data)
-    source = opener(data.path, data.split, None)
+    source = opener(data.path, data.split, class_names)
     reported = None
     if data.eval_path or data.eval_split:
         eval_path, eval_split = data.eval_path or data.path, data.eval_split or data.split

@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from colorjax import color
+from colorjax.errors import RequestError, unknown_name
 
 Array = Any  # numpy.ndarray or jax.Array
 
@@ -20,15 +21,27 @@ class TargetEncoder:
     Attributes:
         saturation: the factor T of saturation-scaled targets (docs/papers.md); 1: true colours.
         clip: keep the scaled saturation within [0, 1].
+        grey: what the network sees: "lightness" (L), "luma" or "mean"; see
+            `colorjax.color.grey_from_rgb`.
     """
 
     saturation: float = 1.0
     clip: bool = True
+    grey: str = "lightness"
 
     @classmethod
     def from_config(cls, data: ConfigDict) -> TargetEncoder:
-        """Reads `config.data`."""
-        return cls(data.saturation, data.saturation_clip)
+        """Reads `config.data`; configs of earlier versions have no `grey`.
+
+        Raises:
+            RequestError: unknown grey, or a saturation below 0.
+        """
+        grey = data.to_dict().get("grey", cls.grey)
+        if grey not in color.GREYS:
+            raise unknown_name("data.grey", grey, color.GREYS)
+        if not data.saturation >= 0:
+            raise RequestError(f"data.saturation is at least 0, not {data.saturation}")
+        return cls(data.saturation, data.saturation_clip, grey)
 
     def __call__(self, rgb_u8: Array) -> dict[str, Array]:
         """Encodes photos.
@@ -37,10 +50,13 @@ class TargetEncoder:
             rgb_u8: (..., H, W, 3) uint8 sRGB; a NumPy or a JAX array.
 
         Returns:
-            grey: (..., H, W, 1) float32, L / 50 - 1 in [-1, 1], of the photo as it is;
+            grey: (..., H, W, 1) float32 in [-1, 1], of the photo as it is; L / 50 - 1 where it is
+            the lightness;
             ab: (..., H, W, 2) float32, ab / 110 of the photo with its saturation scaled.
         """
         grey, ab = color.rgb_u8_to_normalized(rgb_u8)
+        if self.grey != "lightness":
+            grey = 2 * color.grey_from_rgb(rgb_u8.astype(np.float32) / 255, self.grey) - 1
         if self.saturation != 1.0:
             rgb = rgb_u8.astype(np.float32) / 255
             saturated = color.scale_saturation(rgb, self.saturation, self.clip)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from colorjax.data.labels import NO_LABEL
-from colorjax.data.sources import NumberedKeys, Photo
+from colorjax.data.sources import NumberedKeys, Photo, digest
 from colorjax.errors import RequestError
 
 
@@ -33,7 +33,7 @@ class TfdsSource:
             RequestError: unknown data set or split, or data not prepared yet.
         """
         self.stored_in = (name, data_dir)
-        self._data, self.class_names, self.ranges = _open_tfds(name, split, data_dir)
+        self._data, self.class_names, self.ranges, self._path = _open_tfds(name, split, data_dir)
         self._with_labels = with_labels and bool(self.class_names)
         if not self._with_labels:
             self.class_names = ()
@@ -42,6 +42,10 @@ class TfdsSource:
     def labels(self) -> None:
         """TFDS stores labels in the records; they are known once a photo is read."""
         return
+
+    def fingerprint(self) -> str:
+        """Names the photos by where TFDS keeps them (data_dir/name/version) and by the slice."""
+        return digest("tfds", self._path, *(field for part in self.ranges for field in part))
 
     def __len__(self) -> int:
         return len(self._data)
@@ -52,7 +56,10 @@ class TfdsSource:
         return Photo(bytes(example["image"]), label)
 
 
-def _open_tfds(name: str, split: str, data_dir: str) -> tuple[Any, tuple[str, ...], list[Range]]:
+def _open_tfds(
+    name: str, split: str, data_dir: str
+) -> tuple[Any, tuple[str, ...], list[Range], str]:
+    """Returns the photos, names of their classes, their ranges, and the folder of this version."""
     import tensorflow_datasets as tfds
 
     try:
@@ -80,7 +87,7 @@ def _open_tfds(name: str, split: str, data_dir: str) -> tuple[Any, tuple[str, ..
         raise RequestError(f"tfds:{name} has no split {split!r}; it has: {known}") from error
     features = builder.info.features
     names = tuple(features["label"].names) if "label" in features else ()
-    return data, names, _ranges(split, builder.info.splits)
+    return data, names, _ranges(split, builder.info.splits), str(builder.data_path)
 
 
 def _ranges(split: str, splits: Any) -> list[Range]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import jax
 import jax.numpy as jnp
@@ -20,60 +19,27 @@ from colorjax.errors import RequestError
 from colorjax.inference import hints as user_hints
 from colorjax.inference.hints import Hint
 from colorjax.inference.photo_files import to_rgb_or_rgba
+from colorjax.inference.working_size import WorkingSize
 from colorjax.method import Method, Variables
 from colorjax.train import weights
 from colorjax.train.workdir import Workdir
 
 _Hints = Sequence[Hint | tuple[int, int, str]]
+_Image = np.ndarray | Image.Image
 
 # No sRGB colour has a chroma above 134; gamut mapping loses its way in ones of more than thousands.
 _MAX_CHROMA = 1000.0
-_MAX_ASPECT = 4  # the working size is at most this many times as long as it is short
 # Full resolution is worked on in bands of rows of at most this many pixels (or one row), so that no
 # photo needs more memory than its pixels, its lightness and the result.
 _BAND_PIXELS = 65536
 
 
-@dataclasses.dataclass(frozen=True)
-class WorkingSize:
-    """The size at which a network predicts the colours of a photo.
+class _Options(NamedTuple):
+    """What a caller of `colorize` asked for."""
 
-    Attributes:
-        short: of the shorter side, in pixels.
-        multiple: what the longer side is a multiple of, in pixels.
-        is_square: whether the photo is squeezed into a square, for networks of one size.
-    """
-
-    short: int
-    multiple: int
-    is_square: bool
-
-    @classmethod
-    def from_config(cls, config: ConfigDict, method: Method) -> WorkingSize:
-        """Reads `inference.size`, or `data.image_size` where that is 0.
-
-        Raises:
-            RequestError: the size is negative.
-        """
-        short = config.inference.size or config.data.image_size
-        if short < 0:
-            raise RequestError(f"inference.size is at least 0, not {short}")
-        fixed = method.network.fixed_size
-        return cls(fixed or short, method.network.size_multiple, bool(fixed))
-
-    def of(self, height: int, width: int) -> tuple[int, int]:
-        """Returns the working (height, width) of a photo, in pixels.
-
-        Sides that are multiples of `multiple` keep the shapes, and so the compilations, few.
-
-        >>> WorkingSize(64, 4, is_square=False).of(3000, 4000)
-        (64, 84)
-        """
-        if self.is_square:
-            return self.short, self.short
-        aspect = min(max(height, width) / min(height, width), _MAX_ASPECT)
-        long = max(round(self.short * aspect / self.multiple) * self.multiple, self.short)
-        return (self.short, long) if height <= width else (long, self.short)
+    hints: _Hints
+    saturation: float
+    global_grey: np.ndarray | None
 
 
 class Colorizer:
@@ -99,6 +65,7 @@ class Colorizer:
         workdir_or_name: str | os.PathLike[str] = shipped.DEFAULT,
         *,
         temperature: float | None = None,
+        size: int | str | None = None,
     ) -> Colorizer:
         """Loads the weights of a trained run: the best where it kept those, else the newest.
 
@@ -107,10 +74,12 @@ class Colorizer:
                 ship with colorjax.
             temperature: T >= 0 of the annealed mean, for methods with colour bins: 0 is the mode,
                 1 the mean; None: the one stored with the weights.
+            size: short side in pixels at which colours are predicted, or "own": at the photo's own
+                size, at most 4 megapixels; None: the size stored with the weights.
 
         Raises:
             RequestError: no workdir and no such name, no whole checkpoint, a config of another
-                version, or a temperature that the method does not have.
+                version, a temperature that the method does not have, or a size that means nothing.
         """
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         name = str(workdir_or_name)
@@ -130,21 +99,36 @@ class Colorizer:
             step, variables = weights.load(workdir.root, method, device)
         else:
             step, variables = packed.card["step"], packed.variables
-        return cls(method, variables, WorkingSize.from_config(config, method), step)
+        return cls(method, variables, WorkingSize.from_config(config, method, size), step)
 
     @overload
     def colorize(
-        self, image: np.ndarray, hints: _Hints = (), saturation: float = 1.0
+        self,
+        image: np.ndarray,
+        hints: _Hints = (),
+        saturation: float = 1.0,
+        *,
+        global_image: _Image | None = None,
     ) -> np.ndarray: ...
 
     @overload
     def colorize(
-        self, image: Image.Image, hints: _Hints = (), saturation: float = 1.0
+        self,
+        image: Image.Image,
+        hints: _Hints = (),
+        saturation: float = 1.0,
+        *,
+        global_image: _Image | None = None,
     ) -> Image.Image: ...
 
     def colorize(
-        self, image: np.ndarray | Image.Image, hints: _Hints = (), saturation: float = 1.0
-    ) -> np.ndarray | Image.Image:
+        self,
+        image: _Image,
+        hints: _Hints = (),
+        saturation: float = 1.0,
+        *,
+        global_image: _Image | None = None,
+    ) -> _Image:
         """Colorizes one photo; of an input with colour only the lightness counts.
 
         Args:
@@ -153,6 +137,9 @@ class Colorizer:
             hints: colours that pixels have, as `Hint` or (x, y, "#rrggbb"); x from the left and y
                 from the top of the upright photo, from 0. For methods that take hints.
             saturation: factor on the predicted a and b; 0 is grey.
+            global_image: another photo, of any size, whose global features are taken instead of
+                the photo's own: the style transfer of Iizuka et al. 2016. For methods that have
+                such features.
 
         Returns:
             The same kind and size, RGB. A Pillow image has mode RGB, or RGBA where the input has
@@ -163,55 +150,81 @@ class Colorizer:
         Raises:
             ValueError: `image` is of another kind, shape, dtype or range.
             RequestError (a ValueError): a hint is malformed or outside the photo, the method takes
-                no hints, or the saturation is negative.
+                no hints or no global image, or the saturation is negative.
 
         >>> colorizer = Colorizer.load("runs/plain_cnn")  # doctest: +SKIP
         >>> colorizer.colorize(Image.open("grey.jpg")).save("color.png")  # doctest: +SKIP
         """
         if not (0 <= saturation < np.inf):
             raise RequestError(f"saturation is at least 0, not {saturation}")
+        options = _Options(hints, saturation, self._global_grey(global_image))
         if isinstance(image, Image.Image):
-            pixels = np.asarray(to_rgb_or_rgba(image))
-            return Image.fromarray(self._colorize_array(pixels, hints, saturation))
-        return self._colorize_array(_checked(image), hints, saturation)
+            return Image.fromarray(self._colorize_array(_pixels(image), options))
+        return self._colorize_array(_pixels(image), options)
 
-    def _colorize_array(self, pixels: np.ndarray, hints: _Hints, saturation: float) -> np.ndarray:
-        """Colorizes a checked array (H, W), (H, W, 1 to 4), as `colorize` describes."""
-        pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    def _global_grey(self, image: _Image | None) -> np.ndarray | None:
+        """Returns the grey of the photo that lends its global features, (1, S, S, 1)."""
+        if image is None:
+            return None
+        side = self._method.global_size
+        if side is None:
+            raise RequestError(
+                "these weights have no global features to lend; use weights of iizuka or "
+                "edge_fusion"
+            )
+        colors = _pixels(image)
+        colors = colors[..., :-1] if colors.shape[-1] in (2, 4) else colors
+        grey = np.concatenate([self._grey(colors[rows]) for rows in _bands(*colors.shape[:2])])
+        return _shrunk(grey, (side, side))
+
+    def _grey(self, colors: np.ndarray, lightness: np.ndarray | None = None) -> np.ndarray:
+        """Returns what the network sees of checked sRGB (H, W, 1 or 3): (H, W) in [-1, 1]."""
+        kind = self._method.encode.grey
+        if kind == "lightness":
+            found = _lightness(colors) if lightness is None else lightness
+            return found / 50 - 1
+        return 2 * color.grey_from_rgb(_as_float(colors), kind)[..., 0] - 1
+
+    def _colorize_array(self, pixels: np.ndarray, options: _Options) -> np.ndarray:
+        """Colorizes a checked array (H, W, 1 to 4), as `colorize` describes."""
         height, width, channels = pixels.shape
         has_alpha = channels in (2, 4)
         colors = pixels[..., :-1] if has_alpha else pixels
-        if hints and not self._method.takes_hints:
+        if options.hints and not self._method.takes_hints:
             raise RequestError(
                 "these weights take no hints; use weights of zhang17, a run of configs/zhang17.py "
                 "or imported ones"
             )
-        given = user_hints.checked(hints, height, width)
+        given = user_hints.checked(options.hints, height, width)
         lightness = np.empty((height, width), np.float32)
+        grey = np.empty((height, width), np.float32)
         painted = np.empty((height, width, 4 if has_alpha else 3), pixels.dtype)
         if has_alpha:
             painted[..., 3] = pixels[..., -1]
         for rows in _bands(height, width):
             lightness[rows] = _lightness(colors[rows])
-        ab = self._predict(lightness, given, saturation)
+            grey[rows] = self._grey(colors[rows], lightness[rows])
+        ab = self._predict(grey, given, options)
         for rows in _bands(height, width):
             a, b = (_enlarged_rows(plane, rows, lightness) for plane in ab)
             painted[rows, :, :3] = self._paint(lightness[rows], a, b, pixels.dtype)
         return painted
 
     def _predict(
-        self, lightness: np.ndarray, hints: Sequence[Hint], saturation: float
+        self, grey: np.ndarray, hints: Sequence[Hint], options: _Options
     ) -> tuple[Image.Image, Image.Image]:
-        """Predicts a and b at the working size from L (H, W) at full size."""
-        height, width = self._size.of(*lightness.shape)
-        # Training photos are resized bicubically too; that overshoots at edges.
-        small = Image.fromarray(lightness).resize((width, height), Image.Resampling.BICUBIC)
-        inputs = np.clip(np.asarray(small), 0, 100)[None, :, :, None]
-        arguments: tuple[Any, ...] = (inputs,)
+        """Predicts a and b at the working size from what is seen at full size, (H, W)."""
+        size = self._size.of(*grey.shape)
+        fields = {"grey": _shrunk(grey, size)}
+        if "edges" in self._method.network.inputs:
+            fields["edges"] = self._method.detect_edges(fields["grey"][0])[None]
         if self._method.takes_hints:
-            arguments += (user_hints.paint(hints, lightness.shape, (height, width)),)
-        predict = self._executable((height, width), self._method.predict_ab, *arguments)
-        ab = _saturated(jax.device_get(predict(self._variables, *arguments))[0], saturation)
+            fields |= user_hints.paint(hints, grey.shape, size)
+        if options.global_grey is not None:
+            fields["global_grey"] = options.global_grey
+        key = (size, options.global_grey is None)
+        predict = self._executable(key, self._method.predict_ab, fields)
+        ab = _saturated(jax.device_get(predict(self._variables, fields))[0], options.saturation)
         a, b = np.moveaxis(ab, -1, 0)
         return Image.fromarray(np.ascontiguousarray(a)), Image.fromarray(np.ascontiguousarray(b))
 
@@ -282,12 +295,33 @@ def _bands(height: int, width: int) -> Iterator[slice]:
         yield slice(top, min(top + rows, height))
 
 
+def _pixels(image: object) -> np.ndarray:
+    """Returns the pixels (H, W, 1 to 4) of an image, or raises a ValueError that says why not."""
+    if isinstance(image, Image.Image):
+        return np.asarray(to_rgb_or_rgba(image))
+    pixels = _checked(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
 def _lightness(colors: np.ndarray) -> np.ndarray:
     """Returns L (H, W), float32, of checked sRGB (H, W, 1 or 3)."""
-    rgb = np.broadcast_to(colors, (*colors.shape[:2], 3))
-    if rgb.dtype == np.uint8:
-        return color.rgb_u8_to_lab(rgb)[..., 0]
-    return color.rgb_to_lab(rgb.astype(np.float32))[..., 0]
+    if colors.dtype == np.uint8:
+        return color.rgb_u8_to_lab(np.broadcast_to(colors, (*colors.shape[:2], 3)))[..., 0]
+    return color.rgb_to_lab(_as_float(colors))[..., 0]
+
+
+def _as_float(colors: np.ndarray) -> np.ndarray:
+    """Returns checked sRGB (H, W, 1 or 3) as float32 (H, W, 3) in [0, 1]."""
+    rgb = np.broadcast_to(colors, (*colors.shape[:2], 3)).astype(np.float32)
+    return rgb / 255 if colors.dtype == np.uint8 else rgb
+
+
+def _shrunk(grey: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes what a network sees, (H, W) in [-1, 1], to (1, height, width, 1)."""
+    # Training photos are resized bicubically too; that overshoots at edges.
+    small = Image.fromarray(grey.astype(np.float32, copy=False))
+    small = small.resize(size[::-1], Image.Resampling.BICUBIC)
+    return np.clip(np.asarray(small), -1, 1)[None, :, :, None]
 
 
 def _enlarged_rows(small: Image.Image, rows: slice, like: np.ndarray) -> np.ndarray:

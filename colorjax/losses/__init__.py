@@ -14,8 +14,13 @@ import numpy as np
 from colorjax import color
 from colorjax.errors import RequestError, unknown_name
 from colorjax.losses.bins import bin_cross_entropy, grid_cross_entropy
-from colorjax.losses.classification import class_cross_entropy
-from colorjax.losses.regression import absolute_error, smooth_absolute_error, squared_error
+from colorjax.losses.classification import class_cross_entropy, class_hits
+from colorjax.losses.regression import (
+    absolute_error,
+    halved,
+    smooth_absolute_error,
+    squared_error,
+)
 
 __all__ = [
     "LOSSES",
@@ -24,8 +29,11 @@ __all__ = [
     "absolute_error",
     "bin_cross_entropy",
     "class_cross_entropy",
+    "class_hits",
     "create",
     "grid_cross_entropy",
+    "halved",
+    "mean",
     "smooth_absolute_error",
     "squared_error",
 ]
@@ -53,9 +61,14 @@ class Loss:
         return self.terms(outputs, batch)
 
     def total(self, terms: Terms) -> jax.Array:
-        """Returns the scalar to minimize: the weighted sum of the terms' means."""
-        means = {name: terms[name][0] / terms[name][1] for name in self.weights}
-        return sum((w * means[name] for name, w in self.weights.items()), start=jnp.float32(0.0))
+        """Returns the scalar to minimize: the weighted sum of the means of the terms there are."""
+        means = {name: mean(*terms[name]) for name in self.weights if name in terms}
+        return sum((self.weights[name] * m for name, m in means.items()), start=jnp.float32(0.0))
+
+
+def mean(total: jax.Array, count: jax.Array) -> jax.Array:
+    """Returns total / count; 0 where nothing was counted, such as labels in a batch without."""
+    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1.0), 0.0)
 
 
 def _mse() -> Loss:
@@ -78,6 +91,35 @@ def _smooth_l1(delta: float = 1 / 110) -> Loss:
         return {"smooth_l1": smooth_absolute_error(outputs["ab"], batch["ab"], delta)}
 
     return Loss("smooth_l1", terms, {"smooth_l1": 1.0})
+
+
+def _mse_and_class(
+    alpha: float = 1 / 300, reduction: str = "mean", compare_at: str = "full"
+) -> Loss:
+    """Iizuka et al. 2016, section 3.3: ||ab - target||^2 + alpha cross-entropy."""
+    if not alpha >= 0:
+        raise RequestError(f"loss.alpha is at least 0, not {alpha}")
+    if reduction not in ("mean", "sum"):
+        raise unknown_name("loss.reduction", reduction, ("mean", "sum"))
+    if compare_at not in ("full", "half"):
+        raise unknown_name("loss.compare_at", compare_at, ("full", "half"))
+    color_term = {"mean": "mse", "sum": "sse"}[reduction]
+
+    def terms(outputs: Arrays, batch: Arrays) -> Terms:
+        if compare_at == "half":
+            total, count = squared_error(outputs["ab_half"], halved(batch["ab"]))
+        else:
+            total, count = squared_error(outputs["ab"], batch["ab"])
+        if reduction == "sum":  # over the elements of a photo; the mean over photos stays
+            count = jnp.float32(len(batch["ab"]))
+        found = {color_term: (total, count)}
+        if "class_logits" in outputs:
+            logits, labels = outputs["class_logits"], batch["label"]
+            found["class_cross_entropy"] = class_cross_entropy(logits, labels)
+            found["top1"] = class_hits(logits, labels)
+        return found
+
+    return Loss("mse_and_class", terms, {color_term: 1.0, "class_cross_entropy": alpha})
 
 
 def _class_cross_entropy() -> Loss:
@@ -154,6 +196,7 @@ LOSSES: dict[str, _Kind] = {
     "mse": _Kind(frozenset({"ab"}), _mse),
     "l1": _Kind(frozenset({"ab"}), _l1),
     "smooth_l1": _Kind(frozenset({"ab"}), _smooth_l1),
+    "mse_and_class": _Kind(frozenset({"ab"}), _mse_and_class),
     "class_cross_entropy": _Kind(frozenset({"class_logits"}), _class_cross_entropy),
     "ce": _Kind(frozenset({"bin_logits"}), _ce),
     "rebalanced_ce": _Kind(frozenset({"bin_logits"}), _rebalanced_ce),

@@ -54,3 +54,9 @@ def smooth_absolute_error(
     size = jnp.abs(_difference(prediction, target))
     errors = jnp.where(size < delta, jnp.square(size) / (2 * delta), size - delta / 2)
     return jnp.sum(errors), jnp.float32(errors.size)
+
+
+def halved(x: jax.Array) -> jax.Array:
+    """Returns the means of blocks of 2x2 pixels: (N, H, W, C) to (N, H/2, W/2, C), even H, W."""
+    n, height, width, channels = x.shape
+    return jnp.mean(x.reshape(n, height // 2, 2, width // 2, 2, channels), axis=(2, 4))

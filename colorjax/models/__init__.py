@@ -6,17 +6,31 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from colorjax.errors import RequestError, unknown_name
+from colorjax.models.edge_fusion import EdgeFusion, edge_fusion
+from colorjax.models.iizuka import Iizuka, iizuka
 from colorjax.models.plain_cnn import PlainCNN, PlainDense, plain_cnn
 from colorjax.models.zhang16 import Zhang16, zhang16
 from colorjax.models.zhang17 import Zhang17, zhang17
 
 NETWORKS: dict[str, Callable[..., Any]] = {
     "plain_cnn": plain_cnn,
+    "iizuka": iizuka,
+    "edge_fusion": edge_fusion,
     "zhang16": zhang16,
     "zhang17": zhang17,
 }
 
-__all__ = ["NETWORKS", "Network", "PlainCNN", "PlainDense", "Zhang16", "Zhang17", "create"]
+__all__ = [
+    "NETWORKS",
+    "EdgeFusion",
+    "Iizuka",
+    "Network",
+    "PlainCNN",
+    "PlainDense",
+    "Zhang16",
+    "Zhang17",
+    "create",
+]
 
 
 class Network(Protocol):
@@ -24,7 +38,7 @@ class Network(Protocol):
 
     @property
     def inputs(self) -> frozenset[str]:
-        """Names of what it takes: "grey", and with hints "hint_ab" and "hint_mask"."""
+        """Names of what it takes: "grey"; "hint_ab" and "hint_mask"; "edges"; "global_grey"."""
         ...
 
     @property
@@ -40,6 +54,11 @@ class Network(Protocol):
     @property
     def fixed_size(self) -> int | None:
         """The one height and width that it takes, in pixels; None: any multiple."""
+        ...
+
+    @property
+    def fit(self) -> str:
+        """How a photo comes to such a size: "pad" by its edge and cut back, or "resize"."""
         ...
 
     def init(self, rngs: Any, inputs: dict[str, Any], *, train: bool) -> Any:

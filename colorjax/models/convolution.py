@@ -84,14 +84,16 @@ class Conv(nn.Module):
     dilation: int = 1
     dtype: Any = jnp.float32
     gain: float = 2.0  # variance of the output over that of the input at the start; 2: He
+    kernel_init: Any = None  # another start of the kernel than by `gain`
+    bias_init: Any = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps (N, H, W, I) to (N, ceil(H / stride), ceil(W / stride), features)."""
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        init = nn.initializers.variance_scaling(self.gain, "fan_in", "truncated_normal")
-        kernel = self.param("kernel", init, shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        he = nn.initializers.variance_scaling(self.gain, "fan_in", "truncated_normal")
+        kernel = self.param("kernel", self.kernel_init or he, shape)
+        bias = self.param("bias", self.bias_init, (self.features,))
         y = convolve(
             x.astype(self.dtype),
             kernel.astype(self.dtype),
@@ -140,13 +142,24 @@ class UpConv(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Batch normalization over (N, H, W); statistics of the global batch, in float32."""
+    """Batch normalization over all axes but the last; statistics of the global batch, float32."""
 
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Maps (N, H, W, C) to the same shape."""
+    def __call__(self, x: jax.Array, *, train: bool, update: bool = True) -> jax.Array:
+        """Maps (..., C) to the same shape.
+
+        Args:
+            x: float.
+            train: whether the batch's own statistics normalize, instead of the running ones.
+            update: whether these move the running ones: not where a second input passes.
+        """
+        momentum = 0.9 if update else 1.0
         return nn.BatchNorm(
-            use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype, name="norm"
+            use_running_average=not train,
+            momentum=momentum,
+            epsilon=1e-5,
+            dtype=self.dtype,
+            name="norm",
         )(x)

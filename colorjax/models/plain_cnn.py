@@ -37,6 +37,7 @@ class PlainCNN(nn.Module):
     inputs: ClassVar[frozenset[str]] = frozenset({"grey"})
     outputs: ClassVar[frozenset[str]] = frozenset({"ab"})
     fixed_size: ClassVar[int | None] = None
+    fit: ClassVar[str] = "pad"
 
     @property
     def size_multiple(self) -> int:
@@ -76,6 +77,7 @@ class PlainDense(nn.Module):
     outputs: ClassVar[frozenset[str]] = frozenset({"ab"})
     fixed_size: ClassVar[int | None] = 128
     size_multiple: ClassVar[int] = 128
+    fit: ClassVar[str] = "resize"
 
     @nn.compact
     def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:

@@ -10,14 +10,8 @@ import jax.numpy as jnp
 
 from colorjax.errors import RequestError, unknown_name
 from colorjax.models.convolution import Conv, UpConv
-from colorjax.models.zhang_blocks import (
-    LIGHTNESS_SCALE,
-    BinHead,
-    Block,
-    check_width,
-    enlarge,
-    scaled,
-)
+from colorjax.models.shapes import check_width, enlarge, scaled
+from colorjax.models.zhang_blocks import LIGHTNESS_SCALE, BinHead, Block
 
 # Channels of the convolutions, stride of the last, dilation: of each of the seven blocks.
 _BLOCKS = (
@@ -55,6 +49,7 @@ class Zhang16(nn.Module):
     inputs: ClassVar[frozenset[str]] = frozenset({"grey"})
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
+    fit: ClassVar[str] = "pad"
 
     @property
     def outputs(self) -> frozenset[str]:

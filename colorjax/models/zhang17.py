@@ -12,7 +12,8 @@ from jax import lax
 from colorjax import color
 from colorjax.errors import unknown_name
 from colorjax.models.convolution import Conv, UpConv
-from colorjax.models.zhang_blocks import LIGHTNESS_SCALE, Block, check_width, scaled
+from colorjax.models.shapes import check_width, scaled
+from colorjax.models.zhang_blocks import LIGHTNESS_SCALE, Block
 
 LEARNS = ("both", "regression", "classification")
 
@@ -42,6 +43,7 @@ class Zhang17(nn.Module):
     inputs: ClassVar[frozenset[str]] = frozenset({"grey", "hint_ab", "hint_mask"})
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
+    fit: ClassVar[str] = "pad"
 
     @property
     def outputs(self) -> frozenset[str]:

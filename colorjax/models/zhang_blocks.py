@@ -1,4 +1,4 @@
-"""What the networks of Zhang et al. 2016 and 2017 share: blocks, widths, and the head of bins."""
+"""What the networks of Zhang et al. 2016 and 2017 share: blocks, and the head of bins."""
 
 from __future__ import annotations
 
@@ -10,26 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from colorjax import color
-from colorjax.errors import RequestError
 from colorjax.models.convolution import BatchNorm, Conv
 
 LIGHTNESS_SCALE = 0.5  # grey is (L - 50) / 50; these networks were made for (L - 50) / 100
-CHANNELS_MULTIPLE = 8
-
-
-def scaled(channels: int, width: float) -> int:
-    """Returns a channel count times the width, a multiple of 8, at least 8.
-
-    >>> scaled(512, 1.0), scaled(64, 0.2)
-    (512, 16)
-    """
-    return max(CHANNELS_MULTIPLE, round(channels * width / CHANNELS_MULTIPLE) * CHANNELS_MULTIPLE)
-
-
-def check_width(width: float) -> None:
-    """Raises a RequestError unless the factor on all channels is above 0."""
-    if not width > 0:
-        raise RequestError(f"model.width is above 0, not {width}")
 
 
 class Block(nn.Module):
@@ -104,9 +87,3 @@ class BinHead(nn.Module):
         # Frozen as in the published network: what a bin means is not learned.
         ab = color.annealed_mean(bin_logits, self.temperature, jax.lax.stop_gradient(centers))
         return {"logits": logits, "bin_logits": bin_logits, "ab": ab}
-
-
-def enlarge(x: jax.Array, factor: int) -> jax.Array:
-    """Resizes (N, H, W, C) bilinearly to (N, factor H, factor W, C), corners not aligned."""
-    n, height, width, channels = x.shape
-    return jax.image.resize(x, (n, factor * height, factor * width, channels), "linear")

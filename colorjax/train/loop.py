@@ -66,7 +66,10 @@ def evaluate_only(config: ConfigDict, workdir: str) -> int:
     config = folder.with_its_network(config)
     method = methods.build(config, with_loss=False)
     step, variables = weights.load(folder.root, method, layout.replicated)
-    parts = splits.open_splits(config.data)
+    classes = folder.read_classes()
+    parts = splits.open_splits(config.data, classes)
+    if classes and parts.eval.class_names != classes:
+        log.warning("the labels of the data are not those that the weights know: top1 says nothing")
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopSignal())
         writer = _open_writers(folder, None, stack)
@@ -87,18 +90,21 @@ class _Run:
         self.config = config
         self.workdir = workdir
         self.layout = parallel.make_layout(config.batch_size, config.evaluation.batch_size)
-        self.method = methods.build(config)
+        methods.build(config)  # what is wrong with it is told before the data is opened
         self.schedule = optim.build_schedule(config.optimizer, config.total_steps)
         self.optimizer = optim.build(config.optimizer, self.schedule)
         self.patience = _build_patience(config)
         self.alarm = ChromaAlarm(config.chroma_alarm)
         self.splits = splits.open_splits(config.data)
+        classes = self.splits.train.class_names
+        self.config = config = methods.settle_classes(config, len(classes))
+        self.method = methods.build(config)
         if self.patience and not len(self.splits.validation):
             raise RequestError(
                 "early_stopping.metric needs validation photos and data.validation_fraction "
                 "leaves none; raise it or set early_stopping.metric=''"
             )
-        workdir.prepare(config)
+        workdir.prepare(config, classes)
         self.stop = stack.enter_context(StopSignal())
         self.newest = stack.enter_context(contextlib.closing(Checkpoints(workdir.checkpoints)))
         self.best = stack.enter_context(contextlib.closing(Checkpoints(workdir.best, keep=1)))
@@ -214,6 +220,7 @@ class _Run:
             config.data,
             seed=config.seed,
             batch_size=config.batch_size,
+            inputs=self.method.network.inputs,
             start_step=self.start_step,
             host=jax.process_index(),
             hosts=jax.process_count(),

@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
+import optax.contrib
 from ml_collections import ConfigDict
 
 from colorjax.errors import RequestError, unknown_name
 
 OPTIMIZERS = {
     "adam": lambda c, lr: optax.adam(lr, c.b1, c.b2),
+    "adadelta": lambda c, lr: optax.adadelta(lr, c.rho),
     "adamw": lambda c, lr: optax.adamw(lr, c.b1, c.b2, weight_decay=c.weight_decay, mask=is_kernel),
     "sgd": lambda c, lr: optax.sgd(lr, momentum=c.b1 or None),
     "rmsprop": lambda c, lr: optax.rmsprop(lr, decay=c.b2, momentum=c.b1 or None),
 }
-SCHEDULES = ("constant", "cosine", "linear", "steps")
+SCHEDULES = ("constant", "cosine", "linear", "steps", "plateau")
 
 
 def is_kernel(params: Any) -> Any:
@@ -46,6 +49,7 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
     if config.schedule == "steps" and not all(step > warmup for step in config.boundaries):
         raise RequestError("optimizer.boundaries lie after the warm-up, each of them a step")
     rest = {
+        "plateau": lambda: optax.constant_schedule(peak),  # `build` lowers it
         "constant": lambda: optax.constant_schedule(peak),
         "cosine": lambda: optax.cosine_decay_schedule(peak, total_steps - warmup),
         "linear": lambda: optax.linear_schedule(peak, 0.0, total_steps - warmup),
@@ -58,11 +62,15 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), rest], [warmup])
 
 
-def build(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
+def build(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformationExtraArgs:
     """Builds the optimizer of `config.optimizer`, with gradient clipping where asked.
 
+    With the schedule "plateau" the learning rate falls by `decay_factor` when the training loss,
+    averaged over `plateau_window` steps, has not got better for `plateau_patience` such windows
+    (`optax.contrib.reduce_on_plateau`); `update` then takes the loss as `value`.
+
     Raises:
-        RequestError: unknown optimizer.
+        RequestError: unknown optimizer, or a value that means nothing.
     """
     if config.name not in OPTIMIZERS:
         raise unknown_name("optimizer.name", config.name, OPTIMIZERS)
@@ -70,4 +78,30 @@ def build(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
         raise RequestError("optimizer.weight_decay is decoupled: it needs optimizer.name=adamw")
     # Chained in both cases, so that clipping can be turned on in the middle of a run.
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
-    return optax.chain(clip, OPTIMIZERS[config.name](config, schedule))
+    optimizer = optax.chain(clip, OPTIMIZERS[config.name](config, schedule))
+    if config.schedule != "plateau":
+        return optimizer
+    if not (
+        0 < config.decay_factor < 1 and min(config.plateau_window, config.plateau_patience) > 0
+    ):
+        raise RequestError(
+            "optimizer.decay_factor is between 0 and 1, optimizer.plateau_window and "
+            f"optimizer.plateau_patience at least 1, not {config.decay_factor}, "
+            f"{config.plateau_window} and {config.plateau_patience}"
+        )
+    plateau = optax.contrib.reduce_on_plateau(
+        config.decay_factor, config.plateau_patience, accumulation_size=config.plateau_window
+    )
+    return optax.chain(optimizer, plateau)
+
+
+def rate(schedule: optax.Schedule, step: jax.Array, state: optax.OptState) -> jax.Array:
+    """Returns the learning rate of a step, float32: the schedule's, lowered by a plateau."""
+    scale = 1.0
+    for leaf in jax.tree.leaves(state, is_leaf=_is_plateau):
+        scale = leaf.scale if _is_plateau(leaf) else scale
+    return jnp.asarray(schedule(step) * scale, jnp.float32)
+
+
+def _is_plateau(node: Any) -> bool:
+    return isinstance(node, optax.contrib.ReduceLROnPlateauState)

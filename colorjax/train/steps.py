@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import optax
 
+from colorjax import losses
 from colorjax.method import Method
+from colorjax.train import optim
 from colorjax.train.state import TrainState
 
 Metrics = dict[str, jax.Array]
@@ -17,7 +18,7 @@ Step = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Metrics]]
 
 def build_train_step(
     method: Method,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
     schedule: optax.Schedule,
     *,
     seed: int,
@@ -47,16 +48,18 @@ def build_train_step(
         (loss, (terms, updated)), gradients = jax.value_and_grad(objective, has_aux=True)(
             state.params
         )
-        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
+        updates, optimizer_state = optimizer.update(
+            gradients, state.optimizer, state.params, value=loss
+        )
         params = optax.apply_updates(state.params, updates)
         average = state.average
         if average is not None:
             average = optax.incremental_update(params, average, 1 - ema_decay)
-        metrics = {name: total / count for name, (total, count) in terms.items()}
+        metrics = {name: losses.mean(total, count) for name, (total, count) in terms.items()}
         metrics |= {
             "loss": loss,
             "grad_norm": optax.tree.norm(gradients),
-            "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
+            "learning_rate": optim.rate(schedule, state.step, state.optimizer),
         }
         next_state = TrainState(
             step=state.step + 1,

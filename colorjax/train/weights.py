@@ -62,8 +62,8 @@ def load(path: str | os.PathLike[str], method: Method, sharding: Sharding) -> tu
     raise lost or RequestError(f"workdir {str(path)!r} has no checkpoint yet; train it first")
 
 
-# Fields of `model` that say what the numbers of the weights mean.
-_MEANING = ("folded_temperature", "mask_cent")
+# Fields of `model` that say what the numbers of the weights mean, and how many there are.
+_MEANING = ("folded_temperature", "mask_cent", "num_classes", "global_size")
 
 
 def _check_meaning(config: ConfigDict, method: Method) -> None:

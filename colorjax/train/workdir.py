@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,10 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "num
 _FREE = ("total_steps", "log_every", "eval_every", "checkpoint_every", "progress", "init_from")
 
 
+# Fields of `data` that decide what the network sees of a photo.
+_SEEN = ("grey", "canny_scale", "canny_sigma", "canny_thresholds")
+
+
 class Workdir:
     """Paths and small files of one run."""
 
@@ -34,13 +38,18 @@ class Workdir:
         self.metrics_file = self.root / "metrics.jsonl"
         self.eval_file = self.root / "eval.json"
         self.skipped_file = self.root / "skipped.txt"
+        self.classes_file = self.root / "classes.json"
         self.checkpoints = self.root / "checkpoints"
         self.best = self.checkpoints / "best"
         self.tensorboard = self.root / "tensorboard"
         self.images = self.root / "images"
 
-    def prepare(self, config: ConfigDict) -> None:
+    def prepare(self, config: ConfigDict, classes: Sequence[str] = ()) -> None:
         """Makes the folder for a config, or checks that it fits, and writes config and versions.
+
+        Args:
+            config: of the run.
+            classes: names of the classes in the order of the classifier's logits, if there are any.
 
         Raises:
             RequestError: the folder cannot be written, or holds another method.
@@ -49,12 +58,35 @@ class Workdir:
             self.images.mkdir(parents=True, exist_ok=True)
             if self.config_file.is_file():
                 self.check_fits(config)
+            if config.model.to_dict().get("num_classes", 0) > 0:
+                self._keep_classes(classes)
             write_json(self.config_file, config.to_dict())
             write_json(self.root / "versions.json", versions())
         except OSError as error:
             raise RequestError(
                 f"workdir {str(self.root)!r} cannot be written ({error.strerror}); give another"
             ) from None
+
+    def _keep_classes(self, classes: Sequence[str]) -> None:
+        if (self.read_classes() or tuple(classes)) != tuple(classes):
+            raise RequestError(
+                f"workdir {str(self.root)!r} holds a run over other classes, see classes.json; "
+                "give another --workdir"
+            )
+        write_json(self.classes_file, list(classes))
+
+    def read_classes(self) -> tuple[str, ...] | None:
+        """Returns the names of the classes that the weights know, in order; None: there are none.
+
+        Raises:
+            RequestError: the file is damaged.
+        """
+        if not self.classes_file.is_file():
+            return None
+        try:
+            return tuple(json.loads(self.classes_file.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            raise RequestError(f"{str(self.classes_file)!r} is damaged; give its run") from None
 
     def with_its_network(self, config: ConfigDict) -> ConfigDict:
         """Returns a config with the network of the run in this folder, for an evaluation.
@@ -70,6 +102,9 @@ class Workdir:
         result = config.copy_and_resolve_references()
         with result.unlocked():
             result.model = model
+            for name in _SEEN:
+                if name in run.data:
+                    result.data[name] = run.data[name]
         return result
 
     def _check_name(self, run: ConfigDict, config: ConfigDict) -> None:
@@ -98,7 +133,12 @@ class Workdir:
             for name in changed
             if (name.startswith("model.") and name != "model.temperature")  # decides no weights
             or name == "optimizer.name"
+            # Runs of earlier versions do not have these fields, and saw what is now the default.
+            or (name.removeprefix("data.") in _SEEN and name.removeprefix("data.") in old["data"])
         ]
+        schedules = {old["optimizer"]["schedule"], new["optimizer"]["schedule"]}
+        if len(schedules) == 2 and "plateau" in schedules:  # it adds to what the state holds
+            fixed.append("optimizer.schedule")
         for name in ("b1", "ema_decay"):  # zero or not decides what the state holds
             if bool(old["optimizer"][name]) != bool(new["optimizer"][name]):
                 fixed.append(f"optimizer.{name}")

@@ -11,7 +11,7 @@ from skimage.color import rgb2lab
 from synthetic import synthetic_images
 
 from colorjax import color
-from colorjax.data import prior
+from colorjax.data import portions, prior
 from colorjax.data.sources import FolderSource, Photo
 from colorjax.errors import RequestError
 
@@ -43,7 +43,7 @@ def wanted(pixels, k=5, sigma=5.0):
 
 @pytest.mark.parametrize("worth_processes", [1, 1000], ids=["processes", "threads"])
 def test_the_prior_is_the_mean_soft_encoding(worth_processes, folder, monkeypatch):
-    monkeypatch.setattr(prior, "_WORTH_PROCESSES", worth_processes)
+    monkeypatch.setattr(portions, "_WORTH_PROCESSES", worth_processes)
     told = []
     found = counted(folder, progress=told.append)
     shares, empty = wanted(np.stack(PHOTOS))
@@ -55,7 +55,7 @@ def test_the_prior_is_the_mean_soft_encoding(worth_processes, folder, monkeypatc
 
 def test_portions_of_photos_and_of_colours_add_up(folder, monkeypatch):
     """Six photos in portions of four, and colours encoded a hundred at a time."""
-    monkeypatch.setattr(prior, "_PHOTOS_AT_ONCE", 4)
+    monkeypatch.setattr(portions, "_PHOTOS_AT_ONCE", 4)
     monkeypatch.setattr(prior, "_CHUNK", 100)
     assert len(np.unique(np.reshape(PHOTOS, (-1, 3)), axis=0)) > 300
     (folder / "3b.png").write_bytes(b"no photo")
@@ -82,7 +82,7 @@ class Endless:
 
 def test_decoding_does_not_run_far_ahead_of_counting(monkeypatch):
     """What is decoded and not yet counted is in memory: 20 MB for 64 photos of 256 px."""
-    monkeypatch.setattr(prior, "_PHOTOS_AT_ONCE", 10)
+    monkeypatch.setattr(portions, "_PHOTOS_AT_ONCE", 10)
     source, counted_photos, ahead = Endless(), [], []
 
     def progress(photos):
@@ -91,7 +91,7 @@ def test_decoding_does_not_run_far_ahead_of_counting(monkeypatch):
         ahead.append(source.asked - sum(counted_photos))
 
     assert prior.count(source, progress=progress).num_photos == 2_000
-    assert max(ahead) <= 10 * prior._PORTIONS_AHEAD * os.cpu_count()
+    assert max(ahead) <= 10 * portions._PORTIONS_AHEAD * os.cpu_count()
 
 
 def test_k_and_sigma(folder):

@@ -1,4 +1,5 @@
 import io
+import os
 
 import numpy as np
 import pytest
@@ -63,6 +64,53 @@ def test_array_record_gives_back_the_folder(photos, tmp_path):
         write_array_record(photos, tmp_path / "shards")
     with pytest.raises(RequestError, match="write_array_record"):
         ArrayRecordSource(tmp_path)
+
+
+def test_a_folder_has_another_fingerprint_once_a_photo_changes(tmp_path):
+    (tmp_path / "photos").mkdir()
+    first, second = tmp_path / "photos" / "a.png", tmp_path / "photos" / "b.png"
+    first.write_bytes(b"one")
+    second.write_bytes(b"two")
+    os.utime(first, ns=(0, 1_000))
+
+    def fingerprint(root=tmp_path / "photos"):
+        return FolderSource.open(root, labels="none").fingerprint()
+
+    seen = [fingerprint()]
+    assert fingerprint() == seen[0]
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+    assert fingerprint(tmp_path / "link") == seen[0]
+    os.utime(first, ns=(0, 1_001))
+    seen.append(fingerprint())
+    first.write_bytes(b"three")
+    os.utime(first, ns=(0, 1_001))
+    seen.append(fingerprint())
+    second.rename(second.with_name("c.png"))
+    seen.append(fingerprint())
+    (tmp_path / "photos").rename(tmp_path / "elsewhere")
+    seen.append(fingerprint(tmp_path / "elsewhere"))
+    source = FolderSource.open(tmp_path / "elsewhere", labels="none")
+    (tmp_path / "elsewhere" / "c.png").unlink()  # while a run is starting
+    seen.append(source.fingerprint())
+    assert len({*seen}) == 6
+    assert all(len(found) == 64 for found in seen)
+
+
+def test_shards_have_another_fingerprint_once_one_changes(photos, tmp_path):
+    shards = write_array_record(photos, tmp_path / "shards", num_shards=2)
+    before = ArrayRecordSource(tmp_path / "shards").fingerprint()
+    assert ArrayRecordSource(tmp_path / "shards").fingerprint() == before
+    assert ArrayRecordSource(shards[0]).fingerprint() != before
+    os.utime(shards[1], ns=(0, 0))
+    assert ArrayRecordSource(tmp_path / "shards").fingerprint() != before
+
+
+def test_sample_photos_have_a_fingerprint_of_their_version(monkeypatch):
+    parts = {SamplePhotos(name).fingerprint() for name in ("train", "validation", "eval")}
+    assert len(parts) == 3
+    assert SamplePhotos("train").fingerprint() in parts
+    monkeypatch.setattr("skimage.__version__", "0")
+    assert SamplePhotos("train").fingerprint() not in parts
 
 
 def test_sample_photos_are_kept_apart():
@@ -141,6 +189,9 @@ def test_tfds_by_name(name, tmp_path):
     )
     assert not overlap(first, last)
     assert overlap(first, whole)
+    assert len({part.fingerprint() for part in (first, last, whole)}) == 3
+    assert whole.fingerprint() == train.fingerprint()
+    assert TfdsSource(name, "train[:4]", str(data_dir)).fingerprint() == train.fingerprint()
     assert not overlap(whole, TfdsSource(name, held, str(data_dir)))
     assert TfdsSource(name, "train", str(data_dir), with_labels=False)[0].label == -1
     with pytest.raises(RequestError, match="no split 'nope'"):

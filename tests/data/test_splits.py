@@ -26,6 +26,20 @@ def test_a_photo_keeps_its_part_when_others_come_and_go(photos):
     assert set(held_of_fewer.keys) <= set(held.keys)
 
 
+def test_the_fingerprint_of_a_subset_is_of_its_photos_and_their_order(photos):
+    source = FolderSource.open(photos, labels="none")
+    found = {
+        splits.Subset(source, np.array(places)).fingerprint()
+        for places in ([0, 1], [1, 0], [0], [0, 1, 2])
+    }
+    assert len(found) == 4
+    assert source.fingerprint() not in found
+    other = splits.Subset(FolderSource.open(photos / "forest", labels="none"), np.array([0, 1]))
+    assert other.fingerprint() not in found
+    same = splits.Subset(source, np.array([0, 1], np.int32))
+    assert same.fingerprint() in found
+
+
 def test_eval_path_is_reported_whole_and_validation_comes_from_training(photos, tmp_path):
     other = tmp_path / "other"
     (other / "forest").mkdir(parents=True)

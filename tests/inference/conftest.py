@@ -10,7 +10,7 @@ from colorjax import method as methods
 from colorjax.inference.colorizer import Colorizer
 from colorjax.train.checkpoint import Checkpoints
 from colorjax.train.workdir import Workdir
-from configs import zhang16, zhang17
+from configs import edge_fusion, iizuka, zhang16, zhang17
 
 
 def fresh_workdir(root, config, deviation=None):
@@ -36,7 +36,9 @@ def fresh_workdir(root, config, deviation=None):
 
     variables = {
         "params": jax.tree_util.tree_map_with_path(weights, shapes["params"]),
-        "batch_stats": jax.tree.map(lambda x: np.ones(x.shape, x.dtype), shapes["batch_stats"]),
+        "batch_stats": jax.tree_util.tree_map_with_path(
+            lambda path, x: np.full(x.shape, path[-1].key == "var", x.dtype), shapes["batch_stats"]
+        ),
     }
     with contextlib.closing(Checkpoints(folder.checkpoints)) as checkpoints:
         checkpoints.save(7, variables)
@@ -60,6 +62,18 @@ def zhang16_workdir(tmp_path_factory):
 def zhang17_workdir(tmp_path_factory):
     config = zhang17.get_config("size=32,width=0.125")
     return fresh_workdir(tmp_path_factory.mktemp("zhang17"), config)
+
+
+@pytest.fixture(scope="session")
+def iizuka_workdir(tmp_path_factory):
+    config = iizuka.get_config("size=32,width=0.125")
+    return fresh_workdir(tmp_path_factory.mktemp("iizuka"), config)
+
+
+@pytest.fixture(scope="session")
+def edge_fusion_workdir(tmp_path_factory):
+    config = edge_fusion.get_config("size=32,width=0.125")
+    return fresh_workdir(tmp_path_factory.mktemp("edge_fusion"), config)
 
 
 @pytest.fixture(scope="session")

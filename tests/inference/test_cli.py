@@ -25,7 +25,7 @@ def album(tmp_path):
 @pytest.fixture
 def colorize(workdir, colorizer, monkeypatch, capsys):
     """Runs `colorjax colorize` in this process, with the weights loaded once."""
-    monkeypatch.setattr(Colorizer, "load", lambda path, temperature=None: colorizer)
+    monkeypatch.setattr(Colorizer, "load", lambda path, temperature=None, size=None: colorizer)
 
     def run(*words):
         status = cli.run(["colorize", *map(str, words), "--checkpoint", str(workdir)])
@@ -123,7 +123,17 @@ def test_without_a_checkpoint_the_shipped_weights_color(album, tmp_path):
     assert Image.open(tmp_path / "a.jpg").size == Image.open(album / "a.jpg").size
 
 
-@pytest.mark.parametrize("words", [[], ["paint"], ["colorize"], ["colorize", "a.jpg", "--size=3"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["paint"],
+        ["colorize"],
+        ["colorize", "a.jpg", "--sise=3"],
+        ["colorize", "a.jpg", "--size=big"],
+        ["colorize", "a.jpg", "--size=0"],
+    ],
+)
 def test_wrong_usage_is_one_line(words, capsys):
     assert_refused((cli.run(words), *capsys.readouterr()), "--help")
 

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +8,10 @@ from PIL import Image
 from synthetic import synthetic_images
 
 from colorjax import color
+from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError
-from colorjax.inference.colorizer import Colorizer, WorkingSize
+from colorjax.inference.colorizer import Colorizer
+from colorjax.inference.working_size import WorkingSize
 
 PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "photos"
 SIZES = [(1, 1), (7, 9), (33, 250), (250, 33)]
@@ -19,12 +22,15 @@ class ConstantMethod:
     """Predicts one strong colour everywhere."""
 
     takes_hints = False
+    global_size = None
+    encode = TargetEncoder()
+    network = SimpleNamespace(inputs=frozenset({"grey"}))
 
     def __init__(self, a, b):
         self.ab = (a, b)
 
-    def predict_ab(self, variables, lightness):
-        return jnp.broadcast_to(jnp.array(self.ab, jnp.float32), (*lightness.shape[:3], 2))
+    def predict_ab(self, variables, fields):
+        return jnp.broadcast_to(jnp.array(self.ab, jnp.float32), (*fields["grey"].shape[:3], 2))
 
 
 def painter(a, b):

@@ -215,7 +215,8 @@ def test_temperature_zero_is_the_mode(zhang16_workdir):
     mode = Colorizer.load(zhang16_workdir, temperature=0)
     square = PHOTO[:32, :32]  # of the working size: nothing is resized
     lightness = color.rgb_u8_to_lab(np.repeat(square[..., None], 3, -1))[..., :1]
-    logits = jax.jit(mode._method.predict)(mode._variables, lightness[None])["bin_logits"][0]
+    fields = {"grey": lightness[None] / 50 - 1}
+    logits = jax.jit(mode._method.predict)(mode._variables, fields)["bin_logits"][0]
     bins = color.ab_bins()[np.asarray(logits).argmax(-1)].astype(np.float32)
     planes = [
         np.asarray(Image.fromarray(bins[..., i]).resize((32, 32), Image.Resampling.BILINEAR))

@@ -199,4 +199,4 @@ def test_any_size_comes_back_as_it_went_in():
     config = ConfigDict({"dtype": "float32", "model": model, "data": data})
     method = methods.build(config, with_loss=False)
     variables, _ = zhang_weights.to_flax(published, state_of(net), model)
-    assert method.predict_ab(variables, nhwc(lightness)).shape == (1, 70, 53, 2)
+    assert method.predict_ab(variables, {"grey": nhwc(lightness) / 50 - 1}).shape == (1, 70, 53, 2)

@@ -13,7 +13,8 @@ from colorjax import color, models
 from colorjax import method as methods
 from colorjax.errors import RequestError
 from colorjax.models.convolution import Conv
-from colorjax.models.zhang_blocks import BinHead, Block, scaled
+from colorjax.models.shapes import scaled
+from colorjax.models.zhang_blocks import BinHead, Block
 from colorjax.train import optim, state, steps
 from configs import zhang16
 

@@ -1,0 +1,39 @@
+"""Three ways from colour to grey, each on a scale from 0 to 1."""
+
+from typing import Any
+
+from colorjax.color.arrays import Array, color_array, namespace
+from colorjax.color.lab import rgb_to_lab
+
+GREYS = ("lightness", "luma", "mean")
+
+_LUMA = (0.299, 0.587, 0.114)  # of BT.601, on gamma-encoded values
+
+
+def grey_from_rgb(rgb: Any, kind: str = "lightness") -> Array:
+    """Turns colours grey.
+
+    Args:
+        rgb: (..., 3) floating point, sRGB in [0, 1].
+        kind: "lightness": L / 100 of CIE Lab; "luma": 0.299 R + 0.587 G + 0.114 B, the Y of Iizuka
+            et al. 2016; "mean": (R + G + B) / 3.
+
+    Returns:
+        (..., 1) in [0, 1], in the kind and dtype of `rgb`.
+
+    Raises:
+        ValueError: `rgb` is not (..., 3) or holds integers, or the kind is unknown.
+
+    >>> import numpy as np
+    >>> float(grey_from_rgb(np.array([1.0, 0.5, 0.0]), "mean")[0])
+    0.5
+    """
+    if kind not in GREYS:
+        raise ValueError(f"kind is one of {', '.join(GREYS)}, not {kind!r}")
+    if kind == "lightness":
+        return rgb_to_lab(rgb)[..., :1] / 100
+    rgb = color_array(rgb, "rgb")
+    if kind == "mean":
+        return namespace(rgb).mean(rgb, axis=-1, keepdims=True)
+    red, green, blue = _LUMA
+    return red * rgb[..., :1] + green * rgb[..., 1:2] + blue * rgb[..., 2:]

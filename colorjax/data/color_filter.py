@@ -1,0 +1,157 @@
+"""Which photos have colour: measured once, remembered in a cache folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from colorjax import color
+from colorjax.data.decode import UnreadablePhoto, decode_reduced, decode_rgb
+from colorjax.data.portions import in_portions
+from colorjax.data.sources import Source, digest
+from colorjax.errors import RequestError
+
+log = logging.getLogger(__name__)
+
+_SHORT_SIDE = 64  # pixels at which chroma is measured
+_MEASURE = f"mean chroma at {_SHORT_SIDE} px, exactly grey; 1"  # of the cache: counts up with it
+
+
+class _Colors(NamedTuple):
+    """What is known of each photo of a source."""
+
+    chroma: np.ndarray  # (N,) float32, the mean over pixels, in Lab units; NaN: unreadable
+    is_grey: np.ndarray  # (N,) bool, R = G = B everywhere
+
+
+def find_colored(source: Source, *, drop_grey: bool, min_chroma: float) -> np.ndarray:
+    """Finds the photos that have colour, and logs how many have none.
+
+    The mean over pixels of sqrt(a^2 + b^2) is that of the photo shrunk to a short side of 64 px.
+    What is measured is kept in a cache folder, by the source's fingerprint: the next call, with
+    other limits too, decodes nothing.
+
+    Args:
+        source: the photos.
+        drop_grey: leave out photos with R = G = B in all of their pixels.
+        min_chroma: leave out photos whose mean chroma, in Lab units, is below this.
+
+    Returns:
+        (M,) int64, rising: numbers of the photos that stay. Unreadable ones do: who reads them
+        names them.
+
+    Raises:
+        RequestError: `min_chroma` is negative or not finite, or no photo stays.
+    """
+    if not (math.isfinite(min_chroma) and min_chroma >= 0):
+        raise RequestError(f"data.min_chroma is at least 0, not {min_chroma}")
+    if not drop_grey and min_chroma == 0:
+        return np.arange(len(source))
+    chroma, is_grey = _colors_of(source)
+    grey = is_grey & drop_grey
+    dull = (chroma < min_chroma) & ~grey
+    left_out, mends = [], []
+    if drop_grey:
+        left_out.append(f"{grey.sum()} exactly grey")
+        mends.append("set data.drop_grey=False")
+    if min_chroma:
+        left_out.append(f"{dull.sum()} with a mean chroma below {min_chroma:g}")
+        mends.append("lower data.min_chroma")
+    found = np.flatnonzero(~(grey | dull))
+    if not len(found):
+        raise RequestError(
+            f"no photo is left to train on, of {len(source)}: {', '.join(left_out)}; "
+            f"{' and '.join(mends)}"
+        )
+    log.info(
+        "training photos left out: %s; %d of %d stay", ", ".join(left_out), len(found), len(source)
+    )
+    return found
+
+
+def _colors_of(source: Source) -> _Colors:
+    name = digest(_MEASURE, source.fingerprint())
+    path = _cache_folder() / f"colors-{name}.npz"
+    known = _load(path, name, len(source))
+    if known is not None:
+        return known
+    log.info("looking at %d training photos for their colours, once", len(source))
+    with tqdm(total=len(source), desc="colours", unit="photo", disable=None) as bar:
+        portions = [_measure(source, 0, 0), *in_portions(source, _measure, bar.update)]
+    measured = _Colors(*map(np.concatenate, zip(*portions, strict=True)))
+    try:
+        _save(path, name, measured)
+    except OSError as error:
+        log.warning(
+            "the photos' colours cannot be kept in %s (%s); the next start measures them again",
+            path.parent,
+            error.strerror or error,
+        )
+    return measured
+
+
+def _measure(source: Source, first: int, last: int) -> _Colors:
+    chroma = np.full(last - first, np.nan, np.float32)
+    is_grey = np.zeros(last - first, bool)
+    for index in range(first, last):
+        with contextlib.suppress(UnreadablePhoto, OSError):
+            image = source[index].image
+            reduced = decode_reduced(image, _SHORT_SIDE)
+            # What is grey once it is shrunk may have had a coloured speck.
+            grey = _is_grey(reduced) and _is_grey(decode_rgb(image))
+            ab = color.rgb_u8_to_lab(reduced)[..., 1:]
+            is_grey[index - first] = grey
+            # Rounding gives grey a chroma of up to 0.005.
+            chroma[index - first] = 0 if grey else np.sqrt(np.square(ab).sum(-1)).mean()
+    return _Colors(chroma, is_grey)
+
+
+def _is_grey(rgb: np.ndarray) -> bool:
+    red, green, blue = np.moveaxis(rgb, -1, 0)
+    return bool((red == green).all() and (green == blue).all())
+
+
+def _cache_folder() -> Path:
+    above = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG rules ignore a relative path.
+    folder = Path(above) if os.path.isabs(above) else Path(os.path.expanduser("~/.cache"))
+    return folder / "colorjax"
+
+
+def _load(path: Path, name: str, number: int) -> _Colors | None:
+    """Reads what `_save` wrote; None where there is nothing, or nothing to rely on."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = _Colors(file["chroma"], file["is_grey"])
+            is_ours = str(file["name"]) == name
+    except Exception:  # zipfile raises whatever a damaged file leads it to
+        return None
+    fits = [(array.shape, array.dtype.str[1:]) for array in found] == [
+        ((number,), "f4"),
+        ((number,), "b1"),
+    ]
+    return found if is_ours and fits else None
+
+
+def _save(path: Path, name: str, colors: _Colors) -> None:
+    """Writes a file in one step; of several processes that do, the last one's stays."""
+    if not path.is_absolute():  # expanduser has left the ~ as it is
+        raise FileNotFoundError(errno.ENOENT, "there is no home folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, partial = tempfile.mkstemp(suffix=".partial", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            np.savez(file, name=name, **colors._asdict())
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise

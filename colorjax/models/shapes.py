@@ -1,0 +1,58 @@
+"""Widths and sizes that networks share: scaled channel counts, and enlarging feature maps."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from colorjax.errors import RequestError, unknown_name
+
+CHANNELS_MULTIPLE = 8
+UPSAMPLING = ("bilinear", "nearest")
+
+
+def scaled(channels: int, width: float) -> int:
+    """Returns a channel count times the width, a multiple of 8, at least 8.
+
+    >>> scaled(512, 1.0), scaled(64, 0.2)
+    (512, 16)
+    """
+    return max(CHANNELS_MULTIPLE, round(channels * width / CHANNELS_MULTIPLE) * CHANNELS_MULTIPLE)
+
+
+def check_width(width: float) -> None:
+    """Raises a RequestError unless the factor on all channels is above 0."""
+    if not width > 0:
+        raise RequestError(f"model.width is above 0, not {width}")
+
+
+def enlarge(x: jax.Array, factor: int, method: str = "bilinear") -> jax.Array:
+    """Resizes (N, H, W, C) to (N, factor H, factor W, C), corners not aligned.
+
+    Args:
+        x: float.
+        factor: at least 1.
+        method: "bilinear" or "nearest".
+
+    Raises:
+        RequestError: unknown method.
+    """
+    n, height, width, channels = x.shape
+    if method not in UPSAMPLING:
+        raise unknown_name("model.upsample", method, UPSAMPLING)
+    if method == "bilinear":
+        return jax.image.resize(x, (n, factor * height, factor * width, channels), "linear")
+    # Repeated pixels, whose gradient is a sum: jax.image.resize would gather and scatter.
+    shape = (n, height, factor, width, factor, channels)
+    repeated = jnp.broadcast_to(x[:, :, None, :, None, :], shape)
+    return repeated.reshape(n, factor * height, factor * width, channels)
+
+
+def squeezed(x: jax.Array, size: int) -> jax.Array:
+    """Resizes (N, H, W, C) bilinearly to (N, size, size, C), averaging where it shrinks.
+
+    Returns `x` itself where it has that size, so that `is` tells whether anything was done.
+    """
+    if x.shape[1:3] == (size, size):
+        return x
+    return jax.image.resize(x, (x.shape[0], size, size, x.shape[-1]), "linear")

@@ -1,0 +1,90 @@
+"""Natural Image Colorization (ACIIDS 2020): edges fused in, saturated targets (docs/papers.md).
+
+    python -m colorjax.main --config=configs/edge_fusion.py --config.data.path=PHOTOS
+    python -m colorjax.sweep --config=configs/edge_fusion.py --vary data.saturation=1,1.4,1.6,1.8,2
+
+Arguments after the colon: `size` (px, a multiple of 32, of training and of the global branch),
+`batch`, `width` (factor on all channels), `global_branch` (faithful | iizuka: shared low-level
+features and a classifier), `edges` (canny | sobel | off), `faithful` (the original's scales,
+optimizer and size), `debug` (a few steps).
+
+The factor T on the saturation of the targets is data.saturation, 1.8 here. Evaluation compares with
+the true colours, and under names that end in _scaled with these targets.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """Returns the config of the edge-fusion network; see the file's docstring for `arg`."""
+    args = default.parse_arg(
+        arg,
+        size=64,
+        batch=32,
+        width=1.0,
+        global_branch="faithful",
+        edges="canny",
+        faithful=False,
+        debug=False,
+    )
+    config = default.get_config()
+    config.batch_size = args.batch
+    config.total_steps = 100_000
+    config.eval_every = 2_000
+    config.checkpoint_every = 1_000
+
+    config.data.image_size = args.size
+    config.data.saturation = 1.8  # T, chosen by eye among 1, 1.4, 1.6, 1.8 and 2
+    config.data.saturation_clip = True  # the original lets the saturation pass 1
+    config.data.canny_scale = 1.0  # L / 100; the original gives L to thresholds meant for 0 ... 1
+
+    config.model = ConfigDict({"name": "edge_fusion", "width": args.width})
+    config.model.global_size = args.size
+    config.model.global_branch = args.global_branch
+    config.model.edges = args.edges
+    config.model.num_classes = -1  # as many as the data has, with global_branch=iizuka
+    config.model.norm = True  # the original has none, and SGD hardly moves it
+    config.model.dense_activation = "relu"  # linear in the original, so that two layers are one
+    config.model.kernel_init = "he"
+    config.model.ab_range = 110.0
+    config.model.raw_lightness = False
+    config.model.upsample = "bilinear"
+
+    config.loss.name = "mse_and_class"  # without a classifier: mse
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.schedule = "cosine"
+    config.optimizer.warmup_steps = 200
+    config.optimizer.weight_decay = 1e-4
+    config.optimizer.clip_norm = 1.0
+
+    if args.faithful:
+        config.batch_size = 16
+        config.total_steps = 515_120  # 40 epochs of 206,047 photos
+        config.data.image_size = config.model.global_size = 256
+        config.data.crop_scale = (1.0, 1.0)
+        config.data.crop_ratio = (1.0, 1.0)
+        config.data.flip = False
+        config.data.saturation_clip = False
+        config.data.canny_scale = 100.0
+        config.model.norm = False
+        config.model.dense_activation = "linear"
+        config.model.kernel_init = "glorot"
+        config.model.ab_range = 128.0
+        config.model.raw_lightness = True
+        config.model.upsample = "nearest"
+        config.optimizer.name = "sgd"
+        config.optimizer.b1 = 0.0  # no momentum
+        config.optimizer.learning_rate = 0.01
+        config.optimizer.schedule = "plateau"
+        config.optimizer.decay_factor = 0.1
+        config.optimizer.plateau_window = 12_878  # an epoch
+        config.optimizer.plateau_patience = 10
+        config.optimizer.warmup_steps = 0
+        config.optimizer.weight_decay = 0.0
+        config.optimizer.clip_norm = 0.0
+    if args.debug:
+        default.shorten(config)
+    return config

@@ -1,0 +1,98 @@
+"""Let there be Color! (Iizuka, Simo-Serra and Ishikawa, SIGGRAPH 2016; docs/papers.md).
+
+    python -m colorjax.main --config=configs/iizuka.py --config.data.path=PHOTOS
+    colorjax colorize photo.jpg --checkpoint runs/iizuka --global-image other.jpg
+
+Arguments after the colon: `size` (px, a multiple of 32, of training and of the global branch),
+`batch`, `width` (factor on all channels), `faithful` (the paper's crop, batch, optimizer, range and
+sizes), `tf1` (the layout of colorization_tensorflow: tanh, no BatchNorm, no classifier), `debug` (a
+few steps).
+
+Labels are the folders of the photos (`data.labels`). Without labels, or with loss.alpha 0, the
+classifier is off, and the log says so.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """Returns the config of Iizuka 2016; see the file's docstring for `arg`."""
+    args = default.parse_arg(
+        arg, size=64, batch=32, width=1.0, faithful=False, tf1=False, debug=False
+    )
+    if args.faithful and args.tf1:
+        raise ValueError("faithful is the paper's, tf1 the port's layout: give one of them")
+    config = default.get_config()
+    config.batch_size = args.batch
+    config.total_steps = 100_000
+    config.eval_every = 2_000
+    config.checkpoint_every = 1_000
+
+    config.data.image_size = args.size
+    config.data.grey = "luma"  # image.rgb2y of the released code; less its mean there, 2 Y - 1 here
+    # "Grayscale and low color variance" photos are left out; how low is not stated.
+    config.data.drop_grey = True
+    config.data.min_chroma = 3.0
+
+    config.model = ConfigDict({"name": "iizuka", "width": args.width})
+    config.model.global_size = args.size
+    config.model.num_classes = -1  # as many as the data has; 0: no classifier
+    config.model.norm = True
+    config.model.activation = "relu"
+    config.model.kernel_init = "he"
+    config.model.ab_range = 110.0  # the paper's 100 cuts the bluest blue off
+    config.model.upsample = "bilinear"
+
+    config.loss.name = "mse_and_class"
+    config.loss.alpha = 1 / 300  # section 3.3
+    # The paper's ADADELTA needs many epochs; Adam with cosine decay makes the most of short runs.
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.schedule = "cosine"
+    config.optimizer.warmup_steps = 200
+    config.optimizer.weight_decay = 1e-4
+    config.optimizer.clip_norm = 1.0
+
+    if args.faithful:
+        config.batch_size = 128
+        config.total_steps = 200_000
+        config.data.image_size = config.model.global_size = 224
+        config.data.crop_scale = ((224 / 256) ** 2,) * 2  # 224 px of a photo of 256
+        config.data.crop_ratio = (1.0, 1.0)
+        config.model.ab_range = 100.0
+        config.loss.compare_at = "half"
+        # The paper's colours are on a scale of 200 ab units, ours of 110: the same minimum.
+        config.loss.alpha = (200 / 110) ** 2 / 300
+        _plainly(config.optimizer, "adadelta", 1.0)
+    if args.tf1:
+        config.batch_size = 1
+        config.data.image_size = config.model.global_size = 224
+        config.data.grey = "lightness"
+        config.data.drop_grey = False
+        config.data.min_chroma = 0.0
+        config.data.crop_scale = (1.0, 1.0)
+        config.data.crop_ratio = (1.0, 1.0)  # the middle square; the port squeezes the photo
+        config.data.flip = False
+        config.model.num_classes = 0
+        config.model.norm = False
+        config.model.activation = "tanh"
+        config.model.kernel_init = "normal"
+        config.model.ab_range = 127.5  # 8-bit ab / 255, but for half a unit
+        config.model.upsample = "nearest"
+        config.loss.name = "mse"
+        _plainly(config.optimizer, "adam", 1e-4)
+    if args.debug:
+        default.shorten(config)
+    return config
+
+
+def _plainly(optimizer: ConfigDict, name: str, learning_rate: float) -> None:
+    """Takes an optimizer without schedule, decay and clipping."""
+    optimizer.name = name
+    optimizer.learning_rate = learning_rate
+    optimizer.schedule = "constant"
+    optimizer.warmup_steps = 0
+    optimizer.weight_decay = 0.0
+    optimizer.clip_norm = 0.0

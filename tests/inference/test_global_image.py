@@ -1,0 +1,129 @@
+"""Global features of another photo, edges and greys other than lightness, and working sizes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.feature import canny
+
+from colorjax import cli, color
+from colorjax.errors import RequestError
+from colorjax.inference.colorizer import Colorizer
+from colorjax.inference.working_size import WorkingSize
+
+
+def blocks(side, seed):
+    """A photo of coloured squares of 8 px: it has edges, and differs from the next."""
+    few = np.random.default_rng(seed).integers(0, 256, (side // 8, side // 8, 3), np.uint8)
+    return few.repeat(8, 0).repeat(8, 1)
+
+
+PHOTO, OTHER = blocks(48, 3), blocks(48, 4) // 4
+
+
+@pytest.fixture(scope="module")
+def iizuka(iizuka_workdir):
+    return Colorizer.load(iizuka_workdir)
+
+
+def difference(one, two):
+    return np.abs(np.asarray(one).astype(int) - np.asarray(two).astype(int)).max()
+
+
+def test_another_photos_global_features_change_the_colours(iizuka):
+    plain = iizuka.colorize(PHOTO)
+    assert difference(iizuka.colorize(PHOTO, global_image=PHOTO), plain) <= 1
+    moody = iizuka.colorize(PHOTO, global_image=OTHER)
+    assert difference(moody, plain) > 3
+    lightness = [color.rgb_u8_to_lab(rgb)[..., 0] for rgb in (moody, PHOTO)]
+    assert np.abs(lightness[0] - lightness[1]).max() <= 0.4
+    # A Pillow image with alpha, of another size and shape.
+    large = Image.fromarray(OTHER).resize((96, 40)).convert("RGBA")
+    assert difference(iizuka.colorize(PHOTO, global_image=large), plain) > 3
+    assert difference(iizuka.colorize(PHOTO), plain) == 0  # nothing is remembered
+
+
+def test_weights_without_global_features_say_so(colorizer):
+    with pytest.raises(RequestError, match="use weights of iizuka or edge_fusion"):
+        colorizer.colorize(PHOTO, global_image=OTHER)
+
+
+def test_the_global_image_on_the_command_line(iizuka_workdir, tmp_path, capsys):
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    Image.fromarray(OTHER).save(tmp_path / "b.png")
+    command = ["colorize", str(tmp_path / "a.png"), "--checkpoint", str(iizuka_workdir)]
+    for name, more in (
+        ("plain", []),
+        ("moody", ["--global-image", str(tmp_path / "b.png")]),
+        ("own", ["--size", "own"]),
+    ):
+        assert cli.run([*command, "--output", str(tmp_path / name), *more]) == 0
+    pictures = {n: Image.open(tmp_path / n / "a.png") for n in ("plain", "moody", "own")}
+    assert difference(pictures["plain"], pictures["moody"]) > 3
+    assert difference(pictures["plain"], pictures["own"]) > 3
+    (tmp_path / "c.png").write_bytes(b"no photo")
+    capsys.readouterr()
+    status = cli.run([*command, "--overwrite", "--global-image", str(tmp_path / "c.png")])
+    out, err = capsys.readouterr()
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    assert "--global-image" in err
+    assert "no photo that can be read" in err
+
+
+def test_luma_is_what_iizuka_sees(iizuka):
+    """The picture that the network's own prediction from 2 Y - 1 gives, at its own size."""
+    square = PHOTO[:32, :32]
+    luma = square.astype(np.float32) @ np.float32([0.299, 0.587, 0.114]) / 255
+    method = iizuka._method
+    ab = jax.jit(method.predict_ab)(iizuka._variables, {"grey": (2 * luma - 1)[None, ..., None]})
+    lab = np.dstack([color.rgb_u8_to_lab(square)[..., 0], np.asarray(ab[0])])
+    expected = color.lab_to_rgb_u8(lab.astype(np.float32), gamut="shrink_chroma")
+    assert difference(iizuka.colorize(square), expected) <= 1
+    seen = {"grey": color.rgb_u8_to_lab(square)[None, ..., :1] / 50 - 1}
+    by_lightness = jax.jit(method.predict_ab)(iizuka._variables, seen)
+    assert jnp.abs(by_lightness - ab).max() > 1
+
+
+def test_edges_are_those_of_training(edge_fusion_workdir):
+    colorizer = Colorizer.load(edge_fusion_workdir)
+    square = PHOTO[:32, :32]
+    lightness = color.rgb_u8_to_lab(square)[..., :1]
+    edges = canny(lightness[..., 0] / 100, 1.0, 0.1, 0.2)[None, ..., None]
+    assert 0.01 < edges.mean() < 0.5
+    fields = {"grey": lightness[None] / 50 - 1, "edges": edges}
+    method = colorizer._method
+    ab = jax.jit(method.predict_ab)(colorizer._variables, fields)
+    lab = np.concatenate([lightness, np.asarray(ab[0])], axis=-1)
+    expected = color.lab_to_rgb_u8(lab, gamut="shrink_chroma")
+    assert difference(colorizer.colorize(square), expected) <= 1
+    none = jax.jit(method.predict_ab)(colorizer._variables, fields | {"edges": 0 * edges})
+    assert jnp.abs(none - ab).max() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("size", "photo", "works_at"),
+    [
+        (64, (3000, 4000), (64, 88)),
+        (60, (100, 100), (64, 64)),
+        (3, (100, 100), (8, 8)),
+        (0, (250, 333), (248, 336)),
+        (0, (1, 3), (8, 8)),
+        (0, (4096, 4096), (2048, 2048)),
+    ],
+)
+def test_working_sizes_are_the_nearest_multiples(size, photo, works_at):
+    assert WorkingSize(size, 8, is_square=False).of(*photo) == works_at
+
+
+@pytest.mark.parametrize("size", [0, -8, "big", 1.5])
+def test_sizes_that_mean_nothing(iizuka_workdir, size):
+    with pytest.raises(RequestError, match="size is a number of pixels above 0, or 'own'"):
+        Colorizer.load(iizuka_workdir, size=size)
+
+
+def test_the_size_decides_where_colours_are_predicted(iizuka_workdir):
+    wide = blocks(96, 5)
+    found = [Colorizer.load(iizuka_workdir, size=s).colorize(wide) for s in (32, 96, "own")]
+    assert difference(found[1], found[2]) == 0
+    assert difference(found[0], found[1]) > 3

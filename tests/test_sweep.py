@@ -1,0 +1,152 @@
+"""Sweeps: names, tables over seeds, figures, and how they end."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from colorjax import figures, sweep
+from colorjax.errors import RequestError
+from colorjax.sweep import Field
+
+FIELDS = [
+    Field.parse("data.saturation=1.0,1.8"),
+    Field.parse("model.edges=canny,off"),
+    Field.parse("seed=0,1"),
+]
+
+
+def finish(run, **metrics):
+    run.workdir.mkdir(parents=True)
+    (run.workdir / "eval.json").write_text(json.dumps({"metrics": metrics}))
+
+
+def test_every_combination_has_a_workdir(tmp_path):
+    runs = sweep.plan(FIELDS, tmp_path)
+    assert len(runs) == len({run.workdir for run in runs}) == 8
+    assert runs[1].workdir == tmp_path / "saturation=1.0_edges=canny_seed=1"
+    assert runs[1].values == {"data.saturation": "1.0", "model.edges": "canny", "seed": "1"}
+
+
+@pytest.mark.parametrize("text", ["", "seed", "seed=", "=1", "seed=1,,2", "seed=1,1"])
+def test_what_varies_nothing_is_refused(text):
+    with pytest.raises(RequestError, match="--vary is FIELD=VALUE"):
+        Field.parse(text)
+
+
+def test_seeds_become_mean_and_deviation(tmp_path):
+    runs = sweep.plan(FIELDS[::2], tmp_path)
+    for run, value in zip(runs, (9.0, 10.0, 11.0, 14.0), strict=True):
+        finish(run, mae_ab=value, other=value)
+    rows = sweep.summarize(runs)
+    assert [row["values"] for row in rows] == [
+        {"data.saturation": "1.0"},
+        {"data.saturation": "1.8"},
+    ]
+    assert rows[1]["metrics"]["mae_ab"]["mean"] == 12.5
+    assert rows[1]["metrics"]["mae_ab"]["deviation"] == pytest.approx(np.std([11, 14], ddof=1))
+    lines = sweep.table(rows).splitlines()
+    assert lines[0] == "| data.saturation | seeds | mae_ab |"
+    assert lines[3] == "| 1.8 | 2 | 12.500 ± 2.121 |"
+    alone = sweep.summarize(runs[:1])
+    assert alone[0]["metrics"]["mae_ab"]["deviation"] is None
+    assert "| 9.000 |" in sweep.table(alone)
+
+
+def test_a_run_without_results_is_named(tmp_path):
+    with pytest.raises(RequestError, match=r"seed=0' has no eval\.json"):
+        sweep.summarize(sweep.plan(FIELDS[2:], tmp_path))
+
+
+class Tinted:
+    """A colorizer that paints everything in the shade of its workdir's factor."""
+
+    def __init__(self, workdir):
+        self.red = 255 if "1.8" in str(workdir) else 128
+
+    def colorize(self, grey):
+        return np.stack([np.full_like(grey[..., 0], self.red), grey[..., 1], grey[..., 2]], -1)
+
+
+@pytest.fixture
+def without_training(monkeypatch):
+    """Takes the place of training and of loading weights; yields the runs asked for."""
+    asked = []
+
+    def train(config, run, rest):
+        asked.append((config, run.workdir.name, rest))
+        if not run.workdir.exists():
+            finish(run, mae_ab=float(len(asked)))
+        return 0
+
+    monkeypatch.setattr(sweep, "_train", train)
+    monkeypatch.setattr("colorjax.inference.colorizer.Colorizer.load", lambda place: Tinted(place))
+    return asked
+
+
+def test_one_command_gives_table_and_figures(without_training, tmp_path, capsys):
+    photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    words = ["--config=c.py", f"--workdir={tmp_path / 'sweep'}", "--config.data.path=P"]
+    words += ["--vary", "data.saturation=1.0,1.8", "--vary", "config.model.edges=canny,off"]
+    words += ["--vary", "seed=0,1", "--photos", str(tmp_path / "photo.png")]
+    assert sweep.run(words) == 0
+    assert len(without_training) == 8
+    assert without_training[0][0] == "c.py"
+    assert without_training[0][2] == ["--config.data.path=P"]
+    written = {path.name for path in (tmp_path / "sweep").iterdir() if path.is_file()}
+    assert written == {"sweep.md", "sweep.json", "sweep_edges=canny.png", "sweep_edges=off.png"}
+    assert (tmp_path / "sweep" / "sweep.md").read_text() in capsys.readouterr().out
+    figure = np.asarray(Image.open(tmp_path / "sweep" / "sweep_edges=off.png"))
+    # grey, 1.0, 1.8, truth: cells of 128 px with gaps of 4, under a line of 22.
+    assert figure.shape == (22 + 85 + 4, 4 * 132 - 4, 3)
+    reds = [figure[60, left + 64, 0] for left in (132, 264)]
+    assert reds == [128, 255]
+
+
+@pytest.mark.parametrize("status", [2, 75])
+def test_a_run_that_ends_early_ends_the_sweep(monkeypatch, tmp_path, status):
+    monkeypatch.setattr(sweep, "_train", lambda *_: status)
+    assert sweep.run(["--config=c.py", f"--workdir={tmp_path / 's'}", "--vary", "seed=0"]) == status
+    assert not (tmp_path / "s").exists()
+
+
+def test_training_is_a_process_of_its_own(monkeypatch, tmp_path):
+    """The command, and its exit status as it is."""
+    seen = []
+    popen = sweep.subprocess.Popen
+
+    def spy(command):
+        seen.append(command)
+        return popen([sys.executable, "-c", "raise SystemExit(75)"])
+
+    monkeypatch.setattr(sweep.subprocess, "Popen", spy)
+    run = sweep.plan([Field.parse("model.edges=off")], tmp_path)[0]
+    assert sweep._train("configs/edge_fusion.py", run, ["--config.seed=1"]) == 75
+    assert seen[0][1:] == [
+        "-m",
+        "colorjax.main",
+        "--config=configs/edge_fusion.py",
+        f"--workdir={tmp_path / 'edges=off'}",
+        "--config.model.edges=off",
+        "--config.seed=1",
+    ]
+
+
+def test_the_figure_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(figures.Colorizer, "load", lambda place, size=None: Tinted(place))
+    photo = np.random.default_rng(0).integers(0, 256, (50, 40, 3), np.uint8)
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    words = [str(tmp_path / "photo.png"), "--column", "vivid=runs/1.8", "--cell", "80"]
+    assert figures.run([*words, "--output", str(tmp_path / "f.png")]) == 0
+    figure = np.asarray(Image.open(tmp_path / "f.png"))
+    assert figure.shape == (22 + 100 + 4, 3 * 84 - 4, 3)
+    np.testing.assert_array_equal(figure[22:122:2, 168::2], photo)  # enlarged pixel by pixel
+    assert figures.run([*words, "--no-truth", "--output", str(tmp_path / "g.png")]) == 0
+    assert Image.open(tmp_path / "g.png").width == 2 * 84 - 4
+    capsys.readouterr()
+    assert figures.run([*words, "--output", "f.jpg"]) == 2
+    assert figures.run(["none.png", "--output", str(tmp_path / "h.png")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2

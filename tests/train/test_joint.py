@@ -1,0 +1,120 @@
+"""Training with labels, with edges and with saturated targets, through the one loop."""
+
+import json
+import logging
+
+import pytest
+
+from colorjax import method as methods
+from colorjax import parallel
+from colorjax.errors import RequestError
+from colorjax.train import loop, weights
+from colorjax.train.workdir import Workdir
+from configs import edge_fusion, iizuka
+
+ARGS = "size=32,batch=4,width=0.01,debug"
+ALL = ",global_branch=iizuka"  # edges, saturated targets and a classifier in one run
+
+
+def tiny(module, args, photos, **changes):
+    config = module.get_config(ARGS + args)
+    with config.unlocked():
+        config.update_from_flattened_dict(
+            {
+                "total_steps": 3,
+                "data.path": str(photos),
+                "data.eval_fraction": 0.2,
+                "data.validation_fraction": 0.2,
+                "evaluation.batch_size": 4,
+                "progress": False,
+            }
+            | changes
+        )
+    return config.lock()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def labelled(photos, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "joint"
+    assert loop.train_and_evaluate(tiny(edge_fusion, ALL, photos), str(workdir)) == loop.DONE
+    return workdir
+
+
+def test_the_classifier_is_trained_measured_and_stored(labelled):
+    assert json.loads((labelled / "classes.json").read_text()) == ["beach", "forest"]
+    assert Workdir(labelled).read_config().model.num_classes == 2
+    lines = [line for line in Workdir(labelled).read_metrics() if "train/loss" in line]
+    assert len(lines) == 3
+    for line in lines:
+        total = line["train/mse"] + line["train/class_cross_entropy"] / 300
+        assert line["train/loss"] == pytest.approx(total, rel=1e-4)
+        assert line["train/top1"] in (0, 0.25, 0.5, 0.75, 1)
+    report = json.loads((labelled / "eval.json").read_text())
+    hits = report["metrics"]["top1"] * report["num_images"]
+    assert hits == pytest.approx(round(hits), abs=1e-4)
+    assert "top1" not in report["baselines"]["grey"]
+
+
+def test_an_evaluation_alone_numbers_classes_as_the_weights_do(labelled, photos, caplog):
+    before = json.loads((labelled / "eval.json").read_text())["metrics"]
+    # The config of a fresh start: the number of classes is open, and so is the grey.
+    changes = {"data.grey": "luma"}
+    assert loop.evaluate_only(tiny(edge_fusion, ALL, photos, **changes), str(labelled)) == loop.DONE
+    after = json.loads((labelled / "eval.json").read_text())["metrics"]
+    assert after == pytest.approx(before, rel=1e-5)
+    assert "labels" not in caplog.text
+    (labelled / "classes.json").write_text('["forest", "beach"]')
+    assert loop.evaluate_only(tiny(edge_fusion, ALL, photos), str(labelled)) == loop.DONE
+    swapped = json.loads((labelled / "eval.json").read_text())["metrics"]
+    assert swapped["top1"] == pytest.approx(1 - before["top1"])
+    with pytest.raises(RequestError, match=r"over other classes, see classes\.json"):
+        loop.train_and_evaluate(tiny(edge_fusion, ALL, photos), str(labelled))
+    (labelled / "classes.json").write_text('["beach", "forest"]')
+
+
+@pytest.mark.slow
+def test_without_labels_the_classifier_is_off_and_the_log_says_so(photos, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "colorjax")
+    config = tiny(iizuka, "", photos, **{"data.labels": "none", "total_steps": 1, "eval_every": 0})
+    assert loop.train_and_evaluate(config, str(tmp_path)) == loop.DONE
+    assert "the classifier is off: the data has no labels" in caplog.text
+    report = json.loads((tmp_path / "eval.json").read_text())
+    assert not {"top1", "mae_ab_scaled"} & report["metrics"].keys()
+    assert not (tmp_path / "classes.json").exists()
+    lines = [line for line in Workdir(tmp_path).read_metrics() if "train/loss" in line]
+    assert lines[0]["train/loss"] == pytest.approx(lines[0]["train/mse"])
+    assert "train/class_cross_entropy" not in lines[0]
+
+
+def test_saturated_targets_are_measured_under_another_name(labelled):
+    report = json.loads((labelled / "eval.json").read_text())
+    metrics = report["metrics"]
+    assert {"mae_ab_scaled", "rmse_ab_scaled"} <= metrics.keys()
+    # After three steps all is near grey, which is farther from vivid colours than from true ones.
+    grey = report["baselines"]["grey"]["mae_ab"]
+    assert metrics["mae_ab"] == pytest.approx(grey, rel=0.25)
+    assert metrics["mae_ab_scaled"] > 1.2 * metrics["mae_ab"]
+    assert "scaled by 1.8" in report["protocol"]
+
+
+def test_weights_with_other_classes_or_another_global_size_say_so(labelled, photos):
+    sharding = parallel.make_layout(4).replicated
+    for name, value in (("num_classes", 2), ("global_size", 32)):
+        changes = {"model.num_classes": 2} | {f"model.{name}": 2 * value}
+        method = methods.build(tiny(edge_fusion, ALL, photos, **changes))
+        with pytest.raises(RequestError, match=rf"set --config\.model\.{name}={value}$"):
+            weights.load(labelled, method, sharding)
+
+
+def test_what_the_network_sees_stays_what_it_was(labelled, photos):
+    with pytest.raises(RequestError, match=r"another data\.canny_scale"):
+        loop.train_and_evaluate(
+            tiny(edge_fusion, ALL, photos, **{"data.canny_scale": 100.0}), str(labelled)
+        )
