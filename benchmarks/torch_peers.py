@@ -12,13 +12,14 @@ from ml_collections import ConfigDict
 from torch import nn
 from torch.nn import functional
 
+from benchmarks import torch_iizuka
 from benchmarks.torch_zhang import Zhang16
 from colorjax import models
 from colorjax.models import PlainCNN
 
 NO_TWIN = "no PyTorch twin of this config"
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-LOSSES = ("mse", "rebalanced_ce", "ce")
+LOSSES = ("mse", "mse_and_class", "rebalanced_ce", "ce")
 
 
 def device() -> str:
@@ -32,7 +33,33 @@ def twin(network: models.Network) -> nn.Module | None:
         return plain_cnn(network)
     if isinstance(network, models.Zhang16) and network.head == "bins":
         return Zhang16(network.width)
+    if isinstance(network, models.Iizuka) and _is_written(network, activation="relu"):
+        return torch_iizuka.Iizuka(
+            network.width,
+            network.global_size,
+            network.num_classes,
+            network.norm,
+            network.ab_range,
+        )
+    as_written = {"dense_activation": "relu", "raw_lightness": False}
+    if isinstance(network, models.EdgeFusion) and _is_written(network, **as_written):
+        return torch_iizuka.EdgeFusion(
+            network.width,
+            network.global_size,
+            network.global_branch,
+            network.edges,
+            network.num_classes,
+            network.norm,
+            network.ab_range,
+        )
     return None
+
+
+def _is_written(network: models.Iizuka | models.EdgeFusion, **options: Any) -> bool:
+    """Whether a network has the options with which torch_iizuka was written."""
+    written = options | {"upsample": "bilinear"}
+    has_edges = getattr(network, "edges", "off") in ("canny", "off")
+    return has_edges and all(getattr(network, name) == value for name, value in written.items())
 
 
 def trainer(config: ConfigDict, network: models.Network) -> Callable[[int], None] | str:
@@ -41,6 +68,12 @@ def trainer(config: ConfigDict, network: models.Network) -> Callable[[int], None
     known = config.loss.name in LOSSES and options.name in OPTIMIZERS
     if net is None or not known or config.dtype != "float32":
         return NO_TWIN
+    if config.loss.name == "mse_and_class" and (
+        config.loss.reduction != "mean" or config.loss.compare_at != "full"
+    ):
+        return NO_TWIN
+    if config.batch_size == 1 and any(isinstance(m, nn.BatchNorm1d) for m in net.modules()):
+        return "PyTorch has no BatchNorm over one value"
     net = net.to(device()).train()
     optimizer = OPTIMIZERS[options.name](
         net.parameters(),
@@ -56,15 +89,25 @@ def trainer(config: ConfigDict, network: models.Network) -> Callable[[int], None
         return torch.from_numpy(rng.uniform(-1, 1, shape).astype(np.float32)).to(device())
 
     grey = random(batch, 1, size, size)
+    inputs = (grey, *side_inputs(config, network))
     ab = random(batch, 2, size, size)
     shares = random(batch, 313, size // 4, size // 4).softmax(dim=1)
     weights = random(batch, size // 4, size // 4)
+    num_classes = max(1, getattr(network, "num_classes", 0))
+    labels = torch.from_numpy(rng.integers(0, num_classes, batch)).to(device())
 
     def loss() -> torch.Tensor:
         if isinstance(net, Zhang16):
             log_shares = net.logits(50 * (grey + 1)).log_softmax(dim=1)
             return -(weights * (shares * log_shares).sum(dim=1)).mean()
-        return functional.mse_loss(net(grey), ab)
+        if not isinstance(net, torch_iizuka.Iizuka | torch_iizuka.EdgeFusion):
+            return functional.mse_loss(net(grey), ab)
+        outputs = net.outputs(*inputs)
+        found = functional.mse_loss(outputs["ab"], ab)
+        if "class_logits" in outputs and config.loss.name == "mse_and_class":
+            cross_entropy = functional.cross_entropy(outputs["class_logits"], labels)
+            found = found + config.loss.alpha * cross_entropy
+        return found
 
     def run(number: int) -> None:
         for _ in range(number):
@@ -86,14 +129,24 @@ def forward(config: ConfigDict, network: models.Network) -> Callable[[int], None
         return NO_TWIN
     net = net.to(device()).eval()
     size = config.data.image_size
-    lightness = torch.rand(config.batch_size, 1, size, size, device=device())
+    grey = torch.rand(config.batch_size, 1, size, size, device=device())
+    inputs = (grey, *side_inputs(config, network))
 
     def run(number: int) -> None:
         with torch.inference_mode():
             for _ in range(number):
-                net(lightness).sum().item()
+                net(*inputs).sum().item()
 
     return run
+
+
+def side_inputs(config: ConfigDict, network: models.Network) -> list[torch.Tensor]:
+    """Returns noise for what the twin takes beside grey: edges, where the network has them."""
+    if "edges" not in network.inputs:
+        return []
+    shape = (config.batch_size, 1, config.data.image_size, config.data.image_size)
+    edges = np.random.default_rng(config.seed).integers(0, 2, shape)
+    return [torch.from_numpy(edges.astype(np.float32)).to(device())]
 
 
 def plain_cnn(like: PlainCNN) -> Any:

@@ -80,7 +80,7 @@ def lay_out(columns: Mapping[str, Sequence[np.ndarray]], cell: int = 160) -> Ima
 
 
 def save(figure: Image.Image, path: Path) -> None:
-    """Writes a PNG, whole or not at all.
+    """Writes a PNG or JPEG, whole or not at all.
 
     Raises:
         RequestError: it cannot be written.
@@ -119,7 +119,7 @@ def run(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--column", action="append", default=[], metavar="NAME=WORKDIR", help="may be repeated"
     )
-    parser.add_argument("--output", required=True, metavar="FILE.png")
+    parser.add_argument("--output", required=True, metavar="FILE", help=".png or .jpg")
     parser.add_argument("--size", help="working size: pixels, or own (default: of training)")
     parser.add_argument("--cell", type=int, default=160, help="pixels (default: %(default)s)")
     parser.add_argument("--no-truth", action="store_true", help="leave the last column out")
@@ -127,8 +127,8 @@ def run(argv: list[str] | None = None) -> int:
     try:
         size = int(args.size) if args.size and args.size.isdecimal() else args.size
         named = [column.partition("=") for column in args.column]
-        if Path(args.output).suffix.lower() != ".png" or args.cell < 1:
-            raise RequestError("--output ends in .png and --cell is at least 1")
+        if Path(args.output).suffix.lower() not in (".png", ".jpg") or args.cell < 1:
+            raise RequestError("--output ends in .png or .jpg, and --cell is at least 1")
         photos = read_photos(args.photos)
         colorizers = {name: Colorizer.load(place, size=size) for name, _, place in named}
         columns = columns_of(photos, colorizers, with_truth=not args.no_truth)

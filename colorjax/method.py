@@ -240,6 +240,17 @@ def build(config: ConfigDict, *, with_loss: bool = True) -> Method:
     return Method(network, loss, encode, EdgeDetector.from_config(config.data), size)
 
 
+def with_classes(config: ConfigDict, num_classes: int) -> ConfigDict:
+    """Returns a config in which an open number of classes (below 0) is settled."""
+    if config.model.to_dict().get("num_classes", 0) >= 0:
+        return config
+    settled = config.copy_and_resolve_references()
+    with settled.unlocked():
+        can_classify = getattr(build_network(config), "can_classify", False)
+        settled.model.num_classes = num_classes if can_classify else 0
+    return settled
+
+
 def settle_classes(config: ConfigDict, num_classes: int) -> ConfigDict:
     """Gives a network with a classifier as many classes as the data has.
 
@@ -248,8 +259,9 @@ def settle_classes(config: ConfigDict, num_classes: int) -> ConfigDict:
         num_classes: of the data; 0 without labels.
 
     Returns:
-        A config without an open number: 0 where the data has no labels, or where `loss.alpha` is 0
-        and a classifier would learn nothing; the log says so.
+        A config without an open number. It is 0, and the log says why, where the data has no
+        labels, the network has no classifier, or it would learn nothing: by another loss, or with
+        a `loss.alpha` of 0.
 
     Raises:
         RequestError: the config asks for fewer classes than the data has.
@@ -265,14 +277,15 @@ def settle_classes(config: ConfigDict, num_classes: int) -> ConfigDict:
     why = ""
     if not num_classes:
         why = "the data has no labels"
-    elif config.loss.alpha == 0:
+    elif config.loss.name not in losses.TEACHES_CLASSES:
+        why = f"loss {config.loss.name} teaches no classes"
+    elif config.loss.name == "mse_and_class" and config.loss.alpha == 0:
         why = "loss.alpha is 0"
-    settled = config.copy_and_resolve_references()
-    with settled.unlocked():
-        settled.model.num_classes = 0 if why else num_classes
-    if not why and "class_logits" not in build_network(settled).outputs:
+    settled = with_classes(config, 0 if why else num_classes)
+    if not why and not settled.model.num_classes:
         why = "this network has none"
-    log.info(
-        f"the classifier is off: {why}" if why else f"the classifier has {num_classes} classes"
-    )
+    if why:
+        log.info("the classifier is off: %s", why)
+    else:
+        log.info("the classifier has %d classes", num_classes)
     return settled

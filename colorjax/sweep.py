@@ -6,9 +6,9 @@ r"""Trains a config once for each combination of values, and shows what they cha
 
 Each combination is a run of `colorjax.main` with a workdir of its own, named by its values;
 finished ones are not run again, and the same command resumes. All other words go to
-`colorjax.main`. Then come `sweep.md` and `sweep.json`, the metrics of every combination with mean
-and standard deviation over the seeds, and a figure for each combination of the other fields: rows
-are photos, columns are grey, the values of the first field varied, truth.
+`colorjax.main`. Then come `NAME.md` and `NAME.json`, the metrics of every combination with mean and
+standard deviation over the seeds, and a figure for each combination of the other fields: rows are
+photos, columns are grey, the values of the first field varied, truth.
 """
 
 from __future__ import annotations
@@ -139,13 +139,13 @@ def _cell(found: dict[str, float] | None) -> str:
     return text if found["deviation"] is None else f"{text} ± {found['deviation']:.3f}"
 
 
-def figures(fields: Sequence[Field], runs: Sequence[Run], root: Path, photos: list) -> list[Path]:
+def figures(fields: Sequence[Field], runs: Sequence[Run], prefix: Path, photos: list) -> list[Path]:
     """Draws a figure for each combination of all fields but the first and the seed.
 
     Args:
         fields: what is varied; the values of the first are the columns.
         runs: of `plan`; of several seeds the first is shown.
-        root: folder for the pictures.
+        prefix: what the pictures' paths begin with.
         photos: (H, W, 3) uint8 each, the rows.
 
     Returns:
@@ -158,13 +158,13 @@ def figures(fields: Sequence[Field], runs: Sequence[Run], root: Path, photos: li
     groups: dict[str, dict[str, Path]] = {}
     for run in runs:
         rest = [f"{n.rpartition('.')[2]}={v}" for n, v in without_seed(run.values) if n != first]
-        columns = groups.setdefault("_".join(["sweep", *rest]), {})
+        columns = groups.setdefault("_".join([prefix.name, *rest]), {})
         title = f"{first.rpartition('.')[2]} {run.values[first]}"
         columns.setdefault(title, run.workdir)
     paths = []
     for name, columns in groups.items():
         colorizers = {title: Colorizer.load(place) for title, place in columns.items()}
-        paths.append(root / f"{name}.png")
+        paths.append(prefix.with_name(f"{name}.png"))
         drawing.save(drawing.lay_out(drawing.columns_of(photos, colorizers), _CELL), paths[-1])
     return paths
 
@@ -194,6 +194,7 @@ def run(argv: list[str] | None = None) -> int:
     parser.add_argument("--config", required=True, metavar="FILE.py[:ARGS]")
     parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the sweep")
     parser.add_argument("--vary", action="append", required=True, metavar="FIELD=VALUE,VALUE,...")
+    parser.add_argument("--name", default="sweep", help="of the results (default: %(default)s)")
     parser.add_argument("--photos", nargs="+", default=[], metavar="PHOTO", help="of the figures")
     args, rest = parser.parse_known_args(argv)
     root = Path(args.workdir).expanduser()
@@ -207,12 +208,12 @@ def run(argv: list[str] | None = None) -> int:
                 return status
         rows = summarize(runs)
         root.mkdir(parents=True, exist_ok=True)
-        (root / "sweep.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-        (root / "sweep.md").write_text(table(rows), encoding="utf-8")
+        (root / f"{args.name}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        (root / f"{args.name}.md").write_text(table(rows), encoding="utf-8")
         from colorjax import figures as drawing
 
         photos = drawing.read_photos(args.photos) or reported_photos(runs[0].workdir, 6)
-        drawn = figures(fields, runs, root, photos)
+        drawn = figures(fields, runs, root / args.name, photos)
     except RequestError as error:
         print(f"colorjax: {error}", file=sys.stderr)
         return 2

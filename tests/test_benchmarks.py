@@ -1,5 +1,6 @@
 """The benchmarks run and print what their readers need; nothing here looks at a time."""
 
+import importlib
 import json
 
 import jax
@@ -9,6 +10,7 @@ from PIL import Image
 from synthetic import synthetic_images
 
 from benchmarks import pipeline, step_time, torch_peers
+from colorjax import method as methods
 from colorjax import models
 
 FIELDS = {
@@ -154,3 +156,46 @@ def test_the_pytorch_twin_has_our_layers(strides, key):
     assert twin(torch.zeros(1, 1, 16, 16)).shape == (1, 2, 16, 16)
     count = sum(parameter.numel() for parameter in twin.parameters())
     assert count == sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize(
+    ("name", "arg", "changes"),
+    [
+        ("iizuka", "", {"model.num_classes": 3}),
+        ("iizuka", "", {"loss.name": "mse", "model.norm": False, "batch_size": 1}),
+        ("edge_fusion", "", {}),
+        ("edge_fusion", "global_branch=iizuka,edges=off", {"model.num_classes": 3}),
+    ],
+)
+def test_the_pytorch_twin_trains_and_predicts(name, arg, changes):
+    config, network = with_changes(name, arg, {"data.image_size": 40} | changes)
+    for build in (torch_peers.trainer, torch_peers.forward):
+        run = build(config, network)
+        assert not isinstance(run, str), run
+        run(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "why"),
+    [
+        ("iizuka", {"model.upsample": "nearest"}, torch_peers.NO_TWIN),
+        ("iizuka", {"model.activation": "tanh"}, torch_peers.NO_TWIN),
+        ("iizuka", {"loss.reduction": "sum"}, torch_peers.NO_TWIN),
+        ("iizuka", {"loss.compare_at": "half"}, torch_peers.NO_TWIN),
+        ("iizuka", {"optimizer.name": "adadelta"}, torch_peers.NO_TWIN),
+        ("iizuka", {"batch_size": 1}, "one value"),
+        ("edge_fusion", {"model.edges": "sobel"}, torch_peers.NO_TWIN),
+        ("edge_fusion", {"model.raw_lightness": True}, torch_peers.NO_TWIN),
+        ("edge_fusion", {"model.dense_activation": "linear"}, torch_peers.NO_TWIN),
+    ],
+)
+def test_where_pytorch_has_no_twin_the_row_says_so(name, changes, why):
+    assert why in torch_peers.trainer(*with_changes(name, "", changes))
+
+
+def with_changes(name, arg, changes):
+    """A small config of that name, and its network."""
+    small = "size=32,batch=3,width=0.125"
+    config = importlib.import_module(f"configs.{name}").get_config(f"{small},{arg}")
+    config.update_from_flattened_dict(changes)
+    return config, methods.build_network(config)

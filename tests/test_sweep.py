@@ -147,6 +147,6 @@ def test_the_figure_command(tmp_path, monkeypatch, capsys):
     assert figures.run([*words, "--no-truth", "--output", str(tmp_path / "g.png")]) == 0
     assert Image.open(tmp_path / "g.png").width == 2 * 84 - 4
     capsys.readouterr()
-    assert figures.run([*words, "--output", "f.jpg"]) == 2
+    assert figures.run([*words, "--output", "f.gif"]) == 2
     assert figures.run(["none.png", "--output", str(tmp_path / "h.png")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 2

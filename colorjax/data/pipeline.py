@@ -90,10 +90,10 @@ class LoadForTraining:
         )
 
     def _fields(self, rgb: np.ndarray, rng: np.random.Generator) -> Batch:
-        encoded = self._encode(rgb) if self._on_host or self._hints or self._detect else {}
+        encoded = self._encode(rgb) if self._on_host or self._hints else {}
         fields = dict(encoded) if self._on_host else {"rgb": rgb}
         if self._detect:
-            fields["edges"] = self._detect(encoded["grey"])
+            fields["edges"] = self._detect(encoded["grey"] if encoded else self._encode.see(rgb))
         if self._hints:
             drawn = hints.draw_for_training(rng, self._size, *self._hints)
             hint_ab, order = hints.reveal(encoded["ab"], drawn)
@@ -131,7 +131,7 @@ class LoadForEvaluation:
                 skipped = index
         fields: Batch = {}
         if self._detect:
-            fields["edges"] = self._detect(self._encode(rgb)["grey"])
+            fields["edges"] = self._detect(self._encode.see(rgb))
         if self._with_hints:
             drawn = hints.draw_for_evaluation(np.random.default_rng(index), self._size)
             truth = TargetEncoder()(rgb)["ab"]

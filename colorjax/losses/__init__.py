@@ -24,6 +24,7 @@ from colorjax.losses.regression import (
 
 __all__ = [
     "LOSSES",
+    "TEACHES_CLASSES",
     "Loss",
     "Terms",
     "absolute_error",
@@ -202,6 +203,10 @@ LOSSES: dict[str, _Kind] = {
     "rebalanced_ce": _Kind(frozenset({"bin_logits"}), _rebalanced_ce),
     "smooth_l1_and_grid": _Kind(frozenset({"ab", "grid_logits"}), _smooth_l1_and_grid),
 }
+
+
+# Losses that a classifier learns from.
+TEACHES_CLASSES = frozenset({"mse_and_class", "class_cross_entropy"})
 
 
 def outputs_of(name: str) -> frozenset[str]:

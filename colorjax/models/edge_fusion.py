@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from colorjax import color
-from colorjax.errors import unknown_name
+from colorjax.errors import RequestError, unknown_name
 from colorjax.models.convolution import Conv, convolve
 from colorjax.models.iizuka import ab_outputs, check_output
 from colorjax.models.iizuka_blocks import (
@@ -22,6 +22,7 @@ from colorjax.models.iizuka_blocks import (
     Layers,
     Style,
     check_global_size,
+    check_sides,
     dense,
     fuse,
 )
@@ -85,9 +86,14 @@ class EdgeFusion(nn.Module):
         return frozenset(names | {"edges"} if self.edges == "canny" else names)
 
     @property
+    def can_classify(self) -> bool:
+        """Whether there may be a classifier."""
+        return self.global_branch == "iizuka"
+
+    @property
     def has_classes(self) -> bool:
         """Whether there is a classifier."""
-        return self.num_classes > 0 and self.global_branch == "iizuka"
+        return self.num_classes > 0 and self.can_classify
 
     @property
     def outputs(self) -> frozenset[str]:
@@ -113,8 +119,12 @@ class EdgeFusion(nn.Module):
         Returns:
             ab (N, H, W, 2), ab / 110, enlarged from ab_half (N, H/2, W/2, 2); with a classifier
             class_logits (N, num_classes). float32.
+
+        Raises:
+            ValueError: H or W is no multiple of 8.
         """
         grey, style = inputs["grey"], self.style
+        check_sides(grey)
         seen = squeezed(inputs.get("global_grey", grey), self.global_size)
         x, wide = (self._scaled(view) for view in (grey, seen))
         local, vector, for_classes = (
@@ -204,4 +214,9 @@ def edge_fusion(**options: Any) -> EdgeFusion:
     ):
         if getattr(net, name) not in known:
             raise unknown_name(f"model.{name}", getattr(net, name), known)
+    if net.num_classes > 0 and not net.can_classify:
+        raise RequestError(
+            "model.global_branch=faithful has no classifier; set model.num_classes=0, or "
+            "model.global_branch=iizuka"
+        )
     return net

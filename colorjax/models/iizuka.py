@@ -20,6 +20,7 @@ from colorjax.models.iizuka_blocks import (
     GlobalFeatures,
     Style,
     check_global_size,
+    check_sides,
     fuse,
 )
 from colorjax.models.shapes import UPSAMPLING, enlarge, scaled, squeezed
@@ -61,6 +62,8 @@ class Iizuka(nn.Module):
     size_multiple: ClassVar[int] = 8
     fit: ClassVar[str] = "resize"
 
+    can_classify: ClassVar[bool] = True
+
     @property
     def outputs(self) -> frozenset[str]:
         """Names of what `apply` returns."""
@@ -89,7 +92,7 @@ class Iizuka(nn.Module):
             ValueError: H or W is no multiple of 8.
         """
         grey, style = inputs["grey"], self.style
-        _check_sides(grey)
+        check_sides(grey)
         seen = squeezed(inputs.get("global_grey", grey), self.global_size)
         low_level = Convs(LOW_LEVEL, style, name="low_level")
         low = low_level(grey, train=train)
@@ -117,11 +120,6 @@ def ab_outputs(ab: jax.Array, ab_range: float, upsample: str) -> dict[str, jax.A
     """Returns ab, ab / 110 at full size, and ab_half, from ab in [-1, 1] at half size."""
     half = ab * (ab_range / color.AB_SCALE)
     return {"ab": enlarge(half, 2, upsample), "ab_half": half}
-
-
-def _check_sides(grey: jax.Array) -> None:
-    if grey.shape[1] % 8 or grey.shape[2] % 8:
-        raise ValueError(f"sides are multiples of 8, got {grey.shape[1:3]}")
 
 
 def check_output(ab_range: float, upsample: str) -> None:

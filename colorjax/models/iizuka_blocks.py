@@ -69,6 +69,12 @@ def check_global_size(size: int) -> None:
         raise RequestError(f"model.global_size is a multiple of {GLOBAL_MULTIPLE}, not {size}")
 
 
+def check_sides(grey: jax.Array) -> None:
+    """Raises a ValueError unless the sides of (N, H, W, 1) are multiples of 8."""
+    if grey.shape[1] % 8 or grey.shape[2] % 8:
+        raise ValueError(f"sides are multiples of 8, got {grey.shape[1:3]}")
+
+
 class ConvLayer(nn.Module):
     """A convolution, BatchNorm where the style has it, and the activation."""
 
@@ -135,12 +141,15 @@ class DenseLayer(nn.Module):
 def dense(features: int, style: Style, name: str) -> nn.Dense:
     """Returns a fully connected layer without anything behind it."""
     starts = {"kernel_init": nn.initializers.he_normal()} | style.starts(0.04)
-    bias_init = starts.get("bias_init", nn.initializers.zeros)
+    return _dense(features, style.dtype, starts, name)
+
+
+def _dense(features: int, dtype: Any, starts: dict[str, Any], name: str) -> nn.Dense:
     return nn.Dense(
         features,
-        dtype=style.dtype,
+        dtype=dtype,
         kernel_init=starts["kernel_init"],
-        bias_init=bias_init,
+        bias_init=starts.get("bias_init", nn.initializers.zeros),
         name=name,
     )
 
@@ -172,7 +181,9 @@ class Classifier(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps (N, 512) to float32 logits (N, num_classes)."""
         x = DenseLayer(scaled(256, self.style.width), self.style, name="dense1")(x, train=train)
-        logits = nn.Dense(self.num_classes, name="logits")
+        # Nothing is cut off behind the logits: He's factor of 2 has no place here.
+        plain = {"kernel_init": nn.initializers.lecun_normal()}
+        logits = _dense(self.num_classes, jnp.float32, plain | self.style.starts(0.04), "logits")
         return logits(x.astype(jnp.float32))
 
 

@@ -90,7 +90,7 @@ class _Run:
         self.config = config
         self.workdir = workdir
         self.layout = parallel.make_layout(config.batch_size, config.evaluation.batch_size)
-        methods.build(config)  # what is wrong with it is told before the data is opened
+        methods.build(methods.with_classes(config, 1))  # errors come before the data is opened
         self.schedule = optim.build_schedule(config.optimizer, config.total_steps)
         self.optimizer = optim.build(config.optimizer, self.schedule)
         self.patience = _build_patience(config)

@@ -19,6 +19,7 @@ OPTIMIZERS = {
     "sgd": lambda c, lr: optax.sgd(lr, momentum=c.b1 or None),
     "rmsprop": lambda c, lr: optax.rmsprop(lr, decay=c.b2, momentum=c.b1 or None),
 }
+_PLATEAU_DELTA = 1e-4  # what the loss has to fall by to count as better: Keras' rule
 SCHEDULES = ("constant", "cosine", "linear", "steps", "plateau")
 
 
@@ -90,7 +91,11 @@ def build(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
             f"{config.plateau_window} and {config.plateau_patience}"
         )
     plateau = optax.contrib.reduce_on_plateau(
-        config.decay_factor, config.plateau_patience, accumulation_size=config.plateau_window
+        config.decay_factor,
+        config.plateau_patience,
+        rtol=0.0,
+        atol=_PLATEAU_DELTA,
+        accumulation_size=config.plateau_window,
     )
     return optax.chain(optimizer, plateau)
 

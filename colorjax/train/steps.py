@@ -59,7 +59,7 @@ def build_train_step(
         metrics |= {
             "loss": loss,
             "grad_norm": optax.tree.norm(gradients),
-            "learning_rate": optim.rate(schedule, state.step, state.optimizer),
+            "learning_rate": optim.rate(schedule, state.step, optimizer_state),
         }
         next_state = TrainState(
             step=state.step + 1,

@@ -83,3 +83,58 @@ def test_wrong_input_names_the_argument():
         color.scale_saturation(np.zeros((4, 3)), -1)
     with pytest.raises(ValueError, match=r"^factor must be a scalar, got shape \(4,\)"):
         color.scale_saturation(np.zeros((4, 3)), np.ones(4))
+
+
+# The factors that the published colorizer tried; 1.8 is the one it uses.
+TRIED = [1.4, 1.6, 1.8, 2.0]
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Uniformly random colours, and the corners of the cube."""
+    corners = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1]), -1).reshape(-1, 3)
+    return np.concatenate([np.random.default_rng(1).random((100_000, 3)), corners])
+
+
+@pytest.mark.parametrize("clip", [True, False])
+@pytest.mark.parametrize("factor", TRIED)
+def test_the_closed_form_is_exact(factor, clip):
+    rgb = random_rgb()
+    error = np.abs(color.scale_saturation(rgb, factor, clip) - through_hsv(rgb, factor, clip))
+    assert error.max() < 5e-15
+
+
+@pytest.mark.parametrize("factor", [1.0, *TRIED])
+def test_clipped_targets_are_colours_of_srgb(many, factor):
+    """So b = -107.9 of pure blue bounds them, and ab / 110 lies within -1 and 1."""
+    ab = color.rgb_to_lab(color.scale_saturation(many, factor))[..., 1:]
+    assert 107.8 < np.abs(ab).max() <= 107.9
+
+
+# Shares and ranges of uniformly random colours, computed once with scikit-image.
+@pytest.mark.parametrize(("factor", "largest", "beyond"), [(1.8, 150, 0.006), (2.0, 187, 0.029)])
+def test_unclipped_targets_pass_what_tanh_reaches(many, factor, largest, beyond):
+    ab = color.rgb_to_lab(color.scale_saturation(many[:-8], factor, clip=False))[..., 1:]
+    assert np.isfinite(ab).all()
+    np.testing.assert_allclose(np.abs(ab).max(), largest, rtol=0.02)
+    np.testing.assert_allclose(np.mean(np.abs(ab) > 128), beyond, rtol=0.1)
+
+
+def test_share_of_colours_whose_saturation_passes_one(many):
+    """69 % at 1.8: a channel below 0, which clipping puts at 0."""
+    unclipped, clipped = (color.scale_saturation(many[:-8], 1.8, clip) for clip in (False, True))
+    passes = unclipped.min(-1) < 0
+    np.testing.assert_allclose(passes.mean(), 0.69, atol=0.005)
+    np.testing.assert_allclose(clipped[passes].min(-1), 0, atol=1e-15)
+    np.testing.assert_array_equal(clipped[~passes], unclipped[~passes])
+
+
+@pytest.mark.parametrize(("factor", "change"), zip(TRIED, [3.2, 4.0, 4.5, 4.9], strict=True))
+def test_a_larger_saturation_lowers_the_lightness(many, factor, change):
+    """By 3 to 5 units on random colours: targets keep ab alone."""
+    before, after = (
+        color.rgb_to_lab(rgb)[..., 0]
+        for rgb in (many[:-8], color.scale_saturation(many[:-8], factor))
+    )
+    np.testing.assert_allclose(np.abs(after - before).mean(), change, atol=0.06)
+    assert after.mean() < before.mean()

@@ -51,7 +51,7 @@ def test_class_cross_entropy_leaves_unlabelled_photos_out():
 
 def test_unknown_name_lists_the_known():
     with pytest.raises(
-        RequestError, match="known: ce, class_cross_entropy, l1, mse, rebalanced_ce, smooth_l1"
+        RequestError, match="known: ce, class_cross_entropy, l1, mse, mse_and_class, rebalanced_ce"
     ):
         losses.create("l3")
 
