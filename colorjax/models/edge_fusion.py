@@ -52,7 +52,8 @@ class EdgeFusion(nn.Module):
         edges: what the edge branch sees: "canny", the input `edges`; "sobel", the magnitude of the
             gradient of grey; "off": there is no such branch.
         num_classes: as in `Iizuka`, for its global branch; the faithful one has none.
-        norm: whether BatchNorm follows every layer; the original has none.
+        norm: whether BatchNorm follows every layer, but for the two fully connected ones of the
+            faithful branch; the original has none.
         dense_activation: between the two fully connected layers of the faithful branch: "relu", or
             the original's "linear", by which the two are one.
         kernel_init: start of the kernels, "he", or "glorot" as in the original.
