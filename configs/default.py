@@ -111,6 +111,26 @@ def shorten(config: ConfigDict) -> None:
     config.evaluation.baseline_photos = 16
 
 
+def train_briskly(optimizer: ConfigDict) -> None:
+    """Takes AdamW with a cosine decay, for networks with BatchNorm: the most of a short run."""
+    optimizer.name = "adamw"
+    optimizer.learning_rate = 1e-3
+    optimizer.schedule = "cosine"
+    optimizer.warmup_steps = 200
+    optimizer.weight_decay = 1e-4
+    optimizer.clip_norm = 1.0
+
+
+def train_plainly(optimizer: ConfigDict, name: str, learning_rate: float) -> None:
+    """Takes an optimizer without schedule, decay and clipping, as the older papers do."""
+    optimizer.name = name
+    optimizer.learning_rate = learning_rate
+    optimizer.schedule = "constant"
+    optimizer.warmup_steps = 0
+    optimizer.weight_decay = 0.0
+    optimizer.clip_norm = 0.0
+
+
 def parse_arg(arg: str, **defaults) -> ConfigDict:
     """Reads `key=value,flag` after the colon of `--config=FILE.py:...`.
 

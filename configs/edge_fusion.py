@@ -53,12 +53,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.upsample = "bilinear"
 
     config.loss.name = "mse_and_class"  # without a classifier: mse
-    config.optimizer.name = "adamw"
-    config.optimizer.learning_rate = 1e-3
-    config.optimizer.schedule = "cosine"
-    config.optimizer.warmup_steps = 200
-    config.optimizer.weight_decay = 1e-4
-    config.optimizer.clip_norm = 1.0
+    default.train_briskly(config.optimizer)
 
     if args.faithful:
         config.batch_size = 16
@@ -75,16 +70,12 @@ def get_config(arg: str = "") -> ConfigDict:
         config.model.ab_range = 128.0
         config.model.raw_lightness = True
         config.model.upsample = "nearest"
-        config.optimizer.name = "sgd"
+        default.train_plainly(config.optimizer, "sgd", 0.01)
         config.optimizer.b1 = 0.0  # no momentum
-        config.optimizer.learning_rate = 0.01
         config.optimizer.schedule = "plateau"
         config.optimizer.decay_factor = 0.1
         config.optimizer.plateau_window = 12_878  # an epoch
         config.optimizer.plateau_patience = 10
-        config.optimizer.warmup_steps = 0
-        config.optimizer.weight_decay = 0.0
-        config.optimizer.clip_norm = 0.0
     if args.debug:
         default.shorten(config)
     return config

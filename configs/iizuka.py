@@ -47,13 +47,8 @@ def get_config(arg: str = "") -> ConfigDict:
 
     config.loss.name = "mse_and_class"
     config.loss.alpha = 1 / 300  # section 3.3
-    # The paper's ADADELTA needs many epochs; Adam with cosine decay makes the most of short runs.
-    config.optimizer.name = "adamw"
-    config.optimizer.learning_rate = 1e-3
-    config.optimizer.schedule = "cosine"
-    config.optimizer.warmup_steps = 200
-    config.optimizer.weight_decay = 1e-4
-    config.optimizer.clip_norm = 1.0
+    # The paper's ADADELTA needs many epochs.
+    default.train_briskly(config.optimizer)
 
     if args.faithful:
         config.batch_size = 128
@@ -65,7 +60,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.loss.compare_at = "half"
         # The paper's colours are on a scale of 200 ab units, ours of 110: the same minimum.
         config.loss.alpha = (200 / 110) ** 2 / 300
-        _plainly(config.optimizer, "adadelta", 1.0)
+        default.train_plainly(config.optimizer, "adadelta", 1.0)
     if args.tf1:
         config.batch_size = 1
         config.data.image_size = config.model.global_size = 224
@@ -82,17 +77,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.model.ab_range = 127.5  # 8-bit ab / 255, but for half a unit
         config.model.upsample = "nearest"
         config.loss.name = "mse"
-        _plainly(config.optimizer, "adam", 1e-4)
+        default.train_plainly(config.optimizer, "adam", 1e-4)
     if args.debug:
         default.shorten(config)
     return config
-
-
-def _plainly(optimizer: ConfigDict, name: str, learning_rate: float) -> None:
-    """Takes an optimizer without schedule, decay and clipping."""
-    optimizer.name = name
-    optimizer.learning_rate = learning_rate
-    optimizer.schedule = "constant"
-    optimizer.warmup_steps = 0
-    optimizer.weight_decay = 0.0
-    optimizer.clip_norm = 0.0

@@ -33,23 +33,14 @@ def get_config(arg: str = "") -> ConfigDict:
 
     config.loss.name = "smooth_l1_and_grid"
     config.evaluation.hint_counts = (0, 1, 2, 5, 10, 20, 50, 100)
-    config.optimizer.name = "adamw"
-    config.optimizer.learning_rate = 1e-3  # as for zhang16
-    config.optimizer.schedule = "cosine"
-    config.optimizer.warmup_steps = 200
-    config.optimizer.weight_decay = 1e-4
-    config.optimizer.clip_norm = 1.0
+    default.train_briskly(config.optimizer)
 
     if args.faithful:
         config.batch_size = 25
         config.data.image_size = 176
         config.data.crop_scale = (0.08, 1.0)
-        config.optimizer.name = "adam"
-        config.optimizer.weight_decay = 0.0
-        config.optimizer.learning_rate = 1e-5 if args.learns == "regression" else 1e-4
-        config.optimizer.schedule = "constant"
-        config.optimizer.warmup_steps = 0
-        config.optimizer.clip_norm = 0.0
+        rate = 1e-5 if args.learns == "regression" else 1e-4
+        default.train_plainly(config.optimizer, "adam", rate)
     if args.debug:
         default.shorten(config)
     return config
