@@ -150,6 +150,7 @@ def test_outputs_are_those_of_the_tables(case, size):
     assert difference(found_by_ours(case, size), theirs) < WITHIN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["classes", "faithful-canny"])
 def test_parity_would_notice_a_missing_activation_or_normalization(case):
     for name, module in pair(case).theirs.named_modules():
