@@ -41,7 +41,7 @@ def fields_of(*shape):
     return {"grey": grey, "edges": jnp.asarray(rng.integers(0, 2, (*shape, 1)), np.uint8)}
 
 
-SIZES = [(1, 1), (7, 9), (8, 24), (70, 53), (257, 3), (224, 224), (250, 333), (256, 320)]
+SIZES = [(1, 1), (7, 9), (224, 224), (250, 333), (256, 320)]
 
 
 @pytest.mark.parametrize("size", SIZES)

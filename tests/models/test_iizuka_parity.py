@@ -30,11 +30,11 @@ CASES = {
 COMPARED = [
     ("classes", OTHER),
     ("plain", EQUAL),
-    ("plain", OTHER),
     ("faithful-canny", OTHER),
-    ("faithful-off", EQUAL),
     ("iizuka-canny", OTHER),
-    ("iizuka-off", EQUAL),
+    pytest.param("plain", OTHER, marks=pytest.mark.slow),
+    pytest.param("faithful-off", EQUAL, marks=pytest.mark.slow),
+    pytest.param("iizuka-off", EQUAL, marks=pytest.mark.slow),
 ]
 NAMES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 
