@@ -1,4 +1,4 @@
-"""Which photos have colour: measured once, remembered in a cache folder."""
+"""Which photos have colour, and which hue: measured once, remembered in a cache folder."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ import numpy as np
 from tqdm import tqdm
 
 from colorjax import color
+from colorjax.data import hues
 from colorjax.data.decode import UnreadablePhoto, decode_reduced, decode_rgb
 from colorjax.data.portions import in_portions
 from colorjax.data.sources import Source, digest
-from colorjax.errors import RequestError
+from colorjax.errors import RequestError, unknown_name
 
 log = logging.getLogger(__name__)
 
-_SHORT_SIDE = 64  # pixels at which chroma is measured
-_MEASURE = f"mean chroma at {_SHORT_SIDE} px, exactly grey; 1"  # of the cache: counts up with it
+_SHORT_SIDE = 64  # pixels at which chroma and hue are measured
+# Of the cache: counts up with what is in it.
+_MEASURE = f"mean chroma and hues at {_SHORT_SIDE} px, exactly grey; 2"
 
 
 class _Colors(NamedTuple):
@@ -31,6 +33,8 @@ class _Colors(NamedTuple):
 
     chroma: np.ndarray  # (N,) float32, the mean over pixels, in Lab units; NaN: unreadable
     is_grey: np.ndarray  # (N,) bool, R = G = B everywhere
+    arithmetic: np.ndarray  # (N,) float64, mean hue in [0, 1); NaN: unreadable
+    circular: np.ndarray  # (N,) float64, likewise, as directions
 
 
 def find_colored(source: Source, *, drop_grey: bool, min_chroma: float) -> np.ndarray:
@@ -56,7 +60,7 @@ def find_colored(source: Source, *, drop_grey: bool, min_chroma: float) -> np.nd
         raise RequestError(f"data.min_chroma is at least 0, not {min_chroma}")
     if not drop_grey and min_chroma == 0:
         return np.arange(len(source))
-    chroma, is_grey = _colors_of(source)
+    chroma, is_grey, *_ = _colors_of(source)
     grey = is_grey & drop_grey
     dull = (chroma < min_chroma) & ~grey
     left_out, mends = [], []
@@ -78,13 +82,33 @@ def find_colored(source: Source, *, drop_grey: bool, min_chroma: float) -> np.nd
     return found
 
 
+def find_hues(source: Source, mean: str = "arithmetic") -> np.ndarray:
+    """Finds the mean hue of each photo; kept in the cache with what `find_colored` measures.
+
+    Photos are measured as they are up to a short side of 64 px, larger ones shrunk to it.
+
+    Args:
+        source: the photos.
+        mean: "arithmetic" or "circular"; see `colorjax.data.hues`.
+
+    Returns:
+        (N,) float64 in [0, 1); NaN: unreadable.
+
+    Raises:
+        RequestError: another mean.
+    """
+    if mean not in hues.MEANS:
+        raise unknown_name("data.hue_mean", mean, hues.MEANS)
+    return getattr(_colors_of(source), mean)
+
+
 def _colors_of(source: Source) -> _Colors:
     name = digest(_MEASURE, source.fingerprint())
     path = _cache_folder() / f"colors-{name}.npz"
     known = _load(path, name, len(source))
     if known is not None:
         return known
-    log.info("looking at %d training photos for their colours, once", len(source))
+    log.info("looking at %d photos for their colours, once", len(source))
     with tqdm(total=len(source), desc="colours", unit="photo", disable=None) as bar:
         portions = [_measure(source, 0, 0), *in_portions(source, _measure, bar.update)]
     measured = _Colors(*map(np.concatenate, zip(*portions, strict=True)))
@@ -102,6 +126,7 @@ def _colors_of(source: Source) -> _Colors:
 def _measure(source: Source, first: int, last: int) -> _Colors:
     chroma = np.full(last - first, np.nan, np.float32)
     is_grey = np.zeros(last - first, bool)
+    arithmetic, circular = np.full((2, last - first), np.nan)
     for index in range(first, last):
         with contextlib.suppress(UnreadablePhoto, OSError):
             image = source[index].image
@@ -112,7 +137,8 @@ def _measure(source: Source, first: int, last: int) -> _Colors:
             is_grey[index - first] = grey
             # Rounding gives grey a chroma of up to 0.005.
             chroma[index - first] = 0 if grey else np.sqrt(np.square(ab).sum(-1)).mean()
-    return _Colors(chroma, is_grey)
+            arithmetic[index - first], circular[index - first] = hues.mean_hues(reduced)
+    return _Colors(chroma, is_grey, arithmetic, circular)
 
 
 def _is_grey(rgb: np.ndarray) -> bool:
@@ -131,13 +157,12 @@ def _load(path: Path, name: str, number: int) -> _Colors | None:
     """Reads what `_save` wrote; None where there is nothing, or nothing to rely on."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = _Colors(file["chroma"], file["is_grey"])
+            found = _Colors(*(file[field] for field in _Colors._fields))
             is_ours = str(file["name"]) == name
     except Exception:  # zipfile raises whatever a damaged file leads it to
         return None
     fits = [(array.shape, array.dtype.str[1:]) for array in found] == [
-        ((number,), "f4"),
-        ((number,), "b1"),
+        ((number,), kind) for kind in ("f4", "b1", "f8", "f8")
     ]
     return found if is_ours and fits else None
 

@@ -110,7 +110,7 @@ def test_both_limits(folder, told):
     assert kept(folder, min_chroma=2.41) == ["broken.jpg", *COLORED]
     assert kept(folder, min_chroma=1e-9) == with_dull
     first, *lines = told()
-    assert first == "looking at 7 training photos for their colours, once"
+    assert first == "looking at 7 photos for their colours, once"
     assert lines == [
         "training photos left out: 2 exactly grey; 5 of 7 stay",
         "training photos left out: 2 exactly grey, 0 with a mean chroma below 2.4; 5 of 7 stay",
@@ -197,6 +197,8 @@ def altered(content, **changes):
         lambda content: altered(content, chroma=np.zeros(7, np.float64)),
         lambda content: altered(content, is_grey=np.ones(8, bool)),
         lambda content: altered(content, is_grey=np.ones(7, np.int64)),
+        lambda content: altered(content, circular=np.zeros(7, np.float32)),
+        lambda content: altered(content, arithmetic=np.zeros(8)),
     ],
 )
 def test_a_damaged_cache_is_written_anew(damage, folder, decoded, cache):
@@ -254,7 +256,10 @@ def test_where_the_cache_lies(tmp_path, monkeypatch):
 
 
 def _save_often(path, name, value):
-    colors = color_filter._Colors(np.full(5_000, value, np.float32), np.zeros(5_000, bool))
+    values = np.full(5_000, value)
+    colors = color_filter._Colors(
+        values.astype(np.float32), values > 9, *[values.astype(float)] * 2
+    )
     for _ in range(20):
         color_filter._save(path, name, colors)
 
@@ -268,6 +273,18 @@ def test_several_writers_leave_one_whole_file(cache):
     assert found is not None
     assert len(np.unique(found.chroma)) == 1
     assert list(cache.iterdir()) == [path]
+
+
+def test_one_pass_measures_chroma_greyness_and_hues(folder, decoded):
+    source = FolderSource.open(folder, labels="none")
+    hues = color_filter.find_hues(source)
+    assert len(decoded) == 7
+    kept(folder, True, 3.0)
+    assert not np.array_equal(hues, color_filter.find_hues(source, "circular"), equal_nan=True)
+    assert len(decoded) == 7
+    greys = [source.keys.index(name) for name in ("grey.png", "grey_in_rgb.png")]
+    assert (hues[greys] == 0).all()
+    assert np.flatnonzero(np.isnan(hues)).tolist() == [source.keys.index("broken.jpg")]
 
 
 def test_no_photo_stays(tmp_path, folder):
