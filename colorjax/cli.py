@@ -1,4 +1,4 @@
-"""The `colorjax` command for people: colorize, prior, import-weights."""
+"""The `colorjax` command for people: colorize, compare, prior, import-weights."""
 
 from __future__ import annotations
 
@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"colorjax {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_colorize(commands)
+    _add_compare(commands)
     _add_prior(commands)
     _add_import_weights(commands)
     return parser
@@ -178,6 +179,62 @@ def _colorize(args: argparse.Namespace) -> int:
     if args.global_image:
         options["global_image"] = _read_photo("--global-image", args.global_image)
     return batch.colorize_files(jobs, load, args.output, overwrite=args.overwrite, **options)
+
+
+def _add_compare(commands: argparse._SubParsersAction) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="show methods side by side on the same photos, with metrics",
+        description=(
+            "Writes figure.png, metrics.md, metrics.json, index.html and pictures/ of some photos: "
+            "grey, each method, truth. A METHOD is [NAME=]PLACE: the workdir of a run or of "
+            "imported weights, the name of weights that ship, or a folder of finished pictures."
+        ),
+        epilog=(
+            "examples:\n"
+            "  colorjax compare zhang16-small runs/iizuka --data album --output compared\n"
+            "  colorjax compare ours=runs/unet theirs=finished --data a.jpg --data b.jpg "
+            "--output compared"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    compare.set_defaults(act=_compare)
+    compare.add_argument("methods", nargs="+", metavar="METHOD", help="[NAME=]PLACE")
+    compare.add_argument(
+        "--data",
+        action="append",
+        required=True,
+        metavar="DATA",
+        help="folder of photos, tfds:NAME, or a photo; photos may be repeated",
+    )
+    compare.add_argument("--output", metavar="DIR", required=True, help="folder to write")
+    compare.add_argument("--split", default="train", help="of tfds:NAME (default: %(default)s)")
+    compare.add_argument("--data-dir", default="", metavar="DIR", help="of tfds:NAME")
+    compare.add_argument(
+        "--photos", type=int, metavar="N", help="photos shown (8; all that are given as files)"
+    )
+    compare.add_argument(
+        "--metric-photos",
+        type=int,
+        metavar="M",
+        help="photos measured, those shown among them; 0: all (200)",
+    )
+    compare.add_argument("--seed", type=int, metavar="S", help="which photos (0; files in order)")
+    compare.add_argument("--overwrite", action="store_true", help="replace an earlier comparison")
+
+
+def _compare(args: argparse.Namespace) -> int:
+    _hush_libraries()
+    from colorjax.compare import compare  # imports JAX: not for --help
+
+    words = ("split", "data_dir", "photos", "metric_photos", "seed", "overwrite")
+    options = {name: getattr(args, name) for name in words}
+    found = compare(args.methods, args.data, args.output, progress=True, **options)
+    print(found.table)
+    print(found.output / "index.html")
+    for name in found.unreadable:
+        print(f"colorjax: passed over {name}", file=sys.stderr)
+    return 1 if found.unreadable else 0
 
 
 def _add_prior(commands: argparse._SubParsersAction) -> None:

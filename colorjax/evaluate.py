@@ -13,10 +13,20 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from colorjax import color, losses, metrics, parallel
-from colorjax.data import pipeline, splits
+from colorjax.data import hues, pipeline, splits
 from colorjax.data.labels import NO_LABEL
 from colorjax.data.sources import Source
 from colorjax.method import Method, Variables
+from colorjax.metrics.comparison import (
+    advantages,
+    errors_of_photos,
+    measure,
+    measure_by_hue,
+    measure_scaled,
+    painted,
+    summarize,
+    summarize_hues,
+)
 from colorjax.train.skipped import SkippedPhotos
 
 # Which way is better, for the metrics that a run may be steered by.
@@ -36,9 +46,8 @@ HIGHER_IS_BETTER = {
     "bits_per_pixel": False,
     "top1": True,
 }
-_SSIM_WINDOW = 11  # pixels
 # Of a batch, what goes to the devices.
-_FIELDS = ("rgb", "mask", "label", "edges", "hint_ab", "hint_order")
+FIELDS = ("rgb", "mask", "label", "edges", "hint_ab", "hint_order", "hue_bin")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +60,9 @@ class Report:
         num_unreadable: photos left out because they cannot be decoded.
         metrics: name -> value, of the method.
         baselines: trivial predictor -> the same metrics.
+        advantages: trivial predictor -> by how much the method is better; see
+            `colorjax.metrics.comparison.advantages`.
+        hues: for each bin of the photos' mean hue its range, number of photos and metrics.
         strips: (N, H, 3 W, 3) uint8, some photos: grey | prediction | truth.
     """
 
@@ -59,6 +71,8 @@ class Report:
     num_unreadable: int
     metrics: dict[str, float]
     baselines: dict[str, dict[str, float]]
+    advantages: dict[str, dict[str, Any]]
+    hues: list[dict[str, float]]
     strips: np.ndarray
 
 
@@ -86,130 +100,15 @@ def protocol(config: ConfigDict) -> str:
     return text
 
 
-def painted(lab: jax.Array, ab: jax.Array) -> jax.Array:
-    """Returns the uint8 sRGB picture with the lightness of `lab` and the colours `ab`."""
-    return color.lab_to_rgb_u8(jnp.concatenate([lab[..., :1], ab], axis=-1))
-
-
-def measure(
-    rgb_u8: jax.Array,
-    mask: jax.Array,
-    lab: jax.Array,
-    outputs: dict[str, jax.Array],
-    prior: np.ndarray | None = None,
-) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """Compares predicted colours with the truth.
-
-    Args:
-        rgb_u8: (N, H, W, 3) uint8, the true photos.
-        mask: (N,) bool; False for photos that do not count.
-        lab: (N, H, W, 3) float32, the true photos in Lab.
-        outputs: ab (N, H, W, 2) float32, the prediction in Lab units; where the method has a
-            distribution over bins, bin_logits (N, h, w, 313).
-        prior: (313,) share of each bin, for the rebalanced AuC; None leaves that out.
-
-    Returns:
-        name -> (sum, count) over photos, for `metrics.merge` and `summarize`.
-    """
-    ab, true_ab = outputs["ab"], lab[..., 1:]
-    rgb = painted(lab, ab)
-    seen = color.rgb_u8_to_lab(rgb)
-    exactly_grey = jnp.all(rgb_u8 == rgb_u8[..., :1], axis=(1, 2, 3))
-    values = {
-        "mae_ab": metrics.mae_ab(ab, true_ab),
-        "squared_ab": jnp.square(metrics.rmse_ab(ab, true_ab)),
-        "auc": metrics.auc(ab, true_ab),
-        "mse": metrics.mse(rgb, rgb_u8),
-        "delta_e_2000": metrics.delta_e_2000(seen, lab),
-        "colorfulness": metrics.colorfulness(rgb),
-        "colorfulness_abs": metrics.colorfulness_abs(rgb),
-        "chroma": metrics.mean_chroma(ab),
-        "true_chroma": metrics.mean_chroma(true_ab),
-        "grey": exactly_grey.astype(jnp.float32),
-    }
-    for percent in (2, 5):
-        values[f"accuracy_{percent}"] = metrics.accuracy_within(seen, lab, percent)
-        values[f"accuracy_ab_{percent}"] = metrics.accuracy_within_ab(ab, true_ab, percent)
-    if min(rgb_u8.shape[1:3]) >= _SSIM_WINDOW:
-        values["ssim"] = metrics.ssim(rgb, rgb_u8)
-    if "bin_logits" in outputs:
-        logits = outputs["bin_logits"]
-        every = lab.shape[1] // logits.shape[1]
-        values["bits_per_pixel"] = metrics.bits_per_pixel(logits, true_ab[:, ::every, ::every])
-    sums = {name: metrics.masked_sum(value, mask) for name, value in values.items()}
-    sums["psnr"] = metrics.masked_sum(metrics.psnr(rgb, rgb_u8), mask & ~exactly_grey)
-    if prior is not None:
-        right, weight = metrics.auc_sums(ab, true_ab, prior)
-        sums["auc_rebalanced"] = (
-            metrics.masked_sum(right, mask)[0],
-            metrics.masked_sum(weight, mask)[0],
-        )
-    return sums
-
-
-def measure_scaled(
-    ab: jax.Array, scaled_ab: jax.Array, mask: jax.Array
-) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """Compares predicted colours with saturation-scaled targets, as `measure` does with the truth.
-
-    Args:
-        ab: (N, H, W, 2) float32, the prediction in Lab units.
-        scaled_ab: the same, of the targets.
-        mask: (N,) bool; False for photos that do not count.
-    """
-    values = {
-        "mae_ab_scaled": metrics.mae_ab(ab, scaled_ab),
-        "squared_ab_scaled": jnp.square(metrics.rmse_ab(ab, scaled_ab)),
-    }
-    return {name: metrics.masked_sum(value, mask) for name, value in values.items()}
-
-
-# Means over photos that are metrics as they are.
-_MEANS = (
-    "mae_ab",
-    "auc",
-    "auc_rebalanced",
-    "psnr",
-    "ssim",
-    "delta_e_2000",
-    "accuracy_2",
-    "accuracy_5",
-    "accuracy_ab_2",
-    "accuracy_ab_5",
-    "bits_per_pixel",
-    "colorfulness",
-    "colorfulness_abs",
-    "top1",
-    "mae_ab_scaled",
-)
-
-
-def summarize(sums: metrics.Sums) -> dict[str, float]:
-    """Turns the sums of `measure` into metrics: means over photos, and what follows from means.
-
-    A metric without a value, such as psnr where all photos are grey, is left out.
-    """
-    means = metrics.means(sums)
-    kept = [name for name in means if name in _MEANS or name.startswith("psnr_hints_")]
-    result = {name: means[name] for name in kept}
-    result |= {
-        "rmse_ab": means["squared_ab"] ** 0.5,
-        "psnr_of_mean_mse": float(10 * np.log10(255**2 / max(means["mse"], 1e-10))),
-        "chroma_ratio": means["chroma"] / max(means["true_chroma"], 1e-10),
-    }
-    if "squared_ab_scaled" in means:
-        result["rmse_ab_scaled"] = means["squared_ab_scaled"] ** 0.5
-    return {name: value for name, value in result.items() if np.isfinite(value)}
-
-
 class Steps(NamedTuple):
     """The evaluation of one batch, jitted; evaluators of one method share it.
 
     Attributes:
         inputs: of the method's network, which batches have to hold.
-        method: (variables, batch) -> (sums of `measure`, predicted photos (N, H, W, 3) uint8).
-        tables: (tables (T, 101, 2) of an ab colour for each level of L, batch) -> sums of
-            `measure`, stacked.
+        method: (variables, batch) -> (sums of `measure`, predicted photos (N, H, W, 3) uint8,
+            errors of each photo).
+        tables: (tables (T, 101, 2) of an ab colour for each level of L, batch) -> (sums of
+            `measure`, errors of each photo), stacked.
     """
 
     inputs: frozenset[str]
@@ -217,8 +116,31 @@ class Steps(NamedTuple):
     tables: Callable
 
 
+def _feature_loss(
+    method: Method, variables: Variables, rgb: jax.Array, mask: jax.Array, outputs: dict
+) -> tuple[jax.Array, jax.Array]:
+    """Sums over photos how far predicted pictures are from true ones in the feature network.
+
+    The mean over its layers of |difference| / mean |features of the photo|.
+    """
+    assert method.features is not None
+    lab = color.rgb_u8_to_lab(rgb)
+    lab = jnp.concatenate([lab[..., :1], outputs["ab"]], axis=-1)
+    pictures = (color.lab_to_rgb(lab), rgb.astype(jnp.float32) / 255)
+    taps = [method.features.apply(variables, each, train=False)["taps"] for each in pictures]
+    axes = (1, 2, 3)
+    layers = [
+        jnp.mean(jnp.abs(a - b), axis=axes) / (jnp.mean(jnp.abs(b), axis=axes) + 1e-6)
+        for a, b in zip(*taps, strict=True)
+    ]
+    return metrics.masked_sum(sum(layers) / len(layers), mask)
+
+
 def build_steps(
-    method: Method, prior: np.ndarray | None = None, hint_counts: Sequence[int] = ()
+    method: Method,
+    prior: np.ndarray | None = None,
+    hint_counts: Sequence[int] = (),
+    num_hues: int = 0,
 ) -> Steps:
     """Builds the evaluation of one batch.
 
@@ -227,6 +149,7 @@ def build_steps(
         prior: as for `measure`.
         hint_counts: numbers of hints with which psnr_hints_N is measured as well, for a method
             that takes hints and batches that hold them.
+        num_hues: bins of the photos' mean hue, for batches that hold `hue_bin`.
     """
 
     def evaluate_method(variables: Variables, batch: dict[str, jax.Array]):
@@ -238,6 +161,10 @@ def build_steps(
             fields["edges"] = batch["edges"]
         outputs = method.predict(variables, fields)
         sums = measure(rgb, mask, lab, outputs, prior)
+        if "hue_bin" in batch:
+            sums |= measure_by_hue(rgb, mask, lab, outputs, batch["hue_bin"], num_hues)
+        if "features" in variables:
+            sums["feature_loss"] = _feature_loss(method, variables["features"], rgb, mask, outputs)
         if method.encode.saturation != 1:
             sums |= measure_scaled(outputs["ab"], color.denormalize_ab(seen["ab"]), mask)
         if "class_logits" in outputs:
@@ -256,14 +183,16 @@ def build_steps(
             total, number = jax.lax.map(with_hints, jnp.asarray(counts))
             for place, count in enumerate(counts):
                 sums[f"psnr_hints_{count}"] = (total[place], number[place])
-        return sums, painted(lab, outputs["ab"])
+        errors = errors_of_photos(rgb, lab, outputs)
+        return sums, painted(outputs.get("lightness", lab), outputs["ab"]), errors
 
     def evaluate_tables(tables: jax.Array, batch: dict[str, jax.Array]):
         lab = color.rgb_u8_to_lab(batch["rgb"])
 
         def measure_table(ab: jax.Array):
             prediction = {"ab": metrics.ColorTable(ab).predict(lab[..., :1])}
-            return measure(batch["rgb"], batch["mask"] > 0, lab, prediction, prior)
+            sums = measure(batch["rgb"], batch["mask"] > 0, lab, prediction, prior)
+            return sums, errors_of_photos(batch["rgb"], lab, prediction)
 
         return jax.lax.map(measure_table, tables)  # one after the other: memory for one
 
@@ -298,7 +227,9 @@ class Evaluator:
         self._layout = layout
         self._skipped = skipped
         self._fitted_on = fitted_on
+        self._num_hues = config.evaluation.get("hue_bins") or 0
         self._baselines: dict[str, dict[str, float]] | None = None if fitted_on else {}
+        self._errors: dict[str, dict[str, np.ndarray]] = {}
 
     def run(
         self, variables: Variables, should_stop: Callable[[], bool] = lambda: False
@@ -318,35 +249,53 @@ class Evaluator:
         strips: list[np.ndarray] = []
         shown = _spread(len(self._source), self._config.evaluation.grid_photos)
         unreadable = 0
+        own, others = [], []  # errors of each photo
         with contextlib.closing(self._batches()) as batches:
             for number, batch in enumerate(batches):
                 if should_stop():
                     return None
                 unreadable += self._skipped.note(self._source, batch["skipped"])
-                fields = {name: batch[name] for name in _FIELDS if name in batch}
+                if self._num_hues:
+                    batch["hue_bin"] = self._hue_bins(batch["rgb"])
+                fields = {name: batch[name] for name in FIELDS if name in batch}
                 on_devices = parallel.to_global(fields, self._layout)
-                found, rgb = self._steps.method(variables, on_devices)
+                found, rgb, errors = self._steps.method(variables, on_devices)
+                counted = batch["mask"] > 0
+                own.append(_rows(errors, counted))
                 sums = metrics.merge(sums, found)
                 first = number * len(batch["mask"])
                 rows = [i - first for i in shown if 0 <= i - first < len(batch["mask"])]
                 if rows:
                     strips += _strips(batch["rgb"][rows], jax.device_get(rgb)[rows])
                 if tables is not None:
-                    found = self._steps.tables(tables, on_devices)
+                    found, errors = self._steps.tables(tables, on_devices)
+                    others.append(_rows(errors, counted))
                     baseline_sums = metrics.merge(baseline_sums, found)
         if self._baselines is None:
             self._baselines = {
                 name: summarize({key: (s[row], c[row]) for key, (s, c) in baseline_sums.items()})
                 for row, name in enumerate(names)
             }
+            self._errors = {
+                name: {key: np.concatenate([e[key][row] for e in others]) for key in others[0]}
+                for row, name in enumerate(names)
+            }
+        errors = {key: np.concatenate([e[key] for e in own]) for key in own[0]}
         return Report(
             num_images=int(sums["mse"][1]),
             num_grey=int(sums["grey"][0]),
             num_unreadable=unreadable,
             metrics=summarize(sums),
             baselines=self._baselines,
+            advantages=advantages(errors, self._errors),
+            hues=summarize_hues(sums, self._num_hues),
             strips=np.array(strips, np.uint8),
         )
+
+    def _hue_bins(self, rgb: np.ndarray) -> np.ndarray:
+        mean = self._config.data.get("hue_mean") or "arithmetic"
+        found = np.array([getattr(hues.mean_hues(photo), mean) for photo in rgb])
+        return np.minimum(found * self._num_hues, self._num_hues - 1).astype(np.int32)
 
     def _batches(self):
         """Iterates over this host's share of the source."""
@@ -375,6 +324,11 @@ def fit_color_tables(source: Source, config: ConfigDict) -> dict[str, metrics.Co
         for batch in batches:
             sums += metrics.color_sums(color.rgb_u8_to_lab(batch["rgb"][batch["mask"] > 0]))
     return metrics.fit_color_tables(sums)
+
+
+def _rows(errors: dict[str, jax.Array], counted: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the errors (..., N) of the photos that count."""
+    return {name: value[..., counted] for name, value in jax.device_get(errors).items()}
 
 
 def _spread(length: int, number: int) -> list[int]:

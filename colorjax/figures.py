@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +27,11 @@ _TITLE = 22  # pixels of the line above the columns
 
 
 def grey_of(rgb: np.ndarray) -> np.ndarray:
-    """Returns a photo (H, W, 3) uint8 without its colours: its lightness L alone."""
+    """Returns a photo (H, W, 3) uint8 without its colours: its lightness L alone, R = G = B."""
     lightness = color.rgb_u8_to_lab(rgb)[..., :1]
-    return color.lab_to_rgb_u8(np.concatenate([lightness, *[0 * lightness] * 2], axis=-1))
+    grey = color.lab_to_rgb_u8(np.concatenate([lightness, *[0 * lightness] * 2], axis=-1))
+    # Where a value lies between two levels its channels can round apart; green is most of L.
+    return np.repeat(grey[..., 1:2], 3, axis=-1)
 
 
 def columns_of(
@@ -61,22 +63,39 @@ def lay_out(columns: Mapping[str, Sequence[np.ndarray]], cell: int = 160) -> Ima
     Returns:
         Mode RGB, on white.
     """
-    first = next(iter(columns.values()))
-    heights = [max(1, round(cell * picture.shape[0] / picture.shape[1])) for picture in first]
+    cells = {
+        name: [fitted(picture, cell) for picture in pictures] for name, pictures in columns.items()
+    }
+    heights = [picture.shape[0] for picture in next(iter(cells.values()))]
     size = (len(columns) * (cell + _GAP) - _GAP, _TITLE + sum(heights) + _GAP * len(heights))
     figure = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(figure)
     font = ImageFont.load_default(14)
-    for number, (name, pictures) in enumerate(columns.items()):
+    for number, (name, pictures) in enumerate(cells.items()):
         left, top = number * (cell + _GAP), _TITLE
-        draw.text((left + cell // 2, _TITLE // 2), name, "black", font, anchor="mm")
+        title = _shortened(name, lambda text: draw.textlength(text, font) <= cell)
+        draw.text((left + cell // 2, _TITLE // 2), title, "black", font, anchor="mm")
         for picture, height in zip(pictures, heights, strict=True):
-            # Thumbnails of a data set are enlarged pixel by pixel: nothing is made smoother.
-            enlarges = picture.shape[1] < cell
-            how = Image.Resampling.NEAREST if enlarges else Image.Resampling.LANCZOS
-            figure.paste(Image.fromarray(picture).resize((cell, height), how), (left, top))
+            figure.paste(Image.fromarray(picture), (left, top))
             top += height + _GAP
     return figure
+
+
+def fitted(picture: np.ndarray, cell: int) -> np.ndarray:
+    """Resizes a picture (H, W, 3) uint8 to a width of `cell` pixels, as the figures show it."""
+    height = max(1, round(cell * picture.shape[0] / picture.shape[1]))
+    # Thumbnails of a data set are enlarged pixel by pixel: nothing is made smoother.
+    enlarges = picture.shape[1] < cell
+    how = Image.Resampling.NEAREST if enlarges else Image.Resampling.LANCZOS
+    return np.asarray(Image.fromarray(picture).resize((cell, height), how))
+
+
+def _shortened(text: str, fits: Callable[[str], bool]) -> str:
+    """Returns the text, or as much of its beginning as fits with three dots."""
+    if fits(text):
+        return text
+    lengths = range(len(text) - 1, -1, -1)
+    return next((text[:n] + "..." for n in lengths if fits(text[:n] + "...")), "")
 
 
 def save(figure: Image.Image, path: Path) -> None:
