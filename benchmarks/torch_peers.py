@@ -12,10 +12,11 @@ from ml_collections import ConfigDict
 from torch import nn
 from torch.nn import functional
 
-from benchmarks import torch_iizuka
+from benchmarks import torch_iizuka, torch_unet
 from benchmarks.torch_zhang import Zhang16
 from colorjax import models
 from colorjax.models import PlainCNN
+from colorjax.models.unet import UNet
 
 NO_TWIN = "no PyTorch twin of this config"
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -33,6 +34,10 @@ def twin(network: models.Network) -> nn.Module | None:
         return plain_cnn(network)
     if isinstance(network, models.Zhang16) and network.head == "bins":
         return Zhang16(network.width)
+    if isinstance(network, UNet) and network.head != "bins" and network.norm == "batch":
+        is_in_lab = network.space in ("ab", "lab")  # the loss compares ab
+        options = network.layout, network.width, network.space, network.dropout
+        return torch_unet.UNet(*options) if is_in_lab else None
     if isinstance(network, models.Iizuka) and _is_written(network, activation="relu"):
         return torch_iizuka.Iizuka(
             network.width,

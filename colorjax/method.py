@@ -6,7 +6,7 @@ Training, evaluation and inference know a network through this alone.
 from __future__ import annotations
 
 import dataclasses
-import logging
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,9 +17,9 @@ from colorjax import color, losses, models
 from colorjax.data import prior
 from colorjax.data.edges import EdgeDetector
 from colorjax.data.targets import TargetEncoder
-from colorjax.errors import RequestError
-
-log = logging.getLogger(__name__)
+from colorjax.errors import RequestError, unknown_name
+from colorjax.models.critics import Critic, create_critic
+from colorjax.models.features import FeatureNetwork, create_features
 
 Variables = dict[str, Any]  # "params", and "batch_stats" where the network has them
 Fields = dict[str, jax.Array]
@@ -39,6 +39,10 @@ class Method:
         encode: RGB to the grey input and the ab target, for targets on the device.
         detect_edges: the grey input to the input `edges`, on the host.
         image_size: side of a training photo in pixels.
+        keeps_lightness: whether a picture has the lightness of the photo, and not the one that a
+            network of space "lab" or "rgb" predicts with the colours.
+        critic: tells true from predicted colours, where the loss asks for one.
+        features: its layers compare pictures, where the loss asks for one.
     """
 
     network: models.Network
@@ -46,6 +50,9 @@ class Method:
     encode: TargetEncoder
     detect_edges: EdgeDetector
     image_size: int
+    keeps_lightness: bool = True
+    critic: Critic | None = None
+    features: FeatureNetwork | None = None
 
     def init(self, key: jax.Array) -> Variables:
         """Returns fresh variables, float32."""
@@ -82,12 +89,79 @@ class Method:
             raise ValueError(f"the network also takes {', '.join(sorted(missing))}")
         return {name: jnp.asarray(value, jnp.float32) for name, value in found.items()}
 
+    @property
+    def space(self) -> str:
+        """What the network predicts: "ab", "lab" or "rgb"; see `colorjax.color.lab_to_space`."""
+        return getattr(self.network, "space", "ab")
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Names of what a training batch has to hold beside grey and ab, or rgb alone."""
+        judged_in_rgb = self.features is not None or (self.critic and self.critic.space == "rgb")
+        needs_lightness = self.space != "ab" or judged_in_rgb
+        needs_rgb = needs_lightness and self.encode.grey != "lightness"
+        return self.network.inputs | ({"rgb"} if needs_rgb else set())
+
     def encoded(self, batch: Fields) -> Fields:
-        """Returns the batch with `grey` and `ab`, computed from `rgb` where they are missing."""
-        return batch if "grey" in batch else batch | self.encode(batch["rgb"])
+        """Returns the batch with `grey` and `ab`, computed from `rgb` where they are missing.
+
+        And with `color`, the truth in the network's space, where that is not ab.
+        """
+        if "grey" not in batch:
+            batch = batch | self.encode(batch["rgb"])
+        return batch if self.space == "ab" else batch | {"color": self.truth(batch, self.space)}
+
+    def truth(self, batch: Fields, space: str) -> jax.Array:
+        """Returns the true colours of an encoded batch in a space; "own": the network's."""
+        lab = jnp.concatenate(
+            [self._lightness(batch), color.denormalize_ab(batch["ab"].astype(jnp.float32))], axis=-1
+        )
+        return color.lab_to_space(lab, self.space if space == "own" else space)
+
+    def colors(self, outputs: Fields, batch: Fields, space: str) -> jax.Array:
+        """Returns the predicted colours in a space; "own": the network's. The rest is as `truth`.
+
+        In another space than its own a prediction has the lightness of the photo.
+        """
+        if space in ("own", self.space):
+            return outputs["color"] if "color" in outputs else outputs["ab"]
+        lab = jnp.concatenate(
+            [self._lightness(batch), color.denormalize_ab(outputs["ab"])], axis=-1
+        )
+        return color.lab_to_space(lab, space)
+
+    def _lightness(self, batch: Fields) -> jax.Array:
+        if self.encode.grey == "lightness":
+            return color.denormalize_lightness(batch["grey"].astype(jnp.float32))
+        return color.rgb_u8_to_lab(batch["rgb"])[..., :1]
+
+    def blank_colors(self, space: str) -> jax.Array:
+        """Returns one photo of zeros in a space, (1, S, S, 2 or 3), for shapes."""
+        channels = color.SPACES[self.space if space == "own" else space]
+        return jnp.zeros((1, self.image_size, self.image_size, channels))
+
+    def forward(
+        self, variables: Variables, batch: Fields, key: jax.Array
+    ) -> tuple[Fields, Variables]:
+        """Runs the network on an encoded training batch.
+
+        Returns:
+            (outputs, updated collections such as batch_stats).
+        """
+        return self.network.apply(
+            variables,
+            self._inputs(batch),
+            train=True,
+            rngs={"dropout": key},
+            mutable=["batch_stats"],
+        )
 
     def loss_and_state(
-        self, variables: Variables, batch: Fields, key: jax.Array
+        self,
+        variables: Variables,
+        batch: Fields,
+        key: jax.Array,
+        judge: Callable[[Fields, Fields], Fields] = lambda outputs, batch: {},
     ) -> tuple[jax.Array, tuple[losses.Terms, Variables]]:
         """Runs the network on a training batch.
 
@@ -95,20 +169,15 @@ class Method:
             variables: of the network.
             batch: as `colorjax.data.pipeline.train_batches` gives it.
             key: for dropout.
+            judge: (outputs, encoded batch) -> the outputs that the loss's judges add.
 
         Returns:
             (scalar to minimize, (terms as (sum, count), updated collections such as batch_stats)).
         """
         assert self.loss is not None
         batch = self.encoded(batch)
-        outputs, updated = self.network.apply(
-            variables,
-            self._inputs(batch),
-            train=True,
-            rngs={"dropout": key},
-            mutable=["batch_stats"],
-        )
-        terms = self.loss(outputs, batch)
+        outputs, updated = self.forward(variables, batch, key)
+        terms = self.loss(outputs | judge(outputs, batch), batch)
         chroma = {"chroma_ratio": (_chroma(outputs["ab"]), _chroma(batch["ab"]))}
         return self.loss.total(terms), (terms | chroma, updated)
 
@@ -137,8 +206,9 @@ class Method:
                 Others are ignored.
 
         Returns:
-            ab: (N, H, W, 2) float32, a and b of CIE Lab; and the network's other outputs as they
-            are, at its own size.
+            ab: (N, H, W, 2) float32, a and b of CIE Lab; where the network predicts the lightness
+            and it counts, lightness: (N, H, W, 1), L; and the network's other outputs as they are,
+            at its own size.
         """
         n, height, width, _ = fields["grey"].shape
         size = self.network_size(height, width)
@@ -150,10 +220,29 @@ class Method:
             for name, x in self._inputs(fields).items()
         }
         outputs = self.network.apply(variables, inputs, train=False)
-        ab = outputs["ab"]
-        if not is_padded and size != (height, width):
-            ab = jax.image.resize(ab, (n, height, width, 2), "linear")
-        return outputs | {"ab": color.denormalize_ab(ab[:, :height, :width])}
+
+        def fitted(x: jax.Array) -> jax.Array:
+            if not is_padded and size != (height, width):
+                x = jax.image.resize(x, (n, height, width, x.shape[-1]), "linear")
+            return x[:, :height, :width]
+
+        found = {"ab": color.denormalize_ab(fitted(outputs["ab"]))}
+        if self.predicts_lightness:
+            lab = color.space_to_lab(outputs["color"], self.space, None)
+            found["lightness"] = fitted(lab[..., :1])
+        return outputs | found
+
+    @property
+    def predicts_lightness(self) -> bool:
+        """Whether `predict` gives a lightness that counts instead of the photo's."""
+        return self.space != "ab" and not self.keeps_lightness
+
+    def predict_shown(self, variables: Variables, fields: Fields) -> jax.Array:
+        """Returns what of `predict` makes a picture: ab, or the predicted lightness and ab."""
+        found = self.predict(variables, fields)
+        if not self.predicts_lightness:
+            return found["ab"]
+        return jnp.concatenate([found["lightness"], found["ab"]], axis=-1)
 
     def predict_ab(self, variables: Variables, fields: Fields) -> jax.Array:
         """Returns the ab of `predict`, which see."""
@@ -206,6 +295,10 @@ def build_loss(config: ConfigDict, network: models.Network) -> losses.Loss:
         )
     if name == "rebalanced_ce":
         options["prior"] = prior.load(prior_file)
+    if not options.get("tap_weights"):
+        is_published = config.features.name == "vgg16_bn"
+        options["tap_weights"] = (20.0, 70.0, 10.0) if is_published else (1.0, 1.0, 1.0)
+        options["relative"] = not is_published
     if options.get("compare_at") == "half" and "ab_half" not in network.outputs:
         raise RequestError(
             f"loss.compare_at=half needs a network that ends at half size; {config.model.name} "
@@ -236,56 +329,36 @@ def build(config: ConfigDict, *, with_loss: bool = True) -> Method:
     multiple = network.size_multiple
     if size <= 0 or size % multiple:
         raise RequestError(f"data.image_size is a multiple of {multiple} for {name}, not {size}")
-    encode = TargetEncoder.from_config(config.data)
-    return Method(network, loss, encode, EdgeDetector.from_config(config.data), size)
+    judges = loss.judges if loss else frozenset()
+    return Method(
+        network,
+        loss,
+        TargetEncoder.from_config(config.data),
+        EdgeDetector.from_config(config.data),
+        size,
+        keeps_lightness=_keeps_lightness(config),
+        critic=_build_critic(config) if "critic" in judges else None,
+        features=_build_features(config) if "features" in judges else None,
+    )
 
 
-def with_classes(config: ConfigDict, num_classes: int) -> ConfigDict:
-    """Returns a config in which an open number of classes (below 0) is settled."""
-    if config.model.to_dict().get("num_classes", 0) >= 0:
-        return config
-    settled = config.copy_and_resolve_references()
-    with settled.unlocked():
-        can_classify = getattr(build_network(config), "can_classify", False)
-        settled.model.num_classes = num_classes if can_classify else 0
-    return settled
+def _keeps_lightness(config: ConfigDict) -> bool:
+    asked = config.inference.get("lightness", "photo")
+    if asked not in ("photo", "predicted"):
+        raise unknown_name("inference.lightness", asked, ("photo", "predicted"))
+    return asked == "photo"
 
 
-def settle_classes(config: ConfigDict, num_classes: int) -> ConfigDict:
-    """Gives a network with a classifier as many classes as the data has.
+def _build_critic(config: ConfigDict) -> Critic:
+    options = config.critic.to_dict()
+    dtype = jnp.dtype(config.dtype)
+    return create_critic(options.pop("name"), size=config.data.image_size, **options, dtype=dtype)
 
-    Args:
-        config: where `model.num_classes` is below 0 it is open.
-        num_classes: of the data; 0 without labels.
 
-    Returns:
-        A config without an open number. It is 0, and the log says why, where the data has no
-        labels, the network has no classifier, or it would learn nothing: by another loss, or with
-        a `loss.alpha` of 0.
-
-    Raises:
-        RequestError: the config asks for fewer classes than the data has.
-    """
-    asked = config.model.to_dict().get("num_classes", 0)
-    if 0 < asked < num_classes:
-        raise RequestError(
-            f"model.num_classes={asked}, but the data has {num_classes}; set model.num_classes=-1, "
-            "or 0 for no classifier"
-        )
-    if asked >= 0:
-        return config
-    why = ""
-    if not num_classes:
-        why = "the data has no labels"
-    elif config.loss.name not in losses.TEACHES_CLASSES:
-        why = f"loss {config.loss.name} teaches no classes"
-    elif config.loss.name == "mse_and_class" and config.loss.alpha == 0:
-        why = "loss.alpha is 0"
-    settled = with_classes(config, 0 if why else num_classes)
-    if not why and not settled.model.num_classes:
-        why = "this network has none"
-    if why:
-        log.info("the classifier is off: %s", why)
-    else:
-        log.info("the classifier has %d classes", num_classes)
-    return settled
+def _build_features(config: ConfigDict) -> FeatureNetwork:
+    options = (
+        {}
+        if config.features.name == "vgg16_bn"
+        else {"num_classes": max(1, config.features.num_classes), "width": config.features.width}
+    )
+    return create_features(config.features.name, **options)

@@ -177,7 +177,9 @@ def reported_photos(workdir: Path, number: int) -> list[np.ndarray]:
 
     data = Workdir(workdir).read_config().data
     with data.unlocked():
-        data.drop_grey, data.min_chroma = False, 0.0  # of training photos alone, which are not seen
+        # Of photos to train on or to choose by alone, which are not seen here.
+        data.drop_grey, data.min_chroma = False, 0.0
+        data.validation, data.drop_lowest_hue = "hash", 0
     source = splits.open_splits(data).eval
     places = sorted({round(at) for at in np.linspace(0, len(source) - 1, number)})
     return [decode_rgb(source[place].image) for place in places]

@@ -24,13 +24,18 @@ def get_config(arg: str = "") -> ConfigDict:
     config.progress = True  # a progress bar where there is a terminal
 
     data = config.data = ConfigDict()
-    data.name = "folder"  # folder | tfds:NAME | array_record | sample_photos
-    data.path = ""  # the folder, the shards, or TFDS's data_dir
-    data.split = "train"  # tfds: a slice such as train[:200000]
+    data.name = "folder"  # folder | tfds:NAME | array_record | cifar10 | sample_photos
+    data.path = ""  # the folder, the shards, TFDS's data_dir, or where CIFAR-10's files are
+    data.verify = True  # cifar10: compare its files with their published md5 sums
+    data.split = "train"  # tfds, cifar10: a slice such as train[:200000]
     data.eval_path = ""  # photos to report on; empty: eval_fraction of data.path
-    data.eval_split = ""  # tfds: a slice to report on; empty: eval_fraction of data.split
+    data.eval_split = ""  # tfds, cifar10: a slice to report on; empty: eval_fraction of data.split
     data.eval_fraction = 0.1  # held out to report on, by a hash of each photo's name
     data.validation_fraction = 0.05  # held out of training to choose by (early_stopping)
+    data.validation = "hash"  # how those are drawn: hash | random | hue (every k-th by mean hue)
+    data.split_seed = 24  # of random; the original's
+    data.hue_mean = "arithmetic"  # of hue: arithmetic, the original's | circular
+    data.drop_lowest_hue = 0  # of hue: leave this many of the lowest out; the original's: 582
     data.labels = "folder"  # folder | path | none | a file of lines "PHOTO LABEL"
     data.classes = ()  # keep only photos with these labels; empty: all
     data.limit = 0  # train on this many photos; 0: all
@@ -56,7 +61,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model = ConfigDict({"name": ""})
     config.loss = ConfigDict()
     # mse | l1 | smooth_l1 | mse_and_class | class_cross_entropy | ce | rebalanced_ce |
-    # smooth_l1_and_grid
+    # smooth_l1_and_grid | feature | adversarial
     config.loss.name = "mse"
     config.loss.delta = 1 / 110  # of smooth_l1: where the square ends; 1 / 110 is one ab unit
     config.loss.prior = ""  # of rebalanced_ce: file of `colorjax prior`; empty: Tiny ImageNet's
@@ -67,15 +72,25 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.reduction = "mean"  # of its colour term over pixels: mean | sum
     config.loss.compare_at = "full"  # size at which it compares: full | half, where networks end
     config.loss.class_weight = 1.0  # of the cross-entropy in smooth_l1_and_grid
+    config.loss.gan = "bce"  # of adversarial: bce | hinge
+    config.loss.true_target = 1.0  # of its critic on true colours; 0.9: one-sided smoothing
+    config.loss.fooling_target = 1.0  # and of the colorizer on its own
+    config.loss.adversarial_weight = 1.0
+    config.loss.l1_weight = 100.0  # of adversarial and feature
+    config.loss.cosine_weight = 0.0  # of the cosine between whole photos, in adversarial
+    config.loss.feature_weight = 1.0  # of adversarial and feature
+    config.loss.tap_weights = ()  # of each layer compared; empty: those of the feature network
 
     optimizer = config.optimizer = ConfigDict()
     optimizer.name = "adam"  # adam | adamw | adadelta | sgd | rmsprop
     optimizer.learning_rate = 1e-3
-    # constant | cosine | linear | steps | plateau, after the warm-up
+    # constant | cosine | linear | steps | exponential | plateau, after the warm-up
     optimizer.schedule = "constant"
     optimizer.warmup_steps = 0
     optimizer.boundaries = ()  # of steps: where the learning rate is multiplied by decay_factor
     optimizer.decay_factor = 0.1
+    optimizer.decay_steps = 1_000  # of exponential: rate x decay_factor ^ (step / decay_steps)
+    optimizer.lowest_rate = 0.0  # and where it ends
     optimizer.plateau_window = 1_000  # of plateau: steps over which the training loss is averaged
     optimizer.plateau_patience = 10  # windows without a better loss before the rate falls
     optimizer.rho = 0.9  # of adadelta: decay of its two averages
@@ -84,6 +99,33 @@ def get_config(arg: str = "") -> ConfigDict:
     optimizer.weight_decay = 0.0  # decoupled, on kernels only
     optimizer.clip_norm = 0.0  # clip gradients to this global norm; 0: off
     optimizer.ema_decay = 0.0  # average weights over steps and use the average; 0: off
+
+    # What judges the colours: a critic, for the loss adversarial, and a network that compares
+    # pictures layer by layer, where loss.feature_weight is not 0.
+    config.critic = ConfigDict({"name": "patch", "width": 1.0})  # patch | dcgan | nogan
+    config.critic_optimizer = optimizer.copy_and_resolve_references()
+    config.turns = ConfigDict()
+    config.turns.kind = "ratio"  # ratio (on every batch) | passes (over the photos) | switch
+    config.turns.critic_steps = 1  # of ratio and passes
+    config.turns.generator_steps = 1
+    config.turns.threshold = 0.65  # of switch: the critic's loss below which the colorizer learns
+    features = config.features = ConfigDict()
+    features.name = "classifier"  # classifier: trained first, on the same photos | vgg16_bn
+    features.path = ""  # of vgg16_bn: torchvision's file, vgg16_bn-6c64b313.pth
+    features.width = 0.5  # of classifier: factor on its channels
+    features.num_classes = -1  # as many as the data has
+    features.share = 0.1  # of total_steps, in which it is trained
+    features.learning_rate = 1e-3
+    nogan = config.nogan = ConfigDict()
+    nogan.shares = ()  # of the rest: pre-training, critic's pre-training, GAN; empty: no NoGAN
+    nogan.generated = 0.1  # share of the training photos whose colours the critic trains on
+    nogan.critic_learning_rate = 1e-3  # of its pre-training
+    nogan.learning_rate = 1e-4  # of the colorizer in the GAN phase
+    nogan.critic_factor = 5.0  # times that, of the critic
+    nogan.save_every = 10  # steps of the GAN phase between the states to pick from
+    nogan.pick = "auto"  # auto, or the step of one of them
+    nogan.max_rise = 0.05  # of auto: by how much the feature loss may rise, as a share
+    nogan.max_drift = 2.0  # and by how many units the mean a and b may move away from the truth's
 
     stopping = config.early_stopping = ConfigDict()
     stopping.metric = ""  # of the validation photos, e.g. mae_ab; empty: no best checkpoint
@@ -94,9 +136,12 @@ def get_config(arg: str = "") -> ConfigDict:
     config.evaluation.baseline_photos = 10_000  # training photos behind the trivial predictors
     config.evaluation.prior = ""  # of auc_rebalanced; as loss.prior, but the same for all methods
     config.evaluation.hint_counts = ()  # psnr_hints_N for each N up to 100, with data.hints
+    config.evaluation.hue_bins = 0  # errors by the photos' mean hue (data.hue_mean); 0: none
     config.evaluation.grid_photos = 8  # rows of the picture grey | prediction | truth
 
     config.inference = ConfigDict()
+    # Whose lightness a picture has, where a network predicts it too: photo | predicted
+    config.inference.lightness = "photo"
     config.inference.size = 0  # short side at which chroma is predicted; 0: data.image_size
     return config
 

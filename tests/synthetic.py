@@ -1,9 +1,11 @@
 """Photos and configs that the tests make."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from colorjax.models.convolution import BatchNorm, Conv
 from configs import plain_cnn
 
 
@@ -50,3 +52,20 @@ def drawn_variables(shapes, seed=0):
         return jnp.asarray(value, leaf.dtype)
 
     return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+class TinyNet(nn.Module):
+    """A colorizer of two convolutions, with the BatchNorm and the dropout of larger ones."""
+
+    inputs = frozenset({"grey"})
+    outputs = frozenset({"ab"})
+    size_multiple = 1
+    fixed_size = None
+    fit = "pad"
+
+    @nn.compact
+    def __call__(self, inputs, *, train):
+        x = Conv(4)(inputs["grey"], train=train)
+        x = nn.relu(BatchNorm()(x, train=train))
+        x = nn.Dropout(0.5, deterministic=not train)(x)
+        return {"ab": jnp.tanh(Conv(2)(x, train=train))}

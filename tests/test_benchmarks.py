@@ -165,6 +165,8 @@ def test_the_pytorch_twin_has_our_layers(strides, key):
         ("iizuka", "", {"loss.name": "mse", "model.norm": False, "batch_size": 1}),
         ("edge_fusion", "", {}),
         ("edge_fusion", "global_branch=iizuka,edges=off", {"model.num_classes": 3}),
+        ("unet", "", {"data.image_size": 32}),
+        ("unet", "", {"data.image_size": 32, "model.layout": "dcgan", "model.space": "lab"}),
     ],
 )
 def test_the_pytorch_twin_trains_and_predicts(name, arg, changes):
@@ -187,6 +189,10 @@ def test_the_pytorch_twin_trains_and_predicts(name, arg, changes):
         ("edge_fusion", {"model.edges": "sobel"}, torch_peers.NO_TWIN),
         ("edge_fusion", {"model.raw_lightness": True}, torch_peers.NO_TWIN),
         ("edge_fusion", {"model.dense_activation": "linear"}, torch_peers.NO_TWIN),
+        ("unet", {"model.head": "bins"}, torch_peers.NO_TWIN),
+        ("unet", {"model.norm": "affine"}, torch_peers.NO_TWIN),
+        ("unet", {"model.space": "rgb"}, torch_peers.NO_TWIN),
+        ("unet", {"loss.name": "adversarial"}, torch_peers.NO_TWIN),
     ],
 )
 def test_where_pytorch_has_no_twin_the_row_says_so(name, changes, why):

@@ -7,13 +7,26 @@ from ml_collections import ConfigDict
 from colorjax import method
 from colorjax.errors import RequestError
 from colorjax.train import optim
-from configs import default, edge_fusion, iizuka, plain_cnn, zhang16, zhang17
+from configs import (
+    cgan,
+    default,
+    edge_fusion,
+    iizuka,
+    nogan,
+    plain_cnn,
+    unet,
+    zhang16,
+    zhang17,
+)
 
 CONFIGS = sorted(p.stem for p in Path(default.__file__).parent.glob("*.py"))
 METHODS = {
     "plain_cnn": plain_cnn,
     "iizuka": iizuka,
     "edge_fusion": edge_fusion,
+    "unet": unet,
+    "cgan": cgan,
+    "nogan": nogan,
     "zhang16": zhang16,
     "zhang17": zhang17,
 }
@@ -27,6 +40,16 @@ ARGS = {
         "edges=off,global_branch=iizuka",
         "size=32,width=0.25,debug",
     ],
+    "unet": ["", "places", "faithful", "size=64,width=0.25,debug"],
+    "cgan": [
+        "",
+        "nazeri",
+        "nazeri,faithful",
+        "dcgan",
+        "dcgan,faithful",
+        "size=64,width=0.25,debug",
+    ],
+    "nogan": ["", "size=64,width=0.25,debug"],
     "zhang16": [
         "",
         "variant=class",
@@ -68,9 +91,12 @@ def test_fields_outside_the_model_are_those_of_default(name):
             else:
                 yield prefix + key
 
-    known = set(fields(default.get_config()))
-    found = {key for key in fields(METHODS[name].get_config()) if not key.startswith("model.")}
-    assert {key for key in known if not key.startswith("model.")} == found
+    own = ("model.", "critic.")  # of each network
+    known, found = (
+        {key for key in fields(config) if not key.startswith(own)}
+        for config in (default.get_config(), METHODS[name].get_config())
+    )
+    assert known == found
 
 
 @pytest.mark.parametrize(
@@ -124,3 +150,39 @@ def test_the_faithful_zhang17_is_the_released_code(learns, rate):
 def test_learns_is_checked_where_the_network_is_built():
     with pytest.raises(RequestError, match="known: both, classification, regression"):
         method.build(zhang17.get_config("learns=all"))
+
+
+def test_the_faithful_gans_are_the_originals():
+    """systems_a.md 5.2, 5.3 and 5.6."""
+    config = cgan.get_config("nazeri,faithful")
+    assert (config.batch_size, config.loss.l1_weight, config.optimizer.b1) == (128, 100, 0)
+    assert (config.turns.critic_steps, config.turns.generator_steps) == (1, 2)
+    assert (config.model.space, config.inference.lightness) == ("lab", "predicted")
+    generator, critic = (
+        optim.build_schedule(each, config.total_steps)
+        for each in (config.optimizer, config.critic_optimizer)
+    )
+    for critics in (0, 10_000, 24_771, 70_000):  # two updates of the generator for one
+        wanted = max(3e-4 * 0.1 ** (critics / 10_000), 1e-6)
+        assert float(generator(2 * critics)) == pytest.approx(wanted, rel=1e-3)
+        assert float(critic(critics)) == pytest.approx(wanted / 10, rel=1e-3)
+
+    config = cgan.get_config("dcgan,faithful")
+    assert (config.batch_size, config.data.grey, config.model.space) == (50, "mean", "rgb")
+    assert (config.turns.kind, config.turns.critic_steps) == ("passes", 2)
+    assert (config.loss.true_target, config.loss.fooling_target) == (0.9, 0.9)
+    assert (config.loss.l1_weight, config.loss.cosine_weight) == (0, 1)
+    assert (config.optimizer.learning_rate, config.optimizer.b1) == (1e-4, 0.9)
+
+    config = unet.get_config("faithful")
+    rate = optim.build_schedule(config.optimizer, config.total_steps)
+    assert float(rate(347)) == pytest.approx(2.35e-7, rel=2e-3)
+    assert (config.data.validation, config.data.drop_lowest_hue) == ("hue", 582)
+
+
+@pytest.mark.parametrize(
+    ("arg", "says"), [("nazeri,dcgan", "give one of them"), ("faithful", "needs nazeri or dcgan")]
+)
+def test_gans_that_exclude_each_other(arg, says):
+    with pytest.raises(ValueError, match=says):
+        cgan.get_config(arg)

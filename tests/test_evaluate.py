@@ -91,7 +91,7 @@ def hinted_batch():
 def test_psnr_with_hints_sees_that_many():
     method = tiny(zhang17)
     variables, batch = fresh(method), hinted_batch()
-    sums, _ = evaluate.build_steps(method, PRIOR, (0, 3)).method(variables, batch)
+    sums, *_ = evaluate.build_steps(method, PRIOR, (0, 3)).method(variables, batch)
     found = evaluate.summarize(metrics.merge({}, sums))
     assert found["psnr_hints_0"] == pytest.approx(found["psnr"], rel=1e-5)
     is_hint = batch["hint_order"] < 3
@@ -105,6 +105,6 @@ def test_psnr_with_hints_sees_that_many():
 
 def test_a_method_without_hints_has_no_such_curve():
     method = tiny(zhang16)
-    sums, _ = evaluate.build_steps(method, PRIOR, (0, 3)).method(fresh(method), hinted_batch())
+    sums, *_ = evaluate.build_steps(method, PRIOR, (0, 3)).method(fresh(method), hinted_batch())
     assert not [name for name in sums if name.startswith("psnr_hints")]
     assert "bits_per_pixel" in sums

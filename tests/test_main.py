@@ -82,10 +82,11 @@ def says_one_line(result, text):
         ([*TINY, "--config.data.targets=devcie"], "known: device, host"),
         ([*TINY, "--config.data.crop_ratio=(0,1)"], "data.crop_ratio is (low, high) above 0"),
         ([*TINY, "--config.model.name=unet2"], "known: edge_fusion, iizuka, plain_cnn"),
-        ([*TINY, "--config.loss.name=mae"], "known: ce, class_cross_entropy, l1, mse"),
+        ([*TINY, "--config.loss.name=mae"], "known: adversarial, ce, class_cross_entropy, feature"),
         (
             [*TINY, "--config.loss.name=class_cross_entropy"],
-            "needs the output class_logits that model plain_cnn does not give; losses for it: l1",
+            "needs the output class_logits that model plain_cnn does not give; losses for it: "
+            "adversarial, feature",
         ),
         ([*TINY, "--config.data.image_size=30"], "multiple of 4"),
         ([*TINY, "--config.data.path=/no/such/folder"], "'/no/such/folder' does not exist"),

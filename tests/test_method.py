@@ -159,24 +159,27 @@ def config_with(get_config, args, **changes):
         (
             config_with(plain_cnn.get_config, "", **{"loss.name": "rebalanced_ce"}),
             "rebalanced_ce needs the output bin_logits that model plain_cnn does not give; "
-            "losses for it: l1, mse, mse_and_class, smooth_l1$",
+            "losses for it: adversarial, feature, l1, mse, mse_and_class, smooth_l1$",
         ),
         (
             config_with(zhang16.get_config, "variant=l2", **{"loss.name": "ce"}),
-            "ce needs the output bin_logits .* losses for it: l1, mse, mse_and_class, smooth_l1$",
+            "ce needs the output bin_logits .* losses for it: adversarial, feature, l1, mse, "
+            "mse_and_class, smooth_l1$",
         ),
         (
             config_with(zhang16.get_config, "", **{"loss.name": "smooth_l1_and_grid"}),
-            "needs the output grid_logits .* losses for it: ce, l1, mse, mse_and_class, "
-            "rebalanced_ce, smooth_l1$",
+            "needs the output grid_logits .* losses for it: adversarial, ce, feature, l1, mse, "
+            "mse_and_class, rebalanced_ce, smooth_l1$",
         ),
         (
             config_with(zhang17.get_config, "", **{"loss.name": "ce"}),
-            "losses for it: l1, mse, mse_and_class, smooth_l1, smooth_l1_and_grid$",
+            "losses for it: adversarial, feature, l1, mse, mse_and_class, smooth_l1, "
+            "smooth_l1_and_grid$",
         ),
         (
             config_with(zhang17.get_config, "", **{"model.class_head": False}),
-            "needs the output grid_logits .* losses for it: l1, mse, mse_and_class, smooth_l1$",
+            "needs the output grid_logits .* losses for it: adversarial, feature, l1, mse, "
+            "mse_and_class, smooth_l1$",
         ),
         (
             config_with(zhang16.get_config, "", **{"loss.prior": "nowhere.npz"}),

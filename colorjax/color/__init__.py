@@ -31,12 +31,14 @@ from colorjax.color.scaling import (
     normalize_ab,
     normalize_lightness,
 )
+from colorjax.color.spaces import SPACES, lab_to_space, space_to_lab
 
 __all__ = [
     "AB_SCALE",
     "GREYS",
     "NUM_BINS",
     "NUM_GRID_CELLS",
+    "SPACES",
     "ab_bins",
     "annealed_mean",
     "denormalize_ab",
@@ -45,6 +47,7 @@ __all__ = [
     "grid_cell",
     "lab_to_rgb",
     "lab_to_rgb_u8",
+    "lab_to_space",
     "nearest_bin",
     "normalize_ab",
     "normalize_lightness",
@@ -55,4 +58,5 @@ __all__ = [
     "scale_saturation",
     "shrink_chroma",
     "soft_encode",
+    "space_to_lab",
 ]

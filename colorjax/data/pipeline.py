@@ -68,6 +68,7 @@ class LoadForTraining:
         self._encode = TargetEncoder.from_config(data)
         self._hints = (data.hint_stop, tuple(data.hint_sides)) if data.hints else None
         self._detect = EdgeDetector.from_config(data) if "edges" in inputs else None
+        self._with_rgb = "rgb" in inputs or not self._on_host
 
     def __call__(self, index: int, rng: np.random.Generator) -> Batch:
         """Returns one element; `skipped` holds the numbers of unreadable photos, then -1."""
@@ -91,7 +92,9 @@ class LoadForTraining:
 
     def _fields(self, rgb: np.ndarray, rng: np.random.Generator) -> Batch:
         encoded = self._encode(rgb) if self._on_host or self._hints else {}
-        fields = dict(encoded) if self._on_host else {"rgb": rgb}
+        fields = dict(encoded) if self._on_host else {}
+        if self._with_rgb:
+            fields["rgb"] = rgb
         if self._detect:
             fields["edges"] = self._detect(encoded["grey"] if encoded else self._encode.see(rgb))
         if self._hints:
@@ -180,16 +183,18 @@ def train_batches(
         data: `config.data`.
         seed: of order, crops and flips.
         batch_size: of the global batch; a multiple of `hosts`.
-        inputs: of the network; `edges` are computed if they are among them.
+        inputs: what the method wants beside grey and ab; `edges` are computed and `rgb` is given
+            if they are among them.
         start_step: steps already done; the first batch is that of step `start_step + 1`.
         host: number of this host.
         hosts: how many share each batch.
 
     Returns:
         An iterator with `close()`. Batches hold `grey` and `ab` (targets on the host) or `rgb`
-        (on the device); `edges` (B, S, S, 1) uint8 where they are an input; with data.hints
-        `hint_ab` (B, S, S, 2), ab / 110, and `hint_mask` (B, S, S, 1) float32; `label` (B,) int32;
-        and `skipped` (B, MAX_TRIES) int32: numbers of the source's photos that could not be read,
+        (on the device), or all three where `rgb` is wanted; `edges` (B, S, S, 1) uint8 where they
+        are an input; with data.hints `hint_ab` (B, S, S, 2), ab / 110, and `hint_mask`
+        (B, S, S, 1) float32; `label` (B,) int32; and `skipped` (B, MAX_TRIES) int32: numbers of
+        the source's photos that could not be read,
         padded with -1.
     """
     elements = (

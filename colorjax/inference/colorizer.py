@@ -45,6 +45,9 @@ class _Options(NamedTuple):
 class Colorizer:
     """Gives photos colour; keeps their size and their lightness, L of CIE Lab.
 
+    The one exception: weights of a run with `inference.lightness=predicted` paint the lightness
+    that they predict, as the original of a GAN in Lab or RGB does.
+
     Attributes:
         step: of the checkpoint that the weights are from.
         compile_seconds: spent on compilation so far: once for each working size and dtype.
@@ -204,16 +207,20 @@ class Colorizer:
         for rows in _bands(height, width):
             lightness[rows] = _lightness(colors[rows])
             grey[rows] = self._grey(colors[rows], lightness[rows])
-        ab = self._predict(grey, given, options)
+        small = self._predict(grey, given, options)
         for rows in _bands(height, width):
-            a, b = (_enlarged_rows(plane, rows, lightness) for plane in ab)
-            painted[rows, :, :3] = self._paint(lightness[rows], a, b, pixels.dtype)
+            *own, a, b = (_enlarged_rows(plane, rows, lightness) for plane in small)
+            light = own[0] if own else lightness[rows]
+            painted[rows, :, :3] = self._paint(light, a, b, pixels.dtype)
         return painted
 
     def _predict(
         self, grey: np.ndarray, hints: Sequence[Hint], options: _Options
-    ) -> tuple[Image.Image, Image.Image]:
-        """Predicts a and b at the working size from what is seen at full size, (H, W)."""
+    ) -> list[Image.Image]:
+        """Predicts a and b at the working size from what is seen at full size, (H, W).
+
+        Before them the lightness, where the weights' config says that the predicted one counts.
+        """
         size = self._size.of(*grey.shape)
         fields = {"grey": _shrunk(grey, size)}
         if "edges" in self._method.network.inputs:
@@ -223,10 +230,11 @@ class Colorizer:
         if options.global_grey is not None:
             fields["global_grey"] = options.global_grey
         key = (size, options.global_grey is None)
-        predict = self._executable(key, self._method.predict_ab, fields)
-        ab = _saturated(jax.device_get(predict(self._variables, fields))[0], options.saturation)
-        a, b = np.moveaxis(ab, -1, 0)
-        return Image.fromarray(np.ascontiguousarray(a)), Image.fromarray(np.ascontiguousarray(b))
+        predict = self._executable(key, self._method.predict_shown, fields)
+        shown = jax.device_get(predict(self._variables, fields))[0]
+        planes = np.moveaxis(_saturated(shown[..., -2:], options.saturation), -1, 0)
+        planes = [*np.moveaxis(shown[..., :-2], -1, 0), *planes]
+        return [Image.fromarray(np.ascontiguousarray(plane)) for plane in planes]
 
     def _paint(self, lightness: np.ndarray, a: np.ndarray, b: np.ndarray, dtype: Any) -> np.ndarray:
         """Returns sRGB (H, W, 3) of `dtype`, of planes (H, W) of Lab at full size."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,8 +13,10 @@ import numpy as np
 
 from colorjax import color
 from colorjax.errors import RequestError, unknown_name
+from colorjax.losses import adversarial
 from colorjax.losses.bins import bin_cross_entropy, grid_cross_entropy
 from colorjax.losses.classification import class_cross_entropy, class_hits
+from colorjax.losses.perceptual import feature_errors
 from colorjax.losses.regression import (
     absolute_error,
     halved,
@@ -28,10 +30,12 @@ __all__ = [
     "Loss",
     "Terms",
     "absolute_error",
+    "adversarial",
     "bin_cross_entropy",
     "class_cross_entropy",
     "class_hits",
     "create",
+    "feature_errors",
     "grid_cross_entropy",
     "halved",
     "mean",
@@ -51,11 +55,14 @@ class Loss:
         name: as in the config.
         terms: (outputs of the network, batch) -> terms by name.
         weights: of the terms in the total; a term without one is only logged.
+        judges: networks whose opinion of the prediction it needs among the outputs: "critic"
+            gives `fake_logits`, "features" `taps` and `true_taps`.
     """
 
     name: str
     terms: Callable[[Arrays, Arrays], Terms]
     weights: Mapping[str, float]
+    judges: frozenset[str] = frozenset()
 
     def __call__(self, outputs: Arrays, batch: Arrays) -> Terms:
         """Returns the terms by name."""
@@ -188,6 +195,84 @@ def _smooth_l1_and_grid(delta: float = 1 / 110, class_weight: float = 1.0) -> Lo
     return Loss("smooth_l1_and_grid", terms, weights)
 
 
+def _judged(name: str, weights: Mapping[str, float], tap_weights, terms) -> Loss:
+    """A loss of several terms, of which those of weight 0 are not computed."""
+    for term, weight in weights.items():
+        if not weight >= 0:
+            raise RequestError(f"loss.{term}_weight is at least 0, not {weight}")
+    if not any(weights.values()):
+        raise RequestError(f"all weights of loss {name} are 0; it would teach nothing")
+    judges = {"critic": weights.get("adversarial"), "features": weights.get("feature")}
+    needed = frozenset(judge for judge, weight in judges.items() if weight)
+    in_total = {term: weight for term, weight in weights.items() if term != "feature"}
+    if weights.get("feature"):
+        scale = weights["feature"]
+        in_total |= {f"feature_{n}": scale * w for n, w in enumerate(tap_weights, start=1)}
+    return Loss(name, terms, in_total, needed)
+
+
+def _feature_terms(outputs: Arrays, relative: bool) -> Terms:
+    taps: Any = outputs["taps"]  # sequences of arrays, where other outputs are arrays
+    true_taps: Any = outputs["true_taps"]
+    errors = feature_errors(taps, true_taps, relative=relative)
+    return {f"feature_{n}": error for n, error in enumerate(errors, start=1)}
+
+
+def _own_colors(fields: Arrays) -> jax.Array:
+    """The colours in the space in which the network predicts."""
+    return fields["color"] if "color" in fields else fields["ab"]
+
+
+def _feature(
+    l1_weight: float = 1.0,
+    feature_weight: float = 1.0,
+    tap_weights: Sequence[float] = (1.0, 1.0, 1.0),
+    relative: bool = True,
+) -> Loss:
+    """DeOldify's loss for the pre-training: L1 of pixels and of features."""
+
+    def terms(outputs: Arrays, batch: Arrays) -> Terms:
+        found = {"l1": absolute_error(_own_colors(outputs), _own_colors(batch))}
+        return found | (_feature_terms(outputs, relative) if feature_weight else {})
+
+    return _judged("feature", {"l1": l1_weight, "feature": feature_weight}, tap_weights, terms)
+
+
+def _adversarial(
+    gan: str = "bce",
+    fooling_target: float = 1.0,
+    adversarial_weight: float = 1.0,
+    l1_weight: float = 100.0,
+    cosine_weight: float = 0.0,
+    feature_weight: float = 0.0,
+    tap_weights: Sequence[float] = (1.0, 1.0, 1.0),
+    relative: bool = True,
+) -> Loss:
+    """What a colorizer loses against a critic: Isola et al. 2017, Nazeri et al. 2018, DeOldify."""
+    if gan not in adversarial.GANS:
+        raise unknown_name("loss.gan", gan, adversarial.GANS)
+
+    def terms(outputs: Arrays, batch: Arrays) -> Terms:
+        prediction, truth = _own_colors(outputs), _own_colors(batch)
+        found = {"l1": absolute_error(prediction, truth)}
+        if adversarial_weight:
+            logits = outputs["fake_logits"]
+            found["adversarial"] = adversarial.fooling_loss(logits, gan, fooling_target)
+        if cosine_weight:
+            found["cosine"] = adversarial.cosine_loss(prediction, truth)
+        if feature_weight:
+            found |= _feature_terms(outputs, relative)
+        return found
+
+    weights = {
+        "adversarial": adversarial_weight,
+        "l1": l1_weight,
+        "cosine": cosine_weight,
+        "feature": feature_weight,
+    }
+    return _judged("adversarial", weights, tap_weights, terms)
+
+
 class _Kind(NamedTuple):
     outputs: frozenset[str]  # what a network has to give
     build: Callable[..., Loss]  # its keyword arguments are fields of config.loss
@@ -202,6 +287,8 @@ LOSSES: dict[str, _Kind] = {
     "ce": _Kind(frozenset({"bin_logits"}), _ce),
     "rebalanced_ce": _Kind(frozenset({"bin_logits"}), _rebalanced_ce),
     "smooth_l1_and_grid": _Kind(frozenset({"ab", "grid_logits"}), _smooth_l1_and_grid),
+    "feature": _Kind(frozenset({"ab"}), _feature),
+    "adversarial": _Kind(frozenset({"ab"}), _adversarial),
 }
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any, Protocol
+
+import flax.linen as nn
 
 from colorjax.errors import RequestError, unknown_name
 from colorjax.models.edge_fusion import EdgeFusion, edge_fusion
 from colorjax.models.iizuka import Iizuka, iizuka
 from colorjax.models.plain_cnn import PlainCNN, PlainDense, plain_cnn
+from colorjax.models.unet import UNet, unet
 from colorjax.models.zhang16 import Zhang16, zhang16
 from colorjax.models.zhang17 import Zhang17, zhang17
 
@@ -16,6 +20,7 @@ NETWORKS: dict[str, Callable[..., Any]] = {
     "plain_cnn": plain_cnn,
     "iizuka": iizuka,
     "edge_fusion": edge_fusion,
+    "unet": unet,
     "zhang16": zhang16,
     "zhang17": zhang17,
 }
@@ -27,10 +32,14 @@ __all__ = [
     "Network",
     "PlainCNN",
     "PlainDense",
+    "UNet",
     "Zhang16",
     "Zhang17",
     "create",
 ]
+
+
+_ATTRIBUTES = {"inputs", "outputs", "size_multiple", "fixed_size", "fit"}
 
 
 class Network(Protocol):
@@ -43,7 +52,7 @@ class Network(Protocol):
 
     @property
     def outputs(self) -> frozenset[str]:
-        """Names of what it returns: "ab", "logits", "class_logits", ..."""
+        """Names of what it returns: "ab", "color", "logits", "class_logits", ..."""
         ...
 
     @property
@@ -70,11 +79,30 @@ class Network(Protocol):
         ...
 
 
+def _import_network(name: str) -> Any:
+    """Returns the class of "MODULE:CLASS"; what is no Linen module is refused, and never called."""
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise RequestError(
+            f"model.name={name!r} cannot be imported ({error}); name a class as MODULE:CLASS, and "
+            "run where Python finds the module, or set PYTHONPATH"
+        ) from None
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise RequestError(f"model.name={name!r} is no flax.linen.Module")
+    missing = sorted(_ATTRIBUTES - set(dir(found)))
+    if missing:
+        raise RequestError(f"network {name} lacks {', '.join(missing)}; see docs/new_method.md")
+    return found
+
+
 def create(name: str, **options: Any) -> Network:
     """Builds a network by name.
 
     Args:
-        name: a key of `NETWORKS`.
+        name: a key of `NETWORKS`; or "MODULE:CLASS", a Linen module of your own that Python finds
+            under that name (docs/new_method.md).
         **options: the network's attributes.
 
     Returns:
@@ -86,11 +114,14 @@ def create(name: str, **options: Any) -> Network:
     >>> create("plain_cnn", kernel_size=5).kernel_size
     5
     """
-    if name not in NETWORKS:
+    if name not in NETWORKS and ":" not in name:
         raise unknown_name("model model.name =", name, NETWORKS)
+    build: Any = NETWORKS[name] if name in NETWORKS else _import_network(name)
     # A config that was read back from JSON has lists for tuples.
+    if ":" in name and "dtype" not in build.__dataclass_fields__:
+        options.pop("dtype", None)  # it computes in a type of its own
     attributes = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     try:
-        return NETWORKS[name](**attributes)
+        return build(**attributes)
     except TypeError as error:  # an attribute that the network does not have
         raise RequestError(f"model {name}: {error}") from None

@@ -22,7 +22,7 @@ def convolve(
     kernel: jax.Array,
     *,
     stride: int = 1,
-    padding: int = 0,
+    padding: int | tuple[int, int] = 0,
     dilation: int = 1,
     as_patches: bool = False,
 ) -> jax.Array:
@@ -32,24 +32,25 @@ def convolve(
         x: (N, H, W, I) float.
         kernel: (K, K, I, O) of the same type.
         stride: step between outputs.
-        padding: zeros on each of the four sides.
+        padding: zeros on each of the four sides; or (top and left, bottom and right).
         dilation: step between taps.
         as_patches: gather the taps and multiply once, instead of XLA's convolution.
 
     Returns:
         (N, H', W', O) with H' = (H + 2 padding - dilation (K - 1) - 1) // stride + 1.
     """
+    low, high = (padding, padding) if isinstance(padding, int) else padding
     if not as_patches:
         return lax.conv_general_dilated(
             x,
             kernel,
             (stride, stride),
-            ((padding, padding), (padding, padding)),
+            ((low, high), (low, high)),
             rhs_dilation=(dilation, dilation),
             dimension_numbers=_NHWC,
         )
     size, _, channels, features = kernel.shape
-    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    x = jnp.pad(x, ((0, 0), (low, high), (low, high), (0, 0)))
     reach = dilation * (size - 1)
     offsets = range(0, reach + 1, dilation)
     height, width = x.shape[1] - reach, x.shape[2] - reach
@@ -71,11 +72,26 @@ def _prefer_patches(train: bool, stride: int, kernel_size: int, channels: int) -
     return (slow_gradient or wide) and train and jax.default_backend() == "cpu"
 
 
-class Conv(nn.Module):
-    """A square convolution with bias that keeps H and W, or divides them by the stride.
+def same_padding(kernel_size: int, stride: int, dilation: int = 1) -> tuple[int, int]:
+    """Returns the zeros before and after that keep a side, or divide it by the stride.
 
-    Parameters are those of `nn.Conv`: kernel (K, K, I, O), bias (O,). Zeros pad
-    dilation * (K // 2) on every side, for stride 2 as well, where XLA's SAME would shift by one.
+    An odd kernel gets dilation * (K // 2) on both sides, for stride 2 as well, where XLA's SAME
+    would shift by one. An even one gets what SAME gives to sides that are multiples of the stride.
+
+    >>> same_padding(3, 2), same_padding(4, 2), same_padding(4, 1)
+    ((1, 1), (1, 1), (1, 2))
+    """
+    if kernel_size % 2:
+        return dilation * (kernel_size // 2), dilation * (kernel_size // 2)
+    total = dilation * (kernel_size - 1) + 1 - stride
+    return total // 2, total - total // 2
+
+
+class Conv(nn.Module):
+    """A square convolution that keeps H and W, or divides them by the stride.
+
+    Parameters are those of `nn.Conv`: kernel (K, K, I, O), bias (O,). Zeros pad as `same_padding`
+    says, or `padding` on every side.
     """
 
     features: int
@@ -86,6 +102,8 @@ class Conv(nn.Module):
     gain: float = 2.0  # variance of the output over that of the input at the start; 2: He
     kernel_init: Any = None  # another start of the kernel than by `gain`
     bias_init: Any = nn.initializers.zeros
+    use_bias: bool = True
+    padding: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -93,48 +111,64 @@ class Conv(nn.Module):
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         he = nn.initializers.variance_scaling(self.gain, "fan_in", "truncated_normal")
         kernel = self.param("kernel", self.kernel_init or he, shape)
-        bias = self.param("bias", self.bias_init, (self.features,))
+        same = same_padding(self.kernel_size, self.stride, self.dilation)
         y = convolve(
             x.astype(self.dtype),
             kernel.astype(self.dtype),
             stride=self.stride,
-            padding=self.dilation * (self.kernel_size // 2),
+            padding=same if self.padding is None else self.padding,
             dilation=self.dilation,
             as_patches=_prefer_patches(train, self.stride, self.kernel_size, x.shape[-1]),
         )
+        if not self.use_bias:
+            return y
+        bias = self.param("bias", self.bias_init, (self.features,))
         return y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
 
 
 class UpConv(nn.Module):
-    """A transposed 4x4 convolution of stride 2 with bias: doubles H and W.
+    """A transposed convolution of stride 2 with bias, 4x4 or 2x2: doubles H and W.
 
-    Written as the four 2x2 convolutions whose interleaved outputs it is (sub-pixel form): the same
-    parameters and values as `nn.ConvTranspose(features, (4, 4), (2, 2), "SAME")`, and ordinary
-    convolutions for gradients: out[2m + r] = sum_u kernel[2u + r] x[m + r + u - 1].
+    Written as the four convolutions whose interleaved outputs it is (sub-pixel form), 2x2 or 1x1:
+    the same parameters and values as `nn.ConvTranspose(features, (4, 4), (2, 2), "SAME")`, and
+    ordinary convolutions for gradients: out[2m + r] = sum_u kernel[2u + r] x[m + r + u - 1]; for
+    2x2, out[2m + r] = kernel[r] x[m].
     """
 
     features: int
     dtype: Any = jnp.float32
     gain: float = 2.0  # as in Conv
+    kernel_size: int = 4
+    kernel_init: Any = None  # as in Conv
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps (N, H, W, I) to (N, 2 H, 2 W, features)."""
         n, height, width, channels = x.shape
-        # Each output pixel sees 4 of the 16 taps that fan_in counts.
-        init = nn.initializers.variance_scaling(4 * self.gain, "fan_in", "truncated_normal")
-        kernel = self.param("kernel", init, (4, 4, channels, self.features))
+        half = self.kernel_size // 2  # taps a side that one output pixel sees
+        # Each output pixel sees a quarter of the taps that fan_in counts.
+        he = nn.initializers.variance_scaling(4 * self.gain, "fan_in", "truncated_normal")
+        shape = (self.kernel_size, self.kernel_size, channels, self.features)
+        kernel = self.param("kernel", self.kernel_init or he, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        phases = kernel.reshape(2, 2, 2, 2, channels, self.features)  # u, r, v, s, I, O
-        phases = phases.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, channels, 4 * self.features)
+        phases = kernel.reshape(half, 2, half, 2, channels, self.features)  # u, r, v, s, I, O
+        phases = phases.transpose(0, 2, 4, 1, 3, 5).reshape(half, half, channels, -1)
         y = convolve(
             x.astype(self.dtype),
             phases.astype(self.dtype),
-            padding=1,
-            as_patches=_prefer_patches(train, 1, 2, channels),
-        ).reshape(n, height + 1, width + 1, 2, 2, self.features)
+            padding=half - 1,
+            as_patches=_prefer_patches(train, 1, half, channels),
+        )
+        shift = half - 1  # the phases of 2x2 do not overlap
+        y = y.reshape(n, height + shift, width + shift, 2, 2, self.features)
         rows = [
-            jnp.stack([y[:, r : r + height, s : s + width, r, s] for s in (0, 1)], axis=3)
+            jnp.stack(
+                [
+                    y[:, r * shift : r * shift + height, s * shift : s * shift + width, r, s]
+                    for s in (0, 1)
+                ],
+                axis=3,
+            )
             for r in (0, 1)
         ]
         y = jnp.stack(rows, axis=2).reshape(n, 2 * height, 2 * width, self.features)

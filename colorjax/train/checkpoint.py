@@ -86,6 +86,10 @@ class Checkpoints:
             )
         return None
 
+    def steps(self) -> list[int]:
+        """Returns the steps of all finished checkpoints, rising; damaged ones too."""
+        return sorted(self._manager.all_steps())
+
     def restore(self, step: int, **abstract: Any) -> dict[str, Any]:
         """Restores items by name.
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from typing import Any
+import shutil
 
 import jax
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from colorjax import evaluate, parallel
+from colorjax import evaluate, parallel, settle
 from colorjax import method as methods
 from colorjax.data import pipeline, splits
+from colorjax.data.sources import Source
 from colorjax.errors import RequestError, unknown_name
-from colorjax.train import optim, state, steps, weights
+from colorjax.train import generations, phases, state, steps, weights
+from colorjax.train.candidates import Candidates
 from colorjax.train.checkpoint import Checkpoints
 from colorjax.train.chroma_alarm import ChromaAlarm
 from colorjax.train.progress import Progress
@@ -90,25 +92,34 @@ class _Run:
         self.config = config
         self.workdir = workdir
         self.layout = parallel.make_layout(config.batch_size, config.evaluation.batch_size)
-        methods.build(methods.with_classes(config, 1))  # errors come before the data is opened
-        self.schedule = optim.build_schedule(config.optimizer, config.total_steps)
-        self.optimizer = optim.build(config.optimizer, self.schedule)
+        # Errors come before the data is opened.
+        openly = settle.with_classes(settle.settle_head(config), 1)
+        phases.build(openly, methods.build(openly), num_photos=1)
         self.patience = _build_patience(config)
         self.alarm = ChromaAlarm(config.chroma_alarm)
         self.splits = splits.open_splits(config.data)
         classes = self.splits.train.class_names
-        self.config = config = methods.settle_classes(config, len(classes))
+        self.config = config = settle.settle(config, len(classes))
         self.method = methods.build(config)
+        self.plan = phases.build(config, self.method, len(self.splits.train))
         if self.patience and not len(self.splits.validation):
             raise RequestError(
                 "early_stopping.metric needs validation photos and data.validation_fraction "
                 "leaves none; raise it or set early_stopping.metric=''"
             )
+        if picks := any(phase.picks for phase in self.plan.phases):
+            Candidates.check(config, len(self.splits.validation))
         workdir.prepare(config, classes)
+        pictured = splits.hue_histograms(self.splits, config.data)
+        workdir.keep_split(splits.indices(self.splits), pictured)
         self.stop = stack.enter_context(StopSignal())
         self.newest = stack.enter_context(contextlib.closing(Checkpoints(workdir.checkpoints)))
         self.best = stack.enter_context(contextlib.closing(Checkpoints(workdir.best, keep=1)))
         self.start_step = self.newest.newest() or 0
+        self.candidates = Candidates(workdir, config.nogan) if picks else None
+        if self.candidates:
+            stack.enter_context(contextlib.closing(self.candidates))
+            self.candidates.forget_after(self.start_step)
         self.state = self._restore() if self.start_step else self._initialize()
         self.validated: set[int] = set()
         self.evaluated: set[int] = set()
@@ -129,13 +140,9 @@ class _Run:
 
     # The state to start from.
 
-    def _create(self, key: jax.Array) -> state.TrainState:
-        average = self.config.optimizer.ema_decay > 0
-        return state.create(self.method, self.optimizer, key, average=average)
-
     def _initialize(self) -> state.TrainState:
         key = jax.random.key(self.config.seed)
-        fresh = jax.jit(self._create, out_shardings=self.layout.replicated)(key)
+        fresh = jax.jit(self.plan.create, out_shardings=self.layout.replicated)(key)
         if not self.config.init_from:
             return fresh
         step, found = weights.load(self.config.init_from, self.method, self.layout.replicated)
@@ -144,11 +151,17 @@ class _Run:
         return fresh.replace(**found, average=average)
 
     def _restore(self) -> state.TrainState:
-        shapes = jax.eval_shape(self._create, jax.random.key(self.config.seed))
+        phase = self.plan.at(self.start_step)
+
+        def create(key: jax.Array) -> state.TrainState:
+            first = self.plan.create(key)
+            return phase.begin(first) if phase.begin else first  # with that phase's optimizers
+
+        shapes = jax.eval_shape(create, jax.random.key(self.config.seed))
         abstract = weights.with_sharding(shapes, self.layout.replicated)
         try:
             items = self.newest.restore(
-                self.start_step, weights=weights.weights_of(abstract), training=_training(abstract)
+                self.start_step, weights=weights.weights_of(abstract), training=abstract.training
             )
         except (ValueError, KeyError, OSError) as error:
             raise RequestError(
@@ -172,6 +185,8 @@ class _Run:
         self.workdir.cut_metrics(self.start_step)
         name = f"validation/{self.config.early_stopping.metric}"
         for line in self.workdir.read_metrics():
+            if self.candidates:
+                self.candidates.recall(line)
             if self.patience and name in line and line["step"] not in self.validated:
                 self.patience.update(line[name])
                 self.validated.add(line["step"])
@@ -189,8 +204,15 @@ class _Run:
             self._evaluate(self.start_step)
         if self._is_finished(self.start_step):
             log.info("step %d: training is finished", self.start_step)
-        else:
-            self._run_steps()
+        last = self.plan.at(self.start_step)
+        if self.start_step and self._keeps_at(self.start_step, last):  # what a signal left undone
+            self._keep_candidate(self.start_step)
+        for phase in self.plan.phases:
+            done = self.start_step if phase.first_step < self.start_step else phase.first_step
+            if done < phase.last_step and not (self.stop or self._is_finished(done)):
+                self._run_phase(phase, done)
+        if self.candidates and not self.stop:
+            self.candidates.settle(self.best, weights.weights_of(self.state))
         if self.stop or not self._report_what_is_owed():
             step = self.newest.newest() or 0
             name = self.stop.received.name if self.stop.received else "signal"
@@ -202,32 +224,34 @@ class _Run:
         exhausted = self.patience is not None and self.patience.is_exhausted
         return step >= self.config.total_steps or exhausted
 
-    def _run_steps(self) -> None:
+    def _run_phase(self, phase: phases.Phase, done: int) -> None:
+        """Runs the steps of a phase that come after step `done`."""
         config = self.config
+        if len(self.plan.phases) > 1:
+            log.info("phase %s, steps %d to %d", phase.name, done + 1, phase.last_step)
+        if done == phase.first_step:
+            if phase.begin:
+                begin = jax.jit(phase.begin, out_shardings=self.layout.replicated)
+                self.state = begin(self.state)
+            if phase.picks:
+                self._keep_candidate(done)
         train_step = jax.jit(
-            steps.build_train_step(
-                self.method,
-                self.optimizer,
-                self.schedule,
-                seed=config.seed,
-                ema_decay=config.optimizer.ema_decay,
-            ),
+            phase.step,
             donate_argnums=0,
             out_shardings=(self.layout.replicated, self.layout.replicated),
         )
+        photos = self._photos_of(phase, fresh=done == phase.first_step)
         batches = pipeline.train_batches(
-            self.splits.train,
+            photos,
             config.data,
             seed=config.seed,
             batch_size=config.batch_size,
-            inputs=self.method.network.inputs,
-            start_step=self.start_step,
+            inputs=self.method.wanted,
+            start_step=done,
             host=jax.process_index(),
             hosts=jax.process_count(),
         )
-        progress = Progress(
-            self.start_step, config.total_steps, config.batch_size, bar=config.progress
-        )
+        progress = Progress(done, config.total_steps, config.batch_size, bar=config.progress)
         pending: tuple[int, dict[str, jax.Array]] | None = None
         with (
             contextlib.closing(batches),
@@ -235,20 +259,20 @@ class _Run:
             jax.transfer_guard("disallow"),
         ):
             arriving = progress.waiting(batches)
-            for step in range(self.start_step + 1, config.total_steps + 1):
+            for step in range(done + 1, phase.last_step + 1):
                 batch = next(arriving)
-                self.num_skipped += self.skipped.note(self.splits.train, batch.pop("skipped"))
+                self.num_skipped += self.skipped.note(photos, batch.pop("skipped"))
                 batch = parallel.to_global(batch, self.layout)
                 self.state, metrics = train_step(self.state, batch)
                 if pending:  # one step behind: the devices never wait for the log
                     self._check_and_log(*pending, progress)
                 pending = (step, metrics)
                 progress.advance()
-                if self._pauses_at(step):
+                if self._pauses_at(step, phase):
                     self._check_and_log(step, metrics, progress)
                     pending = None
                     with progress.paused(), jax.transfer_guard("allow"):
-                        self._evaluate_and_save(step)
+                        self._evaluate_and_save(step, phase)
                     if self.stop or self._is_finished(step):
                         return
                 self.newest.seal(wait=False)
@@ -256,37 +280,75 @@ class _Run:
     def _evaluates_at(self, step: int) -> bool:
         return _due(step, self.config.eval_every) or step == self.config.total_steps
 
-    def _pauses_at(self, step: int) -> bool:
-        saves = _due(step, self.config.checkpoint_every) or bool(self.stop)
-        return saves or self._evaluates_at(step)
+    def _photos_of(self, phase: phases.Phase, *, fresh: bool) -> Source:
+        if phase.photos == "train":
+            return self.splits.train
+        folder = self.workdir.root / "generations"
+        if fresh:
+            shutil.rmtree(folder, ignore_errors=True)  # of an earlier run
+        return generations.open_source(
+            folder,
+            self.method,
+            self.state.eval_variables,
+            self.splits.train,
+            self.config,
+            self.layout,
+        )
+
+    def _saves_at(self, step: int, phase: phases.Phase) -> bool:
+        return _due(step, self.config.checkpoint_every) or step == phase.last_step
+
+    def _keeps_at(self, step: int, phase: phases.Phase) -> bool:
+        due = _due(step - phase.first_step, self.config.nogan.save_every)
+        return phase.picks and (due or step == phase.last_step)
+
+    def _pauses_at(self, step: int, phase: phases.Phase) -> bool:
+        pauses = self._saves_at(step, phase) or self._keeps_at(step, phase) or bool(self.stop)
+        return pauses or (phase.teaches and self._evaluates_at(step))
 
     def _check_and_log(self, step: int, metrics: dict[str, jax.Array], progress: Progress) -> None:
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
+        values = steps.computed(values)
+        if (flaw := steps.find_flaw(values)) is not None:
             raise RequestError(
-                f"step {step}: the loss is {values['loss']}, the gradient norm "
-                f"{values['grad_norm']}; the newest state saved is step "
-                f"{self.newest.newest() or 0}. Lower optimizer.learning_rate or set "
-                "optimizer.clip_norm"
+                f"step {step}: {flaw}; the newest state saved is step {self.newest.newest() or 0}"
             )
-        self.alarm.update(step, values["chroma_ratio"])
+        if "chroma_ratio" in values:
+            self.alarm.update(step, values["chroma_ratio"])
         if _due(step, self.config.log_every) or step == self.config.total_steps:
             speed = progress.measure(step)
             scalars = values | speed | {"skipped_photos": self.num_skipped}
             self.writer.write_scalars(step, {f"train/{k}": v for k, v in scalars.items()})
-            progress.show(step, {"loss": values["loss"], **speed})
+            shown = {name: x for name, x in values.items() if name.endswith("loss")}
+            progress.show(step, shown | speed)
 
-    def _evaluate_and_save(self, step: int) -> None:
+    def _evaluate_and_save(self, step: int, phase: phases.Phase) -> None:
         """Ends a step whose loss was seen finite: the evaluations due, then the save."""
-        if self._evaluates_at(step):
+        if phase.teaches and self._evaluates_at(step):
             self._evaluate(step)
-        if self.stop or _due(step, self.config.checkpoint_every) or self._is_finished(step):
+        if self._keeps_at(step, phase):
+            self._keep_candidate(step)
+        if self.stop or self._saves_at(step, phase) or self._is_finished(step):
             self.best.seal(wait=True)  # the best must never be lost to a newer state
-            self.newest.save(step, weights.weights_of(self.state), _training(self.state))
+            self.newest.save(step, weights.weights_of(self.state), self.state.training)
+
+    def _keep_candidate(self, step: int) -> None:
+        """Keeps a state to pick from, and how it does on the photos to choose by."""
+        assert self.candidates is not None
+        if not self.stop and not self.candidates.knows(step):
+            found = self.reporter.validate(step, self.state.eval_variables | self._judges)
+            if found is not None:
+                self.candidates.keep(step, weights.weights_of(self.state), found)
+
+    @property
+    def _judges(self) -> methods.Variables:
+        """The variables of what judges pictures in an evaluation."""
+        features = self.state.features
+        return {} if features is None else {"features": features.variables}
 
     def _evaluate(self, step: int) -> None:
         """Does the evaluations of a step, those that were not done before; a signal ends them."""
-        variables = self.state.eval_variables
+        variables = self.state.eval_variables | self._judges
         if self.patience and step not in self.validated and not self.stop:
             found = self.reporter.validate(step, variables)
             metric = self.config.early_stopping.metric
@@ -300,6 +362,7 @@ class _Run:
         self.newest.seal(wait=True)
         self.best.seal(wait=True)
         step, variables = weights.load(self.workdir.root, self.method, self.layout.replicated)
+        variables |= self._judges
         return not self.reporter.owes(step) or self.reporter.report(step, variables)
 
     def _describe(self) -> None:
@@ -310,11 +373,6 @@ class _Run:
         log.info("photos: %s", ", ".join(counts))
         texts = {"parameters": f"```\n{table}\n```", "config": f"```\n{self.config}\n```"}
         self.writer.write_texts(0, texts)
-
-
-def _training(current: state.TrainState) -> dict[str, Any]:
-    """The part of a state that only resuming needs."""
-    return {"step": current.step, "optimizer": current.optimizer}
 
 
 def _open_writers(workdir: Workdir, first_step: int | None, stack: contextlib.ExitStack) -> Writers:

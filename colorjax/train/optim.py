@@ -20,7 +20,7 @@ OPTIMIZERS = {
     "rmsprop": lambda c, lr: optax.rmsprop(lr, decay=c.b2, momentum=c.b1 or None),
 }
 _PLATEAU_DELTA = 1e-4  # what the loss has to fall by to count as better: Keras' rule
-SCHEDULES = ("constant", "cosine", "linear", "steps", "plateau")
+SCHEDULES = ("constant", "cosine", "linear", "steps", "exponential", "plateau")
 
 
 def is_kernel(params: Any) -> Any:
@@ -38,7 +38,7 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
         total_steps: where cosine and linear schedules reach zero.
 
     Raises:
-        RequestError: unknown schedule, or a warm-up longer than the run.
+        RequestError: unknown schedule, a warm-up longer than the run, or numbers that mean nothing.
     """
     warmup, peak = config.warmup_steps, config.learning_rate
     if config.schedule not in SCHEDULES:
@@ -49,7 +49,18 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
         )
     if config.schedule == "steps" and not all(step > warmup for step in config.boundaries):
         raise RequestError("optimizer.boundaries lie after the warm-up, each of them a step")
+    if config.schedule == "exponential" and not (
+        config.decay_steps > 0 and config.decay_factor > 0 and config.lowest_rate >= 0
+    ):
+        raise RequestError(
+            "optimizer.decay_steps is at least 1, optimizer.decay_factor above 0 and "
+            "optimizer.lowest_rate at least 0"
+        )
     rest = {
+        # Continuous, not in stairs.
+        "exponential": lambda: optax.exponential_decay(
+            peak, config.decay_steps, config.decay_factor, end_value=config.lowest_rate or None
+        ),
         "plateau": lambda: optax.constant_schedule(peak),  # `build` lowers it
         "constant": lambda: optax.constant_schedule(peak),
         "cosine": lambda: optax.cosine_decay_schedule(peak, total_steps - warmup),
@@ -101,12 +112,21 @@ def build(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
 
 
 def rate(schedule: optax.Schedule, step: jax.Array, state: optax.OptState) -> jax.Array:
-    """Returns the learning rate of a step, float32: the schedule's, lowered by a plateau."""
-    scale = 1.0
-    for leaf in jax.tree.leaves(state, is_leaf=_is_plateau):
-        scale = leaf.scale if _is_plateau(leaf) else scale
-    return jnp.asarray(schedule(step) * scale, jnp.float32)
+    """Returns the learning rate of an update, float32: the schedule's, lowered by a plateau.
+
+    Args:
+        schedule: of the optimizer.
+        step: updates done, where the optimizer does not count them itself.
+        state: of the optimizer after the update.
+    """
+    scale, found = 1.0, step
+    for leaf in jax.tree.leaves(state, is_leaf=_is_counted):
+        if isinstance(leaf, optax.ScaleByScheduleState):
+            found = leaf.count - 1
+        elif _is_counted(leaf):
+            scale = leaf.scale
+    return jnp.asarray(schedule(found) * scale, jnp.float32)
 
 
-def _is_plateau(node: Any) -> bool:
-    return isinstance(node, optax.contrib.ReduceLROnPlateauState)
+def _is_counted(node: Any) -> bool:
+    return isinstance(node, (optax.contrib.ReduceLROnPlateauState, optax.ScaleByScheduleState))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from ml_collections import ConfigDict
 from PIL import Image
@@ -41,7 +42,12 @@ class Reporter:
         self._writer = writer
         self._should_stop = should_stop
         counts = config.evaluation.hint_counts
-        steps = evaluate.build_steps(method, prior.load(config.evaluation.prior), counts)
+        steps = evaluate.build_steps(
+            method,
+            prior.load(config.evaluation.prior),
+            counts,
+            config.evaluation.get("hue_bins") or 0,
+        )
 
         def evaluator(source: Source, fitted_on: Source | None) -> evaluate.Evaluator | None:
             if not len(source):
@@ -60,6 +66,7 @@ class Reporter:
             return None
         scalars = {f"validation/{name}": value for name, value in report.metrics.items()}
         self._writer.write_scalars(step, scalars)
+        write_json(self._workdir.root / "validation.json", {"step": step} | _found(report))
         return report.metrics
 
     def report(self, step: int, variables: Variables) -> bool:
@@ -82,12 +89,9 @@ class Reporter:
                 "step": step,
                 "protocol": evaluate.protocol(self._config),
                 "dataset": _dataset(self._config.data),
-                "num_images": report.num_images,
-                "num_grey": report.num_grey,
-                "num_unreadable": report.num_unreadable,
-                "metrics": report.metrics,
-                "baselines": report.baselines,
-            },
+            }
+            | _found(report)
+            | {"baselines": report.baselines, "advantages": report.advantages},
         )
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in report.metrics.items())
         log.info("step %d, %d photos: %s", step, report.num_images, numbers)
@@ -108,6 +112,16 @@ class Reporter:
         grid = report.strips.reshape(-1, *report.strips.shape[2:])
         self._writer.write_images(step, {"eval/grey_prediction_truth": grid})
         Image.fromarray(grid).save(self._workdir.images / f"{step:08d}.png")
+
+
+def _found(report: evaluate.Report) -> dict[str, Any]:
+    found = {
+        "num_images": report.num_images,
+        "num_grey": report.num_grey,
+        "num_unreadable": report.num_unreadable,
+        "metrics": report.metrics,
+    }
+    return found | ({"hues": report.hues} if report.hues else {})
 
 
 def _dataset(data: ConfigDict) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -10,6 +11,19 @@ import jax.numpy as jnp
 import optax
 
 from colorjax.method import Method, Variables
+
+
+class Part(NamedTuple):
+    """A network that a step changes, and what its optimizer keeps."""
+
+    params: Any  # float32
+    batch_stats: Any  # running statistics; empty without BatchNorm
+    optimizer: Any  # optax's state
+
+    @property
+    def variables(self) -> Variables:
+        """The network's variables."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
 
 
 @flax.struct.dataclass
@@ -22,6 +36,10 @@ class TrainState:
         batch_stats: its running statistics; empty without BatchNorm.
         average: exponential moving average of params, or None.
         optimizer: optax's state.
+        critic: the network that tells true from predicted colours, or None.
+        features: the network whose layers compare pictures, or None.
+        generator_next: bool scalar: whose turn the next step is, where the colorizer and its
+            critic take turns by how well the critic does; else None.
     """
 
     step: jax.Array
@@ -29,6 +47,20 @@ class TrainState:
     batch_stats: Any
     average: Any
     optimizer: Any
+    critic: Part | None = None
+    features: Part | None = None
+    generator_next: jax.Array | None = None
+
+    @property
+    def generator(self) -> Part:
+        """The colorizer, as a part like the others."""
+        return Part(self.params, self.batch_stats, self.optimizer)
+
+    def with_generator(self, part: Part) -> TrainState:
+        """Returns the state with another colorizer; its average stays."""
+        return dataclasses.replace(
+            self, params=part.params, batch_stats=part.batch_stats, optimizer=part.optimizer
+        )
 
     @property
     def variables(self) -> Variables:
@@ -40,6 +72,27 @@ class TrainState:
         """The network's variables to evaluate and ship: averaged where an average is kept."""
         params = self.params if self.average is None else self.average
         return {"params": params, "batch_stats": self.batch_stats}
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What only resuming needs: all but the weights that make pictures."""
+        others = {
+            "critic": self.critic,
+            "features": self.features,
+            "generator_next": self.generator_next,
+        }
+        found = {"step": self.step, "optimizer": self.optimizer}
+        return found | {name: value for name, value in others.items() if value is not None}
+
+
+def create_part(
+    variables: Variables, optimizer: optax.GradientTransformation | None = None
+) -> Part:
+    """Returns a part of fresh variables; without an optimizer one that is never trained."""
+    params = variables["params"]
+    return Part(
+        params, variables.get("batch_stats", {}), optimizer.init(params) if optimizer else ()
+    )
 
 
 def create(

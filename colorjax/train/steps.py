@@ -1,19 +1,154 @@
-"""The training step as a pure function of state and batch."""
+"""Training steps as pure functions of state and batch.
+
+A step is one or several updates, each of one network. `build_train_step` updates the colorizer,
+`build_features_step` the network that compares pictures, before any are compared;
+`colorjax.train.adversarial` has those of critics.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import optax
 
 from colorjax import losses
-from colorjax.method import Method
+from colorjax.method import Fields, Method
 from colorjax.train import optim
-from colorjax.train.state import TrainState
+from colorjax.train.state import Part, TrainState
 
 Metrics = dict[str, jax.Array]
 Step = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Metrics]]
+# (params) -> (scalar to minimize, (terms as (sum, count), batch_stats))
+Objective = Callable[[Any], tuple[jax.Array, tuple[losses.Terms, Any]]]
+
+
+class Learner(NamedTuple):
+    """How a network learns: from gradients to updates, and the learning rate for the log."""
+
+    optimizer: optax.GradientTransformationExtraArgs
+    schedule: optax.Schedule
+
+
+def update(part: Part, learner: Learner, objective: Objective, step: jax.Array):
+    """Takes one step of gradient descent.
+
+    Args:
+        part: what learns.
+        learner: how.
+        objective: of its params.
+        step: updates done, for optimizers that do not count.
+
+    Returns:
+        (the part after it, metrics: each term's mean, loss, grad_norm, learning_rate).
+    """
+    (loss, (terms, batch_stats)), gradients = jax.value_and_grad(objective, has_aux=True)(
+        part.params
+    )
+    updates, optimizer = learner.optimizer.update(
+        gradients, part.optimizer, part.params, value=loss
+    )
+    metrics = {name: losses.mean(total, count) for name, (total, count) in terms.items()}
+    metrics |= {
+        "loss": loss,
+        "grad_norm": optax.tree.norm(gradients),
+        "learning_rate": optim.rate(learner.schedule, step, optimizer),
+    }
+    return Part(optax.apply_updates(part.params, updates), batch_stats, optimizer), metrics
+
+
+def named(metrics: Metrics, who: str) -> Metrics:
+    """Returns metrics whose names begin with whose they are."""
+    return {f"{who}_{name}": value for name, value in metrics.items()}
+
+
+def computed(values: Mapping[str, float]) -> dict[str, float]:
+    """Returns the metrics that a step computed: without those of a network whose turn it was not.
+
+    >>> computed({"trained_critic": 1, "trained_generator": 0, "loss": 0, "critic_loss": 0.7})
+    {'critic_loss': 0.7}
+    """
+    trained = {who: values.get(f"trained_{who}", 1) > 0 for who in ("critic", "generator")}
+    found = {}
+    for name, value in values.items():
+        who = "critic" if name.startswith("critic_") else "generator"
+        if trained[who] and not name.startswith("trained_"):
+            found[name] = value
+    return found
+
+
+def find_flaw(values: Mapping[str, float]) -> str | None:
+    """Says which loss or gradient of a step is not finite, and what to do; None: none."""
+    for who in ("", "critic_", "features_"):
+        loss, norm = values.get(f"{who}loss", 0.0), values.get(f"{who}grad_norm", 0.0)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            optimizer = "critic_optimizer" if who == "critic_" else "optimizer"
+            return (
+                f"the {who.replace('_', ' ')}loss is {loss}, the gradient norm {norm}. Lower "
+                f"{optimizer}.learning_rate or set {optimizer}.clip_norm"
+            )
+    return None
+
+
+def generator_objective(
+    method: Method, state: TrainState, batch: Fields, key: jax.Array
+) -> Objective:
+    """The loss of the colorizer; those that judge it are looked at, and not changed."""
+
+    def judge(outputs: Fields, batch: Fields) -> Fields:
+        found: Fields = {}
+        if method.critic is not None:
+            assert state.critic is not None
+            colors = method.colors(outputs, batch, method.critic.space)
+            found["fake_logits"], _ = judged(method, state.critic.variables, colors, batch, key)
+        if method.features is not None:
+            assert state.features is not None
+            found |= feature_taps(method, state.features.variables, outputs, batch)
+        return found
+
+    def objective(params):
+        variables = {"params": params, "batch_stats": state.batch_stats}
+        loss, (terms, updated) = method.loss_and_state(variables, batch, key, judge)
+        return loss, (terms, updated.get("batch_stats", {}))
+
+    return objective
+
+
+def feature_taps(method: Method, variables: Any, outputs: Fields, batch: Fields) -> Fields:
+    """Returns what the feature network sees in predicted and in true colours, layer by layer.
+
+    Args:
+        method: with a feature network.
+        variables: of that network.
+        outputs: of the colorizer.
+        batch: encoded.
+
+    Returns:
+        taps and true_taps: sequences of (N, h, w, C).
+    """
+    assert method.features is not None
+    pictures = (method.colors(outputs, batch, "rgb"), method.truth(batch, "rgb"))
+    found = [
+        method.features.apply(variables, (picture + 1) / 2, train=False)["taps"]
+        for picture in pictures
+    ]
+    return {"taps": found[0], "true_taps": found[1]}
+
+
+def judged(method: Method, variables: Any, colors: jax.Array, batch: Fields, key: jax.Array):
+    """Returns the critic's logits of some colours, and its statistics after it."""
+    assert method.critic is not None
+    logits, updated = method.critic.apply(
+        variables,
+        {"color": colors, "grey": batch["grey"]},
+        train=True,
+        rngs={"dropout": jax.random.fold_in(key, 1)},
+        mutable=["batch_stats"],
+    )
+    return logits, updated.get("batch_stats", {})
 
 
 def build_train_step(
@@ -24,7 +159,7 @@ def build_train_step(
     seed: int,
     ema_decay: float = 0.0,
 ) -> Step:
-    """Builds the step of a method with one network and one optimizer.
+    """Builds the step in which the colorizer alone learns.
 
     Args:
         method: what is learned.
@@ -37,37 +172,49 @@ def build_train_step(
         (state, batch) -> (next state, metrics), to be jitted with the state donated. Metrics are
         float32 scalars: loss, each term's mean, grad_norm, learning_rate.
     """
+    learner = Learner(optimizer, schedule)
 
     def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
-
-        def objective(params):
-            variables = {"params": params, "batch_stats": state.batch_stats}
-            return method.loss_and_state(variables, batch, key)
-
-        (loss, (terms, updated)), gradients = jax.value_and_grad(objective, has_aux=True)(
-            state.params
-        )
-        updates, optimizer_state = optimizer.update(
-            gradients, state.optimizer, state.params, value=loss
-        )
-        params = optax.apply_updates(state.params, updates)
-        average = state.average
-        if average is not None:
-            average = optax.incremental_update(params, average, 1 - ema_decay)
-        metrics = {name: losses.mean(total, count) for name, (total, count) in terms.items()}
-        metrics |= {
-            "loss": loss,
-            "grad_norm": optax.tree.norm(gradients),
-            "learning_rate": optim.rate(schedule, state.step, optimizer_state),
-        }
-        next_state = TrainState(
-            step=state.step + 1,
-            params=params,
-            batch_stats=updated.get("batch_stats", {}),
-            average=average,
-            optimizer=optimizer_state,
-        )
-        return next_state, metrics
+        objective = generator_objective(method, state, batch, key)
+        part, metrics = update(state.generator, learner, objective, state.step)
+        return advanced(state, part, ema_decay), metrics
 
     return train_step
+
+
+def advanced(state: TrainState, part: Part, ema_decay: float) -> TrainState:
+    """Returns the state one step later, with the colorizer as it is now, and its average."""
+    average = state.average
+    if average is not None:
+        average = optax.incremental_update(part.params, average, 1 - ema_decay)
+    return dataclasses.replace(state.with_generator(part), step=state.step + 1, average=average)
+
+
+def build_features_step(method: Method, learner: Learner, *, seed: int) -> Step:
+    """Builds the step in which the feature network learns to classify the true pictures.
+
+    Metrics: features_loss, features_top1 and so on.
+    """
+
+    def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, Metrics]:
+        assert method.features is not None
+        assert state.features is not None
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        rgb = (method.truth(method.encoded(batch), "rgb") + 1) / 2
+
+        def objective(params):
+            variables = {"params": params, "batch_stats": state.features.batch_stats}
+            outputs, updated = method.features.apply(
+                variables, rgb, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
+            )
+            found = losses.class_cross_entropy(outputs["class_logits"], batch["label"])
+            hits = losses.class_hits(outputs["class_logits"], batch["label"])
+            return losses.mean(*found), ({"top1": hits}, updated["batch_stats"])
+
+        part, metrics = update(state.features, learner, objective, state.step)
+        return dataclasses.replace(state, features=part, step=state.step + 1), named(
+            metrics, "features"
+        )
+
+    return step

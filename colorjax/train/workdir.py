@@ -8,11 +8,13 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
+from PIL import Image
 
 from colorjax.errors import RequestError
 from colorjax.version import __version__
@@ -149,6 +151,30 @@ class Workdir:
             )
         if changed:
             log.warning("this run changes %s of the workdir's config", ", ".join(changed))
+
+    def keep_split(self, indices: Mapping[str, np.ndarray], picture: Image.Image | None) -> None:
+        """Writes which photos train, choose and are reported, and the picture of their hues.
+
+        `split.npz` holds numbers of photos within the data set, int64, by part.
+        """
+        known = self._read_split()
+        if known is not None and not all(
+            part in known and np.array_equal(known[part], numbers)
+            for part, numbers in indices.items()
+        ):
+            log.warning("the photos of this run are others than at its start, see split.npz")
+        partial = self.root / "split.partial.npz"
+        np.savez_compressed(partial, **dict(indices))  # pyrefly: ignore
+        partial.replace(self.root / "split.npz")
+        if picture is not None:
+            picture.save(self.images / "hue_histograms.png")
+
+    def _read_split(self) -> dict[str, np.ndarray] | None:
+        try:
+            with np.load(self.root / "split.npz", allow_pickle=False) as file:
+                return dict(file)
+        except Exception:  # none, or damaged: zipfile raises whatever such a file leads it to
+            return None
 
     def read_config(self) -> ConfigDict:
         """Reads the config that the run was started with.

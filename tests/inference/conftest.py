@@ -79,3 +79,9 @@ def edge_fusion_workdir(tmp_path_factory):
 @pytest.fixture(scope="session")
 def colorizer(workdir):
     return Colorizer.load(workdir)
+
+
+@pytest.fixture
+def make_workdir():
+    """`fresh_workdir`, for configs of a test's own."""
+    return fresh_workdir

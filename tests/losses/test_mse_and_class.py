@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic import tiny_config
 
-from colorjax import losses
+from colorjax import losses, settle
 from colorjax import method as methods
 from colorjax.errors import RequestError
 from configs import edge_fusion, iizuka
@@ -169,7 +169,7 @@ def settled(caplog, classes, config=None, **model):
     config.model.update(model)
     given = config.model.num_classes
     with caplog.at_level(logging.INFO, logger="colorjax"):
-        found = methods.settle_classes(config.lock(), classes)
+        found = settle.settle_classes(config.lock(), classes)
     assert config.model.num_classes == given
     return found.model.num_classes
 
@@ -224,9 +224,9 @@ def test_a_loss_that_teaches_no_classes_has_no_classifier(caplog, name, classes)
     config.loss.alpha = 0.0 if classes else 1.0  # of mse_and_class alone
     assert settled(caplog, 205, config) == classes
     assert ("loss mse teaches no classes" in caplog.text) == (name == "mse")
-    methods.build(methods.with_classes(config, 1))
+    methods.build(settle.with_classes(config, 1))
 
 
 def test_networks_without_the_field_are_left_alone(caplog):
     config = tiny_config("")
-    assert methods.settle_classes(config, 3).model.to_dict() == config.model.to_dict()
+    assert settle.settle_classes(config, 3).model.to_dict() == config.model.to_dict()

@@ -1,10 +1,15 @@
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional
 
-from colorjax.models.convolution import Conv, UpConv, convolve
+from colorjax.models import convolution
+from colorjax.models.convolution import Conv, UpConv, convolve, same_padding
 
 
 def draw(*shape, seed=0):
@@ -82,3 +87,159 @@ def test_patches_are_used_where_xla_is_slow():
     for form, wanted in ((True, "dot_general"), (False, "conv_general_dilated")):
         program = str(jax.make_jaxpr(lambda x, w, f=form: convolve(x, w, as_patches=f))(x, weights))
         assert wanted in program
+
+
+BOTH_FORMS = pytest.mark.parametrize("as_patches", [True, False], ids=["patches", "xla"])
+
+
+def force(monkeypatch, as_patches):
+    monkeypatch.setattr(convolution, "_prefer_patches", lambda *_: as_patches)
+
+
+def nchw(x):
+    return torch.tensor(np.asarray(x).transpose(0, 3, 1, 2))
+
+
+def nhwc(x):
+    return x.detach().numpy().transpose(0, 2, 3, 1)
+
+
+def oihw(kernel):
+    return torch.tensor(np.asarray(kernel).transpose(3, 2, 0, 1))
+
+
+def check_with_gradients(ours, theirs, *arguments):
+    """Values, and the gradients of the sum of their sines."""
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def found_by(run, *arguments):
+        def loss(*a):
+            y = run(*a)
+            return jnp.sum(jnp.sin(y)), y
+
+        return jax.grad(loss, argnums=tuple(range(len(arguments))), has_aux=True)(*arguments)
+
+    found, expected = found_by(ours, *arguments), found_by(theirs, *arguments)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+@BOTH_FORMS
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride"),
+    [
+        ((4, 6), 4, 1),
+        ((4, 6), 4, 2),
+        ((4, 6), 2, 2),
+        ((4, 6), 2, 1),
+        ((2, 2), 4, 2),
+        ((1, 1), 4, 1),
+    ],
+)
+def test_even_kernels_pad_as_tensorflow_does(size, kernel, stride, as_patches, monkeypatch):
+    """What TensorFlow calls SAME; a kernel of 4 with stride 1 sees one pixel before, two after."""
+    force(monkeypatch, as_patches)
+    x, conv = draw(2, *size, 3), Conv(4, kernel, stride)
+    weights, bias = draw(kernel, kernel, 3, 4, seed=1), draw(4, seed=2)
+
+    def ours(x, kernel, bias):
+        variables = {"params": {"kernel": kernel, "bias": bias}}
+        return conv.apply(variables, x, train=False)
+
+    def lax_same(x, kernel, bias):
+        dimensions = ("NHWC", "HWIO", "NHWC")
+        y = jax.lax.conv_general_dilated(
+            x, kernel, (stride, stride), "SAME", None, None, dimensions
+        )
+        return y + bias.reshape(1, 1, 1, -1)
+
+    check_with_gradients(ours, lax_same, x, weights, bias)
+
+
+@BOTH_FORMS
+@pytest.mark.parametrize(("kernel", "low", "high"), [(4, 1, 2), (2, 0, 1), (3, 2, 0)])
+def test_uneven_padding_equals_pytorchs(kernel, low, high, as_patches):
+    x, weights = draw(2, 6, 5, 3), draw(kernel, kernel, 3, 4, seed=1)
+    found = convolve(x, weights, padding=(low, high), as_patches=as_patches)
+    padded = functional.pad(nchw(x), (low, high, low, high))
+    expected = nhwc(functional.conv2d(padded, oihw(weights)))
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@BOTH_FORMS
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(4, 1, 0), (4, 2, 1), (3, 1, 2)])
+def test_padding_and_no_bias_equal_pytorchs(kernel, stride, padding, as_patches, monkeypatch, key):
+    force(monkeypatch, as_patches)
+    x, conv = draw(2, 7, 6, 3), Conv(4, kernel, stride, padding=padding, use_bias=False)
+    params = conv.init(key, x, train=False)["params"]
+    assert params.keys() == {"kernel"}
+    found = conv.apply({"params": params}, x, train=True)
+    weights = oihw(params["kernel"])
+    expected = nhwc(functional.conv2d(nchw(x), weights, stride=stride, padding=padding))
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_same_padding_keeps_or_halves_a_side(kernel, stride):
+    if kernel == 1 and stride == 2:
+        return  # nothing to pad; a kernel of 1 skips every second pixel
+    low, high = same_padding(kernel, stride)
+    assert 0 <= low <= high <= low + 1
+    for side in (8, 12):
+        assert (side + low + high - kernel) // stride + 1 == side // stride
+
+
+@BOTH_FORMS
+@pytest.mark.parametrize("size", [(1, 1), (3, 5)])
+def test_up_conv_2x2_equals_pytorchs_transposed_convolution(size, as_patches, monkeypatch):
+    """With the kernel as it is; flax.linen.ConvTranspose has it flipped."""
+    force(monkeypatch, as_patches)
+    x, kernel, bias = draw(2, *size, 3), draw(2, 2, 3, 4, seed=1), draw(4, seed=2)
+
+    def ours(x, kernel, bias):
+        params = {"kernel": kernel, "bias": bias}
+        return UpConv(4, kernel_size=2).apply({"params": params}, x, train=True)
+
+    def linens(x, kernel, bias):
+        params = {"kernel": kernel[::-1, ::-1], "bias": bias}
+        return nn.ConvTranspose(4, (2, 2), (2, 2), padding="SAME").apply({"params": params}, x)
+
+    weights = torch.tensor(np.asarray(kernel).transpose(2, 3, 0, 1))
+    expected = nhwc(
+        functional.conv_transpose2d(nchw(x), weights, torch.tensor(np.asarray(bias)), 2)
+    )
+    found = jax.jit(ours)(x, kernel, bias)
+    assert found.shape == expected.shape == (2, 2 * size[0], 2 * size[1], 4)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    check_with_gradients(ours, linens, x, kernel, bias)
+
+
+@BOTH_FORMS
+def test_up_conv_4x4_equals_pytorchs_with_the_kernel_flipped(as_patches, monkeypatch):
+    force(monkeypatch, as_patches)
+    x, kernel, bias = draw(2, 3, 5, 3), draw(4, 4, 3, 4, seed=1), draw(4, seed=2)
+    found = UpConv(4).apply({"params": {"kernel": kernel, "bias": bias}}, x, train=True)
+    weights = torch.tensor(np.asarray(kernel)[::-1, ::-1].transpose(2, 3, 0, 1).copy())
+    expected = functional.conv_transpose2d(nchw(x), weights, torch.tensor(np.asarray(bias)), 2, 1)
+    np.testing.assert_allclose(found, nhwc(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [Conv(32, 4, 2), UpConv(32), UpConv(32, kernel_size=2)])
+def test_a_fresh_layer_keeps_the_scale(layer, key):
+    """He's variance: twice the input's, far from the border."""
+    x = draw(2, 24, 24, 64)
+    y = layer.init_with_output(key, x, train=False)[0][:, 4:-4, 4:-4]
+    assert 1.6 < float(y.var()) < 2.4
+
+
+def test_the_start_of_a_kernel_can_be_given(key):
+    for layer in (
+        Conv(4, kernel_init=nn.initializers.ones),
+        UpConv(4, kernel_init=nn.zeros_init()),
+    ):
+        kernel = layer.init(key, draw(1, 4, 4, 3), train=False)["params"]["kernel"]
+        assert float(kernel.std()) == 0

@@ -63,6 +63,9 @@ def test_workdir_holds_what_the_contract_says(finished):
         "accuracy_5",
         "accuracy_ab_2",
         "accuracy_ab_5",
+        "bias_a",
+        "bias_b",
+        "true_colorfulness",
     }
     for found in (report["metrics"], *report["baselines"].values()):
         assert set(found) == metrics

@@ -200,10 +200,46 @@ def test_a_plateau_comes_on_top_of_the_warm_up():
 def test_without_a_plateau_the_rate_is_the_schedules():
     settings = config(schedule="linear", learning_rate=1.0)
     schedule = optim.build_schedule(settings, 10)
-    state = optim.build(settings, schedule).init({"kernel": jnp.zeros(2)})
-    found = optim.rate(schedule, jnp.int32(4), state)
+    tx, params = optim.build(settings, schedule), {"kernel": jnp.zeros(2)}
+    state = tx.init(params)
+    for _ in range(5):  # of steps 0 ... 4
+        _, state = tx.update(params, state, params)
+    # The optimizer's own count, whatever the step of the run: phases begin with fresh ones.
+    found = optim.rate(schedule, jnp.int32(99), state)
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(found, 0.6, rtol=1e-6)
+
+
+def test_the_rate_of_an_optimizer_that_does_not_count_is_that_of_the_step():
+    found = optim.rate(lambda step: 0.5**step, jnp.int32(3), optax.sgd(0.1).init(jnp.zeros(2)))
+    np.testing.assert_allclose(found, 0.125, rtol=1e-6)
+
+
+def test_exponential_is_continuous_and_ends_at_the_lowest_rate():
+    """Of system 003 after one epoch of 347 steps (systems_a.md 5.5), and of Nazeri et al. (5.6)."""
+    settings = config(schedule="exponential", learning_rate=1e-3, decay_factor=0.3, decay_steps=50)
+    schedule = optim.build_schedule(settings, 69_400)
+    np.testing.assert_allclose(schedule(347), 2.35e-7, rtol=2e-3)
+    np.testing.assert_allclose(schedule(25), 1e-3 * 0.3**0.5, rtol=1e-5)
+    settings = config(
+        schedule="exponential",
+        learning_rate=3e-4,
+        decay_factor=0.1,
+        decay_steps=10_000,
+        lowest_rate=1e-6,
+    )
+    schedule = optim.build_schedule(settings, 78_000)
+    assert schedule(24_760) > 1.0e-6
+    np.testing.assert_allclose(schedule(24_772), 1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"decay_steps": 0}, {"decay_factor": 0.0}, {"lowest_rate": -1e-9}]
+)
+def test_exponential_wants_numbers_that_decay(changes):
+    settings = config(**{"schedule": "exponential", "learning_rate": 1e-3} | changes)
+    with pytest.raises(RequestError, match="decay_steps is at least 1"):
+        optim.build_schedule(settings, 10)
 
 
 @pytest.mark.parametrize(

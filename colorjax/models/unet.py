@@ -1,0 +1,209 @@
+"""U-Nets for small photos: of Nazeri et al. 2018 and of a conditional DCGAN (docs/papers.md)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from colorjax import color
+from colorjax.errors import RequestError, unknown_name
+from colorjax.models.convolution import BatchNorm, Conv, UpConv
+from colorjax.models.shapes import check_width, scaled
+from colorjax.models.zhang_blocks import BinHead
+
+HEADS = ("auto", "ab", "bins")
+NORMS = ("batch", "affine")
+KERNEL_INITS = {
+    "he": None,  # that of Conv
+    "glorot": nn.initializers.glorot_uniform(),
+    "lecun": nn.initializers.lecun_normal(),  # TensorFlow's variance_scaling, as it comes
+}
+
+
+class Layout(NamedTuple):
+    """The units of a U-Net, all of one kernel size."""
+
+    encoder: tuple[tuple[int, int], ...]  # channels and stride of each unit
+    decoder: tuple[int, ...]  # channels; each unit doubles the sides and takes a skip in
+    kernel_size: int
+    dropouts: int  # units of the decoder, from the first, that have dropout
+    encoder_norm: bool = True
+    leaky_decoder: bool = False  # up, LeakyReLU, BatchNorm instead of up, BatchNorm, ReLU
+
+
+LAYOUTS = {
+    "cifar": Layout(
+        ((64, 1), (128, 2), (256, 2), (512, 2), (512, 2)), (512, 256, 128, 64), 4, dropouts=2
+    ),
+    "places": Layout(
+        ((64, 1), (64, 2), (128, 2), (256, 2), (512, 2), (512, 2), (512, 2), (512, 2)),
+        (512, 512, 512, 256, 128, 64, 64),
+        4,
+        dropouts=0,
+    ),
+    "dcgan": Layout(
+        ((64, 1), (128, 2), (256, 2), (512, 2), (512, 2)),
+        (512, 256, 128, 64),
+        2,
+        dropouts=2,
+        encoder_norm=False,
+        leaky_decoder=True,
+    ),
+}
+
+
+class UNet(nn.Module):
+    """Convolutions down, transposed ones up, each joined by the features of its size.
+
+    A unit of the decoder is transposed convolution, BatchNorm, ReLU, dropout, and then the skip.
+    Trainable parameters at width 1: "cifar" 16,654,722, with space "lab" 16,654,851; "places"
+    42,023,682 and 42,023,811; "dcgan" with space "rgb" 4,166,339.
+
+    Attributes:
+        layout: a key of `LAYOUTS`.
+        width: factor on all channels.
+        space: what it predicts: "ab", "lab" (lightness too) or "rgb"; see
+            `colorjax.color.lab_to_space`.
+        head: "ab": the space's values by tanh; "bins": a distribution over the 313 bins.
+        dropout: share of features dropped in training, in the units that have dropout.
+        norm: "batch"; "affine": scales and shifts only, as where BatchNorm is never trained.
+        kernel_init: a key of `KERNEL_INITS`.
+        temperature: of the annealed mean of "bins".
+        folded_temperature: see `BinHead`.
+        dtype: of the body; the head is float32.
+    """
+
+    layout: str = "cifar"
+    width: float = 1.0
+    space: str = "ab"
+    head: str = "ab"
+    dropout: float = 0.5
+    norm: str = "batch"
+    kernel_init: str = "he"
+    temperature: float = 0.38
+    folded_temperature: float = 1.0
+    dtype: Any = jnp.float32
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"grey"})
+    fixed_size: ClassVar[int | None] = None
+    fit: ClassVar[str] = "pad"
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """Names of what `apply` returns."""
+        return frozenset({"ab", "logits", "bin_logits"} if self.head == "bins" else {"ab", "color"})
+
+    @property
+    def size_multiple(self) -> int:
+        """Heights and widths have to be multiples of this, in pixels."""
+        return 2 ** len(LAYOUTS[self.layout].decoder)
+
+    @nn.compact
+    def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:
+        """Maps grey (N, H, W, 1) in [-1, 1] to float32 outputs.
+
+        Returns:
+            ab: (N, H, W, 2), ab / 110;
+            color: (N, H, W, 2 or 3), the prediction in `space`, without the head "bins";
+            with the head "bins" what `BinHead` returns.
+
+        Raises:
+            ValueError: H or W is no multiple of `size_multiple`.
+        """
+        layout, multiple = LAYOUTS[self.layout], self.size_multiple
+        x = inputs["grey"]
+        if x.shape[1] % multiple or x.shape[2] % multiple:
+            raise ValueError(f"wants sides that are multiples of {multiple}, got {x.shape[1:3]}")
+        skips = []
+        for number, (channels, stride) in enumerate(layout.encoder, start=1):
+            x = self._down(x, number, channels, stride, layout, train=train)
+            skips.append(x)
+        skips.pop()
+        for number, channels in enumerate(layout.decoder, start=1):
+            x = self._up(x, number, channels, layout, train=train)
+            x = jnp.concatenate([x, skips.pop()], axis=-1)
+        x = x.astype(jnp.float32)
+        if self.head == "bins":
+            head = BinHead(self.temperature, self.folded_temperature, name="head")
+            return head(x, train=train)
+        # A head that starts small predicts near grey, instead of the ends of tanh.
+        head = Conv(color.SPACES[self.space], 1, gain=1e-2, name="head")
+        values = jnp.tanh(head(x, train=train))
+        if self.space == "rgb":
+            ab = color.normalize_ab(color.space_to_lab(values, "rgb", None)[..., 1:])
+        else:
+            ab = values[..., -2:]
+        return {"ab": ab, "color": values}
+
+    def _down(
+        self, x: jax.Array, number: int, channels: int, stride: int, layout: Layout, *, train: bool
+    ) -> jax.Array:
+        conv = Conv(
+            scaled(channels, self.width),
+            1 if number == 1 and layout.kernel_size == 2 else layout.kernel_size,
+            stride,
+            dtype=self.dtype,
+            kernel_init=KERNEL_INITS[self.kernel_init],
+            name=f"down{number}",
+        )
+        x = conv(x, train=train)
+        if layout.encoder_norm:
+            x = self._normalized(x, f"down{number}_norm", train=train)
+        return nn.leaky_relu(x, 0.2)
+
+    def _up(
+        self, x: jax.Array, number: int, channels: int, layout: Layout, *, train: bool
+    ) -> jax.Array:
+        up = UpConv(
+            scaled(channels, self.width),
+            self.dtype,
+            kernel_size=layout.kernel_size,
+            kernel_init=KERNEL_INITS[self.kernel_init],
+            name=f"up{number}",
+        )
+        x = up(x, train=train)
+        if layout.leaky_decoder:
+            x = self._normalized(nn.leaky_relu(x, 0.2), f"up{number}_norm", train=train)
+        else:
+            x = nn.relu(self._normalized(x, f"up{number}_norm", train=train))
+        if number <= layout.dropouts:
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return x
+
+    def _normalized(self, x: jax.Array, name: str, *, train: bool) -> jax.Array:
+        norm = BatchNorm(self.dtype, name=name)
+        return norm(x, train=train and self.norm == "batch")
+
+
+def unet(**options: Any) -> UNet:
+    """Builds the network of a config's `model`.
+
+    Raises:
+        RequestError: unknown values, or some that do not fit together.
+        TypeError: unknown option.
+    """
+    net = UNet(**options)
+    known = {
+        "layout": LAYOUTS,
+        "space": color.SPACES,
+        "head": HEADS,
+        "norm": NORMS,
+        "kernel_init": KERNEL_INITS,
+    }
+    for name, values in known.items():
+        if getattr(net, name) not in values:
+            raise unknown_name(f"model.{name}", getattr(net, name), values)
+    if net.head == "bins" and net.space != "ab":
+        raise RequestError(f"model.head=bins predicts ab; set model.space=ab, not {net.space}")
+    if not 0 <= net.dropout < 1:
+        raise RequestError(f"model.dropout is at least 0 and below 1, not {net.dropout}")
+    if not (net.temperature >= 0 and net.folded_temperature > 0):
+        raise RequestError(
+            "model.temperature is at least 0 and model.folded_temperature above 0, not "
+            f"{net.temperature} and {net.folded_temperature}"
+        )
+    check_width(net.width)
+    return net

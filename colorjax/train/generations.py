@@ -1,0 +1,129 @@
+"""What a colorizer makes of training photos, saved for its critic to train on (NoGAN)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from PIL import Image
+
+from colorjax import evaluate, parallel
+from colorjax.data import pipeline, splits
+from colorjax.data.sources import FolderSource, Photo, Source, digest
+from colorjax.errors import RequestError
+from colorjax.method import Method, Variables
+
+log = logging.getLogger(__name__)
+
+GENERATED, TRUE = 0, 1  # labels
+
+
+class TrueAndGenerated:
+    """True photos and generated ones, as one source whose labels tell them apart."""
+
+    def __init__(self, generated: Source, true: Source):
+        """Takes the photos; the generated ones come first."""
+        self._parts = (generated, true)
+        self.class_names = ("generated", "true")
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Names of the photos, with the part that they are of."""
+        return [
+            f"{name}/{key}"
+            for name, part in zip(self.class_names, self._parts, strict=True)
+            for key in part.keys
+        ]
+
+    def labels(self) -> np.ndarray:
+        """0 for generated photos, 1 for true ones; int32."""
+        return np.repeat([GENERATED, TRUE], [len(part) for part in self._parts]).astype(np.int32)
+
+    def fingerprint(self) -> str:
+        """Names the photos of both parts."""
+        return digest(*(part.fingerprint() for part in self._parts))
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self._parts)
+
+    def __getitem__(self, index: int) -> Photo:
+        generated, true = self._parts
+        if index < len(generated):
+            return Photo(generated[index].image, GENERATED)
+        return Photo(true[index - len(generated)].image, TRUE)
+
+
+def open_source(
+    folder: Path,
+    method: Method,
+    variables: Variables,
+    photos: Source,
+    config: ConfigDict,
+    layout: parallel.Layout,
+) -> Source:
+    """Opens the photos of a critic's pre-training; makes the generated ones if they are missing.
+
+    A share `nogan.generated` of the photos, drawn by a hash of their names, is colorized; as many
+    others stay true.
+
+    Args:
+        folder: where the generated photos are, as PNG files; made whole or not at all.
+        method: the colorizer.
+        variables: of its network.
+        photos: those to train on.
+        config: `data`, `evaluation` and `nogan` are read.
+        layout: the devices.
+
+    Returns:
+        A source with labels `GENERATED` and `TRUE`.
+
+    Raises:
+        RequestError: `nogan.generated` is not in (0, 0.5], or leaves no photo.
+    """
+    share = config.nogan.generated
+    if not 0 < share <= 0.5:
+        raise RequestError(f"nogan.generated is above 0 and at most 0.5, not {share}")
+    number = round(share * len(photos))
+    if not number:
+        raise RequestError(f"nogan.generated={share} of {len(photos)} photos is none; raise it")
+    drawn = splits.limit(photos, 2 * number)  # by a hash of their names
+    models, true = (splits.Subset(drawn, np.arange(first, len(drawn), 2)) for first in (0, 1))
+    if not folder.is_dir():
+        _generate(folder, method, variables, models, config, layout)
+    return TrueAndGenerated(FolderSource.open(folder, labels="none"), true)
+
+
+def _generate(
+    folder: Path,
+    method: Method,
+    variables: Variables,
+    photos: Source,
+    config: ConfigDict,
+    layout: parallel.Layout,
+) -> None:
+    log.info("colorizing %d training photos for the critic", len(photos))
+    step = evaluate.build_steps(method).method
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    batches = pipeline.eval_batches(
+        photos,
+        config.data,
+        batch_size=config.evaluation.batch_size,
+        inputs=method.network.inputs,
+    )
+    number = 0
+    with contextlib.closing(batches):
+        for batch in batches:
+            fields = {name: batch[name] for name in evaluate.FIELDS if name in batch}
+            _, rgb, _ = step(variables, parallel.to_global(fields, layout))
+            for picture in jax.device_get(rgb)[batch["mask"] > 0]:
+                Image.fromarray(picture).save(partial / f"{number:06d}.png")
+                number += 1
+    partial.rename(folder)

@@ -1,0 +1,255 @@
+"""The phases of a run: which step teaches whom, on which photos, for how long.
+
+Most methods have one. A feature network without a file is trained before anything else; NoGAN
+(docs/papers.md) is a pre-training of the colorizer, one of the critic on what the colorizer made,
+and a short adversarial phase: steps that exist, one after the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from colorjax import method as methods
+from colorjax.errors import RequestError
+from colorjax.method import Method
+from colorjax.train import adversarial, optim, state, steps
+from colorjax.train.adversarial import Turns
+from colorjax.train.state import TrainState
+from colorjax.train.steps import Learner
+
+
+class Phase(NamedTuple):
+    """Some steps of a run that are all of one kind.
+
+    Attributes:
+        name: for the log.
+        first_step: the step before its first.
+        last_step: its last.
+        step: see `colorjax.train.steps`.
+        begin: changes the state before the first step: fresh optimizers. To be jitted.
+        photos: "train": those to train on; "generated": some of them, true and as the colorizer
+            makes them now.
+        teaches: whether the colorizer learns, so that it is evaluated.
+        picks: whether states are kept to pick from.
+    """
+
+    name: str
+    first_step: int
+    last_step: int
+    step: steps.Step
+    begin: Callable[[TrainState], TrainState] | None = None
+    photos: str = "train"
+    teaches: bool = True
+    picks: bool = False
+
+
+class Plan(NamedTuple):
+    """What a run does.
+
+    Attributes:
+        create: (key) -> the state of step 0; run it under jit.
+        phases: in their order; the last ends with the run.
+    """
+
+    create: Callable[[jax.Array], TrainState]
+    phases: tuple[Phase, ...]
+
+    def at(self, step: int) -> Phase:
+        """Returns the phase that a step belongs to; that of the last one for later steps."""
+        return next((phase for phase in self.phases if step <= phase.last_step), self.phases[-1])
+
+
+def build(config: ConfigDict, method: Method, num_photos: int) -> Plan:
+    """Plans a run.
+
+    Args:
+        config: see configs/default.py.
+        method: built from it, with its loss.
+        num_photos: to train on: the length of a pass.
+
+    Raises:
+        RequestError: values that mean nothing, more phases than steps, or a file of features that
+            cannot be read.
+    """
+    return _Planner(config, method, num_photos).plan()
+
+
+def _lengths(config: ConfigDict, trains_features: bool) -> dict[str, tuple[int, int]]:
+    """Returns the first (exclusive) and last step of each phase, by name."""
+    total = config.total_steps
+    shares = {"train": 1.0}
+    if config.nogan.shares:
+        if len(config.nogan.shares) != 3 or not min(config.nogan.shares) > 0:
+            raise RequestError(
+                "nogan.shares are three numbers above 0: pre-training, critic, GAN; got "
+                f"{tuple(config.nogan.shares)}"
+            )
+        shares = dict(zip(("pretrain", "critic", "gan"), config.nogan.shares, strict=True))
+    before = config.features.share if trains_features else 0.0
+    if not 0 <= before < 1:
+        raise RequestError(f"features.share is at least 0 and below 1, not {before}")
+    rest = (1 - before) / sum(shares.values())
+    shares = ({"features": before} if trains_features else {}) | {
+        name: share * rest for name, share in shares.items()
+    }
+    if total < len(shares):
+        raise RequestError(f"total_steps={total} is less than one for each of: {', '.join(shares)}")
+    found, done, passed = {}, 0, 0.0
+    for place, (name, share) in enumerate(shares.items(), start=1):
+        passed += share
+        last = min(max(round(passed * total), done + 1), total - (len(shares) - place))
+        found[name] = (done, last)
+        done = last
+    return found
+
+
+class _Planner:
+    def __init__(self, config: ConfigDict, method: Method, num_photos: int):
+        self._config = config
+        self._method = method
+        self._pass_steps = max(1, num_photos // config.batch_size)
+        trains_features = method.features is not None and config.features.name == "classifier"
+        self._spans = _lengths(config, trains_features)
+        self._file = None
+        if method.features is not None and not trains_features:
+            from colorjax.interop import vgg_weights
+
+            self._file = vgg_weights.read_vgg16_bn(config.features.path)
+
+    def plan(self) -> Plan:
+        build = {
+            "features": self._features,
+            "train": self._train,
+            "pretrain": self._pretrain,
+            "critic": self._critic,
+            "gan": self._gan,
+        }
+        return Plan(self._create, tuple(build[name](name) for name in self._spans))
+
+    def _learner(self, settings: ConfigDict, phase: str) -> Learner:
+        """Builds an optimizer over the steps of a phase."""
+        first, last = self._spans[phase]
+        schedule = optim.build_schedule(settings, last - first)
+        return Learner(optim.build(settings, schedule), schedule)
+
+    def _simply(self, phase: str, rate: float, **changes: object) -> Learner:
+        """An AdamW with the run's weight decay, of one rate or of a cosine's."""
+        settings = self._config.optimizer.copy_and_resolve_references()
+        plain = {"name": "adamw", "warmup_steps": 0, "schedule": "constant", "clip_norm": 0.0}
+        settings.update(plain | {"learning_rate": rate} | changes)
+        return self._learner(settings, phase)
+
+    def _of_features(self, name: str = "features") -> Learner:
+        return self._simply(name, self._config.features.learning_rate, schedule="cosine")
+
+    def _of_critic(self, name: str) -> Learner:
+        nogan = self._config.nogan
+        if name == "critic":
+            return self._simply(name, nogan.critic_learning_rate, schedule="cosine")
+        if name == "gan":  # 6.6: betas of 0 and 0.9
+            return self._simply(name, nogan.learning_rate * nogan.critic_factor, b1=0.0, b2=0.9)
+        return self._learner(self._config.critic_optimizer, name)
+
+    def _create(self, key: jax.Array) -> TrainState:
+        method, config = self._method, self._config
+        first = next(name for name in ("train", "pretrain") if name in self._spans)
+        fresh = state.create(
+            method,
+            self._learner(config.optimizer, first).optimizer,
+            key,
+            average=config.optimizer.ema_decay > 0,
+        )
+        blank = jnp.zeros((1, method.image_size, method.image_size, 3))
+        if method.critic is not None:
+            fields = {"color": method.blank_colors(method.critic.space), "grey": blank[..., :1]}
+            keys = {"params": jax.random.fold_in(key, 1)}
+            variables = method.critic.init(keys, fields, train=False)
+            name = first if first == "train" else "critic"
+            critic = state.create_part(variables, self._of_critic(name).optimizer)
+            fresh = dataclasses.replace(fresh, critic=critic)
+        if method.features is not None and self._file is not None:
+            fresh = dataclasses.replace(fresh, features=state.create_part(self._file))
+        elif method.features is not None:
+            keys = {"params": jax.random.fold_in(key, 2)}
+            variables = method.features.init(keys, blank, train=False)
+            learner = self._of_features()
+            fresh = dataclasses.replace(
+                fresh, features=state.create_part(variables, learner.optimizer)
+            )
+        if "gan" in self._spans or (method.critic and config.turns.kind == "switch"):
+            fresh = dataclasses.replace(fresh, generator_next=jnp.zeros((), bool))
+        return fresh
+
+    def _features(self, name: str) -> Phase:
+        learner = self._of_features()
+        step = steps.build_features_step(self._method, learner, seed=self._config.seed)
+        return Phase(name, *self._spans[name], step, teaches=False)
+
+    def _train(self, name: str) -> Phase:
+        config = self._config
+        learner = self._learner(config.optimizer, name)
+        if self._method.critic is None:
+            return Phase(name, *self._spans[name], self._plain_step(self._method, learner))
+        step = self._adversarial_step(learner, self._of_critic(name), config.turns.to_dict())
+        return Phase(name, *self._spans[name], step)
+
+    def _plain_step(self, method: Method, learner: Learner) -> steps.Step:
+        decay = self._config.optimizer.ema_decay
+        return steps.build_train_step(method, *learner, seed=self._config.seed, ema_decay=decay)
+
+    def _adversarial_step(self, learner: Learner, critic: Learner, turns: dict) -> steps.Step:
+        config = self._config
+        return adversarial.build_adversarial_step(
+            self._method,
+            learner,
+            critic,
+            Turns(**turns, pass_steps=self._pass_steps),
+            gan=config.loss.gan,
+            true_target=config.loss.true_target,
+            seed=config.seed,
+            ema_decay=config.optimizer.ema_decay,
+        )
+
+    def _pretrain(self, name: str) -> Phase:
+        if self._method.critic is None:
+            raise RequestError(
+                "nogan.shares needs loss.name=adversarial with loss.adversarial_weight above 0"
+            )
+        alone = self._config.copy_and_resolve_references()
+        alone.loss.adversarial_weight = 0.0
+        loss = methods.build_loss(alone, self._method.network)
+        method = dataclasses.replace(self._method, loss=loss, critic=None)
+        learner = self._learner(self._config.optimizer, name)
+        return Phase(name, *self._spans[name], self._plain_step(method, learner))
+
+    def _critic(self, name: str) -> Phase:
+        learner = self._of_critic(name)
+        step = adversarial.build_critic_step(self._method, learner, seed=self._config.seed)
+        return Phase(name, *self._spans[name], step, photos="generated", teaches=False)
+
+    def _gan(self, name: str) -> Phase:
+        config, critic = self._config, self._of_critic(name)
+        generator = self._simply(name, config.nogan.learning_rate, b1=0.0, b2=0.9)
+        turns = {"kind": "switch", "threshold": config.turns.threshold}
+        step = self._adversarial_step(generator, critic, turns)
+
+        def begin(found: TrainState) -> TrainState:
+            """Fresh optimizers; the critic comes first."""
+            assert found.critic is not None
+            taught = found.critic
+            average = None if found.average is None else jax.tree.map(jnp.copy, found.params)
+            return dataclasses.replace(
+                found,
+                average=average,
+                optimizer=generator.optimizer.init(found.params),
+                critic=taught._replace(optimizer=critic.optimizer.init(taught.params)),
+                generator_next=jnp.zeros((), bool),
+            )
+
+        return Phase(name, *self._spans[name], step, begin, picks=True)

@@ -1,0 +1,100 @@
+"""Conditional GAN (Isola et al. 2017; Nazeri et al. 2018; docs/papers.md).
+
+    python -m colorjax.main --config=configs/cgan.py --config.data.name=cifar10 \
+        --config.data.path=DIR --config.data.eval_split=test
+    python -m colorjax.main --config=configs/cgan.py:size=64 --config.data.path=PHOTOS
+
+A U-Net that predicts ab against a patch discriminator that sees grey and ab; L1 times 100.
+
+Arguments after the colon: `size`, `batch`, `width` (of both networks), `nazeri` (Lab with its
+lightness, as released), `dcgan` (the KTH DD2424 project's DCGAN in RGB, 32 px), `faithful` (with
+nazeri or dcgan: pictures have the predicted lightness, losses and turns are the original's),
+`debug`.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default, unet
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """Returns the config of the conditional GANs; see the file's docstring for `arg`."""
+    args = default.parse_arg(
+        arg,
+        size=32,
+        batch=128,
+        width=1.0,
+        nazeri=False,
+        dcgan=False,
+        faithful=False,
+        debug=False,
+    )
+    if args.nazeri and args.dcgan:
+        raise ValueError("nazeri and dcgan are two systems: give one of them")
+    if args.faithful and not (args.nazeri or args.dcgan):
+        raise ValueError("faithful needs nazeri or dcgan: whom to be faithful to")
+    config = default.get_config()
+    config.batch_size = args.batch
+    config.total_steps = 10_400  # 30 times 44,476 photos; the original: 200 times
+    config.eval_every = 2_080
+    config.checkpoint_every = 520
+    unet.take_small_photos(config, args.size)
+    config.data.drop_grey = True  # R = G = B everywhere: Nazeri's rule
+    config.model = unet.unet_model(args.width)
+    config.critic = ConfigDict({"name": "patch", "width": args.width, "conditional": True})
+    config.critic.norm = True
+    config.critic.spectral_norm = False
+    config.critic.attention = False
+
+    config.loss.name = "adversarial"
+    config.loss.feature_weight = 0.0
+    config.loss.l1_weight = 100.0
+    config.turns.critic_steps = 1
+    config.turns.generator_steps = 2
+    # The rates fall with the critic's steps, of which there is one for two of the generator.
+    _decay(config.optimizer, 3e-4, 20_000, 1e-6)
+    _decay(config.critic_optimizer, 3e-5, 10_000, 1e-7)
+
+    if args.nazeri:
+        config.model.space = "lab"
+        config.model.kernel_init = "lecun"
+    if args.dcgan:
+        config.batch_size = 50 if args.batch == 128 else args.batch
+        config.data.drop_grey = False
+        config.data.grey = "mean"
+        config.model.layout = "dcgan"
+        config.model.space = "rgb"
+        config.critic = ConfigDict({"name": "dcgan", "width": args.width, "conditional": True})
+        config.loss.true_target = 0.9
+        config.turns.critic_steps = 2
+        config.turns.generator_steps = 1
+        for optimizer in (config.optimizer, config.critic_optimizer):
+            default.train_plainly(optimizer, "adam", 1e-4)
+            optimizer.b1 = 0.9
+    if args.faithful:
+        config.inference.lightness = "predicted"
+        config.data.flip = args.nazeri
+    if args.faithful and args.dcgan:
+        config.total_steps = (
+            900_000  # 300 times two passes for the critic and one for the colorizer
+        )
+        config.turns.kind = "passes"
+        config.loss.fooling_target = 0.9
+        config.loss.l1_weight = 0.0
+        config.loss.cosine_weight = 1.0
+    if args.faithful and args.nazeri:
+        config.total_steps = 78_000  # 200 epochs
+        config.model.dropout = 0.0  # never active there
+    if args.debug:
+        default.shorten(config)
+    return config
+
+
+def _decay(optimizer: ConfigDict, rate: float, steps: int, lowest: float) -> None:
+    optimizer.name = "adam"
+    optimizer.learning_rate = rate
+    optimizer.b1 = 0.0
+    optimizer.schedule = "exponential"
+    optimizer.decay_factor = 0.1
+    optimizer.decay_steps = steps
+    optimizer.lowest_rate = lowest

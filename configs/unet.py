@@ -1,0 +1,76 @@
+"""U-Net on small photos, CIFAR-10 above all (KTH DD2424 project, Nazeri et al.; docs/papers.md).
+
+    python -m colorjax.main --config=configs/unet.py --config.data.name=cifar10 \
+        --config.data.path=DIR --config.data.eval_split=test
+    python -m colorjax.main --config=configs/unet.py:size=64 --config.data.path=PHOTOS
+
+Arguments after the colon: `size` (px, a multiple of 16), `batch`, `width` (factor on all channels),
+`places` (the deeper layout for 256 px), `faithful` (the project's optimizer, normalization and
+split), `debug` (a few steps).
+
+It trains with loss.name=mse, l1, smooth_l1, rebalanced_ce (its head is then one over bins), feature
+or adversarial.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """Returns the config of the U-Net; see the file's docstring for `arg`."""
+    args = default.parse_arg(
+        arg, size=32, batch=128, width=1.0, places=False, faithful=False, debug=False
+    )
+    config = default.get_config()
+    config.batch_size = args.batch
+    config.total_steps = 10_400  # 30 times 44,476 photos
+    config.eval_every = 2_080
+    config.checkpoint_every = 520
+    take_small_photos(config, args.size)
+    config.model = unet_model(args.width)
+    if args.places:
+        config.model.layout = "places"
+        config.data.image_size = 256
+
+    config.loss.name = "mse"
+    config.optimizer.name = "adam"
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.schedule = "cosine"
+    config.critic_optimizer.learning_rate = 3e-5  # for loss.name=adversarial
+    config.critic_optimizer.b1 = 0.0
+
+    if args.faithful:
+        config.total_steps = 69_400  # 200 epochs
+        config.data.flip = False
+        config.data.validation = "hue"
+        config.data.validation_fraction = 0.1
+        config.data.drop_lowest_hue = 582
+        config.model.norm = "affine"  # its BatchNorm was never in training mode
+        config.model.kernel_init = "glorot"
+        # Steps, where epochs were meant: after one epoch the rate is 2.4e-7.
+        config.optimizer.schedule = "exponential"
+        config.optimizer.decay_factor = 0.3
+        config.optimizer.decay_steps = 50
+    if args.debug:
+        default.shorten(config)
+    return config
+
+
+def take_small_photos(config: ConfigDict, size: int) -> None:
+    """Takes photos whole, mirrored at random, as those who train on CIFAR-10 do."""
+    config.data.image_size = size
+    config.data.crop_scale = (1.0, 1.0)
+    config.data.crop_ratio = (1.0, 1.0)
+
+
+def unet_model(width: float) -> ConfigDict:
+    """Returns `config.model` of a U-Net with every field."""
+    model = ConfigDict({"name": "unet", "layout": "cifar", "width": width})
+    model.space = "ab"  # what it predicts: ab | lab | rgb
+    model.head = "auto"  # ab | bins; auto: bins for losses over bins
+    model.dropout = 0.5
+    model.norm = "batch"  # batch | affine
+    model.kernel_init = "he"  # he | glorot | lecun
+    model.temperature = 0.38  # of the annealed mean, with bins
+    return model

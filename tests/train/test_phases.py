@@ -1,0 +1,237 @@
+import json
+
+import jax
+import numpy as np
+import pytest
+from synthetic import tiny_config
+
+from colorjax import method as methods
+from colorjax import settle
+from colorjax.errors import RequestError
+from colorjax.train import loop, phases, weights
+from colorjax.train.workdir import Workdir
+from configs import cgan, nogan, unet
+
+TIMES = ("train/images_per_second", "train/wait_share")
+SPANS = {"features": (0, 2), "pretrain": (2, 5), "critic": (5, 7), "gan": (7, 10)}
+
+
+def tiny_nogan(photos, **changes):
+    """Ten steps of four phases, of networks with few channels."""
+    config = nogan.get_config("width=0.125,batch=4")
+    with config.unlocked():
+        config.model = {"name": "synthetic:TinyNet"}
+        config.critic = {"name": "patch", "width": 0.125, "conditional": False}
+        config.update_from_flattened_dict(
+            {
+                "total_steps": 10,
+                "log_every": 1,
+                "eval_every": 0,
+                "checkpoint_every": 100,
+                "features.share": 0.2,
+                "nogan.shares": (3, 2, 3),
+                "nogan.save_every": 2,
+                "nogan.generated": 0.3,
+                "data.image_size": 16,
+                "data.path": str(photos),
+                "data.eval_fraction": 0.2,
+                "data.validation_fraction": 0.2,
+                "evaluation.batch_size": 4,
+                "evaluation.baseline_photos": 16,
+                "progress": False,
+            }
+            | changes
+        )
+    return config.lock()
+
+
+def plan_of(config):
+    config = settle.settle(config, 2)
+    return phases.build(config, methods.build(config), num_photos=24)
+
+
+@pytest.fixture(scope="module")
+def finished(photos, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("nogan") / "run"
+    assert loop.train_and_evaluate(tiny_nogan(photos), str(workdir)) == loop.DONE
+    return workdir
+
+
+def read_metrics(workdir):
+    lines = Workdir(workdir).read_metrics()
+    return [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
+
+
+def weights_of(workdir, photos):
+    config = settle.settle(tiny_nogan(photos), 2)
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return weights.load(workdir, methods.build(config), device)
+
+
+def test_one_command_runs_all_phases(finished):
+    lines = [line for line in read_metrics(finished) if any(k.startswith("train/") for k in line)]
+    assert [line["step"] for line in lines] == list(range(1, 11))
+    told = {
+        name: [line["step"] for line in lines if f"train/{name}" in line]
+        for name in ("features_loss", "features_top1", "loss", "l1", "critic_loss")
+    }
+    assert told["features_loss"] == told["features_top1"] == [1, 2]
+    assert told["loss"][:3] == told["l1"][:3] == [3, 4, 5]
+    assert told["critic_loss"][:3] == [6, 7, 8]  # the critic begins the last phase
+    assert set(told["loss"][3:]) | set(told["critic_loss"][2:]) == {8, 9, 10}
+    assert not any("train/adversarial" in line for line in lines if line["step"] <= 5)
+
+
+def test_the_critic_trained_on_what_the_colorizer_made(finished):
+    made = sorted((finished / "generations").iterdir())
+    assert [path.name for path in made] == [f"{n:06d}.png" for n in range(len(made))]
+    assert len(made) > 3
+
+
+def test_a_state_is_picked_and_shipped(finished, photos):
+    found = json.loads((finished / "pick.json").read_text())
+    rows = {row["step"]: row for row in found["candidates"]}
+    assert list(rows) == [7, 9, 10]  # before the phase, every second step, and the last
+    assert found["by"] == "auto"
+    assert found["picked"] in rows
+    assert all(row["feature_loss"] > 0 for row in rows.values())
+    assert weights_of(finished, photos)[0] == found["picked"]
+    assert json.loads((finished / "eval.json").read_text())["step"] == found["picked"]
+
+
+def test_a_person_overrules_the_pick(finished, photos):
+    for step in (9, 7):
+        config = tiny_nogan(photos, **{"nogan.pick": str(step)})
+        assert loop.train_and_evaluate(config, str(finished)) == loop.DONE
+        assert weights_of(finished, photos)[0] == step
+        assert json.loads((finished / "eval.json").read_text())["step"] == step
+    with pytest.raises(RequestError, match="auto or one of the steps 7, 9, 10"):
+        loop.train_and_evaluate(tiny_nogan(photos, **{"nogan.pick": "8"}), str(finished))
+
+
+def test_stopped_in_every_phase_it_resumes_exactly(finished, photos, tmp_path, monkeypatch):
+    workdir, stops = tmp_path / "stopped", [1, 4, 6, 8]
+    check = loop._Run._check_and_log
+
+    def stop(self, step, *args):
+        check(self, step, *args)
+        if stops and step == stops[0]:
+            stops.pop(0)
+            self.stop._note(15, None)
+
+    monkeypatch.setattr(loop._Run, "_check_and_log", stop)
+    for _ in range(4):
+        assert loop.train_and_evaluate(tiny_nogan(photos), str(workdir)) == loop.STOPPED
+    assert loop.train_and_evaluate(tiny_nogan(photos), str(workdir)) == loop.DONE
+    found, wanted = (
+        [line for line in read_metrics(place) if any(k.startswith("train/") for k in line)]
+        for place in (workdir, finished)
+    )
+    assert found == wanted
+    picks = [
+        json.loads((place / "pick.json").read_text())["candidates"] for place in (workdir, finished)
+    ]
+    assert picks[0] == picks[1]
+
+
+def test_spans(photos):
+    plan = plan_of(tiny_nogan(photos))
+    assert {p.name: (p.first_step, p.last_step) for p in plan.phases} == SPANS
+    assert [plan.at(step).name for step in (1, 2, 3, 5, 6, 10, 11)] == [
+        "features",
+        "features",
+        "pretrain",
+        "pretrain",
+        "critic",
+        "gan",
+        "gan",
+    ]
+    for total in (4, 5, 12_000):
+        spans = plan_of(tiny_nogan(photos, total_steps=total)).phases
+        assert [p.first_step for p in spans[1:]] == [p.last_step for p in spans[:-1]]
+        assert all(p.first_step < p.last_step for p in spans)
+        assert spans[-1].last_step == total
+
+
+def test_other_methods_have_one_phase(photos):
+    plan = plan_of(tiny_config(photos))
+    assert [(p.name, p.first_step, p.last_step) for p in plan.phases] == [("train", 0, 6)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"total_steps": 3}, "less than one for each of: features, pretrain, critic, gan"),
+        ({"nogan.shares": (1.0, 1.0)}, "three numbers above 0"),
+        ({"features.share": 1.0}, "features.share is at least 0 and below 1"),
+        ({"loss.name": "feature"}, "nogan.shares needs loss.name=adversarial"),
+        ({"loss.l1_weight": 0.0, "loss.feature_weight": 0.0}, "would teach nothing"),
+        ({"features.name": "vgg16_bn"}, "features.path"),
+    ],
+)
+def test_plans_that_mean_nothing(photos, changes, says):
+    with pytest.raises(RequestError, match=says):
+        plan_of(tiny_nogan(photos, **changes))
+
+
+def test_a_pick_needs_photos_to_choose_by(photos, tmp_path):
+    for changes in ({"data.validation_fraction": 0.0}, {"nogan.save_every": 0}):
+        with pytest.raises(RequestError, match=r"data.validation_fraction above 0|at least 1"):
+            loop.train_and_evaluate(tiny_nogan(photos, **changes), str(tmp_path / "w"))
+
+
+def test_photos_without_labels_need_a_file_of_features(photos):
+    with pytest.raises(RequestError, match=r"they have no labels; set data.labels"):
+        settle.settle(tiny_nogan(photos), 0)
+    config = settle.settle(tiny_nogan(photos, **{"loss.feature_weight": 0.0}), 0)
+    assert [p.name for p in phases.build(config, methods.build(config), 24).phases] == [
+        "pretrain",
+        "critic",
+        "gan",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("mse", marks=pytest.mark.slow),
+        pytest.param("l1", marks=pytest.mark.slow),
+        "rebalanced_ce",
+        "adversarial",
+    ],
+)
+def test_one_network_trains_with_four_losses(name):
+    config = unet.get_config("width=0.125,batch=4,size=16,debug")
+    config.loss.name = name
+    config.loss.feature_weight = 0.0
+    plan, state = plan_of(config), None
+    rng = np.random.default_rng(0)
+    batch = {
+        "grey": rng.uniform(-1, 1, (4, 16, 16, 1)).astype(np.float32),
+        "ab": rng.uniform(-0.5, 0.5, (4, 16, 16, 2)).astype(np.float32),
+    }
+
+    def run(key):
+        first = plan.create(key)
+        return first, *plan.phases[0].step(first, batch)
+
+    first, state, metrics = jax.jit(run)(jax.random.key(0))
+    assert np.isfinite(metrics["loss"])
+    head = {"rebalanced_ce": ("head", "logits")}.get(name, ("head",))
+    moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), first.params, state.params)
+    for part in head:
+        moved = moved[part]
+    assert moved["kernel"] > 0
+    assert (state.critic is not None) == (name == "adversarial")
+
+
+@pytest.mark.parametrize("argument", ["", "nazeri", "dcgan", "nazeri,faithful", "dcgan,faithful"])
+def test_gans_are_planned(argument):
+    """Their spaces, and whose lightness a picture has."""
+    config = settle.settle(cgan.get_config(f"width=0.125,debug,{argument}"), 0)
+    method = methods.build(config)
+    assert method.space == {"n": "lab", "d": "rgb", "": "ab"}[argument[:1]]
+    assert method.predicts_lightness == ("faithful" in argument)
+    assert ("rgb" in method.wanted) == ("dcgan" in argument)  # for it sees the mean of R, G and B
+    plan = phases.build(config, method, 100)
+    assert [p.name for p in plan.phases] == ["train"]
