@@ -3,10 +3,13 @@
     python -m benchmarks.step_time --config configs/plain_cnn.py
     python -m benchmarks.step_time --config configs/plain_cnn.py --size 128 --batch 32
     python -m benchmarks.step_time --config configs/unet.py --batch 128
+    python -m benchmarks.step_time --config configs/cgan.py --batch 128
     python -m benchmarks.step_time --config configs/zhang16.py --size 256 --batch 1 --forward
 
 The step is that of training: jitted over all devices, state donated, on one synthetic batch that
-is on the devices from the start, so that no input is waited for. Rows:
+is on the devices from the start, so that no input is waited for. With a critic it is the whole
+step, both networks' turns; of a run with several phases that of the first in which the colorizer
+learns. Rows:
 
     auto     the step as training runs it
     patches  every convolution as gathered patches and one matrix product
@@ -46,10 +49,10 @@ from ml_collections import ConfigDict
 
 from benchmarks import measure
 from colorjax import method as methods
-from colorjax import parallel
+from colorjax import parallel, settle
 from colorjax.errors import RequestError
 from colorjax.models import convolution
-from colorjax.train import optim, state, steps
+from colorjax.train import phases
 
 QUESTIONS = {False: "training step images per second", True: "prediction images per second"}
 FORMS = ("auto", "patches", "xla")
@@ -133,23 +136,16 @@ class Trainer:
             RequestError: the config cannot be built.
         """
         layout = parallel.make_layout(config.batch_size)
+        config = settle.settle_head(config)
         method = methods.build(config)
-        schedule = optim.build_schedule(config.optimizer, config.total_steps)
-        optimizer = optim.build(config.optimizer, schedule)
-        decay = config.optimizer.ema_decay
-
-        def create(key: jax.Array) -> state.TrainState:
-            return state.create(method, optimizer, key, average=decay > 0)
-
-        step = steps.build_train_step(
-            method, optimizer, schedule, seed=config.seed, ema_decay=decay
-        )
+        plan = phases.build(config, method, num_photos=config.batch_size)
+        phase = next(phase for phase in plan.phases if phase.teaches)
         jitted = jax.jit(
-            step, donate_argnums=0, out_shardings=(layout.replicated, layout.replicated)
+            phase.step, donate_argnums=0, out_shardings=(layout.replicated, layout.replicated)
         )
         key = jax.random.key(config.seed)
         self._batch_size = config.batch_size
-        self._state = jax.jit(create, out_shardings=layout.replicated)(key)
+        self._state = jax.jit(plan.create, out_shardings=layout.replicated)(key)
         self._batch = parallel.to_global(synthetic_batch(config, method), layout)
         start = time.perf_counter()
         lowered = jitted.lower(self._state, self._batch)
@@ -236,7 +232,9 @@ def synthetic_batch(config: ConfigDict, method: methods.Method) -> dict[str, np.
     size = config.data.image_size
     rng = np.random.default_rng(config.seed)
     rgb = rng.integers(0, 256, (config.batch_size, size, size, 3), np.uint8)
-    fields = method.encode(rgb) if config.data.targets == "host" else {"rgb": rgb}
+    fields = method.encode(rgb) if config.data.targets == "host" else {}
+    if "rgb" in method.wanted or config.data.targets == "device":
+        fields["rgb"] = rgb
     return fields | edges(config, method) | {"label": np.zeros(config.batch_size, np.int32)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,8 @@ def _is_written(network: models.Iizuka | models.EdgeFusion, **options: Any) -> b
 
 def trainer(config: ConfigDict, network: models.Network) -> Callable[[int], None] | str:
     """Returns a function that trains the twin for a number of steps, or why none can."""
+    if config.loss.name == "adversarial":
+        return gan_trainer(config, network)
     net, options = twin(network), config.optimizer
     known = config.loss.name in LOSSES and options.name in OPTIMIZERS
     if net is None or not known or config.dtype != "float32":
@@ -125,6 +128,57 @@ def trainer(config: ConfigDict, network: models.Network) -> Callable[[int], None
         found.item()  # waits for the device
 
     return run
+
+
+def gan_trainer(config: ConfigDict, network: models.Network) -> Callable[[int], None] | str:
+    """Returns a function that trains the twins of a conditional GAN, or why none can."""
+    written = {
+        "critic.name": "patch",
+        "critic.conditional": True,
+        "critic.norm": True,
+        "critic.spectral_norm": False,
+        "critic.attention": False,
+        "turns.kind": "ratio",
+        "turns.critic_steps": 1,
+        "loss.gan": "bce",
+        "loss.true_target": 1.0,
+        "loss.fooling_target": 1.0,
+        "loss.adversarial_weight": 1.0,
+        "loss.cosine_weight": 0.0,
+        "loss.feature_weight": 0.0,
+        "optimizer.name": "adam",
+        "critic_optimizer.name": "adam",
+        "dtype": "float32",
+    }
+    net = twin(network)
+    given = config.to_dict()
+    found = {name: functools.reduce(_get, name.split("."), given) for name in written}
+    if net is None or found != written or getattr(network, "space", "ab") != "ab":
+        return NO_TWIN
+    critic = torch_unet.PatchCritic(2, config.critic.width).to(device()).train()
+    net = net.to(device()).train()
+    optimizers = torch_unet.cgan_optimizers(net, critic)
+    rng = np.random.default_rng(config.seed)
+    batch, size = config.batch_size, config.data.image_size
+    grey, ab = (
+        torch.from_numpy(rng.uniform(-1, 1, (batch, n, size, size)).astype(np.float32)).to(device())
+        for n in (1, 2)
+    )
+    options = {
+        "generator_steps": config.turns.generator_steps,
+        "l1_weight": config.loss.l1_weight,
+    }
+
+    def run(number: int) -> None:
+        for _ in range(number):
+            found = torch_unet.cgan_step(net, critic, optimizers, grey, ab, **options)
+        found.generator.item()  # waits for the device
+
+    return run
+
+
+def _get(tree: Any, name: str) -> Any:
+    return tree.get(name) if isinstance(tree, dict) else None
 
 
 def forward(config: ConfigDict, network: models.Network) -> Callable[[int], None] | str:

@@ -343,7 +343,8 @@ def build(config: ConfigDict, *, with_loss: bool = True) -> Method:
 
 
 def _keeps_lightness(config: ConfigDict) -> bool:
-    asked = config.inference.get("lightness", "photo")
+    # Configs of imported weights and of earlier versions lack the field.
+    asked = config.to_dict().get("inference", {}).get("lightness", "photo")
     if asked not in ("photo", "predicted"):
         raise unknown_name("inference.lightness", asked, ("photo", "predicted"))
     return asked == "photo"

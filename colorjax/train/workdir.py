@@ -30,6 +30,10 @@ _FREE = ("total_steps", "log_every", "eval_every", "checkpoint_every", "progress
 _SEEN = ("grey", "canny_scale", "canny_sigma", "canny_thresholds")
 
 
+# Fields that decide what judges the colours, and when: a resumed state holds such networks.
+_JUDGES = ("critic.", "critic_optimizer.name", "features.", "nogan.shares", "turns.kind")
+
+
 class Workdir:
     """Paths and small files of one run."""
 
@@ -135,12 +139,15 @@ class Workdir:
             for name in changed
             if (name.startswith("model.") and name != "model.temperature")  # decides no weights
             or name == "optimizer.name"
+            or (name.startswith(_JUDGES) and name.partition(".")[0] in old)
             # Runs of earlier versions do not have these fields, and saw what is now the default.
             or (name.removeprefix("data.") in _SEEN and name.removeprefix("data.") in old["data"])
         ]
         schedules = {old["optimizer"]["schedule"], new["optimizer"]["schedule"]}
         if len(schedules) == 2 and "plateau" in schedules:  # it adds to what the state holds
             fixed.append("optimizer.schedule")
+        if old["total_steps"] != new["total_steps"] and _has_phases(old):
+            fixed.append("total_steps")  # it says where they begin and end
         for name in ("b1", "ema_decay"):  # zero or not decides what the state holds
             if bool(old["optimizer"][name]) != bool(new["optimizer"][name]):
                 fixed.append(f"optimizer.{name}")
@@ -201,6 +208,11 @@ class Workdir:
         """Drops lines of metrics.jsonl past a step, and the half line that a crash may leave."""
         lines = [json.dumps(line) + "\n" for line in self.read_metrics() if line["step"] <= step]
         write_text(self.metrics_file, "".join(lines))
+
+
+def _has_phases(config: dict[str, Any]) -> bool:
+    trains_features = config.get("features", {}).get("num_classes", -1) > 0  # settled
+    return trains_features or bool(config.get("nogan", {}).get("shares"))
 
 
 def versions() -> dict[str, str]:

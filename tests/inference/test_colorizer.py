@@ -29,7 +29,7 @@ class ConstantMethod:
     def __init__(self, a, b):
         self.ab = (a, b)
 
-    def predict_ab(self, variables, fields):
+    def predict_shown(self, variables, fields):
         return jnp.broadcast_to(jnp.array(self.ab, jnp.float32), (*fields["grey"].shape[:3], 2))
 
 

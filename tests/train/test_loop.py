@@ -76,6 +76,30 @@ def test_workdir_holds_what_the_contract_says(finished):
     assert tint[:, 64:].max() > 50  # truth
 
 
+def test_the_split_is_saved_with_the_run(finished):
+    with np.load(finished[0] / "split.npz") as file:
+        parts = dict(file)
+    assert set(parts) == {"train", "validation", "eval"}
+    together = np.concatenate(list(parts.values()))
+    assert sorted(together) == list(range(40))  # all photos, each in one part
+    assert json.loads((finished[0] / "eval.json").read_text())["num_images"] == len(parts["eval"])
+
+
+def test_another_split_is_told_and_the_picture_of_hues_is_kept(tmp_path, caplog):
+    workdir = Workdir(tmp_path)
+    workdir.images.mkdir()
+    first = {"train": np.arange(3), "validation": np.arange(3, 5)}
+    workdir.keep_split(first, None)
+    workdir.keep_split(first, Image.new("RGB", (4, 4)))
+    assert "other" not in caplog.text
+    assert [path.name for path in workdir.images.iterdir()] == ["hue_histograms.png"]
+    workdir.keep_split(first | {"train": np.arange(4)}, None)
+    assert "the photos of this run are others than at its start" in caplog.text
+    (tmp_path / "split.npz").write_bytes(b"damaged")
+    workdir.keep_split(first, None)
+    assert workdir._read_split()["train"].tolist() == [0, 1, 2]
+
+
 def test_metrics_have_a_line_each_log_step(finished):
     lines = read_metrics(finished[0])
     trained = [line for line in lines if "train/loss" in line]

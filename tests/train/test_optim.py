@@ -90,7 +90,9 @@ def test_weight_decay_acts_on_kernels_alone():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(RequestError, match="known: adadelta, adam, adamw, rmsprop, sgd"):
         optim.build(config(name="lion"), lambda step: 0.1)
-    with pytest.raises(RequestError, match="known: constant, cosine, linear, plateau, steps"):
+    with pytest.raises(
+        RequestError, match="known: constant, cosine, exponential, linear, plateau, steps"
+    ):
         optim.build_schedule(config(schedule="step"), 10)
     with pytest.raises(RequestError, match="not below total_steps"):
         optim.build_schedule(config(warmup_steps=10), 10)

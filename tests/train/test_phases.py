@@ -134,6 +134,21 @@ def test_stopped_in_every_phase_it_resumes_exactly(finished, photos, tmp_path, m
     assert picks[0] == picks[1]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"total_steps": 12},
+        {"nogan.shares": (1, 1, 1)},
+        {"critic.width": 0.25},
+        {"features.width": 0.5},
+    ],
+)
+def test_phases_do_not_move_in_the_middle(finished, photos, changes):
+    (name,) = changes
+    with pytest.raises(RequestError, match=f"holds a run with another {name}"):
+        loop.train_and_evaluate(tiny_nogan(photos, **changes), str(finished))
+
+
 def test_spans(photos):
     plan = plan_of(tiny_nogan(photos))
     assert {p.name: (p.first_step, p.last_step) for p in plan.phases} == SPANS
