@@ -52,7 +52,7 @@ results: $(VENV)/.core
 	    --config.eval_every=600 --config.checkpoint_every=200
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" -q
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m slow -q

@@ -95,7 +95,10 @@ def test_the_peers_do_our_work(tmp_path):
     assert (rgb == pipeline.decode_with_pillow(tmp_path / "0.jpg")).all()
 
 
-@pytest.mark.parametrize(("targets", "form"), [("host", "xla"), ("device", "auto")])
+@pytest.mark.parametrize(
+    ("targets", "form"),
+    [pytest.param("host", "xla", marks=pytest.mark.slow), ("device", "auto")],
+)
 def test_step_time(targets, form, config, capsys):
     words = f"--size 16 --batch 4 --repeats 1 --steps 2 --targets {targets} --forms {form}"
     assert step_time.main([config, *words.split()]) == 0

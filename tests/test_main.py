@@ -148,7 +148,8 @@ def test_eval_mode(trained, photos, tmp_path):
     says_one_line(run(*flags[:-2], f"--workdir={tmp_path / 'none'}", "--mode=eval"), "no workdir")
 
 
-@pytest.mark.parametrize(("first", "then"), [(4, 1), pytest.param(1, 4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "then"), [(4, 1), (1, 4)])
 def test_a_checkpoint_moves_between_device_counts(first, then, photos, tmp_path):
     flags = [*TINY, f"--config.data.path={photos}", f"--workdir={tmp_path / 'w'}"]
     assert run(*flags, devices=first).returncode == 0
@@ -178,7 +179,9 @@ def test_kill_9_and_resume_is_bitwise_the_uninterrupted_run(trained, photos, tmp
     assert read_metrics(workdir) == read_metrics(trained)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_and_exits_75(number, trained, photos, tmp_path):
     workdir = tmp_path / "stopped"
     flags = [
