@@ -6,11 +6,13 @@ LOCK ?= requirements-lock-py311.txt
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(LOCK),--constraint $(LOCK))
 DEMO ?= runs/demo
-# `make results DATA=FOLDER`, with train/ and val/ in it: what the tables of README.md need.
+# What the tables of README.md need: `make results DATA=TINYIMAGENET CIFAR=CIFAR10`, folders of
+# photos, one with train/ and val/ in it, the other with train/ and test/.
 DATA ?= ../shared/data/tinyimagenet
+CIFAR ?= cifar10
 RESULTS ?= runs/results
 
-.PHONY: demo demo-train results test test-slow lint format clean
+.PHONY: demo demo-train results results-tinyimagenet results-cifar10 test test-slow lint format clean
 
 $(VENV)/.core: pyproject.toml requirements.txt $(LOCK)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -28,12 +30,19 @@ demo-train: $(VENV)/.core
 	$(BIN)/python -m colorjax.main --config=configs/plain_cnn.py:demo --workdir=$(DEMO)/train
 	$(BIN)/python -m colorjax.demo $(DEMO)/train --checkpoint $(DEMO)/train
 
+MAIN := $(BIN)/python -m colorjax.main
 SWEEP := $(BIN)/python -m colorjax.sweep
 TINY := --config.data.path=$(DATA)/train --config.data.eval_path=$(DATA)/val
 SHORT := $(TINY) --config.total_steps=1200 --config.eval_every=0
+U64 := width=0.25,batch=32,size=64
+U32 := width=0.25,batch=64
+RARELY := --config.eval_every=0 --config.checkpoint_every=200 --config.log_every=50
+PHASES := --config.features.share=0.15 --config.nogan.shares="(0.7,0.15,0.15)" --config.log_every=10
 
 # Hours on two cores. Stopped, it goes on where it was; what is finished is not trained again.
-results: $(VENV)/.core
+results: results-tinyimagenet results-cifar10
+
+results-tinyimagenet: $(VENV)/.core
 	$(SWEEP) --config=configs/edge_fusion.py:width=0.25 --workdir=$(RESULTS)/edge_fusion \
 	    --name=saturation --vary data.saturation=1.0,1.4,1.6,1.8,2.0 --vary model.edges=canny \
 	    --vary seed=0 $(SHORT)
@@ -43,13 +52,42 @@ results: $(VENV)/.core
 	$(SWEEP) --config=configs/iizuka.py:width=0.25 --workdir=$(RESULTS)/iizuka \
 	    --vary loss.alpha=0.0033333333,0 --vary seed=0,1 $(SHORT)
 	for variant in l2 class full; do \
-	    $(BIN)/python -m colorjax.main --config=configs/zhang16.py:width=0.25,variant=$$variant \
+	    $(MAIN) --config=configs/zhang16.py:width=0.25,variant=$$variant \
 	        --workdir=$(RESULTS)/zhang16_$$variant $(SHORT) || exit; done
-	$(BIN)/python -m colorjax.main --config=configs/zhang17.py:width=0.25 \
+	$(MAIN) --config=configs/zhang17.py:width=0.25 \
 	    --workdir=$(RESULTS)/zhang17 $(SHORT)
-	$(BIN)/python -m colorjax.main --config=configs/plain_cnn.py --workdir=$(RESULTS)/plain_cnn \
+	$(MAIN) --config=configs/plain_cnn.py --workdir=$(RESULTS)/plain_cnn \
 	    $(TINY) --config.total_steps=2400 --config.optimizer.schedule=cosine \
 	    --config.eval_every=600 --config.checkpoint_every=200
+	$(MAIN) --config=configs/unet.py:$(U64) --workdir=$(RESULTS)/tinyimagenet/unet \
+	    $(TINY) $(RARELY) --config.total_steps=1500
+	$(MAIN) --config=configs/cgan.py:$(U64) --workdir=$(RESULTS)/tinyimagenet/cgan \
+	    $(TINY) $(RARELY) --config.total_steps=500
+	$(MAIN) --config=configs/nogan.py:$(U64) --workdir=$(RESULTS)/tinyimagenet/nogan \
+	    $(TINY) $(RARELY) $(PHASES) --config.total_steps=800 --config.data.validation_fraction=0.05
+	$(BIN)/colorjax compare $(addprefix $(RESULTS)/tinyimagenet/,unet cgan nogan) \
+	    --data $(DATA)/val --output $(RESULTS)/tinyimagenet/compare --overwrite --seed 1
+
+CIFAR10 := --config.data.path=$(CIFAR)/train --config.data.eval_path=$(CIFAR)/test
+HUE := $(CIFAR10) $(RARELY) --config.total_steps=700 --config.data.validation_fraction=0.1 \
+    --config.early_stopping.metric=mae_ab --config.evaluation.hue_bins=8 \
+    --config.data.eval_limit=2000
+
+# The metrics of the split experiment, on the photos to choose by, are in each validation.json.
+results-cifar10: $(VENV)/.core
+	$(MAIN) --config=configs/unet.py:$(U32) --workdir=$(RESULTS)/cifar10/unet \
+	    $(CIFAR10) $(RARELY) --config.total_steps=3000
+	$(MAIN) --config=configs/cgan.py:$(U32) --workdir=$(RESULTS)/cifar10/cgan \
+	    $(CIFAR10) $(RARELY) --config.total_steps=1000
+	$(MAIN) --config=configs/nogan.py:$(U32) --workdir=$(RESULTS)/cifar10/nogan \
+	    $(CIFAR10) $(RARELY) $(PHASES) --config.total_steps=1600
+	$(BIN)/colorjax compare $(addprefix $(RESULTS)/cifar10/,unet cgan nogan) \
+	    --data $(CIFAR)/test --output $(RESULTS)/cifar10/compare --overwrite --seed 1
+	for seed in 0 1 2; do for split in random,0 hue,582; do \
+	    $(MAIN) --config=configs/unet.py:$(U32) $(HUE) --config.seed=$$seed \
+	        --workdir=$(RESULTS)/splits/$${split%,*}_$$seed --config.data.split_seed=$$((24 + seed)) \
+	        --config.data.validation=$${split%,*} --config.data.drop_lowest_hue=$${split#*,} \
+	        || exit; done; done
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" -q

@@ -33,6 +33,7 @@ from colorjax.train.skipped import SkippedPhotos
 HIGHER_IS_BETTER = {
     "mae_ab": False,
     "rmse_ab": False,
+    "mae_rgb": False,
     "psnr": True,
     "psnr_of_mean_mse": True,
     "ssim": True,

@@ -295,10 +295,15 @@ def build_loss(config: ConfigDict, network: models.Network) -> losses.Loss:
         )
     if name == "rebalanced_ce":
         options["prior"] = prior.load(prior_file)
+    is_published = config.features.name == "vgg16_bn"
+    options["relative"] = not is_published
     if not options.get("tap_weights"):
-        is_published = config.features.name == "vgg16_bn"
         options["tap_weights"] = (20.0, 70.0, 10.0) if is_published else (1.0, 1.0, 1.0)
-        options["relative"] = not is_published
+    weights = tuple(options["tap_weights"])
+    if len(weights) != 3 or not min(weights) >= 0:
+        raise RequestError(
+            f"loss.tap_weights are three numbers, at least 0, one for each layer; not {weights}"
+        )
     if options.get("compare_at") == "half" and "ab_half" not in network.outputs:
         raise RequestError(
             f"loss.compare_at=half needs a network that ends at half size; {config.model.name} "

@@ -125,7 +125,7 @@ def get_config(arg: str = "") -> ConfigDict:
     nogan.save_every = 10  # steps of the GAN phase between the states to pick from
     nogan.pick = "auto"  # auto, or the step of one of them
     nogan.max_rise = 0.05  # of auto: by how much the feature loss may rise, as a share
-    nogan.max_drift = 2.0  # and by how many units the mean a and b may move away from the truth's
+    nogan.max_drift = 2.0  # and by how many units the mean a or b may move, away from the truth's
 
     stopping = config.early_stopping = ConfigDict()
     stopping.metric = ""  # of the validation photos, e.g. mae_ab; empty: no best checkpoint

@@ -4,9 +4,9 @@
         --config.data.path=DIR --config.data.eval_split=test
     python -m colorjax.main --config=configs/unet.py:size=64 --config.data.path=PHOTOS
 
-Arguments after the colon: `size` (px, a multiple of 16), `batch`, `width` (factor on all channels),
-`places` (the deeper layout for 256 px), `faithful` (the project's optimizer, normalization and
-split), `debug` (a few steps).
+Arguments after the colon: `size` (px, a multiple of 16; 32), `batch`, `width` (factor on all
+channels), `places` (the deeper layout; a multiple of 128 px; 256), `faithful` (the project's
+optimizer, normalization and split), `debug` (a few steps).
 
 It trains with loss.name=mse, l1, smooth_l1, rebalanced_ce (its head is then one over bins), feature
 or adversarial.
@@ -20,18 +20,17 @@ from configs import default
 def get_config(arg: str = "") -> ConfigDict:
     """Returns the config of the U-Net; see the file's docstring for `arg`."""
     args = default.parse_arg(
-        arg, size=32, batch=128, width=1.0, places=False, faithful=False, debug=False
+        arg, size=0, batch=128, width=1.0, places=False, faithful=False, debug=False
     )
     config = default.get_config()
     config.batch_size = args.batch
-    config.total_steps = 10_400  # 30 times 44,476 photos
+    config.total_steps = 10_400  # 30 times the 44,476 photos of the original's split
     config.eval_every = 2_080
     config.checkpoint_every = 520
-    take_small_photos(config, args.size)
+    take_small_photos(config, args.size or (256 if args.places else 32))
     config.model = unet_model(args.width)
     if args.places:
         config.model.layout = "places"
-        config.data.image_size = 256
 
     config.loss.name = "mse"
     config.optimizer.name = "adam"

@@ -40,7 +40,7 @@ ARGS = {
         "edges=off,global_branch=iizuka",
         "size=32,width=0.25,debug",
     ],
-    "unet": ["", "places", "faithful", "size=64,width=0.25,debug"],
+    "unet": ["", "places", "places,size=128", "faithful", "size=64,width=0.25,debug"],
     "cgan": [
         "",
         "nazeri",

@@ -9,7 +9,7 @@ from colorjax.metrics.accuracy import accuracy_within, accuracy_within_ab
 from colorjax.metrics.auc import auc, auc_sums
 from colorjax.metrics.baselines import ColorTable, color_sums, fit_color_tables
 from colorjax.metrics.delta_e import delta_e_2000, delta_e_2000_pixels
-from colorjax.metrics.error import mae_ab, mse, psnr, rmse_ab
+from colorjax.metrics.error import mae_ab, mae_rgb, mse, psnr, rmse_ab
 from colorjax.metrics.likelihood import bits_per_pixel
 from colorjax.metrics.structure import ssim
 from colorjax.metrics.sums import Sums, masked_sum, means, merge
@@ -30,6 +30,7 @@ __all__ = [
     "delta_e_2000_pixels",
     "fit_color_tables",
     "mae_ab",
+    "mae_rgb",
     "masked_sum",
     "mean_chroma",
     "means",

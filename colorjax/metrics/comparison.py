@@ -14,7 +14,7 @@ from colorjax.metrics import intervals
 from colorjax.metrics.accuracy import accuracy_within, accuracy_within_ab
 from colorjax.metrics.auc import auc, auc_sums
 from colorjax.metrics.delta_e import delta_e_2000
-from colorjax.metrics.error import mae_ab, mse, psnr, rmse_ab
+from colorjax.metrics.error import mae_ab, mae_rgb, mse, psnr, rmse_ab
 from colorjax.metrics.likelihood import bits_per_pixel
 from colorjax.metrics.structure import ssim
 from colorjax.metrics.sums import Sums, masked_sum
@@ -59,6 +59,7 @@ def measure(
         "squared_ab": jnp.square(rmse_ab(ab, true_ab)),
         "auc": auc(ab, true_ab),
         "mse": mse(rgb, rgb_u8),
+        "mae_rgb": mae_rgb(rgb, rgb_u8),
         "delta_e_2000": delta_e_2000(seen, lab),
         "colorfulness": colorfulness(rgb),
         "colorfulness_abs": colorfulness_abs(rgb),
@@ -134,6 +135,7 @@ _MEANS = (
     "bias_a",
     "bias_b",
     "true_colorfulness",
+    "mae_rgb",
     "feature_loss",
 )
 

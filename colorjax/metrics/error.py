@@ -30,6 +30,23 @@ def mse(rgb_a: Any, rgb_b: Any) -> Array:
     return xp.mean(xp.square(rgb_a - rgb_b), axis=(-3, -2, -1))
 
 
+def mae_rgb(rgb_a: Any, rgb_b: Any) -> Array:
+    """Mean absolute error over the pixels and the three channels of each image.
+
+    Args:
+        rgb_a: (..., H, W, 3) sRGB in [0, 255], rounded; any real dtype.
+        rgb_b: the same shape.
+
+    Returns:
+        (...,) floating point, in uint8 units.
+
+    Raises:
+        ValueError: if a shape is not (..., H, W, 3), or the shapes differ.
+    """
+    rgb_a, rgb_b = image_pair(rgb_a, rgb_b, ("rgb_a", "rgb_b"), 3)
+    return namespace(rgb_a, rgb_b).mean(abs(rgb_a - rgb_b), axis=(-3, -2, -1))
+
+
 def psnr(rgb_a: Any, rgb_b: Any) -> Array:
     """Peak signal-to-noise ratio of each image: 10 log10(255^2 / MSE), MSE at least 1e-10.
 

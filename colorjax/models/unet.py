@@ -129,8 +129,9 @@ class UNet(nn.Module):
         if self.head == "bins":
             head = BinHead(self.temperature, self.folded_temperature, name="head")
             return head(x, train=train)
-        # A head that starts small predicts near grey, instead of the ends of tanh.
-        head = Conv(color.SPACES[self.space], 1, gain=1e-2, name="head")
+        # A head that starts small, with He, predicts near grey instead of the ends of tanh.
+        start = KERNEL_INITS[self.kernel_init]
+        head = Conv(color.SPACES[self.space], 1, gain=1e-2, kernel_init=start, name="head")
         values = jnp.tanh(head(x, train=train))
         if self.space == "rgb":
             ab = color.normalize_ab(color.space_to_lab(values, "rgb", None)[..., 1:])

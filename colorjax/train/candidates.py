@@ -15,7 +15,7 @@ from colorjax.train.workdir import Workdir, write_json
 
 log = logging.getLogger(__name__)
 
-_KEPT = 1_000  # checkpoints: all of them
+MOST = 1_000  # states to pick from: each is a file of all weights
 _PREFIX = "validation/"
 
 
@@ -24,7 +24,7 @@ class Candidates:
 
     def __init__(self, workdir: Workdir, nogan: ConfigDict):
         """Opens the folder; `config.nogan` says by what to pick."""
-        self._checkpoints = Checkpoints(workdir.checkpoints / "candidates", keep=_KEPT)
+        self._checkpoints = Checkpoints(workdir.checkpoints / "candidates", keep=MOST + 1)
         self._file = workdir.root / "pick.json"
         self._pick = str(nogan.pick)
         self._limits = {"max_rise": nogan.max_rise, "max_drift": nogan.max_drift}
@@ -32,15 +32,27 @@ class Candidates:
         self._kept = set(self._checkpoints.steps())
 
     @staticmethod
-    def check(config: ConfigDict, num_validation: int) -> None:
-        """Raises a RequestError where a run has nothing to pick by, or chooses in another way."""
+    def check(config: ConfigDict, num_validation: int, num_steps: int) -> None:
+        """Raises a RequestError where a run has nothing to pick by, or chooses in another way.
+
+        Args:
+            config: of the run.
+            num_validation: photos to choose by.
+            num_steps: of the adversarial phase.
+        """
         if config.early_stopping.metric or not num_validation:
             raise RequestError(
                 "NoGAN picks its state by the validation photos: it needs data.validation_fraction "
                 "above 0 and early_stopping.metric=''"
             )
-        if config.nogan.save_every < 1:
-            raise RequestError(f"nogan.save_every is at least 1, not {config.nogan.save_every}")
+        every = config.nogan.save_every
+        if every < 1:
+            raise RequestError(f"nogan.save_every is at least 1, not {every}")
+        if num_steps > MOST * every:
+            raise RequestError(
+                f"nogan.save_every={every} keeps {num_steps // every} states of {num_steps} steps, "
+                f"more than {MOST}; raise it to {-(-num_steps // MOST)}"
+            )
 
     def forget_after(self, step: int) -> None:
         """Forgets states of steps that are about to be run again."""

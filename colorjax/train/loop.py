@@ -16,7 +16,7 @@ from colorjax import method as methods
 from colorjax.data import pipeline, splits
 from colorjax.data.sources import Source
 from colorjax.errors import RequestError, unknown_name
-from colorjax.train import generations, phases, state, steps, weights
+from colorjax.train import generations, phases, start, state, steps, weights
 from colorjax.train.candidates import Candidates
 from colorjax.train.checkpoint import Checkpoints
 from colorjax.train.chroma_alarm import ChromaAlarm
@@ -107,8 +107,10 @@ class _Run:
                 "early_stopping.metric needs validation photos and data.validation_fraction "
                 "leaves none; raise it or set early_stopping.metric=''"
             )
-        if picks := any(phase.picks for phase in self.plan.phases):
-            Candidates.check(config, len(self.splits.validation))
+        picks = [phase for phase in self.plan.phases if phase.picks]
+        for phase in picks:
+            num_steps = phase.last_step - phase.first_step
+            Candidates.check(config, len(self.splits.validation), num_steps)
         workdir.prepare(config, classes)
         pictured = splits.hue_histograms(self.splits, config.data)
         workdir.keep_split(splits.indices(self.splits), pictured)
@@ -120,9 +122,14 @@ class _Run:
         if self.candidates:
             stack.enter_context(contextlib.closing(self.candidates))
             self.candidates.forget_after(self.start_step)
-        self.state = self._restore() if self.start_step else self._initialize()
+        self.state = (
+            self._restore()
+            if self.start_step
+            else start.initialize(self.plan, self.method, config, self.layout)
+        )
         self.validated: set[int] = set()
         self.evaluated: set[int] = set()
+        self.newest_values: dict[str, float] = {}  # of each metric, since the last line of the log
         self.num_skipped = 0  # times that an unreadable photo gave its place to another
         self._take_up_metrics()
         self.skipped = SkippedPhotos(workdir.skipped_file)
@@ -140,43 +147,14 @@ class _Run:
 
     # The state to start from.
 
-    def _initialize(self) -> state.TrainState:
-        key = jax.random.key(self.config.seed)
-        fresh = jax.jit(self.plan.create, out_shardings=self.layout.replicated)(key)
-        if not self.config.init_from:
-            return fresh
-        step, found = weights.load(self.config.init_from, self.method, self.layout.replicated)
-        log.info("starting from the weights of %s, step %d", self.config.init_from, step)
-        average = None if fresh.average is None else jax.tree.map(jax.numpy.copy, found["params"])
-        return fresh.replace(**found, average=average)
-
     def _restore(self) -> state.TrainState:
-        phase = self.plan.at(self.start_step)
-
-        def create(key: jax.Array) -> state.TrainState:
-            first = self.plan.create(key)
-            return phase.begin(first) if phase.begin else first  # with that phase's optimizers
-
-        shapes = jax.eval_shape(create, jax.random.key(self.config.seed))
-        abstract = weights.with_sharding(shapes, self.layout.replicated)
-        try:
-            items = self.newest.restore(
-                self.start_step, weights=weights.weights_of(abstract), training=abstract.training
-            )
-        except (ValueError, KeyError, OSError) as error:
-            raise RequestError(
-                f"checkpoint {self.start_step} of {str(self.workdir.root)!r} cannot be restored "
-                f"({str(error).splitlines()[0]}); delete its folder or give another --workdir"
-            ) from None
-        self.newest.seal_restored(self.start_step)
-        log.info("resuming from step %d of %s", self.start_step, self.workdir.root)
-        found = items["weights"]
-        return state.TrainState(
-            params=found["params"],
-            batch_stats=found["batch_stats"],
-            average=found.get("average"),
-            **items["training"],
+        name = str(self.workdir.root)
+        found = start.restore(
+            self.plan, self.newest, self.start_step, self.config.seed, self.layout, name
         )
+        self.newest.seal_restored(self.start_step)
+        log.info("resuming from step %d of %s", self.start_step, name)
+        return found
 
     def _take_up_metrics(self) -> None:
         """Forgets what lies past the restored step, and recalls what was found up to it."""
@@ -235,6 +213,8 @@ class _Run:
                 self.state = begin(self.state)
             if phase.picks:
                 self._keep_candidate(done)
+                if self.stop:  # the next start keeps it, before the phase changes anything
+                    return
         train_step = jax.jit(
             phase.step,
             donate_argnums=0,
@@ -315,7 +295,9 @@ class _Run:
             )
         if "chroma_ratio" in values:
             self.alarm.update(step, values["chroma_ratio"])
+        self.newest_values |= values  # by turns: of both networks, the one at rest too
         if _due(step, self.config.log_every) or step == self.config.total_steps:
+            values, self.newest_values = self.newest_values, {}
             speed = progress.measure(step)
             scalars = values | speed | {"skipped_photos": self.num_skipped}
             self.writer.write_scalars(step, {f"train/{k}": v for k, v in scalars.items()})

@@ -217,6 +217,10 @@ class _Planner:
         )
 
     def _pretrain(self, name: str) -> Phase:
+        if self._config.optimizer.ema_decay:
+            raise RequestError(
+                "NoGAN picks among states, and averages none: set optimizer.ema_decay=0"
+            )
         if self._method.critic is None:
             raise RequestError(
                 "nogan.shares needs loss.name=adversarial with loss.adversarial_weight above 0"
@@ -243,10 +247,8 @@ class _Planner:
             """Fresh optimizers; the critic comes first."""
             assert found.critic is not None
             taught = found.critic
-            average = None if found.average is None else jax.tree.map(jnp.copy, found.params)
             return dataclasses.replace(
                 found,
-                average=average,
                 optimizer=generator.optimizer.init(found.params),
                 critic=taught._replace(optimizer=critic.optimizer.init(taught.params)),
                 generator_next=jnp.zeros((), bool),

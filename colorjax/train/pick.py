@@ -34,10 +34,13 @@ class Candidate(NamedTuple):
         names = ("colorfulness", "true_colorfulness", "bias_a", "bias_b")
         return cls(step, loss, *(metrics[name] for name in names))
 
-    @property
-    def drift(self) -> float:
-        """The larger of |bias_a| and |bias_b|: orange skin shows here first."""
-        return max(abs(self.bias_a), abs(self.bias_b))
+    def drift(self, first: Candidate) -> float:
+        """Returns by how much the mean a or b, the larger, has moved away: orange skin shows here.
+
+        A bias that is no larger than the first's has not moved away, whatever its sign.
+        """
+        pairs = ((self.bias_a, first.bias_a), (self.bias_b, first.bias_b))
+        return max(abs(now - then) if abs(now) > abs(then) else 0.0 for now, then in pairs)
 
 
 def judge(candidate: Candidate, first: Candidate, *, max_rise: float, max_drift: float) -> str:
@@ -47,12 +50,12 @@ def judge(candidate: Candidate, first: Candidate, *, max_rise: float, max_drift:
         candidate: the state.
         first: the state before the adversarial phase.
         max_rise: share by which the feature loss may rise over the first's.
-        max_drift: Lab units by which the drift may exceed the first's.
+        max_drift: Lab units by which the mean a or b may move away from the first's.
     """
     if candidate.feature_loss > (1 + max_rise) * first.feature_loss:
         return f"feature loss above {1 + max_rise:g} times that before the phase"
-    if candidate.drift > first.drift + max_drift:
-        return f"mean a or b drifts by more than {max_drift:g} units beyond that before the phase"
+    if candidate.drift(first) > max_drift:
+        return f"mean a or b drifts by more than {max_drift:g} units"
     return ""
 
 

@@ -82,13 +82,18 @@ def computed(values: Mapping[str, float]) -> dict[str, float]:
 
 def find_flaw(values: Mapping[str, float]) -> str | None:
     """Says which loss or gradient of a step is not finite, and what to do; None: none."""
-    for who in ("", "critic_", "features_"):
+    mends = {
+        "": "optimizer.learning_rate, in NoGAN's last phase nogan.learning_rate, or set "
+        "optimizer.clip_norm",
+        "critic_": "critic_optimizer.learning_rate, in NoGAN nogan.critic_learning_rate or "
+        "nogan.critic_factor",
+        "features_": "features.learning_rate",
+    }
+    for who, mend in mends.items():
         loss, norm = values.get(f"{who}loss", 0.0), values.get(f"{who}grad_norm", 0.0)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            optimizer = "critic_optimizer" if who == "critic_" else "optimizer"
             return (
-                f"the {who.replace('_', ' ')}loss is {loss}, the gradient norm {norm}. Lower "
-                f"{optimizer}.learning_rate or set {optimizer}.clip_norm"
+                f"the {who.replace('_', ' ')}loss is {loss}, the gradient norm {norm}. Lower {mend}"
             )
     return None
 

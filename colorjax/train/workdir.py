@@ -31,7 +31,14 @@ _SEEN = ("grey", "canny_scale", "canny_sigma", "canny_thresholds")
 
 
 # Fields that decide what judges the colours, and when: a resumed state holds such networks.
-_JUDGES = ("critic.", "critic_optimizer.name", "features.", "nogan.shares", "turns.kind")
+_JUDGES = (
+    "critic.",
+    "critic_optimizer.name",
+    "features.",
+    "nogan.shares",
+    "nogan.generated",
+    "turns.kind",
+)
 
 
 class Workdir:

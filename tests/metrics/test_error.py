@@ -9,7 +9,7 @@ import skimage.metrics
 
 from colorjax import metrics
 
-RGB_METRICS = [metrics.mse, metrics.psnr]
+RGB_METRICS = [metrics.mse, metrics.psnr, metrics.mae_rgb]
 AB_METRICS = [metrics.mae_ab, metrics.rmse_ab]
 
 
@@ -30,6 +30,12 @@ def test_mse_and_psnr_equal_scikit_image():
     np.testing.assert_allclose(metrics.mse(a, b), expected, rtol=1e-5)
     expected = skimage.metrics.peak_signal_noise_ratio(a, b, data_range=255)
     np.testing.assert_allclose(metrics.psnr(a, b), expected, rtol=1e-5)
+
+
+def test_mae_of_rgb_equals_numpy():
+    a, b = rgb_pair()
+    expected = np.abs(a.astype(int) - b.astype(int)).mean()
+    np.testing.assert_allclose(metrics.mae_rgb(a, b), expected, rtol=1e-6)
 
 
 def test_psnr_of_equal_images_is_finite():

@@ -231,12 +231,15 @@ def test_no_photo_depends_on_its_neighbours_in_evaluation():
     ],
 )
 def test_a_fresh_network(name, down, up, key):
-    """Has kernels as asked for, and predicts near grey."""
+    """Has kernels as asked for, and with He's predicts near grey."""
     net = unet(width=WIDTH, kernel_init=name)
     start = jax.jit(functools.partial(net.init_with_output, train=False))
     outputs, variables = start(key, grey(1, 16, 16))
-    assert 0 < float(jnp.abs(outputs["ab"]).max()) < 0.3
     params = variables["params"]
+    assert 0 < float(jnp.abs(outputs["ab"]).max()) < (0.3 if name == "he" else 1)
+    head = np.asarray(params["head"]["kernel"])
+    of_head = {"he": 1e-2 / head.shape[2], "glorot": 2 / sum(head.shape[2:])}
+    assert head.var() == pytest.approx(of_head.get(name, 1 / head.shape[2]), rel=0.5)
     for layer, variance in (("down4", down), ("up2", up)):
         kernel = np.asarray(params[layer]["kernel"])
         assert kernel.var() == pytest.approx(variance, rel=0.05), layer

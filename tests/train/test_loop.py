@@ -66,6 +66,7 @@ def test_workdir_holds_what_the_contract_says(finished):
         "bias_a",
         "bias_b",
         "true_colorfulness",
+        "mae_rgb",
     }
     for found in (report["metrics"], *report["baselines"].values()):
         assert set(found) == metrics

@@ -9,6 +9,8 @@ from colorjax import method as methods
 from colorjax import settle
 from colorjax.errors import RequestError
 from colorjax.train import loop, phases, weights
+from colorjax.train.candidates import Candidates
+from colorjax.train.reporting import Reporter
 from colorjax.train.workdir import Workdir
 from configs import cgan, nogan, unet
 
@@ -134,10 +136,64 @@ def test_stopped_in_every_phase_it_resumes_exactly(finished, photos, tmp_path, m
     assert picks[0] == picks[1]
 
 
+def test_the_state_before_the_last_phase_is_kept_whenever_a_signal_comes(
+    finished, photos, tmp_path, monkeypatch
+):
+    workdir, validate, stops = tmp_path / "stopped", Reporter.validate, [1]
+
+    def stop(self, step, variables):
+        if stops:  # the first validation is that of the state before
+            stops.pop()
+            return None
+        return validate(self, step, variables)
+
+    keep = loop._Run._keep_candidate
+
+    def signalled(self, step):
+        asked = bool(stops)
+        keep(self, step)
+        if asked:
+            self.stop._note(15, None)
+
+    monkeypatch.setattr(Reporter, "validate", stop)
+    monkeypatch.setattr(loop._Run, "_keep_candidate", signalled)
+    assert loop.train_and_evaluate(tiny_nogan(photos), str(workdir)) == loop.STOPPED
+    assert [line["step"] for line in read_metrics(workdir)][-1] == SPANS["gan"][0]
+    assert loop.train_and_evaluate(tiny_nogan(photos), str(workdir)) == loop.DONE
+    picks = [
+        json.loads((place / "pick.json").read_text())["candidates"] for place in (workdir, finished)
+    ]
+    assert picks[0] == picks[1]
+
+
+def test_a_log_line_has_the_newest_of_both_who_take_turns(photos, tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr(loop, "_open_writers", lambda *_: Lines(lines))
+    config = tiny_config(photos, total_steps=4, log_every=4, eval_every=0)
+    monkeypatch.setattr(Reporter, "report", lambda *_: True)
+    values = iter([{"loss": 1.0}, {"critic_loss": 2.0}, {"loss": 3.0}, {"critic_loss": 4.0}])
+    monkeypatch.setattr(loop.steps, "computed", lambda found: next(values))
+    assert loop.train_and_evaluate(config, str(tmp_path / "w")) == loop.DONE
+    (line,) = (line for line in lines if "train/loss" in line)
+    assert (line["train/loss"], line["train/critic_loss"]) == (3.0, 4.0)
+
+
+class Lines:
+    def __init__(self, lines):
+        self._lines = lines
+
+    def write_scalars(self, step, scalars):
+        self._lines.append(scalars)
+
+    def write_texts(self, step, texts):
+        pass
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"total_steps": 12},
+        {"nogan.generated": 0.2},
         {"nogan.shares": (1, 1, 1)},
         {"critic.width": 0.25},
         {"features.width": 0.5},
@@ -182,6 +238,9 @@ def test_other_methods_have_one_phase(photos):
         ({"loss.name": "feature"}, "nogan.shares needs loss.name=adversarial"),
         ({"loss.l1_weight": 0.0, "loss.feature_weight": 0.0}, "would teach nothing"),
         ({"features.name": "vgg16_bn"}, "features.path"),
+        ({"optimizer.ema_decay": 0.9}, "set optimizer.ema_decay=0"),
+        ({"loss.tap_weights": (5.0, 2.0)}, "three numbers, at least 0"),
+        ({"loss.tap_weights": (5.0, 2.0, -1.0)}, "three numbers, at least 0"),
     ],
 )
 def test_plans_that_mean_nothing(photos, changes, says):
@@ -193,6 +252,32 @@ def test_a_pick_needs_photos_to_choose_by(photos, tmp_path):
     for changes in ({"data.validation_fraction": 0.0}, {"nogan.save_every": 0}):
         with pytest.raises(RequestError, match=r"data.validation_fraction above 0|at least 1"):
             loop.train_and_evaluate(tiny_nogan(photos, **changes), str(tmp_path / "w"))
+
+
+def test_no_more_states_than_are_kept(photos):
+    config = tiny_nogan(photos)
+    Candidates.check(config, 8, 2_000)
+    with pytest.raises(RequestError, match=r"save_every=2 keeps 1001 states .* raise it to 3"):
+        Candidates.check(config, 8, 2_002)
+
+
+def test_given_weights_of_layers_change_no_more_than_the_weights(photos):
+    config = tiny_nogan(photos)
+    with config.unlocked():
+        config.features.name = "vgg16_bn"
+        config.loss.tap_weights = (20.0, 70.0, 10.0)
+    given = methods.build_loss(config, methods.build_network(config))
+    config.loss.tap_weights = ()
+    own = methods.build_loss(config, methods.build_network(config))
+    taps = {
+        f"{name}taps": 3 * [np.full((2, 4, 4, 8), value)]
+        for name, value in (("", 12.0), ("true_", 10.0))
+    }
+    blank = {"ab": np.zeros((2, 8, 8, 2), np.float32)}
+    outputs = blank | taps | {"fake_logits": np.zeros((2, 1, 1, 1)), "color": blank["ab"]}
+    ours, theirs = (loss(outputs, blank | {"color": blank["ab"]}) for loss in (given, own))
+    assert float(ours["feature_1"][0] / ours["feature_1"][1]) == 2.0  # not relative
+    assert {k: float(v[0]) for k, v in ours.items()} == {k: float(v[0]) for k, v in theirs.items()}
 
 
 def test_photos_without_labels_need_a_file_of_features(photos):

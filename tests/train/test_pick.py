@@ -18,7 +18,7 @@ def test_the_most_truly_colourful_of_those_allowed_is_picked():
             candidate(120, colorfulness=29, loss=1.06),  # the feature loss rose
             candidate(130, colorfulness=29, a=5.1),  # a drifts
             candidate(140, colorfulness=29, b=-5.1),  # b too
-            candidate(150, colorfulness=25, a=4.9, loss=1.049),
+            candidate(150, colorfulness=25, a=1.9, loss=1.049),
             candidate(160, colorfulness=36),  # beyond the truth by more than 150 is below
         ],
         **LIMITS,
@@ -55,5 +55,7 @@ def test_a_candidate_of_metrics():
     metrics = {"colorfulness": 1, "true_colorfulness": 2, "bias_a": -4, "bias_b": 3, "mae_ab": 9}
     found = pick.Candidate.of(7, metrics | {"feature_loss": 0.5})
     assert found == (7, 0.5, 1, 2, -4, 3)
-    assert found.drift == 4
+    assert found.drift(candidate(0)) == 4
+    assert found.drift(candidate(0, a=-4.0, b=3.5)) == 0  # no larger than before
+    assert found.drift(candidate(0, a=3.0, b=3.0)) == 7  # through the truth and beyond
     assert pick.Candidate.of(7, metrics).feature_loss == 9

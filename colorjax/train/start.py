@@ -1,0 +1,76 @@
+"""The state that a run starts from: a fresh one, that of other weights, or a restored one."""
+
+from __future__ import annotations
+
+import logging
+
+import jax
+from ml_collections import ConfigDict
+
+from colorjax.errors import RequestError
+from colorjax.method import Method
+from colorjax.parallel import Layout
+from colorjax.train import phases, state, weights
+from colorjax.train.checkpoint import Checkpoints
+
+log = logging.getLogger(__name__)
+
+
+def initialize(
+    plan: phases.Plan, method: Method, config: ConfigDict, layout: Layout
+) -> state.TrainState:
+    """Draws the state of step 0 on its devices, and takes over weights where `init_from` names any.
+
+    Raises:
+        RequestError: weights that are not there, or not for this network.
+    """
+    key = jax.random.key(config.seed)
+    fresh = jax.jit(plan.create, out_shardings=layout.replicated)(key)
+    if not config.init_from:
+        return fresh
+    step, found = weights.load(config.init_from, method, layout.replicated)
+    log.info("starting from the weights of %s, step %d", config.init_from, step)
+    average = None if fresh.average is None else jax.tree.map(jax.numpy.copy, found["params"])
+    return fresh.replace(**found, average=average)
+
+
+def restore(
+    plan: phases.Plan, checkpoints: Checkpoints, step: int, seed: int, layout: Layout, name: str
+) -> state.TrainState:
+    """Restores the state of a step, with the optimizers of the phase that it lies in.
+
+    Args:
+        plan: of the run.
+        checkpoints: of whole states.
+        step: of a whole checkpoint.
+        seed: of the run; only shapes come of it.
+        layout: where to put it.
+        name: of the workdir, for errors.
+
+    Raises:
+        RequestError: the files are whole, and yet are not this state.
+    """
+    phase = plan.at(step)
+
+    def create(key: jax.Array) -> state.TrainState:
+        first = plan.create(key)
+        return phase.begin(first) if phase.begin else first
+
+    shapes = jax.eval_shape(create, jax.random.key(seed))
+    abstract = weights.with_sharding(shapes, layout.replicated)
+    try:
+        items = checkpoints.restore(
+            step, weights=weights.weights_of(abstract), training=abstract.training
+        )
+    except (ValueError, KeyError, OSError) as error:
+        raise RequestError(
+            f"checkpoint {step} of {name!r} cannot be restored "
+            f"({str(error).splitlines()[0]}); delete its folder or give another --workdir"
+        ) from None
+    found = items["weights"]
+    return state.TrainState(
+        params=found["params"],
+        batch_stats=found["batch_stats"],
+        average=found.get("average"),
+        **items["training"],
+    )
