@@ -62,7 +62,7 @@ results-tinyimagenet: $(VENV)/.core
 	$(MAIN) --config=configs/unet.py:$(U64) --workdir=$(RESULTS)/tinyimagenet/unet \
 	    $(TINY) $(RARELY) --config.total_steps=1500
 	$(MAIN) --config=configs/cgan.py:$(U64) --workdir=$(RESULTS)/tinyimagenet/cgan \
-	    $(TINY) $(RARELY) --config.total_steps=500
+	    $(TINY) $(RARELY) --config.total_steps=1000
 	$(MAIN) --config=configs/nogan.py:$(U64) --workdir=$(RESULTS)/tinyimagenet/nogan \
 	    $(TINY) $(RARELY) $(PHASES) --config.total_steps=800 --config.data.validation_fraction=0.05
 	$(BIN)/colorjax compare $(addprefix $(RESULTS)/tinyimagenet/,unet cgan nogan) \
