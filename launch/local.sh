@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Trains on all devices of this machine (CPU, one GPU, several GPUs), and goes on after an
+# interruption: status 75 means that the same command resumes.
+#
+#   launch/local.sh [--dry-run] --config=configs/unet.py --workdir=runs/unet [--config.FIELD=VALUE ...]
+#
+# Ctrl-C saves and ends. RESTARTS (20) is how often it goes on by itself, PYTHON which one it runs.
+set -euo pipefail
+
+PYTHON=${PYTHON:-python}
+RESTARTS=${RESTARTS:-20}
+dry_run=false
+if [[ ${1:-} == --dry-run ]]; then
+  dry_run=true
+  shift
+fi
+if (($# == 0)) || [[ $1 == --help ]]; then
+  sed -n '2,8s/^# \{0,1\}//p' "$0"
+  exit 2
+fi
+command=("$PYTHON" -m colorjax.main "$@")
+if $dry_run; then
+  printf '%q ' "${command[@]}"
+  echo
+  exit 0
+fi
+
+stopped=false
+child=
+# shellcheck disable=SC2329 # a trap calls it
+stop() {
+  stopped=true
+  [[ -z $child ]] || kill -TERM "$child" 2>/dev/null || true
+}
+trap stop INT TERM
+
+for ((start = 0; start <= RESTARTS; start++)); do
+  status=0
+  "${command[@]}" &
+  child=$!
+  # A trapped signal ends a wait early; the program is then still saving.
+  while kill -0 "$child" 2>/dev/null; do
+    wait "$child" && status=0 || status=$?
+  done
+  if ((status != 75)) || $stopped; then
+    exit "$status"
+  fi
+  echo "local.sh: interrupted, going on ($((start + 1)) of $RESTARTS)" >&2
+done
+exit 75
