@@ -1,14 +1,14 @@
-"""The `colorjax` command for people: colorize, compare, prior, import-weights."""
+"""The `colorjax` command for people: colorize, compare, prepare, prior, import-weights."""
 
 from __future__ import annotations
 
 import argparse
-import logging
 import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from colorjax import data_commands, startup
 from colorjax.errors import RequestError
 from colorjax.version import __version__
 
@@ -79,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_colorize(commands)
     _add_compare(commands)
-    _add_prior(commands)
+    data_commands.add_prepare(commands)
+    data_commands.add_prior(commands)
     _add_import_weights(commands)
     return parser
 
@@ -169,7 +170,7 @@ def _colorize(args: argparse.Namespace) -> int:
         raise RequestError("hints are for one photo, not for a folder; give the photo itself")
 
     def load():
-        _hush_libraries()
+        startup.hush_libraries()
         from colorjax.inference.colorizer import Colorizer  # imports JAX: only for right requests
 
         named = [args.checkpoint] if args.checkpoint else []
@@ -224,7 +225,7 @@ def _add_compare(commands: argparse._SubParsersAction) -> None:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    _hush_libraries()
+    startup.hush_libraries()
     from colorjax.compare import compare  # imports JAX: not for --help
 
     words = ("split", "data_dir", "photos", "metric_photos", "seed", "overwrite")
@@ -235,53 +236,6 @@ def _compare(args: argparse.Namespace) -> int:
     for name in found.unreadable:
         print(f"colorjax: passed over {name}", file=sys.stderr)
     return 1 if found.unreadable else 0
-
-
-def _add_prior(commands: argparse._SubParsersAction) -> None:
-    prior = commands.add_parser(
-        "prior",
-        help="count the colours of a data set, for loss.prior",
-        description="Writes the share of a data set's pixels in each of the 313 colour bins.",
-        epilog="example:\n  colorjax prior PHOTOS --output prior.npz",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    prior.set_defaults(act=_prior)
-    prior.add_argument(
-        "data", metavar="DATA", help="folder of photos or of array_record shards, or tfds:NAME"
-    )
-    prior.add_argument("--output", metavar="FILE.npz", required=True, help="file to write")
-    prior.add_argument("--split", default="train", help="of tfds:NAME (default: %(default)s)")
-    prior.add_argument("--data-dir", default="", metavar="DIR", help="of tfds:NAME")
-    prior.add_argument(
-        "--short-side", type=int, default=256, metavar="PX", help="shrink larger photos to it"
-    )
-    prior.add_argument("--overwrite", action="store_true", help="replace an existing file")
-
-
-def _prior(args: argparse.Namespace) -> int:
-    output = Path(args.output).expanduser()
-    if output.suffix != ".npz":
-        raise RequestError(f"--output {args.output!r} has to end in .npz")
-    if output.exists() and not args.overwrite:
-        raise RequestError(f"{args.output!r} exists; give another --output, or --overwrite")
-    if args.short_side < 8:
-        raise RequestError(f"--short-side is at least 8 pixels, not {args.short_side}")
-    from tqdm import tqdm
-
-    from colorjax.data import prior, splits
-
-    _hush_libraries()
-    source = splits.open_data(args.data, args.data_dir, args.split)
-    with tqdm(total=len(source), unit="photo", disable=None) as bar:
-        found = prior.count(source, short_side=args.short_side, progress=bar.update)
-    prior.save(output, found, f"colorjax prior {args.data}, {found.num_photos} photos")
-    print(f"{output}: {found.num_photos} photos, {found.num_pixels} pixels")
-    flaws = found.flaws()
-    for flaw in flaws:
-        print(f"colorjax: {flaw}", file=sys.stderr)
-    if not flaws:
-        print("sums to 1, is highest at grey, has no empty bin")
-    return 0
 
 
 def _add_import_weights(commands: argparse._SubParsersAction) -> None:
@@ -318,7 +272,7 @@ def _import_weights(args: argparse.Namespace) -> int:
     meaning = {name: value for name, value in given.items() if value is not None}
     if not meaning.get("folded_temperature", 1.0) > 0:
         raise RequestError(f"--folded-temperature is above 0, not {args.folded_temperature}")
-    _hush_libraries()
+    startup.hush_libraries()
     from colorjax.interop.import_weights import import_weights
 
     for notice in import_weights(args.kind, args.file, args.output, **meaning):
@@ -342,13 +296,3 @@ def _read_hints(words: list[str], file: str | None) -> list[Hint]:
 
     # Where hints overlap the last one counts: the command line has the last word.
     return (hints.read_json(file) if file else []) + [hints.parse(word) for word in words]
-
-
-def _hush_libraries() -> None:
-    """Leaves only the warnings of the libraries, which log through absl, and not JAX's on TPUs."""
-    from absl import logging as absl_logging
-
-    absl_logging.set_verbosity(absl_logging.WARNING)
-    logging.getLogger("jax._src.xla_bridge").addFilter(
-        lambda record: "Unable to initialize backend 'tpu'" not in record.getMessage()
-    )

@@ -44,6 +44,19 @@ def _is_places_tree(folders: Sequence[tuple[str, ...]]) -> bool:
     )
 
 
+def names_of(labels: str, keys: Sequence[str]) -> list[str]:
+    """Names the class of each photo as `data.labels` says: "folder", "path", "none" or a file.
+
+    Raises:
+        RequestError: as `from_file`.
+    """
+    if labels == "none":
+        return [""] * len(keys)
+    if labels in ("folder", "path"):
+        return from_folders(keys, labels)
+    return from_file(labels, keys)
+
+
 def from_file(path: str, keys: Sequence[str]) -> list[str]:
     """Names the class of each photo by a text file of lines `PHOTO LABEL`.
 

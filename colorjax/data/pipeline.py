@@ -7,9 +7,13 @@ number of workers nor the number of hosts changes a batch.
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import signal
 import sys
+import threading
+import time
 from collections.abc import Collection
 from typing import Any, TypeAlias
 
@@ -22,7 +26,7 @@ from colorjax.data.decode import UnreadablePhoto, decode_region
 from colorjax.data.edges import EdgeDetector
 from colorjax.data.sources import Source
 from colorjax.data.targets import TargetEncoder
-from colorjax.errors import RequestError, unknown_name
+from colorjax.errors import Interrupted, RequestError, unknown_name
 
 Batch: TypeAlias = dict[str, Any]  # name -> NumPy array
 
@@ -175,7 +179,7 @@ def train_batches(
     start_step: int = 0,
     host: int = 0,
     hosts: int = 1,
-) -> grain.DatasetIterator[Batch]:
+) -> Batches:
     """Iterates over this host's share of the training batches, without end.
 
     Args:
@@ -217,7 +221,7 @@ def eval_batches(
     inputs: Collection[str] = (),
     host: int = 0,
     hosts: int = 1,
-) -> grain.DatasetIterator[Batch]:
+) -> Batches:
     """Iterates once over this host's share of a source, padded to whole batches.
 
     Returns:
@@ -237,21 +241,58 @@ def eval_batches(
     return _iterate(batches[:num_batches], data.num_workers)
 
 
-def _iterate(batches: grain.MapDataset, num_workers: int) -> grain.DatasetIterator[Batch]:
+def _iterate(batches: grain.MapDataset, num_workers: int) -> Batches:
     threads = min(16, os.cpu_count() or 1)
     dataset = batches.to_iter_dataset(
         grain.ReadOptions(threads, prefetch_buffer_size=max(threads, _BUFFERED_BATCHES))
     )
     if num_workers:
         workers = grain.MultiprocessingOptions(num_workers=num_workers)
-        dataset = dataset.mp_prefetch(workers, _leave_interrupts_to_the_parent)
-    return iter(dataset)
+        start = functools.partial(_start_worker, os.getpid())
+        dataset = dataset.mp_prefetch(workers, start)
+    return Batches(iter(dataset))
 
 
-def _leave_interrupts_to_the_parent(worker: int, workers: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the parent saves first, then ends its workers."""
+class Batches:
+    """The batches of a grain iterator; a worker that is gone ends them with a word."""
+
+    def __init__(self, iterator: grain.DatasetIterator[Batch]):
+        """Takes the iterator; it is closed with this one."""
+        self._iterator = iterator
+
+    def __iter__(self) -> Batches:
+        return self
+
+    def __next__(self) -> Batch:
+        try:
+            return next(self._iterator)
+        except RuntimeError as error:
+            if "terminated unexpectedly" not in str(error):  # grain has no type for it
+                raise
+            found = re.search(r"exit code (-?\d+)", str(error))
+            code = int(found[1]) if found else 0
+            how = f"killed by signal {-code}" if code < 0 else f"it ended with status {code}"
+            raise Interrupted(
+                f"a process that decodes photos is gone ({how}; the kernel does that to the "
+                "largest when memory ends: then lower data.num_workers)"
+            ) from None
+
+    def close(self) -> None:
+        """Ends the threads and processes behind it."""
+        self._iterator.close()
+
+
+def _start_worker(parent: int, worker: int, workers: int) -> None:
+    """Leaves Ctrl-C to the parent, which saves first, and ends with it however it ends."""
     del worker, workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)  # shared memory goes with the last process that knows of it
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def numbers_of(skipped: np.ndarray) -> list[int]:

@@ -134,7 +134,7 @@ class FolderSource:
             raise RequestError(
                 f"no photo below {str(root)!r}; wanted files ending in .jpg, .png, .webp, .tif, ..."
             )
-        names = _names(labels, keys)
+        names = label_names.names_of(labels, keys)
         if class_names is None:
             class_names = label_names.known_classes(names)
         return cls(root, keys, tuple(class_names), label_names.to_ids(names, class_names))
@@ -171,14 +171,6 @@ def _photos_below(root: Path) -> list[str]:
             if os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES and not name.startswith(".")
         ]
     return found
-
-
-def _names(labels: str, keys: Sequence[str]) -> list[str]:
-    if labels == "none":
-        return [""] * len(keys)
-    if labels in ("folder", "path"):
-        return label_names.from_folders(keys, labels)
-    return label_names.from_file(labels, keys)
 
 
 class NumberedKeys(Sequence):

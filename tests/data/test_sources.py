@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 from synthetic import synthetic_images
 
-from colorjax.data.records import ArrayRecordSource, write_array_record
+from colorjax.data.prepare import prepare
+from colorjax.data.records import ArrayRecordSource
 from colorjax.data.sources import FolderSource, SamplePhotos
 from colorjax.data.tfds_source import TfdsSource, overlap
 from colorjax.errors import RequestError
@@ -51,21 +52,6 @@ def test_folder_says_what_is_wrong(tmp_path, make, says):
         FolderSource.open(make(tmp_path), labels="folder")
 
 
-def test_array_record_gives_back_the_folder(photos, tmp_path):
-    shards = write_array_record(photos, tmp_path / "shards", num_shards=3)
-    assert shards[0].name == "photos-00000-of-00003.array_record"
-    folder = FolderSource.open(photos, labels="folder")
-    records = ArrayRecordSource(tmp_path / "shards")
-    assert len(records) == len(folder) == 40
-    assert records.class_names == folder.class_names
-    original = {(folder[i].image, folder[i].label) for i in range(40)}
-    assert {tuple(records[i]) for i in range(40)} == original
-    with pytest.raises(RequestError, match="already holds shards"):
-        write_array_record(photos, tmp_path / "shards")
-    with pytest.raises(RequestError, match="write_array_record"):
-        ArrayRecordSource(tmp_path)
-
-
 def test_a_folder_has_another_fingerprint_once_a_photo_changes(tmp_path):
     (tmp_path / "photos").mkdir()
     first, second = tmp_path / "photos" / "a.png", tmp_path / "photos" / "b.png"
@@ -97,7 +83,7 @@ def test_a_folder_has_another_fingerprint_once_a_photo_changes(tmp_path):
 
 
 def test_shards_have_another_fingerprint_once_one_changes(photos, tmp_path):
-    shards = write_array_record(photos, tmp_path / "shards", num_shards=2)
+    shards = prepare(photos, tmp_path / "shards", num_shards=2, jobs=1).paths
     before = ArrayRecordSource(tmp_path / "shards").fingerprint()
     assert ArrayRecordSource(tmp_path / "shards").fingerprint() == before
     assert ArrayRecordSource(shards[0]).fingerprint() != before
