@@ -12,3 +12,10 @@ def unknown_name(kind: str, name: object, known: object) -> RequestError:
     """Returns the error for a name that is in no table, listing the ones that are."""
     names = ", ".join(sorted(str(k) for k in known))  # type: ignore[attr-defined]
     return RequestError(f"unknown {kind} {name!r}; known: {names}")
+
+
+class Interrupted(Exception):
+    """A run ended early for no fault of the request; its text says how to go on.
+
+    Commands print it as one line and exit with status 75.
+    """

@@ -261,17 +261,18 @@ class Evaluator:
                 fields = {name: batch[name] for name in FIELDS if name in batch}
                 on_devices = parallel.to_global(fields, self._layout)
                 found, rgb, errors = self._steps.method(variables, on_devices)
-                counted = batch["mask"] > 0
+                counted = parallel.to_host(on_devices["mask"]) > 0  # of all hosts' rows
                 own.append(_rows(errors, counted))
-                sums = metrics.merge(sums, found)
-                first = number * len(batch["mask"])
-                rows = [i - first for i in shown if 0 <= i - first < len(batch["mask"])]
+                sums = metrics.merge(sums, parallel.to_host(found))
+                first = number * len(counted)
+                rows = [i - first for i in shown if 0 <= i - first < len(counted)]
                 if rows:
-                    strips += _strips(batch["rgb"][rows], jax.device_get(rgb)[rows])
+                    truth = parallel.to_host(on_devices["rgb"])
+                    strips += _strips(truth[rows], parallel.to_host(rgb)[rows])
                 if tables is not None:
                     found, errors = self._steps.tables(tables, on_devices)
                     others.append(_rows(errors, counted))
-                    baseline_sums = metrics.merge(baseline_sums, found)
+                    baseline_sums = metrics.merge(baseline_sums, parallel.to_host(found))
         if self._baselines is None:
             self._baselines = {
                 name: summarize({key: (s[row], c[row]) for key, (s, c) in baseline_sums.items()})
@@ -281,11 +282,12 @@ class Evaluator:
                 name: {key: np.concatenate([e[key][row] for e in others]) for key in others[0]}
                 for row, name in enumerate(names)
             }
+        self._skipped.share(self._source)
         errors = {key: np.concatenate([e[key] for e in own]) for key in own[0]}
         return Report(
             num_images=int(sums["mse"][1]),
             num_grey=int(sums["grey"][0]),
-            num_unreadable=unreadable,
+            num_unreadable=sum(parallel.gathered([unreadable], 1)),
             metrics=summarize(sums),
             baselines=self._baselines,
             advantages=advantages(errors, self._errors),
@@ -329,7 +331,7 @@ def fit_color_tables(source: Source, config: ConfigDict) -> dict[str, metrics.Co
 
 def _rows(errors: dict[str, jax.Array], counted: np.ndarray) -> dict[str, np.ndarray]:
     """Returns the errors (..., N) of the photos that count."""
-    return {name: value[..., counted] for name, value in jax.device_get(errors).items()}
+    return {name: value[..., counted] for name, value in parallel.to_host(errors).items()}
 
 
 def _spread(length: int, number: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from pathlib import Path
@@ -11,13 +12,40 @@ from absl import logging as absl_logging
 from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
-from colorjax.errors import RequestError
+from colorjax.errors import Interrupted, RequestError
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config file, configs/NAME.py, with :key=value,... for its arguments."
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default runs/CONFIG.")
-_MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "What to do.")
+_MODE = flags.DEFINE_enum(
+    "mode",
+    "train",
+    ["train", "eval", "compile"],
+    "What to do; compile: say what a step needs, without training.",
+)
+_DISTRIBUTED = flags.DEFINE_string(
+    "distributed",
+    "off",
+    "Several processes: auto (Cloud TPU, GKE, SLURM, Open MPI), off, or ADDRESS,COUNT,INDEX.",
+)
+_TIME_LIMIT = flags.DEFINE_string(
+    "time_limit", "", "Save and end with status 75 after a time such as 55m or 1h30m."
+)
+_PROFILE = flags.DEFINE_string(
+    "profile", "", "START:STOP, steps to trace into WORKDIR/profile, for TensorBoard and Perfetto."
+)
+_DEVICES = flags.DEFINE_integer(
+    "devices", 0, "Of mode=compile: simulate so many devices; 0: those of this machine.", 0
+)
+_MEMORY = flags.DEFINE_string(
+    "memory", "", "Of mode=compile: what a device has, such as 16GiB; default: what it says."
+)
+_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    "auto",
+    "Folder for compiled programs; auto: in the user's cache folder, by version; off.",
+)
 
 
 def run(argv: list[str] | None = None) -> int:
@@ -27,16 +55,54 @@ def run(argv: list[str] | None = None) -> int:
         print(f"{__doc__}\n\n{flags.FLAGS.module_help(sys.modules[__name__])}")
         print("\n  --config.FIELD=VALUE: sets a field; configs/default.py has them all.")
         return 0
+    workdir = ""
     try:
         config, workdir = _read_flags(argv)
         _log_to_stderr()
-        from colorjax.train import loop  # after the flags: a wrong one is told at once
-
-        act = {"train": loop.train_and_evaluate, "eval": loop.evaluate_only}[_MODE.value]
-        return act(config, workdir)
+        return _act(config, workdir)
     except RequestError as error:
         print(f"colorjax: {error}", file=sys.stderr)
         return 2
+    except Interrupted as error:
+        print(f"colorjax: {error}", file=sys.stderr)
+        return 75
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        print(
+            f"colorjax: {error.filename or workdir} cannot be written ({error.strerror}). Make "
+            "room or give another --workdir; the same command goes on from what is saved",
+            file=sys.stderr,
+        )
+        return 2
+
+
+def _act(config: ConfigDict, workdir: str) -> int:
+    from colorjax import parallel, peers, startup  # after the flags: a wrong one is told at once
+    from colorjax.train import stopping
+
+    time_limit = stopping.parse_duration(_TIME_LIMIT.value) if _TIME_LIMIT.value else None
+    startup.use_compilation_cache(_CACHE.value)
+    if _MODE.value == "compile":
+        from colorjax.train import ahead
+
+        startup.simulate_devices(_DEVICES.value)
+        return ahead.report(config, _MEMORY.value)
+    peers.connect(_DISTRIBUTED.value)
+    if not parallel.is_first():
+        logging.getLogger("colorjax").setLevel(logging.WARNING)
+    from colorjax.train import loop, profiling, reporting
+
+    if _MODE.value == "eval":
+        status = reporting.evaluate_only(config, workdir, time_limit=time_limit)
+    else:
+        span = profiling.parse_steps(_PROFILE.value)
+        status = loop.train_and_evaluate(config, workdir, time_limit=time_limit, profile=span)
+    peers.disconnect()
+    return status
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class _AboveTheBar(logging.Handler):

@@ -43,6 +43,8 @@ class Method:
             network of space "lab" or "rgb" predicts with the colours.
         critic: tells true from predicted colours, where the loss asks for one.
         features: its layers compare pictures, where the loss asks for one.
+        remat: layers whose outputs are kept for the backward pass, while all else is computed
+            again; ("none",): keep no layer's; empty: keep everything.
     """
 
     network: models.Network
@@ -53,6 +55,7 @@ class Method:
     keeps_lightness: bool = True
     critic: Critic | None = None
     features: FeatureNetwork | None = None
+    remat: tuple[str, ...] = ()
 
     def init(self, key: jax.Array) -> Variables:
         """Returns fresh variables, float32."""
@@ -148,13 +151,27 @@ class Method:
         Returns:
             (outputs, updated collections such as batch_stats).
         """
-        return self.network.apply(
-            variables,
-            self._inputs(batch),
-            train=True,
-            rngs={"dropout": key},
-            mutable=["batch_stats"],
-        )
+
+        def run(variables: Variables, inputs: Fields, key: jax.Array):
+            return self.network.apply(
+                variables, inputs, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
+            )
+
+        if self.remat:
+            kept = jax.checkpoint_policies.save_only_these_names(*self.remat)
+            run = jax.checkpoint(run, policy=kept)
+        return run(variables, self._inputs(batch), key)
+
+    def layers(self) -> tuple[str, ...]:
+        """Returns the names of the network's convolutions, as `remat` takes them."""
+        params = jax.eval_shape(self.init, jax.random.key(0))["params"]
+        found = jax.tree_util.tree_leaves_with_path(params)
+        names = [
+            jax.tree_util.keystr(path[:-1], simple=True, separator="/")
+            for path, leaf in found
+            if leaf.ndim == 4
+        ]
+        return tuple(sorted(names))
 
     def loss_and_state(
         self,
@@ -335,7 +352,7 @@ def build(config: ConfigDict, *, with_loss: bool = True) -> Method:
     if size <= 0 or size % multiple:
         raise RequestError(f"data.image_size is a multiple of {multiple} for {name}, not {size}")
     judges = loss.judges if loss else frozenset()
-    return Method(
+    built = Method(
         network,
         loss,
         TargetEncoder.from_config(config.data),
@@ -344,7 +361,12 @@ def build(config: ConfigDict, *, with_loss: bool = True) -> Method:
         keeps_lightness=_keeps_lightness(config),
         critic=_build_critic(config) if "critic" in judges else None,
         features=_build_features(config) if "features" in judges else None,
+        remat=tuple(config.get("remat") or ()),
     )
+    for layer in built.remat:
+        if layer != "none" and layer not in built.layers():
+            raise unknown_name("layer in remat", layer, ("none", *built.layers()))
+    return built
 
 
 def _keeps_lightness(config: ConfigDict) -> bool:

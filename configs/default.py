@@ -20,8 +20,16 @@ def get_config(arg: str = "") -> ConfigDict:
     config.eval_every = 500  # steps between evaluations; 0: only at the end
     config.checkpoint_every = 500  # steps between saved states; the last is always saved
     config.dtype = "float32"  # of the network's body: float32 | bfloat16
+    # Layers whose outputs are kept for the backward pass, the others are computed again; "none":
+    # keep no layer's; empty: keep everything.
+    config.remat = ()
     config.init_from = ""  # start from the weights of this workdir
     config.progress = True  # a progress bar where there is a terminal
+
+    config.parallel = ConfigDict()
+    config.parallel.fsdp = 1  # devices that share one copy of weights and optimizer state
+    config.parallel.rules = ()  # (pattern, "widest" | "whole"), before those of colorjax.parallel
+    config.parallel.accumulate = 1  # parts of a batch, one after the other, before an update
 
     data = config.data = ConfigDict()
     data.name = "folder"  # folder | tfds:NAME | array_record | cifar10 | sample_photos

@@ -1,50 +1,15 @@
 """The program as a user starts it: exit status and what it says."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
+from program import TINY, command, read_metrics, run, says_one_line
 
 from colorjax.train.checkpoint import find_flaw
-
-ROOT = Path(__file__).parents[1]
-TIMES = ("train/images_per_second", "train/wait_share")
-TINY = [
-    "--config=configs/plain_cnn.py:size=32,batch=4,debug",
-    "--config.model.filters=(4,8,8,8,8,8,8)",
-    "--config.data.eval_fraction=0.2",
-    "--config.data.validation_fraction=0.2",
-    "--config.evaluation.batch_size=4",
-]
-
-
-def command(*flags, devices=1):
-    cache = ROOT / ".pytest_cache" / "jax-main"
-    env = os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "JAX_NUM_CPU_DEVICES": str(devices),
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    }
-    return {"args": [sys.executable, "-m", "colorjax.main", *flags], "cwd": ROOT, "env": env}
-
-
-def run(*flags, devices=1):
-    return subprocess.run(
-        **command(*flags, devices=devices), capture_output=True, text=True, check=False
-    )
-
-
-def read_metrics(workdir):
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +19,6 @@ def trained(photos, tmp_path_factory):
     result = run(*TINY, f"--config.data.path={photos}", f"--workdir={workdir}")
     assert result.returncode == 0, result.stderr
     return workdir
-
-
-def says_one_line(result, text):
-    assert result.returncode == 2, result.stderr
-    lines = [line for line in result.stderr.splitlines() if not line.startswith(("I", "W", "0"))]
-    assert "Traceback" not in result.stderr
-    assert lines[-1].startswith("colorjax: ")
-    assert len([line for line in lines if line.startswith("colorjax: ")]) == 1, result.stderr
-    assert text in lines[-1]
 
 
 @pytest.mark.parametrize(
@@ -162,6 +118,7 @@ def test_a_checkpoint_moves_between_device_counts(first, then, photos, tmp_path)
     assert "resuming from step 6" in result.stderr
 
 
+@pytest.mark.slow  # tests/train/test_loop.py resumes to the bit in one process
 def test_kill_9_and_resume_is_bitwise_the_uninterrupted_run(trained, photos, tmp_path):
     workdir = tmp_path / "killed"
     flags = [*TINY, f"--config.data.path={photos}", f"--workdir={workdir}"]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from colorjax import cli, color, models
 from colorjax.errors import RequestError
-from colorjax.train import loop
+from colorjax.train import loop, reporting
 
 GUIDE = (Path(__file__).parents[1] / "docs" / "new_method.md").read_text(encoding="utf-8")
 
@@ -47,7 +47,7 @@ def test_two_files_train_evaluate_and_colorize(config, photos, tmp_path):
     steps = [json.loads(line)["step"] for line in (workdir / "metrics.jsonl").open()]
     assert sorted(set(steps)) == [1, 2, 3]
     (workdir / "eval.json").unlink()
-    assert loop.evaluate_only(config, str(workdir)) == loop.DONE
+    assert reporting.evaluate_only(config, str(workdir)) == loop.DONE
     assert json.loads((workdir / "eval.json").read_text())["step"] == 3
 
     photo = sorted(photos.rglob("*.png"))[0]

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
 
@@ -87,6 +88,11 @@ def same_padding(kernel_size: int, stride: int, dilation: int = 1) -> tuple[int,
     return total // 2, total - total // 2
 
 
+def _named(layer: nn.Module, y: jax.Array) -> jax.Array:
+    """Names a layer's output by its place in the network, for those who recompute the others."""
+    return checkpoint_name(y, "/".join(layer.path))
+
+
 class Conv(nn.Module):
     """A square convolution that keeps H and W, or divides them by the stride.
 
@@ -121,9 +127,9 @@ class Conv(nn.Module):
             as_patches=_prefer_patches(train, self.stride, self.kernel_size, x.shape[-1]),
         )
         if not self.use_bias:
-            return y
+            return _named(self, y)
         bias = self.param("bias", self.bias_init, (self.features,))
-        return y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
+        return _named(self, y + bias.astype(self.dtype).reshape(1, 1, 1, -1))
 
 
 class UpConv(nn.Module):
@@ -172,7 +178,7 @@ class UpConv(nn.Module):
             for r in (0, 1)
         ]
         y = jnp.stack(rows, axis=2).reshape(n, 2 * height, 2 * width, self.features)
-        return y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
+        return _named(self, y + bias.astype(self.dtype).reshape(1, 1, 1, -1))
 
 
 class BatchNorm(nn.Module):

@@ -100,31 +100,31 @@ def build_adversarial_step(
         assert state.critic is not None
         outputs, _ = method.forward(state.variables, batch, key)
         fakes = jax.lax.stop_gradient(method.colors(outputs, batch, method.critic.space))
-        truths = method.truth(batch, method.critic.space)
+        seen = batch | {"truth": method.truth(batch, method.critic.space), "fake": fakes}
 
-        def objective(params):
-            variables = {"params": params, "batch_stats": state.critic.batch_stats}
-            on_truth, stats = steps.judged(method, variables, truths, batch, key)
+        def objective(params, batch_stats, batch, key):
+            variables = {"params": params, "batch_stats": batch_stats}
+            on_truth, stats = steps.judged(method, variables, batch["truth"], batch, key)
             variables["batch_stats"] = stats
             on_fake, stats = steps.judged(
-                method, variables, fakes, batch, jax.random.fold_in(key, 2)
+                method, variables, batch["fake"], batch, jax.random.fold_in(key, 2)
             )
             terms = {
                 "true": adversarial.true_loss(on_truth, gan, true_target),
                 "fake": adversarial.fake_loss(on_fake, gan),
             }
             loss = (losses.mean(*terms["true"]) + losses.mean(*terms["fake"])) / 2
-            seen = adversarial.hits(on_truth, True), adversarial.hits(on_fake, False)
-            terms |= {"accuracy_true": seen[0], "accuracy_fake": seen[1]}
-            terms["accuracy"] = (seen[0][0] + seen[1][0], seen[0][1] + seen[1][1])
+            right = adversarial.hits(on_truth, True), adversarial.hits(on_fake, False)
+            terms |= {"accuracy_true": right[0], "accuracy_fake": right[1]}
+            terms["accuracy"] = (right[0][0] + right[1][0], right[0][1] + right[1][1])
             return loss, (terms, stats)
 
-        part, metrics = steps.update(state.critic, critic, objective, state.step)
+        part, metrics = steps.update(state.critic, critic, objective, seen, key, state.step)
         return dataclasses.replace(state, critic=part), steps.named(metrics, "critic")
 
     def teach_generator(state: TrainState, batch: Fields, key: jax.Array):
-        objective = steps.generator_objective(method, state, batch, key)
-        part, metrics = steps.update(state.generator, generator, objective, state.step)
+        objective = steps.generator_objective(method, state)
+        part, metrics = steps.update(state.generator, generator, objective, batch, key, state.step)
         return state.with_generator(part), metrics
 
     def by_ratio(state: TrainState, batch: Fields, key: jax.Array):
@@ -185,20 +185,20 @@ def build_critic_step(method: Method, learner: steps.Learner, *, seed: int) -> s
         assert method.critic is not None
         assert state.critic is not None
         key = jax.random.fold_in(jax.random.key(seed), state.step)
-        encoded = method.encoded(batch)
-        colors = method.truth(encoded, method.critic.space)
-        labels = batch["label"].astype(jnp.float32)[:, None, None, None]
 
-        def objective(params):
-            variables = {"params": params, "batch_stats": state.critic.batch_stats}
+        def objective(params, batch_stats, batch, key):
+            variables = {"params": params, "batch_stats": batch_stats}
+            encoded = method.encoded(batch)
+            colors = method.truth(encoded, method.critic.space)
             logits, stats = steps.judged(method, variables, colors, encoded, key)
+            labels = batch["label"].astype(jnp.float32)[:, None, None, None]
             wanted = jnp.broadcast_to(labels, logits.shape)
             errors = optax.sigmoid_binary_cross_entropy(logits, wanted)
             right = ((logits > 0) == (wanted > 0.5)).astype(jnp.float32)
             count = jnp.float32(errors.size)
             return jnp.mean(errors), ({"accuracy": (jnp.sum(right), count)}, stats)
 
-        part, metrics = steps.update(state.critic, learner, objective, state.step)
+        part, metrics = steps.update(state.critic, learner, objective, batch, key, state.step)
         return dataclasses.replace(state, critic=part, step=state.step + 1), steps.named(
             metrics, "critic"
         )

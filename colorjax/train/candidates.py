@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from colorjax.errors import RequestError
 from colorjax.train import pick
 from colorjax.train.checkpoint import Checkpoints
-from colorjax.train.workdir import Workdir, write_json
+from colorjax.train.workdir import Workdir
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Candidates:
     def __init__(self, workdir: Workdir, nogan: ConfigDict):
         """Opens the folder; `config.nogan` says by what to pick."""
         self._checkpoints = Checkpoints(workdir.checkpoints / "candidates", keep=MOST + 1)
-        self._file = workdir.root / "pick.json"
+        self._workdir = workdir
         self._pick = str(nogan.pick)
         self._limits = {"max_rise": nogan.max_rise, "max_drift": nogan.max_drift}
         self._found: dict[int, pick.Candidate] = {}
@@ -91,7 +91,9 @@ class Candidates:
             return
         candidates = [self._found[step] for step in sorted(self._found)]
         step, rows = pick.settle(self._pick, candidates, **self._limits)
-        write_json(self._file, {"picked": step, "by": self._pick, "candidates": rows})
+        self._workdir.write_json(
+            "pick.json", {"picked": step, "by": self._pick, "candidates": rows}
+        )
         log.info("picked the state of step %d of %d, see pick.json", step, len(candidates))
         if best.newest() != step:
             shapes = jax.tree.map(

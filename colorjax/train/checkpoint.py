@@ -6,20 +6,25 @@ Orbax does not notice flipped bits in array data, so a finished checkpoint gets 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from colorjax import parallel
 from colorjax.errors import RequestError
 
 log = logging.getLogger(__name__)
 
 SEAL = "SHA256SUMS"
+_NONE, _ALL_DAMAGED = -1, -2
 
 
 class Checkpoints:
@@ -39,30 +44,57 @@ class Checkpoints:
             ),
         )
         self._unsealed: int | None = None
+        self.saved = 0  # the newest step that is known to be whole
 
     def save(
         self, step: int, weights: dict[str, Any], training: dict[str, Any] | None = None
     ) -> None:
-        """Starts to save; the arrays may be donated once this returns."""
+        """Starts to save; the arrays may be donated once this returns.
+
+        Raises:
+            RequestError: this save or the one before it failed: a full disk, for example.
+        """
         self.seal(wait=True)
         if step in self._manager.all_steps():
             return
         items = {"weights": ocp.args.StandardSave(weights)}
         if training is not None:
             items["training"] = ocp.args.StandardSave(training)
-        self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+        with self._telling(step):
+            self._manager.save(step, args=ocp.args.Composite(**items), force=True)
         self._unsealed = step
 
     def seal(self, *, wait: bool) -> None:
-        """Seals the checkpoint being saved if it is finished; with `wait`, once it is."""
+        """Seals the checkpoint being saved if it is finished; with `wait`, once it is.
+
+        Raises:
+            RequestError: it could not be saved.
+        """
         if self._unsealed is None:
             return
-        if wait:
-            self._manager.wait_until_finished()
-        elif self._manager.is_saving_in_progress():
+        if not wait and (jax.process_count() > 1 or self._manager.is_saving_in_progress()):
             return
-        _write_seal(self._folder / str(self._unsealed))
-        self._unsealed = None
+        with self._telling(self._unsealed):
+            self._manager.wait_until_finished()
+            if parallel.is_first():
+                _write_seal(self._folder / str(self._unsealed))
+        parallel.barrier(f"sealed {self._unsealed}")
+        self.saved, self._unsealed = self._unsealed, None
+
+    @contextlib.contextmanager
+    def _telling(self, step: int) -> Iterator[None]:
+        """Turns whatever a failed save raises into one line; Orbax and TensorStore have no type."""
+        try:
+            yield
+        except RequestError:
+            raise
+        except Exception as error:
+            self._unsealed = None
+            reason = next(filter(None, str(error).splitlines()), type(error).__name__)
+            raise RequestError(
+                f"step {step} could not be saved in {str(self._folder)!r} ({reason[:300]}); the "
+                f"newest state saved is step {self.saved}. Make room and run the same command again"
+            ) from error
 
     def newest(self) -> int | None:
         """Returns the step of the newest whole checkpoint; None where there never was one.
@@ -73,18 +105,24 @@ class Checkpoints:
             RequestError: there are checkpoints, and none is whole.
         """
         self.seal(wait=True)
+        # One process looks: the others would read every file again, and might see another state.
+        found = parallel.agreed(self._find_newest() if parallel.is_first() else _NONE)
+        if found == _ALL_DAMAGED:
+            raise RequestError(
+                f"no whole checkpoint is left in {str(self._folder)!r}; restore a copy of one, or "
+                "give another --workdir to start anew"
+            )
+        self.saved = max(found, 0)
+        return None if found == _NONE else found
+
+    def _find_newest(self) -> int:
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
             flaw = find_flaw(self._folder / str(step))
             if flaw is None:
                 return step
             log.warning("checkpoint %d is damaged (%s); looking for an older one", step, flaw)
-        if steps:
-            raise RequestError(
-                f"no whole checkpoint is left in {str(self._folder)!r}; restore a copy of one, or "
-                "give another --workdir to start anew"
-            )
-        return None
+        return _ALL_DAMAGED if steps else _NONE
 
     def steps(self) -> list[int]:
         """Returns the steps of all finished checkpoints, rising; damaged ones too."""
@@ -105,13 +143,16 @@ class Checkpoints:
 
     def seal_restored(self, step: int) -> None:
         """Seals a checkpoint that was restored and has no seal yet."""
-        if not (self._folder / str(step) / SEAL).is_file():
+        if parallel.is_first() and not (self._folder / str(step) / SEAL).is_file():
             _write_seal(self._folder / str(step))
 
     def forget_after(self, step: int) -> None:
         """Deletes checkpoints of steps that are about to be run again."""
-        for later in [s for s in self._manager.all_steps() if s > step]:
-            shutil.rmtree(self._folder / str(later))
+        later = [s for s in self._manager.all_steps() if s > step]
+        if parallel.is_first():
+            for number in later:
+                shutil.rmtree(self._folder / str(number))
+        parallel.barrier(f"forgotten after {step}")
         self._manager.reload()
 
     def close(self) -> None:

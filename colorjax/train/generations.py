@@ -110,20 +110,27 @@ def _generate(
     log.info("colorizing %d training photos for the critic", len(photos))
     step = evaluate.build_steps(method).method
     partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    if parallel.is_first():
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
     batches = pipeline.eval_batches(
         photos,
         config.data,
         batch_size=config.evaluation.batch_size,
         inputs=method.network.inputs,
+        host=jax.process_index(),
+        hosts=jax.process_count(),
     )
     number = 0
     with contextlib.closing(batches):
         for batch in batches:
             fields = {name: batch[name] for name in evaluate.FIELDS if name in batch}
-            _, rgb, _ = step(variables, parallel.to_global(fields, layout))
-            for picture in jax.device_get(rgb)[batch["mask"] > 0]:
+            on_devices = parallel.to_global(fields, layout)
+            _, rgb, _ = step(variables, on_devices)
+            rgb, mask = parallel.to_host((rgb, on_devices["mask"]))
+            for picture in rgb[mask > 0] if parallel.is_first() else ():
                 Image.fromarray(picture).save(partial / f"{number:06d}.png")
                 number += 1
-    partial.rename(folder)
+    if parallel.is_first():
+        partial.rename(folder)
+    parallel.barrier("generations")

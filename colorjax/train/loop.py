@@ -11,87 +11,70 @@ import jax
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from colorjax import evaluate, parallel, settle
+from colorjax import evaluate, parallel, peers, settle
 from colorjax import method as methods
 from colorjax.data import pipeline, splits
 from colorjax.data.sources import Source
-from colorjax.errors import RequestError, unknown_name
-from colorjax.train import generations, phases, start, state, steps, weights
+from colorjax.errors import Interrupted, RequestError, unknown_name
+from colorjax.train import generations, phases, profiling, start, state, steps, weights
 from colorjax.train.candidates import Candidates
 from colorjax.train.checkpoint import Checkpoints
 from colorjax.train.chroma_alarm import ChromaAlarm
+from colorjax.train.health import Health
 from colorjax.train.progress import Progress
-from colorjax.train.reporting import Reporter
+from colorjax.train.reporting import DONE, STOPPED, Reporter, open_writers
 from colorjax.train.skipped import SkippedPhotos
 from colorjax.train.stopping import Patience, StopSignal
 from colorjax.train.workdir import Workdir
-from colorjax.train.writers import MetricsFile, TensorBoard, Writers
 
 log = logging.getLogger(__name__)
 
-DONE, STOPPED = 0, 75  # exit status
 
-
-def train_and_evaluate(config: ConfigDict, workdir: str) -> int:
+def train_and_evaluate(
+    config: ConfigDict,
+    workdir: str,
+    *,
+    time_limit: float | None = None,
+    profile: tuple[int, int] | None = None,
+) -> int:
     """Trains a config to its end, from wherever the workdir left off, and evaluates it.
 
     Args:
         config: see configs/default.py.
         workdir: folder of the run; an earlier run of the same config is resumed.
+        time_limit: seconds after which it saves and ends.
+        profile: steps (first, last) to trace into `WORKDIR/profile`.
 
     Returns:
-        0 when done; 75 when a signal ended it early: run it again to resume.
+        0 when done; 75 when a signal or the time limit ended it early: run it again to resume.
 
     Raises:
         RequestError: config, data or workdir cannot be used, or the loss is no longer finite.
     """
     with contextlib.ExitStack() as stack:
-        return _Run(config, Workdir(workdir), stack).train()
-
-
-def evaluate_only(config: ConfigDict, workdir: str) -> int:
-    """Evaluates the weights of a workdir, the best ones where it keeps those.
-
-    Args:
-        config: that of the run; its data may be another. The network is the one of the workdir,
-            but for `model.temperature`, which decides no weights.
-        workdir: folder of a run.
-
-    Returns:
-        0 when done; 75 when a signal ended it early.
-
-    Raises:
-        RequestError: config, data or workdir cannot be used, or there are no weights.
-    """
-    folder = Workdir(workdir)
-    layout = parallel.make_layout(config.evaluation.batch_size)
-    config = folder.with_its_network(config)
-    method = methods.build(config, with_loss=False)
-    step, variables = weights.load(folder.root, method, layout.replicated)
-    classes = folder.read_classes()
-    parts = splits.open_splits(config.data, classes)
-    if classes and parts.eval.class_names != classes:
-        log.warning("the labels of the data are not those that the weights know: top1 says nothing")
-    with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(StopSignal())
-        writer = _open_writers(folder, None, stack)
-        skipped = SkippedPhotos(folder.skipped_file)
-        reporter = Reporter(
-            config, method, layout, parts, folder, writer, skipped, lambda: bool(stop)
-        )
-        return DONE if reporter.report(step, variables) else STOPPED
+        stop = StopSignal(time_limit)
+        return _Run(config, Workdir(workdir), stop, profiling.Profile(profile), stack).train()
 
 
 class _Run:
     """One start of the program over a workdir: what the phases of training share."""
 
-    def __init__(self, config: ConfigDict, workdir: Workdir, stack: contextlib.ExitStack):
+    def __init__(
+        self,
+        config: ConfigDict,
+        workdir: Workdir,
+        stop: StopSignal,
+        profile: profiling.Profile,
+        stack: contextlib.ExitStack,
+    ):
         """Builds everything, shapes first, and restores or initializes the state."""
         _check_numbers(config)
         pipeline.check(config.data)
         self.config = config
         self.workdir = workdir
-        self.layout = parallel.make_layout(config.batch_size, config.evaluation.batch_size)
+        self.layout = parallel.layout_of(config)
+        self._saved = lambda: 0  # the newest step that is saved
+        stack.enter_context(peers.Watch(self._how_to_go_on))
         # Errors come before the data is opened.
         openly = settle.with_classes(settle.settle_head(config), 1)
         phases.build(openly, methods.build(openly), num_photos=1)
@@ -114,9 +97,12 @@ class _Run:
         workdir.prepare(config, classes)
         pictured = splits.hue_histograms(self.splits, config.data)
         workdir.keep_split(splits.indices(self.splits), pictured)
-        self.stop = stack.enter_context(StopSignal())
+        self.stop = stack.enter_context(stop)
+        self.profile = stack.enter_context(contextlib.closing(profile))
+        self.health = Health(workdir.root / "heartbeat.json")
         self.newest = stack.enter_context(contextlib.closing(Checkpoints(workdir.checkpoints)))
         self.best = stack.enter_context(contextlib.closing(Checkpoints(workdir.best, keep=1)))
+        self._saved = lambda: self.newest.saved
         self.start_step = self.newest.newest() or 0
         self.candidates = Candidates(workdir, config.nogan) if picks else None
         if self.candidates:
@@ -133,7 +119,7 @@ class _Run:
         self.num_skipped = 0  # times that an unreadable photo gave its place to another
         self._take_up_metrics()
         self.skipped = SkippedPhotos(workdir.skipped_file)
-        self.writer = _open_writers(workdir, self.start_step + 1, stack)
+        self.writer = open_writers(workdir, self.start_step + 1, stack)
         self.reporter = Reporter(
             config,
             self.method,
@@ -142,7 +128,7 @@ class _Run:
             workdir,
             self.writer,
             self.skipped,
-            lambda: bool(self.stop),
+            self.stop.poll,
         )
 
     # The state to start from.
@@ -170,7 +156,8 @@ class _Run:
                 self.validated.add(line["step"])
             if "eval/mae_ab" in line:
                 self.evaluated.add(line["step"])
-            self.num_skipped = int(line.get("train/skipped_photos", self.num_skipped))
+            if parallel.is_first():  # who counts those of all
+                self.num_skipped = int(line.get("train/skipped_photos", self.num_skipped))
 
     # Training.
 
@@ -188,15 +175,22 @@ class _Run:
         for phase in self.plan.phases:
             done = self.start_step if phase.first_step < self.start_step else phase.first_step
             if done < phase.last_step and not (self.stop or self._is_finished(done)):
-                self._run_phase(phase, done)
+                try:
+                    self._run_phase(phase, done)
+                except Interrupted as error:
+                    self.newest.newest()  # waits for the save under way
+                    raise Interrupted(f"{error}; {self._how_to_go_on()}") from None
         if self.candidates and not self.stop:
             self.candidates.settle(self.best, weights.weights_of(self.state))
         if self.stop or not self._report_what_is_owed():
-            step = self.newest.newest() or 0
-            name = self.stop.received.name if self.stop.received else "signal"
-            log.warning("stopped by %s; the same command resumes from step %d", name, step)
+            self.newest.newest()  # waits for the save under way
+            log.warning("stopped by %s; %s", self.stop.reason or "a signal", self._how_to_go_on())
             return STOPPED
+        parallel.barrier("done")
         return DONE
+
+    def _how_to_go_on(self) -> str:
+        return f"the same command resumes from step {self._saved()}"
 
     def _is_finished(self, step: int) -> bool:
         exhausted = self.patience is not None and self.patience.is_exhausted
@@ -208,17 +202,15 @@ class _Run:
         if len(self.plan.phases) > 1:
             log.info("phase %s, steps %d to %d", phase.name, done + 1, phase.last_step)
         if done == phase.first_step:
-            if phase.begin:
-                begin = jax.jit(phase.begin, out_shardings=self.layout.replicated)
-                self.state = begin(self.state)
+            self.state = start.begin(phase, self.state, self.layout)
             if phase.picks:
                 self._keep_candidate(done)
                 if self.stop:  # the next start keeps it, before the phase changes anything
                     return
         train_step = jax.jit(
-            phase.step,
+            steps.gathering(phase.step, self.layout),
             donate_argnums=0,
-            out_shardings=(self.layout.replicated, self.layout.replicated),
+            out_shardings=(self.layout.of_state(self.state), self.layout.replicated),
         )
         photos = self._photos_of(phase, fresh=done == phase.first_step)
         batches = pipeline.train_batches(
@@ -243,7 +235,9 @@ class _Run:
                 batch = next(arriving)
                 self.num_skipped += self.skipped.note(photos, batch.pop("skipped"))
                 batch = parallel.to_global(batch, self.layout)
+                self.profile.before(step, self.state, self.workdir)
                 self.state, metrics = train_step(self.state, batch)
+                self.stop.poll()
                 if pending:  # one step behind: the devices never wait for the log
                     self._check_and_log(*pending, progress)
                 pending = (step, metrics)
@@ -264,12 +258,13 @@ class _Run:
         if phase.photos == "train":
             return self.splits.train
         folder = self.workdir.root / "generations"
-        if fresh:
+        if fresh and parallel.is_first():
             shutil.rmtree(folder, ignore_errors=True)  # of an earlier run
+        parallel.barrier("no generations")
         return generations.open_source(
             folder,
             self.method,
-            self.state.eval_variables,
+            self.layout.whole(self.state.eval_variables),
             self.splits.train,
             self.config,
             self.layout,
@@ -291,7 +286,7 @@ class _Run:
         values = steps.computed(values)
         if (flaw := steps.find_flaw(values)) is not None:
             raise RequestError(
-                f"step {step}: {flaw}; the newest state saved is step {self.newest.newest() or 0}"
+                f"step {step}: {flaw}; the newest state saved is step {self.newest.saved}"
             )
         if "chroma_ratio" in values:
             self.alarm.update(step, values["chroma_ratio"])
@@ -299,10 +294,14 @@ class _Run:
         if _due(step, self.config.log_every) or step == self.config.total_steps:
             values, self.newest_values = self.newest_values, {}
             speed = progress.measure(step)
-            scalars = values | speed | {"skipped_photos": self.num_skipped}
+            self.skipped.share(self.splits.train)
+            found = {"skipped_photos": sum(parallel.gathered([self.num_skipped], 1))}
+            found |= self.health.measure()
+            scalars = values | speed | found
             self.writer.write_scalars(step, {f"train/{k}": v for k, v in scalars.items()})
             shown = {name: x for name, x in values.items() if name.endswith("loss")}
             progress.show(step, shown | speed)
+        self.health.beat(step, values, saved=self.newest.saved)
 
     def _evaluate_and_save(self, step: int, phase: phases.Phase) -> None:
         """Ends a step whose loss was seen finite: the evaluations due, then the save."""
@@ -318,7 +317,7 @@ class _Run:
         """Keeps a state to pick from, and how it does on the photos to choose by."""
         assert self.candidates is not None
         if not self.stop and not self.candidates.knows(step):
-            found = self.reporter.validate(step, self.state.eval_variables | self._judges)
+            found = self.reporter.validate(step, self._seen_variables())
             if found is not None:
                 self.candidates.keep(step, weights.weights_of(self.state), found)
 
@@ -328,9 +327,12 @@ class _Run:
         features = self.state.features
         return {} if features is None else {"features": features.variables}
 
+    def _seen_variables(self) -> methods.Variables:
+        return self.layout.whole(self.state.eval_variables | self._judges)
+
     def _evaluate(self, step: int) -> None:
         """Does the evaluations of a step, those that were not done before; a signal ends them."""
-        variables = self.state.eval_variables | self._judges
+        variables = self._seen_variables()
         if self.patience and step not in self.validated and not self.stop:
             found = self.reporter.validate(step, variables)
             metric = self.config.early_stopping.metric
@@ -344,7 +346,7 @@ class _Run:
         self.newest.seal(wait=True)
         self.best.seal(wait=True)
         step, variables = weights.load(self.workdir.root, self.method, self.layout.replicated)
-        variables |= self._judges
+        variables |= self.layout.whole(self._judges)
         return not self.reporter.owes(step) or self.reporter.report(step, variables)
 
     def _describe(self) -> None:
@@ -355,11 +357,6 @@ class _Run:
         log.info("photos: %s", ", ".join(counts))
         texts = {"parameters": f"```\n{table}\n```", "config": f"```\n{self.config}\n```"}
         self.writer.write_texts(0, texts)
-
-
-def _open_writers(workdir: Workdir, first_step: int | None, stack: contextlib.ExitStack) -> Writers:
-    writers = [MetricsFile(workdir.metrics_file), TensorBoard(workdir.tensorboard, first_step)]
-    return stack.enter_context(contextlib.closing(Writers(writers)))
 
 
 def _build_patience(config: ConfigDict) -> Patience | None:

@@ -136,7 +136,7 @@ class _Planner:
         """Builds an optimizer over the steps of a phase."""
         first, last = self._spans[phase]
         schedule = optim.build_schedule(settings, last - first)
-        return Learner(optim.build(settings, schedule), schedule)
+        return Learner(optim.build(settings, schedule), schedule, self._config.parallel.accumulate)
 
     def _simply(self, phase: str, rate: float, **changes: object) -> Learner:
         """An AdamW with the run's weight decay, of one rate or of a cosine's."""
@@ -201,7 +201,7 @@ class _Planner:
 
     def _plain_step(self, method: Method, learner: Learner) -> steps.Step:
         decay = self._config.optimizer.ema_decay
-        return steps.build_train_step(method, *learner, seed=self._config.seed, ema_decay=decay)
+        return steps.build_train_step(method, learner, seed=self._config.seed, ema_decay=decay)
 
     def _adversarial_step(self, learner: Learner, critic: Learner, turns: dict) -> steps.Step:
         config = self._config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable
@@ -10,16 +11,21 @@ from typing import Any
 from ml_collections import ConfigDict
 from PIL import Image
 
-from colorjax import evaluate, parallel
-from colorjax.data import prior
+from colorjax import evaluate, parallel, peers
+from colorjax import method as methods
+from colorjax.data import prior, splits
 from colorjax.data.sources import Source
 from colorjax.data.splits import Splits
 from colorjax.method import Method, Variables
+from colorjax.train import weights
 from colorjax.train.skipped import SkippedPhotos
-from colorjax.train.workdir import Workdir, write_json
-from colorjax.train.writers import Writer
+from colorjax.train.stopping import StopSignal
+from colorjax.train.workdir import Workdir
+from colorjax.train.writers import MetricsFile, TensorBoard, Writer, Writers
 
 log = logging.getLogger(__name__)
+
+DONE, STOPPED = 0, 75  # exit status
 
 
 class Reporter:
@@ -66,7 +72,7 @@ class Reporter:
             return None
         scalars = {f"validation/{name}": value for name, value in report.metrics.items()}
         self._writer.write_scalars(step, scalars)
-        write_json(self._workdir.root / "validation.json", {"step": step} | _found(report))
+        self._workdir.write_json("validation.json", {"step": step} | _found(report))
         return report.metrics
 
     def report(self, step: int, variables: Variables) -> bool:
@@ -83,8 +89,8 @@ class Reporter:
         self._writer.write_scalars(step, scalars)
         self._write_grid(step, report)
         self._writer.flush()
-        write_json(
-            self._workdir.eval_file,
+        self._workdir.write_json(
+            self._workdir.eval_file.name,
             {
                 "step": step,
                 "protocol": evaluate.protocol(self._config),
@@ -102,12 +108,13 @@ class Reporter:
         if self._eval is None:
             return False
         try:
-            return json.loads(self._workdir.eval_file.read_text())["step"] != step
+            owed = json.loads(self._workdir.eval_file.read_text())["step"] != step
         except (OSError, ValueError, KeyError):
-            return True
+            owed = True
+        return bool(parallel.agreed(owed))
 
     def _write_grid(self, step: int, report: evaluate.Report) -> None:
-        if not len(report.strips):
+        if not len(report.strips) or not parallel.is_first():
             return
         grid = report.strips.reshape(-1, *report.strips.shape[2:])
         self._writer.write_images(step, {"eval/grey_prediction_truth": grid})
@@ -128,3 +135,50 @@ def _dataset(data: ConfigDict) -> str:
     if data.eval_path or data.eval_split:
         return " ".join(filter(None, (data.name, data.eval_path or data.path, data.eval_split)))
     return f"{data.name} {data.path} ({data.eval_fraction:.0%} held out by hash)".replace("  ", " ")
+
+
+def open_writers(workdir: Workdir, first_step: int | None, stack: contextlib.ExitStack) -> Writers:
+    """Opens what a run writes its numbers to, until the stack ends; nothing but on the first host.
+
+    Args:
+        workdir: of the run.
+        first_step: TensorBoard forgets what it has of this step and later ones; None: nothing.
+        stack: closes them.
+    """
+    if not parallel.is_first():
+        return Writers([])
+    writers = [MetricsFile(workdir.metrics_file), TensorBoard(workdir.tensorboard, first_step)]
+    return stack.enter_context(contextlib.closing(Writers(writers)))
+
+
+def evaluate_only(config: ConfigDict, workdir: str, *, time_limit: float | None = None) -> int:
+    """Evaluates the weights of a workdir, the best ones where it keeps those.
+
+    Args:
+        config: that of the run; its data may be another. The network is the one of the workdir,
+            but for `model.temperature`, which decides no weights.
+        workdir: folder of a run.
+        time_limit: seconds after which it ends.
+
+    Returns:
+        0 when done; 75 when a signal or the time limit ended it early.
+
+    Raises:
+        RequestError: config, data or workdir cannot be used, or there are no weights.
+    """
+    folder = Workdir(workdir)
+    layout = parallel.make_layout(config.evaluation.batch_size)
+    config = folder.with_its_network(config)
+    method = methods.build(config, with_loss=False)
+    step, variables = weights.load(folder.root, method, layout.replicated)
+    classes = folder.read_classes()
+    parts = splits.open_splits(config.data, classes)
+    if classes and parts.eval.class_names != classes:
+        log.warning("the labels of the data are not those that the weights know: top1 says nothing")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(peers.Watch(lambda: "run the same command again"))
+        stop = stack.enter_context(StopSignal(time_limit))
+        writer = open_writers(folder, None, stack)
+        skipped = SkippedPhotos(folder.skipped_file)
+        reporter = Reporter(config, method, layout, parts, folder, writer, skipped, stop.poll)
+        return DONE if reporter.report(step, variables) else STOPPED

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import jax
 import numpy as np
 
+from colorjax import parallel
 from colorjax.data.pipeline import numbers_of
 from colorjax.data.sources import Source
 
 log = logging.getLogger(__name__)
+
+_MOST = 256  # numbers that one host tells the others at a time
 
 
 class SkippedPhotos:
@@ -19,6 +23,7 @@ class SkippedPhotos:
     def __init__(self, path: Path | None = None):
         """Names photos in the file at `path` too, one a line; names already there stay."""
         self._path = path
+        self._fresh: list[int] = []
         self._known = set(path.read_text().splitlines()) if path and path.is_file() else set()
 
     def note(self, source: Source, skipped: np.ndarray) -> int:
@@ -32,15 +37,22 @@ class SkippedPhotos:
             How many it names.
         """
         numbers = numbers_of(skipped)
-        for number in numbers:
-            self._name(source.keys[number])
+        self._fresh += numbers
+        if jax.process_count() == 1:
+            self.share(source)
         return len(numbers)
+
+    def share(self, source: Source) -> None:
+        """Names what was noted, on all hosts; they have to call it at the same places."""
+        for number in parallel.gathered(self._fresh, _MOST):
+            self._name(source.keys[number])
+        self._fresh = []
 
     def _name(self, key: str) -> None:
         if key in self._known:
             return
         self._known.add(key)
         log.warning("passing over %s: it cannot be read as a photo", key)
-        if self._path:
+        if self._path and parallel.is_first():
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(key + "\n")

@@ -25,13 +25,15 @@ def initialize(
         RequestError: weights that are not there, or not for this network.
     """
     key = jax.random.key(config.seed)
-    fresh = jax.jit(plan.create, out_shardings=layout.replicated)(key)
+    shardings = layout.of_state(jax.eval_shape(plan.create, key))
+    fresh = jax.jit(plan.create, out_shardings=shardings)(key)
     if not config.init_from:
         return fresh
     step, found = weights.load(config.init_from, method, layout.replicated)
     log.info("starting from the weights of %s, step %d", config.init_from, step)
     average = None if fresh.average is None else jax.tree.map(jax.numpy.copy, found["params"])
-    return fresh.replace(**found, average=average)
+    taken = fresh.replace(**found, average=average)
+    return jax.device_put(taken, shardings) if layout.divides_states else taken
 
 
 def restore(
@@ -57,7 +59,7 @@ def restore(
         return phase.begin(first) if phase.begin else first
 
     shapes = jax.eval_shape(create, jax.random.key(seed))
-    abstract = weights.with_sharding(shapes, layout.replicated)
+    abstract = weights.with_sharding(shapes, layout.of_state(shapes))
     try:
         items = checkpoints.restore(
             step, weights=weights.weights_of(abstract), training=abstract.training
@@ -74,3 +76,11 @@ def restore(
         average=found.get("average"),
         **items["training"],
     )
+
+
+def begin(phase: phases.Phase, found: state.TrainState, layout: Layout) -> state.TrainState:
+    """Returns the state with which a phase starts, from that with which the last one ended."""
+    if phase.begin is None:
+        return found
+    shardings = layout.of_state(jax.eval_shape(phase.begin, found))
+    return jax.jit(phase.begin, out_shardings=shardings)(found)

@@ -8,45 +8,68 @@ A step is one or several updates, each of one network. `build_train_step` update
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from colorjax import losses
 from colorjax.method import Fields, Method
+from colorjax.parallel import Layout
 from colorjax.train import optim
 from colorjax.train.state import Part, TrainState
 
 Metrics = dict[str, jax.Array]
 Step = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Metrics]]
-# (params) -> (scalar to minimize, (terms as (sum, count), batch_stats))
-Objective = Callable[[Any], tuple[jax.Array, tuple[losses.Terms, Any]]]
+# (params, batch_stats, batch, key)
+# -> (scalar to minimize, (terms as (sum, count), batch_stats after it))
+Objective = Callable[[Any, Any, Fields, jax.Array], tuple[jax.Array, tuple[losses.Terms, Any]]]
 
 
 class Learner(NamedTuple):
-    """How a network learns: from gradients to updates, and the learning rate for the log."""
+    """How a network learns.
+
+    Attributes:
+        optimizer: from gradients to updates.
+        schedule: the learning rate, for the log.
+        accumulate: parts of a batch whose gradients are averaged, one part after the other.
+    """
 
     optimizer: optax.GradientTransformationExtraArgs
     schedule: optax.Schedule
+    accumulate: int = 1
 
 
-def update(part: Part, learner: Learner, objective: Objective, step: jax.Array):
+def update(
+    part: Part,
+    learner: Learner,
+    objective: Objective,
+    batch: Fields,
+    key: jax.Array,
+    step: jax.Array,
+):
     """Takes one step of gradient descent.
 
     Args:
         part: what learns.
         learner: how.
         objective: of its params.
+        batch: what the objective is of.
+        key: its randomness.
         step: updates done, for optimizers that do not count.
 
     Returns:
         (the part after it, metrics: each term's mean, loss, grad_norm, learning_rate).
     """
-    (loss, (terms, batch_stats)), gradients = jax.value_and_grad(objective, has_aux=True)(
-        part.params
+    differentiate = jax.value_and_grad(objective, has_aux=True)
+    if learner.accumulate > 1:
+        differentiate = _by_parts(differentiate, learner.accumulate)
+    (loss, (terms, batch_stats)), gradients = differentiate(
+        part.params, part.batch_stats, batch, key
     )
     updates, optimizer = learner.optimizer.update(
         gradients, part.optimizer, part.params, value=loss
@@ -58,6 +81,60 @@ def update(part: Part, learner: Learner, objective: Objective, step: jax.Array):
         "learning_rate": optim.rate(learner.schedule, step, optimizer),
     }
     return Part(optax.apply_updates(part.params, updates), batch_stats, optimizer), metrics
+
+
+def _by_parts(differentiate: Callable, number: int) -> Callable:
+    """Averages an objective and its gradients over parts of the batch, one after the other.
+
+    Every part has rows from all over the batch, so that each device keeps its own. BatchNorm sees
+    one part at a time; its running statistics move once for each.
+    """
+
+    def differentiate_parts(params, batch_stats, batch, key):
+        def rows(x: jax.Array) -> jax.Array:
+            return jnp.swapaxes(x.reshape(-1, number, *x.shape[1:]), 0, 1)
+
+        def add(carried, given):
+            sums, batch_stats = carried
+            place, part = given
+            found = differentiate(params, batch_stats, part, jax.random.fold_in(key, place))
+            (loss, (terms, batch_stats)), gradients = found
+            return (jax.tree.map(jnp.add, sums, (loss, terms, gradients)), batch_stats), None
+
+        parts = jnp.arange(number), jax.tree.map(rows, batch)
+        first = jax.tree.map(lambda x: x[0], parts[1])
+        (loss, (terms, _)), gradients = jax.eval_shape(
+            differentiate, params, batch_stats, first, key
+        )
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (loss, terms, gradients))
+        (sums, batch_stats), _ = jax.lax.scan(add, (zeros, batch_stats), parts)
+        loss, terms, gradients = sums
+        gradients = jax.tree.map(lambda x: x / number, gradients)
+        return (loss / number, (terms, batch_stats)), gradients
+
+    return differentiate_parts
+
+
+def gathering(step: Step, layout: Layout) -> Step:
+    """Lets a step see whole weights where devices share them: gathered before they are used.
+
+    Gradients and the optimizer's arithmetic stay divided.
+    """
+    if not layout.divides_states:
+        return step
+
+    def whole(params: Any) -> Any:
+        return jax.lax.with_sharding_constraint(params, layout.replicated)
+
+    def gathering_step(state: TrainState, batch: dict[str, jax.Array]):
+        judges = {
+            name: part._replace(params=whole(part.params))
+            for name in ("critic", "features")
+            if (part := getattr(state, name)) is not None
+        }
+        return step(dataclasses.replace(state, params=whole(state.params), **judges), batch)
+
+    return gathering_step
 
 
 def named(metrics: Metrics, who: str) -> Metrics:
@@ -98,12 +175,10 @@ def find_flaw(values: Mapping[str, float]) -> str | None:
     return None
 
 
-def generator_objective(
-    method: Method, state: TrainState, batch: Fields, key: jax.Array
-) -> Objective:
+def generator_objective(method: Method, state: TrainState) -> Objective:
     """The loss of the colorizer; those that judge it are looked at, and not changed."""
 
-    def judge(outputs: Fields, batch: Fields) -> Fields:
+    def judge(outputs: Fields, batch: Fields, key: jax.Array) -> Fields:
         found: Fields = {}
         if method.critic is not None:
             assert state.critic is not None
@@ -114,9 +189,10 @@ def generator_objective(
             found |= feature_taps(method, state.features.variables, outputs, batch)
         return found
 
-    def objective(params):
-        variables = {"params": params, "batch_stats": state.batch_stats}
-        loss, (terms, updated) = method.loss_and_state(variables, batch, key, judge)
+    def objective(params, batch_stats, batch, key):
+        variables = {"params": params, "batch_stats": batch_stats}
+        judging = functools.partial(judge, key=key)
+        loss, (terms, updated) = method.loss_and_state(variables, batch, key, judging)
         return loss, (terms, updated.get("batch_stats", {}))
 
     return objective
@@ -157,19 +233,13 @@ def judged(method: Method, variables: Any, colors: jax.Array, batch: Fields, key
 
 
 def build_train_step(
-    method: Method,
-    optimizer: optax.GradientTransformationExtraArgs,
-    schedule: optax.Schedule,
-    *,
-    seed: int,
-    ema_decay: float = 0.0,
+    method: Method, learner: Learner, *, seed: int, ema_decay: float = 0.0
 ) -> Step:
     """Builds the step in which the colorizer alone learns.
 
     Args:
         method: what is learned.
-        optimizer: from gradients to updates.
-        schedule: its learning rate, for the log.
+        learner: how.
         seed: dropout of step k is drawn from fold_in(key(seed), k).
         ema_decay: of the average of the weights; 0 where none is kept.
 
@@ -177,12 +247,11 @@ def build_train_step(
         (state, batch) -> (next state, metrics), to be jitted with the state donated. Metrics are
         float32 scalars: loss, each term's mean, grad_norm, learning_rate.
     """
-    learner = Learner(optimizer, schedule)
 
     def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
-        objective = generator_objective(method, state, batch, key)
-        part, metrics = update(state.generator, learner, objective, state.step)
+        objective = generator_objective(method, state)
+        part, metrics = update(state.generator, learner, objective, batch, key, state.step)
         return advanced(state, part, ema_decay), metrics
 
     return train_step
@@ -206,10 +275,10 @@ def build_features_step(method: Method, learner: Learner, *, seed: int) -> Step:
         assert method.features is not None
         assert state.features is not None
         key = jax.random.fold_in(jax.random.key(seed), state.step)
-        rgb = (method.truth(method.encoded(batch), "rgb") + 1) / 2
 
-        def objective(params):
-            variables = {"params": params, "batch_stats": state.features.batch_stats}
+        def objective(params, batch_stats, batch, key):
+            variables = {"params": params, "batch_stats": batch_stats}
+            rgb = (method.truth(method.encoded(batch), "rgb") + 1) / 2
             outputs, updated = method.features.apply(
                 variables, rgb, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
             )
@@ -217,7 +286,7 @@ def build_features_step(method: Method, learner: Learner, *, seed: int) -> Step:
             hits = losses.class_hits(outputs["class_logits"], batch["label"])
             return losses.mean(*found), ({"top1": hits}, updated["batch_stats"])
 
-        part, metrics = update(state.features, learner, objective, state.step)
+        part, metrics = update(state.features, learner, objective, batch, key, state.step)
         return dataclasses.replace(state, features=part, step=state.step + 1), named(
             metrics, "features"
         )

@@ -1,9 +1,19 @@
-"""When a run ends before its last step: no more improvement, or a signal."""
+"""When a run ends before its last step: no more improvement, a signal, or the end of its time."""
 
 from __future__ import annotations
 
+import math
+import os
+import re
 import signal
+import time
 from types import FrameType
+
+import jax
+from jax.experimental import multihost_utils
+
+from colorjax import parallel
+from colorjax.errors import RequestError
 
 
 class Patience:
@@ -31,30 +41,76 @@ class Patience:
 
 
 class StopSignal:
-    """Notes SIGTERM and SIGINT while it is entered, so that the loop can save before it ends.
+    """Notes SIGTERM, SIGINT and the end of the time while it is entered, so that a run can save.
 
-    A second SIGINT interrupts at once.
+    With one process a flag of our own is raised. With several JAX's coordination service owns
+    SIGTERM, and `poll` finds out the step at which all of them stop; a handler of ours would
+    silently take its notice away. A second SIGINT interrupts at once.
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-    def __init__(self) -> None:
-        """Starts with no signal seen."""
-        self.received: signal.Signals | None = None
+    def __init__(self, time_limit: float | None = None):
+        """Starts with no signal seen.
+
+        Args:
+            time_limit: seconds from now after which to stop.
+        """
+        self.reason = ""  # why the run stops: a signal's name, or the time limit
+        self._deadline = math.inf if time_limit is None else time.monotonic() + time_limit
+        self._interrupted = False
+        self._polls = 0
         self._previous: dict[signal.Signals, object] = {}
 
     def __bool__(self) -> bool:
-        return self.received is not None
+        return bool(self.reason)
+
+    def poll(self) -> bool:
+        """Returns whether to stop; to be asked at the same places by all processes."""
+        self._polls += 1
+        is_over = time.monotonic() > self._deadline
+        if jax.process_count() == 1:
+            if is_over and not self.reason:
+                self.reason = "the time limit"
+        elif not self.reason:
+            if is_over and parallel.is_first():
+                self._deadline = math.inf
+                os.kill(os.getpid(), signal.SIGTERM)  # the service tells the others
+            if multihost_utils.reached_preemption_sync_point(self._polls):
+                self.reason = signal.SIGTERM.name
+        return bool(self)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received == signal.SIGINT == number:
+        if self._interrupted and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.received = signal.Signals(number)
+        self._interrupted |= number == signal.SIGINT
+        if jax.process_count() == 1:
+            self.reason = signal.Signals(number).name
+        else:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def __enter__(self) -> StopSignal:
-        self._previous = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        owned = self.SIGNALS if jax.process_count() == 1 else (signal.SIGINT,)
+        self._previous = {number: signal.signal(number, self._note) for number in owned}
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+
+
+def parse_duration(text: str) -> float:
+    """Returns the seconds of a text such as 55m, 1h30m or 90s; a bare number is of seconds.
+
+    Raises:
+        RequestError: it is no such text, or 0.
+
+    >>> parse_duration("1h30m"), parse_duration("90")
+    (5400.0, 90.0)
+    """
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text.strip())
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if not total:
+        raise RequestError(f"--time_limit is a time such as 55m, 1h30m or 90s, not {text!r}")
+    return float(total)

@@ -23,10 +23,19 @@ def weights_of(state: TrainState) -> dict[str, Any]:
     return weights if state.average is None else weights | {"average": state.average}
 
 
-def with_sharding(tree: Any, sharding: Sharding) -> Any:
-    """Adds a sharding to the shapes of `jax.eval_shape`, for `Checkpoints.restore`."""
+def with_sharding(tree: Any, shardings: Any) -> Any:
+    """Adds shardings to the shapes of `jax.eval_shape`, for `Checkpoints.restore`.
+
+    Args:
+        tree: of shapes.
+        shardings: one for all, or a tree of the same structure.
+    """
+    if isinstance(shardings, Sharding):
+        shardings = jax.tree.map(lambda _: shardings, tree)
     return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
+        lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+        tree,
+        shardings,
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
+from colorjax import parallel
 from colorjax.errors import RequestError
 from colorjax.version import __version__
 
@@ -68,25 +69,29 @@ class Workdir:
             RequestError: the folder cannot be written, or holds another method.
         """
         try:
-            self.images.mkdir(parents=True, exist_ok=True)
             if self.config_file.is_file():
                 self.check_fits(config)
             if config.model.to_dict().get("num_classes", 0) > 0:
-                self._keep_classes(classes)
-            write_json(self.config_file, config.to_dict())
-            write_json(self.root / "versions.json", versions())
+                self._check_classes(classes)
+            parallel.barrier("the workdir is checked")
+            if parallel.is_first():
+                self.images.mkdir(parents=True, exist_ok=True)
+                if config.model.to_dict().get("num_classes", 0) > 0:
+                    write_json(self.classes_file, list(classes))
+                write_json(self.config_file, config.to_dict())
+                write_json(self.root / "versions.json", versions())
+            parallel.barrier("the workdir is prepared")
         except OSError as error:
             raise RequestError(
                 f"workdir {str(self.root)!r} cannot be written ({error.strerror}); give another"
             ) from None
 
-    def _keep_classes(self, classes: Sequence[str]) -> None:
+    def _check_classes(self, classes: Sequence[str]) -> None:
         if (self.read_classes() or tuple(classes)) != tuple(classes):
             raise RequestError(
                 f"workdir {str(self.root)!r} holds a run over other classes, see classes.json; "
                 "give another --workdir"
             )
-        write_json(self.classes_file, list(classes))
 
     def read_classes(self) -> tuple[str, ...] | None:
         """Returns the names of the classes that the weights know, in order; None: there are none.
@@ -177,6 +182,8 @@ class Workdir:
             for part, numbers in indices.items()
         ):
             log.warning("the photos of this run are others than at its start, see split.npz")
+        if not parallel.is_first():
+            return
         partial = self.root / "split.partial.npz"
         np.savez_compressed(partial, **dict(indices))  # pyrefly: ignore
         partial.replace(self.root / "split.npz")
@@ -213,8 +220,15 @@ class Workdir:
 
     def cut_metrics(self, step: int) -> None:
         """Drops lines of metrics.jsonl past a step, and the half line that a crash may leave."""
-        lines = [json.dumps(line) + "\n" for line in self.read_metrics() if line["step"] <= step]
-        write_text(self.metrics_file, "".join(lines))
+        if parallel.is_first():
+            kept = [line for line in self.read_metrics() if line["step"] <= step]
+            write_text(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
+        parallel.barrier("metrics are cut")
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Writes a small file of the run in one step; of several processes the first does."""
+        if parallel.is_first():
+            write_json(self.root / name, content)
 
 
 def _has_phases(config: dict[str, Any]) -> bool:

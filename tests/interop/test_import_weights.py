@@ -12,7 +12,7 @@ from colorjax.errors import RequestError
 from colorjax.inference.colorizer import Colorizer
 from colorjax.interop import zhang_weights
 from colorjax.interop.import_weights import import_weights
-from colorjax.train import loop
+from colorjax.train import loop, reporting
 from configs import zhang16 as zhang16_config
 from configs import zhang17 as zhang17_config
 
@@ -134,13 +134,14 @@ def tiny(module, photos, **changes):
 )
 def test_imported_weights_are_evaluated(kind, module, photos, tmp_path):
     import_weights(kind, saved(tmp_path, kind), tmp_path / "run")
-    assert loop.evaluate_only(tiny(module, photos), str(tmp_path / "run")) == 0
+    assert reporting.evaluate_only(tiny(module, photos), str(tmp_path / "run")) == 0
     found = json.loads((tmp_path / "run/eval.json").read_text())["metrics"]
     assert found["chroma_ratio"] > 0.1
     assert ("bits_per_pixel" in found) == (kind == "zhang16")
     assert ("psnr_hints_5" in found) == (kind == "zhang17")
 
 
+@pytest.mark.slow
 def test_training_from_imported_weights_keeps_their_meaning(photos, tmp_path):
     import_weights("zhang16", saved(tmp_path, "zhang16"), tmp_path / "run")
     changes = {"init_from": str(tmp_path / "run"), "model.width": WIDTH, "total_steps": 1}

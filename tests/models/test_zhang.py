@@ -244,7 +244,9 @@ def test_colours_of_bins_are_never_learned():
         average=params,
         optimizer=tx.init(params),
     )
-    step = jax.jit(steps.build_train_step(built, tx, schedule, seed=0, ema_decay=0.9))
+    step = jax.jit(
+        steps.build_train_step(built, steps.Learner(tx, schedule), seed=0, ema_decay=0.9)
+    )
     ab = jnp.asarray(RNG.uniform(-0.5, 0.5, (1, 16, 16, 2)), jnp.float32)
     after, metrics = step(before, {"grey": GREY["grey"], "ab": ab})
     assert np.isfinite(metrics["loss"])

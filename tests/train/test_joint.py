@@ -8,7 +8,7 @@ import pytest
 from colorjax import method as methods
 from colorjax import parallel
 from colorjax.errors import RequestError
-from colorjax.train import loop, weights
+from colorjax.train import loop, reporting, weights
 from colorjax.train.workdir import Workdir
 from configs import edge_fusion, iizuka
 
@@ -67,12 +67,13 @@ def test_an_evaluation_alone_numbers_classes_as_the_weights_do(labelled, photos,
     before = json.loads((labelled / "eval.json").read_text())["metrics"]
     # The config of a fresh start: the number of classes is open, and so is the grey.
     changes = {"data.grey": "luma"}
-    assert loop.evaluate_only(tiny(edge_fusion, ALL, photos, **changes), str(labelled)) == loop.DONE
+    config = tiny(edge_fusion, ALL, photos, **changes)
+    assert reporting.evaluate_only(config, str(labelled)) == loop.DONE
     after = json.loads((labelled / "eval.json").read_text())["metrics"]
     assert after == pytest.approx(before, rel=1e-5)
     assert "labels" not in caplog.text
     (labelled / "classes.json").write_text('["forest", "beach"]')
-    assert loop.evaluate_only(tiny(edge_fusion, ALL, photos), str(labelled)) == loop.DONE
+    assert reporting.evaluate_only(tiny(edge_fusion, ALL, photos), str(labelled)) == loop.DONE
     swapped = json.loads((labelled / "eval.json").read_text())["metrics"]
     assert swapped["top1"] == pytest.approx(1 - before["top1"])
     with pytest.raises(RequestError, match=r"over other classes, see classes\.json"):

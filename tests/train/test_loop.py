@@ -6,14 +6,13 @@ import signal
 import numpy as np
 import pytest
 from PIL import Image
+from program import TIMES
 from synthetic import tiny_config
 
 from colorjax.errors import RequestError
-from colorjax.train import loop, steps
+from colorjax.train import loop, reporting, steps
 from colorjax.train.reporting import Reporter
 from colorjax.train.workdir import Workdir
-
-TIMES = ("train/images_per_second", "train/wait_share")
 
 
 def read_metrics(workdir):
@@ -150,7 +149,7 @@ def test_a_damaged_best_checkpoint_gives_way_to_the_newest(finished, photos, tmp
     for path in (workdir / "checkpoints" / "best").rglob("*"):
         if path.is_file():
             path.write_bytes(b"")
-    assert loop.evaluate_only(tiny_config(photos), str(workdir)) == loop.DONE
+    assert reporting.evaluate_only(tiny_config(photos), str(workdir)) == loop.DONE
     assert json.loads((workdir / "eval.json").read_text())["step"] == 6
     assert "is damaged" in caplog.text
 
@@ -196,7 +195,7 @@ def test_evaluation_does_not_depend_on_the_batch_size(finished, photos):
     workdir = finished[0]
     report = json.loads((workdir / "eval.json").read_text())
     config = tiny_config(photos, **{"evaluation.batch_size": 8})
-    assert loop.evaluate_only(config, str(workdir)) == loop.DONE
+    assert reporting.evaluate_only(config, str(workdir)) == loop.DONE
     again = json.loads((workdir / "eval.json").read_text())
     assert again["num_images"] == report["num_images"]
     assert again["step"] == report["step"]

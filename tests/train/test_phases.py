@@ -3,6 +3,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from program import TIMES
 from synthetic import tiny_config
 
 from colorjax import method as methods
@@ -14,7 +15,6 @@ from colorjax.train.reporting import Reporter
 from colorjax.train.workdir import Workdir
 from configs import cgan, nogan, unet
 
-TIMES = ("train/images_per_second", "train/wait_share")
 SPANS = {"features": (0, 2), "pretrain": (2, 5), "critic": (5, 7), "gan": (7, 10)}
 
 
@@ -136,6 +136,7 @@ def test_stopped_in_every_phase_it_resumes_exactly(finished, photos, tmp_path, m
     assert picks[0] == picks[1]
 
 
+@pytest.mark.slow
 def test_the_state_before_the_last_phase_is_kept_whenever_a_signal_comes(
     finished, photos, tmp_path, monkeypatch
 ):
@@ -168,7 +169,7 @@ def test_the_state_before_the_last_phase_is_kept_whenever_a_signal_comes(
 
 def test_a_log_line_has_the_newest_of_both_who_take_turns(photos, tmp_path, monkeypatch):
     lines = []
-    monkeypatch.setattr(loop, "_open_writers", lambda *_: Lines(lines))
+    monkeypatch.setattr(loop, "open_writers", lambda *_: Lines(lines))
     config = tiny_config(photos, total_steps=4, log_every=4, eval_every=0)
     monkeypatch.setattr(Reporter, "report", lambda *_: True)
     values = iter([{"loss": 1.0}, {"critic_loss": 2.0}, {"loss": 3.0}, {"critic_loss": 4.0}])
@@ -291,15 +292,8 @@ def test_photos_without_labels_need_a_file_of_features(photos):
     ]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param("mse", marks=pytest.mark.slow),
-        pytest.param("l1", marks=pytest.mark.slow),
-        "rebalanced_ce",
-        "adversarial",
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mse", "l1", "rebalanced_ce", "adversarial"])
 def test_one_network_trains_with_four_losses(name):
     config = unet.get_config("width=0.125,batch=4,size=16,debug")
     config.loss.name = name

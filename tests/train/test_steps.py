@@ -19,7 +19,7 @@ def parts(photos):
         "grey": rng.uniform(-1, 1, (4, 32, 32, 1)).astype(np.float32),
         "ab": rng.uniform(-1, 1, (4, 32, 32, 2)).astype(np.float32),
     }
-    step = steps.build_train_step(built, tx, lambda s: 0.1, seed=0, ema_decay=0.9)
+    step = steps.build_train_step(built, steps.Learner(tx, lambda s: 0.1), seed=0, ema_decay=0.9)
     return built, batch, first, *jax.jit(step)(first, batch)
 
 

@@ -1,9 +1,11 @@
 import os
 import signal
+import time
 
 import pytest
 
-from colorjax.train.stopping import Patience, StopSignal
+from colorjax.errors import RequestError
+from colorjax.train.stopping import Patience, StopSignal, parse_duration
 
 
 def test_patience_counts_evaluations_since_the_best():
@@ -37,7 +39,7 @@ def test_a_signal_is_noted_and_handlers_are_put_back(number):
         assert not stop
         os.kill(os.getpid(), number)
         assert stop
-        assert stop.received == number
+        assert stop.reason == number.name
     assert signal.getsignal(number) is before
 
 
@@ -47,3 +49,17 @@ def test_a_second_interrupt_interrupts():
         assert stop
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_time_limit_stops():
+    with StopSignal(time_limit=0.05) as stop:
+        assert not stop.poll()
+        time.sleep(0.06)
+        assert stop.poll()
+        assert stop.reason == "the time limit"
+
+
+@pytest.mark.parametrize("wrong", ["", "soon", "5 parsecs", "0m", "-3m", "1m2h"])
+def test_times_that_mean_nothing(wrong):
+    with pytest.raises(RequestError, match="--time_limit is a time such as 55m"):
+        parse_duration(wrong)

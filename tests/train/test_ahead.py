@@ -1,0 +1,30 @@
+import json
+
+import jax
+import pytest
+from synthetic import tiny_config
+
+from colorjax.errors import RequestError
+from colorjax.train import ahead
+
+
+def test_a_report_counts_what_a_device_holds(photos, capsys):
+    config = tiny_config(photos)
+    assert ahead.report(config) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    found = json.loads(line)
+    shape = (config.batch_size // 4, config.data.image_size, config.data.image_size)
+    pixels = shape[0] * shape[1] * shape[2]
+    assert found["batch_bytes"] == 3 * 4 * pixels + 4 * shape[0]  # grey, ab, label
+    assert found["flops"] > 0
+    assert found["devices"] == jax.device_count() == 4
+    parts = ("state_bytes", "batch_bytes", "temporary_bytes")
+    assert found["device_bytes"] == sum(found[name] for name in parts)
+
+
+def test_what_does_not_fit_is_refused_with_the_sum(photos):
+    with pytest.raises(RequestError, match=r"phase train needs .* \+ .* = .* which have 9.31e-05"):
+        ahead.report(tiny_config(photos), "100000B")
+    for wrong in ("much", "12 parsecs", "1.2.3GiB", "0"):
+        with pytest.raises(RequestError, match="--memory is a size such as 16GiB"):
+            ahead.report(tiny_config(photos), wrong)
