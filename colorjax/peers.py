@@ -30,6 +30,7 @@ PATIENCE = 30.0  # seconds without a word after which a process counts as gone
 _PERIOD = 2.0
 _FOLDER = "colorjax/alive/"
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
+_handlers: list[object] = []
 
 
 def connect(where: str) -> None:
@@ -114,25 +115,21 @@ class Watch:
         self._last_words = last_words
         self._patience = patience
         self._over = threading.Event()
-        self._handler: object = None
-        self._before: object = None
 
     def __enter__(self) -> Watch:
         if jax.process_count() > 1:
-            self._handler = _HANDLER(self._aborted)
-            self._before = _libc().signal(
-                signal.SIGABRT, ctypes.cast(self._handler, ctypes.c_void_p)
-            )
+            handler = _HANDLER(self._aborted)
+            _handlers.append(handler)  # it is called by its address, to the end of the process
+            _libc().signal(signal.SIGABRT, ctypes.cast(handler, ctypes.c_void_p))
             threading.Thread(target=self._watch, name="peers", daemon=True).start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
-            # A collective may fail before the peer is missed: the thread then tells which.
+        is_users = isinstance(error, RequestError) and error.__cause__ is None
+        if jax.process_count() > 1 and isinstance(error, Exception) and not is_users:
+            # A collective or a save may fail before the peer is missed: the thread tells which.
             self._over.wait(self._patience + 5 * _PERIOD)
         self._over.set()
-        if self._handler is not None:
-            _libc().signal(signal.SIGABRT, self._before)
 
     def _watch(self) -> None:
         from jax._src import distributed  # its key-value store has no public name
@@ -150,7 +147,7 @@ class Watch:
                 found = client.key_value_dir_get(_FOLDER)
             except Exception as error:  # whatever the service's end looks like from here
                 log.debug("coordination service: %s", error)
-                if time.monotonic() - reached > self._patience:
+                if not self._over.is_set() and time.monotonic() - reached > self._patience:
                     self.end("the first process is gone")
                 continue
             reached = time.monotonic()
@@ -159,7 +156,7 @@ class Watch:
                 if other in heard and words.get(other) != value:
                     words[other], heard[other] = value, reached
             for other, since in heard.items():
-                if reached - since > self._patience:
+                if not self._over.is_set() and reached - since > self._patience:
                     self.end(f"process {other} is gone")
 
     def _aborted(self, number: int) -> None:
@@ -169,7 +166,5 @@ class Watch:
 
     def end(self, what: str) -> None:
         """Says what happened, and ends this process at once."""
-        if self._over.is_set():
-            return
         print(f"colorjax: {what}; {self._last_words()}", file=sys.stderr, flush=True)
         os._exit(STOPPED)

@@ -86,8 +86,8 @@ class Checkpoints:
         """Turns whatever a failed save raises into one line; Orbax and TensorStore have no type."""
         try:
             yield
-        except RequestError:
-            raise
+        except (RequestError, jax.errors.JaxRuntimeError):
+            raise  # the latter: a host is gone, or a device failed
         except Exception as error:
             self._unsealed = None
             reason = next(filter(None, str(error).splitlines()), type(error).__name__)
