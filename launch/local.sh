@@ -35,12 +35,16 @@ stop() {
 trap stop INT TERM
 
 for ((start = 0; start <= RESTARTS; start++)); do
-  status=0
   "${command[@]}" &
   child=$!
-  # A trapped signal ends a wait early; the program is then still saving.
-  while kill -0 "$child" 2>/dev/null; do
-    wait "$child" && status=0 || status=$?
+  status=0
+  wait "$child" || status=$?
+  # A trapped signal ends a wait early; the program is then still saving. 127: nothing to wait for.
+  while $stopped && ((status > 128)); do
+    again=0
+    wait "$child" || again=$?
+    ((again != 127)) || break
+    status=$again
   done
   if ((status != 75)) || $stopped; then
     exit "$status"
