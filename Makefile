@@ -12,7 +12,7 @@ DATA ?= ../shared/data/tinyimagenet
 CIFAR ?= cifar10
 RESULTS ?= runs/results
 
-.PHONY: demo demo-train results results-tinyimagenet results-cifar10 test test-slow lint format clean
+.PHONY: demo demo-train results results-tinyimagenet results-cifar10 test test-slow test-faults lint format clean
 
 $(VENV)/.core: pyproject.toml requirements.txt $(LOCK)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -93,7 +93,11 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" -q
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 -m slow -q
+	$(BIN)/python -m pytest -n 2 -m "slow and not faults" -q
+
+# Kills, full disks, flipped bits: prints what became of each run.
+test-faults: $(VENV)/.dev
+	$(BIN)/python -m pytest -m faults -q -s
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

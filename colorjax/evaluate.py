@@ -282,7 +282,7 @@ class Evaluator:
                 name: {key: np.concatenate([e[key][row] for e in others]) for key in others[0]}
                 for row, name in enumerate(names)
             }
-        self._skipped.share(self._source)
+        self._skipped.share()
         errors = {key: np.concatenate([e[key] for e in own]) for key in own[0]}
         return Report(
             num_images=int(sums["mse"][1]),

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from absl import flags
-from absl import logging as absl_logging
 from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
+from colorjax import startup
 from colorjax.errors import Interrupted, RequestError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -62,6 +62,8 @@ def run(argv: list[str] | None = None) -> int:
         return _act(config, workdir)
     except RequestError as error:
         print(f"colorjax: {error}", file=sys.stderr)
+        if error.__cause__ is not None:  # a save failed
+            startup.end_at_once(2)
         return 2
     except Interrupted as error:
         print(f"colorjax: {error}", file=sys.stderr)
@@ -74,11 +76,11 @@ def run(argv: list[str] | None = None) -> int:
             "room or give another --workdir; the same command goes on from what is saved",
             file=sys.stderr,
         )
-        return 2
+        startup.end_at_once(2)
 
 
 def _act(config: ConfigDict, workdir: str) -> int:
-    from colorjax import parallel, peers, startup  # after the flags: a wrong one is told at once
+    from colorjax import parallel, peers  # after the flags: a wrong one is told at once
     from colorjax.train import stopping
 
     time_limit = stopping.parse_duration(_TIME_LIMIT.value) if _TIME_LIMIT.value else None
@@ -113,8 +115,8 @@ class _AboveTheBar(logging.Handler):
 
 
 def _log_to_stderr() -> None:
-    """Shows colorjax's own messages; of the libraries, which log through absl, only warnings."""
-    absl_logging.set_verbosity(absl_logging.WARNING)
+    """Shows colorjax's own messages; of the libraries only warnings."""
+    startup.hush_libraries()
     handler = _AboveTheBar()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("colorjax")

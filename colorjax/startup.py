@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from pathlib import Path
+from typing import NoReturn
 
 from colorjax.errors import RequestError
 
@@ -59,6 +61,21 @@ def hush_libraries() -> None:
     from absl import logging as absl_logging
 
     absl_logging.set_verbosity(absl_logging.WARNING)
+    # A save that fails is told in one line; these two have a page for each of its parts.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    logging.getLogger("absl").addFilter(
+        lambda record: "orbax" not in record.pathname or record.exc_info is None
+    )
     logging.getLogger("jax._src.xla_bridge").addFilter(
         lambda record: "Unable to initialize backend 'tpu'" not in record.getMessage()
     )
+
+
+def end_at_once(status: int) -> NoReturn:
+    """Ends the process without the last words of libraries, which would hide what was said.
+
+    Where a disk is full every thread that writes to it ends with a traceback of its own.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

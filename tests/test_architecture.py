@@ -13,6 +13,7 @@ PACKAGE = ROOT / "colorjax"
 # A module imports its own floor's packages of the same name, and what is below.
 FLOORS = [
     {"errors", "version"},
+    {"paths"},
     {"color"},
     {"models", "losses", "metrics", "data"},
     {"parallel", "startup"},

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import numpy as np
 
+from colorjax import paths
 from colorjax.errors import RequestError
 
 NO_LABEL = -1
@@ -71,10 +72,11 @@ def from_file(path: str, keys: Sequence[str]) -> list[str]:
     Raises:
         RequestError: the file is missing, has a line without a label, or names none of the photos.
     """
-    if not Path(path).is_file():
+    file = paths.locate(path)
+    if not file.is_file():
         raise RequestError(f"data.labels={path!r} is no file; give folder, path, none or a file")
     table: dict[str, str] = {}
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(file.read_text().splitlines(), 1):
         words = line.replace(",", " ").rsplit(maxsplit=1)
         if len(words) == 2:
             table[words[0].strip().lstrip("/")] = words[1]

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from PIL import Image
 
+from colorjax import paths
 from colorjax.data import labels as label_names
 from colorjax.data.decode import UnreadablePhoto, decode_rgb
 from colorjax.data.records import CLASSES_FILE, INDEX_FILE, pack
@@ -137,6 +138,10 @@ def open_archive(path: str | os.PathLike[str]) -> Archive:
     Raises:
         RequestError: none of these, or no photo in it.
     """
+    if paths.is_remote(path):
+        raise RequestError(
+            f"{os.fspath(path)!r}: photos to prepare are read from disks; copy them to one"
+        )
     path = Path(path).expanduser()
     if path.is_dir():
         return FolderOfPhotos(path)
@@ -197,6 +202,11 @@ def prepare(
         )
     archive = open_archive(source)
     num_shards = min(num_shards, len(archive.keys))
+    if paths.is_remote(output):
+        raise RequestError(
+            f"--output {os.fspath(output)!r}: shards are written to disks; give a local folder and "
+            "copy it"
+        )
     output = Path(output).expanduser()
     names = label_names.names_of(labels, archive.keys)
     classes = label_names.known_classes(names)
@@ -208,16 +218,16 @@ def prepare(
         "labels": digest(*ids.tolist()),
     }
     _keep_plan(output, plan)
-    paths = [
+    files = [
         output / f"photos-{shard:05d}-of-{num_shards:05d}.array_record"
         for shard in range(num_shards)
     ]
-    missing = [shard for shard, path in enumerate(paths) if not path.is_file()]
+    missing = [shard for shard, path in enumerate(files) if not path.is_file()]
     kept_whole: list[str] = []
     num_written = 0
     with _pool(min(jobs or os.cpu_count() or 1, max(1, len(missing)))) as pool:
         work = functools.partial(_write_shard, archive, ids, num_shards, size)
-        waiting = [pool.submit(work, paths[shard], shard) for shard in missing]
+        waiting = [pool.submit(work, files[shard], shard) for shard in missing]
         try:
             for done in as_completed(waiting):
                 count, whole = done.result()
@@ -232,7 +242,7 @@ def prepare(
     shards = [ids[shard::num_shards] for shard in range(num_shards)]
     np.savez(index, labels=np.concatenate(shards))
     _write_whole(output / INDEX_FILE, index.getvalue())
-    return Prepared(paths, len(archive.keys), num_written, sorted(kept_whole))
+    return Prepared(files, len(archive.keys), num_written, sorted(kept_whole))
 
 
 def _keep_plan(output: Path, plan: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import io
 import os
 import zipfile
 import zlib
@@ -16,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from colorjax import color
+from colorjax import color, paths
 from colorjax.data.decode import UnreadablePhoto, decode_reduced
 from colorjax.data.portions import in_portions
 from colorjax.data.sources import Source
@@ -184,10 +185,10 @@ def load(path: str | os.PathLike[str]) -> np.ndarray:
 
 @functools.cache
 def _load(path: str) -> np.ndarray:
-    file = Path(path).expanduser()
     make = "make one with `colorjax prior DATA --output FILE.npz`"
     try:
-        found = np.load(file, allow_pickle=False)
+        content = io.BytesIO(paths.locate(path).read_bytes())
+        found = np.load(content, allow_pickle=False)
         prior = np.asarray(found["prior"] if isinstance(found, np.lib.npyio.NpzFile) else found)
     except OSError as error:
         raise RequestError(f"prior {path!r} cannot be read ({error.strerror}); {make}") from None

@@ -10,6 +10,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
+from colorjax import paths
 from colorjax.data.decode import UnreadablePhoto
 from colorjax.data.labels import NO_LABEL
 from colorjax.data.sources import NumberedKeys, Photo, digest, file_stamp
@@ -48,6 +49,11 @@ class ArrayRecordSource:
         """
         from grain.sources import ArrayRecordDataSource
 
+        if paths.is_remote(path):
+            raise RequestError(
+                f"data.path={os.fspath(path)!r}: array_record is read from disks; mount the bucket "
+                "(gcsfuse) or copy the shards"
+            )
         path = Path(path).expanduser()
         shards = [path] if path.is_file() else sorted(path.glob("*.array_record"))
         if not shards:

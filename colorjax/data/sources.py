@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from etils import epath
 
+from colorjax import paths
 from colorjax.data import labels as label_names
 from colorjax.data.decode import decode_rgb
 from colorjax.errors import RequestError, unknown_name
@@ -91,9 +93,12 @@ def digest(*parts: object) -> str:
     return found.hexdigest()
 
 
-def file_stamp(path: Path) -> str:
+def file_stamp(path: Path | epath.Path) -> str:
     """Returns a file's size in bytes and time of change in ns; "missing" where it is none."""
     try:
+        if paths.is_remote(path):
+            stored = epath.Path(path).stat()
+            return f"{stored.length} {stored.mtime}"
         found = os.stat(path)
     except OSError:
         return "missing"
@@ -104,7 +109,7 @@ def file_stamp(path: Path) -> str:
 class FolderSource:
     """The photos below a folder, at any depth, in the order of their relative paths."""
 
-    root: Path
+    root: Path | epath.Path
     keys: Sequence[str]
     class_names: tuple[str, ...]
     ids: np.ndarray
@@ -125,7 +130,7 @@ class FolderSource:
         """
         if not str(root):
             raise RequestError("data.path is empty; give a folder: --config.data.path=PHOTOS")
-        root = Path(root).expanduser()
+        root = paths.locate(root) if paths.is_remote(root) else Path(root).expanduser()
         if not root.is_dir():
             what = "is no folder" if root.exists() else "does not exist"
             raise RequestError(f"data.path={str(root)!r} {what}; give a folder of photos")
@@ -155,7 +160,10 @@ class FolderSource:
         return Photo((self.root / self.keys[index]).read_bytes(), int(self.ids[index]))
 
 
-def _photos_below(root: Path) -> list[str]:
+def _photos_below(root: Path | epath.Path) -> list[str]:
+    if paths.is_remote(root):
+        files = [path.relative_to(root).as_posix() for path in paths.files_below(epath.Path(root))]
+        return [key for key in files if _is_photo(os.path.basename(key))]
     found = []
     seen = set()  # links may lead back up
     for folder, folders, files in os.walk(root, followlinks=True):
@@ -165,12 +173,12 @@ def _photos_below(root: Path) -> list[str]:
             continue
         seen.add((place.st_dev, place.st_ino))
         below = Path(folder).relative_to(root)
-        found += [
-            (below / name).as_posix()
-            for name in files
-            if os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES and not name.startswith(".")
-        ]
+        found += [(below / name).as_posix() for name in files if _is_photo(name)]
     return found
+
+
+def _is_photo(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES and not name.startswith(".")
 
 
 class NumberedKeys(Sequence):

@@ -9,22 +9,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from etils import epath
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from colorjax import parallel
+from colorjax import parallel, paths
 from colorjax.errors import RequestError
 
 log = logging.getLogger(__name__)
 
 SEAL = "SHA256SUMS"
 _NONE, _ALL_DAMAGED = -1, -2
+_EXTRA_ROOM = 2**20  # bytes, for metadata and the log
 
 
 class Checkpoints:
@@ -34,9 +36,9 @@ class Checkpoints:
     and the optimizer's state, which only resuming needs.
     """
 
-    def __init__(self, folder: Path, *, keep: int = 2):
+    def __init__(self, folder: str | os.PathLike[str], *, keep: int = 2):
         """Opens or makes the folder; the newest `keep` checkpoints stay."""
-        self._folder = folder.resolve()  # Orbax wants absolute paths
+        self._folder = paths.locate(folder)  # Orbax wants absolute paths
         self._manager = ocp.CheckpointManager(
             self._folder,
             options=ocp.CheckpointManagerOptions(
@@ -44,7 +46,15 @@ class Checkpoints:
             ),
         )
         self._unsealed: int | None = None
-        self.saved = 0  # the newest step that is known to be whole
+        self._sealed = 0  # the newest step that is known to be whole
+
+    @property
+    def saved(self) -> int:
+        """The newest step that this run would resume from; 0: none."""
+        step = self._unsealed
+        if step is not None and ocp.path.step.is_checkpoint_finalized(self._folder / str(step)):
+            return step
+        return self._sealed
 
     def save(
         self, step: int, weights: dict[str, Any], training: dict[str, Any] | None = None
@@ -61,6 +71,7 @@ class Checkpoints:
         if training is not None:
             items["training"] = ocp.args.StandardSave(training)
         with self._telling(step):
+            self._check_room(weights, training)
             self._manager.save(step, args=ocp.args.Composite(**items), force=True)
         self._unsealed = step
 
@@ -79,7 +90,17 @@ class Checkpoints:
             if parallel.is_first():
                 _write_seal(self._folder / str(self._unsealed))
         parallel.barrier(f"sealed {self._unsealed}")
-        self.saved, self._unsealed = self._unsealed, None
+        self._sealed, self._unsealed = self._unsealed, None
+
+    def _check_room(self, *trees: Any) -> None:
+        """Raises OSError where the disk has no room for arrays: Orbax would print pages first."""
+        if not parallel.is_first() or paths.is_remote(self._folder):
+            return
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(trees)) + _EXTRA_ROOM
+        if (free := shutil.disk_usage(self._folder).free) < needed:
+            raise OSError(
+                f"it needs {needed / 2**20:.1f} MiB, and the disk has {free / 2**20:.1f} MiB left"
+            )
 
     @contextlib.contextmanager
     def _telling(self, step: int) -> Iterator[None]:
@@ -112,7 +133,7 @@ class Checkpoints:
                 f"no whole checkpoint is left in {str(self._folder)!r}; restore a copy of one, or "
                 "give another --workdir to start anew"
             )
-        self.saved = max(found, 0)
+        self._sealed = max(found, 0)
         return None if found == _NONE else found
 
     def _find_newest(self) -> int:
@@ -151,7 +172,7 @@ class Checkpoints:
         later = [s for s in self._manager.all_steps() if s > step]
         if parallel.is_first():
             for number in later:
-                shutil.rmtree(self._folder / str(number))
+                (self._folder / str(number)).rmtree()
         parallel.barrier(f"forgotten after {step}")
         self._manager.reload()
 
@@ -161,7 +182,7 @@ class Checkpoints:
         self._manager.close()
 
 
-def find_flaw(folder: Path) -> str | None:
+def find_flaw(folder: epath.Path) -> str | None:
     """Says what is wrong with a finished checkpoint's files; None: nothing.
 
     A checkpoint without a seal was finished by Orbax in the moment that a run was killed, or a run
@@ -189,14 +210,12 @@ def find_flaw(folder: Path) -> str | None:
     return None
 
 
-def _write_seal(folder: Path) -> None:
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SEAL)
+def _write_seal(folder: epath.Path) -> None:
+    files = sorted(path for path in paths.files_below(folder) if path.name != SEAL)
     lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
-    partial = folder / (SEAL + ".partial")
-    partial.write_text("".join(lines))
-    partial.rename(folder / SEAL)
+    paths.write_text(folder / SEAL, "".join(lines))
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: epath.Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()  # pyrefly: ignore

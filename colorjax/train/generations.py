@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 import jax
 import numpy as np
+from etils import epath
 from ml_collections import ConfigDict
 from PIL import Image
 
-from colorjax import evaluate, parallel
+from colorjax import evaluate, parallel, paths
 from colorjax.data import pipeline, splits
 from colorjax.data.sources import FolderSource, Photo, Source, digest
 from colorjax.errors import RequestError
@@ -22,6 +21,7 @@ from colorjax.method import Method, Variables
 log = logging.getLogger(__name__)
 
 GENERATED, TRUE = 0, 1  # labels
+_WHOLE = "whole.txt"  # written last
 
 
 class TrueAndGenerated:
@@ -60,7 +60,7 @@ class TrueAndGenerated:
 
 
 def open_source(
-    folder: Path,
+    folder: epath.Path,
     method: Method,
     variables: Variables,
     photos: Source,
@@ -94,13 +94,13 @@ def open_source(
         raise RequestError(f"nogan.generated={share} of {len(photos)} photos is none; raise it")
     drawn = splits.limit(photos, 2 * number)  # by a hash of their names
     models, true = (splits.Subset(drawn, np.arange(first, len(drawn), 2)) for first in (0, 1))
-    if not folder.is_dir():
+    if not (folder / _WHOLE).is_file():
         _generate(folder, method, variables, models, config, layout)
     return TrueAndGenerated(FolderSource.open(folder, labels="none"), true)
 
 
 def _generate(
-    folder: Path,
+    folder: epath.Path,
     method: Method,
     variables: Variables,
     photos: Source,
@@ -109,10 +109,9 @@ def _generate(
 ) -> None:
     log.info("colorizing %d training photos for the critic", len(photos))
     step = evaluate.build_steps(method).method
-    partial = folder.with_name(folder.name + ".partial")
     if parallel.is_first():
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        folder.rmtree(missing_ok=True)
+        folder.mkdir(parents=True)
     batches = pipeline.eval_batches(
         photos,
         config.data,
@@ -129,8 +128,8 @@ def _generate(
             _, rgb, _ = step(variables, on_devices)
             rgb, mask = parallel.to_host((rgb, on_devices["mask"]))
             for picture in rgb[mask > 0] if parallel.is_first() else ():
-                Image.fromarray(picture).save(partial / f"{number:06d}.png")
+                paths.write_png(folder / f"{number:06d}.png", Image.fromarray(picture))
                 number += 1
     if parallel.is_first():
-        partial.rename(folder)
+        paths.write_text(folder / _WHOLE, f"{number}\n")
     parallel.barrier("generations")

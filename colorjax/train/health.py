@@ -7,9 +7,9 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import jax
+from etils import epath
 
 from colorjax import parallel
 from colorjax.train.workdir import write_json
@@ -21,7 +21,7 @@ _GIB = 2.0**30
 class Health:
     """Measures memory, and keeps the heartbeat file of the first process."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: epath.Path):
         """Names the file; the first beat writes it."""
         self._path = path
         self._last = float("-inf")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import shutil
 
 import jax
 from clu import parameter_overview
@@ -116,6 +115,7 @@ class _Run:
         self.validated: set[int] = set()
         self.evaluated: set[int] = set()
         self.newest_values: dict[str, float] = {}  # of each metric, since the last line of the log
+        self.logged: dict[str, float] = {}  # speed and health, in the last line of the log
         self.num_skipped = 0  # times that an unreadable photo gave its place to another
         self._take_up_metrics()
         self.skipped = SkippedPhotos(workdir.skipped_file)
@@ -259,7 +259,7 @@ class _Run:
             return self.splits.train
         folder = self.workdir.root / "generations"
         if fresh and parallel.is_first():
-            shutil.rmtree(folder, ignore_errors=True)  # of an earlier run
+            folder.rmtree(missing_ok=True)  # of an earlier run
         parallel.barrier("no generations")
         return generations.open_source(
             folder,
@@ -294,14 +294,15 @@ class _Run:
         if _due(step, self.config.log_every) or step == self.config.total_steps:
             values, self.newest_values = self.newest_values, {}
             speed = progress.measure(step)
-            self.skipped.share(self.splits.train)
+            self.skipped.share()
             found = {"skipped_photos": sum(parallel.gathered([self.num_skipped], 1))}
             found |= self.health.measure()
             scalars = values | speed | found
             self.writer.write_scalars(step, {f"train/{k}": v for k, v in scalars.items()})
-            shown = {name: x for name, x in values.items() if name.endswith("loss")}
-            progress.show(step, shown | speed)
-        self.health.beat(step, values, saved=self.newest.saved)
+            self.logged = speed | found
+            shown = {k: x for k, x in values.items() if k.endswith(("loss", "grad_norm"))}
+            progress.show(step, shown | self.logged | {"saved": self.newest.saved})
+        self.health.beat(step, values | self.logged, saved=self.newest.saved)
 
     def _evaluate_and_save(self, step: int, phase: phases.Phase) -> None:
         """Ends a step whose loss was seen finite: the evaluations due, then the save."""
@@ -311,6 +312,7 @@ class _Run:
             self._keep_candidate(step)
         if self.stop or self._saves_at(step, phase) or self._is_finished(step):
             self.best.seal(wait=True)  # the best must never be lost to a newer state
+            self.writer.flush()
             self.newest.save(step, weights.weights_of(self.state), self.state.training)
 
     def _keep_candidate(self, step: int) -> None:

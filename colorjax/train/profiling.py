@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+import tempfile
 from typing import Any
 
 import jax
+from etils import epath
 
+from colorjax import paths
 from colorjax.errors import RequestError
 from colorjax.train.workdir import Workdir
 
@@ -21,7 +23,8 @@ class Profile:
         """Takes the steps; None: no trace."""
         self._span = span
         self._is_on = False
-        self._folder: Path | None = None
+        self._folder: epath.Path | None = None
+        self._local: epath.Path | None = None
 
     def before(self, step: int, state: Any, workdir: Workdir) -> None:
         """Starts or ends the trace before a step is dispatched.
@@ -40,7 +43,9 @@ class Profile:
         elif not self._is_on and first <= step <= last:
             jax.block_until_ready(state)
             self._folder = workdir.root / "profile"
-            jax.profiler.start_trace(self._folder, create_perfetto_trace=True)
+            if paths.is_remote(self._folder):  # JAX writes to disks alone
+                self._local = epath.Path(tempfile.mkdtemp())
+            jax.profiler.start_trace(self._local or self._folder, create_perfetto_trace=True)
             self._is_on = True
 
     def close(self) -> None:
@@ -48,6 +53,12 @@ class Profile:
         if self._is_on and self._span:
             self._is_on = False
             jax.profiler.stop_trace()
+            if self._local and self._folder:
+                for file in paths.files_below(self._local):
+                    target = self._folder / file.relative_to(self._local)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    file.copy(target, overwrite=True)
+                self._local.rmtree()
             log.info("a trace of steps %d to %d is in %s", *self._span, self._folder)
 
 

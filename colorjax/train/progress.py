@@ -12,6 +12,21 @@ from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 
+# Words of the log for metrics with a unit.
+_WORDS = {
+    "images_per_second": ("images/s", "{:.4g}"),
+    "wait_share": ("waiting", "{:.0%}"),
+    "skipped_photos": ("skipped", "{:.0f}"),
+    "host_memory_gib": ("memory", "{:.2f}GiB"),
+    "device_memory_gib": ("device", "{:.2f}GiB"),
+    "saved": ("saved", "{:.0f}"),
+}
+
+
+def _worded(name: str, value: float) -> tuple[str, str]:
+    word, form = _WORDS.get(name, (name, "{:.4g}"))
+    return word, form.format(value)
+
 
 class Progress:
     """Measures speed and waiting, and shows them."""
@@ -61,7 +76,7 @@ class Progress:
 
     def show(self, step: int, scalars: Mapping[str, float]) -> None:
         """Shows one log step."""
-        numbers = {name: f"{value:.4g}" for name, value in scalars.items()}
+        numbers = dict(_worded(name, value) for name, value in scalars.items())
         if not self._bar.disable:
             self._bar.set_postfix(numbers, refresh=False)
             return

@@ -11,7 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 from PIL import Image
 
-from colorjax import evaluate, parallel, peers
+from colorjax import evaluate, parallel, paths, peers
 from colorjax import method as methods
 from colorjax.data import prior, splits
 from colorjax.data.sources import Source
@@ -118,7 +118,7 @@ class Reporter:
             return
         grid = report.strips.reshape(-1, *report.strips.shape[2:])
         self._writer.write_images(step, {"eval/grey_prediction_truth": grid})
-        Image.fromarray(grid).save(self._workdir.images / f"{step:08d}.png")
+        paths.write_png(self._workdir.images / f"{step:08d}.png", Image.fromarray(grid))
 
 
 def _found(report: evaluate.Report) -> dict[str, Any]:

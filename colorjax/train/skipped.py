@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from pathlib import Path
 
 import jax
 import numpy as np
+from etils import epath
 
-from colorjax import parallel
+from colorjax import parallel, paths
 from colorjax.data.pipeline import numbers_of
 from colorjax.data.sources import Source
 
@@ -20,10 +21,11 @@ _MOST = 256  # numbers that one host tells the others at a time
 class SkippedPhotos:
     """Collects what the pipeline reports in a batch's `skipped`, from all of its workers."""
 
-    def __init__(self, path: Path | None = None):
+    def __init__(self, path: epath.Path | None = None):
         """Names photos in the file at `path` too, one a line; names already there stay."""
         self._path = path
         self._fresh: list[int] = []
+        self._source: Source | None = None  # that the numbers of `_fresh` count
         self._known = set(path.read_text().splitlines()) if path and path.is_file() else set()
 
     def note(self, source: Source, skipped: np.ndarray) -> int:
@@ -36,16 +38,21 @@ class SkippedPhotos:
         Returns:
             How many it names.
         """
+        if source is not self._source:  # on all hosts at the same batch
+            self.share()
+            self._source = source
         numbers = numbers_of(skipped)
         self._fresh += numbers
         if jax.process_count() == 1:
-            self.share(source)
+            self.share()
         return len(numbers)
 
-    def share(self, source: Source) -> None:
+    def share(self) -> None:
         """Names what was noted, on all hosts; they have to call it at the same places."""
+        if self._source is None:
+            return
         for number in parallel.gathered(self._fresh, _MOST):
-            self._name(source.keys[number])
+            self._name(self._source.keys[number])
         self._fresh = []
 
     def _name(self, key: str) -> None:
@@ -54,5 +61,5 @@ class SkippedPhotos:
         self._known.add(key)
         log.warning("passing over %s: it cannot be read as a photo", key)
         if self._path and parallel.is_first():
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(key + "\n")
+            with contextlib.closing(paths.GrowingFile(self._path)) as file:
+                file.write(key.encode() + b"\n")

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import io
 import json
 import logging
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from etils import epath
 from ml_collections import ConfigDict
 from PIL import Image
 
-from colorjax import parallel
+from colorjax import parallel, paths
 from colorjax.errors import RequestError
 from colorjax.version import __version__
 
@@ -46,8 +47,8 @@ class Workdir:
     """Paths and small files of one run."""
 
     def __init__(self, root: str | os.PathLike[str]):
-        """Names the folder; nothing is touched yet."""
-        self.root = Path(root).expanduser().resolve()
+        """Names the folder, on a disk or in an object store; nothing is touched yet."""
+        self.root = paths.locate(root)
         self.config_file = self.root / "config.json"
         self.metrics_file = self.root / "metrics.jsonl"
         self.eval_file = self.root / "eval.json"
@@ -184,15 +185,16 @@ class Workdir:
             log.warning("the photos of this run are others than at its start, see split.npz")
         if not parallel.is_first():
             return
-        partial = self.root / "split.partial.npz"
-        np.savez_compressed(partial, **dict(indices))  # pyrefly: ignore
-        partial.replace(self.root / "split.npz")
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **dict(indices))  # pyrefly: ignore
+        paths.write_bytes(self.root / "split.npz", buffer.getvalue())
         if picture is not None:
-            picture.save(self.images / "hue_histograms.png")
+            paths.write_png(self.images / "hue_histograms.png", picture)
 
     def _read_split(self) -> dict[str, np.ndarray] | None:
         try:
-            with np.load(self.root / "split.npz", allow_pickle=False) as file:
+            content = io.BytesIO((self.root / "split.npz").read_bytes())
+            with np.load(content, allow_pickle=False) as file:
                 return dict(file)
         except Exception:  # none, or damaged: zipfile raises whatever such a file leads it to
             return None
@@ -222,7 +224,7 @@ class Workdir:
         """Drops lines of metrics.jsonl past a step, and the half line that a crash may leave."""
         if parallel.is_first():
             kept = [line for line in self.read_metrics() if line["step"] <= step]
-            write_text(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
+            paths.write_text(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
         parallel.barrier("metrics are cut")
 
     def write_json(self, name: str, content: Any) -> None:
@@ -242,16 +244,9 @@ def versions() -> dict[str, str]:
     return found | {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: epath.Path, content: Any) -> None:
     """Writes a JSON file in one step: readers see the old one or the new one."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file in one step."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    paths.write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from etils import epath
+
+from colorjax import paths
 
 
 class Writer(Protocol):
@@ -37,15 +40,16 @@ class Writer(Protocol):
 class MetricsFile:
     """Appends one JSON line for each call: {"step": 3, "train/loss": 0.02, ...}."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: epath.Path):
         """Opens the file at its end."""
-        self._file = path.open("a", encoding="utf-8")
+        self._file = paths.GrowingFile(path)
+        self._period = paths.PERIOD if paths.is_remote(path) else 0.0
 
     def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Writes and flushes one line."""
+        """Writes one line and flushes it; in an object store, now and then."""
         numbers = {name: float(value) for name, value in scalars.items()}
-        self._file.write(json.dumps({"step": step, **numbers}) + "\n")
-        self._file.flush()
+        self._file.write(json.dumps({"step": step, **numbers}).encode() + b"\n")
+        self._file.flush_now_and_then(self._period)
 
     def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
         """Leaves pictures to the other writers."""
@@ -54,44 +58,78 @@ class MetricsFile:
         """Leaves texts to the other writers."""
 
     def flush(self) -> None:
-        """Does nothing: every line is flushed."""
+        """Makes all lines visible."""
+        self._file.flush()
 
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
 
 
+class _GrowingFiles:
+    """Opens event files in object stores for tensorboardX."""
+
+    def open(self, path: str) -> paths.GrowingFile:
+        return paths.GrowingFile(paths.locate(path))
+
+
 class TensorBoard:
-    """Writes TensorBoard events by tensorboardX, without TensorFlow."""
+    """Writes TensorBoard events by tensorboardX, without TensorFlow.
 
-    def __init__(self, folder: Path, first_step: int | None = None):
+    Not by its `SummaryWriter`: that one writes from a thread, and waits for ever for a thread that
+    ended because the disk was full.
+    """
+
+    def __init__(self, folder: epath.Path, first_step: int | None = None):
         """Starts an event file; events of `first_step` and later from earlier runs are purged."""
-        from tensorboardX import SummaryWriter
+        from tensorboardX import record_writer
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import SessionLog  # pyrefly: ignore
 
-        self._writer = SummaryWriter(str(folder), purge_step=first_step)
+        for scheme in ("gs", "s3"):
+            record_writer.register_writer_factory(scheme, _GrowingFiles())
+        folder.mkdir(parents=True, exist_ok=True)
+        self._events = EventsWriter(str(folder / "events"))
+        if first_step is not None:
+            self._write(first_step, session_log=SessionLog(status=SessionLog.START))
+        self.flush()
+
+    def _write(self, step: int, **content: Any) -> None:
+        from tensorboardX.proto.event_pb2 import Event  # pyrefly: ignore
+
+        self._events.write_event(Event(wall_time=time.time(), step=step, **content))
 
     def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
         """Writes one curve point a number."""
+        from tensorboardX import summary
+
         for name, value in scalars.items():
-            self._writer.add_scalar(name, float(value), step)
+            self._write(step, summary=summary.scalar(name, float(value)))
+        if time.monotonic() - self._flushed > paths.PERIOD:
+            self.flush()
 
     def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
         """Writes pictures, (H, W, 3) uint8."""
+        from tensorboardX import summary
+
         for name, image in images.items():
-            self._writer.add_image(name, image, step, dataformats="HWC")
+            self._write(step, summary=summary.image(name, image, dataformats="HWC"))
 
     def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
         """Writes Markdown texts."""
+        from tensorboardX import summary
+
         for name, text in texts.items():
-            self._writer.add_text(name, text, step)
+            self._write(step, summary=summary.text(name, text))
 
     def flush(self) -> None:
         """Makes events visible to a TensorBoard that is open."""
-        self._writer.flush()
+        self._flushed = time.monotonic()
+        self._events.flush()
 
     def close(self) -> None:
         """Flushes and closes the event file."""
-        self._writer.close()
+        self._events.close()
 
 
 class Writers:

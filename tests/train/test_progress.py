@@ -15,9 +15,11 @@ class Terminal(io.StringIO):
 def test_lines_without_a_terminal(caplog):
     progress = Progress(0, 100, 16, bar=True)
     with caplog.at_level(logging.INFO, "colorjax"):
-        progress.show(10, {"loss": 0.5, "images_per_second": 16.0})
+        health = {"wait_share": 0.026, "skipped_photos": 2, "host_memory_gib": 1.234, "saved": 5}
+        progress.show(10, {"loss": 0.5, "images_per_second": 16.0} | health)
     progress.close()
-    assert "step 10/100 loss=0.5 images_per_second=16, 01:30 left" in caplog.text
+    line = "step 10/100 loss=0.5 images/s=16 waiting=3% skipped=2 memory=1.23GiB saved=5"
+    assert f"{line}, 01:30 left" in caplog.text
 
 
 def test_a_bar_on_a_terminal(monkeypatch, caplog):

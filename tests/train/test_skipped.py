@@ -1,0 +1,25 @@
+"""Photos that could not be read, as two hosts tell each other of them."""
+
+import jax
+import numpy as np
+
+from colorjax import parallel, paths
+from colorjax.train.skipped import SkippedPhotos
+
+
+class Names:
+    def __init__(self, *keys):
+        self.keys = keys
+
+
+def test_numbers_are_looked_up_where_they_were_counted(monkeypatch, tmp_path):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(parallel, "gathered", lambda numbers, most: [*numbers, 2])
+    skipped = SkippedPhotos(paths.locate(tmp_path / "skipped.txt"))
+    first, second = Names("a", "b", "c"), Names("d", "e", "f")
+    assert skipped.note(first, np.array([1, -1], np.int32)) == 1
+    assert not (tmp_path / "skipped.txt").exists()  # told when all hosts tell
+    assert skipped.note(second, np.array([-1, 0], np.int32)) == 1
+    assert (tmp_path / "skipped.txt").read_text().split() == ["b", "c"]
+    skipped.share()
+    assert (tmp_path / "skipped.txt").read_text().split() == ["b", "c", "d", "f"]
