@@ -21,8 +21,8 @@ from PIL import Image
 from colorjax import paths
 from colorjax.data import labels as label_names
 from colorjax.data.decode import UnreadablePhoto, decode_rgb
-from colorjax.data.records import CLASSES_FILE, INDEX_FILE, pack
-from colorjax.data.sources import PHOTO_SUFFIXES, FolderSource, digest, file_stamp
+from colorjax.data.records import CLASSES_FILE, HASHES, INDEX_FILE, pack
+from colorjax.data.sources import PHOTO_SUFFIXES, FolderSource, digest, file_stamp, hash_name
 from colorjax.errors import RequestError
 
 PLAN_FILE = "plan.json"
@@ -238,11 +238,20 @@ def prepare(
             pool.shutdown(cancel_futures=True)
             raise
     _write_whole(output / CLASSES_FILE, json.dumps(list(classes)).encode())
-    index = io.BytesIO()
-    shards = [ids[shard::num_shards] for shard in range(num_shards)]
-    np.savez(index, labels=np.concatenate(shards))
-    _write_whole(output / INDEX_FILE, index.getvalue())
+    _write_whole(output / INDEX_FILE, _index(archive.keys, ids, num_shards))
     return Prepared(files, len(archive.keys), num_written, sorted(kept_whole))
+
+
+def _index(keys: Sequence[str], ids: np.ndarray, num_shards: int) -> bytes:
+    """What a run has to know of all photos before it starts, in the order of the records."""
+    order = np.concatenate([np.arange(shard, len(keys), num_shards) for shard in range(num_shards)])
+    fields = {"labels": ids[order]}
+    for prefix, name in HASHES.items():
+        found = (hash_name(prefix + keys[number]) for number in order)
+        fields[name] = np.fromiter(found, np.uint64, len(keys))
+    content = io.BytesIO()
+    np.savez(content, **fields)  # pyrefly: ignore
+    return content.getvalue()
 
 
 def _keep_plan(output: Path, plan: dict[str, Any]) -> None:

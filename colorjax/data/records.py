@@ -13,11 +13,12 @@ import numpy as np
 from colorjax import paths
 from colorjax.data.decode import UnreadablePhoto
 from colorjax.data.labels import NO_LABEL
-from colorjax.data.sources import NumberedKeys, Photo, digest, file_stamp
+from colorjax.data.sources import LIMIT, NumberedKeys, Photo, digest, file_stamp
 from colorjax.errors import RequestError
 
 CLASSES_FILE = "classes.json"
 INDEX_FILE = "index.npz"
+HASHES = {"": "hashes", LIMIT: "limit_hashes"}  # fields of the index, by what is before a name
 
 
 def pack(image: bytes, label: int, key: str) -> bytes:
@@ -81,12 +82,26 @@ class ArrayRecordSource:
 
         A single shard of several has none.
         """
+        return self._indexed("labels") if self._with_labels else None
+
+    def hashes(self, prefix: str) -> np.ndarray | None:
+        """`hash_name(prefix + NAME)` of every photo, uint64, by the names that the photos had.
+
+        They come from `index.npz`, and put a photo into the part that it is in as a file of a
+        folder. None for a single shard of several, and for shards of earlier versions.
+
+        Args:
+            prefix: "" or `LIMIT`.
+        """
+        return self._indexed(HASHES[prefix])
+
+    def _indexed(self, name: str) -> np.ndarray | None:
         index = self._shards[0].parent / INDEX_FILE
-        if not self._with_labels or not index.is_file():
+        if not index.is_file():
             return None
         with np.load(index, allow_pickle=False) as file:
-            found = file["labels"]
-        return found if len(found) == len(self) else None
+            found = file.get(name)
+        return found if found is not None and len(found) == len(self) else None
 
     def fingerprint(self) -> str:
         """Names the photos by each shard's path, size and time of change."""

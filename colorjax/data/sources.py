@@ -93,6 +93,11 @@ def digest(*parts: object) -> str:
     return found.hexdigest()
 
 
+def hash_name(name: str) -> int:
+    """Maps a photo's name to 64 bits that never change: the first ones of its SHA-256."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+
+
 def file_stamp(path: Path | epath.Path) -> str:
     """Returns a file's size in bytes and time of change in ns; "missing" where it is none."""
     try:
@@ -179,6 +184,25 @@ def _photos_below(root: Path | epath.Path) -> list[str]:
 
 def _is_photo(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES and not name.startswith(".")
+
+
+LIMIT = "limit:"  # before the names whose hashes say which photos `data.limit` keeps
+
+
+class ChosenKeys(Sequence):
+    """Some names of a sequence of names, looked up when they are asked for."""
+
+    def __init__(self, keys: Sequence[str], indices: np.ndarray):
+        self._keys = keys
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self._keys[number] for number in self._indices[index]]
+        return self._keys[self._indices[index]]
 
 
 class NumberedKeys(Sequence):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +15,8 @@ from colorjax.data import cifar10, hues
 from colorjax.data.cifar10 import Cifar10Source
 from colorjax.data.color_filter import find_colored, find_hues
 from colorjax.data.records import ArrayRecordSource
-from colorjax.data.sources import FolderSource, Photo, SamplePhotos, Source, digest
+from colorjax.data.sources import FolderSource, SamplePhotos, Source
+from colorjax.data.subsets import Subset, hold_out, limit
 from colorjax.data.tfds_source import TfdsSource, overlap
 from colorjax.errors import RequestError, unknown_name
 
@@ -26,72 +25,12 @@ log = logging.getLogger(__name__)
 _WAYS = ("hash", "random", "hue")  # of data.validation
 
 
-@dataclasses.dataclass(frozen=True)
-class Subset:
-    """Some photos of a source, in the given order."""
-
-    source: Source
-    indices: np.ndarray
-
-    @property
-    def keys(self) -> Sequence[str]:
-        """Names of the photos."""
-        keys = self.source.keys
-        return [keys[index] for index in self.indices]
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes, those of the whole source."""
-        return self.source.class_names
-
-    def labels(self) -> np.ndarray | None:
-        """Class numbers, where known without reading."""
-        labels = self.source.labels()
-        return None if labels is None else labels[self.indices]
-
-    def fingerprint(self) -> str:
-        """Names the photos by those of the source and by which of them these are."""
-        return digest(self.source.fingerprint(), self.indices.astype("<i8").tobytes())
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Photo:
-        return self.source[int(self.indices[index])]
-
-
 class Splits(NamedTuple):
     """The three parts of a data set; no photo is in two of them."""
 
     train: Source
     validation: Source  # to choose by: early stopping, the best checkpoint
     eval: Source  # to report
-
-
-def hash_fraction(key: str) -> float:
-    """Maps a photo's name to a number in [0, 1) that never changes.
-
-    >>> 0 <= hash_fraction("a/1.jpg") < 1
-    True
-    """
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
-
-
-def hold_out(source: Source, lower: float, upper: float) -> tuple[Source, Source]:
-    """Splits a source in two by the hash of its keys.
-
-    Args:
-        source: the photos.
-        lower: hashes in [lower, upper) are held out.
-        upper: at most 1.
-
-    Returns:
-        (kept, held out), each in the source's order. A photo's part depends on its name alone, so
-        adding photos moves none.
-    """
-    hashes = np.array([hash_fraction(key) for key in source.keys])
-    held = (lower <= hashes) & (hashes < upper)
-    return Subset(source, np.flatnonzero(~held)), Subset(source, np.flatnonzero(held))
 
 
 def random_split(number: int, fraction: float, seed: int = 24) -> tuple[np.ndarray, np.ndarray]:
@@ -157,14 +96,6 @@ def keep_classes(source: Source, classes: Sequence[str]) -> Source:
     if labels is None:  # stored in the records: read them once
         labels = np.array([source[index].label for index in range(len(source))])
     return Subset(source, np.flatnonzero(np.isin(labels, wanted)))
-
-
-def limit(source: Source, number: int) -> Source:
-    """Keeps `number` photos, those with the lowest hashes, in the source's order; 0 keeps all."""
-    if not 0 < number < len(source):
-        return source
-    hashes = np.array([hash_fraction("limit:" + key) for key in source.keys])
-    return Subset(source, np.sort(np.argsort(hashes, kind="stable")[:number]))
 
 
 def keep_colored(source: Source, *, drop_grey: bool, min_chroma: float) -> Source:

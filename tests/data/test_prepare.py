@@ -8,6 +8,7 @@ from PIL import Image
 
 from colorjax import cli
 from colorjax.data import prepare as preparing
+from colorjax.data import subsets
 from colorjax.data.decode import decode_rgb
 from colorjax.data.prepare import prepare, shrink
 from colorjax.data.records import ArrayRecordSource
@@ -48,6 +49,22 @@ def test_shards_hold_the_photos(kind, jobs, photos, tmp_path):
     np.testing.assert_array_equal(records.labels(), [records[i].label for i in range(40)])
     again = prepare(place, tmp_path / "shards", num_shards=3, jobs=jobs)
     assert again.num_written == 0
+
+
+def test_a_photo_is_held_out_whether_it_lies_in_a_folder_or_in_shards(photos, tmp_path):
+    prepare(photos, tmp_path / "shards", num_shards=3, labels="folder", jobs=1)
+    folder = FolderSource.open(photos, labels="folder")
+    records = ArrayRecordSource(tmp_path / "shards")
+    for draw in (lambda x: subsets.hold_out(x, 0.2, 0.5)[1], lambda x: subsets.limit(x, 7)):
+        one, other = draw(folder), draw(records)
+        assert 0 < len(one) < 40
+        assert contents(one) == contents(other)
+    older = dict(np.load(tmp_path / "shards/index.npz"))
+    np.savez(tmp_path / "shards/index.npz", labels=older["labels"])
+    held = subsets.hold_out(records, 0.2, 0.5)[1]
+    assert [records.keys[i] for i in held.indices] == [
+        str(i) for i in range(40) if 0.2 <= subsets.hash_fraction(str(i)) < 0.5
+    ]
 
 
 def test_a_stopped_writer_goes_on(photos, tmp_path, monkeypatch):
