@@ -38,6 +38,9 @@ _PROFILE = flags.DEFINE_string(
 _DEVICES = flags.DEFINE_integer(
     "devices", 0, "Of mode=compile: simulate so many devices; 0: those of this machine.", 0
 )
+_TOPOLOGY = flags.DEFINE_string(
+    "topology", "", "Of mode=compile: compile for a TPU such as v5e:2x2; needs libtpu, and no TPU."
+)
 _MEMORY = flags.DEFINE_string(
     "memory", "", "Of mode=compile: what a device has, such as 16GiB; default: what it says."
 )
@@ -88,6 +91,8 @@ def _act(config: ConfigDict, workdir: str) -> int:
     if _MODE.value == "compile":
         from colorjax.train import ahead
 
+        if _TOPOLOGY.value:
+            return ahead.report(config, _MEMORY.value, startup.tpu_devices(_TOPOLOGY.value))
         startup.simulate_devices(_DEVICES.value)
         return ahead.report(config, _MEMORY.value)
     peers.connect(_DISTRIBUTED.value)

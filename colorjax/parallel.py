@@ -68,19 +68,22 @@ class Layout(NamedTuple):
         return jax.jit(lambda x: x, out_shardings=self.replicated)(tree)
 
 
-def make_layout(*batch_sizes: int, fsdp: int = 1, rules: Rules = ()) -> Layout:
+def make_layout(
+    *batch_sizes: int, fsdp: int = 1, rules: Rules = (), among: Sequence[jax.Device] | None = None
+) -> Layout:
     """Builds the ("data", "fsdp") mesh of all devices of all hosts.
 
     Args:
         *batch_sizes: global batch sizes that have to divide over the devices.
         fsdp: devices that share a state; 1: each has the whole.
         rules: (pattern, "widest" or "whole") that come before `RULES`.
+        among: these devices instead, to compile for.
 
     Raises:
         RequestError: one does not divide; the message names the nearest that does. Or a rule that
             means nothing.
     """
-    devices = jax.device_count()
+    devices = len(among or jax.devices())
     for size in batch_sizes:
         if size <= 0 or size % devices:
             nearest = max(devices, size - size % devices)
@@ -94,29 +97,31 @@ def make_layout(*batch_sizes: int, fsdp: int = 1, rules: Rules = ()) -> Layout:
         )
     rules = (*(_checked(rule) for rule in rules), *RULES)
     mesh = jax.make_mesh(
-        (devices // fsdp, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto)
+        (devices // fsdp, fsdp),
+        ("data", "fsdp"),
+        axis_types=(AxisType.Auto, AxisType.Auto),
+        devices=among,
     )
     rows = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
     return Layout(mesh, rows, NamedSharding(mesh, PartitionSpec()), rules)
 
 
-def layout_of(config: ConfigDict) -> Layout:
-    """Builds the layout of a config's training and evaluation.
+def layout_of(config: ConfigDict, among: Sequence[jax.Device] | None = None) -> Layout:
+    """Builds the layout of a config's training and evaluation, on all devices or `among` some.
 
     Raises:
         RequestError: as `make_layout`, or a batch that does not fall into `parallel.accumulate`
             parts.
     """
     wanted = config.parallel
-    layout = make_layout(
-        config.batch_size, config.evaluation.batch_size, fsdp=wanted.fsdp, rules=wanted.rules
-    )
-    unit = jax.device_count() * wanted.accumulate
+    sizes = config.batch_size, config.evaluation.batch_size
+    layout = make_layout(*sizes, fsdp=wanted.fsdp, rules=wanted.rules, among=among)
+    unit = layout.mesh.size * wanted.accumulate
     if wanted.accumulate < 1 or config.batch_size % unit:
         nearest = max(unit, config.batch_size - config.batch_size % max(1, unit))
         raise RequestError(
             f"a batch of {config.batch_size} does not fall into parallel.accumulate="
-            f"{wanted.accumulate} parts over {jax.device_count()} devices; "
+            f"{wanted.accumulate} parts over {layout.mesh.size} devices; "
             + (f"take a batch of {nearest}" if wanted.accumulate > 0 else "take at least 1")
         )
     return layout

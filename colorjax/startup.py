@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from colorjax.errors import RequestError
+
+if TYPE_CHECKING:
+    import jax
 
 
 def use_compilation_cache(folder: str) -> None:
@@ -54,6 +59,32 @@ def simulate_devices(number: int) -> None:
         jax.config.update("jax_num_cpu_devices", number)
     except RuntimeError as error:
         raise RequestError(f"--devices={number}: {str(error).splitlines()[0]}") from None
+
+
+def tpu_devices(topology: str) -> Sequence[jax.Device]:
+    """Returns the devices of a TPU to compile for; libtpu knows them, none has to be there.
+
+    Args:
+        topology: generation and shape, such as "v5e:2x2" or "v6e:8x8".
+
+    Raises:
+        RequestError: libtpu is not installed, or knows no such TPU.
+    """
+    if importlib.util.find_spec("libtpu") is None:
+        raise RequestError(f"--topology={topology} needs a package: pip install 'jax[tpu]'")
+    # It would ask a cloud machine's metadata for its neighbours.
+    os.environ |= {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost"}
+    import jax
+    from jax.experimental import topologies
+
+    jax.config.update("jax_platforms", "cpu")
+    try:
+        return topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
+    except Exception as error:  # of XLA, and by version
+        raise RequestError(
+            f"--topology={topology}: {str(error).splitlines()[0][:200]}; give generation and "
+            "shape, such as v5e:2x2"
+        ) from None
 
 
 def hush_libraries() -> None:

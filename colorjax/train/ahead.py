@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -24,12 +24,15 @@ _UNITS = {"": 1, "B": 1, "MIB": 2**20, "GIB": 2**30, "MB": 10**6, "GB": 10**9}
 _GIB = 2.0**30
 
 
-def report(config: ConfigDict, memory: str = "") -> int:
+def report(
+    config: ConfigDict, memory: str = "", devices: Sequence[jax.Device] | None = None
+) -> int:
     """Prints a JSON line for each phase: bytes of a device, FLOPs of a step.
 
     Args:
         config: see configs/default.py; its data is not opened, labels count as two classes.
         memory: what a device has, such as "16GiB"; empty: what it says itself, if it does.
+        devices: to compile for; None: all that JAX sees.
 
     Returns:
         0.
@@ -38,15 +41,17 @@ def report(config: ConfigDict, memory: str = "") -> int:
         RequestError: a step needs more; with the sum.
     """
     limit = _parse_memory(memory) if memory else _own_memory()
-    for found in compile_phases(config):
+    for found in compile_phases(config, devices):
         print(json.dumps(found), flush=True)
         if limit and found["device_bytes"] > limit:
             raise RequestError(_too_much(found, limit, config))
     return 0
 
 
-def compile_phases(config: ConfigDict) -> Iterator[dict[str, Any]]:
-    """Compiles the step of each phase for the devices that JAX sees.
+def compile_phases(
+    config: ConfigDict, devices: Sequence[jax.Device] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Compiles the step of each phase for some devices, or all that JAX sees.
 
     Yields:
         phase, devices, fsdp, batch_size; of one device, in bytes: state_bytes, batch_bytes,
@@ -56,7 +61,8 @@ def compile_phases(config: ConfigDict) -> Iterator[dict[str, Any]]:
     Raises:
         RequestError: the config cannot be built.
     """
-    layout = parallel.layout_of(config)
+    devices = devices or jax.devices()
+    layout = parallel.layout_of(config, devices)
     config = settle.with_classes(settle.settle_head(config), 2)
     method = methods.build(config)
     plan = phases.build(config, method, num_photos=config.batch_size)
@@ -73,7 +79,8 @@ def compile_phases(config: ConfigDict) -> Iterator[dict[str, Any]]:
             out_shardings=(shardings, layout.replicated),
         )
         lowered = step.lower(state, batch)
-        memory = lowered.compile().memory_analysis()
+        compiled = lowered.compile()
+        memory = compiled.memory_analysis()
         parts = {
             "state_bytes": _bytes_of_device(state),
             "batch_bytes": _bytes_of_device(batch),
@@ -81,14 +88,23 @@ def compile_phases(config: ConfigDict) -> Iterator[dict[str, Any]]:
         }
         yield {
             "phase": phase.name,
-            "devices": jax.device_count(),
-            "kind": jax.devices()[0].device_kind,
+            "devices": len(devices),
+            "kind": devices[0].device_kind,
             "fsdp": config.parallel.fsdp,
             "batch_size": config.batch_size,
             "device_bytes": sum(parts.values()),
             **parts,
-            "flops": (lowered.cost_analysis() or {}).get("flops"),
+            "flops": _flops_of(lowered, compiled, len(devices)),
         }
+
+
+def _flops_of(lowered: Any, compiled: Any, devices: int) -> float | None:
+    """Of all devices together; a compiled program counts those of one."""
+    found = lowered.cost_analysis() or {}
+    if "flops" in found:
+        return found["flops"]
+    own = (compiled.cost_analysis() or {}).get("flops")
+    return None if own is None else own * devices
 
 
 def batch_shapes(config: ConfigDict, method: Method) -> dict[str, jax.ShapeDtypeStruct]:

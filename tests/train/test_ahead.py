@@ -4,6 +4,7 @@ import jax
 import pytest
 from synthetic import tiny_config
 
+from colorjax import startup
 from colorjax.errors import RequestError
 from colorjax.train import ahead
 
@@ -20,6 +21,21 @@ def test_a_report_counts_what_a_device_holds(photos, capsys):
     assert found["devices"] == jax.device_count() == 4
     parts = ("state_bytes", "batch_bytes", "temporary_bytes")
     assert found["device_bytes"] == sum(found[name] for name in parts)
+
+
+def test_a_report_for_other_devices(photos, capsys):
+    config = tiny_config(photos)
+    assert ahead.report(config, devices=jax.devices()[:2]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["devices"] == 2
+    pixels = config.batch_size // 2 * config.data.image_size**2
+    assert found["batch_bytes"] == 3 * 4 * pixels + 4 * config.batch_size // 2
+
+
+def test_a_tpu_is_compiled_for_with_libtpu(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(RequestError, match=r"--topology=v5e:2x2 needs .* pip install 'jax\[tpu\]'"):
+        startup.tpu_devices("v5e:2x2")
 
 
 def test_what_does_not_fit_is_refused_with_the_sum(photos):
