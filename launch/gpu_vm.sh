@@ -65,7 +65,7 @@ train() {
   run git archive --format=tar.gz --output="/tmp/$archive" HEAD
   run gcloud compute scp "/tmp/$archive" "$NAME:$archive" "${where[@]}"
   on_it "mkdir -p colorjax && tar -xzf $archive -C colorjax && cd colorjax && python3 -m venv .venv \
-&& .venv/bin/pip install --quiet --editable .[cuda]"
+&& .venv/bin/pip install --quiet --editable .[cuda,gcs]"
   # One process drives all GPUs of the machine.
   on_it "cd colorjax && PYTHON=.venv/bin/python launch/local.sh $words"
 }

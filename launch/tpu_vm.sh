@@ -77,7 +77,7 @@ train() {
   run git archive --format=tar.gz --output="/tmp/$archive" HEAD
   run gcloud compute tpus tpu-vm scp "/tmp/$archive" "$NAME:$archive" --worker=all "${where[@]}"
   on_all_hosts "mkdir -p colorjax && tar -xzf $archive -C colorjax && cd colorjax \
-&& python3 -m pip install --quiet --editable .[tpu]"
+&& python3 -m pip install --quiet --editable .[tpu,gcs]"
   on_all_hosts "cd colorjax && python3 -m colorjax.main --distributed=auto $words"
 }
 

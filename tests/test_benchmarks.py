@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from synthetic import synthetic_images
 
-from benchmarks import pipeline, step_time, torch_peers
+from benchmarks import pipeline, startup, step_time, torch_peers
 from colorjax import method as methods
 from colorjax import models
 
@@ -45,6 +45,15 @@ def rows_of(capsys):
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all(row.keys() >= FIELDS for row in rows)
     return {row["row"]: row for row in rows}
+
+
+def test_startup(capfd):
+    assert startup.main(["--photos", "120", "--shards", "3", "--workers", "0"]) == 0
+    rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [row["row"] for row in rows] == ["prepare", "first_batch"]
+    assert rows[1]["photos"] == 120
+    assert rows[1]["seconds"] > rows[1]["opening_s"] > 0
+    assert 0.05 < rows[1]["peak_gib"] < 5
 
 
 def test_pipeline(capsys):

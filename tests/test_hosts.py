@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 from program import TINY, command, read_metrics, run
 
 from colorjax import peers
@@ -112,6 +114,69 @@ def test_a_signal_stops_both_and_one_goes_on_alone(alone, photos, tmp_path):
     assert result.returncode == 0, result.stderr
     assert f"resuming from step {step}" in result.stderr
     agree(read_metrics(workdir), read_metrics(alone))
+
+
+@pytest.mark.slow
+def test_killed_one_or_two_go_on_alike(photos, tmp_path):
+    workdir = tmp_path / "w"
+    flags = flags_of(photos, workdir, "--config.total_steps=100000", "--config.eval_every=0")
+    processes = start_both(flags)
+    wait_for_step(workdir, 10, processes)
+    for process in processes:
+        process.kill()
+    ends(processes)
+    shutil.copytree(workdir, tmp_path / "copy")
+    saved = max(int(path.parent.name) for path in workdir.glob("checkpoints/*/SHA256SUMS"))
+    more = f"--config.total_steps={saved + 4}"
+    alone = run(*flags_of(photos, workdir, more), devices=2)
+    assert alone.returncode == 0, alone.stderr
+    results = ends(start_both(flags_of(photos, tmp_path / "copy", more)))
+    assert [status for status, _ in results] == [0, 0], results
+    step = int(re.search(r"resuming from step (\d+) of", alone.stderr)[1])
+    assert saved <= step < saved + 4
+    one, two = (
+        [x for x in read_metrics(place) if x["step"] > step]
+        for place in (workdir, tmp_path / "copy")
+    )
+    agree(two, one)
+    reports = [json.loads((p / "eval.json").read_text()) for p in (workdir, tmp_path / "copy")]
+    assert reports[1]["num_images"] == reports[0]["num_images"]
+    for name, value in reports[0]["metrics"].items():
+        assert reports[1]["metrics"][name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
+
+
+@pytest.mark.slow
+def test_all_phases_of_nogan(photos, tmp_path):
+    flags = [
+        "--config=configs/nogan.py:size=32,batch=4,width=0.0625,debug",
+        f"--config.data.path={photos}",
+        "--config.total_steps=10",
+        "--config.nogan.generated=0.5",
+        "--config.data.eval_fraction=0.2",
+        "--config.data.validation_fraction=0.2",
+        "--config.evaluation.batch_size=4",
+    ]
+    result = run(*flags, f"--workdir={tmp_path / 'one'}", devices=2)
+    assert result.returncode == 0, result.stderr
+    results = ends(start_both([*flags, f"--workdir={tmp_path / 'two'}"]), seconds=900)
+    assert [status for status, _ in results] == [0, 0], results
+    made = [sorted((tmp_path / w / "generations").glob("*.png")) for w in ("one", "two")]
+    assert [path.name for path in made[0]] == [path.name for path in made[1]]
+    for one, two in zip(*made, strict=True):
+        pictures = [np.asarray(Image.open(path), int) for path in (one, two)]
+        assert np.abs(pictures[0] - pictures[1]).max() <= 2  # of 255
+    lines = [
+        [x for x in read_metrics(tmp_path / w) if any(k.startswith("train/") for k in x)]
+        for w in ("one", "two")
+    ]
+    assert [x["step"] for x in lines[0]] == [x["step"] for x in lines[1]]
+    for one, two in zip(*lines, strict=True):
+        for name, value in one.items():
+            if name.endswith("loss"):
+                assert two[name] == pytest.approx(value, rel=1e-2), (one["step"], name)
+    picks = [json.loads((tmp_path / w / "pick.json").read_text()) for w in ("one", "two")]
+    steps = [[row["step"] for row in found["candidates"]] for found in picks]
+    assert steps[0] == steps[1]
 
 
 @pytest.mark.slow

@@ -1,3 +1,6 @@
+import re
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -111,3 +114,36 @@ def test_forget_after(folder):
     checkpoints.save(9, TREE)
     checkpoints.close()
     assert newest(folder)[0] == 9
+
+
+def test_a_save_without_room_is_refused_in_one_line(folder, monkeypatch):
+    checkpoints = Checkpoints(folder)
+    assert checkpoints.newest() == 9
+    usage = shutil.disk_usage(folder)._replace(free=900_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(RequestError) as caught:
+        checkpoints.save(12, TREE, {"step": jnp.int32(12)})
+    told = str(caught.value)
+    assert re.match(r"step 12 could not be saved in .* .*needs 1\.\d MiB, .* 0\.9 MiB left", told)
+    assert told.endswith(
+        "the newest state saved is step 9. Make room and run the same command again"
+    )
+    assert "\n" not in told
+    monkeypatch.undo()
+    checkpoints.save(12, TREE, {"step": jnp.int32(12)})
+    checkpoints.seal(wait=True)
+    assert checkpoints.saved == 12
+    checkpoints.close()
+
+
+def test_a_save_that_orbax_cannot_finish_is_told_in_one_line(folder, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("RESOURCE_EXHAUSTED: no space\nand a page of it")
+
+    checkpoints = Checkpoints(folder)
+    checkpoints.newest()
+    monkeypatch.setattr(checkpoints._manager, "save", fail)
+    with pytest.raises(RequestError, match=r"step 12 could not be saved .*SOURCE_EXHAUSTED: no sp"):
+        checkpoints.save(12, TREE, {"step": jnp.int32(12)})
+    assert checkpoints.saved == 9
+    checkpoints.close()
