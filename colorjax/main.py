@@ -149,8 +149,8 @@ def _read_flags(argv: list[str]) -> tuple[ConfigDict, str]:
         raise RequestError(f"unexpected argument {rest[0]!r}; flags look like --name=value")
     if config is None:
         raise RequestError("give a config: --config=configs/plain_cnn.py")
-    workdir = _WORKDIR.value
-    if not workdir:
+    workdir = _WORKDIR.value or ""
+    if not workdir and _MODE.value != "compile":
         workdir = str(Path("runs") / Path(path).stem)
         print(f"colorjax: no --workdir given, using {workdir}", file=sys.stderr)
     return config, workdir

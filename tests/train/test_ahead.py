@@ -1,7 +1,9 @@
 import json
 
 import jax
+import jaxlib
 import pytest
+from program import TINY, run, says_one_line
 from synthetic import tiny_config
 
 from colorjax import startup
@@ -44,3 +46,15 @@ def test_what_does_not_fit_is_refused_with_the_sum(photos):
     for wrong in ("much", "12 parsecs", "1.2.3GiB", "0"):
         with pytest.raises(RequestError, match="--memory is a size such as 16GiB"):
             ahead.report(tiny_config(photos), wrong)
+
+
+def test_compiled_programs_are_kept_by_version(tmp_path):
+    flags = [*TINY, "--mode=compile", "--devices=1"]
+    result = run(*flags, f"--compilation_cache={tmp_path / 'cache'}")
+    assert result.returncode == 0, result.stderr
+    (folder,) = (tmp_path / "cache").iterdir()
+    assert folder.name == f"jax-{jax.__version__}-{jaxlib.__version__}"
+    assert any(folder.iterdir())
+    (tmp_path / "file").write_text("")
+    result = run(*flags, f"--compilation_cache={tmp_path / 'file/cache'}")
+    says_one_line(result, "cannot be written")
