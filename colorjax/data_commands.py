@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from colorjax import startup
+from colorjax import paths, startup
 from colorjax.errors import RequestError
 
 
@@ -93,7 +92,7 @@ def add_prior(commands: argparse._SubParsersAction) -> None:
 
 
 def _prior(args: argparse.Namespace) -> int:
-    output = Path(args.output).expanduser()
+    output = paths.local(args.output)
     if output.suffix != ".npz":
         raise RequestError(f"--output {args.output!r} has to end in .npz")
     if output.exists() and not args.overwrite:

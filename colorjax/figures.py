@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from colorjax import color
+from colorjax import color, paths
 from colorjax.data.decode import UnreadablePhoto
 from colorjax.data.sources import FolderSource
 from colorjax.errors import RequestError
@@ -151,7 +151,7 @@ def run(argv: list[str] | None = None) -> int:
         photos = read_photos(args.photos)
         colorizers = {name: Colorizer.load(place, size=size) for name, _, place in named}
         columns = columns_of(photos, colorizers, with_truth=not args.no_truth)
-        save(lay_out(columns, args.cell), Path(args.output))
+        save(lay_out(columns, args.cell), paths.local(args.output))
     except RequestError as error:
         print(f"colorjax: {error}", file=sys.stderr)
         return 2

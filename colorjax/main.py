@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -64,28 +65,49 @@ def run(argv: list[str] | None = None) -> int:
         _log_to_stderr()
         return _act(config, workdir)
     except RequestError as error:
-        print(f"colorjax: {error}", file=sys.stderr)
-        if error.__cause__ is not None:  # a save failed
-            startup.end_at_once(2)
-        return 2
+        return _ended(2, str(error), at_once=error.__cause__ is not None)  # a save failed
     except Interrupted as error:
-        print(f"colorjax: {error}", file=sys.stderr)
-        return 75
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
+        return _ended(75, str(error))
+    except KeyboardInterrupt:
+        return _ended(75, "stopped by SIGINT; run the same command again")
+    except Exception as error:
+        if not _is_of_writing(error, workdir):
             raise
-        print(
-            f"colorjax: {error.filename or workdir} cannot be written ({error.strerror}). Make "
-            "room or give another --workdir; the same command goes on from what is saved",
-            file=sys.stderr,
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        place = getattr(error, "filename", None) or workdir
+        told = (
+            f"{place} cannot be written ({reason}). Make room "
+            "or give another --workdir; the same command goes on from what is saved"
         )
-        startup.end_at_once(2)
+        return _ended(2, told, at_once=True)
+
+
+def _ended(status: int, told: str, *, at_once: bool = False) -> int:
+    """Says why the program ends; connected to others, without what it would wait for in vain."""
+    print(f"colorjax: {told}", file=sys.stderr)
+    jax = sys.modules.get("jax")
+    if at_once or (jax and jax.distributed.is_initialized()):
+        startup.end_at_once(status)
+    return status
+
+
+def _is_of_writing(error: Exception, workdir: str) -> bool:
+    """Whether a disk is full, or the workdir may not be written."""
+    if type(error).__module__.startswith("gcsfs"):  # whatever a bucket answers
+        return True
+    if not isinstance(error, OSError):
+        return False
+    place = os.fspath(error.filename or "") if isinstance(error.filename, str) else ""
+    inside = bool(workdir) and place.startswith(os.path.abspath(os.path.expanduser(workdir)))
+    return error.errno in _NO_ROOM or (inside and error.errno in _NO_LEAVE)
 
 
 def _act(config: ConfigDict, workdir: str) -> int:
     from colorjax import parallel, peers  # after the flags: a wrong one is told at once
     from colorjax.train import stopping
 
+    if _MODE.value != "compile" and (_DEVICES.value or _TOPOLOGY.value or _MEMORY.value):
+        raise RequestError("--devices, --topology and --memory are for --mode=compile")
     time_limit = stopping.parse_duration(_TIME_LIMIT.value) if _TIME_LIMIT.value else None
     startup.use_compilation_cache(_CACHE.value)
     if _MODE.value == "compile":
@@ -110,6 +132,7 @@ def _act(config: ConfigDict, workdir: str) -> int:
 
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_NO_LEAVE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR)
 
 
 class _AboveTheBar(logging.Handler):

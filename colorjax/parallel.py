@@ -7,6 +7,7 @@ The mesh has two axes. A batch is divided over both; a state is whole on every d
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -181,6 +182,17 @@ def agreed(number: int) -> int:
         return number
     with _meant():
         return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
+
+
+def check_alike(what: str, text: str) -> None:
+    """Compares a text between all hosts.
+
+    Raises:
+        RequestError: they differ; on every host.
+    """
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1  # int32, not below 0
+    if len(set(gathered([number], 1))) > 1:
+        raise RequestError(f"the hosts see different {what}; give all of them the same")
 
 
 def gathered(numbers: Sequence[int], most: int) -> list[int]:

@@ -9,6 +9,7 @@ import io
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 from etils import epath
@@ -45,6 +46,19 @@ def locate(path: str | os.PathLike[str]) -> epath.Path:
     except ImportError:
         raise RequestError(f"{os.fspath(path)!r} needs a package: pip install {package}") from None
     return epath.Path(path)
+
+
+def local(path: str | os.PathLike[str]) -> Path:
+    """Returns a path of a disk, ~ expanded, for what cannot write to object stores.
+
+    Raises:
+        RequestError: it is one of an object store.
+    """
+    if is_remote(path):
+        raise RequestError(
+            f"{os.fspath(path)!r} has to be on a disk; give a local path and copy it"
+        )
+    return Path(path).expanduser()
 
 
 def files_below(folder: epath.Path) -> Iterator[epath.Path]:

@@ -20,7 +20,7 @@ from typing import Any
 import jax
 
 from colorjax import parallel
-from colorjax.errors import RequestError
+from colorjax.errors import Interrupted, RequestError
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +56,28 @@ def connect(where: str) -> None:
     except ValueError:
         if where != AUTO:
             raise
+        if (name := _sign_of_others()) is not None:
+            raise RequestError(
+                f"--distributed=auto found no cluster that JAX knows, and {name} tells of others; "
+                "on a TPU install jax[tpu], else give ADDRESS,COUNT,INDEX, or off"
+            ) from None
         log.info("no cluster found: one process alone")
     except RuntimeError as error:
         raise RequestError(
             f"--distributed={where}: {str(error).splitlines()[0]}; start all processes with the "
             "address of the first, and check that its port is open"
         ) from None
+
+
+def _sign_of_others() -> str | None:
+    """Names a variable by which a cluster says that this process is one of several."""
+    counts = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "WORLD_SIZE")
+    for name in counts:
+        if os.environ.get(name, "1") not in ("", "1"):
+            return name
+    if "," in os.environ.get("TPU_WORKER_HOSTNAMES", ""):
+        return "TPU_WORKER_HOSTNAMES"
+    return "JOB_COMPLETION_INDEX" if os.environ.get("JOB_COMPLETION_INDEX") else None
 
 
 def disconnect() -> None:
@@ -115,6 +131,7 @@ class Watch:
         self._last_words = last_words
         self._patience = patience
         self._over = threading.Event()
+        self._fails = False  # here: then it falls silent, for the others to end
 
     def __enter__(self) -> Watch:
         if jax.process_count() > 1:
@@ -125,7 +142,9 @@ class Watch:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        self._fails = error is not None
         is_users = isinstance(error, RequestError) and error.__cause__ is None
+        is_users = is_users or isinstance(error, Interrupted)
         if jax.process_count() > 1 and isinstance(error, Exception) and not is_users:
             # A collective or a save may fail before the peer is missed: the thread tells which.
             self._over.wait(self._patience + 5 * _PERIOD)
@@ -143,7 +162,8 @@ class Watch:
         while not self._over.wait(_PERIOD):
             beats += 1
             try:
-                client.key_value_set(f"{_FOLDER}{me}", str(beats), allow_overwrite=True)
+                if not self._fails:
+                    client.key_value_set(f"{_FOLDER}{me}", str(beats), allow_overwrite=True)
                 found = client.key_value_dir_get(_FOLDER)
             except Exception as error:  # whatever the service's end looks like from here
                 log.debug("coordination service: %s", error)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from colorjax import paths
 from colorjax.errors import RequestError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def use_compilation_cache(folder: str) -> None:
     import jaxlib
 
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    root = Path(cache, "colorjax", "compiled") if folder == "auto" else Path(folder)
+    root = Path(cache, "colorjax", "compiled") if folder == "auto" else paths.local(folder)
     place = root.expanduser().resolve() / f"jax-{jax.__version__}-{jaxlib.__version__}"
     try:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)  # it is code that will be run

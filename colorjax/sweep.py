@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from colorjax import paths
 from colorjax.errors import RequestError
 from colorjax.train.stopping import StopSignal
 
@@ -199,8 +200,8 @@ def run(argv: list[str] | None = None) -> int:
     parser.add_argument("--name", default="sweep", help="of the results (default: %(default)s)")
     parser.add_argument("--photos", nargs="+", default=[], metavar="PHOTO", help="of the figures")
     args, rest = parser.parse_known_args(argv)
-    root = Path(args.workdir).expanduser()
     try:
+        root = paths.local(args.workdir)
         fields = [Field.parse(text) for text in args.vary]
         runs = plan(fields, root)
         for number, each in enumerate(runs, start=1):

@@ -319,6 +319,24 @@ def test_a_killed_worker(flags, undisturbed, rows, tmp_path):
     )
 
 
+def test_a_killed_worker_of_one_of_two_processes(photos, rows, tmp_path):
+    more = ["--config.total_steps=99999", "--config.data.num_workers=2"]
+    workdir = tmp_path / "w"
+    flags = [*FLAGS, f"--config.data.path={photos}", f"--workdir={workdir}", *more]
+    processes = start_both(flags)
+    wait_for_step(workdir, 60, processes)
+    os.kill(workers(processes[1].pid)[0], signal.SIGKILL)
+    dead = time.monotonic()
+    texts = [process.communicate(timeout=90)[1] for process in processes]
+    seconds = time.monotonic() - dead
+    assert [process.returncode for process in processes] == [75, 75], texts
+    assert seconds < 60
+    assert "photos is gone (killed by signal 9" in texts[1]
+    assert re.search(r"process 1 is gone; the same command resumes from step \d+", texts[0])
+    told = f"both end after {seconds:.0f} s, 75"
+    rows.append(("a process that decodes is killed, of one of two", 1, told))
+
+
 def test_workers_end_with_their_parent(flags, rows, tmp_path):
     before = set(os.listdir("/dev/shm"))
     process = start(*flags, f"--workdir={tmp_path / 'w'}", "--config.data.num_workers=2")

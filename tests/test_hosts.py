@@ -8,12 +8,13 @@ import socket
 import subprocess
 import time
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 from program import TINY, command, read_metrics, run
 
-from colorjax import peers
+from colorjax import parallel, peers
 from colorjax.errors import RequestError
 
 
@@ -204,3 +205,34 @@ def test_a_dead_peer_ends_the_other(victim, photos, tmp_path):
 def test_addresses_that_mean_nothing(wrong):
     with pytest.raises(RequestError, match="--distributed is auto, off or ADDRESS,COUNT,INDEX"):
         peers.connect(wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SLURM_NTASKS", "4"), ("TPU_WORKER_HOSTNAMES", "a,b"), ("JOB_COMPLETION_INDEX", "0")],
+)
+def test_auto_refuses_to_be_alone_among_others(name, value, monkeypatch):
+    def nobody(**_):
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", nobody)
+    for other in ("SLURM_NTASKS", "TPU_WORKER_HOSTNAMES", "JOB_COMPLETION_INDEX"):
+        monkeypatch.delenv(other, raising=False)
+    peers.connect("auto")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(RequestError, match=f"and {name} tells of others"):
+        peers.connect("auto")
+
+
+def test_hosts_that_see_other_photos_are_refused(monkeypatch):
+    seen = []
+
+    def gather(numbers, most):
+        seen.extend(numbers)
+        return list(seen)
+
+    monkeypatch.setattr(parallel, "gathered", gather)
+    for _ in range(2):
+        parallel.check_alike("photos", "a")
+    with pytest.raises(RequestError, match="the hosts see different photos"):
+        parallel.check_alike("photos", "b")

@@ -4,11 +4,13 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 from program import TINY, command, read_metrics, run, says_one_line
 
+from colorjax import main
 from colorjax.train.checkpoint import find_flaw
 
 
@@ -170,3 +172,36 @@ def wait_for(condition, process, seconds=120):
 
 def read_text(path):
     return path.read_text() if path.is_file() else ""
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (KeyboardInterrupt(), 75, "stopped by SIGINT; run the same command again"),
+        (
+            PermissionError(13, "Permission denied", "/w/metrics.jsonl"),
+            2,
+            "/w/metrics.jsonl cannot",
+        ),
+        (OSError(28, "No space left on device"), 2, "/w cannot be written (No space left"),
+    ],
+)
+def test_how_a_run_ends(error, status, says, monkeypatch, capsys):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(main, "_read_flags", lambda argv: (None, "/w"))
+    monkeypatch.setattr(main, "_log_to_stderr", lambda: None)
+    monkeypatch.setattr(main, "_act", fail)
+    monkeypatch.setattr(main.startup, "end_at_once", sys.exit)
+    try:
+        found = main.run(["main"])
+    except SystemExit as ended:
+        found = ended.code
+    assert found == status
+    assert says in capsys.readouterr().err
+
+
+def test_an_unreadable_photo_of_the_users_is_no_matter_of_writing():
+    error = PermissionError(13, "Permission denied", "/photos/a.png")
+    assert not main._is_of_writing(error, "/w")

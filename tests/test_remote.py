@@ -11,7 +11,7 @@ from object_store import serving
 from PIL import Image
 from program import TINY, command, read_metrics, run
 
-from colorjax import paths
+from colorjax import cli, paths, sweep
 from colorjax.errors import RequestError
 
 
@@ -71,6 +71,31 @@ def test_paths_of_disks_become_absolute(tmp_path, monkeypatch):
 def test_stores_that_cannot_be_reached(wrong, told):
     with pytest.raises(RequestError, match=told):
         paths.locate(wrong)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["prior", "sample_photos", "--output", "gs://bucket/prior.npz"],
+        ["prepare", "PHOTOS", "--output", "gs://bucket/shards"],
+        ["prepare", "gs://bucket/photos", "--output", "shards"],
+        ["compare", "zhang16-small", "--data", "PHOTOS", "--output", "gs://bucket/compare"],
+        ["colorize", "gs://bucket/photo.png", "--output", "out"],
+    ],
+)
+def test_what_needs_a_disk_says_so(words, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.run([str(photos) if word == "PHOTOS" else word for word in words]) == 2
+    assert "has to be on a disk" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())  # no folder gs:
+
+
+def test_so_does_a_sweep(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--config=configs/plain_cnn.py", "--workdir=gs://bucket/s", "--vary=seed=0,1"]
+    assert sweep.run(flags) == 2
+    assert "has to be on a disk" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ import PIL
 from PIL import Image
 from tqdm import tqdm
 
-from colorjax import figures
+from colorjax import figures, paths
 from colorjax.compare import measures, page
 from colorjax.compare import methods as what
 from colorjax.compare import photos as choice
@@ -111,7 +111,7 @@ def compare(
     """
     named = what.parse(methods)
     words = [data] if isinstance(data, str | os.PathLike) else list(data)
-    folder = Path(output).expanduser()
+    folder = paths.local(output)
     given = {"photos": photos, "metric_photos": metric_photos, "seed": seed}
     chosen = choice.choose(words, split=split, data_dir=data_dir, **given)
     _check_output(folder, named, chosen, overwrite)

@@ -138,11 +138,7 @@ def open_archive(path: str | os.PathLike[str]) -> Archive:
     Raises:
         RequestError: none of these, or no photo in it.
     """
-    if paths.is_remote(path):
-        raise RequestError(
-            f"{os.fspath(path)!r}: photos to prepare are read from disks; copy them to one"
-        )
-    path = Path(path).expanduser()
+    path = paths.local(path)
     if path.is_dir():
         return FolderOfPhotos(path)
     if not path.is_file():
@@ -202,12 +198,7 @@ def prepare(
         )
     archive = open_archive(source)
     num_shards = min(num_shards, len(archive.keys))
-    if paths.is_remote(output):
-        raise RequestError(
-            f"--output {os.fspath(output)!r}: shards are written to disks; give a local folder and "
-            "copy it"
-        )
-    output = Path(output).expanduser()
+    output = paths.local(output)
     names = label_names.names_of(labels, archive.keys)
     classes = label_names.known_classes(names)
     ids = label_names.to_ids(names, classes)

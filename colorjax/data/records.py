@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,18 @@ def unpack(record: bytes) -> dict[str, Any]:
         raise UnreadablePhoto(f"no record of colorjax: {error}") from error
 
 
+def _check_whole(shards: Sequence[Path]) -> None:
+    """Raises a RequestError where shards of a folder are missing; their names say how many."""
+    found = [re.fullmatch(r".*-\d{5}-of-(\d{5})\.array_record", path.name) for path in shards]
+    wanted = {int(match[1]) for match in found if match}
+    if wanted and (not all(found) or wanted != {len(shards)}):
+        raise RequestError(
+            f"{str(shards[0].parent)!r} has {len(shards)} shards, and their names say "
+            f"{' and '.join(map(str, sorted(wanted)))}; run the same colorjax prepare "
+            "again, or copy all of them"
+        )
+
+
 class ArrayRecordSource:
     """Shards written by `colorjax prepare`."""
 
@@ -62,11 +76,18 @@ class ArrayRecordSource:
                 f"data.path={str(path)!r} holds no *.array_record file; write some with "
                 "colorjax prepare"
             )
+        if not path.is_file():
+            _check_whole(shards)
         self._shards = shards
         self._records = ArrayRecordDataSource([str(shard) for shard in shards])
         classes = shards[0].parent / CLASSES_FILE
         self._with_labels = with_labels and classes.is_file()
-        names = json.loads(classes.read_text(encoding="utf-8")) if self._with_labels else ()
+        try:
+            names = json.loads(classes.read_text(encoding="utf-8")) if self._with_labels else ()
+        except ValueError:
+            raise RequestError(
+                f"{str(classes)!r} is damaged; run the same colorjax prepare again"
+            ) from None
         self.class_names = tuple(names)
         self.keys = NumberedKeys(len(self._records))
         try:
@@ -99,8 +120,13 @@ class ArrayRecordSource:
         index = self._shards[0].parent / INDEX_FILE
         if not index.is_file():
             return None
-        with np.load(index, allow_pickle=False) as file:
-            found = file.get(name)
+        try:
+            with np.load(index, allow_pickle=False) as file:
+                found = file.get(name)
+        except Exception:  # zipfile raises whatever a damaged file leads it to
+            raise RequestError(
+                f"{str(index)!r} is damaged; run the same colorjax prepare again"
+            ) from None
         return found if found is not None and len(found) == len(self) else None
 
     def fingerprint(self) -> str:

@@ -156,7 +156,8 @@ class FolderSource:
     def fingerprint(self) -> str:
         """Names the photos by the folder and by each file's name, size and time of change."""
         stamps = (part for key in self.keys for part in (key, file_stamp(self.root / key)))
-        return digest("folder", self.root.resolve(), *stamps)
+        root = self.root if paths.is_remote(self.root) else self.root.resolve()
+        return digest("folder", root, *stamps)
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -15,7 +15,7 @@ from colorjax.data import cifar10, hues
 from colorjax.data.cifar10 import Cifar10Source
 from colorjax.data.color_filter import find_colored, find_hues
 from colorjax.data.records import ArrayRecordSource
-from colorjax.data.sources import FolderSource, SamplePhotos, Source
+from colorjax.data.sources import FolderSource, SamplePhotos, Source, digest
 from colorjax.data.subsets import Subset, hold_out, limit
 from colorjax.data.tfds_source import TfdsSource, overlap
 from colorjax.errors import RequestError, unknown_name
@@ -241,6 +241,11 @@ def indices(parts: Splits) -> dict[str, np.ndarray]:
         `data.path` and `data.split` (of eval: `data.eval_path`, `data.eval_split`) open it.
     """
     return {name: _numbers(part) for name, part in parts._asdict().items()}
+
+
+def summary(parts: Splits) -> str:
+    """Names the photos of each part: all hosts of a run have to see the same."""
+    return digest(*(f"{len(part)} {key}" for part in parts for key in part.keys))
 
 
 def _numbers(source: Source, within: Source | None = None) -> np.ndarray:

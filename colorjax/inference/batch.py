@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tqdm import tqdm
 
+from colorjax import paths
 from colorjax.data.decode import UnreadablePhoto
 from colorjax.data.sources import FolderSource
 from colorjax.errors import RequestError
@@ -60,10 +61,10 @@ def plan(inputs: Sequence[str | os.PathLike[str]], output: str | None) -> list[J
         RequestError: an input is missing or without photos, two photos would get one output, or an
             output would replace an input.
     """
-    root = None if output is None else Path(output).expanduser()
+    root = None if output is None else paths.local(output)
     jobs: dict[Path, Job] = {}
     for name in inputs:
-        for job in _jobs_of(Path(name).expanduser(), root):
+        for job in _jobs_of(paths.local(name), root):
             first = jobs.setdefault(_real(job.output), job)
             if _real(first.source) != _real(job.source):
                 raise RequestError(

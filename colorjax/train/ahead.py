@@ -94,17 +94,17 @@ def compile_phases(
             "batch_size": config.batch_size,
             "device_bytes": sum(parts.values()),
             **parts,
-            "flops": _flops_of(lowered, compiled, len(devices)),
+            "flops": _flops_of(lowered, compiled, len(devices), config.parallel.accumulate),
         }
 
 
-def _flops_of(lowered: Any, compiled: Any, devices: int) -> float | None:
-    """Of all devices together; a compiled program counts those of one."""
+def _flops_of(lowered: Any, compiled: Any, devices: int, parts: int) -> float | None:
+    """Of all devices and parts together; a compiled program counts one device, XLA one part."""
     found = lowered.cost_analysis() or {}
     if "flops" in found:
-        return found["flops"]
+        return found["flops"] * parts
     own = (compiled.cost_analysis() or {}).get("flops")
-    return None if own is None else own * devices
+    return None if own is None else own * devices * parts
 
 
 def batch_shapes(config: ConfigDict, method: Method) -> dict[str, jax.ShapeDtypeStruct]:

@@ -104,6 +104,8 @@ class Candidates:
             best.save(step, found["weights"])
             best.seal(wait=True)
 
-    def close(self) -> None:
-        """Lets go of the folder."""
-        self._checkpoints.close()
+    def __enter__(self) -> Candidates:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._checkpoints.__exit__(*error)

@@ -81,16 +81,19 @@ class Checkpoints:
         Raises:
             RequestError: it could not be saved.
         """
-        if self._unsealed is None:
+        step = self._unsealed
+        if step is None or (not wait and self._manager.is_saving_in_progress()):
             return
-        if not wait and (jax.process_count() > 1 or self._manager.is_saving_in_progress()):
-            return
-        with self._telling(self._unsealed):
-            self._manager.wait_until_finished()
-            if parallel.is_first():
-                _write_seal(self._folder / str(self._unsealed))
-        parallel.barrier(f"sealed {self._unsealed}")
-        self._sealed, self._unsealed = self._unsealed, None
+        with self._telling(step):
+            if wait or jax.process_count() == 1:
+                self._manager.wait_until_finished()
+            if parallel.is_first() and step > self._sealed:
+                _write_seal(self._folder / str(step))
+                self._sealed = step
+        if wait:  # nobody goes on before the seal is there
+            parallel.barrier(f"sealed {step}")
+        if wait or jax.process_count() == 1:
+            self._sealed, self._unsealed = step, None
 
     def _check_room(self, *trees: Any) -> None:
         """Raises OSError where the disk has no room for arrays: Orbax would print pages first."""
@@ -181,18 +184,27 @@ class Checkpoints:
         self.seal(wait=True)
         self._manager.close()
 
+    def __enter__(self) -> Checkpoints:
+        return self
 
-def find_flaw(folder: epath.Path) -> str | None:
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is None or jax.process_count() == 1:
+            self.close()  # else the other hosts are somewhere else, and would never come here
+
+
+def find_flaw(folder: str | os.PathLike[str]) -> str | None:
     """Says what is wrong with a finished checkpoint's files; None: nothing.
 
     A checkpoint without a seal was finished by Orbax in the moment that a run was killed, or a run
-    is about to seal it: nothing is known against it if it has the files of one.
+    is about to seal it: nothing is known against it if it has the files of one, none of them empty.
     """
+    folder = paths.locate(folder)
     seal = folder / SEAL
     if not seal.is_file():
         if not all((folder / name).exists() for name in ("_CHECKPOINT_METADATA", "weights")):
             return "files are missing"
-        return None
+        empty = (path for path in paths.files_below(folder) if path.stat().length == 0)
+        return next((f"{path.name} is empty" for path in empty), None)
     try:
         lines = [line.split("  ", 1) for line in seal.read_text().splitlines()]
         sums = {name: digest for digest, name in lines}

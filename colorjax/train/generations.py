@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -66,7 +66,8 @@ def open_source(
     photos: Source,
     config: ConfigDict,
     layout: parallel.Layout,
-) -> Source:
+    should_stop: Callable[[], bool],
+) -> Source | None:
     """Opens the photos of a critic's pre-training; makes the generated ones if they are missing.
 
     A share `nogan.generated` of the photos, drawn by a hash of their names, is colorized; as many
@@ -79,9 +80,10 @@ def open_source(
         photos: those to train on.
         config: `data`, `evaluation` and `nogan` are read.
         layout: the devices.
+        should_stop: asked after every batch; what is made by then is not made again.
 
     Returns:
-        A source with labels `GENERATED` and `TRUE`.
+        A source with labels `GENERATED` and `TRUE`; None if it was ended early.
 
     Raises:
         RequestError: `nogan.generated` is not in (0, 0.5], or leaves no photo.
@@ -95,7 +97,9 @@ def open_source(
     drawn = splits.limit(photos, 2 * number)  # by a hash of their names
     models, true = (splits.Subset(drawn, np.arange(first, len(drawn), 2)) for first in (0, 1))
     if not (folder / _WHOLE).is_file():
-        _generate(folder, method, variables, models, config, layout)
+        _generate(folder, method, variables, models, config, layout, should_stop)
+    if not (folder / _WHOLE).is_file():
+        return None
     return TrueAndGenerated(FolderSource.open(folder, labels="none"), true)
 
 
@@ -106,12 +110,16 @@ def _generate(
     photos: Source,
     config: ConfigDict,
     layout: parallel.Layout,
+    should_stop: Callable[[], bool],
 ) -> None:
     log.info("colorizing %d training photos for the critic", len(photos))
-    step = evaluate.build_steps(method).method
+    number = 0
     if parallel.is_first():
-        folder.rmtree(missing_ok=True)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        number = len(list(folder.glob("*.png")))  # written whole, in order
+    number = parallel.agreed(number)
+    photos = splits.Subset(photos, np.arange(number, len(photos)))
+    step = evaluate.build_steps(method).method
     batches = pipeline.eval_batches(
         photos,
         config.data,
@@ -120,9 +128,10 @@ def _generate(
         host=jax.process_index(),
         hosts=jax.process_count(),
     )
-    number = 0
     with contextlib.closing(batches):
         for batch in batches:
+            if should_stop():
+                return
             fields = {name: batch[name] for name in evaluate.FIELDS if name in batch}
             on_devices = parallel.to_global(fields, layout)
             _, rgb, _ = step(variables, on_devices)

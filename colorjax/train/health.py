@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import socket
 import sys
@@ -25,6 +26,13 @@ class Health:
         """Names the file; the first beat writes it."""
         self._path = path
         self._last = float("-inf")
+
+    def last_saved(self) -> int:
+        """Returns the newest step that an earlier start had saved, as the file says; 0: none."""
+        try:
+            return int(json.loads(self._path.read_text())["saved"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
 
     def measure(self) -> dict[str, float]:
         """Returns the peaks of memory so far, in GiB.

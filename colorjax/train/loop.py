@@ -80,6 +80,8 @@ class _Run:
         self.patience = _build_patience(config)
         self.alarm = ChromaAlarm(config.chroma_alarm)
         self.splits = splits.open_splits(config.data)
+        if jax.process_count() > 1:
+            parallel.check_alike("photos", splits.summary(self.splits))
         classes = self.splits.train.class_names
         self.config = config = settle.settle(config, len(classes))
         self.method = methods.build(config)
@@ -99,13 +101,14 @@ class _Run:
         self.stop = stack.enter_context(stop)
         self.profile = stack.enter_context(contextlib.closing(profile))
         self.health = Health(workdir.root / "heartbeat.json")
-        self.newest = stack.enter_context(contextlib.closing(Checkpoints(workdir.checkpoints)))
-        self.best = stack.enter_context(contextlib.closing(Checkpoints(workdir.best, keep=1)))
+        self.newest = stack.enter_context(Checkpoints(workdir.checkpoints))
+        self.best = stack.enter_context(Checkpoints(workdir.best, keep=1))
         self._saved = lambda: self.newest.saved
         self.start_step = self.newest.newest() or 0
+        self._check_start()
         self.candidates = Candidates(workdir, config.nogan) if picks else None
         if self.candidates:
-            stack.enter_context(contextlib.closing(self.candidates))
+            stack.enter_context(self.candidates)
             self.candidates.forget_after(self.start_step)
         self.state = (
             self._restore()
@@ -142,6 +145,15 @@ class _Run:
         log.info("resuming from step %d of %s", self.start_step, name)
         return found
 
+    def _check_start(self) -> None:
+        """Refuses to begin anew over a run that has saved, and whose checkpoints are gone."""
+        saved = self.health.last_saved()
+        if parallel.agreed(self.start_step == 0 and saved > 0):
+            raise RequestError(
+                f"{str(self.workdir.root)!r} had saved step {saved}, and no checkpoint is there; "
+                "restore a copy of one, or give another --workdir to start anew"
+            )
+
     def _take_up_metrics(self) -> None:
         """Forgets what lies past the restored step, and recalls what was found up to it."""
         self.newest.forget_after(self.start_step)  # damaged ones: their steps are saved anew
@@ -149,6 +161,8 @@ class _Run:
         self.workdir.cut_metrics(self.start_step)
         name = f"validation/{self.config.early_stopping.metric}"
         for line in self.workdir.read_metrics():
+            if line["step"] > self.start_step:  # this host may still see the longer file
+                continue
             if self.candidates:
                 self.candidates.recall(line)
             if self.patience and name in line and line["step"] not in self.validated:
@@ -178,7 +192,8 @@ class _Run:
                 try:
                     self._run_phase(phase, done)
                 except Interrupted as error:
-                    self.newest.newest()  # waits for the save under way
+                    if jax.process_count() == 1:
+                        self.newest.newest()  # waits for the save under way
                     raise Interrupted(f"{error}; {self._how_to_go_on()}") from None
         if self.candidates and not self.stop:
             self.candidates.settle(self.best, weights.weights_of(self.state))
@@ -212,7 +227,9 @@ class _Run:
             donate_argnums=0,
             out_shardings=(self.layout.of_state(self.state), self.layout.replicated),
         )
-        photos = self._photos_of(phase, fresh=done == phase.first_step)
+        photos = self._photos_of(phase)
+        if photos is None:
+            return
         batches = pipeline.train_batches(
             photos,
             config.data,
@@ -254,12 +271,12 @@ class _Run:
     def _evaluates_at(self, step: int) -> bool:
         return _due(step, self.config.eval_every) or step == self.config.total_steps
 
-    def _photos_of(self, phase: phases.Phase, *, fresh: bool) -> Source:
+    def _photos_of(self, phase: phases.Phase) -> Source | None:
         if phase.photos == "train":
             return self.splits.train
         folder = self.workdir.root / "generations"
-        if fresh and parallel.is_first():
-            folder.rmtree(missing_ok=True)  # of an earlier run
+        if self.start_step < phase.first_step and parallel.is_first():
+            folder.rmtree(missing_ok=True)  # made of other weights
         parallel.barrier("no generations")
         return generations.open_source(
             folder,
@@ -268,6 +285,7 @@ class _Run:
             self.splits.train,
             self.config,
             self.layout,
+            self.stop.poll,
         )
 
     def _saves_at(self, step: int, phase: phases.Phase) -> bool:

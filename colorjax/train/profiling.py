@@ -9,7 +9,7 @@ from typing import Any
 import jax
 from etils import epath
 
-from colorjax import paths
+from colorjax import parallel, paths
 from colorjax.errors import RequestError
 from colorjax.train.workdir import Workdir
 
@@ -42,16 +42,20 @@ class Profile:
             self.close()
         elif not self._is_on and first <= step <= last:
             jax.block_until_ready(state)
+            self._is_on = True
+            if not parallel.is_first():  # the others wait where it waits
+                return
             self._folder = workdir.root / "profile"
             if paths.is_remote(self._folder):  # JAX writes to disks alone
                 self._local = epath.Path(tempfile.mkdtemp())
             jax.profiler.start_trace(self._local or self._folder, create_perfetto_trace=True)
-            self._is_on = True
 
     def close(self) -> None:
         """Ends a trace that is on."""
         if self._is_on and self._span:
             self._is_on = False
+            if self._folder is None:
+                return
             jax.profiler.stop_trace()
             if self._local and self._folder:
                 for file in paths.files_below(self._local):

@@ -168,16 +168,18 @@ def evaluate_only(config: ConfigDict, workdir: str, *, time_limit: float | None 
     """
     folder = Workdir(workdir)
     layout = parallel.make_layout(config.evaluation.batch_size)
-    config = folder.with_its_network(config)
-    method = methods.build(config, with_loss=False)
-    step, variables = weights.load(folder.root, method, layout.replicated)
-    classes = folder.read_classes()
-    parts = splits.open_splits(config.data, classes)
-    if classes and parts.eval.class_names != classes:
-        log.warning("the labels of the data are not those that the weights know: top1 says nothing")
     with contextlib.ExitStack() as stack:
         stack.enter_context(peers.Watch(lambda: "run the same command again"))
         stop = stack.enter_context(StopSignal(time_limit))
+        config = folder.with_its_network(config)
+        method = methods.build(config, with_loss=False)
+        step, variables = weights.load(folder.root, method, layout.replicated)
+        classes = folder.read_classes()
+        parts = splits.open_splits(config.data, classes)
+        if classes and parts.eval.class_names != classes:
+            log.warning(
+                "the labels of the data are not those that the weights know: top1 says nothing"
+            )
         writer = open_writers(folder, None, stack)
         skipped = SkippedPhotos(folder.skipped_file)
         reporter = Reporter(config, method, layout, parts, folder, writer, skipped, stop.poll)

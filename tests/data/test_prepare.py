@@ -67,6 +67,20 @@ def test_a_photo_is_held_out_whether_it_lies_in_a_folder_or_in_shards(photos, tm
     ]
 
 
+def test_part_of_the_shards_is_refused(photos, tmp_path):
+    prepare(photos, tmp_path / "shards", num_shards=3, labels="folder", jobs=1)
+    index = tmp_path / "shards/index.npz"
+    index.write_bytes(index.read_bytes()[:-40])
+    with pytest.raises(RequestError, match=r"index.npz' is damaged; run the same colorjax prepare"):
+        ArrayRecordSource(tmp_path / "shards").labels()
+    for left in (2, 1):
+        next((tmp_path / "shards").glob("*.array_record")).unlink()
+        with pytest.raises(RequestError, match=f"has {left} shards, and their names say 3; run"):
+            ArrayRecordSource(tmp_path / "shards")
+    (shard,) = (tmp_path / "shards").glob("*.array_record")
+    assert 10 < len(ArrayRecordSource(shard)) < 15  # asked for by name
+
+
 def test_a_stopped_writer_goes_on(photos, tmp_path, monkeypatch):
     class Stopped(Exception):
         pass

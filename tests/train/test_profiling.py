@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 from synthetic import tiny_config
 
@@ -25,6 +27,17 @@ def test_a_heartbeat_says_where_the_run_is(photos, tmp_path):
     assert found["step"] == 1
     assert found["metrics"]["loss"] > 0
     assert 0.1 < found["host_memory_gib"] < 100
+
+
+def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew(photos, tmp_path):
+    config = tiny_config(photos, total_steps=3, eval_every=0)
+    assert loop.train_and_evaluate(config, str(tmp_path)) == loop.DONE
+    (tmp_path / "heartbeat.json").write_text('{"saved": 3}')  # it beats every five seconds
+    before = (tmp_path / "metrics.jsonl").read_text()
+    shutil.rmtree(tmp_path / "checkpoints/3")
+    with pytest.raises(RequestError, match="had saved step 3, and no checkpoint is there"):
+        loop.train_and_evaluate(config, str(tmp_path))
+    assert (tmp_path / "metrics.jsonl").read_text() == before
 
 
 @pytest.mark.parametrize("wrong", ["5", "5:4", "a:b", "0:3", ":"])
