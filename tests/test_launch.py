@@ -132,7 +132,7 @@ def test_the_jobset_is_what_the_program_takes():
     assert (LAUNCH.parent / config.partition("=")[2]).is_file()
 
 
-@pytest.mark.parametrize("name", ["Dockerfile.cpu", "Dockerfile.gpu"])
+@pytest.mark.parametrize("name", ["Dockerfile.cpu", "Dockerfile.gpu", "Dockerfile.tpu"])
 def test_a_dockerfile_copies_what_there_is(name):
     lines = (LAUNCH / name).read_text().splitlines()
     copied = [word for line in lines if line.startswith("COPY") for word in line.split()[1:-1]]

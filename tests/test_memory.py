@@ -11,6 +11,7 @@ from colorjax import method as methods
 from colorjax import parallel, settle
 from colorjax.train import ahead, phases, start, steps
 
+pytestmark = pytest.mark.slow
 NETWORKS = [name for name in CONFIGS if name not in ("cgan", "nogan")]  # theirs is unet's
 
 
@@ -27,7 +28,6 @@ def step_of(config, method):
     return jax.jit(plan.phases[0].step)(state, parallel.to_global(batch, layout))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_computing_again_changes_nothing(name):
     whole, again = (step_of(*built(name, remat=remat)) for remat in ((), ("none",)))
@@ -35,7 +35,6 @@ def test_computing_again_changes_nothing(name):
         np.testing.assert_allclose(again[1][metric], whole[1][metric], rtol=2e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_less_is_kept_for_the_gradient(name):
     """What crosses from the forward to the backward pass; a device's peak is XLA's to choose."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 
@@ -96,10 +97,13 @@ def open_source(
         raise RequestError(f"nogan.generated={share} of {len(photos)} photos is none; raise it")
     drawn = splits.limit(photos, 2 * number)  # by a hash of their names
     models, true = (splits.Subset(drawn, np.arange(first, len(drawn), 2)) for first in (0, 1))
-    if not (folder / _WHOLE).is_file():
+    if not parallel.agreed((folder / _WHOLE).is_file()):
         _generate(folder, method, variables, models, config, layout, should_stop)
-    if not (folder / _WHOLE).is_file():
-        return None
+        if should_stop():
+            return None
+        if parallel.is_first():
+            paths.write_text(folder / _WHOLE, f"{len(models)} photos\n")
+        parallel.barrier("generations")
     return TrueAndGenerated(FolderSource.open(folder, labels="none"), true)
 
 
@@ -113,32 +117,31 @@ def _generate(
     should_stop: Callable[[], bool],
 ) -> None:
     log.info("colorizing %d training photos for the critic", len(photos))
-    number = 0
+    done = 0
     if parallel.is_first():
         folder.mkdir(parents=True, exist_ok=True)
-        number = len(list(folder.glob("*.png")))  # written whole, in order
-    number = parallel.agreed(number)
-    photos = splits.Subset(photos, np.arange(number, len(photos)))
+        done = max((int(path.stem) + 1 for path in folder.glob("*.png")), default=0)
+    done = parallel.agreed(done)
+    if done == len(photos):
+        return
     step = evaluate.build_steps(method).method
+    size = config.evaluation.batch_size
     batches = pipeline.eval_batches(
-        photos,
+        splits.Subset(photos, np.arange(done, len(photos))),
         config.data,
-        batch_size=config.evaluation.batch_size,
+        batch_size=size,
         inputs=method.network.inputs,
         host=jax.process_index(),
         hosts=jax.process_count(),
     )
     with contextlib.closing(batches):
-        for batch in batches:
+        for first, batch in zip(itertools.count(done, size), batches, strict=False):
             if should_stop():
                 return
             fields = {name: batch[name] for name in evaluate.FIELDS if name in batch}
             on_devices = parallel.to_global(fields, layout)
             _, rgb, _ = step(variables, on_devices)
             rgb, mask = parallel.to_host((rgb, on_devices["mask"]))
-            for picture in rgb[mask > 0] if parallel.is_first() else ():
-                paths.write_png(folder / f"{number:06d}.png", Image.fromarray(picture))
-                number += 1
-    if parallel.is_first():
-        paths.write_text(folder / _WHOLE, f"{number}\n")
-    parallel.barrier("generations")
+            for row in np.flatnonzero(mask) if parallel.is_first() else ():
+                picture = Image.fromarray(rgb[row])
+                paths.write_png(folder / f"{first + row:06d}.png", picture)

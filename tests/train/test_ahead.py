@@ -48,6 +48,7 @@ def test_what_does_not_fit_is_refused_with_the_sum(photos):
             ahead.report(tiny_config(photos), wrong)
 
 
+@pytest.mark.slow
 def test_compiled_programs_are_kept_by_version(tmp_path):
     flags = [*TINY, "--mode=compile", "--devices=1"]
     result = run(*flags, f"--compilation_cache={tmp_path / 'cache'}")

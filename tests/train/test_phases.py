@@ -7,9 +7,10 @@ from program import TIMES
 from synthetic import tiny_config
 
 from colorjax import method as methods
-from colorjax import settle
+from colorjax import parallel, paths, settle
+from colorjax.data import splits
 from colorjax.errors import RequestError
-from colorjax.train import loop, phases, weights
+from colorjax.train import generations, loop, phases, weights
 from colorjax.train.candidates import Candidates
 from colorjax.train.reporting import Reporter
 from colorjax.train.workdir import Workdir
@@ -86,9 +87,35 @@ def test_one_command_runs_all_phases(finished):
 
 def test_the_critic_trained_on_what_the_colorizer_made(finished):
     made = sorted((finished / "generations").glob("*.png"))
-    assert (finished / "generations/whole.txt").read_text() == f"{len(made)}\n"
+    assert (finished / "generations/whole.txt").read_text() == f"{len(made)} photos\n"
     assert [path.name for path in made] == [f"{n:06d}.png" for n in range(len(made))]
     assert len(made) > 3
+
+
+def test_pictures_for_the_critic_go_on_where_they_were_stopped(finished, photos, tmp_path):
+    config = settle.settle(tiny_nogan(photos), 2)
+    method, layout = methods.build(config), parallel.layout_of(config)
+    _, variables = weights.load(finished, method, layout.replicated)
+    train = splits.open_splits(config.data).train
+    batches = []
+
+    def made(name, stops_after):
+        batches.clear()
+        folder = paths.locate(tmp_path / name)
+        stop = lambda: batches.append(1) or len(batches) > stops_after  # noqa: E731
+        found = generations.open_source(folder, method, variables, train, config, layout, stop)
+        return found, {path.name: path.read_bytes() for path in folder.glob("*.png")}
+
+    whole, pictures = made("whole", 1000)
+    assert len(pictures) > 4
+    found, part = made("parts", 1)
+    assert found is None
+    assert part == dict(sorted(pictures.items())[:4])  # a batch
+    found, rest = made("parts", 1000)
+    assert rest == pictures
+    assert list(found.keys) == list(whole.keys)
+    (tmp_path / "parts/whole.txt").unlink()  # stopped before the last line
+    assert made("parts", 1000)[1] == pictures
 
 
 def test_a_state_is_picked_and_shipped(finished, photos):
@@ -112,6 +139,7 @@ def test_a_person_overrules_the_pick(finished, photos):
         loop.train_and_evaluate(tiny_nogan(photos, **{"nogan.pick": "8"}), str(finished))
 
 
+@pytest.mark.slow
 def test_stopped_in_every_phase_it_resumes_exactly(finished, photos, tmp_path, monkeypatch):
     workdir, stops = tmp_path / "stopped", [1, 4, 6, 8]
     check = loop._Run._check_and_log
