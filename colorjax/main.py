@@ -97,7 +97,7 @@ def _is_of_writing(error: Exception, workdir: str) -> bool:
         return True
     if not isinstance(error, OSError):
         return False
-    place = os.fspath(error.filename or "") if isinstance(error.filename, str) else ""
+    place = error.filename if isinstance(error.filename, str) else ""
     inside = bool(workdir) and place.startswith(os.path.abspath(os.path.expanduser(workdir)))
     return error.errno in _NO_ROOM or (inside and error.errno in _NO_LEAVE)
 

@@ -70,7 +70,7 @@ def files_below(folder: epath.Path) -> Iterator[epath.Path]:
             yield path
 
 
-def write_bytes(path: epath.Path, content: bytes) -> None:
+def write_bytes(path: epath.Path | Path, content: bytes) -> None:
     """Writes a file in one step: readers see the old one or the new one."""
     if is_remote(path):
         path.write_bytes(content)  # there once it is whole

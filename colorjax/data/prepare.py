@@ -228,8 +228,8 @@ def prepare(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    _write_whole(output / CLASSES_FILE, json.dumps(list(classes)).encode())
-    _write_whole(output / INDEX_FILE, _index(archive.keys, ids, num_shards))
+    paths.write_bytes(output / CLASSES_FILE, json.dumps(list(classes)).encode())
+    paths.write_bytes(output / INDEX_FILE, _index(archive.keys, ids, num_shards))
     return Prepared(files, len(archive.keys), num_written, sorted(kept_whole))
 
 
@@ -258,7 +258,7 @@ def _keep_plan(output: Path, plan: dict[str, Any]) -> None:
                 f"{str(output)!r} holds shards of other photos, or with another --shards, --size "
                 "or --labels; give an empty folder"
             )
-        _write_whole(file, json.dumps(plan).encode())
+        paths.write_bytes(file, json.dumps(plan).encode())
     except ValueError as error:
         if isinstance(error, RequestError):
             raise
@@ -267,12 +267,6 @@ def _keep_plan(output: Path, plan: dict[str, Any]) -> None:
         raise RequestError(
             f"{str(output)!r} cannot be written ({error.strerror}); give another folder"
         ) from None
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
 
 
 def _pool(jobs: int) -> Executor:
