@@ -7,7 +7,7 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 from etils import epath
@@ -46,17 +46,17 @@ class Health:
             found["device_memory_gib"] = stats["peak_bytes_in_use"] / _GIB
         return found
 
-    def beat(self, step: int, values: Mapping[str, float], *, saved: int) -> None:
+    def beat(self, step: int, values: Mapping[str, float], *, saved: Callable[[], int]) -> None:
         """Writes the file, at most every five seconds: a run whose file grows old hangs.
 
         Args:
             step: the newest whose loss was seen finite.
             values: its metrics.
-            saved: the newest step that is saved.
+            saved: says the newest step that is saved; asked when the file is written.
         """
         now = time.monotonic()
         if now - self._last < _PERIOD or not parallel.is_first():
             return
         self._last = now
-        found = {"time": time.time(), "host": socket.gethostname(), "step": step, "saved": saved}
+        found = {"time": time.time(), "host": socket.gethostname(), "step": step, "saved": saved()}
         write_json(self._path, found | {"metrics": dict(values)} | self.measure())

@@ -320,7 +320,7 @@ class _Run:
             self.logged = speed | found
             shown = {k: x for k, x in values.items() if k.endswith(("loss", "grad_norm"))}
             progress.show(step, shown | self.logged | {"saved": self.newest.saved})
-        self.health.beat(step, values | self.logged, saved=self.newest.saved)
+        self.health.beat(step, values | self.logged, saved=self._saved)
 
     def _evaluate_and_save(self, step: int, phase: phases.Phase) -> None:
         """Ends a step whose loss was seen finite: the evaluations due, then the save."""
