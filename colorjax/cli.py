@@ -61,6 +61,13 @@ def run(argv: list[str] | None = None) -> int:
     except RequestError as error:
         print(f"colorjax: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a full disk, a folder without the right to write, a lost mount
+        print(
+            f"colorjax: {error.filename or error.__class__.__name__}: {error.strerror or error}; "
+            "the same command continues once that is mended",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print("colorjax: interrupted; the same command continues", file=sys.stderr)
         return _STOPPED

@@ -165,8 +165,9 @@ def test_a_time_limit(flags, undisturbed, rows, tmp_path):
     rows.append(("a time limit of 3 s", 1, "status 75; bitwise the same"))
 
 
+@pytest.mark.parametrize(("end", "what"), [(signal.SIGKILL, "dies"), (signal.SIGSTOP, "hangs")])
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_dead_peer(victim, photos, rows, tmp_path):
+def test_a_dead_peer(victim, end, what, photos, rows, tmp_path):
     workdir = tmp_path / "w"
     processes = start_both(
         [
@@ -177,10 +178,11 @@ def test_a_dead_peer(victim, photos, rows, tmp_path):
         ]
     )
     wait_for_step(workdir, 60, processes)
-    processes[victim].kill()
+    processes[victim].send_signal(end)
     dead = time.monotonic()
     text = processes[1 - victim].communicate(timeout=90)[1]
     seconds = time.monotonic() - dead
+    processes[victim].kill()
     assert processes[1 - victim].returncode == 75, text
     (line,) = (line for line in text.splitlines() if line.startswith("colorjax: "))
     step = int(re.search(r"the same command resumes from step (\d+)$", line)[1])
@@ -189,7 +191,9 @@ def test_a_dead_peer(victim, photos, rows, tmp_path):
     more = [*FLAGS, f"--config.data.path={photos}", f"--config.total_steps={step + 10}"]
     assert f"resuming from step {step} " in finish(more, workdir)
     which = ("the first", "the second")[victim]
-    rows.append((f"{which} of two processes dies", 1, f"the other ends after {seconds:.0f} s, 75"))
+    rows.append(
+        (f"{which} of two processes {what}", 1, f"the other ends after {seconds:.0f} s, 75")
+    )
 
 
 @pytest.mark.parametrize("left", [600_000, 0])

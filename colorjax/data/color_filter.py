@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from colorjax import color
-from colorjax.data import hues
+from colorjax.data import hues, sources
 from colorjax.data.decode import UnreadablePhoto, decode_reduced, decode_rgb
 from colorjax.data.portions import in_portions
 from colorjax.data.sources import Source, digest
@@ -129,7 +129,7 @@ def _measure(source: Source, first: int, last: int) -> _Colors:
     arithmetic, circular = np.full((2, last - first), np.nan)
     for index in range(first, last):
         with contextlib.suppress(UnreadablePhoto, OSError):
-            image = source[index].image
+            image = sources.read(source, index).image
             reduced = decode_reduced(image, _SHORT_SIDE)
             # What is grey once it is shrunk may have had a coloured speck.
             grey = _is_grey(reduced) and _is_grey(decode_rgb(image))

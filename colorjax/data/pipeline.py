@@ -21,7 +21,7 @@ import grain
 import numpy as np
 from ml_collections import ConfigDict
 
-from colorjax.data import crops, hints
+from colorjax.data import crops, hints, sources
 from colorjax.data.decode import UnreadablePhoto, decode_region
 from colorjax.data.edges import EdgeDetector
 from colorjax.data.sources import Source
@@ -79,7 +79,7 @@ class LoadForTraining:
         skipped = np.full(MAX_TRIES, -1, np.int32)
         for attempt in range(MAX_TRIES):
             try:
-                photo = self._source[index]
+                photo = sources.read(self._source, index)
                 rgb = decode_region(photo.image, self._box(rng), self._size)
             except (UnreadablePhoto, OSError):
                 skipped[attempt] = index
@@ -131,7 +131,7 @@ class LoadForEvaluation:
         label, mask, skipped = -1, 0.0, -1
         if index < len(self._source):
             try:
-                photo = self._source[index]
+                photo = sources.read(self._source, index)
                 rgb = decode_region(photo.image, crops.center_square, self._size)
                 label, mask = photo.label, 1.0
             except (UnreadablePhoto, OSError):

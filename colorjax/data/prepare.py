@@ -279,25 +279,43 @@ def _write_shard(
     archive: Archive, ids: np.ndarray, num_shards: int, size: int, path: Path, shard: int
 ) -> tuple[int, list[str]]:
     """Writes one shard; returns how many photos it has, and those that could not be resized."""
+    kept_whole = []
+
+    def records() -> Iterator[bytes]:
+        for key, label in _of_shard(archive.keys, ids, num_shards, shard):
+            image = archive.read(key)
+            if size:
+                try:
+                    image = shrink(image, size, as_jpeg=key.lower().endswith(_JPEG_SUFFIXES))
+                except UnreadablePhoto:
+                    kept_whole.append(key)
+            yield pack(image, label, key)
+
+    return _write_records(path, records()), kept_whole
+
+
+def _write_records(path: Path, records: Iterator[bytes]) -> int:
+    """Writes a file of records in one step; returns how many."""
     from array_record.python import array_record_module
 
     partial = path.with_suffix(".partial")
-    # Records are stored one a chunk, which random access needs.
-    writer = array_record_module.ArrayRecordWriter(str(partial), "group_size:1")
-    kept_whole = []
     count = 0
-    for key, label in _of_shard(archive.keys, ids, num_shards, shard):
-        image = archive.read(key)
-        if size:
-            try:
-                image = shrink(image, size, as_jpeg=key.lower().endswith(_JPEG_SUFFIXES))
-            except UnreadablePhoto:
-                kept_whole.append(key)
-        writer.write(pack(image, label, key))
-        count += 1
-    writer.close()
-    partial.rename(path)
-    return count, kept_whole
+    try:
+        # Records are stored one a chunk, which random access needs.
+        writer = array_record_module.ArrayRecordWriter(str(partial), "group_size:1")
+        for record in records:
+            writer.write(record)
+            count += 1
+        writer.close()
+        partial.rename(path)
+    except RuntimeError as error:  # array_record's, whatever has gone wrong
+        partial.unlink(missing_ok=True)
+        reason = str(error).split(";")[0][:200]
+        raise RequestError(
+            f"{str(path)!r} cannot be written ({reason}); make room and run the same command "
+            "again: finished shards stay"
+        ) from None
+    return count
 
 
 def _of_shard(

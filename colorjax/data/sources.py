@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -72,6 +73,25 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Photo: ...
+
+
+_PAUSES = (0.1, 1.0)  # seconds; disks and networks that do not answer at once may do so then
+
+
+def read(source: Source, index: int) -> Photo:
+    """Returns `source[index]`, tried again where a disk or network fails in passing.
+
+    Raises:
+        OSError: it cannot be read, now as before.
+    """
+    for pause in _PAUSES:
+        try:
+            return source[index]
+        except (FileNotFoundError, PermissionError, IsADirectoryError):
+            raise  # no use in asking again
+        except OSError:
+            time.sleep(pause)
+    return source[index]
 
 
 def digest(*parts: object) -> str:

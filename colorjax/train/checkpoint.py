@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint.checkpoint_managers import preservation_policy
@@ -196,15 +197,15 @@ def find_flaw(folder: str | os.PathLike[str]) -> str | None:
     """Says what is wrong with a finished checkpoint's files; None: nothing.
 
     A checkpoint without a seal was finished by Orbax in the moment that a run was killed, or a run
-    is about to seal it: nothing is known against it if it has the files of one, none of them empty.
+    is about to seal it: nothing is known against it if all of its arrays can be read.
     """
     folder = paths.locate(folder)
     seal = folder / SEAL
     if not seal.is_file():
         if not all((folder / name).exists() for name in ("_CHECKPOINT_METADATA", "weights")):
             return "files are missing"
-        empty = (path for path in paths.files_below(folder) if path.stat().length == 0)
-        return next((f"{path.name} is empty" for path in empty), None)
+        items = (folder / name for name in ("weights", "training") if (folder / name).exists())
+        return next(filter(None, map(_find_unreadable, items)), None)
     try:
         lines = [line.split("  ", 1) for line in seal.read_text().splitlines()]
         sums = {name: digest for digest, name in lines}
@@ -219,6 +220,20 @@ def find_flaw(folder: str | os.PathLike[str]) -> str | None:
             return f"{name} is missing"
         if found != wanted:
             return f"{name} has changed"
+    return None
+
+
+def _find_unreadable(item: epath.Path) -> str | None:
+    """Reads the arrays of an item by one process alone; says what cannot be read."""
+    handler = ocp.PyTreeCheckpointHandler()
+    try:
+        as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
+        wanted = jax.tree.map(lambda _: as_numpy, handler.metadata(item).tree)
+        handler.restore(item, args=ocp.args.PyTreeRestore(restore_args=wanted))
+    except Exception as error:  # TensorStore has no type for it
+        return f"{item.name}: {next(iter(str(error).splitlines()), type(error).__name__)[:200]}"
+    finally:
+        handler.close()
     return None
 
 

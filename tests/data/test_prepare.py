@@ -4,6 +4,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from array_record.python import array_record_module
 from PIL import Image
 
 from colorjax import cli
@@ -108,6 +109,21 @@ def test_a_stopped_writer_goes_on(photos, tmp_path, monkeypatch):
     assert not list((tmp_path / "s").glob("*.partial"))
 
 
+def test_a_full_disk_is_told_in_one_line(photos, tmp_path, monkeypatch):
+    class Full(array_record_module.ArrayRecordWriter):
+        def write(self, record):
+            raise RuntimeError("write() failed: No space left on device; writing /a/b/c; [src]")
+
+    monkeypatch.setattr(array_record_module, "ArrayRecordWriter", Full)
+    with pytest.raises(
+        RequestError,
+        match=r"photos-00000-of-00002.array_record' cannot be written "
+        r"\(write\(\) failed: No space left on device\); make room",
+    ):
+        prepare(photos, tmp_path / "s", num_shards=2, jobs=1)
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["plan.json"]
+
+
 def test_larger_photos_are_made_smaller(tmp_path):
     rng = np.random.default_rng(0)
     (tmp_path / "in").mkdir()
@@ -172,3 +188,15 @@ def test_the_command(photos, tmp_path, capsys):
     assert "0 written now" in capsys.readouterr().out
     assert cli.run(["prepare", str(tmp_path / "none"), "--output", str(tmp_path / "t")]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_an_error_of_the_disk_is_one_line(photos, tmp_path, monkeypatch, capsys):
+    def full(path, content):
+        if path.name == "index.npz":
+            raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(preparing.paths, "write_bytes", full)
+    assert cli.run(["prepare", str(photos), "--output", str(tmp_path / "s")]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("colorjax: ")
+    assert said.endswith("No space left on device; the same command continues once that is mended")

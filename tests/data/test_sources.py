@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 from synthetic import synthetic_images
 
+from colorjax.data import sources
 from colorjax.data.prepare import prepare
 from colorjax.data.records import ArrayRecordSource
-from colorjax.data.sources import FolderSource, SamplePhotos
+from colorjax.data.sources import FolderSource, Photo, SamplePhotos
 from colorjax.data.tfds_source import TfdsSource, overlap
 from colorjax.errors import RequestError
 
@@ -27,6 +28,25 @@ def test_links_that_lead_back_up_are_followed_once(photos, tmp_path):
     (tmp_path / "photos").symlink_to(photos)
     (tmp_path / "again").symlink_to(tmp_path)
     assert len(FolderSource.open(tmp_path, labels="none")) == 40
+
+
+class Failing:
+    def __init__(self, errors):
+        self.errors = list(errors)
+
+    def __getitem__(self, index):
+        if self.errors:
+            raise self.errors.pop(0)
+        return Photo(b"whole", index)
+
+
+def test_a_disk_that_fails_in_passing_is_asked_again(monkeypatch):
+    monkeypatch.setattr(sources, "_PAUSES", (0, 0))
+    assert sources.read(Failing([OSError(5, "I/O error")] * 2), 7) == (b"whole", 7)
+    with pytest.raises(OSError, match="I/O error"):
+        sources.read(Failing([OSError(5, "I/O error")] * 3), 7)
+    with pytest.raises(FileNotFoundError):
+        sources.read(Failing([FileNotFoundError()]), 7)
 
 
 def test_folder_without_labels(photos):

@@ -101,6 +101,15 @@ def test_a_run_killed_before_the_seal_keeps_its_checkpoint(folder):
     assert find_flaw(folder / "9") is None
 
 
+@pytest.mark.parametrize("cut", [0, 100])
+def test_a_damaged_one_without_a_seal_gives_way_too(folder, cut, caplog):
+    (folder / "9" / SEAL).unlink()
+    largest = largest_file(folder / "9")
+    largest.write_bytes(largest.read_bytes()[:cut])
+    assert newest(folder)[0] == 6
+    assert "checkpoint 9 is damaged (weights: " in caplog.text
+
+
 def test_half_written_checkpoints_do_not_count(folder):
     (folder / "12.orbax-checkpoint-tmp").mkdir()
     (folder / "15").mkdir()
