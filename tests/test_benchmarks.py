@@ -47,6 +47,7 @@ def rows_of(capsys):
     return {row["row"]: row for row in rows}
 
 
+@pytest.mark.slow
 def test_startup(capfd):
     assert startup.main(["--photos", "120", "--shards", "3", "--workers", "0"]) == 0
     rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
@@ -80,6 +81,7 @@ def test_pipeline(capsys):
     assert rows["targets_colorjax"]["goal"] == 3
 
 
+@pytest.mark.slow
 def test_pipeline_of_real_photos_in_processes(photos, capsys):
     words = f"--repeats 1 --images 4 --batch 4 --size 16 --workers 1 --data {photos}"
     assert pipeline.main(words.split()) == 0

@@ -33,23 +33,49 @@ def trained(photos, tmp_path_factory):
             [*TINY, "--config.data.pth=x"],
             "config.data has no field 'pth'; it has: canny_scale, canny_sigma",
         ),
-        ([*TINY, "--config.learning_rate=1"], "config has no field 'learning_rate'"),
+        pytest.param(
+            [*TINY, "--config.learning_rate=1"],
+            "config has no field 'learning_rate'",
+            marks=pytest.mark.slow,
+        ),
         ([*TINY, "--config.batch_size=many"], "batch_size"),
-        ([*TINY, "--mode=test"], "mode"),
+        pytest.param([*TINY, "--mode=test"], "mode", marks=pytest.mark.slow),
         ([*TINY, "stray"], "unexpected argument 'stray'"),
-        ([*TINY, "--config.data.targets=devcie"], "known: device, host"),
-        ([*TINY, "--config.data.crop_ratio=(0,1)"], "data.crop_ratio is (low, high) above 0"),
-        ([*TINY, "--config.model.name=unet2"], "known: edge_fusion, iizuka, plain_cnn"),
-        ([*TINY, "--config.loss.name=mae"], "known: adversarial, ce, class_cross_entropy, feature"),
+        pytest.param(
+            [*TINY, "--config.data.targets=devcie"], "known: device, host", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            [*TINY, "--config.data.crop_ratio=(0,1)"],
+            "data.crop_ratio is (low, high) above 0",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            [*TINY, "--config.model.name=unet2"],
+            "known: edge_fusion, iizuka, plain_cnn",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            [*TINY, "--config.loss.name=mae"],
+            "known: adversarial, ce, class_cross_entropy, feature",
+            marks=pytest.mark.slow,
+        ),
         (
             [*TINY, "--config.loss.name=class_cross_entropy"],
             "needs the output class_logits that model plain_cnn does not give; losses for it: "
             "adversarial, feature",
         ),
-        ([*TINY, "--config.data.image_size=30"], "multiple of 4"),
+        pytest.param(
+            [*TINY, "--config.data.image_size=30"], "multiple of 4", marks=pytest.mark.slow
+        ),
         ([*TINY, "--config.data.path=/no/such/folder"], "'/no/such/folder' does not exist"),
-        ([*TINY, "--config.data.path="], "--config.data.path=PHOTOS"),
-        ([*TINY, "--config.data.name=tfds:nothing"], "TFDS has no data set 'nothing'"),
+        pytest.param(
+            [*TINY, "--config.data.path="], "--config.data.path=PHOTOS", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            [*TINY, "--config.data.name=tfds:nothing"],
+            "TFDS has no data set 'nothing'",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_wrong_request_is_told_in_one_line(flags, text, tmp_path):
@@ -79,6 +105,7 @@ def damage(checkpoint):
             path.write_bytes(path.read_bytes()[:-1])
 
 
+@pytest.mark.slow
 def test_damaged_checkpoints(trained, photos, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(trained, copy)

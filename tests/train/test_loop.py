@@ -154,6 +154,7 @@ def test_a_damaged_best_checkpoint_gives_way_to_the_newest(finished, photos, tmp
     assert "is damaged" in caplog.text
 
 
+@pytest.mark.slow
 def test_clipping_may_be_turned_on_in_the_middle(photos, tmp_path, finished):
     workdir = tmp_path / "copy"
     shutil.copytree(finished[0], workdir)
@@ -269,6 +270,7 @@ def test_init_from_takes_the_weights(finished, photos, tmp_path):
         loop.train_and_evaluate(other, str(tmp_path / "third"))
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_evaluated_and_resumed(photos, tmp_path):
     changes = {"optimizer.ema_decay": 0.5}
     whole, parts = tmp_path / "whole", tmp_path / "parts"

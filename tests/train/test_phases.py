@@ -129,6 +129,7 @@ def test_a_state_is_picked_and_shipped(finished, photos):
     assert json.loads((finished / "eval.json").read_text())["step"] == found["picked"]
 
 
+@pytest.mark.slow
 def test_a_person_overrules_the_pick(finished, photos):
     for step in (9, 7):
         config = tiny_nogan(photos, **{"nogan.pick": str(step)})

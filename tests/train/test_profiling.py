@@ -29,6 +29,7 @@ def test_a_heartbeat_says_where_the_run_is(photos, tmp_path):
     assert 0.1 < found["host_memory_gib"] < 100
 
 
+@pytest.mark.slow
 def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew(photos, tmp_path):
     config = tiny_config(photos, total_steps=3, eval_every=0)
     assert loop.train_and_evaluate(config, str(tmp_path)) == loop.DONE
