@@ -227,27 +227,28 @@ class Method:
             and it counts, lightness: (N, H, W, 1), L; and the network's other outputs as they are,
             at its own size.
         """
-        n, height, width, _ = fields["grey"].shape
-        size = self.network_size(height, width)
-        is_padded = self.network.fit == "pad"
-        inputs = {
-            name: x
-            if name == "global_grey"
-            else (_padded if is_padded else _resized)(name, x, size)
-            for name, x in self._inputs(fields).items()
-        }
-        outputs = self.network.apply(variables, inputs, train=False)
-
-        def fitted(x: jax.Array) -> jax.Array:
-            if not is_padded and size != (height, width):
-                x = jax.image.resize(x, (n, height, width, x.shape[-1]), "linear")
-            return x[:, :height, :width]
-
-        found = {"ab": color.denormalize_ab(fitted(outputs["ab"]))}
+        size = fields["grey"].shape[1:3]
+        outputs = self.network.apply(variables, self.fit(fields), train=False)
+        found = {"ab": color.denormalize_ab(self.fit_back(outputs["ab"], size))}
         if self.predicts_lightness:
             lab = color.space_to_lab(outputs["color"], self.space, None)
-            found["lightness"] = fitted(lab[..., :1])
+            found["lightness"] = self.fit_back(lab[..., :1], size)
         return outputs | found
+
+    def fit(self, fields: Fields) -> Fields:
+        """Brings the fields that the network takes to a size that it takes."""
+        size = self.network_size(*fields["grey"].shape[1:3])
+        bring = _padded if self.network.fit == "pad" else _resized
+        return {
+            name: x if name == "global_grey" else bring(name, x, size)
+            for name, x in self._inputs(fields).items()
+        }
+
+    def fit_back(self, x: jax.Array, size: tuple[int, ...]) -> jax.Array:
+        """Brings what the network gives, (N, h, w, C), back to the (H, W) of the photos."""
+        if self.network.fit != "pad" and x.shape[1:3] != size:
+            x = jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "linear")
+        return x[:, : size[0], : size[1]]
 
     @property
     def predicts_lightness(self) -> bool:
@@ -256,7 +257,10 @@ class Method:
 
     def predict_shown(self, variables: Variables, fields: Fields) -> jax.Array:
         """Returns what of `predict` makes a picture: ab, or the predicted lightness and ab."""
-        found = self.predict(variables, fields)
+        return self.shown(self.predict(variables, fields))
+
+    def shown(self, found: Fields) -> jax.Array:
+        """Returns what of the result of `predict` makes a picture; see `predict_shown`."""
         if not self.predicts_lightness:
             return found["ab"]
         return jnp.concatenate([found["lightness"], found["ab"]], axis=-1)

@@ -131,7 +131,7 @@ def side_at(height: int, width: int) -> int:
 
 
 def paint(
-    hints: Sequence[Hint], photo: tuple[int, ...], working: tuple[int, int]
+    hints: Sequence[Hint], photo: tuple[int, ...], working: tuple[int, ...]
 ) -> dict[str, np.ndarray]:
     """Paints hints as squares; later ones over earlier ones.
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 from ml_collections import ConfigDict
 
-from colorjax.errors import RequestError
+from colorjax.errors import RequestError, unknown_name
+from colorjax.inference.predictor import Inputs, Size
 from colorjax.method import Method
 
+ASPECTS = ("short", "long", "squash", "pad_square")
 _MAX_OWN_PIXELS = 2**22  # of a working size that is the photo's own: memory grows with it
 _MAX_ASPECT = 4  # the working size is at most this many times as long as it is short
+_BUCKETS = 8  # steps of the long side, as parts of the short one: a folder has a handful of shapes
 OWN = "own"  # a working size: that of the photo
 
 
@@ -19,52 +23,92 @@ class WorkingSize:
     """The size at which a network predicts the colours of a photo.
 
     Attributes:
-        short: of the shorter side, in pixels; 0: the photo's own size, up to `_MAX_OWN_PIXELS`.
+        side: of the shorter side, or of what `aspect` names, in pixels; 0: the photo's own size, up
+            to `_MAX_OWN_PIXELS`.
         multiple: what both sides are multiples of, in pixels.
-        is_square: whether the photo is squeezed into a square, for networks of one size.
+        is_fixed: whether the network takes squares of this side alone.
+        aspect: which side of a photo becomes `side`; see `Colorizer.load`.
     """
 
-    short: int
+    side: int
     multiple: int
-    is_square: bool
+    is_fixed: bool
+    aspect: str = "short"
 
     @classmethod
     def from_config(
-        cls, config: ConfigDict, method: Method, size: int | str | None = None
+        cls,
+        config: ConfigDict,
+        method: Method,
+        size: int | str | None = None,
+        aspect: str = "short",
     ) -> WorkingSize:
         """Takes `size`, or else `inference.size`, or `data.image_size` where that is 0.
 
         Raises:
-            RequestError: the size is negative, 0 or no number, or the network has one size.
+            RequestError: the size is negative, 0 or no number, the network has one size, or the
+                aspect is unknown.
         """
         fixed = method.network.fixed_size
+        if aspect not in ASPECTS:
+            raise unknown_name("aspect", aspect, ASPECTS)
         if size is not None and fixed:
             raise RequestError(f"these weights work at {fixed}x{fixed} px alone; give no size")
         if size is not None and size != OWN and not (isinstance(size, int) and size > 0):
             raise RequestError(f"size is a number of pixels above 0, or {OWN!r}, not {size!r}")
-        short = size or config.inference.size or config.data.image_size
-        if short != OWN and short < 0:
-            raise RequestError(f"inference.size is at least 0, not {short}")
-        short = 0 if short == OWN else int(short)
-        return cls(fixed or short, method.network.size_multiple, bool(fixed))
+        side = size or config.inference.size or config.data.image_size
+        if side != OWN and side < 0:
+            raise RequestError(f"inference.size is at least 0, not {side}")
+        side = 0 if side == OWN else int(side)
+        if fixed and aspect != "pad_square":
+            aspect = "squash"
+        return cls(fixed or side, method.network.size_multiple, bool(fixed), aspect)
 
     def of(self, height: int, width: int) -> tuple[int, int]:
-        """Returns the working (height, width) of a photo, in pixels.
+        """Returns the working (height, width) of a photo, in pixels, before `pad`.
 
-        Sides that are multiples of `multiple` keep the shapes, and so the compilations, few.
+        Few shapes, and so few compilations: sides are multiples of `multiple`, and the one that
+        follows from the aspect is one of `side` times an eighth.
 
-        >>> WorkingSize(64, 4, is_square=False).of(3000, 4000)
-        (64, 84)
+        >>> WorkingSize(64, 4, is_fixed=False).of(3000, 4000)
+        (64, 88)
         """
-        if self.is_square:
-            return self.short, self.short
-        if not self.short:
+        if not self.side:
             scale = min(1.0, (_MAX_OWN_PIXELS / (height * width)) ** 0.5)
             return self._rounded(height * scale), self._rounded(width * scale)
+        side = self._rounded(self.side)
+        if self.aspect == "squash":
+            return side, side
         aspect = min(max(height, width) / min(height, width), _MAX_ASPECT)
-        short = self._rounded(self.short)
-        long = max(self._rounded(self.short * aspect), short)
+        step = -(-side // _BUCKETS // self.multiple) * self.multiple
+        if self.aspect == "short":
+            short, long = side, max(side, round(side * aspect / step) * step)
+        else:
+            short, long = min(side, max(step, round(side / aspect / step) * step)), side
         return (short, long) if height <= width else (long, short)
+
+    def scaled(self, factor: float) -> WorkingSize:
+        """Returns a working size that many times as large."""
+        return dataclasses.replace(self, side=max(self.multiple, round(self.side * factor)))
+
+    def pad(self, fields: Inputs) -> Inputs:
+        """Mirrors inputs (1, h, w, C) below and at the right to a square, if `aspect` says so.
+
+        Colour hints are not mirrored: none lies there.
+        """
+        height, width = fields["grey"].shape[1:3]
+        if self.aspect != "pad_square" or height == width:
+            return fields
+        side = max(height, width)
+        missing = ((0, 0), (0, side - height), (0, side - width), (0, 0))
+        return {
+            name: np.pad(x, missing, mode="constant" if "hint" in name else "symmetric")
+            for name, x in fields.items()
+        }
+
+    def cut(self, colors: np.ndarray, size: Size) -> np.ndarray:
+        """Undoes `pad`: returns the (h, w) of what was predicted for the padded picture."""
+        return colors[: size[0], : size[1]]
 
     def _rounded(self, side: float) -> int:
         return max(1, round(side / self.multiple)) * self.multiple

@@ -60,6 +60,7 @@ class Iizuka(nn.Module):
     inputs: ClassVar[frozenset[str]] = frozenset({"grey", "global_grey"})
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
+    reach: ClassVar[int] = 64  # pixels that far away can change a colour; the global branch aside
     fit: ClassVar[str] = "resize"
 
     can_classify: ClassVar[bool] = True

@@ -44,6 +44,15 @@ class PlainCNN(nn.Module):
         """Heights and widths have to be multiples of this, in pixels."""
         return 2 ** self.strides.count(2)
 
+    @property
+    def reach(self) -> int:
+        """How far away a pixel can be, in pixels, and change a colour."""
+        far, step = 0, 1
+        for stride in (*self.strides, 1):  # the last for filters beyond the strides
+            far += self.kernel_size // 2 * step * (self.dilation if stride == 1 else 1)
+            step *= stride
+        return far + 4 * step  # transposed convolutions, and pixels of one cell
+
     @nn.compact
     def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:
         """Maps grey (N, H, W, 1), L / 50 - 1, to ab (N, H, W, 2), ab / 110, float32."""

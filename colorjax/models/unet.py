@@ -101,6 +101,11 @@ class UNet(nn.Module):
         """Heights and widths have to be multiples of this, in pixels."""
         return 2 ** len(LAYOUTS[self.layout].decoder)
 
+    @property
+    def reach(self) -> int:
+        """How far away a pixel can be, in pixels, and change a colour: 41 in the layout "cifar"."""
+        return 3 * self.size_multiple
+
     @nn.compact
     def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:
         """Maps grey (N, H, W, 1) in [-1, 1] to float32 outputs.

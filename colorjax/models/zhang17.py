@@ -43,6 +43,7 @@ class Zhang17(nn.Module):
     inputs: ClassVar[frozenset[str]] = frozenset({"grey", "hint_ab", "hint_mask"})
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
+    reach: ClassVar[int] = 192  # pixels that far away can change a colour
     fit: ClassVar[str] = "pad"
 
     @property

@@ -24,7 +24,7 @@ class ConstantMethod:
     takes_hints = False
     global_size = None
     encode = TargetEncoder()
-    network = SimpleNamespace(inputs=frozenset({"grey"}))
+    network = SimpleNamespace(inputs=frozenset({"grey"}), outputs=frozenset({"ab"}))
 
     def __init__(self, a, b):
         self.ab = (a, b)
@@ -34,7 +34,7 @@ class ConstantMethod:
 
 
 def painter(a, b):
-    return Colorizer(ConstantMethod(a, b), {}, WorkingSize(32, 4, is_square=False))
+    return Colorizer(ConstantMethod(a, b), {}, WorkingSize(32, 4, is_fixed=False))
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +160,30 @@ def test_pillow_images_keep_their_alpha(colorizer, mode):
     np.testing.assert_array_equal(np.asarray(found)[..., 3], alpha)
 
 
+def test_strength_leaves_the_photos_own_colours(violet):
+    rgb = synthetic_images(1, 40)[0]
+    own = color.rgb_u8_to_lab(rgb)
+    half = color.rgb_u8_to_lab(violet.colorize(rgb, strength=0.5))
+    none = violet.colorize(rgb, strength=0.0).astype(int)
+    assert np.abs(none - rgb).max() <= 2
+    assert np.abs(half[..., 0] - own[..., 0]).max() <= TOLERANCE
+    toward = (half - own)[..., 1:] @ np.array([90.0, -120.0])
+    assert toward.mean() > 0
+
+
+def test_many_are_as_one_after_the_other(colorizer):
+    images = synthetic_images(3, 24)
+    found = list(colorizer.colorize_many(iter(images), saturation=0.5))
+    for image, one in zip(images, found, strict=True):
+        np.testing.assert_array_equal(one, colorizer.colorize(image, saturation=0.5))
+
+
+def test_colours_predicted_apart_are_painted_as_together(colorizer):
+    photo = synthetic_images(1, 64)[0]
+    ab = colorizer.predict_ab(photo)
+    np.testing.assert_array_equal(colorizer.paint_ab(photo, ab), colorizer.colorize(photo))
+
+
 def test_colors_are_enlarged_without_a_seam(monkeypatch, colorizer):
     photo = synthetic_images(1, 200)[0]
     whole = colorizer.colorize(photo)
@@ -169,11 +193,11 @@ def test_colors_are_enlarged_without_a_seam(monkeypatch, colorizer):
 
 @pytest.mark.parametrize(
     ("photo", "expected"),
-    [((300, 400), (64, 84)), ((400, 300), (84, 64)), ((1, 1), (64, 64)), ((9, 900), (64, 256))],
+    [((300, 400), (64, 88)), ((400, 300), (88, 64)), ((1, 1), (64, 64)), ((9, 900), (64, 256))],
 )
 def test_working_size_keeps_the_aspect_up_to_four(photo, expected):
-    assert WorkingSize(64, 4, is_square=False).of(*photo) == expected
-    assert WorkingSize(128, 128, is_square=True).of(*photo) == (128, 128)
+    assert WorkingSize(64, 4, is_fixed=False).of(*photo) == expected
+    assert WorkingSize(128, 128, is_fixed=True, aspect="squash").of(*photo) == (128, 128)
 
 
 def test_real_photos_keep_their_lightness(violet, colorizer):

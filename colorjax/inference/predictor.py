@@ -1,0 +1,152 @@
+"""A method bound to its weights: what it predicts for one picture of a size, compiled once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from colorjax import color
+from colorjax.method import Method, Variables
+
+Inputs: TypeAlias = dict[str, Any]  # name -> array (N, H, W, C) float32, NumPy's or JAX's
+Size: TypeAlias = tuple[int, ...]  # height and width in pixels
+
+# No sRGB colour has a chroma above 134; gamut mapping loses its way in ones of more than thousands.
+_MAX_CHROMA = 1000.0
+
+
+class Predictor:
+    """Runs a method on the one device that its weights are on.
+
+    Attributes:
+        method: what is run.
+        compile_seconds: spent on compilation so far.
+        seconds: spent in the network so far.
+    """
+
+    def __init__(self, method: Method, variables: Variables):
+        """Binds a method to its weights."""
+        self.method = method
+        self.compile_seconds = 0.0
+        self.seconds = 0.0
+        self._variables = variables
+        self._compiled: dict[object, jax.stages.Compiled] = {}
+
+    def fields(self, grey: np.ndarray) -> Inputs:
+        """Returns the inputs that come from a grey picture alone.
+
+        Args:
+            grey: (H, W) in [-1, 1], as the network sees it.
+
+        Returns:
+            grey (1, H, W, 1) and, where the network takes them, edges.
+        """
+        found = {"grey": grey[None, :, :, None]}
+        if "edges" in self.method.network.inputs:
+            found["edges"] = self.method.detect_edges(found["grey"][0])[None]
+        return found
+
+    def colors(self, fields: Inputs) -> np.ndarray:
+        """Predicts colours.
+
+        Args:
+            fields: inputs of N pictures of one size; see `Method.predict`.
+
+        Returns:
+            (N, H, W, 2) float32, ab in Lab units; (N, H, W, 3) with a predicted L before them,
+            where it counts.
+        """
+        return self.run("colors", self.method.predict_shown, fields)
+
+    def colors_and_confidence(self, fields: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        """Predicts colours, and how sure they are.
+
+        Returns:
+            The colours as `colors`, and (N, H, W, 1) float32 above 0: exp(-entropy) of the
+            distribution over bins, in nats; 1 for methods that have none.
+        """
+        return self.run("confident", self._confident, fields)
+
+    @property
+    def has_bins(self) -> bool:
+        """Whether the method predicts a distribution over the 313 bins."""
+        return "bin_logits" in self.method.network.outputs
+
+    def distribution(self, fields: Inputs, size: Size) -> np.ndarray:
+        """Predicts the distribution over bins of N pictures, resized to (h, w) = `size`.
+
+        Returns:
+            (N, h, w, 313) float32; each sums to 1.
+        """
+
+        def predict(variables: Variables, fields: Inputs) -> jax.Array:
+            shares = jax.nn.softmax(self.method.predict(variables, fields)["bin_logits"], axis=-1)
+            return jax.image.resize(shares, (shares.shape[0], *size, shares.shape[-1]), "linear")
+
+        return self.run(("distribution", size), predict, fields)
+
+    def mean_of(self, shares: np.ndarray) -> np.ndarray:
+        """Returns ab (h, w, 2) of a distribution (h, w, 313), by the method's annealed mean."""
+        temperature = self.method.network.temperature  # pyrefly: ignore
+        logits = np.log(np.maximum(shares, 1e-30))
+        return np.asarray(color.annealed_mean(logits, temperature=temperature), np.float32)
+
+    def _confident(self, variables: Variables, fields: Inputs) -> tuple[jax.Array, jax.Array]:
+        found = self.method.predict(variables, fields)
+        size = fields["grey"].shape[:3]
+        confidence = jnp.ones((*size, 1))
+        if "bin_logits" in found:
+            logs = jax.nn.log_softmax(found["bin_logits"], axis=-1)
+            entropy = -jnp.sum(jnp.exp(logs) * logs, axis=-1, keepdims=True)
+            confidence = jax.image.resize(jnp.exp(-entropy), (*size, 1), "linear")
+        return self.method.shown(found), confidence
+
+    def run(self, name: object, function: Callable[..., Any], fields: Any) -> Any:
+        """Calls function(variables, fields), compiled where the name or the shapes are new."""
+        shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(fields))
+        key = (name, *(sorted(fields) if isinstance(fields, dict) else ()), shapes)
+        if key not in self._compiled:
+            start = time.perf_counter()
+            self._compiled[key] = jax.jit(function).lower(self._variables, fields).compile()
+            self.compile_seconds += time.perf_counter() - start
+        start = time.perf_counter()
+        found = jax.device_get(self._compiled[key](self._variables, fields))
+        self.seconds += time.perf_counter() - start
+        return found
+
+
+def saturated(shown: np.ndarray, factor: float) -> np.ndarray:
+    """Returns colours (..., 2 or 3), float32, with ab times a factor; chroma is at most 1000."""
+    chroma = np.linalg.norm(shown[..., -2:].astype(np.float64), axis=-1, keepdims=True)
+    limit = _MAX_CHROMA / np.maximum(chroma, 1e-9)
+    ab = shown[..., -2:] * np.minimum(factor, limit)
+    return np.concatenate([shown[..., :-2], ab], axis=-1).astype(np.float32)
+
+
+def shrunk(grey: np.ndarray, size: Size) -> np.ndarray:
+    """Resizes what a network sees, (H, W) in [-1, 1], to (h, w) = `size`, bicubically."""
+    if grey.shape == size:
+        return grey
+    # Training photos are resized bicubically too; that overshoots at edges.
+    small = Image.fromarray(grey.astype(np.float32, copy=False))
+    resized = small.resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return np.clip(np.asarray(resized), -1, 1)
+
+
+def enlarged(planes: np.ndarray, size: Size) -> np.ndarray:
+    """Resizes (h, w, C) float32 to (H, W, C), bilinearly; averages where that is smaller."""
+    if planes.shape[:2] == size:
+        return planes
+    channels = [
+        Image.fromarray(np.ascontiguousarray(plane)).resize(
+            (size[1], size[0]), Image.Resampling.BILINEAR
+        )
+        for plane in np.moveaxis(planes.astype(np.float32, copy=False), -1, 0)
+    ]
+    return np.stack([np.asarray(channel) for channel in channels], axis=-1)

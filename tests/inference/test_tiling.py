@@ -1,0 +1,262 @@
+"""Tiles and how they become one picture."""
+
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from synthetic import synthetic_images
+
+from colorjax import color
+from colorjax.data.targets import TargetEncoder
+from colorjax.errors import RequestError
+from colorjax.inference import tiling
+from colorjax.inference.colorizer import Colorizer, Options
+from colorjax.inference.predictor import Predictor
+from colorjax.inference.tiling import Tiling, hann, predict_tiles, seam, starts
+from colorjax.inference.working_size import WorkingSize
+
+
+class MeanMethod:
+    """Colours every picture by its mean grey: tiles differ, and what comes out is known."""
+
+    takes_hints = False
+    global_size = None
+    predicts_lightness = False
+    encode = TargetEncoder()
+    network = SimpleNamespace(inputs=frozenset({"grey"}), outputs=frozenset({"ab"}))
+
+    def predict_shown(self, variables, fields):
+        mean = jnp.mean(fields["grey"], axis=(1, 2, 3), keepdims=True)
+        ab = jnp.concatenate([50 * mean, -30 * mean], axis=-1)
+        return jnp.broadcast_to(ab, (*fields["grey"].shape[:3], 2))
+
+
+MEANS = Predictor(MeanMethod(), {})
+
+
+def working(height, width):
+    return min(height, 8), min(width, 8)
+
+
+def combined(grey, tile, stride, rule, **more):
+    return predict_tiles(MEANS, grey, Tiling(tile, stride, rule, **more), working, {})
+
+
+@pytest.mark.parametrize(
+    ("length", "tile", "stride", "expected"),
+    [
+        (100, 40, 40, [0, 40, 60]),
+        (80, 40, 40, [0, 40]),
+        (100, 40, 20, [0, 20, 40, 60]),
+        (40, 40, 10, [0]),
+        (7, 40, 10, [0]),
+        (41, 40, 40, [0, 1]),
+    ],
+)
+def test_tiles_cover_a_side(length, tile, stride, expected):
+    assert starts(length, tile, stride) == expected
+
+
+def test_hann_trusts_the_middle():
+    window = hann((4, 8))
+    assert window.shape == (4, 8)
+    assert window.min() > 0
+    np.testing.assert_allclose(
+        window[1, 3], (np.sin(np.pi * 1.5 / 4) * np.sin(np.pi * 3.5 / 8)) ** 2, rtol=0.01
+    )
+    assert window[0, 0] < 0.1 * window[1, 3]
+
+
+GREY = np.linspace(-0.5, 1, 16, dtype=np.float32)[None].repeat(8, 0)  # 8x16
+LEFT, RIGHT = GREY[:, :8].mean(), GREY[:, 8:].mean()
+MIDDLE = GREY[:, 4:12].mean()
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),  # of a in columns 5 and 10: tiles at 0, 4 and 8
+    [
+        ("average", ((LEFT + MIDDLE) / 2, (MIDDLE + RIGHT) / 2)),
+        ("maximum", (MIDDLE, RIGHT)),
+        ("none", (MIDDLE, RIGHT)),
+        ("max_chroma", (max(LEFT, MIDDLE, key=abs), RIGHT)),
+    ],
+)
+def test_overlaps_are_combined_as_the_rule_says(rule, expected):
+    found = combined(GREY, (8, 8), (8, 4), rule)
+    assert found.shape == (8, 16, 2)
+    np.testing.assert_allclose(found[3, [5, 10], 0], 50 * np.array(expected), rtol=1e-3, atol=1e-3)
+
+
+def test_hann_is_the_weighted_mean():
+    window = hann((8, 8))[3]
+    found = combined(GREY, (8, 8), (8, 4), "hann")[3, 5, 0]
+    expected = (window[5] * LEFT + window[1] * MIDDLE) / (window[5] + window[1])
+    np.testing.assert_allclose(found, 50 * expected, rtol=1e-3)
+
+
+def test_the_maximum_may_be_negative():
+    found = combined(np.full((8, 24), -0.5, np.float32), (8, 8), (8, 8), "maximum")
+    np.testing.assert_allclose(found[..., 0], -25, rtol=1e-3)
+    np.testing.assert_allclose(found[..., 1], 15, rtol=1e-3)
+
+
+@pytest.mark.parametrize("rule", ["hann", "none"])
+def test_every_size_comes_back(rule):
+    for height in range(1, 65, 7):
+        for width in (1, 8, 9, 33, 64):
+            grey = np.zeros((height, width), np.float32)
+            assert combined(grey, (16, 24), (8, 12), rule).shape == (height, width, 2)
+
+
+def test_blended_tiles_have_no_seam_and_pasted_ones_have():
+    grey = np.random.default_rng(0).uniform(-1, 1, (64, 96)).astype(np.float32)
+    grey += np.linspace(-1, 1, 96, dtype=np.float32)
+    pasted = combined(grey, (32, 32), (32, 32), "none")
+    blended = combined(grey, (32, 32), (8, 8), "hann")
+    assert seam(pasted, 32, 32) > 5
+    assert 0.5 < seam(blended, 32, 8) < 1.5
+
+
+def test_global_colours_take_the_low_frequencies():
+    grey = np.linspace(-1, 1, 128, dtype=np.float32)[None].repeat(64, 0)
+    local = combined(grey, (32, 32), (16, 16), "hann")
+    kept = combined(grey, (32, 32), (16, 16), "hann", keeps_global=True)
+    whole = 50 * grey.mean()
+    assert np.ptp(local[32, :, 0]) > 60
+    assert np.ptp(kept[32, :, 0]) < 10
+    np.testing.assert_allclose(kept[..., 0].mean(), whole, atol=1)
+
+
+def test_huge_photos_meet_on_a_smaller_canvas(monkeypatch):
+    monkeypatch.setattr(tiling, "_MOST_PIXELS", 32 * 48)
+    found = combined(np.zeros((64, 96), np.float32), (16, 16), (16, 16), "hann")
+    assert found.shape == (32, 48, 2)
+
+
+@pytest.fixture(scope="module")
+def bins(zhang16_workdir):
+    return Colorizer.load(zhang16_workdir)
+
+
+def test_one_tile_of_shares_is_the_annealed_mean(bins):
+    predictor = bins._predictor
+    grey = synthetic_images(1, 32)[0][..., 0].astype(np.float32) / 127.5 - 1
+    found = predict_tiles(
+        predictor, grey, Tiling((32, 32), (32, 32), "distribution"), lambda h, w: (h, w), {}
+    )
+    shares = predictor.distribution(predictor.fields(grey), (8, 8))[0]
+    np.testing.assert_allclose(shares.sum(-1), 1, rtol=1e-4)
+    expected = color.annealed_mean(np.log(shares), temperature=predictor.method.network.temperature)
+    np.testing.assert_allclose(found[2::4, 2::4], expected, atol=8)  # enlarged between cells
+    assert found.shape == (32, 32, 2)
+
+
+def test_distributions_are_averaged_before_the_mean(bins):
+    grey = synthetic_images(1, 48)[0][..., 0].astype(np.float32) / 127.5 - 1
+    found = predict_tiles(
+        bins._predictor, grey, Tiling((32, 32), (16, 16), "distribution"), lambda h, w: (h, w), {}
+    )
+    assert found.shape == (48, 48, 2)
+    assert np.isfinite(found).all()
+
+
+def test_methods_without_bins_have_none_to_combine():
+    with pytest.raises(RequestError, match="no distribution over bins"):
+        combined(GREY, (8, 8), (8, 8), "distribution")
+
+
+@pytest.mark.parametrize(
+    ("tile", "stride", "rule", "says"),
+    [
+        ((4, 4), (4, 4), "hann", "sides of at least 8 px"),
+        ((16, 16), (16, 17), "hann", "stride from 1 px to its side"),
+        ((16, 16), (0, 8), "hann", "stride from 1 px"),
+        ((16, 16), (8, 8), "mean", "known: average"),
+    ],
+)
+def test_wrong_tiles(tile, stride, rule, says):
+    with pytest.raises(RequestError, match=says):
+        Tiling(tile, stride, rule)
+
+
+def exact_and_whole(colorizer, shape, monkeypatch, core=32):
+    """Predictions of one picture at its own size, in tiles and at once."""
+    monkeypatch.setattr(tiling, "_EXACT_CORE", core)
+    rng = np.random.default_rng(1)
+    fields = colorizer._predictor.fields(rng.uniform(-1, 1, shape).astype(np.float32))
+    found = tiling.predict_exactly(colorizer._predictor, fields)
+    return found, colorizer._predictor.colors(fields)[0]
+
+
+@pytest.mark.parametrize("shape", [(150, 203), (40, 260)])
+def test_exact_tiles_change_nothing(colorizer, shape, monkeypatch):
+    found, whole = exact_and_whole(colorizer, shape, monkeypatch)
+    assert found.shape == (*shape, 2)
+    np.testing.assert_allclose(found, whole, atol=1e-4)
+
+
+def test_a_halo_is_needed(colorizer, monkeypatch):
+    monkeypatch.setattr(type(colorizer._method.network), "reach", 4)
+    found, whole = exact_and_whole(colorizer, (150, 203), monkeypatch)
+    assert np.abs(found - whole).max() > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fixture", ["zhang16_workdir", "zhang17_workdir", "iizuka_workdir", "edge_fusion_workdir"]
+)
+def test_exact_tiles_of_every_network_change_nothing(fixture, request, monkeypatch):
+    loaded = Colorizer.load(request.getfixturevalue(fixture))
+    shape = (500, 725) if "zhang" in fixture else (203, 300)
+    found, whole = exact_and_whole(loaded, shape, monkeypatch)
+    np.testing.assert_allclose(found, whole, atol=1e-4 * max(1, np.abs(whole).max()))
+
+
+def test_the_colorizer_applies_tiles(colorizer):
+    photo = synthetic_images(1, 90)[0]
+    plain = colorizer.colorize(photo)
+    for options in (
+        {"tiling": Tiling((32, 32), (16, 16), "average")},
+        {"tiling": Tiling((64, 64), (32, 32), "hann", keeps_global=True)},
+        {"tiling": "exact"},
+    ):
+        found = colorizer.colorize(photo, **options)
+        assert found.shape == photo.shape
+        assert not np.array_equal(found, plain)
+        light = [color.rgb_u8_to_lab(picture)[..., 0] for picture in (photo, found)]
+        assert np.abs(light[0] - light[1]).max() <= 100 / 255
+
+
+def test_options_that_exclude_each_other():
+    with pytest.raises(RequestError, match="quality best is for whole photos"):
+        Options(quality="best", tiling="exact")
+    with pytest.raises(RequestError, match="hints are for whole photos"):
+        Options([(1, 1, "#ff0000")], tiling=Tiling((8, 8), (8, 8)))
+    with pytest.raises(RequestError, match="strength is from 0 to 1"):
+        Options(strength=1.2)
+
+
+@pytest.mark.parametrize(
+    ("aspect", "photo", "expected", "padded"),
+    [
+        ("short", (300, 400), (64, 88), (64, 88)),
+        ("long", (300, 400), (48, 64), (48, 64)),
+        ("squash", (300, 400), (64, 64), (64, 64)),
+        ("pad_square", (400, 300), (64, 48), (64, 64)),
+        ("long", (10, 4000), (16, 64), (16, 64)),
+    ],
+)
+def test_aspects(aspect, photo, expected, padded):
+    size = WorkingSize(64, 8, is_fixed=False, aspect=aspect)
+    assert size.of(*photo) == expected
+    fields = size.pad({"grey": np.zeros((1, *expected, 1))})
+    assert fields["grey"].shape[1:3] == padded
+    assert size.cut(np.zeros((*padded, 2)), expected).shape[:2] == expected
+
+
+def test_a_folder_of_mixed_sizes_has_a_handful_of_shapes():
+    rng = np.random.default_rng(0)
+    size = WorkingSize(256, 8, is_fixed=False)
+    shapes = {size.of(*rng.integers(1000, 2000, 2)) for _ in range(1000)}
+    assert len(shapes) <= 17
