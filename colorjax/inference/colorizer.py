@@ -117,6 +117,11 @@ class Colorizer:
         return self._predictor.compile_seconds + self._painter.compile_seconds
 
     @property
+    def has_bins(self) -> bool:
+        """Whether the weights predict a distribution over the 313 bins."""
+        return self._predictor.has_bins
+
+    @property
     def network_seconds(self) -> float:
         """Spent in the network so far, without compilation."""
         return self._predictor.seconds
