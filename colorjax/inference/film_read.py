@@ -190,8 +190,10 @@ def _info(container: Any, stream: Any, frame: Any) -> FilmInfo:
         frames=stream.frames or _estimate(container, rate),
         pixel_format=_written_format(frame.format, height, width, turns),
         tags=ColorTags(
-            *(int(x) for x in (frame.colorspace, frame.color_primaries, frame.color_trc)),
-            int(frame.color_range),
+            matrix=int(frame.colorspace),
+            primaries=int(frame.color_primaries),
+            transfer=int(frame.color_trc),
+            range=int(frame.color_range),
         ),
         swscale_matrix=_swscale_matrix(frame),
         notes=tuple(_notes(frame, height, width)),
