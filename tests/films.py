@@ -21,21 +21,21 @@ class NoisyPainter:
     settings = "noisy"
     compile_seconds = 0.0
 
-    def __init__(self, noise=8.0):
+    def __init__(self, noise=4.0):
         self.noise = noise
         self.predicted = 0
 
     def predict_ab(self, rgb):
         self.predicted += 1
         rng = np.random.default_rng(rgb[::4, ::4].astype(np.uint32).ravel())
-        return rng.normal((20, 30), self.noise, (12, 16, 2)).astype(np.float32)
+        return rng.normal((10, 15), self.noise, (12, 16, 2)).astype(np.float32)
 
     def paint(self, rgb, ab):
         planes = [Image.fromarray(np.ascontiguousarray(ab[..., i])) for i in (0, 1)]
         size = rgb.shape[1::-1]
         a, b = (np.asarray(p.resize(size, Image.Resampling.BILINEAR)) for p in planes)
         lab = np.stack([color.rgb_u8_to_lab(rgb)[..., 0], a, b], -1)
-        return np.asarray(color.lab_to_rgb_u8(lab, gamut="shrink_chroma"))
+        return np.asarray(color.lab_to_rgb_u8(lab, gamut="clip"))
 
 
 def grey_frames(number, height=HEIGHT, width=WIDTH, seed=0, step=1):
