@@ -40,19 +40,7 @@ class PartEncoder:
         self._info = info
         self._bytes = io.BytesIO()
         self._container = self._av.open(self._bytes, "w", format="nut")
-        options = {"crf": _QUALITY, "bf": "0"}  # no frames out of order
-        stream = self._container.add_stream("libx264", rate=info.rate, options=options)
-        stream.width, stream.height, stream.pix_fmt = info.width, info.height, info.pixel_format
-        context = stream.codec_context
-        context.time_base = info.time_base
-        context.flags |= self._av.codec.context.Flags.global_header
-        if info.aspect is not None:
-            context.sample_aspect_ratio = info.aspect
-        context.colorspace = info.tags.matrix or 2  # 0 is RGB, which it no longer is
-        context.color_primaries = info.tags.primaries
-        context.color_trc = info.tags.transfer
-        context.color_range = info.tags.range
-        self._stream = stream
+        self._stream = _add_video(self._container, info)
 
     def add(self, frame: Frame) -> None:
         """Encodes one frame; its time is later than that of the one before."""
@@ -106,6 +94,24 @@ def join(
     return notes
 
 
+def _add_video(container: Any, info: FilmInfo) -> Any:
+    """Adds the stream of the coloured frames; of the same film, always with the same header."""
+    options = {"crf": _QUALITY, "bf": "0"}  # no frames out of order
+    stream = container.add_stream("libx264", rate=info.rate, options=options)
+    stream.width, stream.height, stream.pix_fmt = info.width, info.height, info.pixel_format
+    stream.time_base = info.time_base
+    context = stream.codec_context
+    context.time_base = info.time_base
+    context.flags |= import_av().codec.context.Flags.global_header
+    if info.aspect is not None:
+        context.sample_aspect_ratio = info.aspect
+    context.colorspace = info.tags.matrix or 2  # 0 is RGB, which it no longer is
+    context.color_primaries = info.tags.primaries
+    context.color_trc = info.tags.transfer
+    context.color_range = info.tags.range
+    return stream
+
+
 def reason(error: BaseException) -> str:
     """Returns why something failed, in a few words."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -117,18 +123,16 @@ def _joined(
     av = import_av()
     with contextlib.ExitStack() as stack:
         given = stack.enter_context(av.open(str(source), metadata_errors="replace"))
-        first = stack.enter_context(av.open(str(parts[0])))
         metadata = _metadata(given.metadata, mark)
         options = _options(format_name, metadata)
-        copied, notes = _copied_streams(given, first, format_name)
+        copied, notes = _copied_streams(given, info, format_name)
         made = stack.enter_context(av.open(file, "w", format=format_name, options=options))
         made.metadata.update(metadata)
         made.set_chapters(_chapters(given, info))
         video, others = None, {}
         for stream in given.streams:  # their order stays
             if stream is main_video(given):
-                video = made.add_stream_from_template(first.streams.video[0])
-                video.time_base = info.time_base
+                video = _add_video(made, info)  # which keeps the rate, as a copy would not
                 _describe(video, stream)
             elif stream in copied:
                 others[stream.index] = _add_copy(made, stream)
@@ -158,18 +162,24 @@ def _of_source(
     if not taken:
         return
     start = info.start * info.time_base
-    with contextlib.suppress(import_av().error.InvalidDataError):  # the file ends in damage
+    last: dict[int, int] = {}
+    with contextlib.suppress(import_av().FFmpegError):  # the file ends in damage
         for packet in container.demux(taken):
             if packet.pts is None and packet.dts is None:
                 continue
             shift = round(start / packet.time_base)
-            packet.dts = (packet.pts if packet.dts is None else packet.dts) - shift
-            packet.pts = packet.dts if packet.pts is None else packet.pts - shift
-            packet.stream = streams[packet.stream.index]
+            number = packet.stream.index
+            dts = (packet.pts if packet.dts is None else packet.dts) - shift
+            dts = max(dts, last.get(number, dts - 1) + 1)  # writers refuse a clock that steps back
+            packet.pts = dts if packet.pts is None else max(dts, packet.pts - shift)
+            packet.dts = last[number] = dts
+            packet.stream = streams[number]
             yield float(packet.dts * packet.time_base), packet
 
 
-def _copied_streams(given: Any, first: Any, format_name: str) -> tuple[set[Any], tuple[str, ...]]:
+def _copied_streams(
+    given: Any, info: FilmInfo, format_name: str
+) -> tuple[set[Any], tuple[str, ...]]:
     """Returns which streams a container can carry beside the video, and notes on the others."""
     copied, notes = set(), []
     for stream in given.streams:
@@ -177,7 +187,7 @@ def _copied_streams(given: Any, first: Any, format_name: str) -> tuple[set[Any],
         is_list = stream.type == "data" and stream.name == "bin_data" and given.chapters()
         if stream is main_video(given) or is_list:
             continue
-        if _is_carried(stream, first, format_name):
+        if _is_carried(stream, info, format_name):
             copied.add(stream)
         else:
             kind = f"{stream.type} stream {stream.index} ({stream.name or 'unknown'})"
@@ -185,12 +195,12 @@ def _copied_streams(given: Any, first: Any, format_name: str) -> tuple[set[Any],
     return copied, tuple(notes)
 
 
-def _is_carried(stream: Any, first: Any, format_name: str) -> bool:
+def _is_carried(stream: Any, info: FilmInfo, format_name: str) -> bool:
     """Tries the header of a film with this stream: containers give no better answer."""
     av = import_av()
     try:
         with av.open(io.BytesIO(), "w", format=format_name) as trial:
-            trial.add_stream_from_template(first.streams.video[0])
+            _add_video(trial, info)
             _add_copy(trial, stream)
             trial.start_encoding()
     except (av.FFmpegError, ValueError, OSError):

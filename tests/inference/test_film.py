@@ -138,6 +138,8 @@ def test_containers(tmp_path, name, codec, audio, expected):
     given, made = read_frames(source), read_frames(output)
     assert len(made) == len(given) == report.frames == 12
     # Matroska has milliseconds; MPEG starts late, which is taken off sound and picture alike.
+    with av.open(str(output)) as container:
+        assert container.streams.video[0].average_rate == 25
     late = given[0][0] - made[0][0]
     steps = [a - b - late for (a, _), (b, _) in zip(given, made, strict=True)]
     assert np.abs(steps).max() <= 0.0011

@@ -7,14 +7,16 @@ import subprocess
 import sys
 import textwrap
 import time
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from films import NoisyPainter, grey_frames, packets, read_frames, write_film
 
 from colorjax.errors import Interrupted, RequestError
-from colorjax.inference import film
+from colorjax.inference import film, film_write
 from colorjax.inference.film import UnreadableFilm, UnwritableFilm, colorize_film
 from colorjax.inference.film_paint import FramePainter
 
@@ -139,7 +141,7 @@ def test_parts_of_other_settings_are_not_taken_up(source, tmp_path, monkeypatch)
     assert painter.predicted == 20
 
 
-def test_subtitles_pictures_and_attachments_are_copied(source, tmp_path):
+def test_subtitles_and_attachments_are_copied(source, tmp_path):
     rich = tmp_path / "rich.mkv"
     line = b"Good evening."
     with av.open(str(source)) as given, av.open(str(rich), "w") as made:
@@ -163,6 +165,22 @@ def test_subtitles_pictures_and_attachments_are_copied(source, tmp_path):
     assert packets(tmp_path / "o.mkv", "subtitle") == [(0.2, line)]
 
 
+def test_a_clock_of_the_sound_that_steps_back_is_mended():
+    """Writers refuse such packets, which damaged broadcasts hold; those of a file are as here."""
+    stream = SimpleNamespace(index=1, type="audio")
+    times = [(100, 100), (120, None), (110, 110), (None, 115), (None, None), (160, 160)]
+    given = [
+        SimpleNamespace(pts=pts, dts=dts, stream=stream, time_base=Fraction(1, 10))
+        for pts, dts in times
+    ]
+    container = SimpleNamespace(streams=[stream], demux=lambda streams: given)
+    info = SimpleNamespace(start=50, time_base=Fraction(1, 10))
+    found = list(film_write._of_source(container, {1: "copy"}, info))
+    assert [(p.pts, p.dts) for _, p in found] == [(x, x) for x in (50, 70, 71, 72, 110)]
+    assert [seconds for seconds, _ in found] == [5.0, 7.0, 7.1, 7.2, 11.0]
+    assert {p.stream for _, p in found} == {"copy"}
+
+
 def test_what_the_container_cannot_carry_is_named(tmp_path):
     path = tmp_path / "s.ts"
     write_film(tmp_path / "p.ts", grey_frames(4), codec="mpeg2video", audio="mp2")
@@ -182,7 +200,7 @@ _PROGRAM = textwrap.dedent(
     """
     import resource, sys, time
     from films import NoisyPainter
-    from colorjax.inference import film
+    from colorjax.inference import film, film_write
     pause, film.PART_FRAMES = float(sys.argv[3]), int(sys.argv[4])
     report = film.colorize_film(
         sys.argv[1], sys.argv[2], NoisyPainter(), weights="tiny",
