@@ -247,7 +247,7 @@ def test_a_film_that_is_killed_ten_times_is_the_same(tmp_path, monkeypatch):
 def test_memory_does_not_grow_with_the_length_of_the_film(tmp_path):
     peaks = {}
     for number in (200, 2000):
-        path = write_film(tmp_path / f"{number}.mp4", grey_frames(number, 240, 320), audio=True)
+        path = write_film(tmp_path / f"{number}.mp4", grey_frames(number, 96, 128), audio=True)
         process = start(path, tmp_path / f"o{number}.mp4", 0, film.PART_FRAMES)
         frames, peaks[number] = map(int, process.communicate()[0].split())
         assert frames == number
