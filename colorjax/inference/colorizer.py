@@ -117,6 +117,11 @@ class Colorizer:
         return self._predictor.compile_seconds + self._painter.compile_seconds
 
     @property
+    def working_size(self) -> WorkingSize:
+        """At which size colours are predicted."""
+        return self._size
+
+    @property
     def has_bins(self) -> bool:
         """Whether the weights predict a distribution over the 313 bins."""
         return self._predictor.has_bins

@@ -1,0 +1,37 @@
+"""The two things that a film needs of a Colorizer: chroma in small, and a frame painted with it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from colorjax.errors import RequestError
+from colorjax.inference.colorizer import Colorizer
+from colorjax.inference.predictor import saturated
+
+
+class FramePainter:
+    """Paints frames with a `Colorizer`, as it paints photos.
+
+    Frames keep their own lightness also with weights that predict one for photos.
+    """
+
+    def __init__(self, colorizer: Colorizer, saturation: float = 1.0):
+        """Takes a loaded Colorizer, and the factor on the predicted a and b."""
+        if not 0 <= saturation < np.inf:
+            raise RequestError(f"saturation is at least 0, not {saturation}")
+        self._colorizer = colorizer
+        self._saturation = saturation
+        self.settings = f"step {colorizer.step}, saturation {saturation}, {colorizer.working_size}"
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds spent on compilation so far."""
+        return self._colorizer.compile_seconds
+
+    def predict_ab(self, rgb: np.ndarray) -> np.ndarray:
+        """Returns a and b at the working size, float32 (h, w, 2), of sRGB uint8 (H, W, 3)."""
+        return saturated(self._colorizer.predict_ab(rgb), self._saturation)
+
+    def paint(self, rgb: np.ndarray, ab: np.ndarray) -> np.ndarray:
+        """Returns sRGB uint8 (H, W, 3) of the frame's own L and of a and b (h, w, 2)."""
+        return self._colorizer.paint_ab(rgb, ab)

@@ -1,0 +1,239 @@
+"""Films in, through PyAV: what a film is, and its frames one by one, upright."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from colorjax.errors import RequestError
+
+
+class UnreadableFilm(Exception):
+    """A file is no film, or holds no frame that can be decoded; the text says why, in one line."""
+
+
+class ColorTags(NamedTuple):
+    """How a film says that its numbers mean colours: ISO/IEC 23091-2 codes, 2 is "unspecified"."""
+
+    matrix: int
+    primaries: int
+    transfer: int
+    range: int
+
+
+class FilmInfo(NamedTuple):
+    """What a film is; sizes and aspect are those of upright frames.
+
+    Attributes:
+        height: in pixels.
+        width: in pixels.
+        turns: quarter turns counterclockwise that make a stored frame upright.
+        aspect: width of a pixel over its height; None where the film does not say.
+        time_base: seconds that one step of a timestamp takes.
+        rate: frames per second, of films of constant rate.
+        start: timestamp, in `time_base`, at which the film starts playing.
+        frames: about how many there are; None where that is unknown.
+        pixel_format: in which colours are written.
+        tags: as the film has them.
+        swscale_matrix: that its YCbCr is read and written with.
+        notes: what a user should know.
+    """
+
+    height: int
+    width: int
+    turns: int
+    aspect: Fraction | None
+    time_base: Fraction
+    rate: Fraction
+    start: int
+    frames: int | None
+    pixel_format: str
+    tags: ColorTags
+    swscale_matrix: int
+    notes: tuple[str, ...]
+
+
+class Frame(NamedTuple):
+    """One upright frame: its timestamp in `time_base` from `start`, and sRGB uint8 (H, W, 3)."""
+
+    timestamp: int
+    rgb: np.ndarray
+
+
+def import_av() -> ModuleType:
+    """Returns PyAV.
+
+    Raises:
+        RequestError: it is not installed.
+    """
+    try:
+        import av
+        import av.video.reformatter
+    except ImportError:
+        raise RequestError("films need PyAV: pip install colorjax[film]") from None
+    return av
+
+
+def main_video(container: Any) -> Any:
+    """Returns the first video stream that is no cover picture, or None."""
+    av = import_av()
+    cover = av.stream.Disposition.attached_pic
+    streams = [s for s in container.streams.video if not s.disposition & cover]
+    return streams[0] if streams else None
+
+
+class FilmReader:
+    """A film's frames in the order of showing; a part that is damaged is passed over.
+
+    Attributes:
+        info: of the film.
+        damaged: packets so far that could not be decoded.
+    """
+
+    def __init__(self, path: Path):
+        """Opens a film and decodes its first frame.
+
+        Raises:
+            UnreadableFilm: it is none, or no frame can be decoded.
+            RequestError: PyAV is not installed.
+        """
+        self._av = import_av()
+        self._path = path
+        self.damaged = 0
+        with self._open() as container:
+            stream = main_video(container)
+            if stream is None:
+                raise UnreadableFilm("holds no video stream")
+            first = next(self._decoded(container, stream), None)
+            if first is None:
+                raise UnreadableFilm("no frame of it can be decoded")
+            self.info = _info(container, stream, first)
+            self._stored = first.width, first.height
+        self.damaged = 0
+
+    def frames(self, skip: int = 0) -> Iterator[Frame]:
+        """Yields the frames from number `skip` on; those before are decoded, as a seek may err."""
+        self.damaged = 0
+        last = None
+        with self._open() as container:
+            stream = main_video(container)
+            for number, frame in enumerate(self._decoded(container, stream)):
+                last = self._timestamp(frame, last)
+                if number >= skip:
+                    yield Frame(last, self._rgb(frame))
+
+    def _open(self) -> Any:
+        try:
+            return self._av.open(str(self._path), metadata_errors="replace")
+        except (self._av.FFmpegError, OSError) as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            raise UnreadableFilm(f"cannot be read as a film ({reason})") from None
+
+    def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:
+        stream.thread_type = "AUTO"
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except self._av.FFmpegError:  # the file ends in damage
+                self.damaged += 1
+                packet = None
+            try:
+                yield from stream.decode(packet)
+            except self._av.error.EOFError:
+                return
+            except self._av.FFmpegError:
+                self.damaged += 1
+            if packet is None:
+                return
+
+    def _timestamp(self, frame: Any, last: int | None) -> int:
+        """Returns the time of a frame, later than the last one's, in steps of the time base."""
+        step = max(1, round(1 / (self.info.rate * self.info.time_base)))
+        if frame.pts is None:
+            return 0 if last is None else last + step
+        known = frame.pts - self.info.start
+        return known if last is None else max(known, last + 1)
+
+    def _rgb(self, frame: Any) -> np.ndarray:
+        kinds = self._av.video.reformatter.Interpolation
+        width, height = self._stored  # frames of another size, which some films have, are resized
+        rgb = frame.reformat(
+            width,
+            height,
+            "rgb24",
+            src_colorspace=self.info.swscale_matrix,
+            interpolation=kinds.BICUBIC | kinds.ACCURATE_RND | kinds.FULL_CHR_H_INT,
+        ).to_ndarray()
+        return np.ascontiguousarray(np.rot90(rgb, self.info.turns))
+
+
+def _info(container: Any, stream: Any, frame: Any) -> FilmInfo:
+    turns = round(frame.rotation / 90) % 4
+    height, width = (frame.height, frame.width)[:: -1 if turns % 2 else 1]
+    aspect = stream.sample_aspect_ratio or None
+    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+    start = max(0, container.start_time or 0)  # in microseconds
+    return FilmInfo(
+        height=height,
+        width=width,
+        turns=turns,
+        aspect=1 / aspect if aspect and turns % 2 else aspect,
+        time_base=stream.time_base,
+        rate=rate,
+        start=round(Fraction(start, 1_000_000) / stream.time_base),
+        frames=stream.frames or _estimate(container, rate),
+        pixel_format=_written_format(frame.format, height, width, turns),
+        tags=ColorTags(
+            matrix=int(frame.colorspace),
+            primaries=int(frame.color_primaries),
+            transfer=int(frame.color_trc),
+            range=int(frame.color_range),
+        ),
+        swscale_matrix=_swscale_matrix(frame),
+        notes=tuple(_notes(frame, height, width)),
+    )
+
+
+def _estimate(container: Any, rate: Fraction) -> int | None:
+    return round(container.duration / 1_000_000 * rate) if container.duration else None
+
+
+def _written_format(stored: Any, height: int, width: int, turns: int) -> str:
+    """Returns the 8-bit pixel format that keeps the film's chroma and size.
+
+    x264 takes odd sizes only where chroma is not subsampled along that side.
+    """
+    is_grey = len(stored.components) < 3
+    by_row, by_column = stored.chroma_height(2) == 1, stored.chroma_width(2) == 1
+    if is_grey:
+        by_row = by_column = True
+    if turns % 2:
+        by_row, by_column = by_column, by_row
+    if not by_column or width % 2:
+        return "yuv444p"
+    return "yuv420p" if by_row and height % 2 == 0 else "yuv422p"
+
+
+def _swscale_matrix(frame: Any) -> int:
+    """Returns swscale's number of the YCbCr matrix; untagged films are read as players do."""
+    known = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # of ISO/IEC 23091-2
+    is_high_definition = frame.width >= 1280 or frame.height > 576
+    return known.get(int(frame.colorspace), 1 if is_high_definition else 5)
+
+
+def _notes(frame: Any, height: int, width: int) -> Iterator[str]:
+    depth = max(component.bits for component in frame.format.components)
+    if depth > 8:
+        yield f"its {depth} bits per channel become 8"
+    if any(component.is_alpha for component in frame.format.components):
+        yield "its transparency is not kept"
+    if frame.interlaced_frame:
+        yield "it is interlaced: the fields of a frame are coloured, and written, as one picture"
+    if height % 2 or width % 2:
+        yield "of odd size: chroma is not subsampled, which some players do not show"
