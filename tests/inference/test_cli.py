@@ -8,7 +8,7 @@ from PIL import Image
 from synthetic import synthetic_images
 
 from colorjax import cli
-from colorjax.inference import batch
+from colorjax.inference.photo_work import PhotoWork
 from colorjax.inference.colorizer import Colorizer
 
 
@@ -85,7 +85,12 @@ def test_a_bad_photo_is_named_and_the_rest_is_done(colorize, album):
     (album / "0.png").write_bytes(b"no image")
     status, out, err = colorize(album)
     assert status == 1
-    assert err.splitlines() == [f"colorjax: {album / '0.png'}: cannot identify image file"]
+    told = f"{album / '0.png'}: cannot identify image file"
+    assert err.splitlines() == [
+        f"colorjax: {told}",
+        "colorjax: 1 of 3 photos failed:",
+        f"colorjax:   {told}",
+    ]
     assert "2 colorized, 0 skipped, 1 failed" in out
     assert tree(album) == ["0.png", "a.color.jpg", "a.jpg", "old/b.color.png", "old/b.png"]
 
@@ -149,14 +154,15 @@ def test_a_signal_ends_the_run_between_photos(colorize, album, monkeypatch):
     import os
     import signal
 
-    run_job = batch._run_job
+    work = PhotoWork.__call__
 
     def interrupted(*args):
-        run_job(*args)
+        result = work(*args)
         os.kill(os.getpid(), signal.SIGINT)
+        return result
 
-    monkeypatch.setattr(batch, "_run_job", interrupted)
-    status, out, err = colorize(album)
+    monkeypatch.setattr(PhotoWork, "__call__", interrupted)
+    status, out, err = colorize(album, "--jobs", 1)
     assert status == 75
     assert "stopped with 1 to go; the same command continues" in err
     assert "1 colorized" in out
