@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from colorjax import data_commands, photo_commands, startup
 from colorjax.errors import RequestError
+from colorjax.inference.names import shown
 from colorjax.version import __version__
 
 _STOPPED = 75  # exit status
@@ -36,8 +37,9 @@ def run(argv: list[str] | None = None) -> int:
         print(f"colorjax: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # a full disk, a folder without the right to write, a lost mount
+        place = shown(error.filename or error.__class__.__name__)
         print(
-            f"colorjax: {error.filename or error.__class__.__name__}: {error.strerror or error}; "
+            f"colorjax: {place}: {error.strerror or error}; "
             "the same command continues once that is mended",
             file=sys.stderr,
         )

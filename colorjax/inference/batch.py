@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from colorjax import startup
 from colorjax.inference import contact_sheet
 from colorjax.inference.inputs import STANDARD
 from colorjax.inference.partials import remove_partials
@@ -25,9 +23,9 @@ from colorjax.inference.pipeline import (
 )
 from colorjax.inference.plan import Job
 from colorjax.inference.report import Report
-from colorjax.inference.stop import Stop
+from colorjax.inference.stop import STOPPED, Stop
 
-ALL_DONE, SOME_FAILED, CANNOT_GO_ON, STOPPED = 0, 1, 2, 75  # exit status
+ALL_DONE, SOME_FAILED, CANNOT_GO_ON = 0, 1, 2  # exit status
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +61,7 @@ def show_plan(jobs: Sequence[Job], manner: Manner) -> int:
     report = manner.report(jobs, has_bar=False)
     for job in jobs:
         report.add(known_outcome(job, overwrite=manner.overwrite) or _planned(job))
-    report.end(0.0)
+    report.end()
     return SOME_FAILED if report.tally.failures else ALL_DONE
 
 
@@ -83,50 +81,41 @@ def run(jobs: Sequence[Job], start: Callable[[], Work], manner: Manner) -> int:
         RequestError: from `start`, or from the work.
     """
     pending = [job for job in jobs if not known_outcome(job, overwrite=manner.overwrite)]
-    remove_partials(_folders(pending, manner.sheet))
+    folders = _folders(pending, manner.sheet)
+    remove_partials(folders)
     report = manner.report(jobs)
-    finished: list[Outcome] = []
-    with Stop() as stop:
+    finished: list[Job] = []
+    full: list[str] = []  # why no further photo can be written
+    with Stop(clean_up=lambda: remove_partials(folders)) as stop, report:
         work = start() if pending else _nothing
-        began = time.perf_counter()
         report.begin(len(pending))
-        full = ""
-        try:
-            found = outcomes(
-                jobs,
-                work,
-                threads=manner.threads,
-                overwrite=manner.overwrite,
-                is_stopped=lambda: bool(stop or full),
-            )
-            for outcome in found:
-                if outcome.status == NO_ROOM:
-                    full = outcome.error
-                    continue
-                report.add(outcome)
-                if outcome.status in (DONE, SKIPPED):
-                    finished.append(outcome)
-        except KeyboardInterrupt:
-            remove_partials(_folders(pending, manner.sheet))
-            report.tell("interrupted; the same command continues")
-            startup.end_at_once(STOPPED)  # the threads would first finish their photos
-        left = len(jobs) - sum(report.tally.counts.values())
-        seconds = time.perf_counter() - began
-    sheet_error = _write_sheet(finished, manner.sheet) if manner.sheet else ""
-    report.end(seconds, left=left)
-    if sheet_error:
-        report.tell(sheet_error)
+        for outcome in outcomes(
+            jobs,
+            work,
+            threads=manner.threads,
+            overwrite=manner.overwrite,
+            is_stopped=lambda: bool(stop or full),
+        ):
+            if outcome.status == NO_ROOM:
+                full.append(outcome.error)
+                continue
+            report.add(outcome)
+            if outcome.status in (DONE, SKIPPED):
+                finished.append(outcome.job)
+    left = len(jobs) - sum(report.tally.counts.values())
+    report.end(left=left)
+    has_sheet = manner.sheet is None or _write_sheet(finished, manner.sheet, report)
     if full:
-        report.tell(f"{full}; {left} to go; the same command continues once that is mended")
+        report.tell(f"{full[0]}; {left} to go; the same command continues once that is mended")
         return CANNOT_GO_ON
     if left:
         report.tell(f"stopped with {left} to go; the same command continues")
         return STOPPED
-    return SOME_FAILED if report.tally.failures or sheet_error else ALL_DONE
+    return SOME_FAILED if report.tally.failures or not has_sheet else ALL_DONE
 
 
 def _planned(job: Job) -> Outcome:
-    if not job.header.kind and job.output != STANDARD and job.source != STANDARD:
+    if not job.header.kind and job.source != STANDARD:
         return Outcome(job, FAILED, error="no image that can be read")
     return Outcome(job, PLANNED)
 
@@ -140,13 +129,14 @@ def _folders(jobs: Sequence[Job], sheet: Path | None) -> set[Path]:
     return folders | ({sheet.parent} if sheet else set())
 
 
-def _write_sheet(finished: Sequence[Outcome], sheet: Path) -> str:
-    """Writes the contact sheet of what is done, now or before; returns what went wrong."""
-    pairs = [
-        (one.job.name, one.job.source, one.job.file) for one in finished if one.job.file is not None
-    ]
+def _write_sheet(finished: Sequence[Job], sheet: Path, report: Report) -> bool:
+    """Writes the contact sheet of what is done, now or before; returns whether it is there."""
+    pairs = [(job.name, job.source, job.file) for job in finished if job.file is not None]
+    if len(pairs) > contact_sheet.MAX_PAIRS:
+        report.tell(f"{sheet} shows the first {contact_sheet.MAX_PAIRS} of {len(pairs)} photos")
     try:
         contact_sheet.write(sheet, pairs)
     except OSError as error:
-        return f"--contact-sheet {str(sheet)!r} cannot be written: {error.strerror or error}"
-    return ""
+        report.tell(f"--contact-sheet {sheet} cannot be written: {error.strerror or error}")
+        return False
+    return True

@@ -78,7 +78,8 @@ def find(words: Sequence[str | os.PathLike[str]], results: Results) -> Iterator[
         if word == str(STANDARD):
             yield Found(STANDARD, Path("stdin"))
         elif given.is_file():
-            yield Found(given, Path(given.name))
+            # Absolute where it is called "-" too: ./- is the way to say so.
+            yield Found(given.absolute() if given == STANDARD else given, Path(given.name))
         elif given.is_dir():
             yield from _in_folder(given, results)
         elif glob.has_magic(word) and not given.exists():

@@ -16,8 +16,13 @@ def shown(text: object) -> str:
     >>> print(shown("two\nlines"), shown(os.fsdecode(b"caf\xe9.jpg")))
     two\nlines caf\xe9.jpg
     """
-    found = os.fsencode(str(text)).decode(errors="backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in found)
+    return "".join(c if c.isprintable() else _escaped(c) for c in str(text))
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # as Python reads a byte that is not UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def place_of(path: Path) -> str:

@@ -18,6 +18,7 @@ from colorjax.inference.inputs import STANDARD
 from colorjax.inference.interim_photos import Photo, UnwritablePhoto
 from colorjax.inference.pipeline import Result
 from colorjax.inference.plan import MAX_PIXELS, Job
+from colorjax.inference.report import close
 
 if TYPE_CHECKING:
     from colorjax.inference.colorizer import Colorizer  # imports JAX, which takes a second
@@ -163,6 +164,7 @@ def _write_to_standard_output(
         sys.stdout.buffer.write(buffer.getbuffer())
         sys.stdout.buffer.flush()
     except OSError as error:
+        close(sys.stdout)
         raise UnwritablePhoto(f"standard output: {error.strerror}") from error
     return notes
 

@@ -88,7 +88,7 @@ def plan(
         if first is not job and not _is_same(first.source, job.source):
             raise RequestError(
                 f"{first.name!r} and {job.name!r} would both become "
-                f"{str(job.output)!r}; give them different --output folders"
+                f"{str(job.output)!r}; rename one, or give them different --output folders"
             )
     _check_inputs_stay(jobs, contact)
     return list(jobs.values())
@@ -146,7 +146,7 @@ def _output(found: Found, root: Path | None, suffix: str) -> Path:
 def _check_inputs_stay(jobs: dict[str, Job], sheet: Path | None) -> None:
     sources = {place_of(job.source): job for job in jobs.values()}
     for place, job in jobs.items():
-        if job.output is not None and place in sources:
+        if job.file is not None and place in sources:
             raise RequestError(
                 f"{str(job.output)!r} is an input and would be replaced; give another --output"
             )

@@ -6,7 +6,8 @@ import dataclasses
 import json
 import os
 import sys
-from typing import Any
+import time
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -62,25 +63,29 @@ class Report:
         self._as_json = as_json
         self._is_quiet = as_json or is_taken
         self._has_bar = has_bar
-        self._is_closed = False
+        self._began = time.perf_counter()
         self._bar: tqdm | None = None
 
     def begin(self, number: int) -> None:
-        """Shows a bar of so many photos, on a terminal."""
+        """Starts the clock, and on a terminal a bar of so many photos."""
+        self._began = time.perf_counter()
         if self._has_bar:
             self._bar = tqdm(total=number, unit="photo", disable=None)
 
     def add(self, outcome: Outcome) -> None:
         """Tells of one photo."""
         self.tally.add(outcome)
-        if self._bar is not None and outcome.status in (DONE, FAILED):
+        if self._bar is not None and outcome.status in (DONE, FAILED) and not outcome.job.refusal:
             self._bar.update()
         if self._as_json:
-            self._print(json.dumps(_as_object(outcome)))
+            _print(json.dumps(_as_object(outcome)), sys.stdout)
         elif outcome.status in (DONE, PLANNED) and not (self._is_quiet or self._shows_bar()):
-            self._print(f"{shown(outcome.job.name)} -> {shown(outcome.job.output)}")
+            _print(f"{shown(outcome.job.name)} -> {shown(outcome.job.output)}", sys.stdout)
         elif outcome.status == SKIPPED and not self._has_bar:
-            self._print(f"skipped: {shown(outcome.job.name)}: {shown(outcome.job.output)} exists")
+            _print(
+                f"skipped: {shown(outcome.job.name)}: {shown(outcome.job.output)} exists",
+                sys.stdout,
+            )
         for note in outcome.result.notes:
             self.tell(f"{outcome.job.name}: {note}")
         if outcome.error:
@@ -88,30 +93,32 @@ class Report:
 
     def tell(self, message: str) -> None:
         """Tells people one line on standard error."""
-        tqdm.write(f"colorjax: {shown(message)}", file=sys.stderr)
+        _print(f"colorjax: {shown(message)}", sys.stderr)
 
-    def end(self, seconds: float, *, left: int = 0) -> None:
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def end(self, *, left: int = 0) -> None:
         """Lists the failures once more and sums up.
 
         Args:
-            seconds: that the run took, loading of the weights apart.
             left: photos that were not come to.
         """
-        if self._bar is not None:
-            self._bar.close()
+        seconds = time.perf_counter() - self._began
         tally, counts = self.tally, self.tally.counts
-        if tally.failures and sum(counts.values()) > 1:
+        if self._has_bar and tally.failures and sum(counts.values()) > 1:
             self.tell(f"{len(tally.failures)} of {sum(counts.values())} photos failed:")
             for name, error in tally.failures:
                 self.tell(f"  {name}: {error}")
         found = _summary(tally, seconds) | {"to_go": left}
         if self._as_json:
-            self._print(json.dumps({"summary": found}))
+            _print(json.dumps({"summary": found}), sys.stdout)
         text = self._in_words(found)
-        if self._is_quiet:
-            tqdm.write(text, file=sys.stderr)
-        else:
-            self._print(text)
+        _print(text, sys.stderr if self._is_quiet else sys.stdout)
 
     def _in_words(self, found: dict[str, Any]) -> str:
         counts = self.tally.counts
@@ -133,24 +140,22 @@ class Report:
     def _shows_bar(self) -> bool:
         return self._bar is not None and not self._bar.disable
 
-    def _print(self, text: str) -> None:
-        """Prints a line on standard output, as long as somebody reads it."""
-        if self._is_closed:
-            return
-        coding = sys.stdout.encoding or "utf-8"
-        try:
-            print(text.encode(coding, "backslashreplace").decode(coding), flush=True)
-        except BrokenPipeError:
-            self._is_closed = True
-            close_standard_output()
-            self.tell("nobody reads standard output any more; the work goes on")
 
-
-def close_standard_output() -> None:
+def close(stream: TextIO) -> None:
     """Lets nothing more be written to a pipe that nobody reads, not even by Python's own end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Prints a line, beside a bar; where nobody reads any more the work goes on."""
+    coding = stream.encoding or "utf-8"
+    try:
+        tqdm.write(text.encode(coding, "backslashreplace").decode(coding), file=stream)
+        stream.flush()
+    except BrokenPipeError:
+        close(stream)
 
 
 def _as_object(outcome: Outcome) -> dict[str, Any]:

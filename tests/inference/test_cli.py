@@ -8,8 +8,8 @@ from PIL import Image
 from synthetic import synthetic_images
 
 from colorjax import cli
-from colorjax.inference.photo_work import PhotoWork
 from colorjax.inference.colorizer import Colorizer
+from colorjax.inference.photo_work import PhotoWork
 
 
 @pytest.fixture
