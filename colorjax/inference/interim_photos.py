@@ -64,14 +64,16 @@ class Photo:
     """A photo read whole, and painted over.
 
     Attributes:
+        kind: of its file, as `Header.kind`.
         height: upright, in pixels.
         width: upright, in pixels.
         is_8_bit: whether it takes 8-bit sRGB as it is.
         notes: what a user should know of what was not taken over.
     """
 
-    def __init__(self, file: photo_files.PhotoFile):
-        """Takes the pixels of a file."""
+    def __init__(self, file: photo_files.PhotoFile, kind: str):
+        """Takes the pixels of a file of a kind."""
+        self.kind = kind
         self._pixels = np.array(file.image)
         self._metadata = file.metadata
         self.height, self.width = self._pixels.shape[:2]
@@ -102,7 +104,7 @@ def read(source: Path, *, max_pixels: int = 2**28) -> Photo:
         UnreadablePhoto: no image, cut short, or of more than `max_pixels`.
     """
     with _READING:
-        return Photo(photo_files.read(source))
+        return Photo(photo_files.read(source), probe(source).kind)
 
 
 def write(
@@ -119,12 +121,13 @@ def write(
         UnwritablePhoto: no room, no permission, or too large for the format.
     """
     picture, metadata = photo.picture()
-    if isinstance(target, os.PathLike):
-        return photo_files.write(Path(target), picture, metadata)
     kind = photo_files.format_of(suffix)
+    notes = () if kind == photo.kind else (f"the {photo.kind} became a {kind}",)
+    if isinstance(target, os.PathLike):
+        return notes + photo_files.write(Path(target), picture, metadata)
     picture = picture if kind in ("PNG", "TIFF", "WEBP", "AVIF") else picture.convert("RGB")
     picture.save(target, kind)
-    return ()
+    return notes
 
 
 def _as_u8(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The work on one photo: read, give it colours or take them, write."""
+"""The work on one photo: read, give it colours or take them, write. Imports JAX."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from colorjax import color
 from colorjax.inference import interim_photos as photos
 from colorjax.inference.inputs import STANDARD
 from colorjax.inference.interim_photos import Photo, UnwritablePhoto
@@ -21,7 +22,7 @@ from colorjax.inference.plan import MAX_PIXELS, Job
 from colorjax.inference.report import close
 
 if TYPE_CHECKING:
-    from colorjax.inference.colorizer import Colorizer  # imports JAX, which takes a second
+    from colorjax.inference.colorizer import Colorizer  # and all of the networks
 
 _BAND_PIXELS = 2**18  # turned grey at a time
 
@@ -64,7 +65,7 @@ class PhotoWork:
         read = time.perf_counter()
         in_network = self.paint(photo)
         painted = time.perf_counter()
-        notes = (*photo.notes, *_written_as(job), *_write(job, photo, self.mark))
+        notes = (*photo.notes, *_renamed(job), *_write(job, photo, self.mark))
         written = time.perf_counter()
         return Result(
             notes, read - start, in_network.predicting, written - painted, in_network.compiling
@@ -121,8 +122,6 @@ def grey_of(srgb: np.ndarray, kind: str) -> np.ndarray:
     Returns:
         (...) float32 in [0, 1].
     """
-    from colorjax import color  # imports JAX
-
     is_8_bit = srgb.dtype == np.uint8
     if kind != "lightness":
         rgb = srgb.astype(np.float32) / 255 if is_8_bit else srgb
@@ -133,18 +132,14 @@ def grey_of(srgb: np.ndarray, kind: str) -> np.ndarray:
     return color.lab_to_rgb(lab)[..., 1]
 
 
-def _written_as(job: Job) -> tuple[str, ...]:
-    """Says where a result has another format than its photo's name tells."""
-    if job.output is None or job.name == str(STANDARD):
+def _renamed(job: Job) -> tuple[str, ...]:
+    """Says where a photo is not what its name says; of a format that changes the file tells."""
+    if job.file is None or job.name == str(STANDARD):
         return ()
-    suffix, own = job.output.suffix.lower(), job.source.suffix.lower()
-    if suffix == own:
-        return ()
-    kind = job.header.kind
-    name = suffix.removeprefix(".").upper()
-    if suffix == ".png" and kind != "PNG":
-        return (f"written as {name}: this {kind or own or 'name without suffix'} holds no RGB",)
-    return (f"written as {name}: its content is {kind}",)
+    suffix, kind = job.file.suffix, job.header.kind
+    is_named = suffix.lower() == job.source.suffix.lower()
+    is_changed = suffix == ".png" and kind != "PNG"
+    return () if is_named or is_changed else (f"its content is {kind}: written as {job.file.name}",)
 
 
 def _write(job: Job, photo: Photo, mark: dict[str, str] | None) -> tuple[str, ...]:

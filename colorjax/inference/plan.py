@@ -118,12 +118,19 @@ def _job(found: Found, root: Path | None, max_pixels: int, standard_input: Path 
     if source == STANDARD and standard_input is not None:
         source = standard_input
     refusal = _refusal_of_file(source)
-    header = _UNKNOWN if refusal or source == STANDARD else photos.probe(source)
+    header = _UNKNOWN if refusal or source == STANDARD else _header(source)
     if header.width * header.height > max_pixels:
         refusal = (
             f"{header.width}x{header.height} px are more than --max-pixels {max_pixels} allows"
         )
     return Job(source, _output(found, root, header.suffix), header, name, refusal)
+
+
+def _header(source: Path) -> Header:
+    try:
+        return photos.probe(source)
+    except OSError:  # it went away, or is locked: told when it is read
+        return Header("", source.suffix or ".png", 0, 0)
 
 
 def _refusal_of_file(source: Path) -> str:

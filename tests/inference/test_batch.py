@@ -153,7 +153,7 @@ def test_odd_names_stay_one_line(album, decolorize, name):
     with open(path, "ab") as file:
         file.truncate(60)
     assert decolorize("album")[1].count("\n") == 3
-    status, out, err = decolorize(path)
+    status, _, err = decolorize(path)
     assert (status, err.count("\n")) == (1, 1)
     found, _ = parsed(decolorize(path, "--json")[1])
     assert os.fsencode(found[0]["input"]).endswith(name)
@@ -181,7 +181,7 @@ def test_a_photo_that_goes_away_is_one_failure(album, decolorize, monkeypatch):
         return read(path, **options)
 
     monkeypatch.setattr(photos, "read", vanishing)
-    status, out, err = decolorize("album", "--jobs", 1)
+    status, _, err = decolorize("album", "--jobs", 1)
     assert status == 1
     assert err.splitlines()[0] == "colorjax: album/b.jpg: No such file or directory"
     assert tree(album.parent / "out") == ["a.png", "old/c.png"]

@@ -99,7 +99,11 @@ def test_gif_becomes_png(colorize, album):
     Image.open(album / "a.jpg").save(album / "c.gif")
     _, _, err = colorize(album / "c.gif")
     assert Image.open(album / "c.color.png").format == "PNG"
-    assert "written as PNG" in err
+    assert "the GIF became a PNG" in err
+    Image.open(album / "a.jpg").save(album / "d.jpg", "PNG")
+    _, _, err = colorize(album / "d.jpg")
+    assert Image.open(album / "d.color.png").format == "PNG"
+    assert "its content is PNG: written as d.color.png" in err
 
 
 def test_wrong_requests_are_refused_before_anything_is_done(colorize, album, tmp_path):
