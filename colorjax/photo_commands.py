@@ -252,7 +252,9 @@ def _run(
         )
         check(jobs)
         if args.output is not None:
-            check_writable(paths.local(args.output))
+            check_writable(paths.local(args.output), "--output")
+        if manner.sheet is not None:
+            check_writable(manner.sheet.parent, "the folder of --contact-sheet")
         if args.dry_run:
             return batch.show_plan(jobs, manner)
         return batch.run(jobs, start, manner)
@@ -281,8 +283,8 @@ def _standard_input(args: argparse.Namespace) -> Iterator[Path | None]:
         raise RequestError("standard input, -, is given twice; give it once")
     if number and args.json and args.output is None:
         raise RequestError("--json and the picture both want standard output; give an --output")
-    if number and args.output is None and not args.dry_run and sys.stdout.isatty():
-        raise RequestError("standard output is a terminal; redirect it, or give an --output")
+    if number and not args.dry_run:
+        _check_standard(args.output)
     if not number or args.dry_run:
         yield None
         return
@@ -290,6 +292,13 @@ def _standard_input(args: argparse.Namespace) -> Iterator[Path | None]:
         shutil.copyfileobj(sys.stdin.buffer, file)
         file.flush()
         yield Path(file.name)
+
+
+def _check_standard(output: str | None) -> None:
+    if sys.stdin is None:  # <&-
+        raise RequestError("standard input is closed; give it a photo")
+    if output is None and (sys.stdout is None or sys.stdout.isatty()):
+        raise RequestError("standard output is no file or pipe; redirect it, or give an --output")
 
 
 def _read_srgb(option: str, path: str) -> np.ndarray:

@@ -81,7 +81,7 @@ def run(jobs: Sequence[Job], start: Callable[[], Work], manner: Manner) -> int:
         RequestError: from `start`, or from the work.
     """
     pending = [job for job in jobs if not known_outcome(job, overwrite=manner.overwrite)]
-    folders = _folders(pending, manner.sheet)
+    folders = _folders(jobs, manner.sheet)
     remove_partials(folders)
     report = manner.report(jobs)
     finished: list[Job] = []

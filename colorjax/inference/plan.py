@@ -51,7 +51,7 @@ class Job(NamedTuple):
     @property
     def is_done(self) -> bool:
         """Whether the result is there already; results are there whole or not at all."""
-        return self.file is not None and self.file.is_file()
+        return self.file is not None and os.path.isfile(self.file)
 
 
 def plan(
@@ -94,8 +94,12 @@ def plan(
     return list(jobs.values())
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, option: str) -> None:
     """Checks that a folder can be written or made; makes nothing, as a refusal may follow.
+
+    Args:
+        folder: there, or not yet.
+        option: that named it, for the error.
 
     Raises:
         RequestError: it cannot.
@@ -106,7 +110,7 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise RequestError(
-            f"--output {str(folder)!r} cannot be written ({error.strerror}); give another folder"
+            f"{option} {str(folder)!r} cannot be written ({error.strerror}); give another folder"
         ) from None
 
 

@@ -69,7 +69,7 @@ class Report:
     def begin(self, number: int) -> None:
         """Starts the clock, and on a terminal a bar of so many photos."""
         self._began = time.perf_counter()
-        if self._has_bar:
+        if self._has_bar and sys.stderr is not None:  # 2>&-
             self._bar = tqdm(total=number, unit="photo", disable=None)
 
     def add(self, outcome: Outcome) -> None:
@@ -148,8 +148,10 @@ def close(stream: TextIO) -> None:
     os.close(nowhere)
 
 
-def _print(text: str, stream: TextIO) -> None:
-    """Prints a line, beside a bar; where nobody reads any more the work goes on."""
+def _print(text: str, stream: TextIO | None) -> None:
+    """Prints a line, beside a bar; where nobody reads, or no more, the work goes on."""
+    if stream is None:  # >&-
+        return
     coding = stream.encoding or "utf-8"
     try:
         tqdm.write(text.encode(coding, "backslashreplace").decode(coding), file=stream)

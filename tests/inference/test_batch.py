@@ -52,7 +52,8 @@ def parsed(out):
 @pytest.mark.parametrize("kind", color.GREYS)
 def test_grey_copies(album, run, kind):
     assert run("decolorize", "album/a.png", "--output", "out", "--grey", kind)[0] == 0
-    before, after = (np.asarray(Image.open(f"{place}/a.png")) for place in ("album", "out"))
+    before = np.asarray(Image.open("album/a.png"))
+    after = np.asarray(Image.open("out/a.png").convert("RGB"))
     wanted = color.grey_from_rgb(before / 255, kind)[..., 0]
     if kind == "lightness":
         grey = color.rgb_u8_to_lab(after)[..., 0] / 100
@@ -93,11 +94,26 @@ def test_scripts_read_json(album, decolorize):
         ("album/b.jpg", "out/b.jpg", "skipped"),
         ("album/old/c.png", "out/old/c.png", "done"),
     ]
-    assert found[0]["error"] == "cannot identify image file"
+    assert f"colorjax: album/0.gif: {found[0]['error']}\n" in err
     assert found[1]["seconds"] > 0
     counts = {"done": 2, "skipped": 1, "failed": 1, "planned": 0, "to_go": 0}
     assert counts.items() <= summary.items()
     assert "2 turned grey, 1 skipped, 1 failed" in err
+
+
+def test_a_terminal_shows_a_bar(album, decolorize, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    (album / "0.png").write_bytes(b"no image")
+    _, out, _ = decolorize("album", "--max-pixels", 1600)
+    assert out.startswith("3 turned grey")  # no lines beside a bar
+    told = sys.stderr.getvalue()
+    assert "4/4 [" in told
+    assert "photo/s]" in told
+    assert "\ncolorjax:   album/0.png: " in told.replace("\r", "\n")
 
 
 def test_a_dry_run_writes_nothing(album, decolorize):

@@ -102,6 +102,22 @@ def test_nobody_has_to_listen(album, tmp_path):
     assert names(tmp_path / "out") == names(album)
 
 
+def test_nobody_has_to_be_there_at_all(album, tmp_path):
+    done = subprocess.run(
+        [
+            "sh",
+            "-c",
+            'exec "$0" -m colorjax decolorize album --output out >&- 2>&-',
+            sys.executable,
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        check=False,
+    )
+    assert done.returncode == 0
+    assert names(tmp_path / "out") == names(album)
+
+
 def kill_and_resume(folder, words, photos, kills, longest):
     """Kills runs at random moments, then lets one end; returns its summary and what was seen."""
     rng = random.Random(0)

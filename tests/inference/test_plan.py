@@ -174,6 +174,12 @@ def test_large_photos_are_refused_by_their_header(album):
     assert job.refusal == "6x4 px are more than --max-pixels 23 allows"
 
 
+def test_a_name_that_is_too_long_is_not_there(album):
+    photo(album / f"{'a' * 248}.png")
+    (job,) = plan(["album"], None)
+    assert not job.is_done
+
+
 def test_standard_input(album, tmp_path):
     (job,) = plan(["-"], None)
     assert (job.name, str(job.output), job.file) == ("-", "-", None)
