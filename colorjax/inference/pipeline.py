@@ -91,7 +91,7 @@ def outcomes(
         threads: photos under way at most; fewer where they are large.
         overwrite: whether existing outputs are replaced instead of skipped.
         is_stopped: asked before each photo; once it holds, the photos under way are finished and
-            the rest is left out.
+            the work that is left is left out.
 
     Raises:
         RequestError: `work` raised it.
@@ -103,8 +103,8 @@ def outcomes(
             while known is None and not _has_room(under_way, job, threads):
                 wait([one.future for one in under_way if not one.is_done], None, FIRST_COMPLETED)
                 yield from _finished(under_way)
-            if is_stopped():
-                break
+            if known is None and is_stopped():
+                continue  # what needs no work is told all the same
             future = pool.submit(_outcome, job, work) if known is None else _ready(known)
             under_way.append(_UnderWay(job, future))
             yield from _finished(under_way)

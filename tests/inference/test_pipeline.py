@@ -124,6 +124,8 @@ def test_a_stop_finishes_what_is_under_way():
         ended.append(job.name)
         return Result()
 
-    found = told([job(n) for n in range(50)], work, is_stopped=lambda: bool(stopped))
+    jobs = [job(n) for n in range(50)] + [job("large", refusal="too large")]
+    found = told(jobs, work, is_stopped=lambda: bool(stopped))
+    assert found.pop() == ("large", "failed", "too large")
     assert sorted(begun) == sorted(ended) == sorted(name for name, _, _ in found)
     assert 2 <= len(begun) <= 4
