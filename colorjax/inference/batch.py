@@ -1,211 +1,142 @@
-"""Many photo files: what goes where, and the run over them."""
+"""The run over many photo files: what is left to do is done, told and summed up."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import sys
-import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tqdm import tqdm
+from colorjax.inference import contact_sheet
+from colorjax.inference.inputs import STANDARD
+from colorjax.inference.partials import remove_partials
+from colorjax.inference.pipeline import (
+    DONE,
+    FAILED,
+    NO_ROOM,
+    PLANNED,
+    SKIPPED,
+    Outcome,
+    Result,
+    Work,
+    known_outcome,
+    outcomes,
+)
+from colorjax.inference.plan import Job
+from colorjax.inference.report import Report
+from colorjax.inference.stop import STOPPED, Stop
 
-from colorjax import paths
-from colorjax.data.decode import UnreadablePhoto
-from colorjax.data.sources import FolderSource
-from colorjax.errors import RequestError
-from colorjax.inference import photo_files
-from colorjax.inference.photo_files import UnwritablePhoto
-from colorjax.train.stopping import StopSignal
-
-if TYPE_CHECKING:
-    from colorjax.inference.colorizer import Colorizer  # imports JAX, which takes a second
-
-DONE, SOME_FAILED, STOPPED = 0, 1, 75  # exit status
-
-_MARK = ".color"  # of outputs beside their inputs: NAME.color.EXT
-
-
-class Job(NamedTuple):
-    """One photo and where its colours go."""
-
-    source: Path
-    output: Path
+ALL_DONE, SOME_FAILED, CANNOT_GO_ON = 0, 1, 2  # exit status
 
 
-@dataclasses.dataclass
-class Tally:
-    """What became of the photos so far."""
+@dataclasses.dataclass(frozen=True)
+class Manner:
+    """How a run goes.
 
-    colorized: int = 0
-    skipped: int = 0
-    failed: int = 0
-    seconds: float = 0.0  # over the colorized ones, reading and writing included
+    Attributes:
+        done_word: what is done to photos, "colorized".
+        threads: photos under way at most.
+        overwrite: whether existing outputs are replaced instead of skipped.
+        as_json: whether scripts read standard output.
+        sheet: where the contact sheet goes; None: there is none.
+    """
+
+    done_word: str = "colorized"
+    threads: int = 2
+    overwrite: bool = False
+    as_json: bool = False
+    sheet: Path | None = None
+
+    def report(self, jobs: Sequence[Job], *, has_bar: bool = True) -> Report:
+        """Starts the report on jobs."""
+        is_taken = any(job.output == STANDARD for job in jobs)
+        return Report(self.done_word, as_json=self.as_json, is_taken=is_taken, has_bar=has_bar)
 
 
-def plan(inputs: Sequence[str | os.PathLike[str]], output: str | None) -> list[Job]:
-    """Decides where each photo goes; nothing is read or made yet.
-
-    Args:
-        inputs: photos, and folders that are searched to their depths.
-        output: folder below which each folder's tree is kept; None: NAME.color.EXT beside each
-            photo, and files named so are passed over in folders.
+def show_plan(jobs: Sequence[Job], manner: Manner) -> int:
+    """Tells what a run would do, and does nothing.
 
     Returns:
-        Jobs in the order of the inputs, each output once.
-
-    Raises:
-        RequestError: an input is missing or without photos, two photos would get one output, or an
-            output would replace an input.
+        0; 1: some photos would be refused.
     """
-    root = None if output is None else paths.local(output)
-    jobs: dict[Path, Job] = {}
-    for name in inputs:
-        for job in _jobs_of(paths.local(name), root):
-            first = jobs.setdefault(_real(job.output), job)
-            if _real(first.source) != _real(job.source):
-                raise RequestError(
-                    f"{str(first.source)!r} and {str(job.source)!r} would both become "
-                    f"{str(job.output)!r}; colorize them into different --output folders"
-                )
-    sources = {_real(job.source) for job in jobs.values()}
-    for place, job in jobs.items():
-        if place in sources:
-            raise RequestError(
-                f"{str(job.output)!r} is an input and would be replaced; give another --output"
-            )
-    return list(jobs.values())
+    report = manner.report(jobs, has_bar=False)
+    for job in jobs:
+        report.add(known_outcome(job, overwrite=manner.overwrite) or _planned(job))
+    report.end()
+    return SOME_FAILED if report.tally.failures else ALL_DONE
 
 
-def colorize_files(
-    jobs: Sequence[Job],
-    load: Callable[[], Colorizer],
-    output: str | None,
-    *,
-    overwrite: bool,
-    **options: Any,
-) -> int:
-    """Colorizes photos, tells of progress and failures, and sums up.
+def run(jobs: Sequence[Job], start: Callable[[], Work], manner: Manner) -> int:
+    """Does what is left of jobs, tells of each and sums up.
 
     Args:
         jobs: from `plan`.
-        load: called once, if there is something to do.
-        output: folder to check, as for `plan`; made with the first picture.
-        overwrite: whether existing outputs are replaced instead of skipped.
-        **options: of `Colorizer.colorize`.
+        start: makes the work; called once, if there is something to do.
+        manner: how.
 
     Returns:
-        0: all done or skipped; 1: some photos failed and the rest is done; 75: a signal ended it
-        between two photos.
+        0: all done or skipped; 1: some photos failed and the rest is done; 2: the disk is full;
+        75: a signal ended it between two photos. The same command goes on in each case.
 
     Raises:
-        RequestError: the output folder cannot be written, or `load` raises it.
+        RequestError: from `start`, or from the work.
     """
-    if output is not None:
-        _check_writable(Path(output).expanduser())
-    pending = [job for job in jobs if overwrite or not job.output.exists()]
-    tally = Tally(skipped=len(jobs) - len(pending))
-    colorizer = load() if pending else None
-    with StopSignal() as stop, tqdm(pending, unit="photo", disable=None) as bar:
-        for job in bar:
-            if stop or colorizer is None:
-                break
-            _run_job(job, colorizer, tally, bar, options)
-        if stop:
-            left = len(pending) - tally.colorized - tally.failed
-            _tell(f"stopped with {left} to go; the same command continues")
-    print(_summary(tally, colorizer))
-    if stop:
+    pending = [job for job in jobs if not known_outcome(job, overwrite=manner.overwrite)]
+    folders = _folders(jobs, manner.sheet)
+    remove_partials(folders)
+    report = manner.report(jobs)
+    finished: list[Job] = []
+    full: list[str] = []  # why no further photo can be written
+    with Stop(clean_up=lambda: remove_partials(folders)) as stop, report:
+        work = start() if pending else _nothing
+        report.begin(len(pending))
+        for outcome in outcomes(
+            jobs,
+            work,
+            threads=manner.threads,
+            overwrite=manner.overwrite,
+            is_stopped=lambda: bool(stop or full),
+        ):
+            if outcome.status == NO_ROOM:
+                full.append(outcome.error)
+                continue
+            report.add(outcome)
+            if outcome.status in (DONE, SKIPPED):
+                finished.append(outcome.job)
+    left = len(jobs) - sum(report.tally.counts.values())
+    report.end(left=left)
+    has_sheet = manner.sheet is None or _write_sheet(finished, manner.sheet, report)
+    if full:
+        report.tell(f"{full[0]}; {left} to go; the same command continues once that is mended")
+        return CANNOT_GO_ON
+    if left:
+        report.tell(f"stopped with {left} to go; the same command continues")
         return STOPPED
-    return SOME_FAILED if tally.failed else DONE
+    return SOME_FAILED if report.tally.failures or not has_sheet else ALL_DONE
 
 
-def _run_job(
-    job: Job, colorizer: Colorizer, tally: Tally, bar: tqdm, options: dict[str, Any]
-) -> None:
-    start, compiled = time.perf_counter(), colorizer.compile_seconds
+def _planned(job: Job) -> Outcome:
+    if not job.header.kind and job.source != STANDARD:
+        return Outcome(job, FAILED, error="no image that can be read")
+    return Outcome(job, PLANNED)
+
+
+def _nothing(job: Job) -> Result:
+    raise AssertionError(f"no work was expected, but {job.name} came")
+
+
+def _folders(jobs: Sequence[Job], sheet: Path | None) -> set[Path]:
+    folders = {job.file.parent for job in jobs if job.file is not None}
+    return folders | ({sheet.parent} if sheet else set())
+
+
+def _write_sheet(finished: Sequence[Job], sheet: Path, report: Report) -> bool:
+    """Writes the contact sheet of what is done, now or before; returns whether it is there."""
+    pairs = [(job.name, job.source, job.file) for job in finished if job.file is not None]
+    if len(pairs) > contact_sheet.MAX_PAIRS:
+        report.tell(f"{sheet} shows the first {contact_sheet.MAX_PAIRS} of {len(pairs)} photos")
     try:
-        notes = _colorize_file(job, colorizer, options)
-    except (UnreadablePhoto, UnwritablePhoto, MemoryError) as error:
-        tally.failed += 1
-        _tell(f"{job.source}: {error or type(error).__name__}")
-        return
-    tally.colorized += 1
-    tally.seconds += time.perf_counter() - start - (colorizer.compile_seconds - compiled)
-    if bar.disable:  # no terminal: lines instead of a bar
-        print(f"{job.source} -> {job.output}", flush=True)
-    for note in notes:
-        _tell(f"{job.source}: {note}")
-
-
-def _colorize_file(job: Job, colorizer: Colorizer, options: dict[str, Any]) -> tuple[str, ...]:
-    photo = photo_files.read(job.source)
-    picture = colorizer.colorize(photo.image, **options)
-    try:
-        job.output.parent.mkdir(parents=True, exist_ok=True)
+        contact_sheet.write(sheet, pairs)
     except OSError as error:
-        raise UnwritablePhoto(f"{str(job.output.parent)!r} cannot be made: {error}") from error
-    notes = photo.notes + photo_files.write(job.output, picture, photo.metadata)
-    if job.output.suffix == job.source.suffix:
-        return notes
-    return (*notes, f"written as PNG, {job.source.suffix or 'a name without suffix'} holds no RGB")
-
-
-def _jobs_of(given: Path, output: Path | None) -> list[Job]:
-    """Returns the jobs of one input."""
-    if given.is_file():
-        return [_job(given, Path(given.name), output)]
-    if not given.is_dir():
-        what = "is neither a file nor a folder" if given.exists() else "does not exist"
-        raise RequestError(f"input {str(given)!r} {what}; give photos or folders of photos")
-    names = [Path(name) for name in FolderSource.open(given, labels="none").keys]
-    jobs = [_job(given / name, name, output) for name in names if not _is_own(given, name, output)]
-    if not jobs:
-        raise RequestError(f"input {str(given)!r} holds no photo but earlier outputs; give others")
-    return jobs
-
-
-def _job(source: Path, name: Path, output: Path | None) -> Job:
-    if output is not None:
-        return Job(source, output / name.with_name(photo_files.output_name(name.name)))
-    written = Path(photo_files.output_name(source.name))
-    return Job(source, source.with_name(f"{written.stem}{_MARK}{written.suffix}"))
-
-
-def _is_own(folder: Path, name: Path, output: Path | None) -> bool:
-    """Whether a file found in a folder is the output of an earlier run over it."""
-    if output is None:
-        return name.stem.endswith(_MARK)
-    is_inside = _real(output) != _real(folder)
-    return is_inside and _real(folder / name).is_relative_to(_real(output))
-
-
-def _check_writable(folder: Path) -> None:
-    """Checks that a folder can be written or made; makes nothing, as a refusal may follow."""
-    try:
-        nearest = next(place for place in (folder, *folder.parents) if place.exists())
-        with tempfile.TemporaryFile(dir=nearest):
-            pass
-    except OSError as error:
-        raise RequestError(
-            f"--output {str(folder)!r} cannot be written ({error.strerror}); give another folder"
-        ) from None
-
-
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))
-
-
-def _tell(message: str) -> None:
-    tqdm.write(f"colorjax: {' '.join(message.split())}", file=sys.stderr)
-
-
-def _summary(tally: Tally, colorizer: Colorizer | None) -> str:
-    parts = f"{tally.colorized} colorized, {tally.skipped} skipped, {tally.failed} failed"
-    if colorizer is None or not tally.colorized:
-        return parts
-    mean = tally.seconds / tally.colorized
-    return f"{parts}; {mean:.2f} s a photo, and {colorizer.compile_seconds:.1f} s of compilation"
+        report.tell(f"--contact-sheet {sheet} cannot be written: {error.strerror or error}")
+        return False
+    return True

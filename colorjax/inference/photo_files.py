@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import secrets
 import warnings
 from pathlib import Path
@@ -58,6 +59,11 @@ class PhotoFile:
     image: Image.Image
     metadata: dict[str, Any]
     notes: tuple[str, ...]
+
+
+def format_of(suffix: str) -> str:
+    """Returns Pillow's name of the format that a suffix stands for; "": it holds no 8-bit RGB."""
+    return _FORMATS.get(suffix.lower(), "")
 
 
 def output_name(name: str) -> str:
@@ -125,7 +131,7 @@ def write(path: Path, image: Image.Image, metadata: dict[str, Any]) -> tuple[str
     notes: tuple[str, ...] = ()
     if image.mode == "RGBA" and kind not in _HOLDS_ALPHA:
         image, notes = image.convert("RGB"), (f"{kind} holds no alpha: dropped",)
-    partial = path.with_name(f".colorjax-{secrets.token_hex(4)}.partial")
+    partial = path.with_name(f".colorjax-{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         with partial.open("xb") as file:
             image.save(file, kind, **_options(kind, metadata))

@@ -8,8 +8,8 @@ from PIL import Image
 from synthetic import synthetic_images
 
 from colorjax import cli
-from colorjax.inference import batch
 from colorjax.inference.colorizer import Colorizer
+from colorjax.inference.photo_work import PhotoWork
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def album(tmp_path):
 @pytest.fixture
 def colorize(workdir, colorizer, monkeypatch, capsys):
     """Runs `colorjax colorize` in this process, with the weights loaded once."""
-    monkeypatch.setattr(Colorizer, "load", lambda path, temperature=None, size=None: colorizer)
+    monkeypatch.setattr(Colorizer, "load", lambda path, **_: colorizer)
 
     def run(*words):
         status = cli.run(["colorize", *map(str, words), "--checkpoint", str(workdir)])
@@ -85,7 +85,10 @@ def test_a_bad_photo_is_named_and_the_rest_is_done(colorize, album):
     (album / "0.png").write_bytes(b"no image")
     status, out, err = colorize(album)
     assert status == 1
-    assert err.splitlines() == [f"colorjax: {album / '0.png'}: cannot identify image file"]
+    told = err.splitlines()[0].removeprefix("colorjax: ")
+    assert told.startswith(f"{album / '0.png'}: ")
+    again = f"colorjax: 1 of 3 photos failed:\ncolorjax:   {told}\n"
+    assert err == f"colorjax: {told}\n{again}"
     assert "2 colorized, 0 skipped, 1 failed" in out
     assert tree(album) == ["0.png", "a.color.jpg", "a.jpg", "old/b.color.png", "old/b.png"]
 
@@ -94,7 +97,11 @@ def test_gif_becomes_png(colorize, album):
     Image.open(album / "a.jpg").save(album / "c.gif")
     _, _, err = colorize(album / "c.gif")
     assert Image.open(album / "c.color.png").format == "PNG"
-    assert "written as PNG" in err
+    assert "the GIF became a PNG" in err
+    Image.open(album / "a.jpg").save(album / "d.jpg", "PNG")
+    _, _, err = colorize(album / "d.jpg")
+    assert Image.open(album / "d.color.png").format == "PNG"
+    assert "its content is PNG: written as d.color.png" in err
 
 
 def test_wrong_requests_are_refused_before_anything_is_done(colorize, album, tmp_path):
@@ -149,14 +156,15 @@ def test_a_signal_ends_the_run_between_photos(colorize, album, monkeypatch):
     import os
     import signal
 
-    run_job = batch._run_job
+    work = PhotoWork.__call__
 
     def interrupted(*args):
-        run_job(*args)
+        result = work(*args)
         os.kill(os.getpid(), signal.SIGINT)
+        return result
 
-    monkeypatch.setattr(batch, "_run_job", interrupted)
-    status, out, err = colorize(album)
+    monkeypatch.setattr(PhotoWork, "__call__", interrupted)
+    status, out, err = colorize(album, "--jobs", 1)
     assert status == 75
     assert "stopped with 1 to go; the same command continues" in err
     assert "1 colorized" in out

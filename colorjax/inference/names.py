@@ -1,0 +1,33 @@
+"""Names of files as messages show them and as file systems compare them."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import Path
+
+
+def shown(text: object) -> str:
+    r"""Returns a text that fits one line of any terminal.
+
+    Args:
+        text: a path, which may hold line ends and bytes that are not UTF-8, or a message.
+
+    >>> print(shown("two\nlines"), shown(os.fsdecode(b"caf\xe9.jpg")))
+    two\nlines caf\xe9.jpg
+    """
+    return "".join(c if c.isprintable() else _escaped(c) for c in str(text))
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # as Python reads a byte that is not UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def place_of(path: Path) -> str:
+    """Returns where a path leads, equal for names that some file system takes for one.
+
+    Links are followed; upper and lower case and the two spellings of accents are the same.
+    """
+    return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()

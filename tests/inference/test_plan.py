@@ -1,0 +1,211 @@
+import os
+
+import pytest
+from PIL import Image
+
+from colorjax.errors import RequestError
+from colorjax.inference.names import place_of, shown
+from colorjax.inference.partials import remove_partials
+from colorjax.inference.plan import plan
+
+NOBODY = 2**22 + 1  # above the highest number of a process that Linux gives
+
+
+@pytest.fixture
+def album(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "album"
+
+
+def photo(path, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (6, 4)).save(path, **options)
+    return path
+
+
+def planned(*words, output=None, **options):
+    """Returns input -> output, relative to the working folder."""
+    jobs = plan(words, output, **options)
+    return {os.path.relpath(job.source): job.output and os.path.relpath(job.output) for job in jobs}
+
+
+def refusal(*words, output=None, **options):
+    with pytest.raises(RequestError) as error:
+        plan(words, output, **options)
+    return str(error.value)
+
+
+def test_folders_keep_their_tree(album):
+    for name in ("b.png", "a.jpg", "old/c.jpg"):
+        photo(album / name)
+    (album / "note.txt").write_text("no photo")
+    (album / ".hidden.jpg").write_bytes(b"")
+    assert list(planned("album", output="out").items()) == [
+        ("album/a.jpg", "out/a.jpg"),
+        ("album/b.png", "out/b.png"),
+        ("album/old/c.jpg", "out/old/c.jpg"),
+    ]
+    assert planned("album")["album/old/c.jpg"] == "album/old/c.color.jpg"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wanted"),
+    [
+        ("album/*.jpg", {"album/a.jpg": "out/a.jpg"}),
+        ("album/*/*.jpg", {"album/old/a.jpg": "out/old/a.jpg"}),
+        ("a*/[ab].jpg", {"album/a.jpg": "out/album/a.jpg"}),
+        ("album/**/a.*", {"album/a.jpg": "out/a.jpg", "album/old/a.jpg": "out/old/a.jpg"}),
+        ("album/**", {"album/a.jpg": "out/a.jpg", "album/old/a.jpg": "out/old/a.jpg"}),
+        ("album/o*", {"album/old/a.jpg": "out/old/a.jpg"}),
+    ],
+)
+def test_patterns_that_no_shell_expanded(album, pattern, wanted):
+    photo(album / "a.jpg")
+    photo(album / "old" / "a.jpg")
+    (album / "a.txt").write_text("no photo")
+    assert planned(pattern, output="out") == wanted
+
+
+def test_a_file_named_like_a_pattern_is_the_file(album):
+    photo(album / "a[1].jpg")
+    photo(album / "a1.jpg")
+    assert planned("album/a[1].jpg") == {"album/a[1].jpg": "album/a[1].color.jpg"}
+    assert "matches no photo" in refusal("album/x*.jpg")
+
+
+@pytest.mark.parametrize("word", ["album", "album/**/*.jpg"])
+def test_links_in_circles_end(album, word):
+    photo(album / "old" / "a.jpg")
+    for name in ("up", "again"):
+        (album / "old" / name).symlink_to(album, target_is_directory=True)
+    assert planned(word, output="out") == {"album/old/a.jpg": "out/old/a.jpg"}
+
+
+@pytest.mark.parametrize("word", ["album", "album/**/*.jpg", "album/*/*.jpg"])
+def test_earlier_results_are_no_inputs(album, word):
+    photo(album / "old" / "a.jpg")
+    photo(album / "old" / "a.color.jpg")
+    photo(album / "old" / "sheet.jpg")
+    photo(album / "out" / "old.jpg")
+    wanted = {
+        "album/old/a.color.jpg": "album/out/old/a.color.jpg",
+        "album/old/a.jpg": "album/out/old/a.jpg",
+    }
+    assert planned(word, output="album/out", sheet="album/old/sheet.jpg") == wanted
+    (album / "out" / "old.jpg").unlink()
+    found = planned(word, sheet="album/old/sheet.jpg")
+    assert found == {"album/old/a.jpg": "album/old/a.color.jpg"}
+
+
+def test_results_above_their_photos(album):
+    photo(album / "old" / "a.jpg")
+    assert planned("album/old", output="album") == {"album/old/a.jpg": "album/a.jpg"}
+
+
+def test_the_content_decides_the_format(album):
+    photo(album / "a.gif")
+    photo(album / "b.jpg", format="PNG")
+    photo(album / "c.TIFF")
+    photo(album / "d", format="WEBP")
+    Image.new("1", (6, 4)).save(album / "e.tif")
+    names = [album / name for name in ("a.gif", "b.jpg", "c.TIFF", "d", "e.tif")]
+    outputs = [job.output.name for job in plan(names, "out")]
+    assert outputs == ["a.png", "b.png", "c.TIFF", "d.webp", "e.png"]
+
+
+def test_no_two_photos_become_one(album):
+    photo(album / "a.gif")
+    photo(album / "a.png")
+    assert "would both become" in refusal("album")
+    (album / "a.gif").unlink()
+    photo(album / "A.PNG")
+    assert "would both become" in refusal("album", output="out")
+    (album / "A.PNG").unlink()
+    assert len(plan(["album", album / "a.png", "album/../album/a.png"], None)) == 1
+
+
+@pytest.mark.parametrize("output", ["album", "ALBUM"])
+def test_no_photo_is_replaced(album, output):
+    photo(album / "a.png")
+    if output == "ALBUM":
+        (album.parent / "ALBUM").symlink_to(album)
+    assert "is an input and would be replaced" in refusal("album", output=output)
+    for sheet in ("album/a.png", "out/A.png"):
+        found = refusal("album/a.png", output="out", sheet=sheet)
+        assert "is a photo of this run" in found
+
+
+def test_what_means_nothing_is_refused(album):
+    photo(album / "a.png")
+    assert "is empty" in refusal("")
+    assert "does not exist" in refusal("album/none.png")
+    assert "does not exist" in refusal("album", "none")
+    (album.parent / "loop").symlink_to("loop")
+    assert "does not exist" in refusal("loop")
+    os.mkfifo(album / "pipe")
+    assert "neither a file nor a folder" in refusal("album/pipe")
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(album):
+    photo(album / "a.png")
+    os.mkfifo(album / "pipe.png")
+    assert [job.refusal for job in plan(["album"], None)] == ["", "is no regular file"]
+
+
+def test_folders_that_cannot_be_listed_are_told(album, monkeypatch):
+    photo(album / "a.png")
+    photo(album / "locked" / "b.png")
+    scandir = os.scandir
+
+    def locked(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    found = {job.name: job.refusal for job in plan(["album"], "out")}
+    assert found == {"album/a.png": "", "album/locked": "Permission denied"}
+
+
+def test_large_photos_are_refused_by_their_header(album):
+    photo(album / "a.png")
+    assert [job.refusal for job in plan(["album"], None, max_pixels=24)] == [""]
+    (job,) = plan(["album"], None, max_pixels=23)
+    assert job.refusal == "6x4 px are more than --max-pixels 23 allows"
+
+
+def test_a_name_that_is_too_long_is_not_there(album):
+    photo(album / f"{'a' * 248}.png")
+    (job,) = plan(["album"], None)
+    assert not job.is_done
+
+
+def test_standard_input(album, tmp_path):
+    (job,) = plan(["-"], None)
+    assert (job.name, str(job.output), job.file) == ("-", "-", None)
+    spooled = photo(tmp_path / "spooled", format="PNG")
+    (job,) = plan(["-"], "out", standard_input=spooled)
+    assert (job.name, job.source, str(job.output)) == ("-", spooled, "out/stdin.png")
+    photo(tmp_path / "-", format="PNG")
+    assert planned("./-") == {"-": "-.color.png"}
+
+
+def test_names_are_shown_in_one_line():
+    assert shown("a\nb\x1b[1m") == r"a\nb\x1b[1m"
+    assert shown(os.fsdecode(b"caf\xe9")) == r"caf\xe9"
+    assert shown("Grüße 日本.jpg") == "Grüße 日本.jpg"
+    assert shown("\ud800") == r"\ud800"
+
+
+def test_spellings_of_one_name_are_one_place(tmp_path):
+    assert place_of(tmp_path / "\u00c9.jpg") == place_of(tmp_path / "e\u0301.JPG")
+    assert place_of(tmp_path / "a.jpg") != place_of(tmp_path / "b.jpg")
+
+
+def test_partial_files_of_the_dead_are_removed(tmp_path):
+    names = [f".colorjax-{n}-ab12.partial" for n in (NOBODY, os.getpid(), os.getppid(), 10**30)]
+    others = [".colorjax-ab12.partial", f"colorjax-{NOBODY}-a.partial", f".colorjax-{NOBODY}-a.jpg"]
+    for name in names + others:
+        (tmp_path / name).write_bytes(b"half")
+    assert remove_partials([tmp_path, tmp_path / "none"]) == 3
+    assert {path.name for path in tmp_path.iterdir()} == {names[2], *others}

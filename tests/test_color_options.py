@@ -1,0 +1,59 @@
+"""The options that decide colours, as the command line gives them."""
+
+import argparse
+
+import pytest
+
+from colorjax import color_options
+from colorjax.errors import RequestError
+from colorjax.inference.tiling import Tiling
+
+
+def read(*words):
+    parser = argparse.ArgumentParser()
+    color_options.add(parser)
+    return color_options.read(parser.parse_args(words))
+
+
+def test_what_is_not_said_is_as_it_was():
+    loading, coloring = read()
+    assert loading == {"temperature": None, "size": None, "aspect": "short"}
+    assert coloring == {
+        "saturation": 1.0,
+        "strength": 1.0,
+        "quality": "normal",
+        "upsampling": "guided",
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "tiling"),
+    [
+        (["--tile", "256"], Tiling((256, 256), (128, 128), "hann")),
+        (
+            ["--tile", "512x384", "--stride", "128,96", "--combine", "maximum", "--keep-global"],
+            Tiling((384, 512), (96, 128), "maximum", True),
+        ),
+        (["--tile", "exact"], "exact"),
+    ],
+)
+def test_tiles(words, tiling):
+    assert read(*words)[1]["tiling"] == tiling
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--combine", "hann"], "give --tile WxH"),
+        (["--tile", "exact", "--stride", "8"], "--tile exact has no --stride"),
+        (["--tile", "256*256"], "--tile is a number of pixels or two of them, such as 512x384"),
+        (["--tile", "4"], "sides of at least 8 px"),
+        (["--tile", "64", "--stride", "65"], "stride from 1 px to its side"),
+        (["--strength", "1.5"], "--strength is from 0 to 1"),
+        (["--saturation", "-1"], "--saturation is at least 0"),
+        (["--temperature", "nan"], "--temperature is at least 0"),
+    ],
+)
+def test_wrong_ones(words, says):
+    with pytest.raises(RequestError, match=says):
+        read(*words)
