@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from colorjax import data_commands, startup
+from colorjax import data_commands, finetune_command, startup
 from colorjax.errors import RequestError
 from colorjax.version import __version__
 
@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_compare(commands)
     data_commands.add_prepare(commands)
     data_commands.add_prior(commands)
+    finetune_command.add_finetune(commands)
     _add_import_weights(commands)
     return parser
 

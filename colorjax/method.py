@@ -45,6 +45,7 @@ class Method:
         features: its layers compare pictures, where the loss asks for one.
         remat: layers whose outputs are kept for the backward pass, while all else is computed
             again; ("none",): keep no layer's; empty: keep everything.
+        trains: top layers that learn, while all else stays as in an evaluation; empty: all learn.
     """
 
     network: models.Network
@@ -56,6 +57,7 @@ class Method:
     critic: Critic | None = None
     features: FeatureNetwork | None = None
     remat: tuple[str, ...] = ()
+    trains: tuple[str, ...] = ()
 
     def init(self, key: jax.Array) -> Variables:
         """Returns fresh variables, float32."""
@@ -153,8 +155,12 @@ class Method:
         """
 
         def run(variables: Variables, inputs: Fields, key: jax.Array):
+            if self.trains:
+                held = models.hold_still(variables["params"], self.trains)
+                variables = variables | {"params": held}
+            train, rngs = not self.trains, {"dropout": key}
             return self.network.apply(
-                variables, inputs, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
+                variables, inputs, train=train, rngs=rngs, mutable=["batch_stats"]
             )
 
         if self.remat:
@@ -362,6 +368,7 @@ def build(config: ConfigDict, *, with_loss: bool = True) -> Method:
         critic=_build_critic(config) if "critic" in judges else None,
         features=_build_features(config) if "features" in judges else None,
         remat=tuple(config.get("remat") or ()),
+        trains=models.trained_layers(network, config.get("train_only") or "all"),
     )
     for layer in built.remat:
         if layer != "none" and layer not in built.layers():
