@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
 import os
@@ -11,19 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from colorjax import finetune_report, paths, shipped
-from colorjax import method as methods
-from colorjax.data import cleaning, part_lists
+from colorjax import finetune_config, finetune_report, paths
+from colorjax.data import cleaning, part_lists, prior
 from colorjax.data.sources import FolderSource
 from colorjax.data.subsets import Subset, hash_fraction
-from colorjax.errors import RequestError, unknown_name
-from colorjax.method import Variables
-from colorjax.models.added import TRAIN_ONLY
-from colorjax.train import loop, weights
+from colorjax.errors import RequestError
+from colorjax.finetune_config import Base, Options, build_config, open_base
+from colorjax.train import loop
 from colorjax.train.workdir import Workdir, write_json
 
 log = logging.getLogger(__name__)
@@ -31,84 +27,8 @@ log = logging.getLogger(__name__)
 MIN_PHOTOS = 20  # of those that are left: fewer teach a network themselves, and measure nothing
 RECORD = "finetune.json"
 _PARTS = "photos.json"
+_PRIOR = "prior.npz"
 _KIND = "colorjax finetune"
-_DEFAULTS = Path(__file__).with_name("default_config.json")  # configs/default.py, for wheels
-_LEARNING_RATES = {"all": 1e-4, "head": 1e-3, "added": 1e-3}
-_MAX_SIZE = 128  # pixels, of training: minutes on a CPU
-_EVALUATIONS = 8  # in a run, and as many without improvement as `_PATIENCE` end it
-_PATIENCE = 3
-# Of the base's data: what the network sees, how it is augmented, and what it aims at.
-_KEPT = (
-    "grey",
-    "canny_scale",
-    "canny_sigma",
-    "canny_thresholds",
-    "saturation",
-    "saturation_clip",
-    "crop_scale",
-    "crop_ratio",
-    "flip",
-    "targets",
-    "hint_stop",
-    "hint_sides",
-    "image_size",
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What a fine-tuning is asked to do.
-
-    Attributes:
-        train_only: "all", "head" (the last layers) or "added" (a new layer before those).
-        steps: of training.
-        learning_rate: at the start of a cosine; None: 1e-4 for "all", else 1e-3.
-        batch_size: photos of a step.
-        size: side of a training photo in pixels; None: that of the base, at most 128.
-        held_out: share of the photos that is measured before and after, and never trained on.
-        chosen_by: share of the photos that the best step is chosen by.
-        min_side: photos with a shorter side, in pixels, are left out.
-        min_chroma: photos with a mean chroma, in Lab units, below this are left out.
-        seed: of the crops and their order.
-    """
-
-    train_only: str = "all"
-    steps: int = 300
-    learning_rate: float | None = None
-    batch_size: int = 16
-    size: int | None = None
-    held_out: float = 0.2
-    chosen_by: float = 0.1
-    min_side: int = cleaning.MIN_SIDE
-    min_chroma: float = cleaning.MIN_CHROMA
-    seed: int = 0
-
-    def check(self) -> None:
-        """Raises a RequestError where a value means nothing."""
-        if self.train_only not in TRAIN_ONLY:
-            raise unknown_name("train_only", self.train_only, TRAIN_ONLY)
-        if min(self.steps, self.batch_size) < 1:
-            raise RequestError("--steps and --batch-size are at least 1")
-        if self.learning_rate is not None and not 0 < self.learning_rate < np.inf:
-            raise RequestError(f"--learning-rate is above 0, not {self.learning_rate}")
-        if self.min_side < 1 or not 0 <= self.min_chroma < np.inf:
-            raise RequestError("--min-side is at least 1 and --min-chroma at least 0")
-
-
-class Base(NamedTuple):
-    """The weights that are tuned.
-
-    Attributes:
-        name: of weights that ship, or the absolute path of a workdir.
-        config: of their run or import; of imported ones with few sections.
-        step: of their checkpoint.
-        sha256: of their config and of their arrays, 64 hexadecimal digits each.
-    """
-
-    name: str
-    config: ConfigDict
-    step: int
-    sha256: dict[str, str]
 
 
 class Outcome(NamedTuple):
@@ -160,120 +80,21 @@ def finetune(
         record = _begin(folder, found, source, options, progress)
     else:
         _check_same(record, folder, found, source)
+    if config.loss.name == "rebalanced_ce":
+        config.loss.prior = str(_count_colors(folder, source, config.loss))
     config.data.path, config.data.parts = str(source.root), str(folder.root / _PARTS)
+    finetune_config.tell_what_learns(config)
     status = loop.train_and_evaluate(config.lock(), str(folder.root))
     if status != loop.DONE:
         return Outcome(status, record)
     report = finetune_report.compare(
-        found.name, folder, Subset(source, _numbers(source, folder)), config.seed
+        found.name, folder, _photos(source, folder, "eval"), config.seed
     )
     record |= {"held_out": report.content}
     table = finetune_report.markdown(record)
     paths.write_text(folder.root / "finetune.md", table)
     write_json(folder.root / RECORD, record)
     return Outcome(status, record, table, report.warnings)
-
-
-def open_base(place: str | os.PathLike[str]) -> Base:
-    """Reads the weights that are to be tuned.
-
-    Raises:
-        RequestError: there are none, or they are damaged.
-    """
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    name = os.fspath(place)
-    if name in shipped.SHA256:
-        packed = shipped.load(name, device)
-        config, step, variables = packed.config, packed.card["step"], packed.variables
-    else:
-        workdir = Workdir(name)
-        if not workdir.config_file.is_file():
-            raise RequestError(
-                f"no weights at {name!r}; give the workdir of a run or of imported weights, or "
-                f"name weights that ship: {', '.join(shipped.SHA256)}"
-            )
-        config, name = workdir.read_config(), str(workdir.root)
-        method = methods.build(config, with_loss=False)
-        step, variables = weights.load(name, method, device)
-    return Base(name, config, step, {"config": _sum(config.to_dict()), "weights": _sum(variables)})
-
-
-def _sum(content: dict[str, Any] | Variables) -> str:
-    """Returns the SHA-256 of names and values, in the order of the names."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(content, is_leaf=lambda x: x is None):
-        value = np.asarray(leaf) if isinstance(leaf, jax.Array | np.ndarray) else None
-        what = repr(leaf) if value is None else f"{value.dtype} {value.shape}"
-        digest.update(f"{jax.tree_util.keystr(path)} {what}\n".encode())
-        digest.update(b"" if value is None else np.ascontiguousarray(value).tobytes())
-    return digest.hexdigest()
-
-
-def build_config(base: Base, options: Options) -> ConfigDict:
-    """Returns the config of the training, without its photos.
-
-    Args:
-        base: its network, what that sees and the loss stay. Without a stored loss it is
-            rebalanced_ce for bins and mse for colours (zhang17: its own); a run against a critic
-            or a feature network goes on with the L1 of its own space alone.
-        options: the rest.
-
-    Raises:
-        RequestError: a network that cannot be tuned so, or a size that it does not take.
-    """
-    config = ConfigDict(json.loads(_DEFAULTS.read_text()), convert_dict=True)
-    known = base.config.to_dict()
-    config.update({name: known[name] for name in ("dtype", "inference") if name in known})
-    config.model = ConfigDict(known["model"])
-    stored = known.get("data", {})
-    config.data.update({name: stored[name] for name in _KEPT if name in stored})
-    network = methods.build_network(config)
-    if options.train_only == "added":
-        if not hasattr(network, "add_layer"):
-            raise RequestError(
-                f"network {config.model.name} takes no added layer; give --only head, or neither"
-            )
-        config.model.add_layer = True
-    config.loss.update(_loss_of(known, network))
-    config.data.hints = "hint_ab" in network.inputs
-    config.inference.size = config.inference.size or config.data.image_size
-    config.data.image_size = _training_size(config, network, options.size)
-    if network.fixed_size:
-        config.inference.size = 0
-    config.data.labels = "none"
-    config.train_only, config.init_from, config.seed = options.train_only, base.name, options.seed
-    config.batch_size, config.total_steps = options.batch_size, options.steps
-    config.eval_every = config.checkpoint_every = -(-options.steps // _EVALUATIONS)
-    config.log_every = -(-options.steps // (2 * _EVALUATIONS))
-    rate = options.learning_rate or _LEARNING_RATES[options.train_only]
-    config.optimizer.update(learning_rate=rate, schedule="cosine", clip_norm=1.0)
-    config.early_stopping.update(metric="mae_ab", patience=_PATIENCE)
-    config.evaluation.batch_size = options.batch_size
-    methods.build(config)
-    return config
-
-
-def _loss_of(known: dict[str, Any], network: Any) -> dict[str, Any]:
-    stored = known.get("loss") or {}
-    name = stored.get("name")
-    if name in ("adversarial", "feature"):
-        log.info("the base learned by loss %s; it is tuned by its L1 term alone", name)
-        return {"name": "feature", "feature_weight": 0.0, "l1_weight": 1.0}
-    if name and name != "class_cross_entropy":
-        return stored
-    if "bin_logits" in network.outputs:
-        name = "rebalanced_ce"
-    else:
-        name = "smooth_l1_and_grid" if "grid_logits" in network.outputs else "mse"
-    log.info("the base's config names no loss of colours; it is tuned by loss %s", name)
-    return {"name": name}
-
-
-def _training_size(config: ConfigDict, network: Any, asked: int | None) -> int:
-    if network.fixed_size or asked:
-        return asked or network.fixed_size
-    multiple, own = network.size_multiple, config.data.image_size
-    return own if own <= _MAX_SIZE else max(multiple, _MAX_SIZE - _MAX_SIZE % multiple)
 
 
 def _check_places(folder: Workdir, data: Path) -> None:
@@ -400,7 +221,28 @@ def divide(names: list[str], held_out: float, chosen_by: float) -> dict[str, lis
     }
 
 
-def _numbers(source: FolderSource, folder: Workdir) -> np.ndarray:
-    """Returns the numbers of the held-out photos."""
+def _photos(source: FolderSource, folder: Workdir, part: str) -> Subset:
+    """Returns the photos of a part."""
     numbers = {key: number for number, key in enumerate(source.keys)}
-    return np.array([numbers[name] for name in part_lists.read(folder.root / _PARTS)["eval"]])
+    names = part_lists.read(folder.root / _PARTS)[part]
+    missing = [name for name in names if name not in numbers]
+    if missing:
+        raise RequestError(
+            f"{len(missing)} photos of the first start are gone, the first {missing[0]!r}; put "
+            "them back, or give another --output"
+        )
+    return Subset(source, np.array([numbers[name] for name in names]))
+
+
+def _count_colors(folder: Workdir, source: FolderSource, loss: ConfigDict) -> Path:
+    """Counts which colours are rare in this domain, once; returns the file that says so.
+
+    A colour that is rare elsewhere and common here would be painted everywhere by the weights of
+    another prior.
+    """
+    file = Path(folder.root / _PRIOR)
+    if not file.is_file():
+        photos = _photos(source, folder, "train")
+        found = prior.count(photos, k=loss.soft_k, sigma=loss.soft_sigma)
+        prior.save(file, found, f"{_KIND}, {found.num_photos} photos to train on")
+    return file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 
 from colorjax import startup
@@ -43,7 +44,7 @@ def add_finetune(commands: argparse._SubParsersAction) -> None:
         help="train a small new layer before the last one, and keep all others",
     )
     finetune.add_argument(
-        "--steps", type=int, default=300, metavar="N", help="of training (default: %(default)s)"
+        "--steps", type=int, default=200, metavar="N", help="of training (default: %(default)s)"
     )
     finetune.add_argument(
         "--learning-rate", type=float, metavar="R", help="(1e-4; 1e-3 for a single layer)"
@@ -78,6 +79,10 @@ def _finetune(args: argparse.Namespace) -> int:
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # grain reads them
     startup.log_to_stderr()
+    # The table of all layers is for those who build networks.
+    logging.getLogger("colorjax.train.loop").addFilter(
+        lambda record: not record.getMessage().startswith("parameters:")
+    )
     startup.use_compilation_cache("auto")
     from colorjax import finetune  # imports JAX: not for --help
 

@@ -26,6 +26,7 @@ PROTOCOL = (
     "predicted / true; intervals are 95 % percentiles over 1000 paired resamples of the photos"
 )
 _SIDE = 256  # pixels
+UNSEEN = "no difference can be seen"
 _PICTURED = 8  # photos in finetune.png
 # metric -> (its name in the table, decimals, 1 where higher is better, -1 lower, 0 neither)
 _SHOWN = {
@@ -81,22 +82,27 @@ def compare(base: str, tuned: Workdir, held_out: Source, seed: int) -> Report:
     pictured = {name: [pictures[i] for i in places] for name, pictures in columns.items()}
     figures.save(figures.lay_out(pictured), Path(tuned.root) / "finetune.png")
     differences = summary[TUNED]["difference"]
-    verdicts = {
-        name: judge(differences[name], better)
-        for name, (_, _, better) in _SHOWN.items()
-        if better and name in differences
-    }
+    true_colorfulness = float(np.mean([each["true_colorfulness"] for each in values[BASE]]))
+    aims = {"colorfulness": true_colorfulness, "chroma_ratio": 1.0}
+    verdicts = {}
+    for name, (_, _, better) in _SHOWN.items():
+        before = summary[BASE]["metrics"][name]["mean"]
+        verdicts[name] = (
+            judge(differences[name], better)
+            if better
+            else judge_closeness(differences[name], before, aims[name])
+        )
     content = {
         "protocol": PROTOCOL,
         "num_photos": len(photos),
         "step": colorizers[TUNED].step,
-        "true_colorfulness": float(np.mean([each["true_colorfulness"] for each in values[BASE]])),
+        "true_colorfulness": true_colorfulness,
         BASE: {name: summary[BASE]["metrics"][name] for name in _SHOWN},
         TUNED: {name: summary[TUNED]["metrics"][name] for name in _SHOWN},
         "difference": {name: differences[name] for name in _SHOWN},
         "verdicts": verdicts,
     }
-    return Report(content, tuple(_warnings(verdicts, len(photos))))
+    return Report(content, warnings_of(verdicts, len(photos)))
 
 
 def _square(source: Source, index: int) -> np.ndarray | None:
@@ -128,28 +134,59 @@ def judge(difference: Mapping[str, Any], better: int) -> str:
     'better'
     """
     if difference["interval"] is None:
-        return "no difference can be seen"
+        return UNSEEN
     low, high = sorted(better * edge for edge in difference["interval"])
     if low > 0:
         return "better"
-    return "worse" if high < 0 else "no difference can be seen"
+    return "worse" if high < 0 else UNSEEN
 
 
-def _warnings(verdicts: Mapping[str, str], num_photos: int) -> Sequence[str]:
-    worse = [
-        _SHOWN[name][0].split(",")[0] for name, verdict in verdicts.items() if verdict == "worse"
-    ]
-    if worse:
-        return [
-            f"it got worse on the {num_photos} held-out photos: {' and '.join(worse)}; keep the "
-            "base, or tune with fewer --steps, a lower --learning-rate, --only head, or more photos"
-        ]
-    if "better" not in verdicts.values():
-        return [
-            f"no difference can be seen on the {num_photos} held-out photos: the intervals contain "
-            "zero; more photos or more --steps may show one"
-        ]
-    return []
+def judge_closeness(difference: Mapping[str, Any], before: float, aim: float) -> str:
+    """As `judge`, for a value that is best where the photos themselves have it.
+
+    >>> judge_closeness({"mean": 0.4, "interval": [0.3, 0.5]}, 0.5, 1.0)
+    'closer to the photos'
+    """
+    if judge(difference, 1) == UNSEEN:
+        return UNSEEN
+    is_closer = abs(before + difference["mean"] - aim) < abs(before - aim)
+    return "closer to the photos" if is_closer else "farther from the photos"
+
+
+def warnings_of(verdicts: Mapping[str, str], num_photos: int) -> tuple[str, ...]:
+    """Says in plain words what speaks against the tuned weights.
+
+    Args:
+        verdicts: metric -> "better", "worse", "closer to the photos", "farther from the photos",
+            or that no difference can be seen.
+        num_photos: held out.
+
+    Returns:
+        One line each.
+    """
+
+    def named(verdict: str) -> str:
+        return " and ".join(
+            _SHOWN[name][0].split(",")[0] for name, found in verdicts.items() if found == verdict
+        )
+
+    on = f"on the {num_photos} held-out photos"
+    found = []
+    if worse := named("worse"):
+        found.append(
+            f"it got worse {on}: {worse}; keep the base, or tune with fewer --steps, a lower "
+            "--learning-rate, --only head, or more photos"
+        )
+    if farther := named("farther from the photos"):
+        found.append(f"its colours are farther from those of the photos {on}: {farther}")
+    if all(verdict == UNSEEN for verdict in verdicts.values()):
+        found.append(
+            f"no difference can be seen {on}: the intervals contain zero; more photos or more "
+            "--steps may show one"
+        )
+    elif not found and not named("better"):
+        found.append(f"{on} no difference in accuracy can be seen: MAE and PSNR as before")
+    return tuple(found)
 
 
 def markdown(record: Mapping[str, Any]) -> str:

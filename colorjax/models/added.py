@@ -31,6 +31,11 @@ class AddedLayer(nn.Module):
         return x + Conv(channels, 1, kernel_init=zeros, name="conv2")(y, train=train)
 
 
+def without_added(network: Any) -> Any:
+    """Returns the network that has no added layer."""
+    return network.clone(add_layer=False)
+
+
 def trained_layers(network: Any, train_only: str) -> tuple[str, ...]:
     """Returns the top layers that learn, by their names among the parameters; empty: all.
 

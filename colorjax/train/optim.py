@@ -126,8 +126,8 @@ def only(
     def label(params: Any) -> Any:
         return {name: "trained" if name in trained else "frozen" for name in params}
 
-    parts = {"trained": optimizer, "frozen": optax.set_to_zero()}
-    return optax.transforms.partition(parts, label)
+    frozen = optax.set_to_zero()
+    return optax.transforms.partition({"trained": optimizer, "frozen": frozen}, label)
 
 
 def rate(schedule: optax.Schedule, step: jax.Array, state: optax.OptState) -> jax.Array:

@@ -8,7 +8,7 @@ import logging
 import jax
 from ml_collections import ConfigDict
 
-from colorjax import shipped
+from colorjax import models, shipped
 from colorjax.errors import RequestError
 from colorjax.method import Method, Variables
 from colorjax.parallel import Layout
@@ -46,7 +46,7 @@ def _load(place: str, method: Method, layout: Layout) -> tuple[int, Variables]:
     packed = shipped.load(place, layout.replicated) if place in shipped.SHA256 else None
     theirs = (packed.config if packed else Workdir(place).read_config()).model
     if getattr(method.network, "add_layer", False) and not theirs.get("add_layer"):
-        method = dataclasses.replace(method, network=method.network.clone(add_layer=False))
+        method = dataclasses.replace(method, network=models.without_added(method.network))
     if packed is None:
         return weights.load(place, method, layout.replicated)
     weights.check_meaning(packed.config, method)
