@@ -6,12 +6,12 @@ import dataclasses
 import json
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
 from colorjax import finetune_config, finetune_report, paths
 from colorjax.data import cleaning, part_lists, prior
@@ -52,7 +52,6 @@ def finetune(
     data: str | os.PathLike[str],
     output: str | os.PathLike[str],
     options: Options | None = None,
-    progress: Callable[[int], Any] = lambda photos: None,
 ) -> Outcome:
     """Tunes weights on a folder of photos and measures held-out ones before and after.
 
@@ -64,25 +63,25 @@ def finetune(
         data: folder of photos, at any depth.
         output: workdir to make.
         options: see `Options`.
-        progress: is told how many photos were looked at.
 
     Raises:
         RequestError: weights, photos or output cannot be used; fewer than 20 photos are left.
     """
     options = options or Options()
     options.check()
-    folder, found = Workdir(output), open_base(base)
+    folder, found = Workdir(paths.local(output)), open_base(base)
     source = FolderSource.open(data, labels="none")
     _check_places(folder, Path(source.root))
     record = _read_record(folder)
     config = build_config(found, options)
     if record is None:
-        record = _begin(folder, found, source, options, progress)
+        record = _begin(folder, found, source, options)
     else:
-        _check_same(record, folder, found, source)
+        _check_same(record, folder, found, source, options)
     if config.loss.name == "rebalanced_ce":
         config.loss.prior = str(_count_colors(folder, source, config.loss))
-    config.data.path, config.data.parts = str(source.root), str(folder.root / _PARTS)
+    config.data.path = str(Path(source.root).resolve())
+    config.data.parts = str(folder.root / _PARTS)
     finetune_config.tell_what_learns(config)
     status = loop.train_and_evaluate(config.lock(), str(folder.root))
     if status != loop.DONE:
@@ -119,12 +118,15 @@ def _read_record(folder: Workdir) -> dict[str, Any] | None:
         assert record["kind"] == _KIND
         assert record["base"]["sha256"]
         assert record["photos"]["folder"]
+        assert record["options"]
     except (ValueError, KeyError, TypeError, AssertionError):
         raise RequestError(f"{str(file)!r} is damaged; give another --output") from None
     return record
 
 
-def _check_same(record: dict[str, Any], folder: Workdir, base: Base, source: FolderSource) -> None:
+def _check_same(
+    record: dict[str, Any], folder: Workdir, base: Base, source: FolderSource, options: Options
+) -> None:
     if record["base"]["sha256"] != base.sha256:
         raise RequestError(
             f"--output {str(folder.root)!r} was tuned from other weights, "
@@ -135,6 +137,13 @@ def _check_same(record: dict[str, Any], folder: Workdir, base: Base, source: Fol
             f"--output {str(folder.root)!r} was tuned on the photos of "
             f"{record['photos']['folder']!r}; give another --output"
         )
+    asked = dataclasses.asdict(options)
+    others = [name for name, value in record["options"].items() if asked.get(name) != value]
+    if others:
+        raise RequestError(
+            f"--output {str(folder.root)!r} was tuned with another {', '.join(others)}; give the "
+            "same command, or another --output"
+        )
     log.info("going on with the photos of the first start, see %s", folder.root / _PARTS)
 
 
@@ -143,12 +152,11 @@ def _begin(
     base: Base,
     source: FolderSource,
     options: Options,
-    progress: Callable[[int], Any],
 ) -> dict[str, Any]:
     """Looks at the photos, divides them, and writes both files that say so."""
-    found = cleaning.clean(
-        source, min_side=options.min_side, min_chroma=options.min_chroma, progress=progress
-    )
+    limits = {"min_side": options.min_side, "min_chroma": options.min_chroma}
+    with tqdm(total=len(source), desc="looking at photos", unit="photo", disable=None) as bar:
+        found = cleaning.clean(source, **limits, progress=bar.update)
     counts = {reason: len(names) for reason, names in found.left_out.items()}
     told = describe_left_out(counts)
     if len(found.kept) < MIN_PHOTOS:

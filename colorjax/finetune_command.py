@@ -74,7 +74,6 @@ def add_finetune(commands: argparse._SubParsersAction) -> None:
 
 def _finetune(args: argparse.Namespace) -> int:
     from absl import flags
-    from tqdm import tqdm
 
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # grain reads them
@@ -97,8 +96,7 @@ def _finetune(args: argparse.Namespace) -> int:
         seed=args.seed,
     )
     try:
-        with tqdm(desc="looking at photos", unit="photo", disable=None) as bar:
-            found = finetune.finetune(args.workdir, args.data, args.output, options, bar.update)
+        found = finetune.finetune(args.workdir, args.data, args.output, options)
     except Interrupted as error:
         print(f"colorjax: {error}", file=sys.stderr)
         return _STOPPED

@@ -17,7 +17,17 @@ from colorjax.inference.colorizer import Colorizer
 from colorjax.train import weights
 from colorjax.train.checkpoint import Checkpoints
 from colorjax.train.workdir import Workdir
-from configs import cgan, default, nogan, zhang16
+from configs import (
+    cgan,
+    default,
+    edge_fusion,
+    iizuka,
+    nogan,
+    plain_cnn,
+    unet,
+    zhang16,
+    zhang17,
+)
 
 TINY = Options(steps=2, batch_size=4, min_side=32, held_out=0.2, chosen_by=0.1)
 
@@ -64,7 +74,8 @@ def album(tmp_path_factory):
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "base"
-    return folder, write_run(folder, tiny_config(""))
+    smallest = {"model.filters": (4, 4), "model.strides": (2,)}
+    return folder, write_run(folder, tiny_config("", **smallest))
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +147,7 @@ def test_the_same_command_goes_on_and_others_are_refused(tuned, base, album, tmp
     again = finetune.finetune(base[0], album, folder, options)
     assert again.record["held_out"] == outcome.record["held_out"]
     assert (folder / "checkpoints" / "best").stat().st_mtime_ns == before
-    with pytest.raises(RequestError, match="another train_only"):
+    with pytest.raises(RequestError, match="another train_only, learning_rate"):
         finetune.finetune(base[0], album, folder, TINY)
     with pytest.raises(RequestError, match="from other weights"):
         finetune.finetune(folder, album, folder, options)
@@ -145,6 +156,8 @@ def test_the_same_command_goes_on_and_others_are_refused(tuned, base, album, tmp
     (other / "a.png").write_bytes((album / "01.png").read_bytes())
     with pytest.raises(RequestError, match="on the photos of"):
         finetune.finetune(base[0], other, folder, options)
+    with pytest.raises(RequestError, match="on a disk"):
+        finetune.finetune(base[0], album, "gs://bucket/run", options)
     (tmp_path / "finetune.json").write_text("{}")
     with pytest.raises(RequestError, match="damaged"):
         finetune.finetune(base[0], album, tmp_path, options)
@@ -224,6 +237,24 @@ def test_runs_without_a_section_on_training_get_one(tmp_path):
     packed = build_config(open_base(shipped.DEFAULT), Options(size=96))
     assert (packed.data.image_size, packed.inference.size) == (96, 64)
     assert packed.init_from == shipped.DEFAULT
+
+
+@pytest.mark.parametrize("kind", [edge_fusion, iizuka, plain_cnn, unet, zhang16, zhang17])
+@pytest.mark.parametrize("train_only", ["all", "head", "added"])
+def test_every_method_can_be_tuned_by_its_own_loss(kind, train_only):
+    config = kind.get_config()
+    with config.unlocked():
+        if config.model.get("num_classes"):
+            config.model.num_classes = 3
+        if config.model.get("head") == "auto":
+            config.model.head = "ab"
+    base = finetune_config.Base("name", config, 1, {})
+    found = build_config(base, Options(train_only=train_only))
+    method = methods.build(found)
+    assert found.loss.name == config.loss.name
+    assert bool(method.trains) == (train_only != "all")
+    assert method.network.inputs == methods.build(config).network.inputs
+    assert found.data.hints == (kind is zhang17)
 
 
 @pytest.mark.parametrize("kind", [cgan, nogan])

@@ -60,7 +60,7 @@ def test_what_cannot_be_trained_alone_is_told():
 def test_frozen_layers_behave_as_in_an_evaluation():
     """BatchNorm by its running statistics, which stay, and no dropout."""
     config = plain_cnn.get_config("size=32,batch=4,debug")
-    config.model.filters = (4, 8, 8, 8, 8, 8, 8)
+    config.model.filters, config.model.strides = (4, 4), (2,)
     config.train_only = "head"
     method = methods.build(config)
     variables = drawn_variables(jax.eval_shape(method.init, jax.random.key(0)))
@@ -71,6 +71,13 @@ def test_frozen_layers_behave_as_in_an_evaluation():
     assert jax.tree.all(
         jax.tree.map(np.array_equal, updated["batch_stats"], variables["batch_stats"])
     )
+
+    def loss(params):
+        found, _ = method.forward(variables | {"params": params}, batch, jax.random.key(1))
+        return jnp.sum(jnp.square(found["ab"]))
+
+    norms = {n: float(optax.tree.norm(g)) for n, g in jax.grad(loss)(variables["params"]).items()}
+    assert {name for name, norm in norms.items() if norm > 0} == {"head"}
 
 
 def test_an_optimizer_of_some_layers_sees_and_keeps_no_other():
