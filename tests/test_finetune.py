@@ -245,7 +245,7 @@ def test_every_method_can_be_tuned_by_its_own_loss(kind, train_only):
     config = kind.get_config()
     with config.unlocked():
         if config.model.get("num_classes"):
-            config.model.num_classes = 3
+            config.model.num_classes = 3 if kind is iizuka else 0
         if config.model.get("head") == "auto":
             config.model.head = "ab"
     base = finetune_config.Base("name", config, 1, {})
