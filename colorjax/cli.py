@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import NoReturn
 
-from colorjax import data_commands, photo_commands, startup
+from colorjax import data_commands, finetune_command, photo_commands, startup
 from colorjax.errors import RequestError
 from colorjax.inference.names import shown
 from colorjax.version import __version__
@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_compare(commands)
     data_commands.add_prepare(commands)
     data_commands.add_prior(commands)
+    finetune_command.add_finetune(commands)
     _add_import_weights(commands)
     return parser
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
-from tqdm import tqdm
 
 from colorjax import startup
 from colorjax.errors import Interrupted, RequestError
@@ -62,7 +61,7 @@ def run(argv: list[str] | None = None) -> int:
     workdir = ""
     try:
         config, workdir = _read_flags(argv)
-        _log_to_stderr()
+        startup.log_to_stderr()
         return _act(config, workdir)
     except RequestError as error:
         return _ended(2, str(error), at_once=error.__cause__ is not None)  # a save failed
@@ -133,24 +132,6 @@ def _act(config: ConfigDict, workdir: str) -> int:
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _NO_LEAVE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR)
-
-
-class _AboveTheBar(logging.Handler):
-    """Prints lines to stderr without tearing the progress bar."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
-
-
-def _log_to_stderr() -> None:
-    """Shows colorjax's own messages; of the libraries only warnings."""
-    startup.hush_libraries()
-    handler = _AboveTheBar()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    logger = logging.getLogger("colorjax")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
 
 
 def _read_flags(argv: list[str]) -> tuple[ConfigDict, str]:

@@ -18,6 +18,7 @@ from colorjax.data import prior
 from colorjax.data.edges import EdgeDetector
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError, unknown_name
+from colorjax.models import shapes
 from colorjax.models.critics import Critic, create_critic
 from colorjax.models.features import FeatureNetwork, create_features
 
@@ -45,6 +46,7 @@ class Method:
         features: its layers compare pictures, where the loss asks for one.
         remat: layers whose outputs are kept for the backward pass, while all else is computed
             again; ("none",): keep no layer's; empty: keep everything.
+        trains: top layers that learn, while all else stays as in an evaluation; empty: all learn.
     """
 
     network: models.Network
@@ -56,6 +58,7 @@ class Method:
     critic: Critic | None = None
     features: FeatureNetwork | None = None
     remat: tuple[str, ...] = ()
+    trains: tuple[str, ...] = ()
 
     def init(self, key: jax.Array) -> Variables:
         """Returns fresh variables, float32."""
@@ -153,8 +156,12 @@ class Method:
         """
 
         def run(variables: Variables, inputs: Fields, key: jax.Array):
+            if self.trains:
+                held = models.hold_still(variables["params"], self.trains)
+                variables = variables | {"params": held}
+            train, rngs = not self.trains, {"dropout": key}
             return self.network.apply(
-                variables, inputs, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
+                variables, inputs, train=train, rngs=rngs, mutable=["batch_stats"]
             )
 
         if self.remat:
@@ -238,7 +245,7 @@ class Method:
     def fit(self, fields: Fields) -> Fields:
         """Brings the fields that the network takes to a size that it takes."""
         size = self.network_size(*fields["grey"].shape[1:3])
-        bring = _padded if self.network.fit == "pad" else _resized
+        bring = shapes.padded if self.network.fit == "pad" else shapes.resized
         return {
             name: x if name == "global_grey" else bring(name, x, size)
             for name, x in self._inputs(fields).items()
@@ -268,17 +275,6 @@ class Method:
     def predict_ab(self, variables: Variables, fields: Fields) -> jax.Array:
         """Returns the ab of `predict`, which see."""
         return self.predict(variables, fields)["ab"]
-
-
-def _padded(name: str, x: jax.Array, size: tuple[int, int]) -> jax.Array:
-    down, right = (wanted - side for wanted, side in zip(size, x.shape[1:3], strict=True))
-    mode = "edge" if name == "grey" else "constant"
-    return jnp.pad(x, ((0, 0), (0, down), (0, right), (0, 0)), mode=mode)
-
-
-def _resized(name: str, x: jax.Array, size: tuple[int, int]) -> jax.Array:
-    del name
-    return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "linear")
 
 
 def _chroma(ab: jax.Array) -> jax.Array:
@@ -366,6 +362,7 @@ def build(config: ConfigDict, *, with_loss: bool = True) -> Method:
         critic=_build_critic(config) if "critic" in judges else None,
         features=_build_features(config) if "features" in judges else None,
         remat=tuple(config.get("remat") or ()),
+        trains=models.trained_layers(network, config.get("train_only") or "all"),
     )
     for layer in built.remat:
         if layer != "none" and layer not in built.layers():

@@ -103,6 +103,26 @@ def hush_libraries() -> None:
     )
 
 
+class _AboveTheBar(logging.Handler):
+    """Prints lines to stderr without tearing the progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def log_to_stderr() -> None:
+    """Shows colorjax's own messages; of the libraries only warnings."""
+    hush_libraries()
+    handler = _AboveTheBar()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("colorjax")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
 def end_at_once(status: int) -> NoReturn:
     """Ends the process without the last words of libraries, which would hide what was said.
 

@@ -23,7 +23,8 @@ def get_config(arg: str = "") -> ConfigDict:
     # Layers whose outputs are kept for the backward pass, the others are computed again; "none":
     # keep no layer's; empty: keep everything.
     config.remat = ()
-    config.init_from = ""  # start from the weights of this workdir
+    config.init_from = ""  # start from the weights of this workdir, or from ones that ship
+    config.train_only = "all"  # layers that learn: all | head | added (model.add_layer)
     config.progress = True  # a progress bar where there is a terminal
 
     config.parallel = ConfigDict()
@@ -44,6 +45,7 @@ def get_config(arg: str = "") -> ConfigDict:
     data.split_seed = 24  # of random; the original's
     data.hue_mean = "arithmetic"  # of hue: arithmetic, the original's | circular
     data.drop_lowest_hue = 0  # of hue: leave this many of the lowest out; the original's: 582
+    data.parts = ""  # a JSON file {"train": [NAME, ...], "validation": ..., "eval": ...} says who
     data.labels = "folder"  # folder | path | none | a file of lines "PHOTO LABEL"
     data.classes = ()  # keep only photos with these labels; empty: all
     data.limit = 0  # train on this many photos; 0: all

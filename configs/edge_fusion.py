@@ -41,6 +41,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.canny_scale = 1.0  # L / 100; the original gives L to thresholds meant for 0 ... 1
 
     config.model = ConfigDict({"name": "edge_fusion", "width": args.width})
+    config.model.add_layer = False  # before the last layer, for fine-tuning (train_only=added)
     config.model.global_size = args.size
     config.model.global_branch = args.global_branch
     config.model.edges = args.edges

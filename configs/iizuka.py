@@ -37,6 +37,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.min_chroma = 3.0
 
     config.model = ConfigDict({"name": "iizuka", "width": args.width})
+    config.model.add_layer = False  # before the last layer, for fine-tuning (train_only=added)
     config.model.global_size = args.size
     config.model.num_classes = -1  # as many as the data has; 0: no classifier
     config.model.norm = True

@@ -28,6 +28,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.image_size = 128 if args.variant == "dense" else args.size
 
     config.model = ConfigDict({"name": "plain_cnn", "variant": args.variant})
+    config.model.add_layer = False  # before the last layer, for fine-tuning (train_only=added)
     if args.variant == "cnn":
         # The knobs of the report that belong to the network, at its best values, and its widths.
         config.model.kernel_size = 3

@@ -66,6 +66,7 @@ def take_small_photos(config: ConfigDict, size: int) -> None:
 def unet_model(width: float) -> ConfigDict:
     """Returns `config.model` of a U-Net with every field."""
     model = ConfigDict({"name": "unet", "layout": "cifar", "width": width})
+    model.add_layer = False  # before the last layer, for fine-tuning (train_only=added)
     model.space = "ab"  # what it predicts: ab | lab | rgb
     model.head = "auto"  # ab | bins; auto: bins for losses over bins
     model.dropout = 0.5

@@ -30,6 +30,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.image_size = args.size
 
     config.model = ConfigDict({"name": "zhang16", "width": args.width})
+    config.model.add_layer = False  # before the last layer, for fine-tuning (train_only=added)
     config.model.head = "ab" if args.variant == "l2" else "bins"
     config.model.temperature = 0.38  # T of the annealed mean, section 2.3; decides no weights
     config.model.folded_temperature = 1.0  # 0.38 in imported weights, which already contain it

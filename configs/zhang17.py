@@ -27,6 +27,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.hints = True  # 7 on average, one photo in eight has none
 
     config.model = ConfigDict({"name": "zhang17", "width": args.width})
+    config.model.add_layer = False  # before the last layer, for fine-tuning (train_only=added)
     config.model.mask_cent = 0.0  # as in the released weights; 0.5 in those of its training code
     config.model.class_head = True
     config.model.learns = args.learns

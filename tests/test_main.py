@@ -218,7 +218,7 @@ def test_how_a_run_ends(error, status, says, monkeypatch, capsys):
         raise error
 
     monkeypatch.setattr(main, "_read_flags", lambda argv: (None, "/w"))
-    monkeypatch.setattr(main, "_log_to_stderr", lambda: None)
+    monkeypatch.setattr(main.startup, "log_to_stderr", lambda: None)
     monkeypatch.setattr(main, "_act", fail)
     monkeypatch.setattr(main.startup, "end_at_once", sys.exit)
     try:

@@ -132,7 +132,7 @@ def _measure(source: Source, first: int, last: int) -> _Colors:
             image = sources.read(source, index).image
             reduced = decode_reduced(image, _SHORT_SIDE)
             # What is grey once it is shrunk may have had a coloured speck.
-            grey = _is_grey(reduced) and _is_grey(decode_rgb(image))
+            grey = is_exactly_grey(reduced) and is_exactly_grey(decode_rgb(image))
             ab = color.rgb_u8_to_lab(reduced)[..., 1:]
             is_grey[index - first] = grey
             # Rounding gives grey a chroma of up to 0.005.
@@ -141,7 +141,8 @@ def _measure(source: Source, first: int, last: int) -> _Colors:
     return _Colors(chroma, is_grey, arithmetic, circular)
 
 
-def _is_grey(rgb: np.ndarray) -> bool:
+def is_exactly_grey(rgb: np.ndarray) -> bool:
+    """Whether R = G = B in all pixels (H, W, 3)."""
     red, green, blue = np.moveaxis(rgb, -1, 0)
     return bool((red == green).all() and (green == blue).all())
 

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from colorjax.data import cifar10, hues
+from colorjax.data import cifar10, hues, part_lists
 from colorjax.data.cifar10 import Cifar10Source
 from colorjax.data.color_filter import find_colored, find_hues
 from colorjax.data.records import ArrayRecordSource
@@ -128,6 +128,8 @@ def open_splits(data: ConfigDict, class_names: Sequence[str] | None = None) -> S
     that numbers of runs with and without the filter can be compared. With `random` and `hue` they
     are left out before the two parts are drawn, as in the original.
 
+    A file `parts` says instead which photos are in which part (`colorjax.data.part_lists`).
+
     Args:
         data: `config.data`.
         class_names: number the classes of a folder by this list instead of by those found.
@@ -200,6 +202,8 @@ def _open_parts(data: ConfigDict, class_names: Sequence[str] | None) -> Splits:
         return Splits(SamplePhotos("train"), SamplePhotos("validation"), SamplePhotos("eval"))
     opener = _opener(data)
     source = opener(data.path, data.split, class_names)
+    if data.get("parts"):
+        return Splits(*part_lists.open_parts(source, data.parts))
     reported = None
     if data.eval_path or data.eval_split:
         eval_path, eval_split = data.eval_path or data.path, data.eval_split or data.split

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import flax.linen as nn
 
 from colorjax.errors import RequestError, unknown_name
+from colorjax.models.added import hold_still, trained_layers, without_added
 from colorjax.models.edge_fusion import EdgeFusion, edge_fusion
 from colorjax.models.iizuka import Iizuka, iizuka
 from colorjax.models.plain_cnn import PlainCNN, PlainDense, plain_cnn
@@ -36,6 +37,9 @@ __all__ = [
     "Zhang16",
     "Zhang17",
     "create",
+    "hold_still",
+    "trained_layers",
+    "without_added",
 ]
 
 

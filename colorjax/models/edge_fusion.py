@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from colorjax import color
 from colorjax.errors import RequestError, unknown_name
+from colorjax.models.added import AddedLayer
 from colorjax.models.convolution import Conv, convolve
 from colorjax.models.iizuka import ab_outputs, check_output
 from colorjax.models.iizuka_blocks import (
@@ -61,6 +62,7 @@ class EdgeFusion(nn.Module):
         raw_lightness: whether it sees 0 ... 100 instead of -1 ... 1, as the original.
         upsample: from half to full size, "bilinear", or "nearest" as in the original.
         dtype: of the body; the outputs are float32.
+        add_layer: whether an `AddedLayer` stands before the last one, for fine-tuning.
     """
 
     width: float = 1.0
@@ -75,11 +77,13 @@ class EdgeFusion(nn.Module):
     raw_lightness: bool = False
     upsample: str = "bilinear"
     dtype: Any = jnp.float32
+    add_layer: bool = False
 
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
     reach: ClassVar[int] = 56  # pixels that far away can change a colour; the global branch aside
     fit: ClassVar[str] = "resize"
+    head_layers: ClassVar[tuple[str, ...]] = ("head",)
 
     @property
     def inputs(self) -> frozenset[str]:
@@ -144,9 +148,12 @@ class EdgeFusion(nn.Module):
         x = Convs(((128, 1),), style, name="color1")(x, train=train)
         x = Convs(((64, 1),), style, name="color2")(enlarge(x, 2, "nearest"), train=train)
         x = Convs(((32, 1), (16, 1)), style, name="color3")(enlarge(x, 2, "nearest"), train=train)
+        x = x.astype(jnp.float32)
+        if self.add_layer:
+            x = AddedLayer(name="added")(x, train=train)
         # A head that starts small predicts near grey, instead of the ends of tanh.
         head = Conv(2, gain=1e-2, name="head", **style.starts(0.1))
-        ab = nn.tanh(head(x.astype(jnp.float32), train=train))
+        ab = nn.tanh(head(x, train=train))
         found = ab_outputs(ab, self.ab_range, self.upsample)
         if self.has_classes:
             assert for_classes is not None

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from colorjax import color
 from colorjax.errors import RequestError, unknown_name
+from colorjax.models.added import AddedLayer
 from colorjax.models.convolution import Conv
 from colorjax.models.iizuka_blocks import (
     LOW_LEVEL,
@@ -45,6 +46,7 @@ class Iizuka(nn.Module):
             bluest blue off.
         upsample: from half to full size, "bilinear" or "nearest".
         dtype: of the body; the outputs are float32.
+        add_layer: whether an `AddedLayer` stands before the last one, for fine-tuning.
     """
 
     width: float = 1.0
@@ -56,12 +58,14 @@ class Iizuka(nn.Module):
     ab_range: float = color.AB_SCALE
     upsample: str = "bilinear"
     dtype: Any = jnp.float32
+    add_layer: bool = False
 
     inputs: ClassVar[frozenset[str]] = frozenset({"grey", "global_grey"})
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
     reach: ClassVar[int] = 64  # pixels that far away can change a colour; the global branch aside
     fit: ClassVar[str] = "resize"
+    head_layers: ClassVar[tuple[str, ...]] = ("head",)
 
     can_classify: ClassVar[bool] = True
 
@@ -107,9 +111,12 @@ class Iizuka(nn.Module):
         x = Convs(((128, 1),), style, name="color1")(x, train=train)
         x = Convs(((64, 1), (64, 1)), style, name="color2")(enlarge(x, 2, "nearest"), train=train)
         x = Convs(((32, 1),), style, name="color3")(enlarge(x, 2, "nearest"), train=train)
+        x = x.astype(jnp.float32)
+        if self.add_layer:
+            x = AddedLayer(name="added")(x, train=train)
         # A head that starts small predicts near grey, instead of the ends of the sigmoid.
         head = Conv(2, gain=1e-2, name="head", **style.starts(0.1))
-        ab = 2 * nn.sigmoid(head(x.astype(jnp.float32), train=train)) - 1
+        ab = 2 * nn.sigmoid(head(x, train=train)) - 1
         found = ab_outputs(ab, self.ab_range, self.upsample)
         if self.num_classes > 0:
             classifier = Classifier(self.num_classes, style, name="classifier")

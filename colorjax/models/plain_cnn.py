@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from colorjax.errors import RequestError, unknown_name
+from colorjax.models.added import AddedLayer
 from colorjax.models.convolution import BatchNorm, Conv, UpConv
 
 
@@ -25,6 +26,7 @@ class PlainCNN(nn.Module):
         dilation: of the convolutions with stride 1.
         dropout: share of features dropped in training.
         dtype: of the body; the head is float32.
+        add_layer: whether an `AddedLayer` stands before the last one, for fine-tuning.
     """
 
     filters: tuple[int, ...] = (64, 128, 128, 256, 256, 256, 128)
@@ -33,11 +35,13 @@ class PlainCNN(nn.Module):
     dilation: int = 1
     dropout: float = 0.4
     dtype: Any = jnp.float32
+    add_layer: bool = False
 
     inputs: ClassVar[frozenset[str]] = frozenset({"grey"})
     outputs: ClassVar[frozenset[str]] = frozenset({"ab"})
     fixed_size: ClassVar[int | None] = None
     fit: ClassVar[str] = "pad"
+    head_layers: ClassVar[tuple[str, ...]] = ("head",)
 
     @property
     def size_multiple(self) -> int:
@@ -67,6 +71,8 @@ class PlainCNN(nn.Module):
             up = UpConv(self.filters[-1], self.dtype)
             x = BatchNorm(self.dtype)(nn.relu(up(x, train=train)), train=train)
         x = x.astype(jnp.float32)
+        if self.add_layer:
+            x = AddedLayer(name="added")(x, train=train)
         # A head that starts small predicts near grey, instead of the ends of tanh.
         small = {"gain": 1e-4, "name": "head"}
         head = UpConv(2, **small) if ups else Conv(2, self.kernel_size, **small)
@@ -87,6 +93,7 @@ class PlainDense(nn.Module):
     fixed_size: ClassVar[int | None] = 128
     size_multiple: ClassVar[int] = 128
     fit: ClassVar[str] = "resize"
+    head_layers: ClassVar[tuple[str, ...]] = ("head",)
 
     @nn.compact
     def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:
@@ -121,6 +128,11 @@ def plain_cnn(variant: str = "cnn", **options: Any) -> nn.Module:
         RequestError: unknown variant, or options that do not fit together.
     """
     if variant == "dense":
+        if options.get("add_layer"):
+            raise RequestError(
+                "model.variant=dense has no map of features for a layer to be added to; set "
+                "model.add_layer=False and train_only=head"
+            )
         return PlainDense(options.get("dtype", jnp.float32))
     if variant != "cnn":
         raise unknown_name("model.variant", variant, ("cnn", "dense"))

@@ -56,3 +56,16 @@ def squeezed(x: jax.Array, size: int) -> jax.Array:
     if x.shape[1:3] == (size, size):
         return x
     return jax.image.resize(x, (x.shape[0], size, size, x.shape[-1]), "linear")
+
+
+def padded(name: str, x: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Pads an input (N, H, W, C) below and at the right: grey by its edge, others by 0."""
+    down, right = (wanted - side for wanted, side in zip(size, x.shape[1:3], strict=True))
+    mode = "edge" if name == "grey" else "constant"
+    return jnp.pad(x, ((0, 0), (0, down), (0, right), (0, 0)), mode=mode)
+
+
+def resized(name: str, x: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Resizes an input (N, H, W, C) bilinearly, whatever its name."""
+    del name
+    return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "linear")

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from colorjax import color
 from colorjax.errors import RequestError, unknown_name
+from colorjax.models.added import AddedLayer
 from colorjax.models.convolution import BatchNorm, Conv, UpConv
 from colorjax.models.shapes import check_width, scaled
 from colorjax.models.zhang_blocks import BinHead
@@ -74,6 +75,7 @@ class UNet(nn.Module):
         temperature: of the annealed mean of "bins".
         folded_temperature: see `BinHead`.
         dtype: of the body; the head is float32.
+        add_layer: whether an `AddedLayer` stands before the last one, for fine-tuning.
     """
 
     layout: str = "cifar"
@@ -86,10 +88,12 @@ class UNet(nn.Module):
     temperature: float = 0.38
     folded_temperature: float = 1.0
     dtype: Any = jnp.float32
+    add_layer: bool = False
 
     inputs: ClassVar[frozenset[str]] = frozenset({"grey"})
     fixed_size: ClassVar[int | None] = None
     fit: ClassVar[str] = "pad"
+    head_layers: ClassVar[tuple[str, ...]] = ("head",)
 
     @property
     def outputs(self) -> frozenset[str]:
@@ -131,6 +135,8 @@ class UNet(nn.Module):
             x = self._up(x, number, channels, layout, train=train)
             x = jnp.concatenate([x, skips.pop()], axis=-1)
         x = x.astype(jnp.float32)
+        if self.add_layer:
+            x = AddedLayer(name="added")(x, train=train)
         if self.head == "bins":
             head = BinHead(self.temperature, self.folded_temperature, name="head")
             return head(x, train=train)

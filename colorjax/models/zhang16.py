@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from colorjax.errors import RequestError, unknown_name
+from colorjax.models.added import AddedLayer
 from colorjax.models.convolution import Conv, UpConv
 from colorjax.models.shapes import check_width, enlarge, scaled
 from colorjax.models.zhang_blocks import LIGHTNESS_SCALE, BinHead, Block
@@ -38,6 +39,7 @@ class Zhang16(nn.Module):
         temperature: as in `BinHead`.
         folded_temperature: as in `BinHead`.
         dtype: of the body; the head is float32.
+        add_layer: whether an `AddedLayer` stands before the last one, for fine-tuning.
     """
 
     width: float = 1.0
@@ -45,12 +47,14 @@ class Zhang16(nn.Module):
     temperature: float = 0.38
     folded_temperature: float = 1.0
     dtype: Any = jnp.float32
+    add_layer: bool = False
 
     inputs: ClassVar[frozenset[str]] = frozenset({"grey"})
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
     reach: ClassVar[int] = 184  # pixels that far away can change a colour
     fit: ClassVar[str] = "pad"
+    head_layers: ClassVar[tuple[str, ...]] = ("head",)
 
     @property
     def outputs(self) -> frozenset[str]:
@@ -77,10 +81,13 @@ class Zhang16(nn.Module):
         features = scaled(256, self.width)
         x = nn.relu(UpConv(features, self.dtype, name="up8")(x, train=train))
         x = Block([features] * 2, norm=False, dtype=self.dtype, name="block8")(x, train=train)
+        x = x.astype(jnp.float32)
+        if self.add_layer:
+            x = AddedLayer(name="added")(x, train=train)
         if self.head == "ab":
             # A head that starts small predicts near grey.
             head = Conv(2, 1, gain=1e-2, name="head")
-            return {"ab": enlarge(head(x.astype(jnp.float32), train=train), 4)}
+            return {"ab": enlarge(head(x, train=train), 4)}
         found = BinHead(self.temperature, self.folded_temperature, name="head")(x, train=train)
         return found | {"ab": enlarge(found["ab"], 4)}
 

@@ -11,6 +11,7 @@ from jax import lax
 
 from colorjax import color
 from colorjax.errors import unknown_name
+from colorjax.models.added import AddedLayer
 from colorjax.models.convolution import Conv, UpConv
 from colorjax.models.shapes import check_width, scaled
 from colorjax.models.zhang_blocks import LIGHTNESS_SCALE, Block
@@ -32,6 +33,7 @@ class Zhang17(nn.Module):
             sees them without gradient), "classification" (the other way round), or "both". The
             original trains by classification first, then by regression.
         dtype: of the body; the heads are float32.
+        add_layer: whether an `AddedLayer` stands before the last one, for fine-tuning.
     """
 
     width: float = 1.0
@@ -39,12 +41,14 @@ class Zhang17(nn.Module):
     class_head: bool = True
     learns: str = "both"
     dtype: Any = jnp.float32
+    add_layer: bool = False
 
     inputs: ClassVar[frozenset[str]] = frozenset({"grey", "hint_ab", "hint_mask"})
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
     reach: ClassVar[int] = 192  # pixels that far away can change a colour
     fit: ClassVar[str] = "pad"
+    head_layers: ClassVar[tuple[str, ...]] = ("head", "class_head")
 
     @property
     def outputs(self) -> frozenset[str]:
@@ -103,9 +107,12 @@ class Zhang17(nn.Module):
         x = block(9, joined(9, stop(x8), stop(x2), c2), c2, starts_with_relu=True)
         x = joined(10, x, stop(x1), c2)
         x = block(10, x, c2, starts_with_relu=True, negative_slope=0.2, norm=False)
+        x = x.astype(jnp.float32)
+        if self.add_layer:
+            x = AddedLayer(name="added")(x, train=train)
         # A head that starts small predicts near grey, instead of the ends of tanh.
         head = Conv(2, 1, gain=1e-2, name="head")
-        return found | {"ab": jnp.tanh(head(x.astype(jnp.float32), train=train))}
+        return found | {"ab": jnp.tanh(head(x, train=train))}
 
 
 def zhang17(**options: Any) -> Zhang17:

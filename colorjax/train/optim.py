@@ -111,6 +111,25 @@ def build(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
     return optax.chain(optimizer, plateau)
 
 
+def only(
+    optimizer: optax.GradientTransformationExtraArgs, trained: tuple[str, ...]
+) -> optax.GradientTransformationExtraArgs:
+    """Lets an optimizer move some top layers alone; for the others it keeps nothing.
+
+    Args:
+        optimizer: of those that learn; norms and decay are theirs alone.
+        trained: their names among the parameters; empty: all learn.
+    """
+    if not trained:
+        return optimizer
+
+    def label(params: Any) -> Any:
+        return {name: "trained" if name in trained else "frozen" for name in params}
+
+    frozen = optax.set_to_zero()
+    return optax.transforms.partition({"trained": optimizer, "frozen": frozen}, label)
+
+
 def rate(schedule: optax.Schedule, step: jax.Array, state: optax.OptState) -> jax.Array:
     """Returns the learning rate of an update, float32: the schedule's, lowered by a plateau.
 

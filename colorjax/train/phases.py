@@ -113,6 +113,11 @@ class _Planner:
     def __init__(self, config: ConfigDict, method: Method, num_photos: int):
         self._config = config
         self._method = method
+        if method.trains and config.optimizer.ema_decay:
+            raise RequestError(
+                f"train_only={config.train_only} keeps layers exactly as they are, and an average "
+                "rounds them: set optimizer.ema_decay=0"
+            )
         self._pass_steps = max(1, num_photos // config.batch_size)
         trains_features = method.features is not None and config.features.name == "classifier"
         self._spans = _lengths(config, trains_features)
@@ -145,6 +150,10 @@ class _Planner:
         settings.update(plain | {"learning_rate": rate} | changes)
         return self._learner(settings, phase)
 
+    def _of_colorizer(self, learner: Learner) -> Learner:
+        """Returns the learner, for the layers that `train_only` names."""
+        return learner._replace(optimizer=optim.only(learner.optimizer, self._method.trains))
+
     def _of_features(self, name: str = "features") -> Learner:
         return self._simply(name, self._config.features.learning_rate, schedule="cosine")
 
@@ -161,7 +170,7 @@ class _Planner:
         first = next(name for name in ("train", "pretrain") if name in self._spans)
         fresh = state.create(
             method,
-            self._learner(config.optimizer, first).optimizer,
+            self._of_colorizer(self._learner(config.optimizer, first)).optimizer,
             key,
             average=config.optimizer.ema_decay > 0,
         )
@@ -193,7 +202,7 @@ class _Planner:
 
     def _train(self, name: str) -> Phase:
         config = self._config
-        learner = self._learner(config.optimizer, name)
+        learner = self._of_colorizer(self._learner(config.optimizer, name))
         if self._method.critic is None:
             return Phase(name, *self._spans[name], self._plain_step(self._method, learner))
         step = self._adversarial_step(learner, self._of_critic(name), config.turns.to_dict())
@@ -229,7 +238,7 @@ class _Planner:
         alone.loss.adversarial_weight = 0.0
         loss = methods.build_loss(alone, self._method.network)
         method = dataclasses.replace(self._method, loss=loss, critic=None)
-        learner = self._learner(self._config.optimizer, name)
+        learner = self._of_colorizer(self._learner(self._config.optimizer, name))
         return Phase(name, *self._spans[name], self._plain_step(method, learner))
 
     def _critic(self, name: str) -> Phase:
@@ -239,7 +248,8 @@ class _Planner:
 
     def _gan(self, name: str) -> Phase:
         config, critic = self._config, self._of_critic(name)
-        generator = self._simply(name, config.nogan.learning_rate, b1=0.0, b2=0.9)
+        plain = self._simply(name, config.nogan.learning_rate, b1=0.0, b2=0.9)
+        generator = self._of_colorizer(plain)
         turns = {"kind": "switch", "threshold": config.turns.threshold}
         step = self._adversarial_step(generator, critic, turns)
 

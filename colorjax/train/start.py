@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 
 import jax
 from ml_collections import ConfigDict
 
+from colorjax import models, shipped
 from colorjax.errors import RequestError
-from colorjax.method import Method
+from colorjax.method import Method, Variables
 from colorjax.parallel import Layout
 from colorjax.train import phases, state, weights
 from colorjax.train.checkpoint import Checkpoints
+from colorjax.train.workdir import Workdir
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +32,31 @@ def initialize(
     fresh = jax.jit(plan.create, out_shardings=shardings)(key)
     if not config.init_from:
         return fresh
-    step, found = weights.load(config.init_from, method, layout.replicated)
+    step, found = _load(config.init_from, method, layout)
+    if "added" in fresh.params:  # unless the other run had one
+        found["params"] = {"added": fresh.params["added"]} | found["params"]
     log.info("starting from the weights of %s, step %d", config.init_from, step)
     average = None if fresh.average is None else jax.tree.map(jax.numpy.copy, found["params"])
     taken = fresh.replace(**found, average=average)
     return jax.device_put(taken, shardings) if layout.divides_states else taken
+
+
+def _load(place: str, method: Method, layout: Layout) -> tuple[int, Variables]:
+    """Loads the weights of a workdir, or ones that ship; perhaps without a layer that is added."""
+    packed = shipped.load(place, layout.replicated) if place in shipped.SHA256 else None
+    theirs = (packed.config if packed else Workdir(place).read_config()).model
+    if getattr(method.network, "add_layer", False) and not theirs.get("add_layer"):
+        method = dataclasses.replace(method, network=models.without_added(method.network))
+    if packed is None:
+        return weights.load(place, method, layout.replicated)
+    weights.check_meaning(packed.config, method)
+    wanted = jax.eval_shape(method.init, jax.random.key(0))
+    shapes = [
+        jax.tree.map(lambda leaf: leaf.shape, variables) for variables in (packed.variables, wanted)
+    ]
+    if shapes[0] != shapes[1]:
+        raise RequestError(f"the weights {place} are not those of this config's network")
+    return packed.card["step"], {"batch_stats": {}} | packed.variables
 
 
 def restore(

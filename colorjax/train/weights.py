@@ -55,7 +55,7 @@ def load(path: str | os.PathLike[str], method: Method, sharding: Sharding) -> tu
     """
     workdir = Workdir(path)
     config = workdir.read_config()
-    _check_meaning(config, method)
+    check_meaning(config, method)
     lost: RequestError | None = None
     for folder in (workdir.best, workdir.checkpoints):
         if not folder.is_dir():
@@ -75,7 +75,13 @@ def load(path: str | os.PathLike[str], method: Method, sharding: Sharding) -> tu
 _MEANING = ("folded_temperature", "mask_cent", "num_classes", "global_size")
 
 
-def _check_meaning(config: ConfigDict, method: Method) -> None:
+def check_meaning(config: ConfigDict, method: Method) -> None:
+    """Raises a RequestError where the numbers of other weights mean something else here.
+
+    Args:
+        config: of the weights.
+        method: that would take them over.
+    """
     for name in _MEANING:
         theirs, ours = config.model.get(name), getattr(method.network, name, None)
         if theirs is not None and ours is not None and theirs != ours:

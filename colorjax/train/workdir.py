@@ -43,6 +43,10 @@ _JUDGES = (
 )
 
 
+# Fields that runs of earlier versions lack, and what they did.
+_LATER = {"model.add_layer": False, "train_only": "all", "data.parts": ""}
+
+
 class Workdir:
     """Paths and small files of one run."""
 
@@ -147,11 +151,12 @@ class Workdir:
                 f"--workdir with --config.init_from={self.root}"
             )
         changed = [name for name in _differences(old, new) if name not in _FREE]
+        changed = [name for name in changed if not _is_later(name, old, new)]
         fixed = [
             name
             for name in changed
             if (name.startswith("model.") and name != "model.temperature")  # decides no weights
-            or name == "optimizer.name"
+            or name in ("optimizer.name", "train_only")
             or (name.startswith(_JUDGES) and name.partition(".")[0] in old)
             # Runs of earlier versions do not have these fields, and saw what is now the default.
             or (name.removeprefix("data.") in _SEEN and name.removeprefix("data.") in old["data"])
@@ -231,6 +236,16 @@ class Workdir:
         """Writes a small file of the run in one step; of several processes the first does."""
         if parallel.is_first():
             write_json(self.root / name, content)
+
+
+def _is_later(name: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether one of two configs lacks a later field, and the other does as was done before."""
+    values = []
+    for value in (old, new):
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        values.append(_LATER.get(name) if value is None else value)
+    return name in _LATER and values[0] == values[1]
 
 
 def _has_phases(config: dict[str, Any]) -> bool:
