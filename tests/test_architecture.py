@@ -15,7 +15,7 @@ FLOORS = [
     {"errors", "version"},
     {"paths"},
     {"color"},
-    {"models", "losses", "metrics", "data"},
+    {"models", "losses", "metrics", "data", "photos"},
     {"parallel", "startup"},
     {
         "method",
@@ -66,6 +66,7 @@ FLOORS = [
 ALLOWED_NEIGHBOURS = {
     "metrics": set(),
     "data": set(),
+    "photos": {"data"},
     "method": set(),
     "train.state": {"method"},
     "train.weights": {"method", "train.checkpoint", "train.state", "train.workdir"},
