@@ -169,7 +169,7 @@ def _working_size(text: str) -> int | str:
 
 def _read_srgb(option: str, path: str) -> np.ndarray:
     """Returns a photo, (H, W, 3)."""
-    from colorjax.inference import interim_photos as photos
+    from colorjax import photos
 
     try:
         photo = photos.read(Path(path).expanduser())

@@ -8,6 +8,7 @@ Rows are photos, columns are methods; photos are shrunk to `--cell` pixels for t
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,11 +16,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from colorjax import color, paths
+from colorjax import color, paths, photos
 from colorjax.data.decode import UnreadablePhoto
 from colorjax.data.sources import FolderSource
 from colorjax.errors import RequestError
-from colorjax.inference import photo_files
 from colorjax.inference.colorizer import Colorizer
 
 _GAP = 4  # pixels between cells
@@ -106,9 +106,12 @@ def save(figure: Image.Image, path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        photo_files.write(path, figure, {})
-    except (OSError, photo_files.UnwritablePhoto) as error:
-        raise RequestError(f"{str(path)!r} cannot be written: {error}") from None
+        content = io.BytesIO()
+        figure.save(content, Image.registered_extensions()[path.suffix.lower()], quality=95)
+        paths.write_bytes(path, content.getvalue())
+    except (OSError, KeyError) as error:
+        reason = getattr(error, "strerror", None) or f"name it .png or .jpg, not {error}"
+        raise RequestError(f"{str(path)!r} cannot be written: {reason}") from None
 
 
 def read_photos(names: Sequence[str]) -> list[np.ndarray]:
@@ -117,16 +120,18 @@ def read_photos(names: Sequence[str]) -> list[np.ndarray]:
     Raises:
         RequestError: one is missing or cannot be read.
     """
-    photos = []
+    found = []
     for name in names:
         place = Path(name).expanduser()
         keys = FolderSource.open(place, labels="none").keys if place.is_dir() else None
         for path in [place] if keys is None else [place / key for key in keys]:
             try:
-                photos.append(np.asarray(photo_files.read(path).image.convert("RGB")))
+                photo = photos.read(path)
             except UnreadablePhoto as error:
                 raise RequestError(f"{str(path)!r} cannot be read: {error}") from None
-    return photos
+            srgb = photo.srgb(slice(0, photo.height))
+            found.append(srgb if photo.is_8_bit else np.rint(srgb * 255).astype(np.uint8))
+    return found
 
 
 def run(argv: list[str] | None = None) -> int:

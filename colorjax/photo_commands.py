@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from colorjax import color_options, paths, startup
 from colorjax.color_options import Once
 from colorjax.errors import RequestError
+from colorjax.inference.names import is_film
+from colorjax.inference.stop import STOPPED
 from colorjax.version import __version__
 
 if TYPE_CHECKING:
@@ -99,7 +101,8 @@ def _add_batch_options(
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="photo, folder of photos, pattern such as 'album/**/*.jpg', or - for standard input",
+        help="photo, folder of photos, pattern such as 'album/**/*.jpg', or - for standard input; "
+        "colorize takes films too",
     )
     parser.add_argument("--output", metavar="DIR", required=output_required, help=output)
     parser.add_argument(
@@ -139,8 +142,19 @@ def _colorize(args: argparse.Namespace) -> int:
         if coloring["hints"] and any(paths.local(name).is_dir() for name in args.inputs):
             raise RequestError("hints are for one photo, not for a folder; give the photo itself")
 
+    films = [name for name in args.inputs if is_film(name) and paths.local(name).is_file()]
+    if films:
+        args.inputs = [name for name in args.inputs if name not in films]
+        from colorjax.film_commands import colorize_films
+
+        status = colorize_films(films, args, loading, coloring)
+        if status == STOPPED or not args.inputs:
+            return status
+        return max(status, _colorize(args))
+
     def start() -> Work:
         startup.hush_libraries()
+        startup.use_compilation_cache("auto")
         from colorjax import shipped  # imports JAX: only for right requests
         from colorjax.inference.colorizer import Colorizer
         from colorjax.inference.photo_work import Colorizing, PhotoWork

@@ -42,6 +42,17 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def to_rgb_or_rgba(image: Image.Image) -> Image.Image:
+    """Converts a Pillow image of any mode to RGBA where it has transparency, else to RGB.
+
+    Raises:
+        ValueError: Pillow cannot convert the mode (La, LAB).
+    """
+    if image.has_transparency_data and not image.mode.startswith(("I", "F")):
+        return image.convert("RGBA")
+    return to_rgb(image)
+
+
 def decode_rgb(photo: bytes | np.ndarray) -> np.ndarray:
     """Decodes a whole photo.
 

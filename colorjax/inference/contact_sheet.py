@@ -10,10 +10,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+from colorjax import photos
 from colorjax.errors import RequestError
-from colorjax.inference import interim_photos as photos
-from colorjax.inference.interim_photos import UnreadablePhoto
 from colorjax.inference.names import shown
+from colorjax.photos import UnreadablePhoto
 
 MAX_PAIRS = 100
 

@@ -19,11 +19,6 @@ from colorjax.inference.film_write import CONTAINERS, PartEncoder, UnwritableFil
 from colorjax.version import __version__
 
 PART_FRAMES = 120  # of a part: what a kill can cost, and the longest way between key frames
-_SUFFIXES = {
-    *CONTAINERS,
-    *(".avi", ".webm", ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".wmv", ".flv"),
-    *(".3gp", ".ogv", ".mxf", ".dv"),
-}
 
 
 class Painter(Protocol):
@@ -81,15 +76,6 @@ class FilmReport(NamedTuple):
             f"{self.flicker:.2f}, {self.raw_flicker:.2f} without smoothing (mean change of ab "
             "where L stays)"
         )
-
-
-def is_film(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is taken for a film, by its suffix.
-
-    >>> is_film("holiday.MP4"), is_film("holiday.jpg")
-    (True, False)
-    """
-    return Path(path).suffix.lower() in _SUFFIXES
 
 
 def output_name(name: str) -> str:
@@ -301,6 +287,5 @@ __all__ = [
     "UnreadableFilm",
     "UnwritableFilm",
     "colorize_film",
-    "is_film",
     "output_name",
 ]

@@ -24,6 +24,11 @@ class FramePainter:
         self.settings = f"step {colorizer.step}, saturation {saturation}, {colorizer.working_size}"
 
     @property
+    def weights(self) -> str:
+        """Name of the weights."""
+        return self._colorizer.name
+
+    @property
     def compile_seconds(self) -> float:
         """Seconds spent on compilation so far."""
         return self._colorizer.compile_seconds

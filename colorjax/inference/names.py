@@ -31,3 +31,19 @@ def place_of(path: Path) -> str:
     Links are followed; upper and lower case and the two spellings of accents are the same.
     """
     return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
+
+
+_FILM_SUFFIXES = {
+    *(".mp4", ".m4v", ".mov", ".mkv"),
+    *(".avi", ".webm", ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".wmv", ".flv"),
+    *(".3gp", ".ogv", ".mxf", ".dv"),
+}
+
+
+def is_film(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is taken for a film, by its suffix.
+
+    >>> is_film("holiday.MP4"), is_film("holiday.jpg")
+    (True, False)
+    """
+    return Path(path).suffix.lower() in _FILM_SUFFIXES

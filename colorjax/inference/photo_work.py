@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from colorjax import color
-from colorjax.inference import interim_photos as photos
+from colorjax import color, photos
 from colorjax.inference.inputs import STANDARD
-from colorjax.inference.interim_photos import Photo, UnwritablePhoto
 from colorjax.inference.pipeline import Result
 from colorjax.inference.plan import MAX_PIXELS, Job
 from colorjax.inference.report import close
+from colorjax.photos import Photo, UnwritablePhoto
 
 if TYPE_CHECKING:
     from colorjax.inference.colorizer import Colorizer  # and all of the networks

@@ -10,8 +10,8 @@ from typing import NamedTuple, TypeAlias
 
 from colorjax.data.decode import UnreadablePhoto
 from colorjax.errors import RequestError
-from colorjax.inference.interim_photos import UnwritablePhoto
 from colorjax.inference.plan import Job
+from colorjax.photos import UnwritablePhoto
 
 # Photos under way hold at most this many pixels together, or are one: two of 24 megapixels go side
 # by side, one of 100 goes alone.

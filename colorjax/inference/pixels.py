@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from colorjax.inference.photo_files import to_rgb_or_rgba
+from colorjax.data.decode import to_rgb_or_rgba
 
 
 class Pixels(Protocol):

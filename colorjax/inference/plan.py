@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from colorjax import paths
+from colorjax import paths, photos
 from colorjax.errors import RequestError
-from colorjax.inference import interim_photos as photos
 from colorjax.inference.inputs import OWN_MARK, STANDARD, Found, Results, find
-from colorjax.inference.interim_photos import Header
 from colorjax.inference.names import place_of
+from colorjax.photos import Header
 
 MAX_PIXELS = 2**28  # of one photo, unless the user says otherwise
 

@@ -238,7 +238,8 @@ def _find_unreadable(item: epath.Path) -> str | None:
 
 
 def _write_seal(folder: epath.Path) -> None:
-    files = sorted(path for path in paths.files_below(folder) if path.name != SEAL)
+    # A run killed while it wrote the seal has left half of one, which this one will replace.
+    files = sorted(path for path in paths.files_below(folder) if not path.name.startswith(SEAL))
     lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     paths.write_text(folder / SEAL, "".join(lines))
 

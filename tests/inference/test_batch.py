@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 from synthetic import synthetic_images
 
-from colorjax import cli, color
-from colorjax.inference import interim_photos as photos
+from colorjax import cli, color, photos
 
 
 @pytest.fixture

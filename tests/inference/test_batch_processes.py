@@ -18,7 +18,7 @@ from colorjax.inference import contact_sheet
 _SLOWLY = """
 import sys, time
 from colorjax import cli
-from colorjax.inference import interim_photos as photos
+from colorjax import photos
 write = photos.write
 def slowly(*args, **options):
     time.sleep({seconds})

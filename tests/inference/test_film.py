@@ -13,6 +13,7 @@ from colorjax import color
 from colorjax.errors import Interrupted
 from colorjax.inference import film
 from colorjax.inference.film import colorize_film
+from colorjax.inference.names import is_film
 
 av = pytest.importorskip("av")
 
@@ -130,7 +131,7 @@ def test_variable_frame_rate_keeps_every_timestamp(tmp_path):
 )
 def test_containers(tmp_path, name, codec, audio, expected):
     source = write_film(tmp_path / name, grey_frames(12), codec=codec, audio=audio)
-    assert film.is_film(source)
+    assert is_film(source)
     output = tmp_path / "out" / film.output_name(name)
     output.parent.mkdir()
     assert output.name == expected

@@ -7,9 +7,9 @@ import pytest
 
 from colorjax.errors import RequestError
 from colorjax.inference import pipeline
-from colorjax.inference.interim_photos import Header, UnreadablePhoto, UnwritablePhoto
 from colorjax.inference.pipeline import Result, outcomes
 from colorjax.inference.plan import Job
+from colorjax.photos import Header, UnreadablePhoto, UnwritablePhoto
 
 
 def job(name, side=10, **options):

@@ -90,6 +90,15 @@ def test_none_whole_is_an_error_and_none_at_all_is_not(folder, tmp_path):
     empty.close()
 
 
+def test_a_run_killed_while_it_sealed_keeps_its_checkpoint(folder):
+    (folder / "9" / SEAL).rename(folder / "9" / f"{SEAL}.partial")
+    checkpoints = Checkpoints(folder)
+    checkpoints.seal_restored(9)
+    checkpoints.close()
+    assert find_flaw(folder / "9") is None
+    assert newest(folder)[0] == 9
+
+
 def test_a_run_killed_before_the_seal_keeps_its_checkpoint(folder):
     (folder / "9" / SEAL).unlink()
     assert newest(folder)[0] == 9

@@ -1,0 +1,19 @@
+"""Photo files in and out: pixels of every depth, metadata, profile and alpha are kept."""
+
+from colorjax.data.decode import UnreadablePhoto
+from colorjax.photos.files import MAX_PIXELS, read, write
+from colorjax.photos.header import Header, probe
+from colorjax.photos.photo import Photo, UnwritablePhoto
+from colorjax.photos.xmp import sidecar_xmp
+
+__all__ = [
+    "MAX_PIXELS",
+    "Header",
+    "Photo",
+    "UnreadablePhoto",
+    "UnwritablePhoto",
+    "probe",
+    "read",
+    "sidecar_xmp",
+    "write",
+]

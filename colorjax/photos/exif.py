@@ -1,0 +1,242 @@
+"""EXIF as bytes: entries of image file directories, read and rebuilt without a change of values.
+
+An EXIF blob is a small TIFF: byte order, offset of IFD0, and in it the pointers to the EXIF, GPS
+and interoperability directories. A TIFF's own tags lie in the same layout and are read here too.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple, TypeAlias
+
+ORIENTATION = 274
+EXIF_IFD, GPS_IFD, INTEROP_IFD = 34665, 34853, 40965
+_POINTERS = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
+SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
+# Tags that describe the old file's pixels or its layout, not the photo; and what is carried apart:
+# XMP (700) and ICC (34675).
+_X_RESOLUTION, _Y_RESOLUTION = 282, 283
+STRUCTURE = {
+    *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284),
+    *(288, 289, 290, 291, 292, 293, 301, 317, 318, 319, 320, 321, 322, 323, 324),
+    *(325, 330, 332, 333, 334, 336, 337, 338, 339, 340, 341, 342, 347, 512, 513, 514, 515, 517),
+    *(518, 519, 520, 521, 529, 530, 531, 532, 559, 700, 34675, 50838, 50839),
+}
+_ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_ITEM_BYTES |= {16: 8, 17: 8, 18: 8}  # BigTIFF's LONG8, SLONG8, IFD8
+_MOST_BYTES = 2**26  # of one value; a camera's MakerNote has under a megabyte
+
+
+Bytes: TypeAlias = bytes | memoryview | mmap.mmap
+
+
+class Entry(NamedTuple):
+    """One tag: its TIFF type, number of items and their bytes in the directory's byte order."""
+
+    tag: int
+    type: int
+    count: int
+    value: bytes
+    place: int = 0  # of the value's bytes in the file
+
+
+class Directories(NamedTuple):
+    """What a TIFF header leads to.
+
+    Attributes:
+        order: of bytes, "<" or ">".
+        big: whether it is a BigTIFF.
+        main: IFD0.
+        below: the EXIF, GPS and interoperability directories, by the tag that points to them.
+    """
+
+    order: str
+    big: bool
+    main: list[Entry]
+    below: dict[int, list[Entry]]
+
+
+def read_directories(blob: Bytes, start: int | None = None) -> Directories:
+    """Reads IFD0 of a TIFF or EXIF blob and the EXIF, GPS and interoperability directories.
+
+    Args:
+        blob: from the TIFF header on.
+        start: of the directory to read in place of IFD0.
+
+    Raises:
+        ValueError: the blob does not start as a TIFF, or IFD0 is outside of it. Damaged entries
+            are left out.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(bytes(blob[:2]))
+    if order is None or len(blob) < 8:
+        raise ValueError("no TIFF header")
+    (magic,) = struct.unpack_from(order + "H", blob, 2)
+    big = magic == 43
+    if big and len(blob) < 16:
+        raise ValueError("no TIFF header")
+    if start is None:
+        start = struct.unpack_from(order + ("Q" if big else "I"), blob, 8 if big else 4)[0]
+    main = _read_entries(blob, start, order, big)
+    if not main:
+        raise ValueError("no directory")
+    below: dict[int, list[Entry]] = {}
+    pending = list(main)
+    while pending:
+        entry = pending.pop()
+        if entry.tag in _POINTERS and entry.tag not in below:
+            found = _read_entries(blob, number(entry, order), order, big)
+            below[entry.tag] = found
+            pending.extend(found)
+    return Directories(order, big, main, below)
+
+
+def _read_entries(blob: Bytes, start: int, order: str, big: bool) -> list[Entry]:
+    head, size, inline = ("Q", 20, 8) if big else ("H", 12, 4)
+    first = start + struct.calcsize(order + head)
+    if not 0 < start <= len(blob) - 2 or first > len(blob):
+        return []
+    (count,) = struct.unpack_from(order + head, blob, start)
+    entries = []
+    for place in range(first, min(first + size * count, len(blob) - size + 1), size):
+        tag, kind = struct.unpack_from(order + "HH", blob, place)
+        items = struct.unpack_from(order + ("Q" if big else "I"), blob, place + 4)[0]
+        length = items * _ITEM_BYTES.get(kind, 0)
+        at = place + size - inline
+        if length > inline:
+            at = struct.unpack_from(order + ("Q" if big else "I"), blob, at)[0]
+        if 0 < length <= _MOST_BYTES and at + length <= len(blob):
+            entries.append(Entry(tag, kind, items, bytes(blob[at : at + length]), at))
+    return entries
+
+
+def number(entry: Entry, order: str) -> int:
+    """Returns the first item of an entry of whole numbers, 0 for other types."""
+    code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(entry.type)
+    return struct.unpack_from(order + code, entry.value)[0] if code else 0
+
+
+def orientation(blob: bytes) -> int:
+    """Returns IFD0's orientation, 1 to 8; 1 where there is none that can be read."""
+    try:
+        directories = read_directories(blob)
+    except ValueError:
+        return 1
+    for entry in directories.main:
+        if entry.tag == ORIENTATION:
+            value = number(entry, directories.order)
+            return value if 1 <= value <= 8 else 1
+    return 1
+
+
+def upright(blob: bytes, turned: int) -> bytes:
+    """Returns the blob for pixels that were turned upright: nothing else changes its place.
+
+    Args:
+        blob: EXIF from its TIFF header on.
+        turned: the orientation that the pixels were stored with; 5 to 8 swap the entries of width
+            and height.
+    """
+    try:
+        directories = read_directories(blob)
+    except ValueError:
+        return blob
+    patched, order = bytearray(blob), directories.order
+    for entry in directories.main:
+        code = {1: "B", 3: "H", 4: "I"}.get(entry.type)
+        if entry.tag == ORIENTATION and code:
+            struct.pack_into(order + code, patched, entry.place, 1)
+    if turned in SIDEWAYS:
+        for entries, pair in (
+            (directories.main, (256, 257)),
+            (directories.below.get(EXIF_IFD, []), (40962, 40963)),
+        ):
+            _swap_values(patched, {entry.tag: entry for entry in entries if entry.tag in pair})
+    return bytes(patched)
+
+
+def _swap_values(blob: bytearray, entries: dict[int, Entry]) -> None:
+    """Swaps type, count and value of two entries whose values lie in the entries themselves."""
+    if len(entries) != 2 or any(len(e.value) > 4 for e in entries.values()):
+        return
+    first, second = (slice(e.place - 6, e.place + 4) for e in entries.values())
+    blob[first], blob[second] = blob[second], blob[first]
+
+
+def photo_entries(directories: Directories, turned: int = 1) -> list[Entry]:
+    """Returns IFD0's entries that tell of the photo; 5 to 8 in `turned` swap its resolutions."""
+    kept = [e for e in directories.main if e.tag not in STRUCTURE and e.tag not in _POINTERS]
+    if turned in SIDEWAYS:
+        swapped = {_X_RESOLUTION: _Y_RESOLUTION, _Y_RESOLUTION: _X_RESOLUTION}
+        kept = [entry._replace(tag=swapped.get(entry.tag, entry.tag)) for entry in kept]
+    return kept
+
+
+def serialize(directories: Directories, main: Iterable[Entry]) -> bytes:
+    """Builds an EXIF blob of IFD0's given entries and the directories below."""
+    order = directories.order
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+    return head + directory_tree(directories._replace(big=False, main=list(main)), len(head))
+
+
+def directory_tree(directories: Directories, offset: int) -> bytes:
+    """Builds IFD0 and the directories below it, to lie at `offset` in a file."""
+    order, big = directories.order, directories.big
+    entries = [entry for entry in directories.main if entry.tag not in _POINTERS]
+    pointers = [tag for tag in (EXIF_IFD, GPS_IFD) if directories.below.get(tag)]
+    place = offset + directory_size(
+        [*entries, *(_pointer(tag, 0, order, big) for tag in pointers)], big
+    )
+    tail = b""
+    for tag in pointers:
+        entries.append(_pointer(tag, place + len(tail), order, big))
+        tail += _directory_below(directories, tag, place + len(tail))
+    return write_directory(entries, offset, order, big) + tail
+
+
+def _pointer(tag: int, place: int, order: str, big: bool) -> Entry:
+    return Entry(tag, 16 if big else 4, 1, struct.pack(order + ("Q" if big else "I"), place))
+
+
+def _directory_below(directories: Directories, tag: int, offset: int) -> bytes:
+    """Builds the EXIF (with its interoperability) or GPS directory to lie at `offset`."""
+    order, big = directories.order, directories.big
+    entries = [e for e in directories.below[tag] if e.tag != INTEROP_IFD]
+    interop = directories.below.get(INTEROP_IFD) if tag == EXIF_IFD else None
+    if not interop:
+        return write_directory(entries, offset, order, big)
+    place = offset + directory_size([*entries, _pointer(INTEROP_IFD, 0, order, big)], big)
+    entries.append(_pointer(INTEROP_IFD, place, order, big))
+    return write_directory(entries, offset, order, big) + write_directory(
+        interop, place, order, big
+    )
+
+
+def directory_size(entries: list[Entry], big: bool = False) -> int:
+    """Returns the bytes that `write_directory` makes of entries."""
+    inline = 8 if big else 4
+    outside = sum(len(e.value) + len(e.value) % 2 for e in entries if len(e.value) > inline)
+    return (16 if big else 6) + (20 if big else 12) * len(entries) + outside
+
+
+def write_directory(entries: list[Entry], offset: int, order: str, big: bool = False) -> bytes:
+    """Returns a directory, and the values that do not fit in it, to lie at `offset` in a file."""
+    word, inline = (order + "Q", 8) if big else (order + "I", 4)
+    place = offset + (16 if big else 6) + (20 if big else 12) * len(entries)
+    rows, values = [], []
+    for tag, kind, count, value, _ in sorted(entries):
+        if len(value) > inline:
+            field = struct.pack(word, place)
+            values.append(value + b"\0" * (len(value) % 2))
+            place += len(values[-1])
+        else:
+            field = value.ljust(inline, b"\0")
+        rows.append(struct.pack(order + "HH", tag, kind) + struct.pack(word, count) + field)
+    number = struct.pack(order + ("Q" if big else "H"), len(entries))
+    return number + b"".join(rows) + bytes(inline) + b"".join(values)
+
+
+def without_prefix(blob: bytes) -> bytes:
+    """Strips the "Exif" marker that JPEG, and some WebP files, put before the TIFF header."""
+    return blob[6:] if blob[:6] in (b"Exif\0\0", b"Exif\0\xff") else blob

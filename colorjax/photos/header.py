@@ -1,0 +1,132 @@
+"""What a file is, from its content: its kind, its size and the suffix of its output."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import struct
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from PIL import Image
+
+from colorjax.photos import jpeg2000, modern, tiff
+
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp", ".dib"),
+    "AVIF": (".avif",),
+    "HEIF": (".heic", ".heif", ".hif"),
+    "JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx"),
+    "PPM": (".ppm", ".pgm", ".pnm"),
+}
+_START_BYTES = 4096
+_ISPE = re.compile(rb"ispe\0\0\0\0(.{8})", re.DOTALL)
+
+
+class Header(NamedTuple):
+    """What the first bytes of a file say.
+
+    Attributes:
+        kind: "JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "AVIF", "HEIF", "JPEG2000" or "PPM"; ""
+            if it is none of them.
+        suffix: of the output: the file's own where that holds RGB of this content, else the
+            content's own, or ".png" for GIF, 1-bit pixels, palettes and unknown content.
+        width: as stored, in pixels; 0 where the header does not say.
+        height: likewise.
+    """
+
+    kind: str
+    suffix: str
+    width: int
+    height: int
+
+
+def kind_of(start: bytes) -> str:
+    """Returns the kind that a file's first bytes name, or nothing."""
+    for kind, signature in (
+        ("JPEG", b"\xff\xd8\xff"),
+        ("PNG", b"\x89PNG\r\n\x1a\n"),
+        ("GIF", (b"GIF87a", b"GIF89a")),
+        ("TIFF", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+        ("JPEG2000", (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xffO\xffQ")),
+        ("BMP", b"BM"),
+        ("PPM", (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf", b"PF")),
+    ):
+        if start.startswith(signature):
+            return kind
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "WEBP"
+    if start[4:8] == b"ftyp":
+        brands = start[8:12] + start[16 : 8 + int.from_bytes(start[:4], "big")]
+        if b"avif" in brands or b"avis" in brands:
+            return "AVIF"
+        if any(brand in brands for brand in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"hevc")):
+            return "HEIF"
+    return ""
+
+
+def probe(path: Path) -> Header:
+    """Looks at the start of a file; cheap, and never raises for what the file holds.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    with path.open("rb") as file:
+        kind = kind_of(file.read(_START_BYTES))
+        file.seek(0)
+        width, height, becomes_png = _look(file, kind)
+    own = path.suffix.lower()
+    if not kind or kind == "GIF" or becomes_png:
+        suffix = ".png"
+    else:
+        suffix = path.suffix if own in SUFFIXES[kind] else SUFFIXES[kind][0]
+    if suffix.lower() == ".pgm":  # of grey alone
+        suffix = ".ppm"
+    return Header(kind, suffix, width, height)
+
+
+def kind_to_write(kind_or_suffix: str) -> str:
+    """Returns the kind of a suffix, or a kind as it is.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if kind_or_suffix in SUFFIXES:
+        return kind_or_suffix
+    for kind, suffixes in SUFFIXES.items():
+        if kind_or_suffix.lower() in suffixes:
+            return kind
+    known = ", ".join(sorted(suffix for suffixes in SUFFIXES.values() for suffix in suffixes))
+    raise ValueError(f"no photo can be written as {kind_or_suffix!r}; known: {known}")
+
+
+def _look(file: BinaryIO, kind: str) -> tuple[int, int, bool]:
+    """Returns width, height and whether 1-bit or palette pixels will become PNG."""
+    with contextlib.suppress(Exception):  # libraries raise whatever a broken header leads them to
+        if kind == "TIFF":
+            return _look_at_tiff(file)
+        if kind == "JPEG2000":
+            width, height, *_ = jpeg2000.codestream_size(file.read(2**16))
+            return width, height, False
+        if kind == "AVIF":  # Pillow's decoder wants all of the file
+            return *_extent(file.read(2**16)), False
+        if kind == "HEIF":
+            modern.refuse_heif()
+        image = Image.open(file, formats=[kind])
+        return *image.size, image.mode in ("1", "P", "PA")
+    return 0, 0, False
+
+
+def _extent(start: bytes) -> tuple[int, int]:
+    """Returns the largest extent (ispe) among a file's pictures: its tiles are smaller."""
+    sizes = [struct.unpack(">II", found[1]) for found in re.finditer(_ISPE, start)]
+    return max(sizes, key=lambda size: size[0] * size[1])
+
+
+def _look_at_tiff(file: BinaryIO) -> tuple[int, int, bool]:
+    page = tiff.first_page(file)
+    return page.imagewidth, page.imagelength, page.photometric == 3 or page.bitspersample == 1
