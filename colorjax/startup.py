@@ -23,12 +23,16 @@ def use_compilation_cache(folder: str) -> None:
     Args:
         folder: where; "auto": in the user's cache folder; "off": nowhere. In it a folder of the
             versions, since programs of other versions have crashed. Without leave to write there
-            is no cache. What JAX's own environment variable names counts before "auto".
+            is no cache. What JAX was told before, by its environment variable for one, counts
+            before "auto".
     """
-    if folder == "off" or (folder == "auto" and os.environ.get("JAX_COMPILATION_CACHE_DIR")):
+    if folder == "off":
         return
     import jax
     import jaxlib
+
+    if folder == "auto" and jax.config.jax_compilation_cache_dir:
+        return
 
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     root = Path(cache, "colorjax", "compiled") if folder == "auto" else paths.local(folder)

@@ -125,7 +125,8 @@ def test_step_time(targets, form, config, capsys):
         assert row["ratio_to_peer"] > 0
 
 
-@pytest.mark.parametrize("flags", [pytest.param([], marks=pytest.mark.slow), ["--forward"]])
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [[], ["--forward"]])
 def test_zhang16_beside_pytorch(flags, capsys):
     words = ["--size", "16", "--batch", "4", "--repeats", "1", "--steps", "1", "--forms", "auto"]
     assert step_time.main(["--config", "configs/zhang16.py:width=0.125", *words, *flags]) == 0
@@ -183,6 +184,7 @@ def test_the_pytorch_twin_has_our_layers(strides, key):
         ("unet", "", {"data.image_size": 32, "model.layout": "dcgan", "model.space": "lab"}),
     ],
 )
+@pytest.mark.slow
 def test_the_pytorch_twin_trains_and_predicts(name, arg, changes):
     config, network = with_changes(name, arg, {"data.image_size": 40} | changes)
     for build in (torch_peers.trainer, torch_peers.forward):

@@ -89,6 +89,7 @@ def test_a_workdir_that_cannot_be_written(photos, tmp_path):
     says_one_line(run(*flags), "cannot be written")
 
 
+@pytest.mark.slow
 def test_a_workdir_of_another_method(trained, photos, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(trained, copy)
@@ -122,6 +123,7 @@ def test_damaged_checkpoints(trained, photos, tmp_path):
     says_one_line(run(*flags), "no whole checkpoint is left")
 
 
+@pytest.mark.slow
 def test_eval_mode(trained, photos, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(trained, copy)

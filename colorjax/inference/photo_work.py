@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from colorjax import color, photos
+from colorjax import color, paths, photos
 from colorjax.inference.inputs import STANDARD
 from colorjax.inference.pipeline import Result
 from colorjax.inference.plan import MAX_PIXELS, Job
@@ -147,7 +147,19 @@ def _write(job: Job, photo: Photo, mark: dict[str, str] | None) -> tuple[str, ..
     if job.output == STANDARD:
         return _write_to_standard_output(photo, job.header.suffix, mark)
     _make(job.output.parent)
-    return photos.write(job.output, photo, job.output.suffix, mark=mark)
+    notes: tuple[str, ...] = ()
+    if mark is not None and not photos.has_xmp(job.output.suffix):
+        notes = (_write_sidecar(job.output, mark),)  # before the picture: that says all is done
+    return photos.write(job.output, photo, job.output.suffix, mark=mark) + notes
+
+
+def _write_sidecar(output: Path, mark: dict[str, str]) -> str:
+    sidecar = output.with_name(f"{output.name}.xmp")
+    try:
+        paths.write_bytes(sidecar, photos.sidecar_xmp(mark))
+    except OSError as error:
+        raise UnwritablePhoto(f"{str(sidecar)!r} cannot be written: {error.strerror}") from error
+    return f"the mark is in {sidecar.name}"
 
 
 def _write_to_standard_output(

@@ -128,6 +128,11 @@ def write(
     return notes
 
 
+def has_xmp(kind: str) -> bool:
+    """Whether files of a kind or suffix have room for XMP, and so for the mark."""
+    return header.kind_to_write(kind) not in _WITHOUT_XMP
+
+
 def _write_file(path: Path, photo: Photo, kind: str, quality: int | None) -> tuple[str, ...]:
     partial = path.with_name(f".colorjax-{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:

@@ -179,3 +179,11 @@ def test_the_command_from_a_shell(workdir, album):
     words.insert(4, "none.jpg")
     missing = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert_refused((missing.returncode, missing.stdout, missing.stderr), "'none.jpg'")
+
+
+def test_a_bmp_has_its_mark_beside(colorize, tmp_path):
+    Image.fromarray(synthetic_images(1, 24)[0]).save(tmp_path / "a.bmp")
+    status, *said = colorize(tmp_path / "a.bmp")
+    assert status == 0
+    assert b"colorjax:ColorsPredictedBy" in (tmp_path / "a.color.bmp.xmp").read_bytes()
+    assert "the mark is in a.color.bmp.xmp" in str(said)

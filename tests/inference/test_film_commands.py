@@ -15,9 +15,7 @@ def film(tmp_path):
 
 
 @pytest.fixture
-def run(workdir, monkeypatch, capsys):
-    monkeypatch.setattr("colorjax.startup.use_compilation_cache", lambda folder: None)
-
+def run(workdir, capsys):
     def run(*words):
         status = cli.run(["colorize", *map(str, words), "--checkpoint", str(workdir)])
         return status, capsys.readouterr()

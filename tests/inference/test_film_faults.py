@@ -224,6 +224,7 @@ def start(source, output, pause, part_frames, painter="colour"):
 
 
 @pytest.mark.faults
+@pytest.mark.slow
 def test_a_film_that_is_killed_ten_times_is_the_same(tmp_path, monkeypatch):
     path = write_film(tmp_path / "s.mp4", grey_frames(100), audio=True)
     parts = tmp_path / ".colorjax-o.mp4.parts"

@@ -49,6 +49,7 @@ def test_weights_without_global_features_say_so(colorizer):
         colorizer.colorize(PHOTO, global_image=OTHER)
 
 
+@pytest.mark.slow
 def test_the_global_image_on_the_command_line(iizuka_workdir, tmp_path, capsys):
     Image.fromarray(PHOTO).save(tmp_path / "a.png")
     Image.fromarray(OTHER).save(tmp_path / "b.png")

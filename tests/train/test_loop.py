@@ -162,6 +162,7 @@ def test_clipping_may_be_turned_on_in_the_middle(photos, tmp_path, finished):
     assert loop.train_and_evaluate(config, str(workdir)) == loop.DONE
 
 
+@pytest.mark.slow
 def test_an_evaluation_cut_short_is_made_up_for(finished, photos, tmp_path, monkeypatch):
     """Stopped between the two evaluations of step 3: nothing is done twice, nothing is missing."""
     workdir = tmp_path / "cut"
