@@ -61,5 +61,5 @@ def commands():
 @pytest.mark.parametrize("line", commands())
 def test_commands_are_ones_that_there_are(line):
     words = shlex.split(line)[1:]
-    words = [word for word in words[: words.index("<")]] if "<" in words else words
+    words = words[: words.index("<")] if "<" in words else words
     cli._parser().parse_args(words)
