@@ -32,10 +32,12 @@ class InNetwork(NamedTuple):
     Attributes:
         predicting: without compilation.
         compiling: the compilation.
+        painting: the rest: looking at the photo, enlarging, painting.
     """
 
     predicting: float = 0.0
     compiling: float = 0.0
+    painting: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +69,12 @@ class PhotoWork:
         notes = (*photo.notes, *_renamed(job), *_write(job, photo, self.mark))
         written = time.perf_counter()
         return Result(
-            notes, read - start, in_network.predicting, written - painted, in_network.compiling
+            notes,
+            reading=read - start,
+            network=in_network.predicting,
+            writing=written - painted,
+            compiling=in_network.compiling,
+            painting=in_network.painting,
         )
 
 
@@ -87,11 +94,13 @@ class Colorizing:
         return self._thread.submit(self._paint, photo).result()
 
     def _paint(self, photo: Photo) -> InNetwork:
+        start = time.perf_counter()
         before = self._colorizer.network_seconds, self._colorizer.compile_seconds
         self._colorizer.paint(photo, self._options)
+        predicting = self._colorizer.network_seconds - before[0]
+        compiling = self._colorizer.compile_seconds - before[1]
         return InNetwork(
-            self._colorizer.network_seconds - before[0],
-            self._colorizer.compile_seconds - before[1],
+            predicting, compiling, time.perf_counter() - start - predicting - compiling
         )
 
 
@@ -104,11 +113,12 @@ class Decolorizing:
 
     def __call__(self, photo: Photo) -> InNetwork:
         """Paints one photo, a band of rows at a time."""
+        start = time.perf_counter()
         step = max(1, _BAND_PIXELS // photo.width)
         for top in range(0, photo.height, step):
             rows = slice(top, min(top + step, photo.height))
             photo.paint_grey(rows, grey_of(photo.srgb(rows), self._grey))
-        return InNetwork()
+        return InNetwork(painting=time.perf_counter() - start)
 
 
 def grey_of(srgb: np.ndarray, kind: str) -> np.ndarray:

@@ -31,6 +31,7 @@ class Result(NamedTuple):
         network: seconds in the network, compilation apart.
         writing: seconds of encoding and writing.
         compiling: seconds of compilation.
+        painting: seconds of looking, enlarging and painting, the network apart.
     """
 
     notes: tuple[str, ...] = ()
@@ -38,11 +39,12 @@ class Result(NamedTuple):
     network: float = 0.0
     writing: float = 0.0
     compiling: float = 0.0
+    painting: float = 0.0
 
     @property
     def seconds(self) -> float:
         """Of the whole photo, waiting and compilation apart."""
-        return self.reading + self.network + self.writing
+        return self.reading + self.network + self.painting + self.writing
 
 
 # Does one photo, in any thread. Raises UnreadablePhoto, UnwritablePhoto; RequestError ends the run.
