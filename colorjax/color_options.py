@@ -123,6 +123,8 @@ def read(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
         raise RequestError(f"--temperature is at least 0, not {args.temperature}")
     if not 0 <= args.strength <= 1:
         raise RequestError(f"--strength is from 0 to 1, not {args.strength}")
+    if args.tile and args.quality == "best":
+        raise RequestError("--quality best is for whole photos; leave --tile out, or it")
     loading = {"temperature": args.temperature, "size": args.size, "aspect": args.aspect}
     coloring: dict[str, Any] = {
         name: getattr(args, name) for name in ("saturation", "strength", "quality", "upsampling")
@@ -142,6 +144,8 @@ def _tiling(args: argparse.Namespace) -> Tiling | str:
     if args.tile == EXACT:
         if args.stride or args.combine or args.keep_global:
             raise RequestError("--tile exact has no --stride, --combine or --keep-global")
+        if args.size is not None or args.aspect != "short":
+            raise RequestError("--tile exact works at the photo's own size: no --size, no --aspect")
         return EXACT
     width, height = _pair("--tile", args.tile, "x")
     stride = (height // 2, width // 2)

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from colorjax import paths, startup
 from colorjax.errors import Interrupted, RequestError
@@ -20,11 +20,47 @@ if TYPE_CHECKING:
 
 DONE, SOME_FAILED = 0, 1  # exit status
 # Options of photos that films do not take, and their values where they are not given.
-_OF_PHOTOS = {"hints": [], "global_image": None, "tiling": None, "strength": 1.0}
+_OF_PHOTOS = {
+    "hints": [],
+    "global_image": None,
+    "tiling": None,
+    "strength": 1.0,
+    "quality": "normal",
+    "upsampling": "guided",
+}
+Job: TypeAlias = tuple[str, Path]  # film as it was named, output
+
+
+def plan(films: Sequence[str], args: argparse.Namespace, coloring: dict[str, Any]) -> list[Job]:
+    """Decides where films go.
+
+    Args:
+        films: files.
+        args: of the command; its inputs are the photos.
+        coloring: fields of `Options`; of them films take the saturation.
+
+    Raises:
+        RequestError: an option that films do not take, two films with one output, or an output that
+            is a film of the request.
+    """
+    given = [name for name, none in _OF_PHOTOS.items() if coloring.get(name, none) != none]
+    given += ["contact_sheet"] if args.contact_sheet and not args.inputs else []
+    if given:
+        raise RequestError(f"films take no {' and no '.join(given)}; colorize them apart")
+    jobs = [(name, _output_of(paths.local(name), args.output)) for name in films]
+    places = [output.resolve() for _, output in jobs]
+    if len(set(places)) < len(places):
+        raise RequestError("two films would get one output; colorize them apart")
+    taken = set(places) & {paths.local(name).resolve() for name in films}
+    if taken:
+        raise RequestError(
+            f"{shown(min(taken).name)} is an input and would be replaced; give another --output"
+        )
+    return jobs
 
 
 def colorize_films(
-    films: Sequence[str],
+    jobs: Sequence[Job],
     args: argparse.Namespace,
     loading: dict[str, Any],
     coloring: dict[str, Any],
@@ -32,37 +68,35 @@ def colorize_films(
     """Colorizes films one after the other; returns the exit status.
 
     Args:
-        films: files.
+        jobs: from `plan`.
         args: of the command.
         loading: arguments of `Colorizer.load`.
-        coloring: fields of `Options`; of them films take the saturation.
-
-    Raises:
-        RequestError: an option that films do not take, or two films with one output.
+        coloring: fields of `Options`.
     """
-    given = [name for name, none in _OF_PHOTOS.items() if coloring.get(name, none) != none]
-    if given:
-        raise RequestError(f"films take no {' and no '.join(given)}; colorize them apart")
-    outputs = [_output_of(paths.local(name), args.output) for name in films]
-    if len(set(outputs)) < len(outputs):
-        raise RequestError("two films would get one output; colorize them apart")
     painter = None
     status = DONE
+    counts = {"done": 0, "skipped": 0, "failed": 0, "planned": 0}
     with Stop(lambda: None) as stop:
-        for name, output in zip(films, outputs, strict=True):
+        for name, output in jobs:
             if args.dry_run or (output.exists() and not args.overwrite):
                 state = "skipped" if output.exists() and not args.overwrite else "planned"
                 _tell(args, name, output, state)
+                counts[state] += 1
                 continue
             painter = painter or _load(args, loading, coloring["saturation"])
             try:
                 _colorize(args, paths.local(name), output, painter, loading, stop)
+                counts["done"] += 1
             except (UnreadableFilm, UnwritableFilm) as error:
                 _tell(args, name, output, "failed", notes=[str(error)])
+                counts["failed"] += 1
                 status = SOME_FAILED
             except Interrupted as error:
                 print(f"colorjax: {error}", file=sys.stderr)
-                return STOPPED
+                status = STOPPED
+                break
+    if args.json:
+        print(json.dumps({"summary": counts}), flush=True)
     return status
 
 

@@ -135,6 +135,8 @@ def _add_batch_options(
 def _colorize(args: argparse.Namespace) -> int:
     loading, coloring = color_options.read(args)
     coloring["hints"] = _read_hints(args.hint, args.hints) if args.hint or args.hints else []
+    if coloring["hints"] and args.tile not in (None, "exact"):
+        raise RequestError("hints are for whole photos; leave --tile out")
 
     def check(jobs: Sequence[Job]) -> None:
         if coloring["hints"] and len(jobs) > 1:
@@ -144,13 +146,15 @@ def _colorize(args: argparse.Namespace) -> int:
 
     films = [name for name in args.inputs if is_film(name) and paths.local(name).is_file()]
     if films:
-        args.inputs = [name for name in args.inputs if name not in films]
-        from colorjax.film_commands import colorize_films
+        from colorjax import film_commands
 
-        status = colorize_films(films, args, loading, coloring)
-        if status == STOPPED or not args.inputs:
+        args.inputs = [name for name in args.inputs if name not in films]
+        _manner(args, "colorized")
+        jobs = film_commands.plan(films, args, coloring)
+        status = _colorize(args) if args.inputs else 0
+        if status == STOPPED:
             return status
-        return max(status, _colorize(args))
+        return max(status, film_commands.colorize_films(jobs, args, loading, coloring))
 
     def start() -> Work:
         startup.hush_libraries()

@@ -31,7 +31,7 @@ def use_compilation_cache(folder: str) -> None:
     import jax
     import jaxlib
 
-    if folder == "auto" and jax.config.jax_compilation_cache_dir:
+    if folder == "auto" and jax.config.values["jax_compilation_cache_dir"]:
         return
 
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -46,6 +46,8 @@ def test_tiles(words, tiling):
     [
         (["--combine", "hann"], "give --tile WxH"),
         (["--tile", "exact", "--stride", "8"], "--tile exact has no --stride"),
+        (["--tile", "exact", "--size", "32"], "no --size"),
+        (["--tile", "256", "--quality", "best"], "--quality best is for whole photos"),
         (["--tile", "256*256"], "--tile is a number of pixels or two of them, such as 512x384"),
         (["--tile", "4"], "sides of at least 8 px"),
         (["--tile", "64", "--stride", "65"], "stride from 1 px to its side"),

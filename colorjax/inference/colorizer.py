@@ -110,6 +110,7 @@ class Colorizer:
         self._method = method
         self._predictor = Predictor(method, variables)
         self._painter = Painter()
+        self._lender: tuple[Any, np.ndarray] | None = None  # of global features: photo, its grey
 
     @property
     def compile_seconds(self) -> float:
@@ -151,7 +152,8 @@ class Colorizer:
                 size, at most 4 megapixels; None: the size stored with the weights.
             aspect: what of a photo that is no square gets that size: "short", its short side;
                 "long", its long side; "squash", both, the photo is squeezed; "pad_square", its long
-                side, and the rest is mirrored to a square, as for networks trained on squares.
+                side, and the rest is mirrored to a square, as for networks trained on squares;
+                tiles are never mirrored.
 
         Raises:
             RequestError: no workdir and no such name, no whole checkpoint, a config of another
@@ -241,14 +243,18 @@ class Colorizer:
                     options.strength * new + (1 - options.strength) * old
                     for new, old in zip((a, b), ab, strict=True)
                 )
-            light = own[0] if own else lightness[rows]
+            light = lightness[rows]
+            if own:
+                light = options.strength * own[0] + (1 - options.strength) * light
             pixels.paint(rows, self._painter((light, a, b), is_8_bit=pixels.is_8_bit))
 
     def predict_ab(self, image: np.ndarray | Image.Image) -> np.ndarray:
         """Predicts the colours of a photo at the working size: (h, w, 2) float32, ab of Lab."""
         pixels = ArrayPixels.of(image)
         _, grey = self._look(pixels)
-        return self._predictor.colors(self._fields(grey, self._size.of(*grey.shape)))[0][..., -2:]
+        size = self._size.of(*grey.shape)
+        found = self._predictor.colors(self._size.pad(self._fields(grey, size)))[0]
+        return self._size.cut(found, size)[..., -2:]
 
     def paint_ab(self, image: np.ndarray, ab: np.ndarray) -> np.ndarray:
         """Gives a photo colours of the working size, enlarged by its lightness.
@@ -274,8 +280,9 @@ class Colorizer:
     ) -> tuple[np.ndarray, Chroma]:
         """Returns the photo's L, (H, W), and its predicted colours."""
         lightness, grey = self._look(pixels)
-        shown = saturated(self._predict(grey, given, options), options.saturation)
-        return lightness, Chroma(shown, lightness.shape)
+        shown = self._predict(grey, given, options)
+        del grey  # 400 MB of a photo of 100 megapixels
+        return lightness, Chroma(saturated(shown, options.saturation), lightness.shape)
 
     def _look(self, pixels: Pixels) -> tuple[np.ndarray, np.ndarray]:
         """Returns L and what the network sees, in [-1, 1], of a photo; (H, W) float32 each."""
@@ -294,24 +301,23 @@ class Colorizer:
         shared = self._shared(grey, options)
 
         def fields_at(size: Size) -> Inputs:
-            fields = self._fields(grey, size)
-            if self._method.takes_hints:
-                fields |= user_hints.paint(hints, grey.shape, size)
-            return self._size.pad(fields) | shared
+            return self._size.pad(self._fields(grey, size, hints)) | shared
 
         if isinstance(options.tiling, Tiling):
             return tiles.predict_tiles(self._predictor, grey, options.tiling, self._size.of, shared)
         if options.tiling == tiles.EXACT:
-            return tiles.predict_exactly(self._predictor, fields_at(grey.shape))
+            fields = self._fields(grey, grey.shape, hints) | shared
+            return tiles.predict_exactly(self._predictor, fields)
         sizes = [self._size.of(*grey.shape)]
         if options.quality != "best":
             return self._size.cut(self._predictor.colors(fields_at(sizes[0]))[0], sizes[0])
         scales = _SCALES if self._size.side and not self._size.is_fixed else (1.0,)
         sizes = [self._size.scaled(scale).of(*grey.shape) for scale in scales]
-        return self._size.cut(predict_fused(self._predictor, fields_at, sizes), sizes[0])
+        return predict_fused(self._predictor, fields_at, sizes, self._size.cut)
 
-    def _fields(self, grey: np.ndarray, size: Size) -> Inputs:
-        return self._predictor.fields(shrunk(grey, size))
+    def _fields(self, grey: np.ndarray, size: Size, hints: Sequence[Hint] = ()) -> Inputs:
+        fields = self._predictor.fields(shrunk(grey, size))
+        return fields | user_hints.paint(hints, grey.shape, size) if hints else fields
 
     def _shared(self, grey: np.ndarray, options: Options) -> Inputs:
         """Returns the input that parts of a photo have in common: who lends its global features."""
@@ -321,11 +327,14 @@ class Colorizer:
                 "these weights have no global features to lend; use weights of iizuka or "
                 "edge_fusion"
             )
-        if image is not None:
-            grey = self._look(ArrayPixels.of(image))[1]
-        elif side is None or not isinstance(options.tiling, Tiling):
+        if side is None or (image is None and not isinstance(options.tiling, Tiling)):
             return {}
-        return {"global_grey": shrunk(grey, (side, side))[None, :, :, None]}  # pyrefly: ignore
+        if image is None:
+            return {"global_grey": shrunk(grey, (side, side))[None, :, :, None]}
+        if self._lender is None or self._lender[0] is not image:  # the same one for a whole album
+            lent = shrunk(self._look(ArrayPixels.of(image))[1], (side, side))
+            self._lender = image, lent[None, :, :, None]
+        return {"global_grey": self._lender[1]}
 
 
 def _set_temperature(config: ConfigDict, temperature: float) -> None:

@@ -13,6 +13,7 @@ def predict_fused(
     predictor: Predictor,
     fields_at: Callable[[Size], Inputs],
     sizes: Sequence[Size],
+    cut: Callable[[np.ndarray, Size], np.ndarray] = lambda colors, size: colors,
 ) -> np.ndarray:
     """Predicts the colours of a photo at several sizes, each also mirrored, and fuses them.
 
@@ -23,6 +24,7 @@ def predict_fused(
         predictor: the method and its weights.
         fields_at: (height, width) -> the inputs at that size, (1, h, w, C) each.
         sizes: at which colours are predicted; the first is that of the result.
+        cut: (h, w, C) of a prediction, and its size -> the part that is the photo's.
 
     Returns:
         (h, w, 2) float32 ab, or with L before it.
@@ -33,7 +35,7 @@ def predict_fused(
         both = {name: np.concatenate([x, x[:, :, ::-1]]) for name, x in fields.items()}
         colors, confidence = predictor.colors_and_confidence(both)
         for number, flip in ((0, 1), (1, -1)):
-            trust = enlarged(confidence[number][:, ::flip], sizes[0])
-            total = total + trust * enlarged(colors[number][:, ::flip], sizes[0])
+            trust = enlarged(cut(confidence[number][:, ::flip], size), sizes[0])
+            total = total + trust * enlarged(cut(colors[number][:, ::flip], size), sizes[0])
             weight = weight + trust
     return np.asarray(total / weight, np.float32)

@@ -122,11 +122,12 @@ class Predictor:
 
 
 def saturated(shown: np.ndarray, factor: float) -> np.ndarray:
-    """Returns colours (..., 2 or 3), float32, with ab times a factor; chroma is at most 1000."""
-    chroma = np.linalg.norm(shown[..., -2:].astype(np.float64), axis=-1, keepdims=True)
-    limit = _MAX_CHROMA / np.maximum(chroma, 1e-9)
-    ab = shown[..., -2:] * np.minimum(factor, limit)
-    return np.concatenate([shown[..., :-2], ab], axis=-1).astype(np.float32)
+    """Multiplies the ab of (h, w, 2 or 3) by a factor, in place; chroma is at most 1000 then."""
+    found = np.require(shown, np.float32, ["W"])  # a copy where it is not ours to change
+    for ab in found[..., -2:]:  # row by row: a picture may be of 100 megapixels
+        chroma = np.linalg.norm(ab.astype(np.float64), axis=-1, keepdims=True)
+        ab *= np.minimum(factor, _MAX_CHROMA / np.maximum(chroma, 1e-9)).astype(np.float32)
+    return found
 
 
 def shrunk(grey: np.ndarray, size: Size) -> np.ndarray:

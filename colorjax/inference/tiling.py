@@ -18,6 +18,7 @@ from scipy import ndimage
 from colorjax import color
 from colorjax.errors import RequestError, unknown_name
 from colorjax.inference.predictor import Inputs, Predictor, Size, enlarged, shrunk
+from colorjax.method import Method
 from colorjax.models.shapes import squeezed
 
 COMBINATIONS = ("hann", "average", "maximum", "max_chroma", "distribution", "none")
@@ -233,7 +234,8 @@ def predict_exactly(predictor: Predictor, fields: Inputs) -> np.ndarray:
         fields: inputs of one picture, (1, H, W, C) each; see `Method.predict`.
 
     Returns:
-        (H, W, 2) float32 ab, or with L before it.
+        (H, W, 2) float32 ab, or with L before it; smaller for photos above 16 megapixels, whose
+        tiles are made smaller once they are predicted.
 
     Raises:
         RequestError: the network has one size, or does not say how far it sees.
@@ -242,34 +244,53 @@ def predict_exactly(predictor: Predictor, fields: Inputs) -> np.ndarray:
     reach, multiple = getattr(network, "reach", None), network.size_multiple
     if network.fixed_size or reach is None:
         raise RequestError("these weights see a photo of one size alone; --tile exact cannot be")
-    fitted = {name: np.asarray(x) for name, x in predictor.method.fit(fields).items()}
-    side = predictor.method.global_size
-    if side is not None and "global_grey" not in fitted:
-        fitted["global_grey"] = np.asarray(squeezed(jnp.asarray(fitted["grey"]), side))
-    height, width = fitted["grey"].shape[1:3]
+    fitted = _fitted(predictor.method, fields)
+    shape = height, width = fitted["grey"].shape[1:3]
     core = -(-max(_EXACT_CORE, reach) // multiple) * multiple
     halo = -(-reach // multiple) * multiple
-    outer = core + 2 * halo
-    found: np.ndarray | None = None
+    scale = min(1.0, math.sqrt(_MOST_PIXELS / (height * width)))
+    canvas = _scaled(shape, scale, 1)
+    found = np.empty((*canvas, 3 if predictor.method.predicts_lightness else 2), np.float32)
     for top in range(0, height, core):
+        rows, kept_rows = _span(top, core, halo, height)
         for left in range(0, width, core):
-            spans = [
-                _span(at, core, halo, outer, length)
-                for at, length in ((top, height), (left, width))
+            columns, kept_columns = _span(left, core, halo, width)
+            cut = {
+                name: x if name == "global_grey" else x[:, rows, columns]
+                for name, x in fitted.items()
+            }
+            predicted = predictor.colors(cut)[0][kept_rows, kept_columns]
+            place = [
+                slice(*(round(end * side / whole) for end in (at, min(at + core, whole))))
+                for at, side, whole in zip((top, left), canvas, shape, strict=True)
             ]
-            part = np.s_[:, spans[0][0], spans[1][0]]
-            cut = {name: x if name == "global_grey" else x[part] for name, x in fitted.items()}
-            predicted = predictor.colors(cut)[0][spans[0][1], spans[1][1]]
-            if found is None:
-                found = np.empty((height, width, predicted.shape[-1]), np.float32)
-            found[top : top + core, left : left + core] = predicted
-    assert found is not None
-    whole = jnp.asarray(found[None])
-    return np.asarray(predictor.method.fit_back(whole, fields["grey"].shape[1:3])[0])
+            size = tuple(span.stop - span.start for span in place)
+            if min(size):
+                found[place[0], place[1]] = enlarged(predicted, size)
+    return found if scale < 1 else _fitted_back(predictor.method, found, fields["grey"].shape[1:3])
 
 
-def _span(at: int, core: int, halo: int, outer: int, length: int) -> tuple[slice, slice]:
-    """Returns what a tile takes of one side, `outer` px where there are, and what of it counts."""
+def _fitted(method: Method, fields: Inputs) -> Inputs:
+    """Returns `Method.fit` of a whole photo's fields, with no copy where there is nothing to do."""
+    size = method.network_size(*fields["grey"].shape[1:3])
+    wanted = {name: x for name, x in fields.items() if name in method.network.inputs}
+    if size != fields["grey"].shape[1:3]:
+        wanted = {name: np.asarray(x) for name, x in method.fit(fields).items()}
+    side = method.global_size
+    if side is not None and "global_grey" not in wanted:
+        wanted["global_grey"] = np.asarray(squeezed(jnp.asarray(wanted["grey"]), side))
+    return wanted
+
+
+def _fitted_back(method: Method, found: np.ndarray, size: Size) -> np.ndarray:
+    if method.network.fit == "pad" or found.shape[:2] == size:
+        return found[: size[0], : size[1]]
+    return np.asarray(method.fit_back(jnp.asarray(found[None]), size)[0])
+
+
+def _span(at: int, core: int, halo: int, length: int) -> tuple[slice, slice]:
+    """Returns what a tile takes of one side, as many pixels as others, and what of it counts."""
+    outer = core + 2 * halo
     first = max(0, min(at - halo, length - outer))
     last = min(first + outer, length)
     return slice(first, last), slice(at - first, min(at + core, length) - first)

@@ -81,7 +81,7 @@ class EdgeFusion(nn.Module):
 
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
-    reach: ClassVar[int] = 56  # pixels that far away can change a colour; the global branch aside
+    reach: ClassVar[int] = 72  # pixels that far away can change a colour; the global branch aside
     fit: ClassVar[str] = "resize"
     head_layers: ClassVar[tuple[str, ...]] = ("head",)
 

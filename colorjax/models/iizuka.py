@@ -63,7 +63,7 @@ class Iizuka(nn.Module):
     inputs: ClassVar[frozenset[str]] = frozenset({"grey", "global_grey"})
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
-    reach: ClassVar[int] = 64  # pixels that far away can change a colour; the global branch aside
+    reach: ClassVar[int] = 72  # pixels that far away can change a colour; the global branch aside
     fit: ClassVar[str] = "resize"
     head_layers: ClassVar[tuple[str, ...]] = ("head",)
 

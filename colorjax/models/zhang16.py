@@ -52,7 +52,7 @@ class Zhang16(nn.Module):
     inputs: ClassVar[frozenset[str]] = frozenset({"grey"})
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
-    reach: ClassVar[int] = 184  # pixels that far away can change a colour
+    reach: ClassVar[int] = 192  # pixels that far away can change a colour
     fit: ClassVar[str] = "pad"
     head_layers: ClassVar[tuple[str, ...]] = ("head",)
 

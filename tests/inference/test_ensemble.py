@@ -64,3 +64,22 @@ def test_best_is_the_same_for_a_photo_and_its_mirror(colorizer):
     mirrored = colorizer.colorize(photo[:, ::-1], quality="best").astype(int)
     assert np.abs(best - mirrored[:, ::-1]).max() <= 3
     assert colorizer.colorize(photo, quality="draft").shape == photo.shape
+
+
+def test_mirrored_fillings_are_cut_before_predictions_are_fused():
+    """A prediction of the left half of a square, whose right half is filling."""
+
+    def halves(fields):
+        n, height, width, _ = fields["grey"].shape
+        colors = np.zeros((n, height, width, 2), np.float32)
+        colors[0, :, : width // 2] = colors[1, :, width // 2 :] = 7  # [1] is the mirrored one
+        return colors, np.ones((n, height, width, 1), np.float32)
+
+    found = predict_fused(
+        predictor_of(halves),
+        lambda size: fields_at((size[0], 2 * size[1])),
+        [(8, 4), (16, 8)],
+        lambda colors, size: colors[: size[0], : size[1]],
+    )
+    assert found.shape == (8, 4, 2)
+    np.testing.assert_allclose(found, 7, atol=1e-4)

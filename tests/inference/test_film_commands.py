@@ -34,7 +34,9 @@ def test_a_film_is_coloured_once(film, run, monkeypatch):
     before = output.stat()
     status, said = run(film, "--json")
     assert status == 0
-    assert json.loads(said.out)["status"] == "skipped"
+    row, summary = map(json.loads, said.out.splitlines())
+    assert row["status"] == "skipped"
+    assert summary == {"summary": {"done": 0, "skipped": 1, "failed": 0, "planned": 0}}
     assert output.stat() == before
 
 
@@ -55,6 +57,15 @@ def test_a_dry_run_makes_nothing(film, run):
 
 
 def test_options_of_photos_are_refused(film, run):
-    status, said = run(film, "--tile", "64")
-    assert status == 2
-    assert "films take no tiling" in said.err
+    for words, says in (
+        (["--tile", "64"], "films take no tiling"),
+        (["--quality", "best"], "films take no quality"),
+        (["--contact-sheet", "s.png"], "films take no contact_sheet"),
+        (["--jobs", "0"], "--jobs is at least 1"),
+        (["--output", film.parent], "a.mp4 is an input and would be replaced"),
+        ([film.with_name("missing.jpg")], "does not exist"),
+    ):
+        status, said = run(film, *words)
+        assert status == 2
+        assert says in said.err
+    assert [path.name for path in film.parent.iterdir()] == ["a.mp4"]

@@ -2,12 +2,14 @@
 
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from synthetic import synthetic_images
 
 from colorjax import color
+from colorjax import method as methods
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError
 from colorjax.inference import tiling
@@ -15,6 +17,7 @@ from colorjax.inference.colorizer import Colorizer, Options
 from colorjax.inference.predictor import Predictor
 from colorjax.inference.tiling import Tiling, hann, predict_tiles, seam, starts
 from colorjax.inference.working_size import WorkingSize
+from configs import edge_fusion, iizuka, plain_cnn, unet, zhang16, zhang17
 
 
 class MeanMethod:
@@ -102,11 +105,22 @@ def test_the_maximum_may_be_negative():
 
 
 @pytest.mark.parametrize("rule", ["hann", "none"])
-def test_every_size_comes_back(rule):
+def test_sizes_come_back(rule):
     for height in range(1, 65, 7):
         for width in (1, 8, 9, 33, 64):
             grey = np.zeros((height, width), np.float32)
             assert combined(grey, (16, 24), (8, 12), rule).shape == (height, width, 2)
+
+
+@pytest.mark.slow
+def test_every_size_comes_back():
+    odd = np.random.default_rng(0).integers(200, 1000, (10, 2)) * 2 + 1
+    every = [(height, width) for height in range(1, 65) for width in range(1, 65)]
+    for height, width in [*every, *odd]:
+        grey = np.zeros((height, width), np.float32)
+        tile = (16, 24) if height < 65 else (160, 256)
+        found = combined(grey, tile, (tile[0] // 2, tile[1] // 2), "hann")
+        assert found.shape == (height, width, 2)
 
 
 def test_blended_tiles_have_no_seam_and_pasted_ones_have():
@@ -194,6 +208,71 @@ def test_exact_tiles_change_nothing(colorizer, shape, monkeypatch):
     found, whole = exact_and_whole(colorizer, shape, monkeypatch)
     assert found.shape == (*shape, 2)
     np.testing.assert_allclose(found, whole, atol=1e-4)
+
+
+def test_exact_tiles_of_huge_photos_are_made_smaller(colorizer, monkeypatch):
+    whole = exact_and_whole(colorizer, (96, 128), monkeypatch)[1]
+    monkeypatch.setattr(tiling, "_MOST_PIXELS", 48 * 64)
+    found = exact_and_whole(colorizer, (96, 128), monkeypatch)[0]
+    assert found.shape == (48, 64, 2)
+    cells = whole.reshape(48, 2, 64, 2, 2).mean((1, 3))
+    assert np.abs(found - cells).mean() < 0.2 * np.abs(whole - whole.mean((0, 1))).mean()
+
+
+def support(network_config):
+    """How far from a place, in pixels, an input changes its colours: by gradients, all positive."""
+    method = methods.build(network_config, with_loss=False)
+    shapes = jax.eval_shape(method.init, jax.random.key(0))
+
+    def positive(path, leaf):
+        name = path[-1].key
+        if name == "kernel":
+            return jnp.full(leaf.shape, 1 / np.prod(leaf.shape[:-1]), leaf.dtype)
+        if name == "centers":
+            return jnp.linspace(0.1, 1, leaf.size, dtype=leaf.dtype).reshape(leaf.shape)
+        return jnp.full(leaf.shape, float(name in ("scale", "var")), leaf.dtype)
+
+    variables = jax.tree_util.tree_map_with_path(positive, shapes)
+    reach = method.network.reach
+    side = -(-(2 * reach + 64) // method.network.size_multiple) * method.network.size_multiple
+    at = side // 2 // method.network.size_multiple * method.network.size_multiple
+    blank = {name: jnp.ones((1, side, side, depth)) for name, depth in CHANNELS.items()}
+    if method.global_size:
+        blank["global_grey"] = jnp.ones((1, method.global_size, method.global_size, 1))
+
+    def total(grey):
+        inputs = method._inputs(blank | {"grey": grey})
+        outputs = method.network.apply(variables, inputs, train=False)
+        found = outputs.get("logits", outputs["ab"])
+        scale = side // found.shape[1]
+        here = slice(at // scale, max(at // scale + 1, (at + 8) // scale))
+        return found[:, here, here].sum()
+
+    moved = np.abs(np.asarray(jax.grad(total)(blank["grey"])))[0, ..., 0].max(0).nonzero()[0]
+    return reach, max(at - moved[0], moved[-1] - at - 7) + 4  # the enlargement after the logits
+
+
+CHANNELS = {"edges": 1, "hint_ab": 2, "hint_mask": 1}
+NETWORKS = [
+    (plain_cnn, "size=32"),
+    (unet, "width=0.1,size=64"),
+    (iizuka, "width=0.125,size=64"),
+    (edge_fusion, "width=0.125,size=64"),
+    (edge_fusion, "width=0.125,size=64,global_branch=iizuka"),
+    (zhang16, "width=0.125,size=64"),
+    (zhang17, "width=0.125,size=64"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("added", [False, True])
+@pytest.mark.parametrize(("module", "arg"), NETWORKS)
+def test_networks_see_no_farther_than_they_say(module, arg, added):
+    config = module.get_config(arg)
+    with config.unlocked():
+        config.model.add_layer = added
+    reach, found = support(config)
+    assert found <= reach
 
 
 def test_a_halo_is_needed(colorizer, monkeypatch):
