@@ -14,7 +14,7 @@ from colorjax.color.bins import (
     rebalancing_weights,
     soft_encode,
 )
-from colorjax.color.gamut import shrink_chroma
+from colorjax.color.gamut import inside_srgb, shrink_chroma
 from colorjax.color.grey import GREYS, grey_from_rgb
 from colorjax.color.lab import (
     lab_to_rgb,
@@ -45,6 +45,7 @@ __all__ = [
     "denormalize_lightness",
     "grey_from_rgb",
     "grid_cell",
+    "inside_srgb",
     "lab_to_rgb",
     "lab_to_rgb_u8",
     "lab_to_space",

@@ -47,17 +47,38 @@ def shrink_chroma(lab: Any) -> Array:
     return xp.concatenate([lightness, factor * ab], axis=-1)
 
 
+def inside_srgb(lab: Any) -> Array:
+    """Says which colors sRGB has: those that `shrink_chroma` leaves as they are.
+
+    Args:
+        lab: (..., 3) floating point.
+
+    Returns:
+        (...) bool, in the kind of `lab`.
+
+    Raises:
+        ValueError: if `lab` is not (..., 3) or holds integers.
+
+    >>> inside_srgb(np.array([[50.0, 10.0, 10.0], [50.0, 200.0, 0.0]])).tolist()
+    [True, False]
+    """
+    lab = color_array(lab, "lab")
+    return _fits(namespace(lab), lab)
+
+
+def _fits(xp: Any, lab: Array) -> Array:
+    linear = cie.linear_from_lab(xp, lab)
+    low, high = xp.min(linear, axis=-1), xp.max(linear, axis=-1)
+    return (low >= -_LINEAR_TOLERANCE) & (high <= 1.0 + _LINEAR_TOLERANCE)
+
+
 def _largest_factor(xp: Any, lightness: Array, ab: Array) -> Array:
     """The chroma factor (..., 1) in [0, 1]; always one that was seen inside, or 0, or 1."""
     if isinstance(ab, jax.Array):
         lightness, ab = jax.lax.stop_gradient((lightness, ab))
 
     def inside(factor: Array) -> Array:
-        scaled = xp.concatenate([lightness, factor * ab], axis=-1)
-        linear = cie.linear_from_lab(xp, scaled)
-        low = xp.min(linear, axis=-1, keepdims=True)
-        high = xp.max(linear, axis=-1, keepdims=True)
-        return (low >= -_LINEAR_TOLERANCE) & (high <= 1.0 + _LINEAR_TOLERANCE)
+        return _fits(xp, xp.concatenate([lightness, factor * ab], axis=-1))[..., None]
 
     def halve(_: Any, bounds: Bounds) -> Bounds:
         low, high = bounds

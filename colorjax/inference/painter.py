@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from colorjax import color
+from colorjax.color.lab import Gamut
 
 # Full resolution is worked on in bands of rows of at most this many pixels (or one row), so that no
 # photo needs more memory than its pixels, its lightness and the result.
 BAND_PIXELS = 65536
+_FEW_PIXELS = 8192  # of those outside sRGB: eight shapes
 
 
 class Painter:
@@ -31,23 +35,40 @@ class Painter:
 
         Rounded to 8 bits L is kept within 0.392 (1/255 of its range), else within 0.01.
         """
-        shape, count = planes[0].shape, planes[0].size
-        size = -(-count // BAND_PIXELS) * BAND_PIXELS
-        lab = np.zeros((3, size), np.float32)  # padded: one shape, one compilation
-        for channel, plane in enumerate(planes):
-            lab[channel, :count] = plane.ravel()
-        paint = _paint_u8 if is_8_bit else _paint_float
-        key = (is_8_bit, size)
+        lab = np.stack([plane.ravel() for plane in planes]).astype(np.float32, copy=False)
+        rgb, is_inside = self._run(_paint_inside, lab, BAND_PIXELS, is_8_bit)
+        outside = np.flatnonzero(~is_inside)
+        if outside.size:  # a tenth of a photo, say; its chroma is found in 16 steps
+            rgb = rgb.copy()
+            (rgb[outside],) = self._run(_paint_outside, lab[:, outside], _FEW_PIXELS, is_8_bit)
+        return rgb.reshape(*planes[0].shape, 3)
+
+    def _run(
+        self, paint: Callable[..., tuple], lab: np.ndarray, step: int, is_8_bit: bool
+    ) -> list[np.ndarray]:
+        """Runs a function of (3, n), filled up to a multiple of `step` pixels: few compilations."""
+        count = lab.shape[1]
+        size = -(-count // step) * step
+        padded = np.zeros((3, size), np.float32)
+        padded[:, :count] = lab
+        key = (paint, is_8_bit, size)
         if key not in self._compiled:
             start = time.perf_counter()
-            self._compiled[key] = jax.jit(paint).lower(lab).compile()
+            compiled = jax.jit(functools.partial(paint, is_8_bit=is_8_bit)).lower(padded).compile()
+            self._compiled[key] = compiled
             self.compile_seconds += time.perf_counter() - start
-        return jax.device_get(self._compiled[key](lab))[:count].reshape(*shape, 3)
+        return [found[:count] for found in jax.device_get(self._compiled[key](padded))]
 
 
-def _paint_u8(lab: jax.Array) -> jax.Array:
-    return color.lab_to_rgb_u8(jnp.moveaxis(lab, 0, -1), gamut="shrink_chroma")
+def _paint_inside(lab: jax.Array, *, is_8_bit: bool) -> tuple[jax.Array, jax.Array]:
+    """Returns sRGB of what sRGB has, and where that is."""
+    lab = jnp.moveaxis(lab, 0, -1)
+    return _encoded(lab, "clip", is_8_bit), color.inside_srgb(lab)
 
 
-def _paint_float(lab: jax.Array) -> jax.Array:
-    return color.lab_to_rgb(jnp.moveaxis(lab, 0, -1), gamut="shrink_chroma")
+def _paint_outside(lab: jax.Array, *, is_8_bit: bool) -> tuple[jax.Array]:
+    return (_encoded(jnp.moveaxis(lab, 0, -1), "shrink_chroma", is_8_bit),)
+
+
+def _encoded(lab: jax.Array, gamut: Gamut, is_8_bit: bool) -> jax.Array:
+    return color.lab_to_rgb_u8(lab, gamut) if is_8_bit else color.lab_to_rgb(lab, gamut)

@@ -92,3 +92,12 @@ def test_wrong_input_names_the_argument():
         color.shrink_chroma(np.zeros((5, 2)))
     with pytest.raises(ValueError, match=r"^lab must hold floating-point"):
         color.shrink_chroma(np.zeros((5, 3), np.int64))
+
+
+def test_inside_is_what_keeps_its_chroma():
+    rng = np.random.default_rng(0)
+    lab = np.stack([rng.uniform(0, 100, 9999), *rng.normal(0, 40, (2, 9999))], axis=-1)
+    inside = color.inside_srgb(lab)
+    assert 0.2 < inside.mean() < 0.8
+    np.testing.assert_array_equal(inside, (color.shrink_chroma(lab) == lab).all(-1))
+    assert color.inside_srgb(color.rgb_to_lab(rng.random((999, 3)))).all()

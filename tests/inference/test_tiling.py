@@ -248,7 +248,8 @@ def support(network_config):
         here = slice(at // scale, max(at // scale + 1, (at + 8) // scale))
         return found[:, here, here].sum()
 
-    moved = np.abs(np.asarray(jax.grad(total)(blank["grey"])))[0, ..., 0].max(0).nonzero()[0]
+    slopes = np.asarray(jax.grad(total)(jnp.ones((1, side, side, 1))))[0, ..., 0]
+    moved = np.abs(slopes).max(0).nonzero()[0]
     return reach, max(at - moved[0], moved[-1] - at - 7) + 4  # the enlargement after the logits
 
 
