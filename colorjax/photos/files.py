@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
 import os
 import secrets
 import shutil
 import tempfile
-import threading
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image
-
 from colorjax.data.decode import UnreadablePhoto
 from colorjax.photos import bmp, header, jpeg, jpeg2000, modern, netpbm, png, tiff, xmp
+from colorjax.photos.complaints import complaints
 from colorjax.photos.photo import Photo, UnwritablePhoto
 
 MAX_PIXELS = 2**28
@@ -42,7 +38,7 @@ def read(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Photo:
     """
     try:
         data = source if isinstance(source, bytes) else _bytes_of(source)
-        with _hearing() as heard:
+        with complaints() as heard:
             photo = _read(data, max_pixels)
     except UnreadablePhoto:
         raise
@@ -146,7 +142,7 @@ def _write_file(path: Path, photo: Photo, kind: str, quality: int | None) -> tup
 
 def _encode(file: BinaryIO, photo: Photo, kind: str, quality: int | None) -> tuple[str, ...]:
     writers = {"JPEG": jpeg, "PNG": png, "TIFF": tiff, "JPEG2000": jpeg2000, "PPM": netpbm}
-    with _hearing():
+    with complaints():
         if kind in writers:
             return writers[kind].write(file, photo, quality)
         if kind == "BMP":
@@ -172,46 +168,6 @@ def _with_mark(
     packet, whole = xmp.marked(photo.metadata.xmp, mark)
     with_mark.metadata = dataclasses.replace(photo.metadata, xmp=packet)
     return with_mark, () if whole else ("its XMP is damaged: replaced",)
-
-
-_lock = threading.Lock()
-_listeners = 0
-_before: contextlib.ExitStack | None = None
-_of_thread = threading.local()  # .complaints: of the photo that this thread has under way
-
-
-@contextlib.contextmanager
-def _hearing() -> Iterator[list[str]]:
-    """Collects what libraries complain of in this thread, and suspends Pillow's limit of pixels.
-
-    `warnings.catch_warnings` alone belongs to the process, and photos are read by several threads:
-    the first to come changes filters and limit, the last to go puts them back.
-    """
-    global _listeners, _before
-    with _lock:
-        if _listeners == 0:
-            _before = contextlib.ExitStack()
-            _before.enter_context(warnings.catch_warnings())
-            _before.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-            warnings.simplefilter("always")
-            warnings.showwarning = _hear  # pyrefly: ignore
-            Image.MAX_IMAGE_PIXELS = None  # `max_pixels` rules
-        _listeners += 1
-    _of_thread.complaints = heard = []
-    try:
-        yield heard
-    finally:
-        del _of_thread.complaints
-        with _lock:
-            _listeners -= 1
-            if _listeners == 0 and _before is not None:
-                _before.close()
-
-
-def _hear(message, category, *_: object) -> None:
-    complaints = getattr(_of_thread, "complaints", None)
-    if complaints is not None and not issubclass(category, DeprecationWarning):
-        complaints.append(str(message))
 
 
 def _one_line(text: str) -> str:

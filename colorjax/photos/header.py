@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple
 from PIL import Image
 
 from colorjax.photos import jpeg2000, modern, tiff
+from colorjax.photos.complaints import complaints
 
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -106,7 +107,10 @@ def kind_to_write(kind_or_suffix: str) -> str:
 
 def _look(file: BinaryIO, kind: str) -> tuple[int, int, bool]:
     """Returns width, height and whether 1-bit or palette pixels will become PNG."""
-    with contextlib.suppress(Exception):  # libraries raise whatever a broken header leads them to
+    with (
+        complaints(),
+        contextlib.suppress(Exception),
+    ):  # libraries raise whatever a broken header leads them to
         if kind == "TIFF":
             return _look_at_tiff(file)
         if kind == "JPEG2000":

@@ -18,7 +18,8 @@ from photos import conformance, readers, zoo
 from PIL import Image
 
 from colorjax import color, photos
-from colorjax.photos import exif, files, jpeg, png, space, xmp
+from colorjax.photos import exif, jpeg, png, space, xmp
+from colorjax.photos.complaints import complaints
 
 PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "photos"
 
@@ -350,7 +351,7 @@ def test_complaints_belong_to_the_photo_of_their_thread():
     heard = {}
 
     def listen(name):
-        with files._hearing() as found:
+        with complaints() as found:
             both.wait(10)
             warnings.warn(f"about {name}", UserWarning, stacklevel=1)
             both.wait(10)
@@ -364,3 +365,10 @@ def test_complaints_belong_to_the_photo_of_their_thread():
         thread.join()
     assert heard == {"one": ["about one"], "two": ["about two"]}
     assert (list(warnings.filters), Image.MAX_IMAGE_PIXELS) == (filters, limit)
+
+
+def test_a_large_photo_is_probed_without_a_word(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)  # a warning above it, an error above twice
+    for side in (24, 48):
+        Image.new("L", (side, side)).save(tmp_path / "a.png")
+        assert photos.probe(tmp_path / "a.png")[2:] == (side, side)
