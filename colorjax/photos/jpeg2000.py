@@ -1,4 +1,4 @@
-"""JPEG 2000: 8 and 16 bits a channel, boxes of metadata carried as they are."""
+"""JPEG 2000: up to 16 bits a channel, boxes of metadata carried as they are."""
 
 from __future__ import annotations
 
@@ -116,9 +116,12 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     """Encodes a photo without loss; `quality` means nothing here. See `colorjax.photos.write`."""
     pictures.rgb_only(photo, "JPEG2000")
     pixels, notes = pictures.output_pixels(photo), ()
-    if pixels.dtype not in (np.uint8, np.uint16):
+    if pixels.dtype in (np.uint8, np.uint16):
+        depth = int(photo.space.full).bit_length()
+        pixels = pictures.stretched(pixels, photo, 2**depth - 1)
+    else:
         pixels, notes = pictures.eight_bits(photo, "JPEG2000", alpha=True)
-    depth = int(photo.space.full).bit_length() if pixels.dtype == np.uint16 else 8
+        depth = 8
     encoded = imagecodecs.jpeg2k_encode(
         np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels),
         level=0,

@@ -95,17 +95,24 @@ def to_photo(
         metadata: already upright.
         turned: orientation of the stored pixels.
         flip_cmyk: whether Pillow turned the inks around that were not inverted.
+
+    Raises:
+        UnreadablePhoto: more than 8 bits, which Pillow would clip. Its own errors go through.
     """
     notes = _frame_notes(image)
     image.load()
     mode = image.mode
+    if mode.startswith(("I", "F")):
+        raise UnreadablePhoto(
+            f"a {kind} of more than 8 bits a channel (Pillow's mode {mode}): save it as 16-bit PNG"
+        )
     if mode == "CMYK" and not metadata.icc:
         notes += ("its CMYK has no profile: it became RGB",)
     elif mode not in ("L", "LA", "RGB", "RGBA", "CMYK") or "transparency" in image.info:
         notes += _mode_notes(mode)
         image = image.convert("RGBA" if _is_transparent(image) else "RGB")
     model = {"L": "gray", "CMYK": "cmyk"}.get(mode, "gray" if mode == "LA" else "rgb")
-    if mode in ("1", "I", "F"):
+    if mode == "1":
         model = "gray"
     colors, metadata.icc, more = space.choose(metadata.icc, model, np.uint8, 255)
     if colors is None:  # CMYK whose profile is of no use
@@ -153,7 +160,9 @@ def _pixels(image: Any, turned: int) -> np.ndarray:
 def eight_bits(photo: Photo, kind: str, *, alpha: bool) -> tuple[np.ndarray, tuple[str, ...]]:
     """Returns the pixels to write as 8-bit values, and notes of what that loses."""
     pixels, notes = output_pixels(photo), ()
-    if pixels.dtype != np.uint8:
+    if pixels.dtype == np.uint8:
+        pixels = stretched(pixels, photo, 255)
+    else:
         unit = np.clip(pixels.astype(np.float32) / np.float32(photo.space.full), 0, 1)
         pixels = np.rint(unit * 255).astype(np.uint8)
         notes += (f"more than 8 bits a channel became 8 in {kind}",)
@@ -162,6 +171,18 @@ def eight_bits(photo: Photo, kind: str, *, alpha: bool) -> tuple[np.ndarray, tup
         pixels = np.ascontiguousarray(pixels[..., :colors])
         notes += (f"{kind} holds no alpha: dropped",)
     return pixels, notes
+
+
+def stretched(pixels: np.ndarray, photo: Photo, white: float) -> np.ndarray:
+    """Returns whole numbers of a photo with `white` as the value of white; dtype as it was.
+
+    A format without a field for the value of white shows a photo of 4 bits in 8 nearly black.
+    """
+    full = photo.space.full
+    if full == white:
+        return pixels
+    unit = np.clip(pixels.astype(np.float32) / np.float32(full), 0, 1)
+    return np.rint(unit * np.float32(white)).astype(pixels.dtype)
 
 
 def output_pixels(photo: Photo) -> np.ndarray:

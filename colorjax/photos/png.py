@@ -201,7 +201,9 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     pixels, notes = pictures.output_pixels(photo), ()
     if pixels.dtype == np.uint16 and photo.space.full == 65535:
         pass
-    elif pixels.dtype != np.uint8:
+    elif pixels.dtype == np.uint8:
+        pixels = pictures.stretched(pixels, photo, 255)
+    else:
         unit = np.clip(pixels.astype(np.float64) / photo.space.full, 0, 1)
         pixels = np.rint(unit * 65535).astype(np.uint16)
         notes = ("its numbers became 16 bits a channel in PNG",)

@@ -94,7 +94,8 @@ class Space:
     def _unit(self, colors: np.ndarray) -> np.ndarray:
         unit = colors.astype(np.float32)
         if self.full != 1:
-            unit /= np.float32(self.full)
+            with np.errstate(invalid="ignore"):  # signalling NaNs, which become 0
+                unit /= np.float32(self.full)
         if self.dtype.kind == "f":
             np.nan_to_num(unit, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
         return np.clip(unit, 0, 1, out=unit)

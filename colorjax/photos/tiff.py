@@ -7,9 +7,11 @@ import io
 import logging
 import mmap
 import struct
+import threading
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+import numpy as np
 import tifffile
 
 from colorjax.data.decode import UnreadablePhoto
@@ -56,16 +58,26 @@ def first_page(file: BinaryIO) -> Any:
         return tifffile.TiffFile(file).pages.first
 
 
+_of_thread = threading.local()  # .readings: that this thread has under way
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps tifffile's complaints about damaged files off the terminal."""
-    logger = logging.getLogger("tifffile")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    """Keeps tifffile's complaints about damaged files, in this thread, off the terminal."""
+    readings = getattr(_of_thread, "readings", 0)
+    _of_thread.readings = readings + 1
     try:
         yield
     finally:
-        logger.setLevel(level)
+        _of_thread.readings = readings
+
+
+def _is_of_others(_: logging.LogRecord) -> bool:
+    return not getattr(_of_thread, "readings", 0)
+
+
+# Once and for all: a level belongs to the process, and photos are read by several threads.
+logging.getLogger("tifffile").addFilter(_is_of_others)
 
 
 def _first_picture(file: Any) -> tuple[Any, tuple[str, ...]]:
@@ -143,6 +155,8 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     own tags follows at the end of the file and takes the place of the first one.
     """
     pixels = pictures.output_pixels(photo)
+    if pixels.dtype in (np.uint8, np.uint16):
+        pixels = pictures.stretched(pixels, photo, np.iinfo(pixels.dtype).max)
     metadata, encoding = photo.metadata, photo.encoding if photo.kind == "TIFF" else {}
     tags = _tags(metadata)
     big = encoding.get("big", False) or pixels.nbytes > _MOST_CLASSIC_BYTES

@@ -469,6 +469,8 @@ def others():
     head = b"P6\n%d %d\n65535\n" % (WIDTH, HEIGHT)
     deep = scene(3, 16)
     yield Animal("ppm 16", head + deep.astype(">u2").tobytes(), "PPM", deep, depth=16)
+    text = head.replace(b"P6", b"P3") + b"\n".join(b"%d" % value for value in deep.ravel())
+    yield Animal("ppm 16 text", text, "PPM", deep, depth=16)
     try:
         import pillow_heif
     except ImportError:
