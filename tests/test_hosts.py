@@ -79,6 +79,7 @@ def agree(found, wanted, loss=1e-6, norm=1e-5):
         np.testing.assert_allclose(a, b, rtol=1e-2)  # Adam amplifies rounding
 
 
+@pytest.mark.slow
 def test_two_processes_are_as_one(alone, photos, tmp_path):
     results = ends(start_both(flags_of(photos, tmp_path / "w")))
     assert [status for status, _ in results] == [0, 0], results

@@ -127,6 +127,7 @@ def test_sizes_that_mean_nothing(iizuka_workdir, size):
         Colorizer.load(iizuka_workdir, size=size)
 
 
+@pytest.mark.slow
 def test_the_size_decides_where_colours_are_predicted(iizuka_workdir):
     wide = blocks(96, 5)
     found = [Colorizer.load(iizuka_workdir, size=s).colorize(wide) for s in (32, 96, "own")]

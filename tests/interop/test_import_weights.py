@@ -132,6 +132,7 @@ def tiny(module, photos, **changes):
 @pytest.mark.parametrize(
     ("kind", "module"), [("zhang16", zhang16_config), ("zhang17", zhang17_config)]
 )
+@pytest.mark.slow
 def test_imported_weights_are_evaluated(kind, module, photos, tmp_path):
     import_weights(kind, saved(tmp_path, kind), tmp_path / "run")
     assert reporting.evaluate_only(tiny(module, photos), str(tmp_path / "run")) == 0

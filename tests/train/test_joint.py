@@ -63,6 +63,7 @@ def test_the_classifier_is_trained_measured_and_stored(labelled):
     assert "top1" not in report["baselines"]["grey"]
 
 
+@pytest.mark.slow
 def test_an_evaluation_alone_numbers_classes_as_the_weights_do(labelled, photos, caplog):
     before = json.loads((labelled / "eval.json").read_text())["metrics"]
     # The config of a fresh start: the number of classes is open, and so is the grey.

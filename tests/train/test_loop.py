@@ -255,6 +255,7 @@ def test_patience_ends_a_run_and_the_best_is_kept(photos, tmp_path):
     assert loop.train_and_evaluate(config, str(workdir)) == loop.DONE  # still finished
 
 
+@pytest.mark.slow
 def test_init_from_takes_the_weights(finished, photos, tmp_path):
     config = tiny_config(
         photos,
@@ -295,6 +296,7 @@ def test_targets_on_the_device_train_alike(finished, photos, tmp_path):
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_bad_photos_are_named_once(photos, tmp_path, caplog):
     folder = tmp_path / "photos"
     shutil.copytree(photos, folder)
