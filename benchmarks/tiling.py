@@ -35,11 +35,33 @@ _SHOWN = 5  # photos on the sheet
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.tiling", description=__doc__)
+    parser.add_argument("--tiles", default="128,256,512", metavar="PX,...")
+    parser.add_argument("--sheet", metavar="FILE.png", help="write a picture of some rows")
+    args, colorizer, photos = opened(parser, argv)
+    shown = []
+    sides = [int(side) for side in args.tiles.split(",")]
+    for name, tiling in ways(sides, has_bins=colorizer.has_bins):
+        pictures, row = applied(colorizer, photos, tiling)
+        print(
+            json.dumps({"question": "tiling", "row": name, "images": len(photos), **row}),
+            flush=True,
+        )
+        if tiling is None or tiling.stride[0] * 2 == tiling.tile[0] or tiling.combine == "none":
+            shown.append(pictures[:_SHOWN])
+    if args.sheet:
+        columns = [[grey_of(photo) for photo in photos[:_SHOWN]], *shown, photos[:_SHOWN]]
+        Image.fromarray(sheet(columns)).save(args.sheet)
+        print(json.dumps({"question": "tiling", "sheet": args.sheet, "columns": len(columns)}))
+    return 0
+
+
+def opened(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None
+) -> tuple[argparse.Namespace, Colorizer, list[np.ndarray]]:
+    """Reads the arguments, the weights and the photos, (H, W, 3) uint8; exits where it cannot."""
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of colour photos")
     parser.add_argument("--checkpoint", default=shipped.DEFAULT, metavar="WORKDIR")
-    parser.add_argument("--tiles", default="128,256,512", metavar="PX,...")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="photos; 0: all")
-    parser.add_argument("--sheet", metavar="FILE.png", help="write a picture of some rows")
     args = parser.parse_args(argv)
     try:
         source = FolderSource.open(args.data, labels="none")
@@ -48,18 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.exit(2, f"{error}\n")
     number = min(args.limit or len(source), len(source))
     photos = [decode_rgb(source[index].image) for index in range(number)]
-    shown = []
-    sides = [int(side) for side in args.tiles.split(",")]
-    for name, tiling in ways(sides, has_bins=colorizer.has_bins):
-        pictures, row = applied(colorizer, photos, tiling)
-        print(json.dumps({"question": "tiling", "row": name, "images": number, **row}), flush=True)
-        if tiling is None or tiling.stride[0] * 2 == tiling.tile[0] or tiling.combine == "none":
-            shown.append(pictures[:_SHOWN])
-    if args.sheet:
-        columns = [[grey_of(photo) for photo in photos[:_SHOWN]], *shown, photos[:_SHOWN]]
-        Image.fromarray(sheet(columns)).save(args.sheet)
-        print(json.dumps({"question": "tiling", "sheet": args.sheet, "columns": len(columns)}))
-    return 0
+    return args, colorizer, photos
 
 
 def ways(sides: Sequence[int], *, has_bins: bool) -> Iterator[tuple[str, Tiling | None]]:

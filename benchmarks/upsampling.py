@@ -18,11 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.tiling import compare
-from colorjax import color, metrics, shipped
-from colorjax.data.decode import decode_rgb
-from colorjax.data.sources import FolderSource
-from colorjax.errors import RequestError
+from benchmarks.tiling import compare, opened
+from colorjax import color, metrics
 from colorjax.figures import grey_of
 from colorjax.inference.chroma import Chroma
 from colorjax.inference.colorizer import QUALITIES, Colorizer
@@ -30,19 +27,9 @@ from colorjax.inference.colorizer import QUALITIES, Colorizer
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.upsampling", description=__doc__)
-    parser.add_argument("--data", required=True, metavar="DIR", help="folder of colour photos")
-    parser.add_argument("--checkpoint", default=shipped.DEFAULT, metavar="WORKDIR")
-    parser.add_argument("--limit", type=int, default=0, metavar="N", help="photos; 0: all")
-    args = parser.parse_args(argv)
-    try:
-        source = FolderSource.open(args.data, labels="none")
-        colorizer = Colorizer.load(args.checkpoint)
-    except RequestError as error:
-        parser.exit(2, f"{error}\n")
-    number = min(args.limit or len(source), len(source))
-    photos = [decode_rgb(source[index].image) for index in range(number)]
+    _, colorizer, photos = opened(parser, argv)
     for row in rows(colorizer, photos):
-        print(json.dumps({"question": "upsampling", "images": number, **row}), flush=True)
+        print(json.dumps({"question": "upsampling", "images": len(photos), **row}), flush=True)
     return 0
 
 

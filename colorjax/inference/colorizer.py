@@ -32,7 +32,6 @@ from colorjax.train.workdir import Workdir
 
 _Hints = Sequence[Hint | tuple[int, int, str]]
 _Image = TypeVar("_Image", np.ndarray, Image.Image)
-_BAND_PIXELS = BAND_PIXELS
 
 QUALITIES = ("draft", "normal", "best")
 _SCALES = (1.0, 0.75, 1.5)  # of the working size, fused by "best"
@@ -235,18 +234,7 @@ class Colorizer:
         lightness, chroma = self._look_and_predict(pixels, given, options)
         if options.upsampling == "guided" and options.quality != "draft":
             chroma.guide(lightness)
-        for rows in bands(pixels.height, pixels.width, _BAND_PIXELS):
-            *own, a, b = chroma.rows(rows, lightness[rows])
-            if options.strength < 1:
-                ab = np.moveaxis(color.rgb_to_lab(_as_float(pixels.srgb(rows)))[..., 1:], -1, 0)
-                a, b = (
-                    options.strength * new + (1 - options.strength) * old
-                    for new, old in zip((a, b), ab, strict=True)
-                )
-            light = lightness[rows]
-            if own:
-                light = options.strength * own[0] + (1 - options.strength) * light
-            pixels.paint(rows, self._painter((light, a, b), is_8_bit=pixels.is_8_bit))
+        self._paint(pixels, lightness, chroma, options.strength)
 
     def predict_ab(self, image: np.ndarray | Image.Image) -> np.ndarray:
         """Predicts the colours of a photo at the working size: (h, w, 2) float32, ab of Lab."""
@@ -270,10 +258,20 @@ class Colorizer:
         lightness, _ = self._look(pixels)
         chroma = Chroma(ab, lightness.shape)
         chroma.guide(lightness)
-        for rows in bands(pixels.height, pixels.width, _BAND_PIXELS):
-            planes = (lightness[rows], *chroma.rows(rows, lightness[rows]))
-            pixels.paint(rows, self._painter(planes, is_8_bit=pixels.is_8_bit))
+        self._paint(pixels, lightness, chroma, strength=1.0)
         return pixels.painted
+
+    def _paint(
+        self, pixels: Pixels, lightness: np.ndarray, chroma: Chroma, strength: float
+    ) -> None:
+        for rows in bands(pixels.height, pixels.width, BAND_PIXELS):
+            *own, a, b = chroma.rows(rows, lightness[rows])
+            planes = (own[0] if own else lightness[rows], a, b)
+            if strength < 1:
+                old = np.moveaxis(color.rgb_to_lab(_as_float(pixels.srgb(rows))), -1, 0)
+                pairs = zip(planes, (lightness[rows], *old[1:]), strict=True)
+                planes = tuple(strength * new + (1 - strength) * was for new, was in pairs)
+            pixels.paint(rows, self._painter(planes, is_8_bit=pixels.is_8_bit))
 
     def _look_and_predict(
         self, pixels: Pixels, given: Sequence[Hint], options: Options
@@ -289,7 +287,7 @@ class Colorizer:
         lightness = np.empty((pixels.height, pixels.width), np.float32)
         kind = self._method.encode.grey
         grey = lightness if kind == "lightness" else np.empty_like(lightness)
-        for rows in bands(pixels.height, pixels.width, _BAND_PIXELS):
+        for rows in bands(pixels.height, pixels.width, BAND_PIXELS):
             srgb = pixels.srgb(rows)
             lightness[rows] = _lightness(srgb)
             if kind != "lightness":

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from colorjax import color, paths, photos
+from colorjax.inference.chroma import bands
 from colorjax.inference.inputs import STANDARD
 from colorjax.inference.pipeline import Result
 from colorjax.inference.plan import MAX_PIXELS, Job
@@ -114,9 +115,7 @@ class Decolorizing:
     def __call__(self, photo: Photo) -> InNetwork:
         """Paints one photo, a band of rows at a time."""
         start = time.perf_counter()
-        step = max(1, _BAND_PIXELS // photo.width)
-        for top in range(0, photo.height, step):
-            rows = slice(top, min(top + step, photo.height))
+        for rows in bands(photo.height, photo.width, _BAND_PIXELS):
             photo.paint_grey(rows, grey_of(photo.srgb(rows), self._grey))
         return InNetwork(painting=time.perf_counter() - start)
 

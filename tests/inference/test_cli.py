@@ -1,6 +1,8 @@
+import json
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -187,3 +189,17 @@ def test_a_bmp_has_its_mark_beside(colorize, tmp_path):
     assert status == 0
     assert b"colorjax:ColorsPredictedBy" in (tmp_path / "a.color.bmp.xmp").read_bytes()
     assert "the mark is in a.color.bmp.xmp" in str(said)
+
+
+def test_the_seconds_of_a_photo_are_all_of_them(colorize, colorizer, album, monkeypatch):
+    paint = colorizer.paint
+
+    def slowly(pixels, options):
+        paint(pixels, options)
+        time.sleep(0.5)
+
+    monkeypatch.setattr(colorizer, "paint", slowly)
+    status, said, _ = colorize(album / "a.jpg", "--json")
+    row = json.loads(said.splitlines()[0])
+    assert status == 0
+    assert row["network_seconds"] < 0.5 < row["seconds"]

@@ -184,10 +184,22 @@ def test_colours_predicted_apart_are_painted_as_together(colorizer):
     np.testing.assert_array_equal(colorizer.paint_ab(photo, ab), colorizer.colorize(photo))
 
 
+@pytest.mark.parametrize("size", [(40, 96), (96, 40)])
+def test_what_is_mirrored_to_a_square_is_cut_off_again(workdir, size):
+    loaded = Colorizer.load(workdir, aspect="pad_square")
+    photo = synthetic_images(1, 96)[0][: size[0], : size[1]]
+    ab = loaded.predict_ab(photo)
+    assert ab.shape[:2] == loaded.working_size.of(*size)
+    assert ab.shape[0] != ab.shape[1]
+    np.testing.assert_array_equal(loaded.paint_ab(photo, ab), loaded.colorize(photo))
+    exact = loaded.colorize(photo, tiling="exact")
+    np.testing.assert_array_equal(exact, Colorizer.load(workdir).colorize(photo, tiling="exact"))
+
+
 def test_colors_are_enlarged_without_a_seam(monkeypatch, colorizer):
     photo = synthetic_images(1, 200)[0]
     whole = colorizer.colorize(photo)
-    monkeypatch.setattr("colorjax.inference.colorizer._BAND_PIXELS", 1024)
+    monkeypatch.setattr("colorjax.inference.colorizer.BAND_PIXELS", 1024)
     np.testing.assert_array_equal(colorizer.colorize(photo), whole)
 
 

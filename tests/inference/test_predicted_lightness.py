@@ -30,6 +30,14 @@ def test_the_photos_own_unless_asked_otherwise(arguments, tmp_path, make_workdir
     assert np.abs(found["predicted"][..., 0] - truth[..., 0]).mean() > 5
 
 
+def test_strength_shares_the_lightness_too(tmp_path, make_workdir):
+    photo = synthetic_images(1, 37, seed=3)[0]
+    config = config_of("nazeri", lightness="predicted")
+    loaded = Colorizer.load(make_workdir(tmp_path / "w", config, deviation=0.02))
+    assert np.abs(loaded.colorize(photo, strength=0.0).astype(int) - photo).max() <= 2
+    assert np.abs(loaded.colorize(photo).astype(int) - photo).max() > 20
+
+
 def test_an_evaluation_counts_the_lightness_that_is_seen():
     """With the predicted one the picture's error has that of the lightness in it."""
     photos = np.stack(synthetic_images(2, 16, seed=1))
