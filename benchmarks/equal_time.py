@@ -1,0 +1,125 @@
+"""Which method is best after the same training time, on the same photos?
+
+    python -m benchmarks.equal_time --data TINYIMAGENET --workdir runs/equal_time --minutes 6
+
+Each method gets as many steps as fit into the minutes by its step time, which is measured first,
+one method after the other, and kept in WORKDIR/step_times.json: a machine that is busy later on
+gives no method less. Workdirs are WORKDIR/NAME; the same command resumes. The learning rate falls
+along a cosine, weights are chosen by nothing (the last step counts), and the photos that are
+reported are those of `colorjax evaluate`, on which none is trained.
+
+DATA holds train/ and val/. One line of JSON for each method: its steps, parameters and metrics.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+from benchmarks import measure
+from benchmarks.step_time import Trainer, read_config
+from colorjax import method as methods
+from colorjax import settle
+
+SIZE, BATCH = 64, 32
+# Widths of at most 9.5 million parameters that two CPU cores train in minutes.
+METHODS = {
+    "plain_cnn": "configs/plain_cnn.py",
+    "iizuka": "configs/iizuka.py:width=0.45",
+    "edge_fusion": "configs/edge_fusion.py:width=0.45",
+    "unet": "configs/unet.py:size=64,width=0.35",
+    "cgan": "configs/cgan.py:size=64,width=0.35",
+    "nogan": "configs/nogan.py:size=64,width=0.35",
+    "zhang16_l2": "configs/zhang16.py:width=0.35,variant=l2",
+    "zhang16_full": "configs/zhang16.py:width=0.35,variant=full",
+    "zhang17": "configs/zhang17.py:width=0.25",
+}
+
+
+def config_of(config_file: str) -> ConfigDict:
+    """Reads a config, at the size and batch of this comparison."""
+    return read_config(argparse.Namespace(config=config_file, size=SIZE, batch=BATCH, targets=None))
+
+
+def step_time(config_file: str) -> float:
+    """Measures the seconds of a training step: the median of five after one to warm up."""
+    trainer = Trainer(config_of(config_file))
+    trainer.run(1)
+    return statistics.median(measure.timed(lambda: trainer.run(1))() for _ in range(5))
+
+
+def parameters(config_file: str) -> int:
+    """Counts the parameters of a config's network."""
+    method = methods.build(settle.settle_head(config_of(config_file)))
+    shapes = jax.eval_shape(method.init, jax.random.key(0))
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", required=True, metavar="FOLDER", help="with train/ and val/")
+    parser.add_argument("--eval", metavar="FOLDER", help="photos to report (default: DATA/val)")
+    parser.add_argument("--workdir", required=True, metavar="DIR")
+    parser.add_argument("--minutes", type=float, default=6.0, help="of training, each method")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    args = parser.parse_args(argv)
+    root = Path(args.workdir)
+    root.mkdir(parents=True, exist_ok=True)
+    kept = root / "step_times.json"
+    times = json.loads(kept.read_text()) if kept.exists() else {}
+    for name in args.methods:
+        if name not in times:
+            times[name] = round(step_time(METHODS[name]), 4)
+            kept.write_text(json.dumps(times, indent=2) + "\n")
+            print(f"{name}: {times[name]} s a step", file=sys.stderr)
+    for name in args.methods:
+        steps = max(10, round(60 * args.minutes / times[name]))
+        workdir = root / name
+        report = workdir / "eval.json"
+        start = time.perf_counter()
+        if not report.exists():
+            status = train(METHODS[name], workdir, steps, args)
+            if status:
+                return status
+        row = {"method": name, "config": METHODS[name], "steps": steps, "batch": BATCH}
+        row |= {"seconds_a_step": times[name], "parameters": parameters(METHODS[name])}
+        row |= {"wall_s": round(time.perf_counter() - start)}
+        found = json.loads(report.read_text())
+        print(json.dumps(row | {"metrics": found["metrics"], "baselines": found["baselines"]}))
+    return 0
+
+
+def train(config_file: str, workdir: Path, steps: int, args: argparse.Namespace) -> int:
+    """Trains and evaluates one method in a process of its own; returns its exit status."""
+    fields = {
+        "data.path": f"{args.data}/train",
+        "data.eval_path": args.eval or f"{args.data}/val",
+        "batch_size": BATCH,
+        "total_steps": steps,
+        "eval_every": 0,
+        "checkpoint_every": max(50, steps // 5),
+        "optimizer.schedule": "cosine",
+        "early_stopping.metric": "",
+        "early_stopping.patience": 0,
+    }
+    if config_file.startswith("configs/nogan"):
+        # Enough for its classifier; a hundred states to pick from would take the time of training.
+        fields |= {"features.share": 0.15, "nogan.shares": "(0.7,0.15,0.15)"}
+        fields |= {"nogan.save_every": max(10, steps // 40), "data.validation_fraction": 0.005}
+    words = [f"--config.{name}={value}" for name, value in fields.items()]
+    command = [sys.executable, "-m", "colorjax.main", f"--config={config_file}"]
+    return subprocess.run([*command, f"--workdir={workdir}", *words]).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
