@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import NoReturn
 
-from colorjax import data_commands, finetune_command, photo_commands, startup
+from colorjax import choose_size, data_commands, finetune_command, photo_commands, startup
 from colorjax.errors import RequestError
 from colorjax.inference.names import shown
 from colorjax.version import __version__
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     data_commands.add_prepare(commands)
     data_commands.add_prior(commands)
     finetune_command.add_finetune(commands)
+    choose_size.add_choose_size(commands)
     _add_import_weights(commands)
     return parser
 
