@@ -6,7 +6,14 @@ import argparse
 import sys
 from typing import NoReturn
 
-from colorjax import choose_size, data_commands, finetune_command, photo_commands, startup
+from colorjax import (
+    choose_size,
+    data_commands,
+    evaluate_command,
+    finetune_command,
+    photo_commands,
+    startup,
+)
 from colorjax.errors import RequestError
 from colorjax.inference.names import shown
 from colorjax.version import __version__
@@ -63,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     photo_commands.add_colorize(commands)
     photo_commands.add_decolorize(commands)
     _add_compare(commands)
+    evaluate_command.add_evaluate(commands)
     data_commands.add_prepare(commands)
     data_commands.add_prior(commands)
     finetune_command.add_finetune(commands)

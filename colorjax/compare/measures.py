@@ -91,12 +91,15 @@ def summarize(by_method: Mapping[str, Sequence[Values]], seed: int) -> dict[str,
         with_value = [metric for metric in SHOWN if np.isfinite(means[metric][0])]
         result[name] = {
             "metrics": {
-                metric: _estimate(means[metric], numbers[metric]) | {"num_photos": numbers[metric]}
+                metric: intervals.estimate(means[metric], numbers[metric])
+                | {"num_photos": numbers[metric]}
                 for metric in with_value
             },
             "difference": None
             if name == first
-            else {m: _estimate(means[m] - found[first][m], numbers[m]) for m in with_value},
+            else {
+                m: intervals.estimate(means[m] - found[first][m], numbers[m]) for m in with_value
+            },
         }
     return result
 
@@ -108,12 +111,8 @@ def _draws(number: int, seed: int) -> np.ndarray:
 
 def _means(values: Sequence[Values], counts: np.ndarray) -> dict[str, np.ndarray]:
     """Returns the metrics of each sample of photos, (1 + RESAMPLES,); NaN where there is none."""
-    means = {}
-    for name in values[0]:
-        column = np.array([each[name] for each in values])
-        is_there = np.isfinite(column)
-        totals, numbers = counts @ np.where(is_there, column, 0), counts @ is_there.astype(float)
-        means[name] = np.where(numbers > 0, totals / np.maximum(numbers, 1), np.nan)
+    columns = {name: np.array([each[name] for each in values]) for name in values[0]}
+    means = intervals.sample_means(columns, counts)
     means["psnr_of_mean_mse"] = intervals.psnr_of(means["mse"])
     true = means["true_chroma"]
     means["chroma_ratio"] = np.where(true > 0, means["chroma"] / np.maximum(true, 1e-10), np.nan)
@@ -122,10 +121,3 @@ def _means(values: Sequence[Values], counts: np.ndarray) -> dict[str, np.ndarray
 
 def _num_photos(values: Sequence[Values], metric: str) -> int:
     return sum(metric not in each or bool(np.isfinite(each[metric])) for each in values)
-
-
-def _estimate(samples: np.ndarray, num_photos: int) -> dict[str, Any]:
-    """Returns the mean, row 0, and the interval of the others, which one photo does not have."""
-    resampled = samples[1:][np.isfinite(samples[1:])]
-    interval = list(intervals.middle(resampled)) if num_photos > 1 else None
-    return {"mean": float(samples[0]), "interval": interval}

@@ -12,7 +12,7 @@ from colorjax.compare.measures import SHOWN
 
 Table = list[list[str]]  # the first row is the head
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 70rem; padding: 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
@@ -75,10 +75,10 @@ def html(report: dict[str, Any], columns: Sequence[str], rows: Sequence[tuple[st
     facts = "\n".join(
         f"<dt>{escape(name)}</dt><dd>{text}</dd>" for name, text in _facts(report).items()
     )
-    tables = _html_table(means_table(report))
+    tables = html_table(means_table(report))
     differences = differences_table(report)
     if differences:
-        tables += f"\n<h2>{escape(_difference_title(report))}</h2>\n{_html_table(differences)}"
+        tables += f"\n<h2>{escape(_difference_title(report))}</h2>\n{html_table(differences)}"
     pictures = "\n".join(_row(key, file, columns) for key, file in rows)
     return f"""<!doctype html>
 <html lang="en">
@@ -86,7 +86,7 @@ def html(report: dict[str, Any], columns: Sequence[str], rows: Sequence[tuple[st
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<style>{_STYLE}</style>
+<style>{STYLE}</style>
 </head>
 <body>
 <h1>{title}</h1>
@@ -140,7 +140,7 @@ def _row(key: str, file: str, columns: Sequence[str]) -> str:
     return f'<h3>{escape(key)}</h3>\n<div class="row">\n' + "\n".join(cells) + "\n</div>"
 
 
-def _html_table(rows: Table) -> str:
+def html_table(rows: Table) -> str:
     lines = [
         "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) + "</tr>"
         for tag, row in zip(["th"] + ["td"] * (len(rows) - 1), rows, strict=True)

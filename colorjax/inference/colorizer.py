@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -126,6 +127,18 @@ class Colorizer:
         """Whether the weights predict a distribution over the 313 bins."""
         return self._predictor.has_bins
 
+    def digest(self) -> str:
+        """Returns the SHA-256 of the weights and of what decides their colours."""
+        found = hashlib.sha256(f"{self._method.network!r} {self._size!r}".encode())
+        for path, leaf in jax.tree_util.tree_leaves_with_path(self._predictor.variables):
+            found.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
+        return found.hexdigest()
+
+    @property
+    def takes_hints(self) -> bool:
+        """Whether the weights take colour hints."""
+        return self._method.takes_hints
+
     @property
     def network_seconds(self) -> float:
         """Spent in the network so far, without compilation."""
@@ -238,11 +251,19 @@ class Colorizer:
 
     def predict_ab(self, image: np.ndarray | Image.Image) -> np.ndarray:
         """Predicts the colours of a photo at the working size: (h, w, 2) float32, ab of Lab."""
-        pixels = ArrayPixels.of(image)
-        _, grey = self._look(pixels)
+        fields, size = self._inputs(image)
+        return self._size.cut(self._predictor.colors(fields)[0], size)[..., -2:]
+
+    def predict_distribution(self, image: np.ndarray | Image.Image) -> np.ndarray:
+        """Predicts the share of each of the 313 bins at the working size: (h, w, 313) float32."""
+        fields, size = self._inputs(image)
+        shares = self._predictor.distribution(fields, fields["grey"].shape[1:3])[0]
+        return self._size.cut(shares, size)
+
+    def _inputs(self, image: np.ndarray | Image.Image) -> tuple[Inputs, Size]:
+        _, grey = self._look(ArrayPixels.of(image))
         size = self._size.of(*grey.shape)
-        found = self._predictor.colors(self._size.pad(self._fields(grey, size)))[0]
-        return self._size.cut(found, size)[..., -2:]
+        return self._size.pad(self._fields(grey, size)), size
 
     def paint_ab(self, image: np.ndarray, ab: np.ndarray) -> np.ndarray:
         """Gives a photo colours of the working size, enlarged by its lightness.

@@ -26,6 +26,7 @@ class Predictor:
 
     Attributes:
         method: what is run.
+        variables: its weights.
         compile_seconds: spent on compilation so far.
         seconds: spent in the network so far.
     """
@@ -35,7 +36,7 @@ class Predictor:
         self.method = method
         self.compile_seconds = 0.0
         self.seconds = 0.0
-        self._variables = variables
+        self.variables = variables
         self._compiled: dict[object, jax.stages.Compiled] = {}
 
     def fields(self, grey: np.ndarray) -> Inputs:
@@ -113,10 +114,10 @@ class Predictor:
         key = (name, *(sorted(fields) if isinstance(fields, dict) else ()), shapes)
         if key not in self._compiled:
             start = time.perf_counter()
-            self._compiled[key] = jax.jit(function).lower(self._variables, fields).compile()
+            self._compiled[key] = jax.jit(function).lower(self.variables, fields).compile()
             self.compile_seconds += time.perf_counter() - start
         start = time.perf_counter()
-        found = jax.device_get(self._compiled[key](self._variables, fields))
+        found = jax.device_get(self._compiled[key](self.variables, fields))
         self.seconds += time.perf_counter() - start
         return found
 

@@ -20,14 +20,16 @@ class Stop:
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self, clean_up: Callable[[], object]):
+    def __init__(self, clean_up: Callable[[], object], unit: str = "photo"):
         """Starts with no signal seen.
 
         Args:
             clean_up: called before the process ends at once, with threads still at work.
+            unit: of work that is finished first.
         """
         self.reason = ""
         self._clean_up = clean_up
+        self._unit = unit
         self._previous: dict[signal.Signals, object] = {}
 
     def __bool__(self) -> bool:
@@ -36,7 +38,7 @@ class Stop:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if not self.reason:
             self.reason = signal.Signals(number).name
-            _tell(f"{self.reason}: ends after the photo under way; again: at once")
+            _tell(f"{self.reason}: ends after the {self._unit} under way; again: at once")
             return
         self._clean_up()
         _tell("interrupted; the same command continues")

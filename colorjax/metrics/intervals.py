@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,40 @@ def draws(number: int, *, resamples: int = RESAMPLES, seed: int = _SEED) -> np.n
     for row in counts:  # one after the other: int64 of all of them would take twice the memory
         row[:] = rng.multinomial(number, np.full(number, 1 / number))
     return counts
+
+
+def sample_means(columns: Mapping[str, np.ndarray], counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the means over photos of every sample.
+
+    Args:
+        columns: name -> (P,) one number a photo; a NaN does not count.
+        counts: (S, P), how often each photo is in each sample: ones for the data itself, `draws`
+            for resamples.
+
+    Returns:
+        name -> (S,); NaN where a sample has no value.
+    """
+    means = {}
+    for name, column in columns.items():
+        is_there = np.isfinite(column)
+        totals, numbers = counts @ np.where(is_there, column, 0), counts @ is_there.astype(float)
+        means[name] = np.where(numbers > 0, totals / np.maximum(numbers, 1), np.nan)
+    return means
+
+
+def estimate(samples: np.ndarray, num_photos: int) -> dict[str, Any]:
+    """Returns the value of the data and the interval of its resamples.
+
+    Args:
+        samples: (1 + R,): of the data itself, then of its resamples.
+        num_photos: how many there are; a single one has no interval.
+
+    Returns:
+        {"mean": float, "interval": [low, high] or None}.
+    """
+    resampled = samples[1:][np.isfinite(samples[1:])]
+    interval = list(middle(resampled)) if num_photos > 1 and resampled.size else None
+    return {"mean": float(samples[0]), "interval": interval}
 
 
 def middle(samples: np.ndarray) -> tuple[float, float]:

@@ -1,0 +1,103 @@
+"""The command `colorjax evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from colorjax import startup
+from colorjax.errors import Interrupted
+
+_STOPPED = 75  # exit status
+
+
+def add_evaluate(commands: argparse._SubParsersAction) -> None:
+    """Adds `colorjax evaluate`."""
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure weights by a named protocol, beside trivial predictors",
+        description="Writes result.json, result.csv and index.html: every metric with its interval, "
+        "skill over a table of colours, differences paired by photo, pictures. The same command "
+        "goes on where it was stopped.",
+        epilog=(
+            "examples:\n"
+            "  colorjax evaluate zhang16-small --suite folder --data album --output measured\n"
+            "  colorjax evaluate ours=runs/unet theirs=finished_pictures --suite val5k "
+            "--data ILSVRC2012/val --output measured\n"
+            "  colorjax evaluate runs/unet --suite cifar10-exact --data cifar-10-python.tar.gz "
+            "--output measured"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    evaluate.set_defaults(act=_evaluate)
+    evaluate.add_argument(
+        "methods",
+        nargs="+",
+        metavar="METHOD",
+        help="[NAME=]PLACE: a workdir, weights that ship, or a folder of finished pictures; "
+        "differences are to the first",
+    )
+    evaluate.add_argument(
+        "--suite",
+        required=True,
+        metavar="NAME",
+        help="val5k, val50k, coltran-5k, ctest10k, cifar10-kth, cifar10-exact or folder; "
+        "docs/evaluate.md says what each is",
+    )
+    evaluate.add_argument("--data", required=True, metavar="PLACE", help="your copy of its photos")
+    evaluate.add_argument("--output", required=True, metavar="DIR", help="folder to write")
+    evaluate.add_argument(
+        "--limit", type=int, default=0, metavar="N", help="the first N photos alone"
+    )
+    evaluate.add_argument(
+        "--size",
+        type=int,
+        default=0,
+        metavar="PX",
+        help="of the suite folder: centre squares of this side (default: as they are)",
+    )
+    evaluate.add_argument(
+        "--tables",
+        default="",
+        metavar="FOLDER",
+        help="photos behind the rows mean and per_lightness (default: Tiny ImageNet's, counted "
+        "once; CIFAR-10's own training photos)",
+    )
+    evaluate.add_argument(
+        "--groups",
+        default="",
+        metavar="FILE",
+        help="lines PHOTO GROUP, or `folder`: metrics for each group too",
+    )
+    evaluate.add_argument("--overwrite", action="store_true", help="replace another evaluation")
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    startup.hush_libraries()
+    startup.use_compilation_cache("auto")
+    from colorjax import suites  # imports JAX: not for --help
+    from colorjax.inference.stop import Stop
+
+    request = suites.Request(
+        methods=args.methods,
+        suite=args.suite,
+        data=args.data,
+        output=args.output,
+        limit=args.limit,
+        size=args.size,
+        tables=args.tables,
+        groups=args.groups,
+        overwrite=args.overwrite,
+    )
+    with Stop(lambda: None, "part") as stop:
+        try:
+            found = suites.evaluate(request, progress=True, should_stop=lambda: bool(stop))
+        except Interrupted as error:
+            print(f"colorjax: {error}", file=sys.stderr)
+            return _STOPPED
+    print(found.table)
+    print(found.output / "index.html")
+    unreadable = found.result["photos"]["unreadable"]
+    for name in unreadable:
+        print(f"colorjax: passed over {name}", file=sys.stderr)
+    return 1 if unreadable else 0

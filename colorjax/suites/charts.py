@@ -1,0 +1,87 @@
+"""Small charts as SVG text, for pages without any script."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from colorjax import color
+
+_SIDE = 260  # pixels
+_MARGIN = 34
+
+
+def reliability(points: Sequence[Mapping[str, float]], title: str) -> str:
+    """Draws accuracy over confidence; on the diagonal the network knows how sure it may be.
+
+    Args:
+        points: of `summary.reliability`; the area of a disc is the share of pixels.
+        title: for those who cannot see it.
+    """
+    inner = _SIDE - 2 * _MARGIN
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return _MARGIN + x * inner, _SIDE - _MARGIN - y * inner
+
+    marks = []
+    for point in points:
+        x, y = at(point["confidence"], point["accuracy"])
+        radius = 2 + 10 * math.sqrt(point["share"])
+        marks.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="#2a6fb0aa"/>')
+    (x0, y0), (x1, y1) = at(0, 0), at(1, 1)
+    axes = (
+        f'<rect x="{x0}" y="{y1}" width="{inner}" height="{inner}" fill="none" stroke="#888"/>'
+        f'<line x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}" stroke="#888" stroke-dasharray="4"/>'
+    )
+    text = _text(_SIDE / 2, _SIDE - 8, "probability of the likeliest bin")
+    text += _text(12, _SIDE / 2, "how often it is true", turned=True)
+    text += "".join(_text(at(v, 0)[0], _SIDE - 20, f"{v:g}") for v in (0, 0.5, 1))
+    return _svg(_SIDE, _SIDE, axes + "".join(marks) + text, title)
+
+
+def hues(rows: Mapping[str, Sequence[float]], title: str) -> str:
+    """Draws how much chroma lies at which hue, one line of bars for each row.
+
+    Args:
+        rows: name -> chroma per pixel at each hue angle of ab, evenly from 0.
+        title: for those who cannot see it.
+    """
+    width, height, left = 560, 54, 130
+    most = max((max(values) for values in rows.values()), default=0) or 1
+    parts = []
+    for line, (name, values) in enumerate(rows.items()):
+        floor = (line + 1) * height - 8
+        step = (width - left) / len(values)
+        parts.append(_text(left - 8, floor - 8, name[:18], anchor="end"))
+        for k, value in enumerate(values):
+            tall = (height - 16) * value / most
+            angle = 2 * math.pi * (k + 0.5) / len(values)
+            parts.append(
+                f'<rect x="{left + k * step:.1f}" y="{floor - tall:.1f}" width="{step:.1f}" '
+                f'height="{tall:.1f}" fill="{_shade(angle)}"/>'
+            )
+        parts.append(f'<line x1="{left}" y1="{floor}" x2="{width}" y2="{floor}" stroke="#888"/>')
+    return _svg(width, height * len(rows), "".join(parts), title)
+
+
+def _shade(angle: float) -> str:
+    import numpy as np
+
+    lab = np.array([65.0, 45 * math.cos(angle), 45 * math.sin(angle)], np.float32)
+    return "#" + np.asarray(color.lab_to_rgb_u8(lab, "shrink_chroma")).tobytes().hex()
+
+
+def _text(x: float, y: float, text: str, *, anchor: str = "middle", turned: bool = False) -> str:
+    turn = f' transform="rotate(-90 {x:.1f} {y:.1f})"' if turned else ""
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="11" '
+        f'fill="currentColor"{turn}>{escape(text)}</text>'
+    )
+
+
+def _svg(width: float, height: float, inside: str, title: str) -> str:
+    return (
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        f'aria-label="{escape(title)}" font-family="system-ui, sans-serif">{inside}</svg>'
+    )

@@ -1,0 +1,94 @@
+"""Finished parts of an evaluation, kept in files: what was done is never done again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from colorjax import paths
+from colorjax.errors import RequestError
+
+FOLDER = "work"
+_PLAN = "plan.json"
+
+Record = dict[str, Any]  # what is known of one photo: numbers, and lists of numbers
+
+
+class Work:
+    """The parts of an evaluation: the records of some photos of one row, each in a file."""
+
+    def __init__(self, folder: Path):
+        """Opens the folder of an evaluation; it need not exist."""
+        self._root = folder / FOLDER
+
+    def begin(self, plan: Mapping[str, Any], rows: Mapping[str, str]) -> None:
+        """Notes what is evaluated, or checks that it is what was begun.
+
+        Args:
+            plan: what all rows have in common.
+            rows: row -> digest of its weights; rows may be added later.
+
+        Raises:
+            RequestError: something else was begun here.
+        """
+        told: dict[str, Any] = {"rows": {}}
+        file = self._root / _PLAN
+        if file.is_file():
+            try:
+                told = json.loads(file.read_text(encoding="utf-8"))
+            except ValueError:
+                raise RequestError(f"{str(file)!r} is damaged; give --overwrite") from None
+            for name, value in plan.items():
+                if told["plan"].get(name) != value:
+                    raise RequestError(
+                        f"{str(self._root.parent)!r} holds an evaluation of another {name}; give "
+                        "another --output, or --overwrite"
+                    )
+            for row, digest in rows.items():
+                if told["rows"].get(row, digest) != digest:
+                    raise RequestError(
+                        f"{str(self._root.parent)!r} holds an evaluation of other weights named "
+                        f"{row!r}; give NAME=WORKDIR, another --output, or --overwrite"
+                    )
+        self._root.mkdir(parents=True, exist_ok=True)
+        content = {"plan": dict(plan), "rows": told["rows"] | dict(rows)}
+        paths.write_text(file, json.dumps(content, indent=2) + "\n")
+
+    def has(self, row: str, part: int) -> bool:
+        """Whether a part is finished."""
+        return self._file(row, part, ".json").is_file()
+
+    def save(
+        self, row: str, part: int, records: list[Record], arrays: Mapping[str, np.ndarray]
+    ) -> None:
+        """Keeps a part, whole or not at all."""
+        file = self._file(row, part, ".json")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if arrays:
+            buffer = io.BytesIO()
+            np.savez(buffer, **dict(arrays))
+            paths.write_bytes(file.with_suffix(".npz"), buffer.getvalue())
+        paths.write_text(file, json.dumps(records))
+
+    def load(self, row: str, part: int) -> list[Record]:
+        """Returns the records of a finished part."""
+        return json.loads(self._file(row, part, ".json").read_text(encoding="utf-8"))
+
+    def arrays(self, row: str, part: int) -> dict[str, np.ndarray]:
+        """Returns the arrays of a finished part."""
+        with np.load(self._file(row, part, ".npz"), allow_pickle=False) as file:
+            return dict(file)
+
+    def _file(self, row: str, part: int, suffix: str) -> Path:
+        return self._root / row / f"{part:06d}{suffix}"
+
+
+def digest_of(content: Any) -> str:
+    """Returns the SHA-256 of something JSON can hold."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
