@@ -80,7 +80,7 @@ def write_bytes(path: epath.Path | Path, content: bytes) -> None:
     partial.replace(path)
 
 
-def write_text(path: epath.Path, text: str) -> None:
+def write_text(path: epath.Path | Path, text: str) -> None:
     """Writes a text file in UTF-8 in one step."""
     write_bytes(path, text.encode())
 

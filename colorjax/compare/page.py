@@ -141,6 +141,7 @@ def _row(key: str, file: str, columns: Sequence[str]) -> str:
 
 
 def html_table(rows: Table) -> str:
+    """Returns a table in HTML; the first row is its head."""
     lines = [
         "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) + "</tr>"
         for tag, row in zip(["th"] + ["td"] * (len(rows) - 1), rows, strict=True)

@@ -86,6 +86,7 @@ def page(result: Mapping[str, Any], sections: Sequence[str]) -> str:
         else ""
     )
     facts = {k: v for k, v in result["protocol"].items() if isinstance(v, str | int | list)}
+    stamps = {k: result[k] for k in ("tables", "feature_networks", "versions")}
     definitions = result["protocol"]["metrics"] | result["protocol"]["rows"]
     return f"""<!doctype html>
 <html lang="en">
@@ -112,7 +113,7 @@ def page(result: Mapping[str, Any], sections: Sequence[str]) -> str:
 <h2>What the names mean</h2>
 {_list(definitions)}
 <h2>Stamps</h2>
-<pre>{escape(json.dumps({k: result[k] for k in ("tables", "feature_networks", "versions")}, indent=2))}</pre>
+<pre>{escape(json.dumps(stamps, indent=2))}</pre>
 </body>
 </html>
 """
@@ -120,7 +121,8 @@ def page(result: Mapping[str, Any], sections: Sequence[str]) -> str:
 
 def _row(name: str, row: Mapping[str, Any], shown: Sequence[tuple[str, str, Sequence[str]]]) -> str:
     parts = [
-        f"<h2>{escape(name)}</h2>\n<p>{escape(row['place'])}, digest <code>{row['digest'][:16]}</code></p>"
+        f"<h2>{escape(name)}</h2>\n<p>{escape(row['place'])}, "
+        f"digest <code>{row['digest'][:16]}</code></p>"
     ]
     for kind, file, keys in shown:
         if not keys:

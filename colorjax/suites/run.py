@@ -22,7 +22,7 @@ from colorjax.data.decode import UnreadablePhoto
 from colorjax.errors import Interrupted, RequestError
 from colorjax.suites import card, protocols, report, rows
 from colorjax.suites import photos as suite_photos
-from colorjax.suites.photos import Digest, Photos
+from colorjax.suites.photos import Digest
 from colorjax.suites.protocols import Protocol
 from colorjax.suites.values import Measurer, truth_of
 from colorjax.suites.work import FOLDER, Record, Work, digest_of

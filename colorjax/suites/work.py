@@ -72,7 +72,7 @@ class Work:
         file.parent.mkdir(parents=True, exist_ok=True)
         if arrays:
             buffer = io.BytesIO()
-            np.savez(buffer, **dict(arrays))
+            np.savez(buffer, **dict(arrays))  # pyrefly: ignore
             paths.write_bytes(file.with_suffix(".npz"), buffer.getvalue())
         paths.write_text(file, json.dumps(records))
 
