@@ -17,8 +17,8 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
         "evaluate",
         help="measure weights by a named protocol, beside trivial predictors",
         description="Writes result.json, result.csv and index.html: every metric with its "
-        "interval, skill over a table of colours, differences paired by photo, pictures. The same command "
-        "goes on where it was stopped.",
+        "interval, skill over a table of colours, differences paired by photo, pictures. The same "
+        "command goes on where it was stopped.",
         epilog=(
             "examples:\n"
             "  colorjax evaluate zhang16-small --suite folder --data album --output measured\n"

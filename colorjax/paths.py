@@ -85,7 +85,7 @@ def write_text(path: epath.Path | Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_png(path: epath.Path, picture: Image.Image) -> None:
+def write_png(path: epath.Path | Path, picture: Image.Image) -> None:
     """Writes a picture as PNG in one step."""
     buffer = io.BytesIO()
     picture.save(buffer, "png")
