@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from colorjax import startup
 from colorjax.errors import Interrupted
+
+if TYPE_CHECKING:
+    from colorjax.suites import Request
 
 _STOPPED = 75  # exit status
 
@@ -76,7 +80,6 @@ def _evaluate(args: argparse.Namespace) -> int:
     startup.hush_libraries()
     startup.use_compilation_cache("auto")
     from colorjax import suites  # imports JAX: not for --help
-    from colorjax.inference.stop import Stop
 
     request = suites.Request(
         methods=args.methods,
@@ -89,6 +92,18 @@ def _evaluate(args: argparse.Namespace) -> int:
         groups=args.groups,
         overwrite=args.overwrite,
     )
+    return run(request)
+
+
+def run(request: Request) -> int:
+    """Runs a suite, prints its table and where its page is; returns the exit status.
+
+    Raises:
+        RequestError: see `colorjax.suites.evaluate`.
+    """
+    from colorjax import suites
+    from colorjax.inference.stop import Stop
+
     with Stop(lambda: None, "part") as stop:
         try:
             found = suites.evaluate(request, progress=True, should_stop=lambda: bool(stop))

@@ -24,6 +24,11 @@ _MODE = flags.DEFINE_enum(
     ["train", "eval", "compile"],
     "What to do; compile: say what a step needs, without training.",
 )
+_SUITE = flags.DEFINE_string(
+    "suite",
+    "",
+    "Of mode=eval: a named protocol of `colorjax evaluate`, on data.eval_path or else data.path.",
+)
 _DISTRIBUTED = flags.DEFINE_string(
     "distributed",
     "off",
@@ -107,6 +112,8 @@ def _act(config: ConfigDict, workdir: str) -> int:
 
     if _MODE.value != "compile" and (_DEVICES.value or _TOPOLOGY.value or _MEMORY.value):
         raise RequestError("--devices, --topology and --memory are for --mode=compile")
+    if _SUITE.value and _MODE.value != "eval":
+        raise RequestError("--suite is for --mode=eval")
     time_limit = stopping.parse_duration(_TIME_LIMIT.value) if _TIME_LIMIT.value else None
     startup.use_compilation_cache(_CACHE.value)
     if _MODE.value == "compile":
@@ -116,6 +123,8 @@ def _act(config: ConfigDict, workdir: str) -> int:
             return ahead.report(config, _MEMORY.value, startup.tpu_devices(_TOPOLOGY.value))
         startup.simulate_devices(_DEVICES.value)
         return ahead.report(config, _MEMORY.value)
+    if _SUITE.value:
+        return _run_suite(config, workdir)
     peers.connect(_DISTRIBUTED.value)
     if not parallel.is_first():
         logging.getLogger("colorjax").setLevel(logging.WARNING)
@@ -128,6 +137,17 @@ def _act(config: ConfigDict, workdir: str) -> int:
         status = loop.train_and_evaluate(config, workdir, time_limit=time_limit, profile=span)
     peers.disconnect()
     return status
+
+
+def _run_suite(config: ConfigDict, workdir: str) -> int:
+    from colorjax import evaluate_command, suites
+
+    data = config.data.eval_path or config.data.path
+    if not data:
+        raise RequestError("--suite wants photos: --config.data.eval_path=PLACE")
+    output = str(Path(workdir) / "suites" / _SUITE.value)
+    size = config.data.image_size if _SUITE.value == "folder" else 0
+    return evaluate_command.run(suites.Request([workdir], _SUITE.value, data, output, size=size))
 
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)

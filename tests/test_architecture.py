@@ -92,7 +92,7 @@ ALLOWED_NEIGHBOURS = {
     "shipped": {"method", "train.weights", "train.workdir"},
     "train.reporting": set(),
     "train.loop": {"train.generations", "train.reporting"},
-    "main": {"train.loop", "train.reporting"},
+    "main": {"evaluate_command", "suites", "train.loop", "train.reporting"},
     "photo_commands": {"color_options", "film_commands"},
     "film_commands": set(),
     "color_options": set(),
