@@ -260,7 +260,7 @@ class AlexNet(nn.Module):
 
 def tapped(layers, x, places):
     found = []
-    for index, layer in enumerate(layers):
+    for index, layer in enumerate(layers[: places[-1] + 1]):
         x = layer(x)
         if index in places:
             found.append(x)
