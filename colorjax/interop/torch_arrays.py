@@ -1,0 +1,95 @@
+"""Arrays of a PyTorch state dict, put where our networks have theirs; what is amiss is listed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+from flax import traverse_util
+
+from colorjax.errors import RequestError
+
+Path = tuple[str, ...]  # collection, module..., array
+Shapes = dict[Path, tuple[int, ...]]
+
+_LISTED = 6  # names that an error spells out
+# Name of an array in ours: name in the file.
+_NAMES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
+
+
+@functools.cache  # a large network takes a second to trace
+def shapes_of(network: nn.Module, *inputs: tuple[int, ...]) -> Shapes:
+    """Returns the shapes of a network's variables; `inputs` are the shapes of what it is given."""
+    blanks = [jax.ShapeDtypeStruct(shape, np.float32) for shape in inputs]
+    variables = jax.eval_shape(network.init, jax.random.key(0), *blanks)
+    flat: dict[Path, Any] = traverse_util.flatten_dict(variables)
+    return {path: leaf.shape for path, leaf in flat.items()}
+
+
+def same_names(shapes: Shapes) -> list[tuple[str, Path]]:
+    """Names arrays as a file does whose modules have the names of ours.
+
+    >>> same_names({("batch_stats", "Mixed_5b", "bn", "mean"): (64,)})
+    [('Mixed_5b.bn.running_mean', ('batch_stats', 'Mixed_5b', 'bn', 'mean'))]
+    """
+    return [
+        (".".join([*path[1:-1], _NAMES.get(path[-1], path[-1])]), path) for path in sorted(shapes)
+    ]
+
+
+def to_variables(
+    state: Mapping[str, np.ndarray],
+    entries: Iterable[tuple[str, Path]],
+    shapes: Shapes,
+    what: str,
+    mend: str,
+) -> dict[str, Any]:
+    """Turns a state dict into variables: convolutions to (K, K, I, O), matrices to (I, O).
+
+    Args:
+        state: arrays by PyTorch's names; others than the wanted ones are ignored.
+        entries: name in the file and path in our variables, for each of `shapes`.
+        shapes: of our variables.
+        what: the first words of an error, "'FILE' has no weights of NETWORK".
+        mend: its last words.
+
+    Returns:
+        The variables, NumPy float32.
+
+    Raises:
+        RequestError: arrays are missing or have another shape; the message lists them.
+    """
+    found, missing, misshapen = {}, [], []
+    for name, path in entries:
+        wanted = _as_in_the_file(shapes[path])
+        if name not in state:
+            missing.append(name)
+        elif state[name].shape != wanted:
+            misshapen.append(f"{name} {state[name].shape}, not {wanted}")
+        else:
+            found[path] = _as_ours(np.asarray(state[name], np.float32))
+    if missing or misshapen:
+        parts = [("missing", missing), ("of another shape", misshapen)]
+        text = "; ".join(f"{len(names)} {kind}: {_list(names)}" for kind, names in parts if names)
+        raise RequestError(f"{what}: {text}; {mend}")
+    assert found.keys() == shapes.keys()
+    return traverse_util.unflatten_dict(found)
+
+
+def _as_ours(array: np.ndarray) -> np.ndarray:
+    if array.ndim == 4:  # (O, I, K, K)
+        return np.ascontiguousarray(array.transpose(2, 3, 1, 0))
+    return np.ascontiguousarray(array.T)
+
+
+def _as_in_the_file(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape[::-1]
+
+
+def _list(names: list[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
