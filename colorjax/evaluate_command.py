@@ -73,6 +73,28 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="lines PHOTO GROUP, or `folder`: metrics for each group too",
     )
+    networks = evaluate.add_argument_group(
+        "feature networks", "files that you bring, docs/feature_networks.md"
+    )
+    networks.add_argument(
+        "--inception", default="", metavar="FILE", help="for fid: pytorch-fid's or torchvision's"
+    )
+    networks.add_argument(
+        "--inception-scale", default="", metavar="NAME", help="of torchvision's: ddcolor or ct2"
+    )
+    networks.add_argument(
+        "--lpips", nargs=2, default=(), metavar=("TRUNK", "LINEAR"), help="for lpips"
+    )
+    networks.add_argument("--vgg16", default="", metavar="FILE", help="for top1: torchvision's")
+    networks.add_argument(
+        "--classes", default="", metavar="FILE", help="lines PHOTO CLASS, or `folder`"
+    )
+    networks.add_argument(
+        "--class-ids",
+        default="",
+        metavar="PLACE",
+        help="a folder or file with all 1000 WordNet ids, where classes are such ids",
+    )
     evaluate.add_argument("--overwrite", action="store_true", help="replace another evaluation")
 
 
@@ -90,6 +112,14 @@ def _evaluate(args: argparse.Namespace) -> int:
         size=args.size,
         tables=args.tables,
         groups=args.groups,
+        features=suites.FeatureFiles(
+            inception=args.inception,
+            inception_scale=args.inception_scale,
+            lpips=tuple(args.lpips),
+            vgg16=args.vgg16,
+            classes=args.classes,
+            class_ids=args.class_ids,
+        ),
         overwrite=args.overwrite,
     )
     return run(request)

@@ -148,6 +148,7 @@ PROTOCOLS = {
             photos="all photos of a folder, in the order of their names",
             preparation="as they are; with --size the centre square, resized (bicubic with "
             "antialiasing) and rounded to 8 bits",
+            fid="truth",
             reads="results with the same digest of the photos",
         ),
     )

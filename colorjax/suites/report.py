@@ -57,11 +57,12 @@ def collect(
     columns = {name: summary.columns_of(photos) for name, photos in records.items()}
     first = next(iter(about), None)
     found = summary.summarize(columns, first)
-    missing = [] if "fid" in protocols.METRICS and features else ["fid"]
+    fids = features or {}
+    missing = [] if fids else ["fid"]
     missing += [name for name in ("lpips", "top1") if not _has(columns, name)]
     for name, row in found.items():
         row |= dict(about.get(name, {"kind": "built in"}))
-        for metric, value in (features or {}).get(name, {}).items():
+        for metric, value in fids.get(name, {}).items():
             row["metrics"][metric] = {"mean": float(value), "interval": None}
         row["reliability"] = summary.reliability(records[name])
         row["hues"] = np.mean([each["hues"] for each in records[name]], axis=0).tolist()
@@ -82,6 +83,7 @@ def collect(
             "hues": np.mean([e["true_hues"] for e in next(iter(records.values()))], axis=0).tolist()
         },
         "compared_with": first,
+        **({"fid_of_truth": fids["truth"]["fid"]} if "truth" in fids else {}),
         NOT_AVAILABLE: missing,
         "bootstrap": {
             "resamples": intervals.RESAMPLES,

@@ -22,64 +22,21 @@ from colorjax.data.decode import UnreadablePhoto
 from colorjax.errors import Interrupted, RequestError
 from colorjax.suites import card, protocols, report, rows
 from colorjax.suites import photos as suite_photos
-from colorjax.suites.photos import Digest
+from colorjax.suites.features import Features, fid
+from colorjax.suites.photos import Digest, Photos
 from colorjax.suites.protocols import Protocol
+from colorjax.suites.request import Outcome, Request
 from colorjax.suites.values import Measurer, truth_of
 from colorjax.suites.work import FOLDER, Record, Work, digest_of
 from colorjax.version import __version__
 
 FILES = ("result.json", "result.csv", "index.html", "pictures")
-TRUTH = "truth"  # the folder of what is known of the photos themselves
+TRUTH, REFERENCE = "truth", "reference"  # folders of the photos as they are
 _PART = {True: 64, False: 8}  # photos in a part: of one size, of their own sizes
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What is to be evaluated.
-
-    Attributes:
-        methods: `[NAME=]PLACE` each: a workdir, weights that ship, or a folder of finished
-            pictures; the first is what the others are compared with.
-        suite: name of a protocol.
-        data: the user's photos; see `open_photos`.
-        output: folder to write.
-        limit: take the first photos alone; 0: all. Such a result says so in its name.
-        size: of the suite "folder": the centre square at this side, in pixels; 0: as they are.
-        tables: folder of photos behind `mean` and `per_lightness`; empty: those that ship, of Tiny
-            ImageNet, or CIFAR-10's own training photos.
-        groups: a file of lines `PHOTO GROUP`, or "folder": metrics for each group; empty: none.
-        overwrite: whether another evaluation in `output` is replaced.
-    """
-
-    methods: Sequence[str]
-    suite: str
-    data: str
-    output: str
-    limit: int = 0
-    size: int = 0
-    tables: str = ""
-    groups: str = ""
-    overwrite: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What was found, and where it is written.
-
-    Attributes:
-        output: the folder.
-        result: the content of result.json.
-        table: the same for a terminal.
-    """
-
-    output: Path
-    result: dict[str, Any]
-    table: str
 
 
 def evaluate(
     request: Request,
-    networks: Any = None,
     *,
     progress: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
@@ -88,7 +45,6 @@ def evaluate(
 
     Args:
         request: what is to be evaluated.
-        networks: the feature networks of FID, LPIPS and top1; None: these are not available.
         progress: whether stderr shows a bar.
         should_stop: asked between parts; True ends the run.
 
@@ -99,7 +55,7 @@ def evaluate(
         RequestError: something is missing or wrong, by name.
         Interrupted: `should_stop`; what is finished is kept.
     """
-    run = _Run(request, networks)
+    run = _Run(request)
     run.measure(progress, should_stop)
     result = run.result()
     folder = run.folder
@@ -112,9 +68,8 @@ def evaluate(
 class _Run:
     """One run of a suite."""
 
-    def __init__(self, request: Request, networks: Any):
+    def __init__(self, request: Request):
         self.request = request
-        self.networks = networks
         self.protocol = self._settled(protocols.find(request.suite))
         self.folder = paths.local(request.output)
         self.named = methods.parse(request.methods)
@@ -125,6 +80,9 @@ class _Run:
         if not self.photos.keys:
             raise RequestError(f"no photo in {request.data!r}; give a folder of photos")
         self.groups = self._groups()
+        with_fid = bool(self.protocol.fid)
+        self.features = Features(request.features, self.photos.keys, with_fid=with_fid)
+        self.reference = self._open_reference()
         self.tables, self.tables_stamp = self._open_tables()
         self.opened: dict[str, rows.Row] = {}
         self.digests: dict[str, str] = {}
@@ -180,7 +138,7 @@ class _Run:
             "protocol": protocols.stamp(self.protocol),
             "photos": digest_of(list(self.photos.keys)),
             "tables": self.tables_stamp,
-            "feature networks": self.networks.stamps if self.networks else {},
+            "feature networks": self.features.stamps,
             "version of colorjax": __version__,
         }
 
@@ -201,6 +159,37 @@ class _Run:
                 place = self.folder / name
                 shutil.rmtree(place) if place.is_dir() else place.unlink()
 
+    def _open_reference(self) -> Photos:
+        """Returns the photos that FID compares with: those of the suite, or others."""
+        if not (self.protocol.reference and self.features.has_fid):
+            return self.photos
+        direct = dataclasses.replace(
+            self.protocol, colorize_size=self.protocol.size or self.protocol.colorize_size, size=0
+        )
+        limit = len(self.photos.keys)
+        return suite_photos.open_photos(direct, self.request.data, limit, reference=True)
+
+    @property
+    def _sets(self) -> tuple[str, ...]:
+        """Names of the photos as they are: the truth, and what else FID compares with."""
+        return (TRUTH,) if self.reference is self.photos else (TRUTH, REFERENCE)
+
+    def _fids(self) -> dict[str, dict[str, float]]:
+        if not self.features.has_fid:
+            return {}
+        parts = range(len(self._parts))
+
+        def features_of(name: str) -> Iterator[np.ndarray]:
+            return (self.work.arrays(name, part)["features"] for part in parts)
+
+        found = {}
+        for name in (*self.names, *self._sets[1:]):
+            row = TRUTH if name == REFERENCE else name  # the floor: true colours of these photos
+            value = fid(features_of(row), features_of(self._sets[-1]))
+            if value is not None:
+                found[row] = {"fid": value}
+        return found
+
     @property
     def _parts(self) -> list[range]:
         step = _PART[bool(self.protocol.colorize_size)]
@@ -212,11 +201,11 @@ class _Run:
         owed = [
             (part, name)
             for part in range(len(self._parts))
-            for name in (TRUTH, *self.names)
+            for name in (*self._sets, *self.names)
             if not self.work.has(name, part)
         ]
         numbers = [len(self._parts[part]) for part, _ in owed]
-        total = len(self._parts) * (1 + len(self.names))
+        total = len(self._parts) * (len(self._sets) + len(self.names))
         if len(owed) < total:
             tqdm.write(f"{total - len(owed)} of {total} parts are finished", file=_stderr())
         done = 0
@@ -232,43 +221,53 @@ class _Run:
                 bar.update(number)
 
     def _measure_part(self, part: int, name: str) -> None:
-        if name == TRUTH:
-            records, pictures = self._truths(part)
+        if name == REFERENCE:
+            numbers, records, pictures = self._read(self.reference, part)
+            truths = pictures
+        elif name == TRUTH:
+            numbers, records, pictures = self._read(self.photos, part)
+            truths = pictures
         else:
-            records, pictures = self._pictures(part, name)
-        arrays = {}
-        if self.networks is not None and pictures:
-            arrays = self.networks.arrays(np.stack(pictures)) if self.protocol.fid else {}
+            numbers = self._readable(part)
+            records, pictures, truths = self._pictures(numbers, name)
+        readable = [record for record in records if "error" not in record]
+        arrays = self.features.measure(readable, pictures, truths, numbers)
         self.work.save(name, part, records, arrays)
 
-    def _truths(self, part: int) -> tuple[list[Record], list[np.ndarray]]:
-        records, pictures = [], []
+    def _read(self, photos: Photos, part: int) -> tuple[list[int], list[Record], list[np.ndarray]]:
+        """Returns numbers of the readable photos, records of all, and the readable ones."""
+        numbers, records, pictures = [], [], []
         for number in self._parts[part]:
-            record: Record = {"key": self.photos.keys[number]}
+            record: Record = {"key": photos.keys[number]}
             try:
-                prepared = self.photos.prepared(number)
+                prepared = photos.prepared(number)
             except UnreadablePhoto as error:
                 records.append(record | {"error": str(error)})
                 continue
-            truth = self.photos.compared(prepared)
+            truth = photos.compared(prepared)
             record["digest"] = suite_photos.pixels_digest(prepared)
             records.append(record | truth_of(truth))
             pictures.append(truth)
-        return records, pictures
+            numbers.append(number)
+        return numbers, records, pictures
 
-    def _pictures(self, part: int, name: str) -> tuple[list[Record], list[np.ndarray]]:
-        row, records, pictures = self.opened[name], [], []
-        for number in self._readable(part):
+    def _pictures(
+        self, numbers: Sequence[int], name: str
+    ) -> tuple[list[Record], list[np.ndarray], list[np.ndarray]]:
+        row, records, pictures, truths = self.opened[name], [], [], []
+        for number in numbers:
             prepared = self.photos.prepared(number)
+            truth = self.photos.compared(prepared)
             grey = suite_photos.grey_of(prepared, self.protocol.grey)
             picture = self.photos.compared(row.picture(self.photos.keys[number], prepared, grey))
-            record = self.measurer(picture, self.photos.compared(prepared))
+            record = self.measurer(picture, truth)
             if isinstance(row, rows.Colorized):
                 record |= row.more(prepared, grey)
                 record |= self._hinted(row, prepared, grey, number)
             records.append(record)
             pictures.append(picture)
-        return records, pictures
+            truths.append(truth)
+        return records, pictures, truths
 
     def _hinted(
         self, row: rows.Colorized, prepared: np.ndarray, grey: np.ndarray, number: int
@@ -324,6 +323,7 @@ class _Run:
             records,
             about,
             groups,
+            features=self._fids(),
             stamps={
                 "photos": {
                     "digest": digest.hex(),
@@ -333,7 +333,7 @@ class _Run:
                     "limit": self.request.limit,
                 },
                 "tables": self.tables_stamp,
-                "feature_networks": self.networks.stamps if self.networks else {},
+                "feature_networks": self.features.stamps,
             },
         )
 

@@ -1,0 +1,123 @@
+"""FID, LPIPS and VGG16's classes of the rows of a suite, where the user gave the networks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from colorjax.data import imagenet_classes, labels
+from colorjax.data.labels import NO_LABEL
+from colorjax.errors import RequestError
+from colorjax.feature_metrics import FeatureNetworks
+from colorjax.metrics.classes import in_top
+from colorjax.metrics.frechet import FeatureMoments, frechet_distance
+from colorjax.suites.work import Record
+
+_FEATURES = 2048
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureFiles:
+    """The files of feature networks; an empty one leaves its metric out.
+
+    Attributes:
+        inception: of pytorch-fid or torchvision, for fid.
+        inception_scale: see `FeatureNetworks.open`.
+        lpips: (trunk, linear layers), for lpips.
+        vgg16: of torchvision, for top1 and top5.
+        classes: of vgg16: "folder", the photos' folders, or a file of lines `PHOTO CLASS`.
+        class_ids: where classes are WordNet ids: a folder or file with all 1000 of them.
+    """
+
+    inception: str = ""
+    inception_scale: str = ""
+    lpips: tuple[str, str] | tuple[()] = ()
+    vgg16: str = ""
+    classes: str = ""
+    class_ids: str = ""
+
+
+class Features:
+    """The open networks, and the class of each photo.
+
+    Attributes:
+        stamps: what a result says of them.
+        has_fid: whether photos are turned into features.
+    """
+
+    def __init__(self, files: FeatureFiles, keys: Sequence[str], *, with_fid: bool):
+        """Opens the files.
+
+        Args:
+            files: what the user gave.
+            keys: names of the photos.
+            with_fid: whether the suite has an FID.
+
+        Raises:
+            RequestError: a file is not what it has to be, or photos have no class.
+        """
+        if files.inception and not with_fid:
+            raise RequestError("this suite has no FID; leave --inception out")
+        if bool(files.vgg16) != bool(files.classes):
+            raise RequestError("top1 wants both --vgg16 FILE and --classes FILE")
+        lpips = (files.lpips[0], files.lpips[1]) if files.lpips else ""
+        self._open = FeatureNetworks.open(
+            files.inception, lpips, files.vgg16, inception_scale=files.inception_scale
+        )
+        self.stamps: dict[str, Any] = dict(self._open.stamps)
+        self.has_fid = self._open.features is not None
+        self._classes = np.full(len(keys), NO_LABEL, np.int32)
+        if files.vgg16:
+            ids = imagenet_classes.wordnet_ids(files.class_ids) if files.class_ids else ()
+            names = labels.names_of(files.classes, keys)
+            self._classes = imagenet_classes.class_numbers(names, ids)
+            self.stamps["vgg16"] = self.stamps["vgg16"] | {
+                "photos_with_a_class": int((self._classes >= 0).sum())
+            }
+
+    def measure(
+        self,
+        records: Sequence[Record],
+        pictures: Sequence[np.ndarray],
+        truths: Sequence[np.ndarray],
+        numbers: Sequence[int],
+    ) -> dict[str, np.ndarray]:
+        """Adds lpips, top1 and top5 to the records of photos.
+
+        Args:
+            records: of a part, one a picture.
+            pictures: (H, W, 3) uint8 each.
+            truths: the same photos with their colours.
+            numbers: of the photos.
+
+        Returns:
+            features: (N, 2048) float32 where there is an FID, to be kept with the part.
+        """
+        for record, picture, truth, number in zip(records, pictures, truths, numbers, strict=True):
+            if self._open.lpips is not None:
+                record["lpips"] = float(self._open.lpips(picture[None], truth[None])[0])
+            if self._open.classes is not None:
+                logits, own = self._open.classes(picture[None]), self._classes[[number]]
+                if own[0] >= 0:
+                    record["top1"] = float(in_top(logits, own, 1)[0])
+                    record["top5"] = float(in_top(logits, own, 5)[0])
+        if self._open.features is None:
+            return {}
+        found = [self._open.features(picture[None])[0] for picture in pictures]
+        return {"features": np.array(found, np.float32).reshape(-1, _FEATURES)}
+
+
+def fid(ours: Iterable[np.ndarray], reference: Iterable[np.ndarray]) -> float | None:
+    """Returns the Frechet distance of two sets of features in parts; None of under two photos."""
+    both = []
+    for parts in (ours, reference):
+        total = FeatureMoments.empty(_FEATURES)
+        for part in parts:
+            total = total + FeatureMoments.of(part)
+        if total.count < 2:
+            return None
+        both.append(total)
+    return frechet_distance(*both)
