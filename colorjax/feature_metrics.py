@@ -18,7 +18,7 @@ from PIL import Image
 from colorjax.errors import RequestError
 from colorjax.interop import feature_weights
 from colorjax.interop.feature_weights import FeatureWeights
-from colorjax.metrics.lpips import lpips, lpips_input
+from colorjax.metrics import lpips, lpips_input
 from colorjax.models import alexnet, inception_v3, vgg16
 
 BATCH_SIZE = 8  # photos that pass a network at once, whatever comes in
@@ -196,7 +196,7 @@ def _measure(
 
     @jax.jit
     def compiled(variables: Any, *photos: jax.Array) -> jax.Array:
-        with jax.default_matmul_precision("highest"):  # a GPU or TPU would round to 8-bit mantissas
+        with jax.default_matmul_precision("highest"):  # else a GPU or TPU takes fewer bits
             return run(variables, *photos)
 
     def measure(*rgb_u8: Any) -> np.ndarray:

@@ -11,7 +11,7 @@ from interop.torch_writing import saved
 
 from colorjax.errors import RequestError
 from colorjax.interop import feature_weights
-from colorjax.metrics import lpips as distances
+from colorjax.metrics import perceptual as distances
 from colorjax.models.vgg16 import Vgg16, imagenet_normalized
 
 pytestmark = pytest.mark.usefixtures("optimized")
