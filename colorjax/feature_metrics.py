@@ -18,7 +18,7 @@ from PIL import Image
 from colorjax.errors import RequestError
 from colorjax.interop import feature_weights
 from colorjax.interop.feature_weights import FeatureWeights
-from colorjax.metrics.lpips import lpips, lpips_input
+from colorjax.metrics import lpips, lpips_input
 from colorjax.models import alexnet, inception_v3, vgg16
 
 BATCH_SIZE = 8  # photos that pass a network at once, whatever comes in
@@ -125,7 +125,7 @@ def _lpips_stamp(trunk: FeatureWeights, linear: FeatureWeights) -> dict[str, str
 
 
 def _features(weights: FeatureWeights, scale: inception_v3.InputScale, batch_size: int) -> Measure:
-    network = inception_v3.InceptionV3(_kind(weights))
+    network: Any = inception_v3.InceptionV3(_kind(weights))
 
     def run(variables: Any, rgb_u8: jax.Array) -> jax.Array:
         return network.apply(variables, inception_v3.inception_input(rgb_u8, scale))
@@ -138,7 +138,7 @@ def _kind(weights: FeatureWeights) -> inception_v3.Kind:
 
 
 def _lpips(trunk: FeatureWeights, linear: FeatureWeights, batch_size: int) -> Measure:
-    network = feature_weights.lpips_trunk(trunk.kind)
+    network: Any = feature_weights.lpips_trunk(trunk.kind)
 
     def run(variables: Any, rgb_a: jax.Array, rgb_b: jax.Array) -> jax.Array:
         both = lpips_input(jnp.concatenate([rgb_a, rgb_b]))
@@ -152,7 +152,7 @@ def _lpips(trunk: FeatureWeights, linear: FeatureWeights, batch_size: int) -> Me
 
 
 def _classes(weights: FeatureWeights, batch_size: int) -> Measure:
-    network = vgg16.Vgg16()
+    network: Any = vgg16.Vgg16()
 
     def run(variables: Any, rgb_u8: jax.Array) -> jax.Array:
         return network.apply(variables, vgg16.imagenet_normalized(rgb_u8))
@@ -196,7 +196,7 @@ def _measure(
 
     @jax.jit
     def compiled(variables: Any, *photos: jax.Array) -> jax.Array:
-        with jax.default_matmul_precision("highest"):  # a GPU or TPU would round to 8-bit mantissas
+        with jax.default_matmul_precision("highest"):  # else a GPU or TPU takes fewer bits
             return run(variables, *photos)
 
     def measure(*rgb_u8: Any) -> np.ndarray:

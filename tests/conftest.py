@@ -26,6 +26,14 @@ from synthetic import synthetic_images  # noqa: E402
 flags.FLAGS.mark_as_parsed()  # grain reads absl flags
 
 
+@pytest.fixture(scope="module")
+def optimized():
+    """For networks of their real width, whose convolutions take ten times as long without."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
+
+
 @pytest.fixture
 def key():
     return jax.random.key(0)

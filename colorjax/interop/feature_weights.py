@@ -6,6 +6,7 @@ in them is executed. None is packed with colorjax, and none is ever replaced by 
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,12 +90,15 @@ def read_inception(path: _FilePath) -> FeatureWeights:
             f"(torchvision); {_MEND_INCEPTION}"
         )
     kind = _INCEPTIONS[classes]
-    size = inception_v3.SMALLEST_SIZE
     what = f"{str(path)!r} has no weights of InceptionV3 ({kind})"
-    variables = _read(
-        state, inception_v3.InceptionV3(kind), (1, size, size, 3), what, _MEND_INCEPTION
-    )
+    variables = _read(state, _inception_shapes(), what, _MEND_INCEPTION)
     return _weights(path, variables, kind)
+
+
+@functools.cache  # a second of tracing; both kinds have the same
+def _inception_shapes() -> torch_arrays.Shapes:
+    size = inception_v3.SMALLEST_SIZE
+    return torch_arrays.shapes_of(inception_v3.InceptionV3("torchvision"), (1, size, size, 3))
 
 
 def read_vgg16(path: _FilePath, *, hidden: int = 4096) -> FeatureWeights:
@@ -111,9 +115,10 @@ def read_vgg16(path: _FilePath, *, hidden: int = 4096) -> FeatureWeights:
         RequestError: as `read_inception`.
     """
     state = torch_file.read_state_dict(path)
-    shape = (1, vgg16.INPUT_SIZE, vgg16.INPUT_SIZE, 3)
-    what = f"{str(path)!r} has no weights of vgg16"
-    return _weights(path, _read(state, vgg16.Vgg16(hidden), shape, what, _MEND_VGG16), "vgg16")
+    size = vgg16.INPUT_SIZE
+    shapes = torch_arrays.shapes_of(vgg16.Vgg16(hidden), (1, size, size, 3))
+    variables = _read(state, shapes, f"{str(path)!r} has no weights of vgg16", _MEND_VGG16)
+    return _weights(path, variables, "vgg16")
 
 
 def read_lpips_trunk(path: _FilePath) -> FeatureWeights:
@@ -137,7 +142,8 @@ def read_lpips_trunk(path: _FilePath) -> FeatureWeights:
             f"or 3x3; {_MEND_TRUNK}"
         )
     what = f"{str(path)!r} has no weights of {_TRUNK_NAMES[kind]}"
-    variables = _read(state, lpips_trunk(kind), (1, 32, 32, 3), what, _MEND_TRUNK)
+    shapes = torch_arrays.shapes_of(lpips_trunk(kind), (1, 32, 32, 3))
+    variables = _read(state, shapes, what, _MEND_TRUNK)
     return _weights(path, variables, kind)
 
 
@@ -163,7 +169,7 @@ def read_lpips_linear(path: _FilePath, kind: str) -> FeatureWeights:
     mend = f"give weights/v0.1/{kind}.pth of lpips"
     if digest.startswith(_V00):
         raise RequestError(f"{str(path)!r} is of LPIPS 0.0, which scaled photos wrongly; {mend}")
-    shapes = {
+    shapes: torch_arrays.Shapes = {
         ("lin", f"lin{tap}.model.1.weight"): (1, 1, channels, 1)
         for tap, channels in enumerate(_LINEAR_CHANNELS[kind])
     }
@@ -180,10 +186,7 @@ def _has(state: _State, name: str, axes: int) -> bool:
     return name in state and state[name].ndim == axes
 
 
-def _read(
-    state: _State, network: nn.Module, shape: tuple[int, ...], what: str, mend: str
-) -> dict[str, Any]:
-    shapes = torch_arrays.shapes_of(network, shape)
+def _read(state: _State, shapes: torch_arrays.Shapes, what: str, mend: str) -> dict[str, Any]:
     return torch_arrays.to_variables(state, torch_arrays.same_names(shapes), shapes, what, mend)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -21,11 +20,10 @@ _LISTED = 6  # names that an error spells out
 _NAMES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 
 
-@functools.cache  # a large network takes a second to trace
-def shapes_of(network: nn.Module, *inputs: tuple[int, ...]) -> Shapes:
-    """Returns the shapes of a network's variables; `inputs` are the shapes of what it is given."""
-    blanks = [jax.ShapeDtypeStruct(shape, np.float32) for shape in inputs]
-    variables = jax.eval_shape(network.init, jax.random.key(0), *blanks)
+def shapes_of(network: nn.Module, shape: tuple[int, ...]) -> Shapes:
+    """Returns the shapes of a network's variables, where it takes one input of this shape."""
+    blank = jax.ShapeDtypeStruct(shape, np.float32)
+    variables = jax.eval_shape(network.init, jax.random.key(0), blank)
     flat: dict[Path, Any] = traverse_util.flatten_dict(variables)
     return {path: leaf.shape for path, leaf in flat.items()}
 

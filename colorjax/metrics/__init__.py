@@ -8,15 +8,19 @@ RGB is on the uint8 scale; ab is in Lab units.
 from colorjax.metrics.accuracy import accuracy_within, accuracy_within_ab
 from colorjax.metrics.auc import auc, auc_sums
 from colorjax.metrics.baselines import ColorTable, color_sums, fit_color_tables
+from colorjax.metrics.classes import in_top
 from colorjax.metrics.delta_e import delta_e_2000, delta_e_2000_pixels
 from colorjax.metrics.error import mae_ab, mae_rgb, mse, psnr, rmse_ab
+from colorjax.metrics.frechet import FeatureMoments, frechet_distance, small_sample_warning
 from colorjax.metrics.likelihood import bits_per_pixel
+from colorjax.metrics.perceptual import lpips, lpips_input
 from colorjax.metrics.structure import ssim
 from colorjax.metrics.sums import Sums, masked_sum, means, merge
 from colorjax.metrics.vividness import colorfulness, colorfulness_abs, mean_chroma
 
 __all__ = [
     "ColorTable",
+    "FeatureMoments",
     "Sums",
     "accuracy_within",
     "accuracy_within_ab",
@@ -29,6 +33,10 @@ __all__ = [
     "delta_e_2000",
     "delta_e_2000_pixels",
     "fit_color_tables",
+    "frechet_distance",
+    "in_top",
+    "lpips",
+    "lpips_input",
     "mae_ab",
     "mae_rgb",
     "masked_sum",
@@ -38,5 +46,6 @@ __all__ = [
     "mse",
     "psnr",
     "rmse_ab",
+    "small_sample_warning",
     "ssim",
 ]

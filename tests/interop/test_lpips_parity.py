@@ -11,8 +11,10 @@ from interop.torch_writing import saved
 
 from colorjax.errors import RequestError
 from colorjax.interop import feature_weights
-from colorjax.metrics import lpips as distances
+from colorjax.metrics import perceptual as distances
 from colorjax.models.vgg16 import Vgg16, imagenet_normalized
+
+pytestmark = pytest.mark.usefixtures("optimized")
 
 KINDS = ["alex", "vgg"]
 CHANNELS = {"alex": (64, 192, 384, 256, 256), "vgg": (64, 128, 256, 512, 512)}
@@ -47,25 +49,36 @@ def photos(kind, seed):
     return peer.photos_u8(2, width, seed)[:, :height]
 
 
-@functools.cache
-def taps_of(kind):
-    return jax.jit(feature_weights.lpips_trunk(kind).apply)
-
-
 def scaled(rgb_u8):
     return peer.nchw(rgb_u8) / 127.5 - 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_tap_is_that_of_pytorch(kind, files):
-    found = feature_weights.read_lpips_trunk(files[kind][0])
-    assert found.kind == kind
-    rgb_u8 = photos(kind, 1)
-    ours = taps_of(kind)(found.variables, distances.lpips_input(rgb_u8))
+@pytest.fixture(scope="module", params=KINDS)
+def run(request, files):
+    """(kind, our taps of the first photos, each tap's part of the distance, the distance)."""
+    kind = request.param
+    trunk = feature_weights.read_lpips_trunk(files[kind][0])
+    linear = feature_weights.read_lpips_linear(files[kind][1], kind)
+    assert trunk.kind == linear.kind == kind
+    network = feature_weights.lpips_trunk(kind)
+
+    @jax.jit
+    def compare(variables, layers, a, b):
+        a, b = (network.apply(variables, distances.lpips_input(x)) for x in (a, b))
+        parts = [distances.tap_distance(*taps) for taps in zip(a, b, layers, strict=True)]
+        return a, parts, distances.lpips(a, b, layers)
+
+    layers = linear.variables["weights"]
+    found = compare(trunk.variables, layers, photos(kind, 1), photos(kind, 2))
+    return kind, *jax.device_get(found)
+
+
+def test_each_tap_is_that_of_pytorch(run):
+    kind, ours, _, _ = run
     shift = torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1)
     scale = torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1)
     with torch.no_grad():
-        theirs = random_trunk(kind).taps((scaled(rgb_u8) - shift) / scale)
+        theirs = random_trunk(kind).taps((scaled(photos(kind, 1)) - shift) / scale)
     assert [tap.shape[-1] for tap in ours] == list(CHANNELS[kind])
     for a, b in zip(ours, theirs, strict=True):
         b = b.numpy().transpose(0, 2, 3, 1)
@@ -74,18 +87,13 @@ def test_each_tap_is_that_of_pytorch(kind, files):
         assert np.abs(a - b).max() < WITHIN * b.std()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_taps_part_of_the_distance_is_that_of_lpips(kind, files):
-    trunk = feature_weights.read_lpips_trunk(files[kind][0])
-    layers = feature_weights.read_lpips_linear(files[kind][1], kind).variables["weights"]
-    a, b = photos(kind, 1), photos(kind, 2)
-    taps_a, taps_b = (taps_of(kind)(trunk.variables, distances.lpips_input(x)) for x in (a, b))
-    ours = [distances.tap_distance(*taps) for taps in zip(taps_a, taps_b, layers, strict=True)]
+def test_each_taps_part_of_the_distance_is_that_of_lpips(run):
+    kind, _, ours, total = run
+    a, b = (scaled(photos(kind, seed)) for seed in (1, 2))
     with torch.no_grad():
-        theirs = peer.lpips(random_trunk(kind), linear(kind), scaled(a), scaled(b)).numpy()
+        theirs = peer.lpips(random_trunk(kind), linear(kind), a, b).numpy()
     assert theirs.min() > 1e-2
     assert np.allclose(ours, theirs, rtol=1e-4)
-    total = distances.lpips(taps_a, taps_b, layers)
     assert np.allclose(total, theirs.sum(0), rtol=1e-4)
 
 

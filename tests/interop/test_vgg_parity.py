@@ -15,6 +15,8 @@ from colorjax.errors import RequestError
 from colorjax.interop.vgg_weights import read_vgg16_bn
 from colorjax.models.features import Vgg16Features
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 # Configuration D; 0 is a max pool.
 LAYOUT = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
 SIZES = [(32, 32), (48, 64)]
