@@ -12,8 +12,7 @@ from colorjax.data import imagenet_classes, labels
 from colorjax.data.labels import NO_LABEL
 from colorjax.errors import RequestError
 from colorjax.feature_metrics import FeatureNetworks
-from colorjax.metrics.classes import in_top
-from colorjax.metrics.frechet import FeatureMoments, frechet_distance
+from colorjax.metrics import FeatureMoments, frechet_distance, in_top
 from colorjax.suites.work import Record
 
 _FEATURES = 2048
