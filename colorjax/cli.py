@@ -13,6 +13,7 @@ from colorjax import (
     finetune_command,
     photo_commands,
     startup,
+    tune_command,
 )
 from colorjax.errors import RequestError
 from colorjax.inference.names import shown
@@ -38,8 +39,7 @@ def run(argv: list[str] | None = None) -> int:
         The exit status: 0 done; 1 some photos failed; 2 the request is wrong; 75 interrupted.
     """
     try:
-        args = _parser().parse_args(argv)
-        return args.act(args)
+        return _act(*_parser().parse_known_args(argv))
     except RequestError as error:
         print(f"colorjax: {error}", file=sys.stderr)
         return 2
@@ -56,6 +56,14 @@ def run(argv: list[str] | None = None) -> int:
         return _STOPPED
     except SystemExit as ended:  # --help and --version
         return ended.code if isinstance(ended.code, int) else 0
+
+
+def _act(args: argparse.Namespace, rest: list[str]) -> int:
+    if rest and "fields" not in args:
+        raise RequestError(f"unrecognized arguments: {' '.join(rest)}; see colorjax --help")
+    if rest:
+        args.fields = rest  # --config.NAME=VALUE
+    return args.act(args)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     data_commands.add_prior(commands)
     finetune_command.add_finetune(commands)
     choose_size.add_choose_size(commands)
+    tune_command.add_tune(commands)
     _add_import_weights(commands)
     return parser
 

@@ -16,7 +16,7 @@ FLOORS = [
     {"paths"},
     {"color"},
     {"models", "losses", "metrics", "data", "photos"},
-    {"parallel", "startup"},
+    {"parallel", "startup", "child_process", "config_words"},
     {
         "method",
         "train.state",
@@ -68,6 +68,8 @@ FLOORS = [
         "figures",
         "compare",
         "sweep",
+        "tune",
+        "tune_command",
         "demo",
         "__main__",
         "__init__",
@@ -116,6 +118,8 @@ ALLOWED_NEIGHBOURS = {
     "compare": {"figures"},
     "figures": set(),
     "sweep": {"figures"},
+    "tune": set(),
+    "tune_command": {"tune"},
     "demo": {"figures"},
     "__main__": {"cli"},
 }
