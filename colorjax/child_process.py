@@ -64,7 +64,7 @@ def run_module(
     words: Sequence[str],
     should_stop: Callable[[], bool],
     *,
-    errors_to: IO[bytes] | None = None,
+    output: IO[bytes] | None = None,
     keep_open: Sequence[int] = (),
     period: float = 1.0,
 ) -> int:
@@ -75,13 +75,14 @@ def run_module(
         words: its arguments.
         should_stop: asked every period; the first True sends SIGTERM: programs here save then and
             end with 75.
-        errors_to: takes its stdout and stderr; None: those of this process.
+        output: takes its stdout and stderr; None: those of this process.
         keep_open: file descriptors that it inherits: a lock is held for as long as it runs.
         period: seconds.
     """
-    program = [sys.executable, "-m", __name__, str(os.getpid()), module, *words]
-    output = {} if errors_to is None else {"stdout": errors_to, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(program, pass_fds=tuple(keep_open), **output) as child:
+    # This file alone, without the package: it takes an instant.
+    program = [sys.executable, "-E", "-S", __file__, str(os.getpid()), module, *words]
+    both = None if output is None else subprocess.STDOUT
+    with subprocess.Popen(program, pass_fds=tuple(keep_open), stdout=output, stderr=both) as child:
         told = False
         while True:
             try:

@@ -110,6 +110,7 @@ ALLOWED_NEIGHBOURS = {
         "evaluate_command",
         "finetune_command",
         "photo_commands",
+        "tune_command",
     },
     "finetune": {"finetune_config", "finetune_report", "train.loop"},
     "finetune_config": set(),

@@ -13,11 +13,12 @@ from colorjax import child_process
 from colorjax.errors import Interrupted, RequestError
 from colorjax.metrics.comparison import advantages
 from colorjax.tune import trial as trials
-from colorjax.tune.ledger import DEFAULT, REPORTED, Ledger
+from colorjax.tune.ledger import DEFAULT, ENDED, REPORTED, Ledger
 from colorjax.tune.request import Request
 
-_MEASURE = "colorjax.tune.measure"
-_PARTS = {"validation": "photos to choose by", "eval": "photos to report on"}
+_PROGRAM = "colorjax.tune.measure"
+_MEASURED = "tune.json"  # in the folder of a trial
+_PARTS = ("validation", "eval")
 BETTER, WORSE, UNSEEN = "better", "worse", "no difference can be seen"
 
 
@@ -33,10 +34,10 @@ def compare(ledger: Ledger, request: Request, should_stop: Callable[[], bool]) -
         should_stop: whether this process is to end.
 
     Returns:
-        `best` and `default`: number (None: not within the space) and folder; for `validation` and
-        `eval`: num_images, metrics of both, baselines, `advantage` of the best (see
-        `colorjax.metrics.comparison.advantages`) and `verdict`; `looks`: how often the photos to
-        report on were looked at, once for each trial that was the best.
+        `best` and `default`: trial (None: not within the space) and folder; `protocol`; for
+        `validation` and `eval`: num_images, metrics of both, baselines, `advantage` of the best
+        (see `colorjax.metrics.comparison.advantages`) and `verdict`; `looks`: how often the photos
+        to report on were looked at, once for each trial that was the best.
 
     Raises:
         RequestError: weights or photos cannot be used.
@@ -54,9 +55,10 @@ def compare(ledger: Ledger, request: Request, should_stop: Callable[[], bool]) -
         name: {"trial": numbers[name], "folder": folder.relative_to(ledger.root).as_posix()}
         for name, folder in folders.items()
     }
+    measured = {name: _measure(folder, should_stop) for name, folder in folders.items()}
+    found["protocol"] = measured["best"]["protocol"]
     for part in _PARTS:
-        measured = {name: _measure(folder, part, should_stop) for name, folder in folders.items()}
-        found[part] = _set_against(measured)
+        found[part] = _set_against({name: each[part] for name, each in measured.items()})
     # Others may have written in between.
     earlier = ledger.study.user_attrs.get(REPORTED) or {}
     ledger.study.set_user_attr(REPORTED, earlier | {key: found})
@@ -74,7 +76,6 @@ def _set_against(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     best, default = measured["best"], measured["default"]
     result = {
         "num_images": best["num_images"],
-        "protocol": best.get("protocol", ""),
         "best": best["metrics"],
         "default": default["metrics"],
         "baselines": best["baselines"],
@@ -109,7 +110,7 @@ def _default_folder(ledger: Ledger, request: Request, should_stop: Callable[[], 
         if stored.number == number:
             return _trained(ledger, request, stored, should_stop)
     folder = ledger.root / "trials" / "default"
-    if not (folder / "photos_validation.json").is_file():
+    if not (folder / _MEASURED).is_file():
         _train(trials.Training(folder, request, {}, should_stop), should_stop)
     return folder
 
@@ -120,7 +121,7 @@ def _trained(
     """Returns the workdir of a finished trial; another machine's is trained here again."""
     folder = ledger.folder_of(stored.number)
     if not trials.saved_step(folder):
-        last_step = stored.user_attrs.get("cut_at", 0)
+        last_step = stored.user_attrs.get(ENDED, {}).get("cut_at", 0)
         training = trials.Training(folder, request, stored.params, should_stop, last_step=last_step)
         _train(training, should_stop)
     return folder
@@ -135,17 +136,15 @@ def _train(training: trials.Training, should_stop: Callable[[], bool]) -> None:
         raise RequestError(f"{training.folder}: {trials.last_words(log)}")
 
 
-def _measure(folder: Path, part: str, should_stop: Callable[[], bool]) -> dict[str, Any]:
+def _measure(folder: Path, should_stop: Callable[[], bool]) -> dict[str, Any]:
     """Measures weights in a process of its own, once."""
-    file = folder / f"photos_{part}.json"
+    file, log = folder / _MEASURED, folder / "log.txt"
     if not file.is_file():
-        with open(folder / "log.txt", "ab") as log:
-            words = [str(folder), part, file.name]
-            status = child_process.run_module(_MEASURE, words, should_stop, errors_to=log)
+        with open(log, "ab") as output:
+            words = [str(folder), str(file)]
+            status = child_process.run_module(_PROGRAM, words, should_stop, output=output)
         if should_stop() and status:
-            raise Interrupted(f"stopped while the {_PARTS[part]} were measured")
+            raise Interrupted("stopped while the best trial and the default were measured")
         if status:
-            raise RequestError(
-                f"the {_PARTS[part]} cannot be measured: {trials.last_words(folder / 'log.txt')}"
-            )
+            raise RequestError(f"{folder} cannot be measured: {trials.last_words(log)}")
     return json.loads(file.read_text())

@@ -25,7 +25,7 @@ _BEAT_EVERY = 30.0  # seconds between signs of life
 _MIND_CHANGES = 2.0  # seconds in which two machines see that both want a trial
 _FIRST_AT_RANDOM = 10  # trials before the sampler learns from them (optuna's own number)
 REQUEST, REPORTED = "request", "reported"  # attributes of the study
-DEFAULT, PLACE, BEAT = "is_default", "place", "beat"  # of a trial
+DEFAULT, PLACE, BEAT, ENDED = "is_default", "place", "beat", "ended"  # of a trial
 
 
 def require_optuna() -> None:
@@ -70,11 +70,6 @@ class Claim:
         if time.monotonic() - self._beaten > _BEAT_EVERY:
             self._beaten = time.monotonic()
             self.trial.set_user_attr(BEAT, time.time())
-
-    def note(self, **attributes: Any) -> None:
-        """Keeps what is known of the trial in the study."""
-        for name, value in attributes.items():
-            self.trial.set_user_attr(name, value)
 
 
 class Ledger:

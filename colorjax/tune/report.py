@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 import warnings
 from collections.abc import Callable
@@ -10,17 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from colorjax import paths
 from colorjax.tune import config_file
-from colorjax.tune.ledger import DEFAULT, Ledger
+from colorjax.tune.ledger import DEFAULT, ENDED, Ledger
 from colorjax.tune.request import Request
 from colorjax.tune.trial import Ended
 
 if TYPE_CHECKING:
-    import matplotlib.axes
     import optuna
 
 _SHOWN = ("mae_ab", "psnr_of_mean_mse", "psnr", "ssim", "colorfulness")
 _LEAST_TO_PLOT = 2  # complete trials
 _LEAST_TO_RANK = 5  # below that the importances are noise
+_IMPORTANCE = "Which fields matter (PED-ANOVA: what the best tenth have in common)"
 _STATES = {"COMPLETE": "done", "PRUNED": "given up", "FAIL": "failed", "RUNNING": "running"}
 
 
@@ -46,13 +48,13 @@ def write(ledger: Ledger, request: Request, compared: dict[str, Any]) -> Found:
     """
     best = ledger.study.best_trial
     root = ledger.root
-    drawn = _draw(ledger.study, root)
+    drawn = _draw(ledger.study, request.metric, root)
     summary = _summary(request, best, compared)
     content = {
         "trial": best.number,
         "metric": request.metric,
         "value": best.value,
-        "step": best.user_attrs.get("step"),
+        "step": best.user_attrs[ENDED]["step"],
         "values": best.params,
         "config": "best.py",
         "trials": ledger.counts(),
@@ -70,7 +72,7 @@ def write_best(file: Path, request: Request, best: optuna.trial.FrozenTrial) -> 
     config = request.trial_config(best.params)
     config.evaluation.report = True
     config.progress = request.config.progress
-    if cut_at := best.user_attrs.get("cut_at"):
+    if cut_at := best.user_attrs[ENDED]["cut_at"]:
         config.total_steps = cut_at
     for name in ("path", "eval_path"):  # of this machine, from any folder
         place = config.data[name]
@@ -83,7 +85,7 @@ def write_best(file: Path, request: Request, best: optuna.trial.FrozenTrial) -> 
     python -m colorjax.main --config={file.name} --workdir=DIR
 
 Trial {best.number}, of the {way} {request.metric} on the photos to choose by: {best.value:.6g}, at
-step {best.user_attrs.get("step")}. Varied were:
+step {best.user_attrs[ENDED]["step"]}. Varied were:
 
 {chosen}
 
@@ -92,40 +94,49 @@ It is as long as a trial was; train on with --config.total_steps=N and another -
     config_file.write(file, config, told)
 
 
-def _draw(study: optuna.Study, root: Path) -> dict[str, str]:
+def _draw(study: optuna.Study, metric: str, root: Path) -> dict[str, str]:
     """Draws the pictures that the trials are enough for; title -> file."""
     import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
     from optuna import importance
     from optuna.visualization import matplotlib as plots
 
     done = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
-    pictures: dict[str, tuple[str, Callable[[], matplotlib.axes.Axes]]] = {}
+    pictures: dict[str, tuple[str, Callable[[], Any]]] = {}
     if len(done) >= _LEAST_TO_PLOT:
         pictures["Best value after each trial"] = (
             "history.png",
-            lambda: plots.plot_optimization_history(study),
+            lambda: plots.plot_optimization_history(study, target_name=metric),
         )
         pictures["Every trial that was completed"] = (
             "parallel.png",
-            lambda: plots.plot_parallel_coordinate(study),
+            lambda: plots.plot_parallel_coordinate(study, target_name=metric),
         )
     if len(done) >= _LEAST_TO_RANK:
-        pictures["Which fields matter (PED-ANOVA: what the best tenth have in common)"] = (
+        pictures[_IMPORTANCE] = (
             "importance.png",
             lambda: plots.plot_param_importances(
-                study, evaluator=importance.PedAnovaImportanceEvaluator()
+                study,
+                evaluator=importance.PedAnovaImportanceEvaluator(),
+                target_name=metric,
             ),
         )
     found = {}
     plt.switch_backend("Agg")
     for title, (name, draw) in pictures.items():
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # experimental since 2020; few trials
-            figure = draw().figure
+            warnings.simplefilter("ignore")  # experimental for years; few trials
+            axes = draw()
+            axes.set_title("")
+            for lines in axes.collections if name == "parallel.png" else ():
+                lines.set_cmap("viridis")  # optuna's worst is white on grey
+            figure = axes.figure
+            assert isinstance(figure, Figure)
             figure.set_size_inches(12, 5)
-            figure.savefig(root / f".{name}", dpi=100, bbox_inches="tight", format="png")
+            content = io.BytesIO()
+            figure.savefig(content, dpi=100, bbox_inches="tight", format="png")
         plt.close("all")
-        (root / f".{name}").replace(root / name)
+        paths.write_bytes(root / name, content.getvalue())
         found[title] = name
     return found
 
@@ -224,7 +235,7 @@ def _table(ledger: Ledger, request: Request) -> str:
     sign = -1 if request.higher_is_better else 1
     stored.sort(key=lambda t: (t.state.name != "COMPLETE", sign * (t.value or 0), t.number))
     for trial in stored:
-        known = Ended("RUNNING").__dict__ | trial.user_attrs
+        known = dataclasses.asdict(Ended("RUNNING")) | trial.user_attrs.get(ENDED, {})
         word = _STATES[trial.state.name]
         if trial.user_attrs.get(DEFAULT):
             word += ", the default"

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from colorjax import evaluate, settle
 from colorjax import method as methods
 from colorjax.errors import RequestError, unknown_name
+from colorjax.train import phases
 from colorjax.tune.space import Knob, Value
 
 PRUNERS = ("median", "halving", "none")
@@ -73,13 +74,7 @@ class Request:
             raise RequestError("--minutes cannot cut a training of phases short; give --photos")
         for name, values in self._probes():
             try:
-                config = self.trial_config(values)
-                if config.batch_size < 1 or config.batch_size > self.photos:
-                    raise RequestError(
-                        f"a batch is from 1 photo to --photos {self.photos}, not "
-                        f"{config.batch_size}"
-                    )
-                build(config)
+                build(self.trial_config(values))
             except RequestError as error:
                 raise RequestError(f"--space {name}: {error}" if name else str(error)) from None
 
@@ -107,6 +102,9 @@ class Request:
 
         Args:
             values: field -> choice or number; fields left out stay as they are.
+
+        Raises:
+            RequestError: a batch of no photo, or of more than a trial has.
         """
         config = self.config.copy_and_resolve_references()
         with config.unlocked():
@@ -114,7 +112,11 @@ class Request:
                 if knob.field in values:
                     value = knob.value_of(values[knob.field])
                     config.update_from_flattened_dict({knob.field: value})
-            config.total_steps = max(1, self.photos // config.batch_size)
+            if not 1 <= config.batch_size <= self.photos:
+                raise RequestError(
+                    f"a batch is from 1 photo to --photos {self.photos}, not {config.batch_size}"
+                )
+            config.total_steps = self.photos // config.batch_size
             every = math.ceil(config.total_steps / self.evaluations)
             config.eval_every = config.checkpoint_every = every
             config.log_every = min(config.log_every, every)
@@ -146,7 +148,7 @@ def build(config: ConfigDict) -> None:
     """
     openly = settle.with_classes(settle.settle_head(config), 1)
     try:
-        methods.build(openly)
+        phases.build(openly, methods.build(openly), num_photos=1)
     except RequestError:
         raise
     except (TypeError, ValueError, ZeroDivisionError) as error:

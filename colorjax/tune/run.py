@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from colorjax import child_process
 from colorjax.errors import Interrupted, RequestError
 from colorjax.tune import compare, report
-from colorjax.tune.ledger import Claim, Ledger
+from colorjax.tune.ledger import ENDED, Claim, Ledger
 from colorjax.tune.request import Request
 from colorjax.tune.trial import Ended, Runner
 
@@ -86,13 +87,7 @@ def _run_trials(ledger: Ledger, request: Request, wanted: int, stop: child_proce
 def _tell(ledger: Ledger, claim: Claim, ended: Ended) -> None:
     from optuna.trial import TrialState
 
-    claim.note(
-        step=ended.step,
-        steps=ended.steps,
-        cut_at=ended.cut_at,
-        seconds=ended.seconds,
-        why=ended.why,
-    )
+    claim.trial.set_user_attr(ENDED, dataclasses.asdict(ended))
     # Another machine may have taken it for lost and finished it.
     ledger.study.tell(
         claim.number,

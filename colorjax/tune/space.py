@@ -81,7 +81,9 @@ class Knob:
     def suggest(self, trial: optuna.Trial) -> Value:
         """Draws a value for a trial; what was drawn for it before stays as it is."""
         if self.choices:
-            return trial.suggest_categorical(self.field, self.choices)
+            chosen = trial.suggest_categorical(self.field, self.choices)
+            assert chosen is not None
+            return chosen
         if isinstance(self.default, int):
             return trial.suggest_int(self.field, int(self.low), int(self.high), log=self.is_log)
         return trial.suggest_float(self.field, self.low, self.high, log=self.is_log)

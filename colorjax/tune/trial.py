@@ -174,7 +174,7 @@ class Training:
         self.clock.start()
         with open(self.folder / "log.txt", "ab") as log:
             status = child_process.run_module(
-                PROGRAM, words, self._watch, errors_to=log, keep_open=self._keep_open
+                PROGRAM, words, self._watch, output=log, keep_open=self._keep_open
             )
         self.clock.tick()
         self.clock.write()
@@ -217,7 +217,7 @@ class Runner:
         Raises:
             RequestError: the program refuses what was asked for: no other trial would run either.
         """
-        log = self._claim.folder / "log.txt"
+        log, status = self._claim.folder / "log.txt", 0
         for _ in range(_TRIES):
             status = self._training.finish()
             self._report()
