@@ -39,7 +39,8 @@ def run(argv: list[str] | None = None) -> int:
         The exit status: 0 done; 1 some photos failed; 2 the request is wrong; 75 interrupted.
     """
     try:
-        return _act(*_parser().parse_known_args(argv))
+        args = parse(argv)
+        return args.act(args)
     except RequestError as error:
         print(f"colorjax: {error}", file=sys.stderr)
         return 2
@@ -58,12 +59,18 @@ def run(argv: list[str] | None = None) -> int:
         return ended.code if isinstance(ended.code, int) else 0
 
 
-def _act(args: argparse.Namespace, rest: list[str]) -> int:
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Reads the words after `colorjax`; None: those of this process.
+
+    Raises:
+        RequestError: there is no such command or option.
+    """
+    args, rest = _parser().parse_known_args(argv)
     if rest and "fields" not in args:
         raise RequestError(f"unrecognized arguments: {' '.join(rest)}; see colorjax --help")
     if rest:
         args.fields = rest  # --config.NAME=VALUE
-    return args.act(args)
+    return args
 
 
 def _parser() -> argparse.ArgumentParser:
