@@ -127,7 +127,8 @@ def _draw(study: optuna.Study, metric: str, root: Path) -> dict[str, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # experimental for years; few trials
             axes = draw()
-            axes.set_title("")
+            for side in ("left", "center"):
+                axes.set_title("", loc=side)  # the page has it
             for lines in axes.collections if name == "parallel.png" else ():
                 lines.set_cmap("viridis")  # optuna's worst is white on grey
             figure = axes.figure
