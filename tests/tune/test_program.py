@@ -156,7 +156,7 @@ FIELDS = {
     "evaluation.batch_size": "4",
     "evaluation.baseline_photos": "16",
 }
-TRIALS, PHOTOS = 4, 160
+TRIALS, PHOTOS = 3, 160
 
 
 def tune_words(photos, workdir):
