@@ -63,15 +63,15 @@ def test_a_trial_that_was_killed_before_its_values_were_drawn(request_for, tmp_p
 
 def test_values_do_not_depend_on_the_number_of_starts(request_for, tmp_path):
     request = request_for()
-    ledger = Ledger(request, tmp_path / "at once")
+    ledger = Ledger(request, tmp_path / "at once", f"journal:{tmp_path / 'at once.log'}")
     for number in range(4):
         ledger.study.tell(ledger.next(9).number, float(number))
     for number in range(4):
-        again = Ledger(request, tmp_path / "by starts")
+        again = Ledger(request, tmp_path / "by starts", f"journal:{tmp_path / 'by starts.log'}")
         again.study.tell(again.next(9).number, float(number))
     assert values_of(ledger) == values_of(again)
     assert len({str(values) for values in values_of(ledger).values()}) == 4
-    other = Ledger(request_for(seed=1), tmp_path / "other")
+    other = Ledger(request_for(seed=1), tmp_path / "other", f"journal:{tmp_path / 'other.log'}")
     other.next(9), other.next(9)
     assert values_of(other)[1] != values_of(ledger)[1]
 
@@ -143,7 +143,8 @@ def test_a_damaged_study(request_for, tmp_path):
 
 def test_pruners(request_for, tmp_path):
     def pruner(name):
-        return Ledger(request_for(pruner=name), tmp_path / name).study.pruner
+        url = f"journal:{tmp_path / name}.log"
+        return Ledger(request_for(pruner=name), tmp_path / name, url).study.pruner
 
     assert isinstance(pruner("median"), optuna.pruners.MedianPruner)
     assert isinstance(pruner("halving"), optuna.pruners.SuccessiveHalvingPruner)
