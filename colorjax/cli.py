@@ -13,6 +13,7 @@ from colorjax import (
     finetune_command,
     photo_commands,
     startup,
+    tune_command,
 )
 from colorjax.errors import RequestError
 from colorjax.inference.names import shown
@@ -38,7 +39,7 @@ def run(argv: list[str] | None = None) -> int:
         The exit status: 0 done; 1 some photos failed; 2 the request is wrong; 75 interrupted.
     """
     try:
-        args = _parser().parse_args(argv)
+        args = parse(argv)
         return args.act(args)
     except RequestError as error:
         print(f"colorjax: {error}", file=sys.stderr)
@@ -58,6 +59,20 @@ def run(argv: list[str] | None = None) -> int:
         return ended.code if isinstance(ended.code, int) else 0
 
 
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Reads the words after `colorjax`; None: those of this process.
+
+    Raises:
+        RequestError: there is no such command or option.
+    """
+    args, rest = _parser().parse_known_args(argv)
+    if rest and "fields" not in args:
+        raise RequestError(f"unrecognized arguments: {' '.join(rest)}; see colorjax --help")
+    if rest:
+        args.fields = rest  # --config.NAME=VALUE
+    return args
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="colorjax",
@@ -75,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     data_commands.add_prior(commands)
     finetune_command.add_finetune(commands)
     choose_size.add_choose_size(commands)
+    tune_command.add_tune(commands)
     _add_import_weights(commands)
     return parser
 

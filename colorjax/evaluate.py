@@ -65,6 +65,7 @@ class Report:
             `colorjax.metrics.comparison.advantages`.
         hues: for each bin of the photos' mean hue its range, number of photos and metrics.
         strips: (N, H, 3 W, 3) uint8, some photos: grey | prediction | truth.
+        errors: mae_ab and mse of each photo, (num_images,), in the order of the source.
     """
 
     num_images: int
@@ -75,6 +76,7 @@ class Report:
     advantages: dict[str, dict[str, Any]]
     hues: list[dict[str, float]]
     strips: np.ndarray
+    errors: dict[str, np.ndarray]
 
 
 def protocol(config: ConfigDict) -> str:
@@ -293,6 +295,7 @@ class Evaluator:
             advantages=advantages(errors, self._errors),
             hues=summarize_hues(sums, self._num_hues),
             strips=np.array(strips, np.uint8),
+            errors=errors,
         )
 
     def _hue_bins(self, rgb: np.ndarray) -> np.ndarray:

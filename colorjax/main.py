@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from colorjax import startup
+from colorjax import config_words, startup
 from colorjax.errors import Interrupted, RequestError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -155,56 +155,20 @@ _NO_LEAVE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR)
 
 
 def _read_flags(argv: list[str]) -> tuple[ConfigDict, str]:
-    path = _config_flag(argv).split(":", 1)[0]
-    # Lets a config file import its siblings as `configs.NAME` from any current folder.
-    if path:
-        sys.path.append(str(Path(path).resolve().parent.parent))
-    try:
+    with config_words.one_line_errors(argv):
         rest = flags.FLAGS(argv)[1:]
         config = _CONFIG.value
         if config is not None:
             _ = config.total_steps  # a missing file is told when it is used
-    except (AttributeError, KeyError) as error:
-        raise _unknown_field(argv, error) from None
-    except (flags.Error, ValueError, TypeError, OSError, SyntaxError, ImportError) as error:
-        # The last line says what is wrong; ml_collections puts a traceback before it.
-        raise RequestError(str(error).strip().splitlines()[-1]) from None
     if rest:
         raise RequestError(f"unexpected argument {rest[0]!r}; flags look like --name=value")
     if config is None:
         raise RequestError("give a config: --config=configs/plain_cnn.py")
     workdir = _WORKDIR.value or ""
     if not workdir and _MODE.value != "compile":
-        workdir = str(Path("runs") / Path(path).stem)
+        workdir = str(Path("runs") / Path(config_words.path_of(argv)).stem)
         print(f"colorjax: no --workdir given, using {workdir}", file=sys.stderr)
     return config, workdir
-
-
-def _config_flag(argv: list[str]) -> str:
-    """Returns the value of --config=VALUE or --config VALUE; "" where there is none."""
-    for place, word in enumerate(argv):
-        name, has_value, value = word.lstrip("-").partition("=")
-        if word.startswith("-") and name == "config":
-            return value if has_value else "".join(argv[place + 1 : place + 2])
-    return ""
-
-
-def _unknown_field(argv: list[str], error: Exception) -> RequestError:
-    """Names the --config.a.b of the command line that the config does not have."""
-    alone = flags.FlagValues()
-    as_it_is = config_flags.DEFINE_config_file("config", flag_values=alone, sys_argv=[])
-    alone([argv[0], f"--config={_config_flag(argv)}"])
-    config = as_it_is.value
-    for word in argv[1:]:
-        first, *parts = word.lstrip("-").split("=", 1)[0].split(".")
-        node, where = config, "config"
-        for part in parts if first == "config" else ():
-            fields = list(node) if isinstance(node, ConfigDict) else []
-            if part not in fields:
-                known = ", ".join(sorted(fields)) or "nothing, it is a value"
-                return RequestError(f"{where} has no field {part!r}; it has: {known}")
-            node, where = node[part], f"{where}.{part}"
-    return RequestError(f"--config: {error}")
 
 
 if __name__ == "__main__":

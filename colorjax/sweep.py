@@ -16,9 +16,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import signal
 import statistics
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,9 +24,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from colorjax import paths
+from colorjax import child_process, paths
 from colorjax.errors import RequestError
-from colorjax.train.stopping import StopSignal
 
 SEED = "seed"
 TABLE = (
@@ -228,17 +225,9 @@ def run(argv: list[str] | None = None) -> int:
 def _train(config: str, each: Run, rest: Sequence[str]) -> int:
     """Trains one combination in a process of its own, which is told of signals."""
     values = [f"--config.{name}={value}" for name, value in each.values.items()]
-    command = [sys.executable, "-m", "colorjax.main", f"--config={config}"]
-    command += [f"--workdir={each.workdir}", *values, *rest]
-    with StopSignal() as stop, subprocess.Popen(command) as training:
-        told = False
-        while True:
-            try:
-                return training.wait(timeout=1)
-            except subprocess.TimeoutExpired:
-                if stop and not told:
-                    training.send_signal(signal.SIGTERM)  # it saves and ends with 75
-                    told = True
+    words = [f"--config={config}", f"--workdir={each.workdir}", *values, *rest]
+    with child_process.Stop() as stop:  # a child that is told saves and ends with 75
+        return child_process.run_module("colorjax.main", words, lambda: bool(stop))
 
 
 if __name__ == "__main__":

@@ -147,6 +147,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.evaluation.prior = ""  # of auc_rebalanced; as loss.prior, but the same for all methods
     config.evaluation.hint_counts = ()  # psnr_hints_N for each N up to 100, with data.hints
     config.evaluation.hue_bins = 0  # errors by the photos' mean hue (data.hue_mean); 0: none
+    config.evaluation.report = True  # False: the photos to report on stay unseen; of trials
     config.evaluation.grid_photos = 8  # rows of the picture grey | prediction | truth
 
     config.inference = ConfigDict()

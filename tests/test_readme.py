@@ -62,4 +62,4 @@ def commands():
 def test_commands_are_ones_that_there_are(line):
     words = shlex.split(line)[1:]
     words = words[: words.index("<")] if "<" in words else words
-    cli._parser().parse_args(words)
+    cli.parse(words)

@@ -1,7 +1,6 @@
 """Sweeps: names, tables over seeds, figures, and how they end."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -116,23 +115,21 @@ def test_a_run_that_ends_early_ends_the_sweep(monkeypatch, tmp_path, status):
 def test_training_is_a_process_of_its_own(monkeypatch, tmp_path):
     """The command, and its exit status as it is."""
     seen = []
-    popen = sweep.subprocess.Popen
 
-    def spy(command):
-        seen.append(command)
-        return popen([sys.executable, "-c", "raise SystemExit(75)"])
+    def spy(module, words, should_stop):
+        seen.append((module, words, should_stop()))
+        return 75
 
-    monkeypatch.setattr(sweep.subprocess, "Popen", spy)
+    monkeypatch.setattr(sweep.child_process, "run_module", spy)
     run = sweep.plan([Field.parse("model.edges=off")], tmp_path)[0]
     assert sweep._train("configs/edge_fusion.py", run, ["--config.seed=1"]) == 75
-    assert seen[0][1:] == [
-        "-m",
-        "colorjax.main",
+    words = [
         "--config=configs/edge_fusion.py",
         f"--workdir={tmp_path / 'edges=off'}",
         "--config.model.edges=off",
         "--config.seed=1",
     ]
+    assert seen == [("colorjax.main", words, False)]
 
 
 def test_the_figure_command(tmp_path, monkeypatch, capsys):

@@ -61,7 +61,8 @@ class Reporter:
             return evaluate.Evaluator(steps, config, source, layout, skipped, fitted_on)
 
         self._validation = evaluator(splits.validation, None)
-        self._eval = evaluator(splits.eval, splits.train)
+        self._reports = config.evaluation.get("report") is not False
+        self._eval = evaluator(splits.eval, splits.train) if self._reports else None
 
     def validate(self, step: int, variables: Variables) -> dict[str, float] | None:
         """Evaluates on the photos to choose by; None if stopped early or there are none."""
@@ -78,6 +79,8 @@ class Reporter:
     def report(self, step: int, variables: Variables) -> bool:
         """Evaluates on the photos to report and writes everything; False if stopped early."""
         if self._eval is None:
+            if not self._reports:
+                return True
             log.warning("no photo to report on: data.eval_fraction is 0 and eval_path empty")
             return True
         report = self._eval.run(variables, self._should_stop)

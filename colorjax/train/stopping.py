@@ -99,8 +99,12 @@ class StopSignal:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str, flag: str = "--time_limit") -> float:
     """Returns the seconds of a text such as 55m, 1h30m or 90s; a bare number is of seconds.
+
+    Args:
+        text: the time.
+        flag: that it was given to, for the error.
 
     Raises:
         RequestError: it is no such text, or 0.
@@ -112,5 +116,5 @@ def parse_duration(text: str) -> float:
     hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
     total = 3600 * hours + 60 * minutes + seconds
     if not total:
-        raise RequestError(f"--time_limit is a time such as 55m, 1h30m or 90s, not {text!r}")
+        raise RequestError(f"{flag} is a time such as 55m, 1h30m or 90s, not {text!r}")
     return float(total)

@@ -1,0 +1,150 @@
+"""The best trial against the config as it was given, on the same photos."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from colorjax import child_process
+from colorjax.errors import Interrupted, RequestError
+from colorjax.metrics.comparison import advantages
+from colorjax.tune import trial as trials
+from colorjax.tune.ledger import DEFAULT, ENDED, REPORTED, Ledger
+from colorjax.tune.request import Request
+
+_PROGRAM = "colorjax.tune.measure"
+_MEASURED = "tune.json"  # in the folder of a trial
+_PARTS = ("validation", "eval")
+BETTER, WORSE, UNSEEN = "better", "worse", "no difference can be seen"
+
+
+def compare(ledger: Ledger, request: Request, should_stop: Callable[[], bool]) -> dict[str, Any]:
+    """Measures the best trial and the default on the photos to choose by and those to report on.
+
+    The photos to report on are looked at here for the first time, and what they say is kept in the
+    study: another start, or machine, does not look again, unless another trial is the best by then.
+
+    Args:
+        ledger: of the study; at least one trial is complete.
+        request: of the study.
+        should_stop: whether this process is to end.
+
+    Returns:
+        `best` and `default`: trial (None: not within the space) and folder; `protocol`; for
+        `validation` and `eval`: num_images, metrics of both, baselines, `advantage` of the best
+        (see `colorjax.metrics.comparison.advantages`) and `verdict`; `looks`: how often the photos
+        to report on were looked at, once for each trial that was the best.
+
+    Raises:
+        RequestError: weights or photos cannot be used.
+        Interrupted: it was ended early.
+    """
+    best = ledger.study.best_trial
+    earlier: dict[str, Any] = ledger.study.user_attrs.get(REPORTED) or {}
+    key = str(best.number)
+    if key in earlier:
+        return earlier[key] | {"looks": len(earlier)}
+    folders = {"best": _trained(ledger, request, best, should_stop)}
+    folders["default"] = _default_folder(ledger, request, should_stop)
+    numbers = {"best": best.number, "default": default_number(ledger)}
+    found: dict[str, Any] = {
+        name: {"trial": numbers[name], "folder": folder.relative_to(ledger.root).as_posix()}
+        for name, folder in folders.items()
+    }
+    measured = {name: _measure(folder, should_stop) for name, folder in folders.items()}
+    found["protocol"] = measured["best"]["protocol"]
+    for part in _PARTS:
+        found[part] = _set_against({name: each[part] for name, each in measured.items()})
+    # Others may have written in between.
+    earlier = ledger.study.user_attrs.get(REPORTED) or {}
+    ledger.study.set_user_attr(REPORTED, earlier | {key: found})
+    return found | {"looks": len(earlier | {key: found})}
+
+
+def default_number(ledger: Ledger) -> int | None:
+    """Returns the number of the trial that is the config as it was given; None: there is none."""
+    stored = ledger.study.get_trials(deepcopy=False)
+    done = [each for each in stored if each.state.name == "COMPLETE"]
+    return next((each.number for each in done if each.user_attrs.get(DEFAULT)), None)
+
+
+def _set_against(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    best, default = measured["best"], measured["default"]
+    result = {
+        "num_images": best["num_images"],
+        "best": best["metrics"],
+        "default": default["metrics"],
+        "baselines": best["baselines"],
+        "advantage": None,
+        "verdict": "",
+    }
+    if best["num_images"] and best["num_images"] == default["num_images"]:
+        errors = {
+            name: {key: np.array(column) for key, column in each["errors"].items()}
+            for name, each in measured.items()
+        }
+        found = advantages(errors["best"], {"default": errors["default"]})["default"]
+        result |= {"advantage": found, "verdict": verdict(found["mae_ab"]["interval"])}
+    return result
+
+
+def verdict(interval: list[float]) -> str:
+    """Says what a 95 % interval of an advantage means.
+
+    >>> verdict([0.1, 0.5])
+    'better'
+    """
+    if interval[0] > 0:
+        return BETTER
+    return WORSE if interval[1] < 0 else UNSEEN
+
+
+def _default_folder(ledger: Ledger, request: Request, should_stop: Callable[[], bool]) -> Path:
+    """Returns the workdir of the config as it was given, trained as long as a trial."""
+    number = default_number(ledger)
+    for stored in ledger.study.get_trials(deepcopy=False):
+        if stored.number == number:
+            return _trained(ledger, request, stored, should_stop)
+    folder = ledger.root / "trials" / "default"
+    if not (folder / _MEASURED).is_file():
+        _train(trials.Training(folder, request, {}, should_stop), should_stop)
+    return folder
+
+
+def _trained(
+    ledger: Ledger, request: Request, stored: Any, should_stop: Callable[[], bool]
+) -> Path:
+    """Returns the workdir of a finished trial; another machine's is trained here again."""
+    folder = ledger.folder_of(stored.number)
+    if not trials.saved_step(folder):
+        last_step = stored.user_attrs.get(ENDED, {}).get("cut_at", 0)
+        training = trials.Training(folder, request, stored.params, should_stop, last_step=last_step)
+        _train(training, should_stop)
+    return folder
+
+
+def _train(training: trials.Training, should_stop: Callable[[], bool]) -> None:
+    status = training.finish()
+    if status and should_stop():
+        raise Interrupted("stopped while the best trial was set against the default")
+    if status:
+        log = training.folder / "log.txt"
+        raise RequestError(f"{training.folder}: {trials.last_words(log)}")
+
+
+def _measure(folder: Path, should_stop: Callable[[], bool]) -> dict[str, Any]:
+    """Measures weights in a process of its own, once."""
+    file, log = folder / _MEASURED, folder / "log.txt"
+    if not file.is_file():
+        with open(log, "ab") as output:
+            words = [str(folder), str(file)]
+            status = child_process.run_module(_PROGRAM, words, should_stop, output=output)
+        if should_stop() and status:
+            raise Interrupted("stopped while the best trial and the default were measured")
+        if status:
+            raise RequestError(f"{folder} cannot be measured: {trials.last_words(log)}")
+    return json.loads(file.read_text())

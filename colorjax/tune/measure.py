@@ -1,0 +1,89 @@
+"""The weights of one trial on photos that it did not train on: `python -m colorjax.tune.measure`.
+
+A program of its own, which owns the devices for as long as it measures.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from colorjax import evaluate, parallel, paths, startup
+from colorjax import method as methods
+from colorjax.data import prior, splits
+from colorjax.errors import RequestError
+from colorjax.train import weights
+from colorjax.train.skipped import SkippedPhotos
+from colorjax.train.stopping import StopSignal
+from colorjax.train.workdir import Workdir, write_json
+
+
+def measure(workdir: Path, stop: StopSignal) -> dict[str, Any] | None:
+    """Evaluates the weights of a run on the photos to choose by and those to report on.
+
+    Args:
+        workdir: of the run.
+        stop: ends it early.
+
+    Returns:
+        `step` of the weights, `protocol`, and for `validation` and `eval`: `num_images` (0: there
+        is no photo, and the rest is empty), `metrics`, `baselines` (of eval), and `errors`, mae_ab
+        and mse of each photo. None: it was ended early.
+
+    Raises:
+        RequestError: workdir, weights or photos cannot be used.
+    """
+    folder = Workdir(workdir)
+    config = folder.read_config()
+    layout = parallel.make_layout(config.evaluation.batch_size)
+    method = methods.build(config, with_loss=False)
+    parts = splits.open_splits(config.data, folder.read_classes())
+    step, variables = weights.load(folder.root, method, layout.replicated)
+    steps = evaluate.build_steps(
+        method, prior.load(config.evaluation.prior), config.evaluation.hint_counts
+    )
+    skipped = SkippedPhotos(folder.skipped_file)
+    result: dict[str, Any] = {"step": step, "protocol": evaluate.protocol(config)}
+    for name, fitted_on in (("validation", None), ("eval", parts.train)):
+        source = getattr(parts, name)
+        if not len(source):
+            result[name] = {"num_images": 0, "metrics": {}, "baselines": {}, "errors": {}}
+            continue
+        evaluator = evaluate.Evaluator(steps, config, source, layout, skipped, fitted_on)
+        report = evaluator.run(variables, stop.poll)
+        if report is None:
+            return None
+        errors = {key: [float(x) for x in column] for key, column in report.errors.items()}
+        result[name] = {
+            "num_images": report.num_images,
+            "metrics": report.metrics,
+            "baselines": report.baselines,
+            "errors": errors,
+        }
+    return result
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Reads WORKDIR FILE.json, measures and writes; returns the exit status."""
+    workdir, output = sys.argv[1:] if argv is None else argv
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # grain reads them
+    startup.log_to_stderr()
+    startup.use_compilation_cache("auto")
+    try:
+        with StopSignal() as stop:
+            found = measure(Path(workdir), stop)
+    except RequestError as error:
+        print(f"colorjax: {error}", file=sys.stderr)
+        return 2
+    if found is None:
+        return 75
+    write_json(paths.locate(output), found)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,287 @@
+"""One trial: a run of `colorjax.main` that is watched, and ended early where it is hopeless."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from colorjax import child_process, paths
+from colorjax.errors import RequestError
+from colorjax.tune import config_file
+from colorjax.tune.ledger import Claim
+from colorjax.tune.request import Request
+from colorjax.tune.space import Value
+
+PROGRAM = "colorjax.main"
+_TRIES = 3  # starts of a program that crashes
+_SAVE_CLOCK_EVERY = 5.0  # seconds
+_STOPPED = 75  # exit status: it saved
+
+State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """What became of a trial.
+
+    Attributes:
+        state: RUNNING: it was stopped, and the next start takes it up again.
+        value: best of the metric; None where there is none.
+        step: that it was reached at.
+        steps: the last one that was evaluated.
+        cut_at: the step at which its minutes were over; 0: they were not.
+        saved: the newest step that is saved.
+        seconds: of training.
+        why: in words, where it failed.
+    """
+
+    state: State
+    value: float | None = None
+    step: int = 0
+    steps: int = 0
+    cut_at: int = 0
+    saved: int = 0
+    seconds: float = 0.0
+    why: str = ""
+
+
+class Clock:
+    """Counts the seconds of a trial's training over all its starts, in `clock.json`.
+
+    It begins with the first step of each start, so that compiling costs no trial anything.
+    """
+
+    def __init__(self, folder: Path):
+        """Reads what earlier starts took."""
+        self._file = folder / "clock.json"
+        self._heartbeat = folder / "heartbeat.json"
+        self._earlier, self.last_step = 0.0, 0
+        try:
+            known = json.loads(self._file.read_text())
+            self._earlier, self.last_step = float(known["seconds"]), int(known["last_step"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # none yet
+        self._begun: float | None = None
+        self._started = time.time()
+        self._written = time.monotonic()
+
+    def start(self) -> None:
+        """Waits for the next first step."""
+        self._earlier, self._begun = self.seconds, None
+        self._started = time.time()
+
+    @property
+    def seconds(self) -> float:
+        """Of training, until now."""
+        return self._earlier + (time.monotonic() - self._begun if self._begun else 0.0)
+
+    def tick(self) -> None:
+        """Looks whether training has begun, and writes the time now and then."""
+        if self._begun is None:
+            try:
+                if self._heartbeat.stat().st_mtime < self._started:
+                    return
+            except OSError:
+                return
+            self._begun = time.monotonic()
+        if time.monotonic() - self._written > _SAVE_CLOCK_EVERY:
+            self.write()
+
+    def write(self) -> None:
+        """Writes the time, and the step that the trial is to end at; 0: as planned."""
+        self._written = time.monotonic()
+        content = {"seconds": self.seconds, "last_step": self.last_step}
+        paths.write_bytes(self._file, json.dumps(content).encode())
+
+
+def validations(folder: Path, metric: str) -> dict[int, float]:
+    """Reads the evaluations of a run on the photos to choose by: step -> value, finite ones."""
+    found = {}
+    try:
+        lines = (folder / "metrics.jsonl").read_text().splitlines()
+    except OSError:
+        return {}
+    for line in lines:
+        try:
+            content = json.loads(line)
+            value = float(content[f"validation/{metric}"])
+        except (ValueError, KeyError):  # another line, or half of one
+            continue
+        if math.isfinite(value):
+            found[int(content["step"])] = value
+    return found
+
+
+class Training:
+    """A run of `colorjax.main` in a folder, from wherever it is to its end."""
+
+    def __init__(
+        self,
+        folder: Path,
+        request: Request,
+        values: Mapping[str, Value],
+        should_stop: Callable[[], bool],
+        *,
+        last_step: int = 0,
+        keep_open: Sequence[int] = (),
+    ):
+        """Writes the run's config into its folder.
+
+        Args:
+            folder: its workdir.
+            request: says what it is and how many minutes it has.
+            values: field -> choice or number.
+            should_stop: asked every second; True ends it: it saves.
+            last_step: that it is known to end at; 0: as planned.
+            keep_open: file descriptors that its processes inherit.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.config = request.trial_config(values)
+        self._file = folder / "config.py"
+        config_file.write(self._file, self.config, f"A trial of colorjax tune: {dict(values)}")
+        self.clock = Clock(folder)
+        self.clock.last_step = self.clock.last_step or last_step
+        self._limit = 60 * request.minutes
+        self._should_stop, self._keep_open = should_stop, keep_open
+        self._is_over = False
+
+    def finish(self) -> int:
+        """Trains to the end, or to the end of its minutes, and evaluates there.
+
+        Returns:
+            The program's exit status; 75: `should_stop`.
+        """
+        status = self._start()
+        if self._is_over and status == _STOPPED:
+            self.clock.last_step = max(1, saved_step(self.folder))
+            self.clock.write()
+            self._is_over = False
+            if not self._should_stop():
+                status = self._start()  # once more, to be evaluated where its time ended
+        return status
+
+    def _start(self) -> int:
+        words = [f"--config={self._file}", f"--workdir={self.folder}"]
+        if self.clock.last_step:
+            words.append(f"--config.total_steps={self.clock.last_step}")
+        self.clock.start()
+        with open(self.folder / "log.txt", "ab") as log:
+            status = child_process.run_module(
+                PROGRAM, words, self._watch, output=log, keep_open=self._keep_open
+            )
+        self.clock.tick()
+        self.clock.write()
+        return status
+
+    def _watch(self) -> bool:
+        self.clock.tick()
+        if self._limit and self.clock.seconds > self._limit and not self.clock.last_step:
+            self._is_over = True
+        return self._should_stop() or self._is_over
+
+
+class Runner:
+    """Runs a trial of a study, and tells the study of its evaluations."""
+
+    def __init__(self, claim: Claim, request: Request, should_stop: Callable[[], bool]):
+        """Prepares the trial's folder.
+
+        Args:
+            claim: of the trial.
+            request: says what it is, and when it ends.
+            should_stop: whether this process is to end.
+        """
+        self._claim, self._request, self._should_stop = claim, request, should_stop
+        self._training = Training(
+            claim.folder,
+            request,
+            claim.values,
+            self._watch,
+            keep_open=(claim.lock.fileno(),),
+        )
+        stored = claim.trial.study.get_trials(deepcopy=False)
+        earlier = (each.intermediate_values for each in stored if each.number == claim.number)
+        self._told = set(next(earlier))
+        self._is_hopeless = False
+
+    def run(self) -> Ended:
+        """Trains until the trial is complete, hopeless, broken, or this process is to end.
+
+        Raises:
+            RequestError: the program refuses what was asked for: no other trial would run either.
+        """
+        log, status = self._claim.folder / "log.txt", 0
+        for _ in range(_TRIES):
+            status = self._training.finish()
+            self._report()
+            if status == 0:
+                found = validations(self._claim.folder, self._request.metric)
+                return self._ended("COMPLETE" if found else "FAIL", why="no value is finite")
+            if self._should_stop():
+                return self._ended("RUNNING")
+            if self._is_hopeless:
+                return self._ended("PRUNED")
+            if status == 2 and re.match(r"step \d+: ", last_words(log)):
+                return self._ended("FAIL", why=last_words(log))  # it diverged
+            if status == 2:
+                raise RequestError(f"trial {self._claim.number}: {last_words(log)}")
+        return self._ended("FAIL", why=f"ended {_TRIES} times with {status}: {last_words(log)}")
+
+    def _watch(self) -> bool:
+        """Looks at the training; returns whether it is to end now."""
+        self._claim.beat()
+        self._report()
+        return self._is_hopeless or self._should_stop()
+
+    def _report(self) -> None:
+        """Tells the study of new evaluations: the k-th after k equal shares of the photos."""
+        config = self._training.config
+        for step, value in validations(self._claim.folder, self._request.metric).items():
+            if step % config.eval_every and step != config.total_steps:
+                continue  # where the time ended it
+            number = math.ceil(step / config.eval_every)
+            if number not in self._told:
+                self._told.add(number)
+                self._claim.trial.report(value, number)
+                # What the others are set against is not given up.
+                if not self._claim.is_default and self._claim.trial.should_prune():
+                    self._is_hopeless = True
+
+    def _ended(self, state: State, why: str = "") -> Ended:
+        found = validations(self._claim.folder, self._request.metric)
+        sign = 1 if self._request.higher_is_better else -1
+        step = max(found, key=lambda each: sign * found[each], default=0)
+        return Ended(
+            state,
+            value=found.get(step),
+            step=step,
+            steps=max(found, default=0),
+            cut_at=self._training.clock.last_step,
+            saved=saved_step(self._claim.folder),
+            seconds=round(self._training.clock.seconds, 1),
+            why=why if state == "FAIL" else "",
+        )
+
+
+def saved_step(folder: Path) -> int:
+    """Returns the newest step that a run has saved; 0: none."""
+    places = (folder / "checkpoints").glob("[0-9]*")
+    return max((int(place.name) for place in places if place.name.isdecimal()), default=0)
+
+
+def last_words(log: Path) -> str:
+    """Returns what a program said last, without its name: why it ended."""
+    try:
+        lines = log.read_text(errors="replace").splitlines()[-50:]
+    except OSError:
+        return ""
+    spoken = [line for line in lines if line.startswith("colorjax: ")]
+    rest = [line.strip() for line in lines if line.strip()]
+    return (spoken or rest or [""])[-1].removeprefix("colorjax: ")

@@ -1,0 +1,24 @@
+import pytest
+import tune_fakes
+from synthetic import tiny_config
+
+from colorjax import child_process
+from colorjax.tune.request import Request
+from colorjax.tune.space import read_space
+
+
+@pytest.fixture
+def fakes(monkeypatch):
+    """Trials and measures of tests/tune_fakes.py, in this process."""
+    monkeypatch.setattr(child_process, "run_module", tune_fakes.run_module)
+
+
+@pytest.fixture
+def request_for():
+    def build(*space, pause_ms=0, photos=40, **options):
+        changes = {"optimizer.learning_rate": 0.5, "chroma_alarm": pause_ms}
+        config = tiny_config("", **changes)
+        knobs = read_space(space or ["optimizer.learning_rate=0.1..0.8"], config)
+        return Request(config, knobs, "mae_ab", photos, **options)
+
+    return build

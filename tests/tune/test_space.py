@@ -1,0 +1,153 @@
+import pytest
+from synthetic import tiny_config
+
+from colorjax.errors import RequestError
+from colorjax.tune import space
+from colorjax.tune.request import Request
+from configs import plain_cnn, unet
+
+
+@pytest.fixture
+def config():
+    return plain_cnn.get_config()
+
+
+def test_the_six_knobs_are_the_space_of_plain_cnn(config):
+    knobs = {knob.field: knob for knob in space.read_space([], config)}
+    assert set(knobs) == {
+        "model.kernel_size",
+        "model.filters",
+        "model.dropout",
+        "batch_size",
+        "model.strides",
+    }
+    assert {name: knob.chosen_by_default for name, knob in knobs.items()} == {
+        "model.kernel_size": 3,
+        "model.filters": "x1",
+        "model.dropout": 0.4,
+        "batch_size": 16,
+        "model.strides": "(1,2,2,1,1,1)",
+    }
+    half = knobs["model.filters"].value_of("x0.5")
+    assert half == (32, 64, 64, 128, 128, 128, 64)
+    assert knobs["model.strides"].value_of("(2,2,1,1,1,1)") == (2, 2, 1, 1, 1, 1)
+    # Every value builds a network.
+    Request(config, tuple(knobs.values()), "mae_ab", photos=1000).check()
+
+
+def test_a_later_word_replaces_a_field(config):
+    knobs = space.read_space(["six-knobs", "config.model.kernel_size = 3,5"], config)
+    assert [knob.choices for knob in knobs if knob.field == "model.kernel_size"] == [(3, 5)]
+    assert len(knobs) == 5
+
+
+def test_a_space_in_a_file(config, tmp_path):
+    file = tmp_path / "space.txt"
+    file.write_text("# of two fields\nbatch_size=8..32\n\ndata.flip=true,false  # mirrors\n")
+    whole, choice = space.read_space([str(file)], config)
+    assert (whole.low, whole.high, whole.choices) == (8, 32, ())
+    assert choice.choices == (True, False)
+    file.write_text("batch_size 8\n")
+    with pytest.raises(RequestError, match="a line is FIELD=VALUES, not 'batch_size 8'"):
+        space.read_space([str(file)], config)
+
+
+def test_kinds_follow_the_config(config):
+    def read(text):
+        return space.read_space([text], config)[0]
+
+    rate = read("optimizer.learning_rate=log:1e-4..1")
+    assert (rate.low, rate.high, rate.is_log) == (1e-4, 1.0, True)
+    assert read("optimizer.learning_rate=1,2").choices == (1.0, 2.0)
+    assert read("optimizer.name=adam,sgd").choices == ("adam", "sgd")
+    assert read("data.crop_scale=(0.5,1.0),(0.2,1.0)").value_of("(0.2,1.0)") == (0.2, 1.0)
+    assert read("model.dropout=0.5..0.6").chosen_by_default is None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("six_knobs", "no file to read, no FIELD=VALUES, and none of: six-knobs"),
+        ("model.kernal=3,5", "unknown field of model in --space 'model.kernal': 'kernal'; known:"),
+        ("model=3,5", "model is a group of fields; name one"),
+        ("batch_size.x=3,5", "unknown field of batch_size"),
+        ("batch_size=8,16.5", "batch_size: wants a whole number, not '16.5'"),
+        ("batch_size=8,", "one of the values is empty"),
+        ("batch_size=8", "wants at least two values, each once, not '8'"),
+        ("batch_size=8,8", "wants at least two values, each once"),
+        ("model.filters=x1,(64,128,128,256,256,256,128)", "each once"),
+        ("model.dropout=a..b", "dropout: wants a number, not 'a'"),
+        ("model.dropout=0.5..0.5", "wants LOW below HIGH"),
+        ("model.dropout=0..inf", "wants a number, not 'inf'"),
+        ("model.dropout=log:0..1", "begins above 0"),
+        ("optimizer.name=a..b", "a range is for numbers, and the config has 'adam'"),
+        ("data.flip=yes,no", "wants true or false, not 'yes'"),
+        ("model.filters=3,5", "wants tuples like"),
+        ("model.filters=(3.5,4),(1,2)", "wants tuples like"),
+        ("data.crop_scale=x1,x2", "wants tuples like"),
+        ("total_steps=1,2", "cannot be varied: give --photos or --minutes"),
+        ("seed=0,1", "a lucky seed is no setting"),
+        ("data.eval_fraction=0.1,0.2", "values on other photos or measures cannot be compared"),
+        ("data.image_size=32,64", "cannot be compared"),
+        ("early_stopping.patience=1,2", "cannot be compared"),
+    ],
+)
+def test_what_is_wrong_is_named(config, text, told):
+    with pytest.raises(RequestError) as error:
+        space.read_space([text], config)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_other_networks_have_no_space_of_their_own():
+    with pytest.raises(RequestError, match="no space comes with the network 'unet'; give --space"):
+        space.read_space([], unet.get_config())
+    with pytest.raises(
+        RequestError, match=r"unknown field of model in --space 'model\.kernel_size'"
+    ):
+        space.read_space(["six-knobs"], unet.get_config())
+
+
+def request_for(texts, **options):
+    config = tiny_config("")
+    return Request(config, space.read_space(texts, config), "mae_ab", 100, **options)
+
+
+def test_all_batch_sizes_see_the_same_photos():
+    request = request_for(["batch_size=4,10"], evaluations=4)
+    small, large = (request.trial_config({"batch_size": size}) for size in (4, 10))
+    assert (small.total_steps, small.eval_every) == (25, 7)
+    assert (large.total_steps, large.eval_every) == (10, 3)
+    assert small.early_stopping.metric == "mae_ab"
+    assert small.early_stopping.patience == 3
+    assert not small.evaluation.report  # the photos to report on stay unseen
+    assert request.config.evaluation.report  # a copy was changed
+    assert small.data == request.config.data
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "told"),
+    [
+        (["model.kernel_size=3,4"], {}, "--space model.kernel_size=4: model.kernel_size is odd"),
+        (["model.strides=(1,2),(2,)"], {}, "model.filters needs one number more"),
+        (["batch_size=4,101"], {}, "a batch is from 1 photo to --photos 100, not 101"),
+        (["batch_size=0,4"], {}, "a batch is from 1 photo to --photos 100, not 0"),
+        (["batch_size=4,8"], {"pruner": "best"}, "unknown --pruner 'best'; known: halving, median"),
+        (["batch_size=4,8"], {"evaluations": 0}, "--evaluations is at least 1, not 0"),
+        (["batch_size=4,8"], {"minutes": -1.0}, "--minutes is at least 0, not -1.0"),
+        (["optimizer.name=adam,best"], {}, "best"),
+    ],
+)
+def test_a_request_is_checked_before_anything_runs(texts, options, told):
+    with pytest.raises(RequestError) as error:
+        request_for(texts, **options).check()
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_request_needs_photos_to_choose_by():
+    config = tiny_config("", **{"data.validation_fraction": 0.0})
+    with pytest.raises(RequestError, match="validation_fraction is 0"):
+        Request(config, (), "mae_ab", 100).check()
+    with pytest.raises(RequestError, match="unknown --metric 'beauty'"):
+        Request(config, (), "beauty", 100).check()
