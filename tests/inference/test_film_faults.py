@@ -51,6 +51,22 @@ def test_frames_are_painted_as_the_colorizer_paints_photos(colorizer):
         FramePainter(colorizer, saturation=-1)
 
 
+def test_a_frame_is_looked_at_once(colorizer, monkeypatch):
+    looked = []
+    look = type(colorizer)._look
+    monkeypatch.setattr(
+        type(colorizer), "_look", lambda self, pixels: looked.append(1) or look(self, pixels)
+    )
+    first, other = grey_frames(2)
+    painter = FramePainter(colorizer)
+    ab = painter.predict_ab(first)
+    painted = painter.paint(first, ab)
+    assert len(looked) == 1
+    np.testing.assert_array_equal(painter.paint(first.copy(), ab), painted)
+    np.testing.assert_array_equal(painter.paint(other, ab), colorizer.paint_ab(other, ab))
+    assert len(looked) == 4  # of a frame that was not predicted last nothing is known
+
+
 def test_an_existing_output_stays_unless_it_is_to_be_replaced(source, tmp_path):
     output = tmp_path / "o.mkv"
     output.write_bytes(b"mine")
