@@ -240,9 +240,7 @@ class Colorizer:
         """Predicts the colours of a photo at the working size: (h, w, 2) float32, ab of Lab."""
         return self.look_and_predict_ab(image)[1]
 
-    def look_and_predict_ab(
-        self, image: np.ndarray | Image.Image
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def look_and_predict_ab(self, image: np.ndarray | Image.Image) -> tuple[np.ndarray, np.ndarray]:
         """Returns the L of a photo, (H, W) float32, with the colours of `predict_ab`."""
         lightness, grey = self._look(ArrayPixels.of(image))
         size = self._size.of(*grey.shape)
