@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from films import NoisyPainter, grey_frames, packets, read_frames, write_film
+from films import NoisyPainter, grey_frames, note_frames, packets, read_frames, write_film
 
 from colorjax.errors import Interrupted, RequestError
 from colorjax.inference import film, film_write
@@ -215,9 +215,10 @@ def test_what_the_container_cannot_carry_is_named(tmp_path):
 _PROGRAM = textwrap.dedent(
     """
     import sys, time
-    from films import NoisyPainter
-    from colorjax.inference import film, film_write
+    from films import NoisyPainter, note_frames
+    from colorjax.inference import film
     pause, film.PART_FRAMES = float(sys.argv[3]), int(sys.argv[4])
+    note_frames(film, sys.argv[2] + ".frames")
     report = film.colorize_film(
         sys.argv[1], sys.argv[2], NoisyPainter(), weights="tiny",
         progress=lambda done, total: time.sleep(pause),
@@ -240,7 +241,7 @@ def start(source, output, pause, part_frames):
 @pytest.mark.faults
 @pytest.mark.slow
 def test_a_film_that_is_killed_ten_times_is_the_same(tmp_path, monkeypatch):
-    """But for x264: the same frames given, one part in a thousand differed on a busy machine."""
+    """The same frames go to x264, whose bytes were seen to differ a little on a busy machine."""
     path = write_film(tmp_path / "s.mp4", grey_frames(100), audio=True)
     parts = tmp_path / ".colorjax-o.mp4.parts"
     rng = np.random.default_rng(0)
@@ -253,22 +254,25 @@ def test_a_film_that_is_killed_ten_times_is_the_same(tmp_path, monkeypatch):
         assert process.wait() == -signal.SIGKILL
         assert not (tmp_path / "o.mp4").exists()
     monkeypatch.setattr(film, "PART_FRAMES", 5)
+    monkeypatch.setattr(film, "PartEncoder", film.PartEncoder)
     painter = NoisyPainter()
+    note_frames(film, tmp_path / "o.mp4.frames")
     report = colorized(path, tmp_path / "o.mp4", painter)
     assert painter.predicted < 60
+    note_frames(film, tmp_path / "whole.mp4.frames")
     whole = colorized(path, tmp_path / "whole.mp4")
     assert (report.frames, report.scenes, report.flicker) == (100, whole.scenes, whole.flicker)
-    assert_same_film(tmp_path / "o.mp4", tmp_path / "whole.mp4")
-
-
-def assert_same_film(path, other):
-    """Asserts equal times and sound, and frames that differ at most in how x264 rounded a few."""
-    assert packets(path, "audio") == packets(other, "audio")
-    found, expected = read_frames(path), read_frames(other)
+    once, again = (
+        (tmp_path / f"{name}.mp4.frames").read_text().splitlines() for name in ("whole", "o")
+    )
+    assert len(once) == 100
+    assert len(again) > 100  # some were painted again after a kill
+    assert set(again) == set(once)
+    found, expected = (read_frames(tmp_path / name) for name in ("o.mp4", "whole.mp4"))
     assert [seconds for seconds, _ in found] == [seconds for seconds, _ in expected]
-    off = np.abs(np.stack([f for _, f in found]).astype(int) - np.stack([f for _, f in expected]))
-    assert off.max() <= 8
-    assert off.mean() < 0.05
+    for (_, rgb), (_, wanted) in zip(found, expected, strict=True):
+        assert np.abs(rgb.astype(int) - wanted).mean() < 0.3
+    assert packets(tmp_path / "o.mp4", "audio") == packets(tmp_path / "whole.mp4", "audio")
 
 
 @pytest.mark.slow
