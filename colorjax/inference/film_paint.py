@@ -45,5 +45,5 @@ class FramePainter:
 
         L is looked up where this frame, unchanged, was the last that colours were predicted for.
         """
-        is_last = self._seen is not None and self._seen[0] is rgb
-        return self._colorizer.paint_ab(rgb, ab, self._seen[1] if is_last else None)
+        seen, lightness = self._seen or (None, None)
+        return self._colorizer.paint_ab(rgb, ab, lightness if seen is rgb else None)
