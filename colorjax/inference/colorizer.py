@@ -238,24 +238,30 @@ class Colorizer:
 
     def predict_ab(self, image: np.ndarray | Image.Image) -> np.ndarray:
         """Predicts the colours of a photo at the working size: (h, w, 2) float32, ab of Lab."""
-        pixels = ArrayPixels.of(image)
-        _, grey = self._look(pixels)
+        return self.look_and_predict_ab(image)[1]
+
+    def look_and_predict_ab(self, image: np.ndarray | Image.Image) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the L of a photo, (H, W) float32, with the colours of `predict_ab`."""
+        lightness, grey = self._look(ArrayPixels.of(image))
         size = self._size.of(*grey.shape)
         found = self._predictor.colors(self._size.pad(self._fields(grey, size)))[0]
-        return self._size.cut(found, size)[..., -2:]
+        return lightness, self._size.cut(found, size)[..., -2:]
 
-    def paint_ab(self, image: np.ndarray, ab: np.ndarray) -> np.ndarray:
+    def paint_ab(
+        self, image: np.ndarray, ab: np.ndarray, lightness: np.ndarray | None = None
+    ) -> np.ndarray:
         """Gives a photo colours of the working size, enlarged by its lightness.
 
         Args:
             image: as `colorize` takes it.
             ab: (h, w, 2) float32, in Lab units.
+            lightness: of the photo, where `look_and_predict_ab` has found it already.
 
         Returns:
             The painted array, as of `colorize`.
         """
         pixels = ArrayPixels.of(image)
-        lightness, _ = self._look(pixels)
+        lightness = self._look(pixels)[0] if lightness is None else lightness
         chroma = Chroma(ab, lightness.shape)
         chroma.guide(lightness)
         self._paint(pixels, lightness, chroma, strength=1.0)
