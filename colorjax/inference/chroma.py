@@ -41,7 +41,7 @@ class Chroma:
         """
         self._size = photo_size
         self._shown = np.asarray(shown, np.float32)
-        self._planes = _images(self._shown)
+        self._planes = [_image(plane) for plane in np.moveaxis(self._shown, -1, 0)]
 
     @property
     def has_lightness(self) -> bool:
@@ -59,14 +59,16 @@ class Chroma:
         if self.has_lightness or factor < _LEAST_FACTOR:
             return
         small = Image.fromarray(lightness).resize((width, height), Image.Resampling.BOX)
-        coarse = np.asarray(small)[..., None] / 100
-        mean, mean_ab = _window(coarse), _window(self._shown)
-        variance = _window(coarse * coarse) - mean * mean
-        covariance = _window(coarse * self._shown) - mean * mean_ab
-        slope = _window(covariance / (variance + _EPSILON))
-        self._planes = _images(
-            np.concatenate([_sharpened(self._shown), slope, _sharpened(coarse)], axis=-1)
-        )
+        coarse = np.asarray(small) / 100
+        mean = _window(coarse)
+        room = _window(coarse * coarse) - mean * mean + _EPSILON
+        self._planes = []
+        slopes = []
+        for shown in np.moveaxis(self._shown, -1, 0):  # one by one: tiles meet on 16 megapixels
+            covariance = _window(coarse * shown) - mean * _window(shown)
+            slopes.append(_image(_window(covariance / room)))
+            self._planes.append(_image(_sharpened(shown)))
+        self._planes += [*slopes, _image(_sharpened(coarse))]
 
     def rows(self, rows: slice, lightness: np.ndarray) -> tuple[np.ndarray, ...]:
         """Returns the planes of some rows of the photo, each (n, W) float32: (L,) a and b.
@@ -92,21 +94,18 @@ def bands(height: int, width: int, pixels: int) -> Iterator[slice]:
         yield slice(top, min(top + rows, height))
 
 
-def _window(planes: np.ndarray) -> np.ndarray:
-    """Returns the means (h, w, C) of windows of 3x3."""
-    return ndimage.uniform_filter(planes, (3, 3, 1), mode="nearest")
+def _window(plane: np.ndarray) -> np.ndarray:
+    """Returns the means (h, w) of windows of 3x3."""
+    return ndimage.uniform_filter(plane, 3, mode="nearest")
 
 
-def _sharpened(planes: np.ndarray) -> np.ndarray:
-    blurred = ndimage.convolve1d(planes, _BLUR, axis=0, mode="nearest")
-    return 2 * planes - ndimage.convolve1d(blurred, _BLUR, axis=1, mode="nearest")
+def _sharpened(plane: np.ndarray) -> np.ndarray:
+    blurred = ndimage.convolve1d(plane, _BLUR, axis=0, mode="nearest")
+    return 2 * plane - ndimage.convolve1d(blurred, _BLUR, axis=1, mode="nearest")
 
 
-def _images(planes: np.ndarray) -> list[Image.Image]:
-    return [
-        Image.fromarray(np.ascontiguousarray(plane, np.float32))
-        for plane in np.moveaxis(planes, -1, 0)
-    ]
+def _image(plane: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(plane, np.float32))
 
 
 def _enlarged(small: Image.Image, rows: slice, size: tuple[int, int]) -> np.ndarray:

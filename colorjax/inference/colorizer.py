@@ -251,32 +251,39 @@ class Colorizer:
 
     def predict_ab(self, image: np.ndarray | Image.Image) -> np.ndarray:
         """Predicts the colours of a photo at the working size: (h, w, 2) float32, ab of Lab."""
-        fields, size = self._inputs(image)
-        return self._size.cut(self._predictor.colors(fields)[0], size)[..., -2:]
+        return self.look_and_predict_ab(image)[1]
+
+    def look_and_predict_ab(self, image: np.ndarray | Image.Image) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the L of a photo, (H, W) float32, with the colours of `predict_ab`."""
+        lightness, fields, size = self._inputs(image)
+        return lightness, self._size.cut(self._predictor.colors(fields)[0], size)[..., -2:]
 
     def predict_distribution(self, image: np.ndarray | Image.Image) -> np.ndarray:
         """Predicts the share of each of the 313 bins at the working size: (h, w, 313) float32."""
-        fields, size = self._inputs(image)
+        _, fields, size = self._inputs(image)
         shares = self._predictor.distribution(fields, fields["grey"].shape[1:3])[0]
         return self._size.cut(shares, size)
 
-    def _inputs(self, image: np.ndarray | Image.Image) -> tuple[Inputs, Size]:
-        _, grey = self._look(ArrayPixels.of(image))
+    def _inputs(self, image: np.ndarray | Image.Image) -> tuple[np.ndarray, Inputs, Size]:
+        lightness, grey = self._look(ArrayPixels.of(image))
         size = self._size.of(*grey.shape)
-        return self._size.pad(self._fields(grey, size)), size
+        return lightness, self._size.pad(self._fields(grey, size)), size
 
-    def paint_ab(self, image: np.ndarray, ab: np.ndarray) -> np.ndarray:
+    def paint_ab(
+        self, image: np.ndarray, ab: np.ndarray, lightness: np.ndarray | None = None
+    ) -> np.ndarray:
         """Gives a photo colours of the working size, enlarged by its lightness.
 
         Args:
             image: as `colorize` takes it.
             ab: (h, w, 2) float32, in Lab units.
+            lightness: of the photo, where `look_and_predict_ab` has found it already.
 
         Returns:
             The painted array, as of `colorize`.
         """
         pixels = ArrayPixels.of(image)
-        lightness, _ = self._look(pixels)
+        lightness = self._look(pixels)[0] if lightness is None else lightness
         chroma = Chroma(ab, lightness.shape)
         chroma.guide(lightness)
         self._paint(pixels, lightness, chroma, strength=1.0)

@@ -21,6 +21,7 @@ class FramePainter:
             raise RequestError(f"saturation is at least 0, not {saturation}")
         self._colorizer = colorizer
         self._saturation = saturation
+        self._seen: tuple[np.ndarray, np.ndarray] | None = None  # the frame predicted last, its L
         self.settings = f"step {colorizer.step}, saturation {saturation}, {colorizer.working_size}"
 
     @property
@@ -35,8 +36,14 @@ class FramePainter:
 
     def predict_ab(self, rgb: np.ndarray) -> np.ndarray:
         """Returns a and b at the working size, float32 (h, w, 2), of sRGB uint8 (H, W, 3)."""
-        return saturated(self._colorizer.predict_ab(rgb), self._saturation)
+        lightness, ab = self._colorizer.look_and_predict_ab(rgb)
+        self._seen = rgb, lightness
+        return saturated(ab, self._saturation)
 
     def paint(self, rgb: np.ndarray, ab: np.ndarray) -> np.ndarray:
-        """Returns sRGB uint8 (H, W, 3) of the frame's own L and of a and b (h, w, 2)."""
-        return self._colorizer.paint_ab(rgb, ab)
+        """Returns sRGB uint8 (H, W, 3) of the frame's own L and of a and b (h, w, 2).
+
+        L is looked up where this frame, unchanged, was the last that colours were predicted for.
+        """
+        seen, lightness = self._seen or (None, None)
+        return self._colorizer.paint_ab(rgb, ab, lightness if seen is rgb else None)

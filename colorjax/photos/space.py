@@ -92,10 +92,13 @@ class Space:
         return np.rint(scaled).astype(self.dtype)
 
     def _unit(self, colors: np.ndarray) -> np.ndarray:
-        unit = colors.astype(np.float32)
-        if self.full != 1:
-            with np.errstate(invalid="ignore"):  # signalling NaNs, which become 0
-                unit /= np.float32(self.full)
+        wide = np.float64 if self.dtype == np.float64 else np.float32
+        # Signalling NaNs are "invalid" and become 0; negative float64 may be beyond float32.
+        with np.errstate(invalid="ignore", over="ignore"):
+            unit = colors.astype(wide)
+            if self.full != 1:
+                unit /= wide(self.full)
+            unit = unit.astype(np.float32, copy=False)
         if self.dtype.kind == "f":
             np.nan_to_num(unit, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
         return np.clip(unit, 0, 1, out=unit)

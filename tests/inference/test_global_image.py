@@ -44,6 +44,25 @@ def test_another_photos_global_features_change_the_colours(iizuka):
     assert difference(iizuka.colorize(PHOTO), plain) == 0  # nothing is remembered
 
 
+def test_one_global_image_is_looked_at_once_for_a_whole_album(iizuka, monkeypatch):
+    looked = []
+    look = Colorizer._look
+
+    def noted(self, pixels):
+        looked.append((pixels.height, pixels.width))
+        return look(self, pixels)
+
+    monkeypatch.setattr(Colorizer, "_look", noted)
+    lender, another = Image.fromarray(OTHER).resize((40, 24)), Image.fromarray(PHOTO[:16])
+    album = list(iizuka.colorize_many([PHOTO, PHOTO[::-1], PHOTO], global_image=lender))
+    assert looked.count((24, 40)) == 1
+    assert looked.count((48, 48)) == 3
+    assert difference(album[0], album[2]) == 0
+    changed = iizuka.colorize(PHOTO, global_image=another)
+    assert looked.count((16, 48)) == 1
+    assert difference(changed, album[0]) > 0
+
+
 def test_weights_without_global_features_say_so(colorizer):
     with pytest.raises(RequestError, match="use weights of iizuka or edge_fusion"):
         colorizer.colorize(PHOTO, global_image=OTHER)

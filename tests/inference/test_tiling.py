@@ -1,5 +1,6 @@
 """Tiles and how they become one picture."""
 
+import tracemalloc
 from types import SimpleNamespace
 
 import jax
@@ -13,6 +14,7 @@ from colorjax import method as methods
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError
 from colorjax.inference import tiling
+from colorjax.inference.chroma import Chroma
 from colorjax.inference.colorizer import Colorizer, Options
 from colorjax.inference.predictor import Predictor
 from colorjax.inference.tiling import Tiling, hann, predict_tiles, seam, starts
@@ -146,6 +148,36 @@ def test_huge_photos_meet_on_a_smaller_canvas(monkeypatch):
     monkeypatch.setattr(tiling, "_MOST_PIXELS", 32 * 48)
     found = combined(np.zeros((64, 96), np.float32), (16, 16), (16, 16), "hann")
     assert found.shape == (32, 48, 2)
+
+
+@pytest.mark.parametrize("exactly", [False, True])
+def test_the_memory_of_tiles_is_that_of_the_canvas(colorizer, exactly, monkeypatch):
+    """NumPy's, beside the photo itself."""
+    monkeypatch.setattr(tiling, "_MOST_PIXELS", 2**17)
+    monkeypatch.setattr(tiling, "_EXACT_CORE", 64)
+    monkeypatch.setattr(colorizer._predictor, "colors", blank)
+    grey = np.zeros((1500, 2000), np.float32)
+    fields = colorizer._predictor.fields(grey)
+    tracemalloc.start()
+    try:
+        if exactly:
+            found = tiling.predict_exactly(colorizer._predictor, fields)
+        else:
+            rule = Tiling((200, 200), (100, 100), keeps_global=True)
+            found = predict_tiles(colorizer._predictor, grey, rule, working, {})
+        of_tiles = tracemalloc.get_traced_memory()[1]
+        Chroma(found, grey.shape).guide(grey)
+        of_all = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    canvas = found.shape[0] * found.shape[1]
+    assert canvas <= 1.01 * 2**17
+    plane = 4 * canvas  # bytes; the photo has 23 of them
+    assert max(of_tiles, of_all) < 12 * plane
+
+
+def blank(fields):
+    return np.ones((*fields["grey"].shape[:3], 2), np.float32)
 
 
 @pytest.fixture(scope="module")

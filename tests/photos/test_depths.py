@@ -7,6 +7,7 @@ import threading
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from photos import readers
 from PIL import Image
 
@@ -134,6 +135,20 @@ def test_signalling_nans_are_black_without_a_complaint():
     colors = bits.view(np.float32).reshape(1, 1, 3)
     srgb = space.Space(np.dtype(np.float32), 254).to_srgb(colors)
     np.testing.assert_array_equal(srgb, np.array([[[0, 0.5, 1]]], np.float32))
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_numbers_beyond_float32_are_read_and_written():
+    stored = np.tile([[-1e300, 0.0, 5e299], [2.5e299, 1e300, 1e-300]], (HEIGHT, WIDTH // 2, 1))
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, stored, photometric="rgb")
+    photo = photos.read(buffer.getvalue())
+    assert photo.notes == ("its numbers go to 1e+300: 1e+300 was taken for white",)
+    unit = photo.srgb(slice(0, HEIGHT))
+    np.testing.assert_allclose(unit[0, :2], [[0, 0, 0.5], [0.25, 1, 0]], rtol=1e-6)
+    made = photos.read(written(buffer.getvalue(), "TIFF"))
+    assert made.pixels.dtype == np.float64
+    np.testing.assert_allclose(made.pixels[0, :2] / 1e300, unit[0, :2], rtol=1e-6)
 
 
 def test_readers_that_overlap_leave_the_logger_as_it_was(caplog):
