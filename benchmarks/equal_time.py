@@ -109,6 +109,7 @@ def train(config_file: str, workdir: Path, steps: int, args: argparse.Namespace)
         "eval_every": 0,
         "checkpoint_every": max(50, steps // 5),
         "optimizer.schedule": "cosine",
+        "optimizer.warmup_steps": steps // 10,
         "early_stopping.metric": "",
         "early_stopping.patience": 0,
     }
