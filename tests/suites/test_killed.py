@@ -18,7 +18,7 @@ from colorjax.suites.work import FOLDER
 def test_kill_9_loses_no_finished_part(tmp_path):
     run = fresh_workdir(tmp_path / "run", tiny_config("unused"), deviation=0.1)
     (tmp_path / "album").mkdir()
-    for number, photo in enumerate(synthetic_images(400, 24, seed=1)):
+    for number, photo in enumerate(synthetic_images(200, 24, seed=1)):
         Image.fromarray(photo).save(tmp_path / "album" / f"{number:03d}.png")
     words = [sys.executable, "-m", "colorjax", "evaluate", str(run), "--suite", "folder"]
     words += ["--size", "24", "--data", str(tmp_path / "album"), "--output"]
@@ -28,10 +28,10 @@ def test_kill_9_loses_no_finished_part(tmp_path):
     rng = np.random.default_rng(0)
     ages: dict[str, int] = {}
     kills = 0
-    while kills < 5:
+    while kills < 3:
         with subprocess.Popen([*words, str(killed)], stderr=subprocess.DEVNULL) as process:
             before = len(parts(killed))
-            while process.poll() is None and len(parts(killed)) < before + 3:
+            while process.poll() is None and len(parts(killed)) < before + 2:
                 time.sleep(0.01)
             time.sleep(rng.uniform(0, 0.2))
             process.kill()
