@@ -7,7 +7,6 @@ import sys
 
 from colorjax import config_words, paths
 from colorjax.errors import Interrupted, RequestError
-from colorjax.train import stopping
 
 _STOPPED = 75  # exit status
 
@@ -102,6 +101,8 @@ def _tune(args: argparse.Namespace) -> int:
         raise RequestError(f"unrecognized arguments: {wrong[0]}; see colorjax tune --help")
     if args.trials < 1:
         raise RequestError(f"--trials is at least 1, not {args.trials}")
+    from colorjax.train import stopping  # imports JAX: not for --help
+
     limit = stopping.parse_duration(args.timeout, "--timeout") if args.timeout else None
     root = paths.local(args.workdir)
     from colorjax.tune import ledger  # imports Optuna in its functions

@@ -216,7 +216,7 @@ def test_temperature_zero_is_the_mode(zhang16_workdir):
     square = PHOTO[:32, :32]  # of the working size: nothing is resized
     lightness = color.rgb_u8_to_lab(np.repeat(square[..., None], 3, -1))[..., :1]
     fields = {"grey": lightness[None] / 50 - 1}
-    logits = jax.jit(mode._method.predict)(mode._predictor._variables, fields)["bin_logits"][0]
+    logits = jax.jit(mode._method.predict)(mode._predictor.variables, fields)["bin_logits"][0]
     bins = color.ab_bins()[np.asarray(logits).argmax(-1)].astype(np.float32)
     planes = [
         np.asarray(Image.fromarray(bins[..., i]).resize((32, 32), Image.Resampling.BILINEAR))

@@ -50,7 +50,8 @@ def theirs_of(*pools):
     return random_net().set_pools(*pools)(peer.nchw(photos())).numpy()
 
 
-@pytest.mark.parametrize("kind", [KINDS[0], pytest.param(KINDS[1], marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_features_are_those_of_pytorch(kind, weights):
     found = weights(kind)
     assert found.kind == kind

@@ -1,6 +1,7 @@
 """`colorjax evaluate`: rows, records, resume, what is written and what is refused."""
 
 import csv
+import dataclasses
 import html.parser
 import json
 
@@ -11,9 +12,10 @@ from PIL import Image
 from synthetic import synthetic_images, tiny_config
 
 from colorjax import cli, color, metrics, suites
+from colorjax.data import cifar10
 from colorjax.errors import Interrupted, RequestError
 from colorjax.inference.colorizer import Colorizer
-from colorjax.suites import photos, rows, work
+from colorjax.suites import photos, protocols, rows, work
 from configs import zhang16
 
 
@@ -261,27 +263,31 @@ def test_hints_bring_the_truth_nearer(monkeypatch):
     assert row.psnr_with_hints(truth, grey, (0, 5, 100), seed=3) == found
 
 
-def cifar10(folder):
-    """Writes files of CIFAR-10's binary form."""
+def write_cifar10(folder):
+    """Writes small files of CIFAR-10's binary form."""
     rng = np.random.default_rng(0)
     for name in [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]:
-        records = rng.integers(0, 256, (10_000, 3073), np.uint8)
+        records = rng.integers(0, 256, (20, 3073), np.uint8)
         records[:, 0] %= 10
         (folder / f"{name}.bin").write_bytes(records.tobytes())
     return folder
 
 
-def test_cifar10_has_its_own_tables(runs, tmp_path):
+def test_cifar10_has_its_own_tables(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar10, "_PHOTOS", 20)
+    protocol = protocols.find("cifar10-kth")
+    assert protocol.numbers == "test[:5000]"
+    small = dataclasses.replace(protocol, numbers="test[:10]")
+    monkeypatch.setitem(protocols.PROTOCOLS, "cifar10-kth", small)
     (tmp_path / "cifar").mkdir()
-    data = cifar10(tmp_path / "cifar")
+    data = write_cifar10(tmp_path / "cifar")
     options = {"suite": "cifar10-kth", "size": 0, "limit": 3, "methods": [str(runs / "one")]}
     found = suites.evaluate(ask(runs, data, tmp_path / "out", **options)).result
     assert found["tables"]["data"] == "CIFAR-10 train"
     assert found["photos"]["measured"] == 3
     metrics_of = found["rows"]["one"]["metrics"]
     assert metrics_of["mae_ab_127"]["mean"] == pytest.approx(metrics_of["mae_ab"]["mean"] / 127.5)
-    everything = photos.open_photos(suites.run.protocols.find("cifar10-kth"), str(data))
-    assert len(everything.keys) == 5000
+    assert len(photos.open_photos(small, str(data)).keys) == 10
 
 
 @pytest.mark.parametrize(
