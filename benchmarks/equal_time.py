@@ -3,10 +3,11 @@
     python -m benchmarks.equal_time --data TINYIMAGENET --workdir runs/equal_time --minutes 6
 
 Each method gets as many steps as fit into the minutes by its step time, which is measured first,
-one method after the other, and kept in WORKDIR/step_times.json: a machine that is busy later on
-gives no method less. Workdirs are WORKDIR/NAME; the same command resumes. The learning rate falls
-along a cosine, weights are chosen by nothing (the last step counts), and the photos that are
-reported are those of `colorjax evaluate`, on which none is trained.
+one method after the other, on a batch that is on the device, and kept in WORKDIR/step_times.json: a
+machine that is busy later on gives no method less. Of nogan it is that of the first phase in which
+the colorizer learns, and it alone picks one of several states by validation photos; of all others
+the last step counts. Workdirs are WORKDIR/NAME; the same command resumes, with other minutes it
+wants another WORKDIR. The learning rate rises for a tenth of the steps and falls along a cosine.
 
 DATA holds train/ and val/. One line of JSON for each method: its steps, parameters and metrics.
 """
@@ -77,6 +78,9 @@ def main(argv: list[str] | None = None) -> int:
     root.mkdir(parents=True, exist_ok=True)
     kept = root / "step_times.json"
     times = json.loads(kept.read_text()) if kept.exists() else {}
+    if times.setdefault("minutes", args.minutes) != args.minutes:
+        parser.error(f"{root} holds runs of {times['minutes']} minutes; give another --workdir")
+    kept.write_text(json.dumps(times, indent=2) + "\n")
     for name in args.methods:
         if name not in times:
             times[name] = round(step_time(METHODS[name]), 4)

@@ -142,12 +142,15 @@ def _act(config: ConfigDict, workdir: str) -> int:
 def _run_suite(config: ConfigDict, workdir: str) -> int:
     from colorjax import evaluate_command, suites
 
-    data = config.data.eval_path or config.data.path
+    # A folder to train on would be measured on what was learnt.
+    data = config.data.eval_path or ("" if _SUITE.value == "folder" else config.data.path)
     if not data:
-        raise RequestError("--suite wants photos: --config.data.eval_path=PLACE")
+        raise RequestError("--suite wants photos to report on: --config.data.eval_path=PLACE")
     output = str(Path(workdir) / "suites" / _SUITE.value)
     size = config.data.image_size if _SUITE.value == "folder" else 0
-    return evaluate_command.run(suites.Request([workdir], _SUITE.value, data, output, size=size))
+    return evaluate_command.run(
+        suites.Request([workdir], _SUITE.value, data, output, size=size, renew=True)
+    )
 
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)

@@ -133,6 +133,8 @@ def test_eval_mode(trained, photos, tmp_path):
     found, expected = (json.loads((w / "eval.json").read_text()) for w in (copy, trained))
     assert found["metrics"] == pytest.approx(expected["metrics"], rel=1e-6)
     says_one_line(run(*flags[:-2], f"--workdir={tmp_path / 'none'}", "--mode=eval"), "no workdir")
+    says_one_line(run(*flags, "--suite=folder"), "--suite wants photos to report on")
+    flags.insert(0, f"--config.data.eval_path={photos}")
     assert run(*flags, "--suite=folder").returncode == 0
     of_suite = json.loads((copy / "suites" / "folder" / "result.json").read_text())
     assert of_suite["rows"]["copy"]["step"] == 6

@@ -163,13 +163,17 @@ class Pictures:
             f"{place}{MARK}.png or another suffix"
         )
 
+    def path_of(self, key: str) -> Path:
+        """Returns the file of a photo's picture; raises as `find`."""
+        return self._root / self.find(key)
+
     def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
         """Reads the picture of a photo, (H, W, 3) uint8.
 
         Raises:
             RequestError: missing, unreadable, or of another size than the photo.
         """
-        path = self._root / self.find(key)
+        path = self.path_of(key)
         try:
             found = decode_rgb(path.read_bytes())
         except (OSError, UnreadablePhoto) as error:

@@ -79,12 +79,8 @@ def page(result: Mapping[str, Any], sections: Sequence[str]) -> str:
     hues = {"truth": result["truth"]["hues"]} | {
         name: row["hues"] for name, row in result["rows"].items() if "examples" in row
     }
-    missing = result[report.NOT_AVAILABLE]
-    note = (
-        f"<p>Not available: {', '.join(missing)}; the weights of their networks were not given.</p>"
-        if missing
-        else ""
-    )
+    notes = [f"{name}: not available, {why}" for name, why in result[report.NOT_AVAILABLE].items()]
+    note = "".join(f"<p>{escape(text)}</p>\n" for text in [*notes, *result["warnings"]])
     facts = {k: v for k, v in result["protocol"].items() if isinstance(v, str | int | list)}
     stamps = {k: result[k] for k in ("tables", "feature_networks", "versions")}
     definitions = result["protocol"]["metrics"] | result["protocol"]["rows"]

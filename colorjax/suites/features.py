@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,7 +13,8 @@ from colorjax.data import imagenet_classes, labels
 from colorjax.data.labels import NO_LABEL
 from colorjax.errors import RequestError
 from colorjax.feature_metrics import FeatureNetworks
-from colorjax.metrics import FeatureMoments, frechet_distance, in_top
+from colorjax.metrics import FeatureMoments, in_top
+from colorjax.suites.photos import Photos
 from colorjax.suites.work import Record
 
 _FEATURES = 2048
@@ -47,12 +49,12 @@ class Features:
         has_fid: whether photos are turned into features.
     """
 
-    def __init__(self, files: FeatureFiles, keys: Sequence[str], *, with_fid: bool):
+    def __init__(self, files: FeatureFiles, photos: Photos, *, with_fid: bool):
         """Opens the files.
 
         Args:
             files: what the user gave.
-            keys: names of the photos.
+            photos: of the suite.
             with_fid: whether the suite has an FID.
 
         Raises:
@@ -68,14 +70,16 @@ class Features:
         )
         self.stamps: dict[str, Any] = dict(self._open.stamps)
         self.has_fid = self._open.features is not None
-        self._classes = np.full(len(keys), NO_LABEL, np.int32)
+        self._classes = np.full(len(photos.keys), NO_LABEL, np.int32)
         if files.vgg16:
             ids = imagenet_classes.wordnet_ids(files.class_ids) if files.class_ids else ()
-            names = labels.names_of(files.classes, keys)
+            names = group_names(files.classes, photos)
             self._classes = imagenet_classes.class_numbers(names, ids)
-            self.stamps["vgg16"] = self.stamps["vgg16"] | {
-                "photos_with_a_class": int((self._classes >= 0).sum())
-            }
+            known = int((self._classes >= 0).sum())
+            if not known:
+                raise RequestError(f"--classes {files.classes!r} gives no photo a class")
+            digest = hashlib.sha256(self._classes.tobytes()).hexdigest()
+            self.stamps["vgg16"] |= {"photos_with_a_class": known, "classes": digest}
 
     def measure(
         self,
@@ -109,14 +113,27 @@ class Features:
         return {"features": np.array(found, np.float32).reshape(-1, _FEATURES)}
 
 
-def fid(ours: Iterable[np.ndarray], reference: Iterable[np.ndarray]) -> float | None:
-    """Returns the Frechet distance of two sets of features in parts; None of under two photos."""
-    both = []
-    for parts in (ours, reference):
-        total = FeatureMoments.empty(_FEATURES)
-        for part in parts:
-            total = total + FeatureMoments.of(part)
-        if total.count < 2:
-            return None
-        both.append(total)
-    return frechet_distance(*both)
+def group_names(words: str, photos: Photos) -> list[str]:
+    """Returns the group of each photo: "folder", its folder or class; else from a file.
+
+    Raises:
+        RequestError: see `labels.from_file`; the file cannot be read, or no photo has a group.
+    """
+    if words == "folder":
+        names = list(photos.groups)
+    else:
+        try:
+            names = labels.names_of(words, photos.keys)
+        except OSError as error:
+            raise RequestError(f"{words!r} cannot be read: {error.strerror}") from None
+    if not any(names):
+        raise RequestError(f"{words!r} gives none of the photos a group; give a file of lines")
+    return names
+
+
+def moments(parts: Iterable[np.ndarray]) -> FeatureMoments:
+    """Adds the moments of features (N, 2048) in parts."""
+    total = FeatureMoments.empty(_FEATURES)
+    for part in parts:
+        total = total + FeatureMoments.of(part)
+    return total

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from colorjax import color
+from colorjax.data import labels
 from colorjax.data.cifar10 import Cifar10Source
 from colorjax.data.decode import UnreadablePhoto, decode_rgb
 from colorjax.data.sources import FolderSource
@@ -28,11 +29,15 @@ class Photos:
 
     Attributes:
         keys: the name of each.
+        groups: the folder of each, or its class where the data has classes.
+        identity: what tells that it is the same data: names, sizes and times of files.
         read: number -> (H, W, 3) uint8, upright, as stored.
         protocol: how they are prepared.
     """
 
     keys: Sequence[str]
+    groups: Sequence[str]
+    identity: str
     read: Callable[[int], np.ndarray]
     protocol: Protocol
 
@@ -60,7 +65,7 @@ def open_photos(protocol: Protocol, data: str, limit: int = 0, reference: bool =
         protocol: what is wanted.
         data: folder of ImageNet's validation photos (their tree does not matter), CIFAR-10's files
             as `Cifar10Source` takes them, or a folder of photos.
-        limit: take the first ones alone; 0: all.
+        limit: take the first ones alone; 0: all; at least 0.
         reference: the photos that FID compares with, instead.
 
     Raises:
@@ -69,17 +74,34 @@ def open_photos(protocol: Protocol, data: str, limit: int = 0, reference: bool =
     if protocol.data == "cifar10":
         source = Cifar10Source(data, protocol.numbers)
         keys, read = list(source.keys), lambda number: np.asarray(source[number].image)
+        groups = [source.class_names[source[number].label] for number in range(len(keys))]
+        identity = source.fingerprint()
     elif protocol.data == "imagenet_val":
         wanted = protocols.numbers(protocol.reference if reference else protocol.numbers)
         files = _find(data, [_IMAGENET.format(number) for number in wanted[: limit or None]])
         keys, read = list(files), lambda number: decode_rgb(files[keys[number]].read_bytes())
+        groups = [path.parent.name for path in files.values()]
+        identity = identity_of(files.values())
     else:
         folder = FolderSource.open(data, labels="none")
         keys, read = list(folder.keys), lambda number: decode_rgb(folder[number].image)
-    return Photos(keys[: limit or None], _telling(keys, read), protocol)
+        keys = keys[: limit or None]
+        groups = labels.names_of("folder", keys)
+        identity = identity_of(Path(data).expanduser() / key for key in keys)
+    some = slice(limit or None)
+    return Photos(keys[some], groups[some], identity, _telling(read), protocol)
 
 
-def _telling(keys: Sequence[str], read: Callable[[int], np.ndarray]):
+def identity_of(files: Iterable[Path]) -> str:
+    """Returns a digest of the names, sizes and times of files."""
+    found = hashlib.sha256()
+    for path in files:
+        stat = path.stat()
+        found.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="replace"))
+    return found.hexdigest()
+
+
+def _telling(read: Callable[[int], np.ndarray]):
     """Turns an error of the disk into an unreadable photo."""
 
     def telling(number: int) -> np.ndarray:
@@ -96,7 +118,11 @@ def _find(data: str, names: Sequence[str]) -> dict[str, Path]:
     root = Path(data).expanduser()
     if not root.is_dir():
         raise RequestError(f"--data {data!r} is no folder; give that of ImageNet's validation set")
-    found = {name: Path(place, name) for place, _, files in os.walk(root) for name in files}
+    found = {
+        name: Path(place, name)
+        for place, _, files in os.walk(root, followlinks=True)
+        for name in files
+    }
     missing = [name for name in names if name not in found]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

@@ -35,6 +35,7 @@ class Protocol:
             colorized ones; "others", the photos of `reference`; empty: not part of the protocol.
         reference: file of numbers of those other photos.
         hint_counts: numbers of random colour hints with which PSNR is measured as well.
+        shown: metrics that tables show besides those of all suites.
         reads: what its numbers may be compared with, and what not.
     """
 
@@ -53,8 +54,10 @@ class Protocol:
     fid: str = ""
     reference: str = ""
     hint_counts: tuple[int, ...] = ()
+    shown: tuple[str, ...] = ()
 
 
+_OF_DDCOLOR = ("colorfulness_abs", "delta_colorfulness_abs")
 _ROUNDED = "rounded to 8 bits before and after colorization"
 PROTOCOLS = {
     each.name: each
@@ -70,6 +73,7 @@ PROTOCOLS = {
             crop=True,
             colorize_size=256,
             fid="truth",
+            shown=_OF_DDCOLOR,
             reads="FID of the colorized photos against the same 5,000 true ones; CT2 and DDColor "
             "use torchvision's Inception, whose FID is not that of pytorch-fid; delta "
             "colourfulness of DDColor is delta_colorfulness_abs",
@@ -84,6 +88,7 @@ PROTOCOLS = {
             f"the papers name no filter), {_ROUNDED}",
             colorize_size=256,
             fid="truth",
+            shown=_OF_DDCOLOR,
             reads="as val5k; FID falls with the number of photos and differs from that of crops",
         ),
         Protocol(
@@ -116,9 +121,11 @@ PROTOCOLS = {
             f"does (bicubic with antialiasing), {_ROUNDED}",
             colorize_size=256,
             hint_counts=(0, 1, 2, 5, 10, 20, 50, 100),
+            shown=("rmse_ab",),
             reads="Zhang et al. 2016: auc and auc_rebalanced (their prior is not ours), top1 of "
-            "VGG16; Zhang et al. 2017: psnr with random hints of 6x6 px, mean colour of the "
-            "square, all alike probable, on 1,000 photos there",
+            "VGG16; Zhang et al. 2017: psnr with random hints, the mean colour of 6x6 px, all "
+            "places alike probable, on 1,000 photos there; a hint is painted as a user's is, 5x5 "
+            "px at a working size of 256, 3x3 at 64",
         ),
         Protocol(
             name="cifar10-kth",
@@ -128,8 +135,10 @@ PROTOCOLS = {
             numbers="test[:5000]",
             preparation="32x32 px as they are",
             colorize_size=32,
+            shown=("mae_ab_127", "accuracy_2", "accuracy_5"),
             reads="mae_ab_127 with the report's test column (U-Net 0.0677, DCGAN 0.0675, VAC+GAN "
-            "0.0668), which is of JPEG-free photos too; per_lightness scores about 0.070",
+            "0.0668), which is of the network's ab before it is fitted into sRGB; per_lightness "
+            "scores about 0.070",
         ),
         Protocol(
             name="cifar10-exact",
@@ -139,6 +148,7 @@ PROTOCOLS = {
             numbers="test",
             preparation="32x32 px as they are",
             colorize_size=32,
+            shown=("mae_ab_127", "accuracy_2", "accuracy_5"),
             reads="copies of CIFAR-10 as JPEG files have other colours: not comparable",
         ),
         Protocol(
@@ -169,7 +179,9 @@ METRICS = {
     "auc_rebalanced": "the same, pixels weighted by 1 / prior of the true colour's bin",
     "colorfulness": "Hasler and Suesstrunk 2003, signed opponents; mean of photos",
     "colorfulness_abs": "the same with absolute opponents, as in CT2, ColorFormer and DDColor",
-    "delta_colorfulness": "|mean colorfulness - that of the true photos|",
+    "psnr_hints_N": "psnr with the first N of the same random colour hints",
+    "delta_colorfulness": "|mean colorfulness - that of the true photos|; no interval: it is that "
+    "of colorfulness",
     "delta_colorfulness_abs": "|mean colorfulness_abs - that of the true photos|, DDColor's",
     "delta_colorfulness_by_photo": "mean of |colorfulness - that of the true photo|",
     "chroma_ratio": "mean chroma / mean true chroma",

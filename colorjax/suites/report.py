@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,7 +19,7 @@ from colorjax.suites.work import Record
 from colorjax.version import __version__
 
 NOT_AVAILABLE = "not available"
-# metric -> decimals, of the tables.
+# metric -> decimals, in the order of the tables.
 SHOWN = {
     "mae_ab": 2,
     "psnr": 2,
@@ -31,60 +31,70 @@ SHOWN = {
     "colorfulness": 1,
     "chroma_ratio": 2,
     "bits_per_pixel": 2,
+    "mae_ab_127": 4,
+    "rmse_ab": 2,
+    "accuracy_2": 3,
+    "accuracy_5": 3,
+    "colorfulness_abs": 1,
+    "delta_colorfulness_abs": 2,
+    "top1": 4,
+    "top5": 4,
+    "fid": 3,
+    "lpips": 4,
 }
+_ALWAYS = list(SHOWN)[:10]  # of every suite
 
 
 def collect(
     protocol: Protocol,
-    records: Mapping[str, Sequence[Record]],
+    names: Sequence[str],
+    records_of: Callable[[str], Sequence[Record]],
     about: Mapping[str, Mapping[str, Any]],
+    truths: Sequence[Record],
     groups: Sequence[str] | None,
     *,
+    fids: Mapping[str, float],
     stamps: Mapping[str, Any],
-    features: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Collects the content of result.json.
 
     Args:
         protocol: what was run.
-        records: row -> what is known of each photo, the truth included; of the same photos.
+        names: of the rows.
+        records_of: row -> what is known of each photo, the truth included; of the same photos.
         about: row -> where its pictures come from, for the rows that are evaluated; the first is
             what others are compared with.
+        truths: what is known of each photo itself.
         groups: the group of each photo; None: no groups.
+        fids: row -> fid; "truth" where the reference are other photos.
         stamps: what says which photos, tables and feature networks it was.
-        features: row -> metrics without intervals, of whole sets: fid.
     """
-    columns = {name: summary.columns_of(photos) for name, photos in records.items()}
+    columns: dict[str, summary.Columns] = {}
+    more: dict[str, dict[str, Any]] = {}
+    for name in names:  # the records of one row at a time: 50,000 photos are many
+        records = records_of(name)
+        columns[name] = summary.columns_of(records)
+        more[name] = dict(about.get(name, {"kind": "built in"})) | {
+            "reliability": summary.reliability(records),
+            "hues": np.mean([each["hues"] for each in records], axis=0).tolist(),
+        }
+        if name in about:
+            more[name]["examples"] = _examples(records, columns[name])
     first = next(iter(about), None)
     found = summary.summarize(columns, first)
-    fids = features or {}
-    missing = [] if fids else ["fid"]
-    missing += [name for name in ("lpips", "top1") if not _has(columns, name)]
     for name, row in found.items():
-        row |= dict(about.get(name, {"kind": "built in"}))
-        for metric, value in fids.get(name, {}).items():
-            row["metrics"][metric] = {"mean": float(value), "interval": None}
-        row["reliability"] = summary.reliability(records[name])
-        row["hues"] = np.mean([each["hues"] for each in records[name]], axis=0).tolist()
-        if name in about:
-            row["examples"] = _examples(records[name], columns[name])
-    truths = next(iter(columns.values()))
+        row |= more[name]
+        if name in fids:
+            row["metrics"]["fid"] = {"mean": fids[name], "interval": None}
     result = {
         "kind": "colorjax evaluation",
         "suite": protocol.name,
         "protocol": protocols.stamp(protocol),
         **stamps,
         "rows": found,
-        "truth": {
-            name: float(truths[f"true_{name}"].mean())
-            for name in ("colorfulness", "colorfulness_abs", "chroma")
-        }
-        | {
-            "hues": np.mean([e["true_hues"] for e in next(iter(records.values()))], axis=0).tolist()
-        },
+        "truth": _of_truth(truths, fids),
         "compared_with": first,
-        **({"fid_of_truth": fids["truth"]["fid"]} if "truth" in fids else {}),
-        NOT_AVAILABLE: missing,
+        NOT_AVAILABLE: _missing(protocol, found),
         "bootstrap": {
             "resamples": intervals.RESAMPLES,
             "level": intervals.LEVEL,
@@ -104,8 +114,29 @@ def collect(
     return result
 
 
-def _has(columns: Mapping[str, summary.Columns], name: str) -> bool:
-    return any(name in each for each in columns.values())
+def _of_truth(truths: Sequence[Record], fids: Mapping[str, float]) -> dict[str, Any]:
+    """Returns what is known of the true photos, under the names of metrics where they are such."""
+    found: dict[str, Any] = {
+        name: float(np.mean([each[f"true_{name}"] for each in truths]))
+        for name in ("colorfulness", "colorfulness_abs", "chroma")
+    }
+    for name in ("top1", "top5"):
+        known = [each[name] for each in truths if name in each]
+        if known:
+            found[name] = float(np.mean(known))
+    if "truth" in fids:
+        found["fid"] = fids["truth"]
+    return found | {"hues": np.mean([each["true_hues"] for each in truths], axis=0).tolist()}
+
+
+def _missing(protocol: Protocol, rows: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the metrics of feature networks that are not there, each with the reason."""
+    found = {}
+    for name in ("fid", "lpips", "top1"):
+        if not _any(rows, name):
+            no_part = name == "fid" and not protocol.fid
+            found[name] = "no part of this suite" if no_part else "its network was not given"
+    return found
 
 
 def _by_group(
@@ -144,7 +175,8 @@ def name_of(result: Mapping[str, Any]) -> str:
 def grid(result: Mapping[str, Any], group: str | None = None) -> list[list[str]]:
     """Returns the metrics of all rows as cells, the head first."""
     rows = result["groups"][group]["rows"] if group is not None else result["rows"]
-    shown = [m for m in [*SHOWN, "fid", "lpips", "top1"] if _any(rows, m)]
+    wanted = [*_ALWAYS, *result["protocol"].get("shown", ()), "fid", "lpips", "top1", "top5"]
+    shown = [m for m in wanted if _any(rows, m)]
     shown += sorted(
         {m for r in rows.values() for m in r["metrics"] if m.startswith("psnr_hints_")},
         key=lambda name: int(name.rpartition("_")[2]),
@@ -154,7 +186,10 @@ def grid(result: Mapping[str, Any], group: str | None = None) -> list[list[str]]
         cells = [_cell(row["metrics"].get(m), SHOWN.get(m, 2)) for m in shown]
         lines.append([name, *cells, _cell(row.get("skill"), 3)])
     if group is None:
-        truth = [f"{result['truth'][m]:.1f}" if m in result["truth"] else "" for m in shown]
+        truth = [
+            format(result["truth"][m], f".{SHOWN.get(m, 2)}f") if m in result["truth"] else ""
+            for m in shown
+        ]
         lines.append(["truth", *truth, ""])
     return lines
 
@@ -162,7 +197,7 @@ def grid(result: Mapping[str, Any], group: str | None = None) -> list[list[str]]
 def differences(result: Mapping[str, Any]) -> list[list[str]] | None:
     """Returns the paired differences of the evaluated rows to the first; None: there is one."""
     others = {n: r for n, r in result["rows"].items() if "difference" in r}
-    shown = [m for m in SHOWN if any(m in r["difference"] for r in others.values())]
+    shown = [m for m in _ALWAYS if any(m in r["difference"] for r in others.values())]
     if not others:
         return None
     lines = [["row", *(_titled(name) for name in shown)]]
@@ -203,11 +238,9 @@ def table_of(result: Mapping[str, Any]) -> str:
         )
         for line in lines
     )
-    missing = ", ".join(result[NOT_AVAILABLE])
     photos = f"{result['photos']['measured']} photos, digest {result['photos']['digest'][:12]}"
-    return f"{name_of(result)}: {photos}\n{text}" + (
-        f"\nnot available (no weights of their networks given): {missing}" if missing else ""
-    )
+    notes = [f"{name}: not available, {why}" for name, why in result[NOT_AVAILABLE].items()]
+    return "\n".join([f"{name_of(result)}: {photos}", text, *notes, *result["warnings"]])
 
 
 def csv_of(result: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ class Request:
             ImageNet, or CIFAR-10's own training photos.
         groups: a file of lines `PHOTO GROUP`, or "folder": metrics for each group; empty: none.
         features: files of the networks of FID, LPIPS and top1.
+        renew: whether an evaluation of other weights under the same name is replaced.
         overwrite: whether another evaluation in `output` is replaced.
     """
 
@@ -38,6 +39,7 @@ class Request:
     tables: str = ""
     groups: str = ""
     features: FeatureFiles = dataclasses.field(default_factory=FeatureFiles)
+    renew: bool = False
     overwrite: bool = False
 
 

@@ -52,6 +52,9 @@ def columns_of(photos: Sequence[Mapping[str, Any]]) -> Columns:
     columns["psnr"] = np.where(columns["is_grey"] > 0, np.nan, intervals.psnr_of(mse))
     columns["weighted_squared_ab"] = columns["squared_ab"] * columns["pixels"]
     columns["weighted_auc"] = columns["auc"] * columns["pixels"]
+    for name in columns:
+        if name.startswith("psnr_hints_"):
+            columns[name] = np.where(columns["is_grey"] > 0, np.nan, columns[name])
     off = abs(columns["colorfulness"] - columns["true_colorfulness"])
     return columns | {"delta_colorfulness_by_photo": off}
 
@@ -70,14 +73,15 @@ def summarize(rows: Mapping[str, Columns], compared_with: str | None) -> dict[st
         which way a difference whose interval leaves 0 out points: 1, -1, or 0.
     """
     number = len(next(iter(rows.values()))["mse"])
-    counts = np.concatenate([np.ones((1, number)), intervals.draws(number)])
+    counts = np.concatenate([np.ones((1, number), np.float32), intervals.draws(number)])
     found = {
         row: metrics_of(intervals.sample_means(columns, counts)) for row, columns in rows.items()
     }
     result: dict[str, dict[str, Any]] = {}
     for row, samples in found.items():
         about: dict[str, Any] = {
-            "metrics": {name: intervals.estimate(value, number) for name, value in samples.items()}
+            "metrics": {name: _estimate(name, value, number) for name, value in samples.items()},
+            "perfect_photos": int((rows[row]["mse"] <= _PSNR_CAP).sum()),
         }
         if "per_lightness" in found:
             table = np.maximum(found["per_lightness"]["mae_ab"], 1e-10)
@@ -85,12 +89,22 @@ def summarize(rows: Mapping[str, Columns], compared_with: str | None) -> dict[st
         if compared_with is not None and row != compared_with:
             other = found[compared_with]
             about["difference"] = {
-                name: _judged(name, intervals.estimate(samples[name] - other[name], number))
+                name: _judged(name, _estimate(name, samples[name] - other[name], number))
                 for name in samples
                 if name in other
             }
         result[row] = about
     return result
+
+
+def _estimate(name: str, samples: np.ndarray, number: int) -> dict[str, Any]:
+    """As `intervals.estimate`; the size of a difference of means has no percentile interval.
+
+    Resamples of |difference| lie to one side of it where the true one is near 0.
+    """
+    if name in ("delta_colorfulness", "delta_colorfulness_abs"):
+        return {"mean": float(samples[0]), "interval": None}
+    return intervals.estimate(samples, number)
 
 
 def _judged(name: str, difference: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,7 @@ class Work:
         told: dict[str, Any] = {"rows": {}}
         file = self._root / _PLAN
         if file.is_file():
-            try:
-                told = json.loads(file.read_text(encoding="utf-8"))
-            except ValueError:
-                raise RequestError(f"{str(file)!r} is damaged; give --overwrite") from None
+            told = self._read_plan()
             for name, value in plan.items():
                 if told["plan"].get(name) != value:
                     raise RequestError(
@@ -59,6 +57,27 @@ class Work:
         self._root.mkdir(parents=True, exist_ok=True)
         content = {"plan": dict(plan), "rows": told["rows"] | dict(rows)}
         paths.write_text(file, json.dumps(content, indent=2) + "\n")
+
+    def fits(self, plan: Mapping[str, Any], rows: Mapping[str, str]) -> bool:
+        """Whether what was begun here is this."""
+        told = self._read_plan()
+        same = all(told["plan"].get(name) == value for name, value in plan.items())
+        return same and all(told["rows"].get(row, d) == d for row, d in rows.items())
+
+    def is_there(self) -> bool:
+        """Whether the folder holds an evaluation, whole or in parts."""
+        try:
+            self._read_plan()
+        except (OSError, RequestError):
+            return False
+        return True
+
+    def _read_plan(self) -> dict[str, Any]:
+        file = self._root / _PLAN
+        told = _parsed(file)
+        if not (isinstance(told, dict) and {"plan", "rows"} <= told.keys()):
+            raise RequestError(f"{str(file)!r} is damaged; give another --output")
+        return told
 
     def has(self, row: str, part: int) -> bool:
         """Whether a part is finished."""
@@ -78,15 +97,32 @@ class Work:
 
     def load(self, row: str, part: int) -> list[Record]:
         """Returns the records of a finished part."""
-        return json.loads(self._file(row, part, ".json").read_text(encoding="utf-8"))
+        return _parsed(self._file(row, part, ".json"))
 
     def arrays(self, row: str, part: int) -> dict[str, np.ndarray]:
         """Returns the arrays of a finished part."""
-        with np.load(self._file(row, part, ".npz"), allow_pickle=False) as file:
-            return dict(file)
+        path = self._file(row, part, ".npz")
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return dict(file)
+        except (OSError, ValueError, zipfile.BadZipFile):
+            raise _damaged(path) from None
 
     def _file(self, row: str, part: int, suffix: str) -> Path:
         return self._root / row / f"{part:06d}{suffix}"
+
+
+def _parsed(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise _damaged(file) from None
+
+
+def _damaged(file: Path) -> RequestError:
+    return RequestError(
+        f"{str(file)!r} is damaged; delete it with its .json, and the same command does it again"
+    )
 
 
 def digest_of(content: Any) -> str:

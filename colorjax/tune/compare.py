@@ -58,7 +58,9 @@ def compare(ledger: Ledger, request: Request, should_stop: Callable[[], bool]) -
     measured = {name: _measure(folder, should_stop) for name, folder in folders.items()}
     found["protocol"] = measured["best"]["protocol"]
     for part in _PARTS:
-        found[part] = _set_against({name: each[part] for name, each in measured.items()})
+        found[part] = _set_against(
+            {name: each[part] for name, each in measured.items()}, request.metric
+        )
     # Others may have written in between.
     earlier = ledger.study.user_attrs.get(REPORTED) or {}
     ledger.study.set_user_attr(REPORTED, earlier | {key: found})
@@ -72,7 +74,7 @@ def default_number(ledger: Ledger) -> int | None:
     return next((each.number for each in done if each.user_attrs.get(DEFAULT)), None)
 
 
-def _set_against(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _set_against(measured: Mapping[str, Mapping[str, Any]], metric: str) -> dict[str, Any]:
     best, default = measured["best"], measured["default"]
     result = {
         "num_images": best["num_images"],
@@ -88,7 +90,9 @@ def _set_against(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             for name, each in measured.items()
         }
         found = advantages(errors["best"], {"default": errors["default"]})["default"]
-        result |= {"advantage": found, "verdict": verdict(found["mae_ab"]["interval"])}
+        by = "psnr_of_mean_mse" if metric.startswith("psnr") else "mae_ab"
+        told = f"{verdict(found[by]['interval'])}, by {by}"
+        result |= {"advantage": found, "verdict": told}
     return result
 
 

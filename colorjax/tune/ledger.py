@@ -223,7 +223,7 @@ class Ledger:
         """Seeds the sampler by the trial, not by how often a process was started."""
         from optuna.samplers import TPESampler
 
-        seed = 100_003 * self._request.seed + number
+        seed = (100_003 * self._request.seed + number) % 2**32
         self.study.sampler = TPESampler(seed=seed, n_startup_trials=_FIRST_AT_RANDOM)
 
     @contextlib.contextmanager

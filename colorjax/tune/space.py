@@ -253,7 +253,7 @@ def _choice(field: str, text: str, default: Any) -> Value:
 
 def _tuple_choice(field: str, text: str, default: tuple) -> str:
     are_whole = bool(default) and all(type(number) is int for number in default)
-    if re.fullmatch(r"x[0-9.]+", text) and are_whole and float(text[1:]) > 0:
+    if re.fullmatch(r"x\d+(\.\d+)?", text) and are_whole and float(text[1:]) > 0:
         return text
     try:
         value = ast.literal_eval(text)

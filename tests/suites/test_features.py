@@ -83,10 +83,27 @@ def test_fid_lpips_and_classes_of_rows(networks, run, album, tmp_path):
     hits = Networks.classes(greys).argmax(1) == np.arange(6) % 3
     assert row["top1"]["mean"] == pytest.approx(hits.mean())
     assert row["top5"]["mean"] == 1  # of three that are above 0
-    assert found["not available"] == []
+    assert found["not available"] == {}
+    of_truth = Networks.classes(truths).argmax(1) == np.arange(6) % 3
+    assert found["truth"]["top1"] == pytest.approx(of_truth.mean())
     assert found["feature_networks"]["vgg16"]["photos_with_a_class"] == 6
     again = suites.evaluate(request).result  # from the parts that were kept
     assert again == found
+    labels.write_text("".join(f"{number}.png 7\n" for number in range(6)))
+    with pytest.raises(RequestError, match="another feature networks"):
+        suites.evaluate(request)
+
+
+def test_a_small_fid_comes_with_a_warning(networks, run, album, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "_FEATURES", 2048)
+    wide = staticmethod(lambda rgb: np.zeros((len(rgb), 2048), np.float32))
+    monkeypatch.setattr(Networks, "features", wide)
+    monkeypatch.setattr(suites.run, "frechet_distance", lambda one, other: 0.0)
+    options = {"size": SIZE, "features": FeatureFiles(inception="i")}
+    request = suites.Request([run], "folder", str(album[0]), str(tmp_path / "out"), **options)
+    found = suites.evaluate(request)
+    assert found.result["warnings"][0].startswith("FID of 6 and 6 photos with 2048 features")
+    assert "FID of 6 and 6 photos" in found.table
 
 
 def test_coltran_compares_with_other_photos(networks, run, tmp_path, monkeypatch):
@@ -121,8 +138,8 @@ def test_coltran_compares_with_other_photos(networks, run, tmp_path, monkeypatch
     ]
     compared = np.stack([photos.resized(rgb, 24, "area") for rgb in direct[0]])
     floor = frechet(Networks.features(compared), Networks.features(direct[1]))
-    assert found["fid_of_truth"] == pytest.approx(floor, abs=1e-5)
-    assert found["fid_of_truth"] > 1e-3
+    assert found["truth"]["fid"] == pytest.approx(floor, abs=1e-5)
+    assert found["truth"]["fid"] > 1e-3
 
 
 def test_files_that_do_not_fit(run, album, tmp_path):
@@ -137,5 +154,8 @@ def test_files_that_do_not_fit(run, album, tmp_path):
     with pytest.raises(RequestError, match=r"nowhere\.pth"):
         ask(inception="nowhere.pth")
     assert not (tmp_path / "out").exists()
+    some = photos.open_photos(protocols.find("folder"), str(data))
     with pytest.raises(RequestError, match="has no FID; leave --inception out"):
-        features.Features(FeatureFiles(inception="i"), [], with_fid=False)
+        features.Features(FeatureFiles(inception="i"), some, with_fid=False)
+    with pytest.raises(RequestError, match="gives none of the photos a group"):
+        features.group_names("folder", some)

@@ -118,6 +118,28 @@ def test_two_averages_of_psnr_and_grey_photos():
     assert found["psnr"]["mean"] - found["psnr_of_mean_mse"]["mean"] > 3
 
 
+def test_grey_photos_count_in_no_psnr_with_hints():
+    """field.md 4a (9): grey photos painted grey would lift the curve of hints above psnr."""
+    truth = synthetic_images(1, 16, seed=2)[0]
+    grey = photos.grey_of(truth, "lightness")
+    records = [record(grey, truth), record(grey, grey)]
+    for each in records:
+        each["psnr_hints_0"] = 10 * np.log10(255**2 / max(each["mse"], 1e-10))
+    found = summary.summarize({"row": summary.columns_of(records)}, None)["row"]
+    assert found["metrics"]["psnr_hints_0"] == found["metrics"]["psnr"]
+    assert found["perfect_photos"] == 1
+
+
+def test_the_size_of_a_difference_of_means_has_no_interval():
+    """Its resamples all lie to one side of it where the true one is 0."""
+    pictures = [synthetic_images(1, 16, seed=seed)[0] for seed in range(4)]
+    columns = summary.columns_of([record(p, p) for p in pictures])
+    found = summary.summarize({"row": columns}, None)["row"]["metrics"]
+    for name in ("delta_colorfulness", "delta_colorfulness_abs"):
+        assert found[name] == {"mean": 0, "interval": None}
+    assert found["delta_colorfulness_by_photo"]["interval"] == [0, 0]
+
+
 def test_psnr_is_of_rgb():
     """field.md 4a (6): an MSE of 0.0026 of [0, 1] is 25.9 dB, not 51."""
     truth = np.full((16, 16, 3), 100, np.uint8)
@@ -185,6 +207,8 @@ def test_every_metric_of_a_result_is_defined():
     columns = summary.columns_of([record(*synthetic_images(2, 16)) for _ in range(2)])
     found = summary.summarize({"grey": columns, "per_lightness": columns}, "grey")
     assert set(found["grey"]["metrics"]) <= set(protocols.METRICS)
+    shown = {name for each in protocols.PROTOCOLS.values() for name in each.shown}
+    assert shown <= set(found["grey"]["metrics"])
     assert found["per_lightness"]["skill"]["mean"] == 0
     differences = found["per_lightness"]["difference"]
     assert all(each["mean"] == 0 and each["better"] == 0 for each in differences.values())

@@ -66,6 +66,12 @@ def test_rows_are_measured_as_their_pictures_are(done, runs, album):
     wanted = {
         "grey": greys,
         "one": [colorizer.colorize(grey) for grey in greys],
+        "per_lightness": [
+            painted(
+                g, tables["per_lightness"].ab[np.rint(color.rgb_u8_to_lab(g)[..., 0]).astype(int)]
+            )
+            for g in greys
+        ],
         "mean": [painted(g, np.full((24, 24, 2), tables["mean"].ab[0])) for g in greys],
         "oracle_mean": [
             painted(g, np.broadcast_to(ab_of(t).mean((0, 1)), (24, 24, 2)))
@@ -100,6 +106,9 @@ def test_two_runs_are_compared_by_photo(done):
     assert difference["mean"] == pytest.approx(own[0] - own[1])
     low, high = difference["interval"]
     assert low <= difference["mean"] <= high
+    oracle = done.result["rows"]["oracle_bins"]["difference"]
+    assert oracle["psnr"]["mean"] > 0 > oracle["mae_ab"]["mean"]
+    assert oracle["psnr"]["better"] == oracle["mae_ab"]["better"] == 1
     assert difference["better"] == (-1 if low > 0 else 1 if high < 0 else 0)
 
 
@@ -114,7 +123,7 @@ def test_groups_are_parts_of_the_photos(done):
 def test_what_is_written(done):
     result = json.loads((done.output / "result.json").read_text())
     assert result == done.result
-    assert result["not available"] == ["fid", "lpips", "top1"]
+    assert set(result["not available"]) == {"fid", "lpips", "top1"}
     lines = list(csv.DictReader((done.output / "result.csv").read_text().splitlines()))
     line = next(x for x in lines if (x["row"], x["metric"], x["group"]) == ("one", "mae_ab", "in"))
     assert (
@@ -172,6 +181,20 @@ def _noting(save, saved):
     return noting
 
 
+def test_damaged_parts_are_named(runs, album, tmp_path):
+    request = ask(runs, album, tmp_path / "out", limit=1)
+    suites.evaluate(request)
+    file = tmp_path / "out" / "work" / "one" / "000000.json"
+    file.write_text("")
+    with pytest.raises(RequestError, match=r"000000\.json' is damaged; delete it"):
+        suites.evaluate(request)
+    file.unlink()
+    suites.evaluate(request)
+    (tmp_path / "out" / "work" / "plan.json").write_text("{}")
+    with pytest.raises(RequestError, match=r"holds 'result.json' and no evaluation"):
+        suites.evaluate(request)
+
+
 def test_parts_of_any_size_give_the_same_result(runs, album, tmp_path, monkeypatch, done):
     from colorjax.suites import run
 
@@ -192,6 +215,53 @@ def test_photos_of_their_own_sizes(runs, tmp_path):
     assert found.result["photos"]["unreadable"][0].startswith("z.png: ")
     words = ["evaluate", str(runs / "one"), "--suite", "folder", "--data", str(tmp_path / "album")]
     assert cli.run([*words, "--output", str(tmp_path / "out")]) == 1  # done, but for one photo
+
+
+def test_photos_that_change_are_not_mixed(runs, tmp_path):
+    """Other pixels under the same names; a photo that changes after its truth was noted."""
+    album = tmp_path / "album"
+    album.mkdir()
+
+    def fill(seed):
+        for number, image in enumerate(synthetic_images(3, 24, seed=seed)):
+            Image.fromarray(image).save(album / f"{number}.png")
+
+    fill(1)
+    request = ask(runs, album, tmp_path / "out", methods=[str(runs / "one")])
+    suites.evaluate(request)
+    fill(2)
+    with pytest.raises(RequestError, match="an evaluation of another photos"):
+        suites.evaluate(request)
+
+
+@pytest.mark.parametrize("content", [b"no photo", None])
+def test_a_photo_that_changes_while_it_is_measured(runs, tmp_path, monkeypatch, content):
+    album = tmp_path / "album"
+    album.mkdir()
+    for number, image in enumerate(synthetic_images(3, 24, seed=1)):
+        Image.fromarray(image).save(album / f"{number}.png")
+    monkeypatch.setattr(photos, "identity_of", lambda files: "the same")
+    request = ask(runs, album, tmp_path / "out", methods=[str(runs / "one")])
+    asked = iter([False, True])
+    with pytest.raises(Interrupted):  # after the truths
+        suites.evaluate(request, should_stop=lambda: next(asked))
+    (album / "1.png").write_bytes(content or (album / "2.png").read_bytes())
+    with pytest.raises(RequestError, match=r"'1\.png' changed meanwhile"):
+        suites.evaluate(request)
+
+
+def test_finished_pictures_that_are_redone_are_measured_again(runs, album, tmp_path):
+    for path in album.rglob("*.png"):
+        Image.open(path).convert("L").convert("RGB").save(tmp_path / path.name)
+    request = ask(runs, album, tmp_path / "out", methods=[f"theirs={tmp_path}"])
+    suites.evaluate(request)
+    for path in album.rglob("*.png"):
+        Image.open(path).save(tmp_path / path.name)
+    with pytest.raises(RequestError, match="other weights named 'theirs'"):
+        suites.evaluate(request)
+    renewed = suites.evaluate(dataclasses.replace(request, renew=True)).result
+    assert renewed["rows"]["theirs"]["metrics"]["mae_ab"]["mean"] == 0
+    assert renewed["rows"]["theirs"]["perfect_photos"] == 10
 
 
 def test_finished_pictures_of_another_program(runs, album, tmp_path):
@@ -299,6 +369,8 @@ def test_cifar10_has_its_own_tables(runs, tmp_path, monkeypatch):
         ({"methods": ["nowhere"]}, "'nowhere' is no method"),
         ({"methods": ["mean=zhang16-small"]}, "every suite has a row 'mean'"),
         ({"tables": "nowhere"}, "nowhere"),
+        ({"limit": -1}, "--limit is at least 0, not -1"),
+        ({"methods": ["reference=zhang16-small"]}, "every suite has a row 'reference'"),
     ],
 )
 def test_requests_that_mean_nothing(runs, album, tmp_path, options, said):
@@ -314,11 +386,17 @@ def test_nothing_else_is_overwritten(runs, album, tmp_path):
     other = ask(runs, album, tmp_path / "out", limit=1, methods=[f"m={runs / 'two'}"])
     with pytest.raises(RequestError, match="other weights named 'm'"):
         suites.evaluate(other)
-    with pytest.raises(RequestError, match="another photos"):
+    with pytest.raises(RequestError, match=r"another protocol|another photos"):
         suites.evaluate(ask(runs, album, tmp_path / "out", limit=2, methods=[f"m={runs / 'one'}"]))
     with pytest.raises(RequestError, match="is inside --data"):
         suites.evaluate(ask(runs, album, album / "out", limit=1))
     assert (tmp_path / "out" / "result.json").read_text() == before
+    (tmp_path / "theirs" / "work").mkdir(parents=True)
+    (tmp_path / "theirs" / "work" / "thesis.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(RequestError, match="holds 'work' and no evaluation"):
+            suites.evaluate(ask(runs, album, tmp_path / "theirs", limit=1, overwrite=overwrite))
+    assert (tmp_path / "theirs" / "work" / "thesis.txt").read_text() == "mine"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "index.html").write_text("mine")
     with pytest.raises(RequestError, match=r"holds 'index.html' and no evaluation"):

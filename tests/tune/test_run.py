@@ -59,7 +59,7 @@ def test_a_study_from_beginning_to_end(request_for, tmp_path, capsys):
     assert compared["default"]["trial"] == 0
     expected = 0.2**2 - (best.params["optimizer.learning_rate"] - 0.3) ** 2
     assert compared["eval"]["advantage"]["mae_ab"]["better_by"] == pytest.approx(expected)
-    assert compared["eval"]["verdict"] == "better"
+    assert compared["eval"]["verdict"] == "better, by mae_ab"
     assert compared["looks"] == 1
     for name in ("history.png", "parallel.png", "importance.png"):
         assert Image.open(tmp_path / name).width > 600
