@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 from urllib.parse import quote
@@ -170,7 +170,12 @@ def _truth(report: dict[str, Any], name: str) -> dict[str, Any] | None:
 def _cell(name: str, found: dict[str, Any] | None, sign: str = "") -> str:
     if found is None:
         return ""
-    form = f"{sign}.{SHOWN[name][0]}f"
+    return estimate_text(found, SHOWN[name][0], sign)
+
+
+def estimate_text(found: Mapping[str, Any], decimals: int, sign: str = "") -> str:
+    """Writes {mean, interval} as `1.2 [1.0, 1.4]`."""
+    form = f"{sign}.{decimals}f"
     text = format(found["mean"], form)
     if found["interval"] is None:
         return text

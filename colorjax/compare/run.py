@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import platform
 import secrets
 import shlex
 import shutil
@@ -16,9 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import jax
 import numpy as np
-import PIL
 from PIL import Image
 from tqdm import tqdm
 
@@ -31,7 +28,7 @@ from colorjax.compare.photos import Photos
 from colorjax.data.decode import UnreadablePhoto
 from colorjax.errors import RequestError
 from colorjax.metrics import intervals
-from colorjax.version import __version__
+from colorjax.train.workdir import versions
 
 FILES = (
     "pictures",
@@ -268,13 +265,7 @@ def _report(
         },
         "truth": {"colorfulness": float(np.mean([v["true_colorfulness"] for v in of_grey]))},
         "methods": {name: about[name] | summary[name] for name in values},
-        "versions": {
-            "colorjax": __version__,
-            "jax": jax.__version__,
-            "numpy": np.__version__,
-            "pillow": PIL.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
     }
 
 

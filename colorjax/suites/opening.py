@@ -75,9 +75,13 @@ class Opened:
         self._check_output()
         digests = dict.fromkeys(self.rows, "built in")
         digests |= {name: each["digest"] for name, each in self.about.items()}
-        if request.renew and self.work.is_there() and not self.work.fits(self._plan(), digests):
+        try:
+            self.work.begin(self._plan(), digests)
+        except RequestError:
+            if not request.renew:
+                raise
             shutil.rmtree(self.folder / FOLDER)
-        self.work.begin(self._plan(), digests)
+            self.work.begin(self._plan(), digests)
 
     @property
     def sets(self) -> tuple[str, ...]:

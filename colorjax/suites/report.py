@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
-import PIL
 
+from colorjax.compare.page import estimate_text
 from colorjax.metrics import intervals
 from colorjax.suites import protocols, summary
 from colorjax.suites.protocols import Protocol
 from colorjax.suites.work import Record
-from colorjax.version import __version__
+from colorjax.train.workdir import versions
 
 NOT_AVAILABLE = "not available"
 # metric -> decimals, in the order of the tables.
@@ -101,13 +99,7 @@ def collect(
             "meaning": "percentiles over photos drawn with replacement; differences are paired; "
             "they speak of the choice of photos, not of the training's luck",
         },
-        "versions": {
-            "colorjax": __version__,
-            "jax": jax.__version__,
-            "numpy": np.__version__,
-            "pillow": PIL.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
     }
     if groups is not None:
         result["groups"] = _by_group(columns, groups, first)
@@ -220,11 +212,7 @@ def _titled(metric: str) -> str:
 def _cell(found: Mapping[str, Any] | None, decimals: int, sign: str = "") -> str:
     if found is None:
         return ""
-    form = f"{sign}.{decimals}f"
-    text = format(found["mean"], form)
-    if found["interval"] is None:
-        return text
-    return f"{text} [{', '.join(format(end, form) for end in found['interval'])}]"
+    return estimate_text(found, decimals, sign)
 
 
 def table_of(result: Mapping[str, Any]) -> str:

@@ -18,8 +18,6 @@ from colorjax.errors import RequestError
 from colorjax.inference.predictor import enlarged
 from colorjax.metrics import ColorTable
 
-TRIVIAL = ("grey", "mean", "per_lightness")
-ORACLES = ("oracle_mean", "oracle_bins")
 SHIPPED_TABLES = Path(__file__).with_name("tinyimagenet_tables.json")
 _TABLE_PHOTOS = 10_000
 _TABLE_SIDE = 256  # pixels; larger photos are thinned out
@@ -145,7 +143,7 @@ class Colorized(methods.Weights):
 def built_in(tables: Mapping[str, ColorTable]) -> dict[str, Callable[[], Row]]:
     """Returns the trivial and the oracle rows by name, made when they are asked for."""
     rows: dict[str, Callable[[], Row]] = {"grey": Grey}
-    for name in TRIVIAL[1:]:
+    for name in ("mean", "per_lightness"):
         rows[name] = lambda name=name: Table(tables[name])
     return rows | {"oracle_mean": OracleMean, "oracle_bins": OracleBins}
 

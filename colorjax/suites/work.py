@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import zipfile
@@ -57,12 +56,6 @@ class Work:
         self._root.mkdir(parents=True, exist_ok=True)
         content = {"plan": dict(plan), "rows": told["rows"] | dict(rows)}
         paths.write_text(file, json.dumps(content, indent=2) + "\n")
-
-    def fits(self, plan: Mapping[str, Any], rows: Mapping[str, str]) -> bool:
-        """Whether what was begun here is this."""
-        told = self._read_plan()
-        same = all(told["plan"].get(name) == value for name, value in plan.items())
-        return same and all(told["rows"].get(row, d) == d for row, d in rows.items())
 
     def is_there(self) -> bool:
         """Whether the folder holds an evaluation, whole or in parts."""
@@ -123,8 +116,3 @@ def _damaged(file: Path) -> RequestError:
     return RequestError(
         f"{str(file)!r} is damaged; delete it with its .json, and the same command does it again"
     )
-
-
-def digest_of(content: Any) -> str:
-    """Returns the SHA-256 of something JSON can hold."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
