@@ -8,7 +8,7 @@ on the photos inside scikit-image), `debug` (a few steps).
 
 Two CPU cores train 17 images a second at 64 px (2026-11-21). Expect, after 38,400 crops of 7,586
 Tiny ImageNet photos, MAE of ab 9.71 and PSNR of mean MSE 20.89 dB, where grey gives 10.69 and
-19.89; the command is in README.md.
+19.89; the command is in docs/results.md.
 """
 
 from ml_collections import ConfigDict
