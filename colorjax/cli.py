@@ -7,7 +7,7 @@ import sys
 from typing import NoReturn
 
 from colorjax import (
-    choose_size,
+    calibrate,
     data_commands,
     evaluate_command,
     finetune_command,
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     data_commands.add_prepare(commands)
     data_commands.add_prior(commands)
     finetune_command.add_finetune(commands)
-    choose_size.add_choose_size(commands)
+    calibrate.add_calibrate(commands)
     tune_command.add_tune(commands)
     _add_import_weights(commands)
     return parser

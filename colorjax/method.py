@@ -47,6 +47,7 @@ class Method:
         remat: layers whose outputs are kept for the backward pass, while all else is computed
             again; ("none",): keep no layer's; empty: keep everything.
         trains: top layers that learn, while all else stays as in an evaluation; empty: all learn.
+        saturation: factor on the ab that `predict` gives; training does not know of it.
     """
 
     network: models.Network
@@ -59,6 +60,7 @@ class Method:
     features: FeatureNetwork | None = None
     remat: tuple[str, ...] = ()
     trains: tuple[str, ...] = ()
+    saturation: float = 1.0
 
     def init(self, key: jax.Array) -> Variables:
         """Returns fresh variables, float32."""
@@ -236,7 +238,8 @@ class Method:
         """
         size = fields["grey"].shape[1:3]
         outputs = self.network.apply(variables, self.fit(fields), train=False)
-        found = {"ab": color.denormalize_ab(self.fit_back(outputs["ab"], size))}
+        ab = color.denormalize_ab(self.fit_back(outputs["ab"], size))
+        found = {"ab": self.saturation * ab}
         if self.predicts_lightness:
             lab = color.space_to_lab(outputs["color"], self.space, None)
             found["lightness"] = self.fit_back(lab[..., :1], size)
@@ -358,11 +361,11 @@ def build(config: ConfigDict, *, with_loss: bool = True) -> Method:
         TargetEncoder.from_config(config.data),
         EdgeDetector.from_config(config.data),
         size,
-        keeps_lightness=_keeps_lightness(config),
         critic=_build_critic(config) if "critic" in judges else None,
         features=_build_features(config) if "features" in judges else None,
         remat=tuple(config.get("remat") or ()),
         trains=models.trained_layers(network, config.get("train_only") or "all"),
+        **_inference_options(config),
     )
     for layer in built.remat:
         if layer != "none" and layer not in built.layers():
@@ -370,12 +373,14 @@ def build(config: ConfigDict, *, with_loss: bool = True) -> Method:
     return built
 
 
-def _keeps_lightness(config: ConfigDict) -> bool:
-    # Configs of imported weights and of earlier versions lack the field.
-    asked = config.to_dict().get("inference", {}).get("lightness", "photo")
-    if asked not in ("photo", "predicted"):
-        raise unknown_name("inference.lightness", asked, ("photo", "predicted"))
-    return asked == "photo"
+def _inference_options(config: ConfigDict) -> dict[str, Any]:
+    # Configs of imported weights and of earlier versions lack the fields.
+    found = {"lightness": "photo", "saturation": 1.0} | config.to_dict().get("inference", {})
+    if found["lightness"] not in ("photo", "predicted"):
+        raise unknown_name("inference.lightness", found["lightness"], ("photo", "predicted"))
+    if not 0 <= found["saturation"] < float("inf"):
+        raise RequestError(f"inference.saturation is at least 0, not {found['saturation']}")
+    return {"keeps_lightness": found["lightness"] == "photo", "saturation": found["saturation"]}
 
 
 def _build_critic(config: ConfigDict) -> Critic:

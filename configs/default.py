@@ -154,6 +154,7 @@ def get_config(arg: str = "") -> ConfigDict:
     # Whose lightness a picture has, where a network predicts it too: photo | predicted
     config.inference.lightness = "photo"
     config.inference.size = 0  # short side at which chroma is predicted; 0: data.image_size
+    config.inference.saturation = 1.0  # factor on the predicted ab; `colorjax calibrate` stores it
     return config
 
 

@@ -118,6 +118,11 @@ class Colorizer:
         return self._predictor.compile_seconds + self._painter.compile_seconds
 
     @property
+    def saturation(self) -> float:
+        """Factor on ab that is stored with the weights; that of `Options` multiplies it."""
+        return self._method.saturation
+
+    @property
     def working_size(self) -> WorkingSize:
         """At which size colours are predicted."""
         return self._size
@@ -129,7 +134,8 @@ class Colorizer:
 
     def digest(self) -> str:
         """Returns the SHA-256 of the weights and of what decides their colours."""
-        found = hashlib.sha256(f"{self._method.network!r} {self._size!r}".encode())
+        about = f"{self._method.network!r} {self._size!r} {self.saturation!r}"
+        found = hashlib.sha256(about.encode())
         for path, leaf in jax.tree_util.tree_leaves_with_path(self._predictor.variables):
             found.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
         return found.hexdigest()

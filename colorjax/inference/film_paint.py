@@ -22,7 +22,8 @@ class FramePainter:
         self._colorizer = colorizer
         self._saturation = saturation
         self._seen: tuple[np.ndarray, np.ndarray] | None = None  # the frame predicted last, its L
-        self.settings = f"step {colorizer.step}, saturation {saturation}, {colorizer.working_size}"
+        factor = colorizer.saturation * saturation
+        self.settings = f"step {colorizer.step}, saturation {factor}, {colorizer.working_size}"
 
     @property
     def weights(self) -> str:

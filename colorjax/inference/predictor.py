@@ -96,7 +96,8 @@ class Predictor:
         """Returns ab (h, w, 2) of a distribution (h, w, 313), by the method's annealed mean."""
         temperature = self.method.network.temperature  # pyrefly: ignore
         logits = np.log(np.maximum(shares, 1e-30))
-        return np.asarray(color.annealed_mean(logits, temperature=temperature), np.float32)
+        ab = color.annealed_mean(logits, temperature=temperature)
+        return self.method.saturation * np.asarray(ab, np.float32)
 
     def _confident(self, variables: Variables, fields: Inputs) -> tuple[jax.Array, jax.Array]:
         found = self.method.predict(variables, fields)

@@ -1,0 +1,271 @@
+"""The command `colorjax calibrate`: the working size and saturation that weights colorize with."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from colorjax import startup
+from colorjax.errors import RequestError
+
+SIZES = (32, 48, 64, 96, 128, 176, 256)
+SATURATIONS = tuple(round(1 + 0.05 * k, 2) for k in range(21))
+PHOTOS = 200
+HELD_OUT = "held_out"
+RECORD = "calibration.json"
+
+Row = dict[str, float]
+_SHOWN = {"psnr": "PSNR, dB", "mae_ab": "MAE of ab", "colorfulness": "colourfulness"}
+
+
+class Calibrator:
+    """Colorizes photos with one set of weights and compares the results with their own colours."""
+
+    def __init__(
+        self,
+        workdir_or_name: str,
+        photos: Sequence[np.ndarray],
+        progress: Callable[[int], Any] = lambda done: None,
+    ):
+        """Takes the weights as `Colorizer.load` does, and photos that nothing was trained on.
+
+        Args:
+            workdir_or_name: the weights.
+            photos: (H, W, 3) uint8 each.
+            progress: told that a photo was colorized.
+        """
+        self._weights = workdir_or_name
+        self._photos = photos
+        self._progress = progress
+
+    def measure(self, size: int, saturation: float = 1.0) -> Row:
+        """Measures one setting; a saturation that is stored with the weights does not count.
+
+        Args:
+            size: working size of the short side, in pixels.
+            saturation: factor on the predicted ab.
+
+        Returns:
+            psnr (dB, mean over photos that are not exactly grey), mae_ab (Lab units),
+            colorfulness; means over photos.
+
+        Raises:
+            RequestError: no photo has colour, the network has one size alone, or the saturation
+                stored with the weights is 0.
+        """
+        from colorjax.compare import measures
+        from colorjax.figures import grey_of
+        from colorjax.inference.colorizer import Colorizer
+
+        colorizer = Colorizer.load(self._weights, size=size)
+        if colorizer.saturation == 0:
+            raise RequestError("inference.saturation of the weights is 0; set it to 1")
+        factor = saturation / colorizer.saturation
+        values = []
+        for photo in self._photos:
+            colored = colorizer.colorize(grey_of(photo), saturation=factor)
+            values.append(measures.measure(colored, photo))
+            self._progress(1)
+        if all(np.isnan(each["psnr"]) for each in values):
+            raise RequestError("none of the photos has colour; give --data colour photos")
+        return {name: float(np.nanmean([each[name] for each in values])) for name in _SHOWN}
+
+    def sizes(self, sizes: Sequence[int]) -> list[Row]:
+        """Returns `measure` of several sizes, with the `size`."""
+        return [{"size": size, **self.measure(size)} for size in sizes]
+
+    def saturations(self, size: int, colorfulness: float) -> list[Row]:
+        """Raises the saturation until the results are as colourful as asked.
+
+        Args:
+            size: at which to measure.
+            colorfulness: to reach, mean of the photos.
+
+        Returns:
+            `measure` of 1 and what was tried above it, with the `saturation`; the last row is the
+            least of `SATURATIONS` that reaches it.
+
+        Raises:
+            RequestError: none does.
+        """
+        rows = []
+        for factor in SATURATIONS:
+            rows.append({"saturation": factor, **self.measure(size, factor)})
+            if rows[-1]["colorfulness"] >= colorfulness:
+                return rows
+        raise RequestError(
+            f"--colorfulness {colorfulness:g} is out of reach: {SATURATIONS[-1]:g} times the "
+            f"saturation gives {rows[-1]['colorfulness']:.1f}; ask for less"
+        )
+
+
+def best_of(rows: Sequence[Row]) -> int:
+    """Returns the size of the highest psnr; of equal ones the smallest."""
+    return int(max(rows, key=lambda row: (row["psnr"], -row["size"]))["size"])
+
+
+def store(workdir_path: str, size: int, saturation: float, record: dict[str, Any]) -> None:
+    """Stores a size and a saturation in a workdir's config, and how they came about beside it.
+
+    Args:
+        workdir_path: of a run or of imported weights.
+        size: in pixels.
+        saturation: factor on the predicted ab.
+        record: the content of `calibration.json`.
+    """
+    from colorjax.train.workdir import Workdir, write_json
+
+    workdir = Workdir(workdir_path)
+    config = workdir.read_config()
+    config.inference.size = size
+    config.inference.saturation = saturation
+    write_json(workdir.root / RECORD, record)
+    write_json(workdir.config_file, config.to_dict())
+
+
+def add_calibrate(commands: argparse._SubParsersAction) -> None:
+    """Adds `colorjax calibrate`."""
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="find the working size and saturation of weights on held-out photos, and store them",
+        description="Colorizes photos at several working sizes and stores the one of the highest "
+        "PSNR with the weights (inference.size in WORKDIR/config.json; the rows are in WORKDIR/"
+        f"{RECORD}). With --colorfulness it also stores the least factor on the colours "
+        "(inference.saturation) with which the results are that colourful, and shows what that "
+        "costs. Take photos that nothing was trained on, and that nothing is reported on. Training "
+        "on sets both back: calibrate again.",
+        epilog="example:\n  colorjax calibrate runs/zhang16 --data held_out --colorfulness 20",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    calibrate.set_defaults(act=_calibrate)
+    calibrate.add_argument(
+        "workdir",
+        metavar="WORKDIR",
+        help="of a run or of imported weights; of weights that ship the rows are shown alone",
+    )
+    calibrate.add_argument(
+        "--data",
+        default=HELD_OUT,
+        metavar="FOLDER",
+        help="colour photos, `sample_photos`, or those that the run held out of training "
+        "(default: %(default)s)",
+    )
+    calibrate.add_argument(
+        "--sizes",
+        default=",".join(map(str, SIZES)),
+        metavar="PX,...",
+        help="(default: %(default)s)",
+    )
+    calibrate.add_argument(
+        "--colorfulness",
+        type=float,
+        metavar="CF",
+        help="to reach by saturation, as Hasler and Suesstrunk define it (default: saturation 1)",
+    )
+    calibrate.add_argument(
+        "--photos", type=int, default=PHOTOS, metavar="N", help="at most (default: %(default)s)"
+    )
+
+
+def _calibrate(args: argparse.Namespace) -> int:
+    try:
+        sizes = sorted({int(word) for word in args.sizes.split(",")})
+    except ValueError:
+        sizes = [0]
+    if sizes[0] < 1:
+        raise RequestError(f"--sizes is PX,PX,..., each at least 1, not {args.sizes!r}")
+    if args.photos < 1:
+        raise RequestError(f"--photos is at least 1, not {args.photos}")
+    wanted = args.colorfulness
+    if wanted is not None and not 0 < wanted < math.inf:
+        raise RequestError(f"--colorfulness is above 0, not {wanted:g}")
+    startup.hush_libraries()
+    from tqdm import tqdm
+
+    from colorjax import shipped
+
+    photos, about, unreadable = _read_photos(args.workdir, args.data, args.photos)
+    with tqdm(unit="photo", disable=None) as bar:
+        calibrator = Calibrator(args.workdir, photos, bar.update)
+        rows = calibrator.sizes(sizes)
+        size, factor = best_of(rows), 1.0
+        record = {"photos": about, "sizes": rows}
+        if wanted is not None:
+            record |= {"colorfulness": wanted, "saturations": calibrator.saturations(size, wanted)}
+            factor = record["saturations"][-1]["saturation"]
+    _show("size, px", "size", rows)
+    if wanted is not None:
+        _show("saturation", "saturation", record["saturations"])
+    chosen = f"{size} px" + ("" if wanted is None else f", saturation {factor:g}")
+    if args.workdir in shipped.SHA256:
+        print(f"best: {chosen}; weights that ship are not changed, give it to colorize")
+    else:
+        store(args.workdir, size, factor, record)
+        print(f"stored with the weights: {chosen}")
+    for name in unreadable:
+        print(f"colorjax: passed over {name}", file=sys.stderr)
+    return 1 if unreadable else 0
+
+
+def _show(title: str, key: str, rows: Sequence[Row]) -> None:
+    print("  ".join([title, *_SHOWN.values()]))
+    for row in rows:
+        cells = [f"{row[name]:{len(_SHOWN[name])}.2f}" for name in _SHOWN]
+        print("  ".join([f"{row[key]:{len(title)}g}", *cells]))
+
+
+def _read_photos(
+    workdir: str, data: str, number: int
+) -> tuple[list[np.ndarray], dict[str, Any], list[str]]:
+    """Returns up to `number` photos, where they are from, and what was unreadable."""
+    from colorjax.compare import photos as chosen
+
+    if data == "sample_photos":
+        from colorjax.data.sources import SamplePhotos, read_sample
+
+        names = [name for part in SamplePhotos.PHOTOS.values() for name in part]
+        return [read_sample(name) for name in names], {"data": data, "photos": names}, []
+    if data == HELD_OUT:
+        return _read_held_out(workdir, number)
+    drawn = chosen.choose([data], metric_photos=number)
+    unreadable: list[str] = []
+    found = list(drawn.readable(unreadable))
+    if not found:
+        raise RequestError(f"none of the photos of {data!r} can be read; give colour photos")
+    names = [drawn.keys[place] for place, _ in found]
+    return [photo for _, photo in found], {"data": data, "photos": names}, unreadable
+
+
+def _read_held_out(workdir: str, number: int) -> tuple[list[np.ndarray], dict[str, Any], list[str]]:
+    """Reads photos that a run held out to choose by, evenly spread over them."""
+    from colorjax import shipped
+    from colorjax.data import splits
+    from colorjax.data.decode import UnreadablePhoto, decode_rgb
+    from colorjax.train.workdir import Workdir
+
+    if workdir in shipped.SHA256:
+        raise RequestError(f"what {workdir} held out is not at hand; give --data FOLDER")
+    run = Workdir(workdir)
+    data = run.read_config().data
+    if data.name == "folder" and not data.path:
+        raise RequestError(f"{workdir} was not trained here; give --data FOLDER")
+    source = splits.open_splits(data, run.read_classes()).validation
+    if not len(source):
+        raise RequestError(f"{workdir} held no photos out of training; give --data FOLDER")
+    places = np.unique(np.linspace(0, len(source) - 1, number).round().astype(int))
+    found, names, unreadable = [], [], []
+    for place in map(int, places):
+        name = source.keys[place]
+        try:
+            found.append(decode_rgb(source[place].image))
+            names.append(name)
+        except UnreadablePhoto as reason:
+            unreadable.append(f"{name}: {reason}")
+    if not found:
+        raise RequestError(f"none of the photos that {workdir} held out can be read; give --data")
+    return found, {"data": HELD_OUT, "photos": names}, unreadable
