@@ -194,17 +194,18 @@ def _calibrate(args: argparse.Namespace) -> int:
         calibrator = Calibrator(args.workdir, photos, bar.update)
         rows = calibrator.sizes(sizes)
         size, factor = best_of(rows), 1.0
-        record = {"photos": about, "sizes": rows}
-        if wanted is not None:
-            record |= {"colorfulness": wanted, "saturations": calibrator.saturations(size, wanted)}
-            factor = record["saturations"][-1]["saturation"]
+        tried = [] if wanted is None else calibrator.saturations(size, wanted)
+        if tried:
+            factor = tried[-1]["saturation"]
     _show("size, px", "size", rows)
-    if wanted is not None:
-        _show("saturation", "saturation", record["saturations"])
-    chosen = f"{size} px" + ("" if wanted is None else f", saturation {factor:g}")
+    chosen = f"{size} px"
+    if tried:
+        _show("saturation", "saturation", tried)
+        chosen += f", saturation {factor:g}"
     if args.workdir in shipped.SHA256:
         print(f"best: {chosen}; weights that ship are not changed, give it to colorize")
     else:
+        record = {"photos": about, "sizes": rows, "colorfulness": wanted, "saturations": tried}
         store(args.workdir, size, factor, record)
         print(f"stored with the weights: {chosen}")
     for name in unreadable:

@@ -20,7 +20,7 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
     evaluate = commands.add_parser(
         "evaluate",
         help="measure weights by a named protocol, beside trivial predictors",
-        description="Writes result.json, result.csv and index.html: every metric with its "
+        description="Writes result.json, .csv and .md and index.html: every metric with its "
         "interval, skill over a table of colours, differences paired by photo, pictures. The same "
         "command goes on where it was stopped.",
         epilog=(

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 from urllib.parse import quote
 
+from colorjax.compare import markup
+from colorjax.compare.markup import Table, estimate_text, html_table, markdown_table
 from colorjax.compare.measures import SHOWN
-
-Table = list[list[str]]  # the first row is the head
-
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 70rem; padding: 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-h1, h3, dd, figcaption { overflow-wrap: anywhere; }
-dt { font-weight: 600; } dd { margin: 0 0 .5rem; }
-code { font-size: .85rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
-th, td { border-bottom: 1px solid #8886; padding: .3rem .6rem; text-align: right; }
-th, td { white-space: nowrap; } th:first-child, td:first-child { text-align: left; }
-img { display: block; height: auto; max-width: 100%; }
-.row { display: grid; gap: .5rem; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); }
-.row img { width: 100%; } h3 { font-size: .95rem; margin: 1.2rem 0 .3rem; }
-figure { margin: 0; } figcaption { font-size: .8rem; }
-"""
 
 
 def means_table(report: dict[str, Any]) -> Table:
@@ -55,10 +38,10 @@ def differences_table(report: dict[str, Any]) -> Table | None:
 
 def markdown(report: dict[str, Any]) -> str:
     """Returns the content of metrics.md."""
-    parts = [_markdown_table(means_table(report))]
+    parts = [markdown_table(means_table(report))]
     differences = differences_table(report)
     if differences:
-        parts += [f"{_difference_title(report)}:\n", _markdown_table(differences)]
+        parts += [f"{_difference_title(report)}:\n", markdown_table(differences)]
     return "\n".join([*parts, f"{_intervals(report)} Measured: {report['protocol']}.\n"])
 
 
@@ -71,7 +54,7 @@ def html(report: dict[str, Any], columns: Sequence[str], rows: Sequence[tuple[st
         rows: (name of a photo, its file in each of those folders).
     """
     methods = [name for name in report["methods"] if name != "grey"]
-    title = escape("Colorization: " + ", ".join(methods))
+    title = "Colorization: " + ", ".join(methods)
     facts = "\n".join(
         f"<dt>{escape(name)}</dt><dd>{text}</dd>" for name, text in _facts(report).items()
     )
@@ -80,17 +63,7 @@ def html(report: dict[str, Any], columns: Sequence[str], rows: Sequence[tuple[st
     if differences:
         tables += f"\n<h2>{escape(_difference_title(report))}</h2>\n{html_table(differences)}"
     pictures = "\n".join(_row(key, file, columns) for key, file in rows)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<h1>{title}</h1>
-<h2>Metrics</h2>
+    body = f"""<h2>Metrics</h2>
 {tables}
 <p>{escape(_intervals(report))}</p>
 <h2>Figure</h2>
@@ -101,10 +74,8 @@ def html(report: dict[str, Any], columns: Sequence[str], rows: Sequence[tuple[st
 <h2>How it was made</h2>
 <dl>
 {facts}
-</dl>
-</body>
-</html>
-"""
+</dl>"""
+    return markup.document(title, body)
 
 
 def _facts(report: dict[str, Any]) -> dict[str, str]:
@@ -140,24 +111,6 @@ def _row(key: str, file: str, columns: Sequence[str]) -> str:
     return f'<h3>{escape(key)}</h3>\n<div class="row">\n' + "\n".join(cells) + "\n</div>"
 
 
-def html_table(rows: Table) -> str:
-    """Returns a table in HTML; the first row is its head."""
-    lines = [
-        "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) + "</tr>"
-        for tag, row in zip(["th"] + ["td"] * (len(rows) - 1), rows, strict=True)
-    ]
-    return '<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>"
-
-
-def _markdown_table(rows: Table) -> str:
-    lines = [rows[0], ["---"] + ["---:"] * (len(rows[0]) - 1), *rows[1:]]
-    return "".join(f"| {' | '.join(_markdown_cell(c) for c in line)} |\n" for line in lines)
-
-
-def _markdown_cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-
-
 def _metrics(report: dict[str, Any]) -> list[str]:
     return [n for n in SHOWN if any(n in m["metrics"] for m in report["methods"].values())]
 
@@ -171,16 +124,6 @@ def _cell(name: str, found: dict[str, Any] | None, sign: str = "") -> str:
     if found is None:
         return ""
     return estimate_text(found, SHOWN[name][0], sign)
-
-
-def estimate_text(found: Mapping[str, Any], decimals: int, sign: str = "") -> str:
-    """Writes {mean, interval} as `1.2 [1.0, 1.4]`."""
-    form = f"{sign}.{decimals}f"
-    text = format(found["mean"], form)
-    if found["interval"] is None:
-        return text
-    low, high = (format(end, form) for end in found["interval"])
-    return f"{text} [{low}, {high}]"
 
 
 def _difference_title(report: dict[str, Any]) -> str:

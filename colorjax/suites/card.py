@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from colorjax import figures, paths
-from colorjax.compare.page import STYLE, html_table
+from colorjax.compare import markup
+from colorjax.compare.markup import html_table
 from colorjax.suites import charts, report
 
 _SIDE = 256  # pixels of a picture
@@ -63,7 +64,6 @@ def _fitted(picture: np.ndarray) -> np.ndarray:
 
 def page(result: Mapping[str, Any], sections: Sequence[str]) -> str:
     """Returns the page."""
-    title = escape(f"colorjax evaluation: {report.name_of(result)}")
     photos = result["photos"]
     differences = report.differences(result)
     table = html_table(report.grid(result))
@@ -84,17 +84,7 @@ def page(result: Mapping[str, Any], sections: Sequence[str]) -> str:
     facts = {k: v for k, v in result["protocol"].items() if isinstance(v, str | int | list)}
     stamps = {k: result[k] for k in ("tables", "feature_networks", "versions")}
     definitions = result["protocol"]["metrics"] | result["protocol"]["rows"]
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{photos["measured"]} photos, {photos["exactly_grey"]} of them exactly grey,
+    body = f"""<p>{photos["measured"]} photos, {photos["exactly_grey"]} of them exactly grey,
 {len(photos["unreadable"])} unreadable; digest <code>{photos["digest"]}</code></p>
 <h2>Metrics</h2>
 {table}
@@ -109,10 +99,8 @@ def page(result: Mapping[str, Any], sections: Sequence[str]) -> str:
 <h2>What the names mean</h2>
 {_list(definitions)}
 <h2>Stamps</h2>
-<pre>{escape(json.dumps(stamps, indent=2))}</pre>
-</body>
-</html>
-"""
+<pre>{escape(json.dumps(stamps, indent=2))}</pre>"""
+    return markup.document(f"colorjax evaluation: {report.name_of(result)}", body)
 
 
 def _row(name: str, row: Mapping[str, Any], shown: Sequence[tuple[str, str, Sequence[str]]]) -> str:

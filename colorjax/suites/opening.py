@@ -24,7 +24,7 @@ from colorjax.suites.request import Request
 from colorjax.suites.work import FOLDER, Work
 from colorjax.version import __version__
 
-FILES = ("result.json", "result.csv", "index.html", "pictures")
+FILES = ("result.json", "result.csv", "result.md", "index.html", "pictures")
 TRUTH, REFERENCE = "truth", "reference"  # folders of the photos as they are
 
 

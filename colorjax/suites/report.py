@@ -1,4 +1,4 @@
-"""What an evaluation says: result.json, result.csv, and the table of a terminal."""
+"""What an evaluation says: result.json, result.csv, result.md, and the table of a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from colorjax.compare.page import estimate_text
+from colorjax.compare.markup import estimate_text, markdown_table
 from colorjax.metrics import intervals
 from colorjax.suites import protocols, summary
 from colorjax.suites.protocols import Protocol
@@ -245,3 +245,21 @@ def csv_of(result: Mapping[str, Any]) -> str:
                 other = row.get("difference", {}).get(metric, {}).get("mean", "")
                 write([name_of(result), group, name, metric, found["mean"], low, high, other])
     return out.getvalue()
+
+
+def markdown_of(result: Mapping[str, Any]) -> str:
+    """Returns the metrics and differences, with intervals, as tables of Markdown."""
+    photos = result["photos"]
+    parts = [
+        f"{name_of(result)}: {photos['measured']} photos, digest `{photos['digest']}`\n",
+        markdown_table(grid(result)),
+    ]
+    compared = differences(result)
+    if compared:
+        title = f"Difference to {result['compared_with']}, paired by photo"
+        parts += [f"{title}:\n", markdown_table(compared)]
+    for group, found in result.get("groups", {}).items():
+        parts += [f"{group}: {found['photos']} photos\n", markdown_table(grid(result, group))]
+    parts += [f"{name}: not available, {why}\n" for name, why in result[NOT_AVAILABLE].items()]
+    parts += [f"{text}\n" for text in result["warnings"]]
+    return "\n".join([*parts, f"In brackets 95 % intervals: {result['bootstrap']['meaning']}.\n"])

@@ -53,6 +53,7 @@ def evaluate(
     folder = run.opened.folder
     paths.write_text(folder / "result.json", json.dumps(result, indent=2) + "\n")
     paths.write_text(folder / "result.csv", report.csv_of(result))
+    paths.write_text(folder / "result.md", report.markdown_of(result))
     card.write(folder, result, run.pictures_of)
     return Outcome(folder, result, report.table_of(result))
 

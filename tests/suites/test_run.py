@@ -129,6 +129,12 @@ def test_what_is_written(done):
     assert (
         float(line["value"]) == result["groups"]["in"]["rows"]["one"]["metrics"]["mae_ab"]["mean"]
     )
+    table = (done.output / "result.md").read_text().splitlines()
+    head = [cell.strip() for cell in table[2].strip("|").split("|")]
+    row = next(line for line in table if line.startswith("| two |")).strip("|").split("|")
+    found = result["rows"]["two"]["metrics"]["psnr"]
+    low, high = found["interval"]
+    assert row[head.index("psnr ↑")].strip() == f"{found['mean']:.2f} [{low:.2f}, {high:.2f}]"
     page = (done.output / "index.html").read_text()
     links: list[str] = []
 
