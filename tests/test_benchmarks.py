@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from synthetic import synthetic_images
 
-from benchmarks import pipeline, startup, step_time, torch_peers
+from benchmarks import equal_time, pipeline, results_table, startup, step_time, torch_peers
 from colorjax import method as methods
 from colorjax import models
 
@@ -221,3 +221,47 @@ def with_changes(name, arg, changes):
     config = importlib.import_module(f"configs.{name}").get_config(f"{small},{arg}")
     config.update_from_flattened_dict(changes)
     return config, methods.build_network(config)
+
+
+@pytest.mark.slow
+def test_methods_at_equal_time(config, tmp_path, monkeypatch, capsys):
+    tiny = config.removeprefix("--config=")
+    monkeypatch.setattr(equal_time, "METHODS", {"ours": tiny, "again": tiny})
+    for part in ("train", "val"):
+        (tmp_path / part).mkdir()
+        for number, photo in enumerate(synthetic_images(40, 64, seed=len(part))):
+            Image.fromarray(photo).save(tmp_path / part / f"{number}.png")
+    words = ["--data", str(tmp_path), "--workdir", str(tmp_path / "runs"), "--methods", "ours"]
+    assert equal_time.main([*words, "--minutes", "0.001"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    times = json.loads((tmp_path / "runs/step_times.json").read_text())
+    assert row["seconds_a_step"] == times["ours"]
+    assert row["steps"] == max(10, round(0.06 / times["ours"]))
+    assert row["metrics"]["psnr"] > 0
+    trained = (tmp_path / "runs/ours/eval.json").stat().st_mtime_ns
+    assert equal_time.main([*words, "--minutes", "0.001"]) == 0  # resumes: nothing is left to do
+    assert json.loads(capsys.readouterr().out)["metrics"] == row["metrics"]
+    assert (tmp_path / "runs/ours/eval.json").stat().st_mtime_ns == trained
+    with pytest.raises(SystemExit):
+        equal_time.main([*words, "--minutes", "2"])
+    assert "holds runs of 0.001 minutes; give another --workdir" in capsys.readouterr().err
+
+
+def test_the_table_of_results(tmp_path, capsys):
+    def row(value):
+        return {"metrics": dict.fromkeys(results_table.COLUMNS, value)}
+
+    known = {"mean": 23.456, "interval": [23.0, 24.0]}
+    rows = {"grey": row({"mean": 1.0, "interval": None}), "unet": row(known), "oracle_mean": {}}
+    content = {"rows": rows, "truth": {"colorfulness": 38.9}}
+    (tmp_path / "result.json").write_text(json.dumps(content))
+    trained = {"method": "unet", "parameters": 3_210_000, "steps": 303, "batch": 32}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(trained) + "\n")
+    words = [str(tmp_path / "result.json"), "--equal-time", str(tmp_path / "rows.jsonl")]
+    assert results_table.main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("|")[1].strip() for line in lines] == ["", "---", "grey", "unet", "truth"]
+    assert lines[3].startswith("| unet | 3.2 M | 9,696 | 23.46 [23.00, 24.00] |")
+    assert lines[4].endswith("| 38.9 |")
+    assert results_table.main(words[:1]) == 0
+    assert "parameters" not in capsys.readouterr().out

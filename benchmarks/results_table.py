@@ -1,0 +1,66 @@
+"""The README's tables: what `colorjax evaluate` measured, in fewer columns, in Markdown.
+
+    python -m benchmarks.results_table measured/val/result.json --equal-time equal_time.jsonl
+
+With the rows that `benchmarks.equal_time` printed, methods get their parameters and steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from colorjax.compare.markup import estimate_text, markdown_table
+
+# metric -> (head, decimals)
+COLUMNS = {
+    "psnr": ("PSNR, dB", 2),
+    "mae_ab": ("MAE of ab", 2),
+    "auc": ("AuC raw", 3),
+    "auc_rebalanced": ("AuC rebalanced", 3),
+    "colorfulness": ("colourfulness", 1),
+}
+
+
+def table(result: dict[str, Any], trained: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """Returns the cells of a table, its head first.
+
+    Args:
+        result: the content of result.json.
+        trained: method -> a row of `benchmarks.equal_time`.
+    """
+    about = ["parameters", "photos seen"] if trained else []
+    lines = [["", *about, *(head for head, _ in COLUMNS.values())]]
+    for name, row in result["rows"].items():
+        if name.startswith("oracle"):
+            continue
+        known = trained.get(name)
+        millions = f"{known['parameters'] / 1e6:.1f} M" if known else ""
+        seen = f"{known['steps'] * known['batch']:,}" if known else ""
+        cells = [estimate_text(row["metrics"][m], places) for m, (_, places) in COLUMNS.items()]
+        lines.append([name, *([millions, seen] if trained else []), *cells])
+    truth = result["truth"]
+    cells = [f"{truth[m]:.{places}f}" if m in truth else "" for m, (_, places) in COLUMNS.items()]
+    return [*lines, ["truth", *[""] * len(about), *cells]]
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("result", help="result.json of `colorjax evaluate`")
+    parser.add_argument("--equal-time", metavar="FILE", help="what benchmarks.equal_time printed")
+    args = parser.parse_args(argv)
+    trained = {}
+    if args.equal_time:
+        rows = map(json.loads, Path(args.equal_time).read_text().splitlines())
+        trained = {row["method"]: row for row in rows}
+    print(markdown_table(table(json.loads(Path(args.result).read_text()), trained)), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
