@@ -31,12 +31,14 @@ from colorjax import method as methods
 from colorjax import settle
 
 SIZE, BATCH = 64, 32
-# Widths of at most 9.5 million parameters that two CPU cores train in minutes.
+# A config file and fields to set. Widths of at most 9.5 million parameters, for two CPU cores and
+# minutes.
 METHODS = {
     "plain_cnn": "configs/plain_cnn.py",
     "iizuka": "configs/iizuka.py:width=0.45",
     "edge_fusion": "configs/edge_fusion.py:width=0.45",
     "unet": "configs/unet.py:size=64,width=0.35",
+    "unet_l1": "configs/unet.py:size=64,width=0.35 loss.name=l1",
     "cgan": "configs/cgan.py:size=64,width=0.35",
     "nogan": "configs/nogan.py:size=64,width=0.35",
     "zhang16_l2": "configs/zhang16.py:width=0.35,variant=l2",
@@ -45,22 +47,25 @@ METHODS = {
 }
 
 
-def config_of(config_file: str) -> ConfigDict:
-    """Reads a config, at the size and batch of this comparison."""
-    return read_config(argparse.Namespace(config=config_file, size=SIZE, batch=BATCH, targets=None))
+def config_of(method: str) -> ConfigDict:
+    """Reads the config of one of `METHODS`, at the size and batch of this comparison."""
+    file, *fields = METHODS[method].split()
+    config = read_config(argparse.Namespace(config=file, size=SIZE, batch=BATCH, targets=None))
+    config.update_from_flattened_dict(dict(field.split("=") for field in fields))
+    return config
 
 
-def step_time(config_file: str) -> float:
+def step_time(method: str) -> float:
     """Measures the seconds of a training step: the median of five after one to warm up."""
-    trainer = Trainer(config_of(config_file))
+    trainer = Trainer(config_of(method))
     trainer.run(1)
     return statistics.median(measure.timed(lambda: trainer.run(1))() for _ in range(5))
 
 
-def parameters(config_file: str) -> int:
-    """Counts the parameters of a config's network."""
-    method = methods.build(settle.settle_head(config_of(config_file)))
-    shapes = jax.eval_shape(method.init, jax.random.key(0))
+def parameters(method: str) -> int:
+    """Counts the parameters of a method's network."""
+    built = methods.build(settle.settle_head(config_of(method)))
+    shapes = jax.eval_shape(built.init, jax.random.key(0))
     return sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
 
 
@@ -83,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
     kept.write_text(json.dumps(times, indent=2) + "\n")
     for name in args.methods:
         if name not in times:
-            times[name] = round(step_time(METHODS[name]), 4)
+            times[name] = round(step_time(name), 4)
             kept.write_text(json.dumps(times, indent=2) + "\n")
             print(f"{name}: {times[name]} s a step", file=sys.stderr)
     for name in args.methods:
@@ -92,20 +97,21 @@ def main(argv: list[str] | None = None) -> int:
         report = workdir / "eval.json"
         start = time.perf_counter()
         if not report.exists():
-            status = train(METHODS[name], workdir, steps, args)
+            status = train(name, workdir, steps, args)
             if status:
                 return status
         row = {"method": name, "config": METHODS[name], "steps": steps, "batch": BATCH}
-        row |= {"seconds_a_step": times[name], "parameters": parameters(METHODS[name])}
+        row |= {"seconds_a_step": times[name], "parameters": parameters(name)}
         row |= {"wall_s": round(time.perf_counter() - start)}
         found = json.loads(report.read_text())
         print(json.dumps(row | {"metrics": found["metrics"], "baselines": found["baselines"]}))
     return 0
 
 
-def train(config_file: str, workdir: Path, steps: int, args: argparse.Namespace) -> int:
+def train(method: str, workdir: Path, steps: int, args: argparse.Namespace) -> int:
     """Trains and evaluates one method in a process of its own; returns its exit status."""
-    fields = {
+    config_file, *own = METHODS[method].split()
+    fields = dict(field.split("=") for field in own) | {
         "data.path": f"{args.data}/train",
         "data.eval_path": args.eval or f"{args.data}/val",
         "batch_size": BATCH,
