@@ -12,7 +12,8 @@ DATA ?= ../shared/data/tinyimagenet
 CIFAR ?= cifar10
 RESULTS ?= runs/results
 
-.PHONY: demo demo-train results results-tinyimagenet results-cifar10 test test-slow test-faults lint format clean
+.PHONY: demo demo-train results results-equal-time results-weights results-tinyimagenet results-cifar10 \
+    results-knobs test test-slow test-faults lint format clean
 
 $(VENV)/.core: pyproject.toml requirements.txt $(LOCK)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,7 +41,38 @@ RARELY := --config.eval_every=0 --config.checkpoint_every=200 --config.log_every
 PHASES := --config.features.share=0.15 --config.nogan.shares="(0.7,0.15,0.15)" --config.log_every=10
 
 # Hours on two cores. Stopped, it goes on where it was; what is finished is not trained again.
-results: results-tinyimagenet results-cifar10
+results: results-equal-time results-weights results-tinyimagenet results-cifar10 results-knobs
+
+# The README's first tables. DATA/train: all 100,000 photos; MEASURE: where the rows are measured.
+EQUAL := $(RESULTS)/equal_time
+METHODS := unet unet_l1 plain_cnn iizuka edge_fusion cgan nogan zhang16_l2 zhang16_full zhang17
+MEASURE := $(BIN)/colorjax evaluate tinyimagenet $(addprefix $(EQUAL)/,$(METHODS)) --suite folder
+results-equal-time: $(VENV)/.core
+	mkdir -p $(EQUAL)
+	$(BIN)/python -m benchmarks.equal_time --data $(DATA) --workdir $(EQUAL) --minutes 3 \
+	    > $(EQUAL)/rows.jsonl
+	$(MEASURE) --data $(DATA)/val --output $(EQUAL)/measured
+	$(BIN)/python -m benchmarks.results_table $(EQUAL)/measured/result.json \
+	    --equal-time $(EQUAL)/rows.jsonl
+	$(if $(PHOTOS),$(MEASURE) --size 256 --data $(PHOTOS) --output $(EQUAL)/measured_photos)
+
+# The weights that ship, docs/weights.md; `python -m colorjax.shipped` packs them.
+FIRST := $(RESULTS)/unet-small
+LEARN := --config=configs/unet.py:size=64,width=0.35,batch=32 --config.loss.name=l1 \
+    --config.model.dropout=0.0 --config.optimizer.name=adamw --config.optimizer.weight_decay=1e-4 \
+    --config.optimizer.clip_norm=1.0 --config.optimizer.warmup_steps=300 \
+    --config.data.validation_fraction=0.01 --config.total_steps=6600 --config.eval_every=0 \
+    --config.checkpoint_every=200
+results-weights: $(VENV)/.core
+	$(MAIN) $(LEARN) --workdir=$(FIRST) $(TINY)
+	$(BIN)/colorjax calibrate $(FIRST) --data sample_photos
+	$(BIN)/colorjax calibrate $(FIRST) --sizes 64 --photos 1000 --colorfulness 20.5
+	$(MAIN) $(LEARN) --workdir=$(FIRST) $(TINY) --mode=eval
+
+# docs/tune.md
+results-knobs: $(VENV)/.dev
+	$(BIN)/colorjax tune --config=configs/plain_cnn.py:size=32 --workdir=$(RESULTS)/six-knobs \
+	    --space six-knobs --trials 30 --minutes 1 --photos 3000 --evaluations 6 $(TINY)
 
 results-tinyimagenet: $(VENV)/.core
 	$(SWEEP) --config=configs/edge_fusion.py:width=0.25 --workdir=$(RESULTS)/edge_fusion \

@@ -90,6 +90,9 @@ def protocol(config: ConfigDict) -> str:
         f"{config.evaluation.prior or 'Tiny ImageNet'}; trivial predictors fitted on training "
         "photos"
     )
+    saturation = config.to_dict().get("inference", {}).get("saturation", 1.0)
+    if saturation != 1:
+        text += f"; the predicted ab times {saturation:g}"
     if config.data.saturation != 1:
         text += (
             f"; the metrics named _scaled compare with targets whose saturation is scaled by "

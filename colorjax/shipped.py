@@ -74,13 +74,13 @@ def read(content: bytes) -> Shipped:
     return Shipped(ConfigDict(about["config"]), variables, about["card"])
 
 
-def write(workdir: str, file: Path, command: str) -> None:
+def write(workdir: str, file: Path, told: dict[str, str]) -> None:
     """Writes the weights of a finished run; parameters in float16, statistics in float32.
 
     Args:
         workdir: of the run.
         file: to write.
-        command: that trained them.
+        told: what the card says beside what the workdir knows: command, data, time, licence.
 
     Raises:
         RequestError: the workdir holds no whole checkpoint.
@@ -93,8 +93,15 @@ def write(workdir: str, file: Path, command: str) -> None:
     report = json.loads(run.eval_file.read_text())
     kept = {name: config.to_dict()[name] for name in _SECTIONS}
     kept["data"].update(path="", eval_path="")
-    card = {"command": command, "step": step, "protocol": report["protocol"]}
-    card |= {"num_images": report["num_images"], "metrics": report["metrics"]}
+    size = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    card = told | {"parameters": size, "step": step, "batch_size": config.batch_size}
+    card |= {name: report[name] for name in ("protocol", "num_images", "metrics", "baselines")}
+    calibration = run.root / "calibration.json"
+    if calibration.exists():
+        found = json.loads(calibration.read_text())
+        photos = found["photos"]
+        photos = {"data": photos["data"], "number": len(photos["photos"])}
+        card["calibration"] = found | {"photos": photos}
     arrays: dict[str, Any] = {
         "/".join(path): np.asarray(leaf, np.float16 if path[0] == "params" else np.float32)
         for path, leaf in traverse_util.flatten_dict(dict(variables)).items()
@@ -109,10 +116,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workdir", help="of a finished run")
     parser.add_argument("name", help="of the weights")
-    parser.add_argument("--command", required=True, help="that trained them, for the card")
+    for name in ("command", "data", "time", "licence"):
+        parser.add_argument(f"--{name}", required=True, help="of the training, for the card")
     args = parser.parse_args()
     file = FOLDER / f"{args.name}.npz"
-    write(args.workdir, file, args.command)
+    told = {name: getattr(args, name) for name in ("command", "data", "time", "licence")}
+    write(args.workdir, file, told)
     print(f"{file}: {file.stat().st_size} bytes")
     print(hashlib.sha256(file.read_bytes()).hexdigest())
 

@@ -24,7 +24,7 @@ def run(tmp_path):
     variables = jax.tree.map(lambda x: rng.normal(1, 0.1, x.shape).astype(np.float32), shapes)
     with contextlib.closing(Checkpoints(folder.checkpoints)) as checkpoints:
         checkpoints.save(7, variables)
-    report = {"protocol": "p", "num_images": 3, "metrics": {"mae_ab": 1.0}}
+    report = {"protocol": "p", "num_images": 3, "metrics": {"mae_ab": 1.0}, "baselines": {}}
     folder.eval_file.write_text(json.dumps(report))
     return folder, variables
 
@@ -32,10 +32,17 @@ def run(tmp_path):
 def test_what_is_packed_comes_back(run, tmp_path):
     folder, variables = run
     file = tmp_path / "x.npz"
-    shipped.write(str(folder.root), file, "the command")
+    tried = [{"size": 32, "psnr": 20.0}]
+    calibration = {"photos": {"data": "held_out", "photos": ["a.jpg", "b.jpg"]}, "sizes": tried}
+    (folder.root / "calibration.json").write_text(json.dumps(calibration))
+    shipped.write(str(folder.root), file, {"command": "the command", "time": "a day"})
     found = shipped.read(file.read_bytes())
     assert found.card["command"] == "the command"
+    assert found.card["time"] == "a day"
     assert found.card["step"] == 7
+    assert found.card["parameters"] == sum(x.size for x in jax.tree.leaves(variables["params"]))
+    photos = {"data": "held_out", "number": 2}
+    assert found.card["calibration"] == {"photos": photos, "sizes": tried}
     assert found.config.model.name == "zhang16"
     assert "optimizer" not in found.config
     method = methods.build(found.config, with_loss=False)

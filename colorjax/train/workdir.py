@@ -114,6 +114,8 @@ class Workdir:
     def with_its_network(self, config: ConfigDict) -> ConfigDict:
         """Returns a config with the network of the run in this folder, for an evaluation.
 
+        The saturation stored with the weights multiplies that of the config.
+
         Raises:
             RequestError: there is no run, or it is one of another network.
         """
@@ -128,6 +130,8 @@ class Workdir:
             for name in _SEEN:
                 if name in run.data:
                     result.data[name] = run.data[name]
+            stored = run.to_dict().get("inference", {}).get("saturation", 1.0)
+            result.inference.saturation *= stored
         return result
 
     def _check_name(self, run: ConfigDict, config: ConfigDict) -> None:

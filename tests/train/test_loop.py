@@ -154,6 +154,19 @@ def test_a_damaged_best_checkpoint_gives_way_to_the_newest(finished, photos, tmp
     assert "is damaged" in caplog.text
 
 
+def test_the_stored_saturation_counts_in_an_evaluation(finished, photos, tmp_path):
+    workdir = tmp_path / "copy"
+    shutil.copytree(finished[0], workdir)
+    stored = json.loads((workdir / "config.json").read_text())
+    stored["inference"]["saturation"] = 0.0
+    (workdir / "config.json").write_text(json.dumps(stored))
+    assert reporting.evaluate_only(tiny_config(photos), str(workdir)) == loop.DONE
+    report = json.loads((workdir / "eval.json").read_text())
+    for metric in ("mae_ab", "psnr"):
+        assert report["metrics"][metric] == pytest.approx(report["baselines"]["grey"][metric])
+    assert "the predicted ab times 0" in report["protocol"]
+
+
 @pytest.mark.slow
 def test_clipping_may_be_turned_on_in_the_middle(photos, tmp_path, finished):
     workdir = tmp_path / "copy"
