@@ -46,7 +46,7 @@ results: results-equal-time results-weights results-tinyimagenet results-cifar10
 # The README's first tables. DATA/train: all 100,000 photos; MEASURE: where the rows are measured.
 EQUAL := $(RESULTS)/equal_time
 METHODS := unet unet_l1 plain_cnn iizuka edge_fusion cgan nogan zhang16_l2 zhang16_full zhang17
-MEASURE := $(BIN)/colorjax evaluate tinyimagenet $(addprefix $(EQUAL)/,$(METHODS)) --suite folder
+MEASURE := $(BIN)/colorjax evaluate unet-small $(addprefix $(EQUAL)/,$(METHODS)) --suite folder
 results-equal-time: $(VENV)/.core
 	mkdir -p $(EQUAL)
 	$(BIN)/python -m benchmarks.equal_time --data $(DATA) --workdir $(EQUAL) --minutes 3 \
@@ -65,11 +65,10 @@ LEARN := --config=configs/unet.py:size=64,width=0.35,batch=32 --config.loss.name
     --config.checkpoint_every=200
 results-weights: $(VENV)/.core
 	$(MAIN) $(LEARN) --workdir=$(FIRST) $(TINY)
-	$(BIN)/colorjax calibrate $(FIRST) --data sample_photos
-	$(BIN)/colorjax calibrate $(FIRST) --sizes 64 --photos 1000 --colorfulness 20.5
+	$(BIN)/colorjax calibrate $(FIRST) --sizes 32,48,64,96,128 --photos 500 --colorfulness 20.5
 	$(MAIN) $(LEARN) --workdir=$(FIRST) $(TINY) --mode=eval
 
-# docs/tune.md
+# docs/tune.md, which took 8,000 of the photos
 results-knobs: $(VENV)/.dev
 	$(BIN)/colorjax tune --config=configs/plain_cnn.py:size=32 --workdir=$(RESULTS)/six-knobs \
 	    --space six-knobs --trials 30 --minutes 1 --photos 3000 --evaluations 6 $(TINY)

@@ -138,7 +138,7 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
         f"{RECORD}). With --colorfulness it also stores the least factor on the colours "
         "(inference.saturation) with which the results are that colourful, and shows what that "
         "costs. Take photos that nothing was trained on, and that nothing is reported on. Training "
-        "on sets both back: calibrate again.",
+        "on, or fine-tuning, sets the saturation back: calibrate again.",
         epilog="example:\n  colorjax calibrate runs/zhang16 --data held_out --colorfulness 20",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -49,7 +49,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         action=Once,
         type=_working_size,
         metavar="PX",
-        help="short side at which colours are predicted, or own: the photo's (that of training)",
+        help="short side at which colours are predicted, or own: the photo's (default: what is "
+        "stored with the weights)",
     )
     parser.add_argument(
         "--aspect",

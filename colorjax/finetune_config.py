@@ -167,6 +167,7 @@ def build_config(base: Base, options: Options) -> ConfigDict:
     config.loss.update(_loss_of(known, network))
     config.data.hints = "hint_ab" in network.inputs
     config.inference.size = config.inference.size or config.data.image_size
+    config.inference.saturation = 1.0  # what is learnt anew is not what it made up for
     config.data.image_size = _training_size(config, network, options.size)
     if network.fixed_size:
         config.inference.size = 0

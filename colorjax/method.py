@@ -232,9 +232,9 @@ class Method:
                 Others are ignored.
 
         Returns:
-            ab: (N, H, W, 2) float32, a and b of CIE Lab; where the network predicts the lightness
-            and it counts, lightness: (N, H, W, 1), L; and the network's other outputs as they are,
-            at its own size.
+            ab: (N, H, W, 2) float32, a and b of CIE Lab, times `saturation`; where the network
+            predicts the lightness and it counts, lightness: (N, H, W, 1), L; and the network's
+            other outputs as they are, at its own size.
         """
         size = fields["grey"].shape[1:3]
         outputs = self.network.apply(variables, self.fit(fields), train=False)

@@ -35,7 +35,7 @@ class Shipped(NamedTuple):
 
     config: ConfigDict
     variables: Variables
-    card: dict[str, Any]  # where the weights come from: command, data, step, metrics
+    card: dict[str, Any]  # command, data, time, licence, parameters, step, metrics, ...
 
 
 def load(name: str, sharding: Sharding | None = None) -> Shipped:

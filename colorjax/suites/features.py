@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from colorjax import paths
 from colorjax.data import imagenet_classes, labels
 from colorjax.data.labels import NO_LABEL
 from colorjax.errors import RequestError
@@ -121,9 +122,11 @@ def group_names(words: str, photos: Photos) -> list[str]:
     """
     if words == "folder":
         names = list(photos.groups)
+    elif not paths.locate(words).is_file():
+        raise RequestError(f"{words!r} is no file; give one of lines `PHOTO GROUP`, or `folder`")
     else:
         try:
-            names = labels.names_of(words, photos.keys)
+            names = labels.from_file(words, photos.keys)
         except OSError as error:
             raise RequestError(f"{words!r} cannot be read: {error.strerror}") from None
     if not any(names):

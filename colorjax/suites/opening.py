@@ -76,12 +76,11 @@ class Opened:
         digests = dict.fromkeys(self.rows, "built in")
         digests |= {name: each["digest"] for name, each in self.about.items()}
         try:
-            self.work.begin(self._plan(), digests)
+            self.work.begin(self._plan(), digests, anew=request.overwrite)
         except RequestError:
             if not request.renew:
                 raise
-            shutil.rmtree(self.folder / FOLDER)
-            self.work.begin(self._plan(), digests)
+            self.work.begin(self._plan(), digests, anew=True)
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -111,15 +110,18 @@ class Opened:
         if method.kind == PICTURES:
             pictures = Pictures(method, self.photos.keys)
             self.rows[method.name] = pictures
-            self.about[method.name] = about | {"digest": self._digest(pictures)}
+            files = self._files_of(pictures)
+            about["digest"] = suite_photos.identity_of(files)
+            about["jpeg"] = sum(file.suffix.lower() in (".jpg", ".jpeg") for file in files)
+            self.about[method.name] = about
             return
         assert method.kind == WEIGHTS
         weights = rows.Colorized(method)
         self.rows[method.name] = weights
         self.about[method.name] = about | {"digest": weights.digest(), "step": weights.step}
 
-    def _digest(self, pictures: Pictures) -> str:
-        """Returns a digest of finished pictures; every readable photo has to have one."""
+    def _files_of(self, pictures: Pictures) -> list[Path]:
+        """Returns the files of finished pictures; every readable photo has to have one."""
         files = []
         for number, key in enumerate(self.photos.keys):
             try:
@@ -130,13 +132,14 @@ class Opened:
                 except UnreadablePhoto:
                     continue
                 raise
-        return suite_photos.identity_of(files)
+        return files
 
     def _plan(self) -> dict[str, Any]:
         """Returns what all rows have in common; another plan cannot go on here."""
         return {
             "protocol": protocols.stamp(self.protocol),
-            "photos": self.photos.identity,
+            "photos": f"{len(self.photos.keys)} {self.photos.identity}",
+            "reference": "" if self.reference is self.photos else self.reference.identity,
             "tables": self.tables_stamp,
             "feature networks": self.features.stamps,
             "version of colorjax": __version__,
@@ -156,6 +159,8 @@ class Opened:
             raise RequestError(f"--output {str(self.folder)!r} is inside --data; give another")
         if self.request.overwrite:
             for name in present:
+                if name == FOLDER:
+                    continue  # begun anew later: it says until then that this is an evaluation
                 place = self.folder / name
                 shutil.rmtree(place) if place.is_dir() else place.unlink()
 

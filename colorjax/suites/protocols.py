@@ -171,7 +171,8 @@ METRICS = {
     "mae_ab_127": "mae_ab / 127.5",
     "rmse_ab": "sqrt(mean of (a - a')^2 + (b - b')^2), means over all pixels of all photos",
     "psnr": "10 log10(255^2 / MSE) dB, MSE over the three channels of a photo; mean of photos "
-    "that are not exactly grey, a perfect photo counts as 148 dB",
+    "that are not exactly grey, a perfect photo counts as 148 dB; of one picture a photo, never "
+    "the best of several",
     "psnr_of_mean_mse": "10 log10(255^2 / mean MSE of all photos) dB",
     "ssim": "11x11 Gaussian, sigma 1.5, of R, G and B; mean of photos",
     "delta_e_2000": "CIEDE2000; mean of photos",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,7 @@ def collect(
         "rows": found,
         "truth": _of_truth(truths, fids),
         "compared_with": first,
-        NOT_AVAILABLE: _missing(protocol, found),
+        NOT_AVAILABLE: _missing(protocol, found, stamps["feature_networks"]),
         "bootstrap": {
             "resamples": intervals.RESAMPLES,
             "level": intervals.LEVEL,
@@ -121,13 +121,19 @@ def _of_truth(truths: Sequence[Record], fids: Mapping[str, float]) -> dict[str, 
     return found | {"hues": np.mean([each["true_hues"] for each in truths], axis=0).tolist()}
 
 
-def _missing(protocol: Protocol, rows: Mapping[str, Any]) -> dict[str, str]:
+def _missing(
+    protocol: Protocol, rows: Mapping[str, Any], networks: Collection[str]
+) -> dict[str, str]:
     """Returns the metrics of feature networks that are not there, each with the reason."""
     found = {}
-    for name in ("fid", "lpips", "top1"):
-        if not _any(rows, name):
-            no_part = name == "fid" and not protocol.fid
-            found[name] = "no part of this suite" if no_part else "its network was not given"
+    for name, network in (("fid", "inception"), ("lpips", "lpips"), ("top1", "vgg16")):
+        if _any(rows, name):
+            continue
+        if name == "fid" and not protocol.fid:
+            found[name] = "no part of this suite"
+        else:
+            given = network in networks
+            found[name] = "too few photos" if given else "its network was not given"
     return found
 
 
@@ -232,18 +238,25 @@ def table_of(result: Mapping[str, Any]) -> str:
 
 
 def csv_of(result: Mapping[str, Any]) -> str:
-    """Returns one line for each row, group and metric: value, interval, whether it is better."""
+    """Returns one line for each row, group and metric.
+
+    Value and interval, difference to the first method and its interval, which way that points.
+    """
     out = io.StringIO()
     write = csv.writer(out, lineterminator="\n").writerow
-    write(["suite", "group", "row", "metric", "value", "low", "high", "difference_to_first"])
+    of_difference = ["difference_to_first", "difference_low", "difference_high", "better"]
+    write(["suite", "group", "row", "metric", "value", "low", "high", *of_difference])
     parts = {"": result["rows"]} | {g: e["rows"] for g, e in result.get("groups", {}).items()}
     for group, rows in parts.items():
         for name, row in rows.items():
             estimates = dict(row["metrics"]) | ({"skill": row["skill"]} if "skill" in row else {})
             for metric, found in estimates.items():
-                low, high = found["interval"] or ("", "")
-                other = row.get("difference", {}).get(metric, {}).get("mean", "")
-                write([name_of(result), group, name, metric, found["mean"], low, high, other])
+                cells = [found["mean"], *(found["interval"] or ("", ""))]
+                other = row.get("difference", {}).get(metric)
+                if other:
+                    cells += [other["mean"], *(other["interval"] or ("", "")), other["better"]]
+                cells += [""] * (7 - len(cells))
+                write([name_of(result), group, name, metric, *cells])
     return out.getvalue()
 
 

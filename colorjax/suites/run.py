@@ -186,6 +186,7 @@ class _Run:
             pairs = zip(self.opened.groups, truths, strict=True)
             groups = [group for group, each in pairs if "error" not in each]
         fids, warning = self._fids()
+        limit = self.opened.request.limit
         return report.collect(
             self.protocol,
             list(self.opened.rows),
@@ -200,13 +201,35 @@ class _Run:
                     "measured": len(readable),
                     "exactly_grey": int(sum(each["is_grey"] for each in readable)),
                     "unreadable": [f"{e['key']}: {e['error']}" for e in truths if "error" in e],
-                    "limit": self.opened.request.limit,
+                    "limit": limit if limit <= len(self.photos.keys) else 0,
+                    "reference": self._reference(),
                 },
                 "tables": self.opened.tables_stamp,
                 "feature_networks": self.opened.features.stamps,
-                "warnings": [warning] if warning else [],
+                "warnings": [*self._lossy(), *([warning] if warning else [])],
             },
         )
+
+    def _reference(self) -> dict[str, Any] | None:
+        """Returns what is known of the photos that FID compares with; None: those of the suite."""
+        if REFERENCE not in self.opened.sets:
+            return None
+        found = [e for part in range(len(self.parts)) for e in self.work.load(REFERENCE, part)]
+        digest = Digest()
+        for each in found:
+            if "error" not in each:
+                digest.add(each["key"], each["digest"])
+        unreadable = [f"{each['key']}: {each['error']}" for each in found if "error" in each]
+        measured = len(found) - len(unreadable)
+        return {"digest": digest.hex(), "measured": measured, "unreadable": unreadable}
+
+    def _lossy(self) -> list[str]:
+        """Says which rows are finished pictures that JPEG has changed."""
+        return [
+            f"{name}: {about['jpeg']} of its pictures are JPEG, which moves every metric, FID most"
+            for name, about in self.opened.about.items()
+            if about.get("jpeg")
+        ]
 
     def _fids(self) -> tuple[dict[str, float], str]:
         """Returns the FID of each row, of the true photos where others are compared with; a note.

@@ -35,7 +35,8 @@ def metrics_of(m: Mapping[str, np.ndarray]) -> Columns:
     found["auc"] = m["weighted_auc"] / m["pixels"]
     found["auc_rebalanced"] = m["auc_rebalanced"] / m["auc_weight"]
     found["psnr_of_mean_mse"] = intervals.psnr_of(m["mse"])
-    found["chroma_ratio"] = m["chroma"] / np.maximum(m["true_chroma"], 1e-10)
+    true = m["true_chroma"]  # 0 where all photos are grey: nothing to compare with
+    found["chroma_ratio"] = np.where(true > 0, m["chroma"] / np.maximum(true, 1e-10), np.nan)
     for name in ("colorfulness", "colorfulness_abs"):
         found[f"delta_{name}"] = abs(m[name] - m[f"true_{name}"])
     return {name: np.asarray(value) for name, value in found.items() if np.isfinite(value[0])}

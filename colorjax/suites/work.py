@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,19 +28,27 @@ class Work:
         """Opens the folder of an evaluation; it need not exist."""
         self._root = folder / FOLDER
 
-    def begin(self, plan: Mapping[str, Any], rows: Mapping[str, str]) -> None:
+    def begin(
+        self, plan: Mapping[str, Any], rows: Mapping[str, str], *, anew: bool = False
+    ) -> None:
         """Notes what is evaluated, or checks that it is what was begun.
 
         Args:
             plan: what all rows have in common.
             rows: row -> digest of its weights; rows may be added later.
+            anew: forget what is here, instead. Killed in between, it is still an evaluation.
 
         Raises:
             RequestError: something else was begun here.
         """
+        plan = json.loads(json.dumps(plan))  # as it is read back: tuples are lists
         told: dict[str, Any] = {"rows": {}}
         file = self._root / _PLAN
-        if file.is_file():
+        if anew and self._root.is_dir():
+            for place in self._root.iterdir():
+                if place != file:
+                    shutil.rmtree(place) if place.is_dir() else place.unlink()
+        elif file.is_file():
             told = self._read_plan()
             for name, value in plan.items():
                 if told["plan"].get(name) != value:
@@ -54,7 +63,7 @@ class Work:
                         f"{row!r}; give NAME=WORKDIR, another --output, or --overwrite"
                     )
         self._root.mkdir(parents=True, exist_ok=True)
-        content = {"plan": dict(plan), "rows": told["rows"] | dict(rows)}
+        content = {"plan": plan, "rows": told["rows"] | dict(rows)}
         paths.write_text(file, json.dumps(content, indent=2) + "\n")
 
     def is_there(self) -> bool:

@@ -114,7 +114,7 @@ class Workdir:
     def with_its_network(self, config: ConfigDict) -> ConfigDict:
         """Returns a config with the network of the run in this folder, for an evaluation.
 
-        The saturation stored with the weights multiplies that of the config.
+        And with the saturation that is stored with the weights.
 
         Raises:
             RequestError: there is no run, or it is one of another network.
@@ -131,7 +131,7 @@ class Workdir:
                 if name in run.data:
                     result.data[name] = run.data[name]
             stored = run.to_dict().get("inference", {}).get("saturation", 1.0)
-            result.inference.saturation *= stored
+            result.inference.saturation = stored
         return result
 
     def _check_name(self, run: ConfigDict, config: ConfigDict) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ml_collections import ConfigDict
+
 from colorjax import paths
 from colorjax.tune import config_file
 from colorjax.tune.ledger import DEFAULT, ENDED, Ledger
@@ -74,10 +76,11 @@ def write_best(file: Path, request: Request, best: optuna.trial.FrozenTrial) -> 
     config.progress = request.config.progress
     if cut_at := best.user_attrs[ENDED]["cut_at"]:
         config.total_steps = cut_at
-    for name in ("path", "eval_path"):  # of this machine, from any folder
-        place = config.data[name]
-        if place and not paths.is_remote(place) and config.data.name in ("folder", "array_record"):
-            config.data[name] = str(Path(place).expanduser().resolve())
+    # Of this machine, from any folder; what names no file stays what it is.
+    for name in ("data.path", "data.eval_path", "data.parts", "init_from"):
+        _make_absolute(config, name)
+    for name in ("data.labels", "loss.prior", "evaluation.prior"):
+        _make_absolute(config, name, Path.is_file)
     chosen = "\n".join(f"    {name} = {value}" for name, value in best.params.items())
     way = "highest" if request.higher_is_better else "lowest"
     told = f"""The best config of a study by colorjax tune.
@@ -92,6 +95,16 @@ step {best.user_attrs[ENDED]["step"]}. Varied were:
 It is as long as a trial was; train on with --config.total_steps=N and another --workdir.
 """
     config_file.write(file, config, told)
+
+
+def _make_absolute(
+    config: ConfigDict, name: str, is_one: Callable[[Path], bool] = Path.exists
+) -> None:
+    section, _, field = name.rpartition(".")
+    part = config[section] if section else config
+    place = part.get(field)
+    if place and not paths.is_remote(place) and is_one(Path(place).expanduser()):
+        part[field] = str(Path(place).expanduser().resolve())
 
 
 def _draw(study: optuna.Study, metric: str, root: Path) -> dict[str, str]:

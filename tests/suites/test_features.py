@@ -140,6 +140,13 @@ def test_coltran_compares_with_other_photos(networks, run, tmp_path, monkeypatch
     floor = frechet(Networks.features(compared), Networks.features(direct[1]))
     assert found["truth"]["fid"] == pytest.approx(floor, abs=1e-5)
     assert found["truth"]["fid"] > 1e-3
+    reference = found["photos"]["reference"]
+    assert (reference["measured"], reference["unreadable"]) == (3, [])
+    assert reference["digest"] != found["photos"]["digest"]
+    name = f"ILSVRC2012_val_{wanted('coltran_5k_reference.txt')[0]:08d}.JPEG"
+    Image.fromarray(synthetic_images(1, 40, seed=1)[0]).save(tmp_path / name)
+    with pytest.raises(RequestError, match="an evaluation of another reference"):
+        suites.evaluate(request)
 
 
 def test_files_that_do_not_fit(run, album, tmp_path):

@@ -1,14 +1,16 @@
 """The protocols' traps: what makes two published numbers differ is written down and done."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import skimage.color
 from PIL import Image
 from synthetic import synthetic_images
 
 from colorjax import color, metrics
 from colorjax.errors import RequestError
 from colorjax.suites import photos, protocols, summary
-from colorjax.suites.values import values_of
+from colorjax.suites.values import hues_of, values_of
 
 PRIOR = np.full(313, 1 / 313)
 
@@ -95,10 +97,10 @@ def test_luma_is_not_lightness():
     assert protocols.find("val5k").grey == "lightness"
 
 
-def record(rgb, truth):
+def record(rgb, truth, prior=PRIOR):
     from colorjax.suites.values import truth_of
 
-    values = {k: np.asarray(v).tolist() for k, v in values_of(rgb, truth, PRIOR).items()}
+    values = {k: np.asarray(v).tolist() for k, v in values_of(rgb, truth, prior).items()}
     return values | truth_of(truth)
 
 
@@ -187,6 +189,56 @@ def test_metrics_of_all_pixels_weigh_photos_by_their_pixels():
     assert found["rmse_ab"]["mean"] == pytest.approx(np.sqrt(np.square(every).mean()), rel=1e-4)
     auc = 1 - np.minimum(every, 150).mean() / 150
     assert found["auc"]["mean"] == pytest.approx(auc, rel=1e-5)
+
+
+def test_wiring_of_the_other_metrics():
+    """Each again from scikit-image or NumPy, over photos of two sizes and a prior."""
+    prior = np.arange(1, 314) / np.arange(1, 314).sum()
+    truths = [synthetic_images(1, side, seed=side)[0] for side in (12, 36)]
+    pictures = [np.roll(truth, 3, axis=1) for truth in truths]
+    pairs = list(zip(pictures, truths, strict=True))
+    columns = summary.columns_of([record(*pair, prior) for pair in pairs])
+    found = summary.summarize({"row": columns}, None)["row"]["metrics"]
+    labs = [[skimage.color.rgb2lab(each) for each in pair] for pair in pairs]
+    wanted = {
+        "delta_e_2000": np.mean([skimage.color.deltaE_ciede2000(t, p).mean() for p, t in labs]),
+        "chroma_ratio": np.mean([np.hypot(p[..., 1], p[..., 2]).mean() for p, _ in labs])
+        / np.mean([np.hypot(t[..., 1], t[..., 2]).mean() for _, t in labs]),
+    }
+    bins = np.asarray(color.ab_bins(), np.float64)
+    right = weight = 0.0
+    for p, t in labs:
+        nearest = np.linalg.norm(t[..., None, 1:] - bins, axis=-1).argmin(-1)
+        weights = 1 / prior[nearest]
+        distance = np.linalg.norm((p - t)[..., 1:], axis=-1)
+        right += (weights * (1 - np.minimum(distance, 150) / 150)).sum()
+        weight += weights.sum()
+    wanted["auc_rebalanced"] = right / weight
+    for name, value in wanted.items():
+        assert found[name]["mean"] == pytest.approx(value, rel=2e-3), name
+    for name, share in (("accuracy_2", 2), ("accuracy_5", 5)):
+        own = np.mean([metrics.accuracy_within(p, t, share) for p, t in labs])
+        assert found[name]["mean"] == pytest.approx(own, abs=2e-3), name
+    assert found["accuracy_2"]["mean"] < found["accuracy_5"]["mean"]
+
+
+def test_grey_photos_alone_have_no_chroma_ratio():
+    grey = photos.grey_of(synthetic_images(1, 16)[0], "lightness")
+    found = summary.summarize({"row": summary.columns_of([record(grey, grey)])}, None)
+    assert "chroma_ratio" not in found["row"]["metrics"]
+
+
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_hues_are_chroma_by_angle(xp):
+    angles = np.array([5.0, 95.0, 355.0])
+    chroma = np.array([10.0, 20.0, 40.0])
+    radians = np.deg2rad(angles)
+    ab = np.stack([chroma * np.cos(radians), chroma * np.sin(radians)], axis=-1)
+    ab = np.concatenate([ab, [[3.0, 0.0]]])[None].astype(np.float32)  # too grey for a hue
+    found = np.asarray(hues_of(xp.asarray(ab), xp))
+    wanted = np.zeros(36)
+    wanted[[0, 9, 35]] = chroma / 4
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
 def test_a_missing_photo_is_named(tmp_path):

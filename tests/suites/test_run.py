@@ -16,7 +16,7 @@ from colorjax.data import cifar10
 from colorjax.errors import Interrupted, RequestError
 from colorjax.inference.colorizer import Colorizer
 from colorjax.suites import photos, protocols, rows, work
-from configs import zhang16
+from configs import zhang16, zhang17
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +129,11 @@ def test_what_is_written(done):
     assert (
         float(line["value"]) == result["groups"]["in"]["rows"]["one"]["metrics"]["mae_ab"]["mean"]
     )
+    line = next(x for x in lines if (x["row"], x["metric"], x["group"]) == ("two", "psnr", ""))
+    difference = result["rows"]["two"]["difference"]["psnr"]
+    assert float(line["difference_to_first"]) == difference["mean"]
+    assert [float(line[f"difference_{end}"]) for end in ("low", "high")] == difference["interval"]
+    assert int(line["better"]) == difference["better"]
     table = (done.output / "result.md").read_text().splitlines()
     head = [cell.strip() for cell in table[2].strip("|").split("|")]
     row = next(line for line in table if line.startswith("| two |")).strip("|").split("|")
@@ -274,9 +279,39 @@ def test_finished_pictures_of_another_program(runs, album, tmp_path):
     for path in album.rglob("*.png"):
         Image.open(path).save(tmp_path / path.name)
     request = ask(runs, album, tmp_path / "out", methods=[f"perfect={tmp_path}"])
-    found = suites.evaluate(request).result["rows"]["perfect"]["metrics"]
+    result = suites.evaluate(request).result
+    assert not result["warnings"]
+    found = result["rows"]["perfect"]["metrics"]
     assert found["mae_ab"]["mean"] == 0
     assert found["psnr"]["mean"] == pytest.approx(10 * np.log10(255**2 / 1e-10))
+
+
+def test_pictures_that_went_through_jpeg_are_told(runs, album, tmp_path):
+    for path in album.rglob("*.png"):
+        Image.open(path).save(tmp_path / f"{path.stem}.jpg", quality=95)
+    request = ask(runs, album, tmp_path / "out", methods=[f"lossy={tmp_path}"], limit=3)
+    found = suites.evaluate(request)
+    (warning,) = found.result["warnings"]
+    assert warning.startswith("lossy: 3 of its pictures are JPEG")
+    assert warning in found.table
+    assert warning in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_groups_from_a_file(runs, album, tmp_path):
+    file = tmp_path / "groups.txt"
+    file.write_text("in/0.png outdoor\nout/1.png people\nin/2.png outdoor\n")
+    request = ask(runs, album, tmp_path / "out", methods=[str(runs / "one")], groups=str(file))
+    found = suites.evaluate(dataclasses.replace(request, limit=0)).result["groups"]
+    assert {name: each["photos"] for name, each in found.items()} == {
+        "outdoor": 2,
+        "people": 1,
+        "(none)": 7,
+    }
+    missing = dataclasses.replace(request, groups=str(tmp_path / "none.txt"))
+    with pytest.raises(
+        RequestError, match=r"none.txt' is no file; give one of lines `PHOTO GROUP`"
+    ):
+        suites.evaluate(missing)
 
 
 def test_distributions_are_judged(tmp_path, album):
@@ -364,6 +399,43 @@ def test_cifar10_has_its_own_tables(runs, tmp_path, monkeypatch):
     metrics_of = found["rows"]["one"]["metrics"]
     assert metrics_of["mae_ab_127"]["mean"] == pytest.approx(metrics_of["mae_ab"]["mean"] / 127.5)
     assert len(photos.open_photos(small, str(data)).keys) == 10
+    monkeypatch.setattr(work.Work, "save", None)  # the same again measures nothing again
+    assert suites.evaluate(ask(runs, data, tmp_path / "out", **options)).result == found
+    with pytest.raises(RequestError, match="an evaluation of another photos"):
+        suites.evaluate(ask(runs, data, tmp_path / "out", **options | {"limit": 0}))
+
+
+def test_ctest10k_squeezes_and_takes_hints(tmp_path, monkeypatch):
+    """The whole protocol with a network that takes hints, at 32 px instead of 256."""
+    protocol = protocols.find("ctest10k")
+    assert (protocol.crop, protocol.colorize_size) == (False, 256)
+    assert (protocol.hint_counts[0], protocol.hint_counts[-1]) == (0, 100)
+    small = dataclasses.replace(protocol, colorize_size=32, hint_counts=(0, 2))
+    monkeypatch.setitem(protocols.PROTOCOLS, "ctest10k", small)
+    fresh_workdir(tmp_path / "hinted", zhang17.get_config("size=32,width=0.125"), deviation=0.1)
+    data = tmp_path / "data"
+    data.mkdir()
+    truths = []
+    for number in protocols.numbers(protocol.numbers)[:2]:
+        photo = Image.fromarray(synthetic_images(1, 48, seed=number)[0][:36])
+        photo.save(data / f"ILSVRC2012_val_{number:08d}.JPEG", quality=95)
+        stored = Image.open(data / f"ILSVRC2012_val_{number:08d}.JPEG")
+        truths.append(np.asarray(stored.resize((32, 32), Image.Resampling.BICUBIC)))
+    options = {"suite": "ctest10k", "size": 0, "limit": 2, "methods": [str(tmp_path / "hinted")]}
+    found = suites.evaluate(ask(tmp_path, data, tmp_path / "out", **options)).result
+    metrics_of = found["rows"]["hinted"]["metrics"]
+    colorizer = Colorizer.load(tmp_path / "hinted")
+    pictures = [colorizer.colorize(photos.grey_of(truth, "lightness")) for truth in truths]
+    pairs = zip(pictures, truths, strict=True)
+    psnr = np.mean(
+        [10 * np.log10(255**2 / np.square(a - b.astype(float)).mean()) for a, b in pairs]
+    )
+    assert metrics_of["psnr"]["mean"] == pytest.approx(psnr, abs=1e-3)
+    assert metrics_of["psnr_hints_0"]["mean"] == pytest.approx(psnr, abs=1e-3)
+    assert metrics_of["psnr_hints_2"]["mean"] != metrics_of["psnr_hints_0"]["mean"]
+    assert "psnr_hints_0" not in found["rows"]["grey"]["metrics"]
+    table = (tmp_path / "out" / "result.md").read_text()
+    assert "psnr_hints_0 ↑ | psnr_hints_2 ↑" in table
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,8 @@ def test_the_stored_saturation_counts_in_an_evaluation(finished, photos, tmp_pat
     stored = json.loads((workdir / "config.json").read_text())
     stored["inference"]["saturation"] = 0.0
     (workdir / "config.json").write_text(json.dumps(stored))
-    assert reporting.evaluate_only(tiny_config(photos), str(workdir)) == loop.DONE
+    config = tiny_config(photos, **{"inference.saturation": 2.0})
+    assert reporting.evaluate_only(config, str(workdir)) == loop.DONE
     report = json.loads((workdir / "eval.json").read_text())
     for metric in ("mae_ab", "psnr"):
         assert report["metrics"][metric] == pytest.approx(report["baselines"]["grey"][metric])

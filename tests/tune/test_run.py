@@ -4,6 +4,7 @@ import runpy
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import tune_fakes
@@ -12,6 +13,7 @@ from PIL import Image
 from colorjax.errors import Interrupted, RequestError
 from colorjax.tune import report, run, trial
 from colorjax.tune.ledger import Ledger
+from configs import default
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -75,6 +77,23 @@ def test_a_study_from_beginning_to_end(request_for, tmp_path, capsys):
     assert "trial" not in capsys.readouterr().err
     tune(request, tmp_path, 7)
     assert [starts(tmp_path, number) for number in range(7)] == [1] * 7
+
+
+def test_files_of_the_best_config_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cifar").mkdir()
+    (tmp_path / "labels.txt").write_text("")
+    (tmp_path / "folder").mkdir()
+    config = default.get_config()
+    config.data.update(name="cifar10", path="cifar", labels="labels.txt")
+    for name in ("data.path", "data.labels", "data.eval_path", "init_from"):
+        report._make_absolute(config, name)
+    assert config.data.path == str(tmp_path / "cifar")
+    assert config.data.labels == str(tmp_path / "labels.txt")
+    assert (config.data.eval_path, config.init_from) == ("", "")
+    config.data.labels = "folder"
+    report._make_absolute(config, "data.labels", Path.is_file)
+    assert config.data.labels == "folder"
 
 
 def test_the_best_config_is_a_file_of_its_own(no_pictures, request_for, tmp_path):
