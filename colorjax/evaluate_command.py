@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from colorjax import startup
@@ -125,8 +127,12 @@ def _evaluate(args: argparse.Namespace) -> int:
     return run(request)
 
 
-def run(request: Request) -> int:
+def run(request: Request, time_limit: float | None = None) -> int:
     """Runs a suite, prints its table and where its page is; returns the exit status.
+
+    Args:
+        request: what is to be evaluated.
+        time_limit: seconds after which it stops, with status 75, to be continued.
 
     Raises:
         RequestError: see `colorjax.suites.evaluate`.
@@ -134,9 +140,14 @@ def run(request: Request) -> int:
     from colorjax import suites
     from colorjax.inference.stop import Stop
 
+    end = math.inf if time_limit is None else time.monotonic() + time_limit
     with Stop(lambda: None, "part") as stop:
+
+        def should_stop() -> bool:
+            return bool(stop) or time.monotonic() >= end
+
         try:
-            found = suites.evaluate(request, progress=True, should_stop=lambda: bool(stop))
+            found = suites.evaluate(request, progress=True, should_stop=should_stop)
         except Interrupted as error:
             print(f"colorjax: {error}", file=sys.stderr)
             return _STOPPED

@@ -124,7 +124,7 @@ def _act(config: ConfigDict, workdir: str) -> int:
         startup.simulate_devices(_DEVICES.value)
         return ahead.report(config, _MEMORY.value)
     if _SUITE.value:
-        return _run_suite(config, workdir)
+        return _run_suite(config, workdir, time_limit)
     peers.connect(_DISTRIBUTED.value)
     if not parallel.is_first():
         logging.getLogger("colorjax").setLevel(logging.WARNING)
@@ -139,7 +139,9 @@ def _act(config: ConfigDict, workdir: str) -> int:
     return status
 
 
-def _run_suite(config: ConfigDict, workdir: str) -> int:
+def _run_suite(config: ConfigDict, workdir: str, time_limit: float | None) -> int:
+    if _PROFILE.value or _DISTRIBUTED.value != "off":
+        raise RequestError("--profile and --distributed are not for --suite: one device measures")
     from colorjax import evaluate_command, suites
 
     # A folder to train on would be measured on what was learnt.
@@ -149,7 +151,7 @@ def _run_suite(config: ConfigDict, workdir: str) -> int:
     output = str(Path(workdir) / "suites" / _SUITE.value)
     size = config.data.image_size if _SUITE.value == "folder" else 0
     return evaluate_command.run(
-        suites.Request([workdir], _SUITE.value, data, output, size=size, renew=True)
+        suites.Request([workdir], _SUITE.value, data, output, size=size, renew=True), time_limit
     )
 
 

@@ -134,11 +134,20 @@ def test_eval_mode(trained, photos, tmp_path):
     assert found["metrics"] == pytest.approx(expected["metrics"], rel=1e-6)
     says_one_line(run(*flags[:-2], f"--workdir={tmp_path / 'none'}", "--mode=eval"), "no workdir")
     says_one_line(run(*flags, "--suite=folder"), "--suite wants photos to report on")
-    flags.insert(0, f"--config.data.eval_path={photos}")
-    assert run(*flags, "--suite=folder").returncode == 0
-    of_suite = json.loads((copy / "suites" / "folder" / "result.json").read_text())
-    assert of_suite["rows"]["copy"]["step"] == 6
-    says_one_line(run(*flags[:-1], "--suite=folder"), "--suite is for --mode=eval")
+    flags.append(f"--config.data.eval_path={photos}")
+    assert run(*flags, "--suite=folder", "--time_limit=1s").returncode == 75
+    file = copy / "suites" / "folder" / "result.json"
+    assert not file.exists()
+    rows = []
+    for devices in (1, 4):
+        shutil.rmtree(file.parent)
+        assert run(*flags, "--suite=folder", devices=devices).returncode == 0
+        rows.append(json.loads(file.read_text())["rows"])
+    assert rows[0]["copy"]["step"] == 6
+    assert rows[0] == rows[1]
+    says_one_line(run(*flags, "--suite=folder", "--profile=1:2"), "are not for --suite")
+    flags.remove("--mode=eval")
+    says_one_line(run(*flags, "--suite=folder"), "--suite is for --mode=eval")
 
 
 @pytest.mark.slow
