@@ -12,6 +12,7 @@ import numpy as np
 
 from colorjax import startup
 from colorjax.errors import RequestError
+from colorjax.metrics import intervals
 
 SIZES = (32, 48, 64, 96, 128, 176, 256)
 SATURATIONS = tuple(round(1 + 0.05 * k, 2) for k in range(21))
@@ -43,7 +44,7 @@ class Calibrator:
         self._photos = photos
         self._progress = progress
 
-    def measure(self, size: int, saturation: float = 1.0) -> Row:
+    def measure(self, size: int, saturation: float = 1.0) -> dict[str, np.ndarray]:
         """Measures one setting; a saturation that is stored with the weights does not count.
 
         Args:
@@ -51,8 +52,7 @@ class Calibrator:
             saturation: factor on the predicted ab.
 
         Returns:
-            psnr (dB, mean over photos that are not exactly grey), mae_ab (Lab units),
-            colorfulness; means over photos.
+            psnr (dB; NaN for exactly grey photos), mae_ab (Lab units), colorfulness: (P,) each.
 
         Raises:
             RequestError: no photo has colour, the network has one size alone, or the saturation
@@ -73,11 +73,29 @@ class Calibrator:
             self._progress(1)
         if all(np.isnan(each["psnr"]) for each in values):
             raise RequestError("none of the photos has colour; give --data colour photos")
-        return {name: float(np.nanmean([each[name] for each in values])) for name in _SHOWN}
+        return {name: np.array([each[name] for each in values]) for name in _SHOWN}
 
-    def sizes(self, sizes: Sequence[int]) -> list[Row]:
-        """Returns `measure` of several sizes, with the `size`."""
-        return [{"size": size, **self.measure(size)} for size in sizes]
+    def sizes(self, sizes: Sequence[int], trained: int) -> list[Row]:
+        """Compares several sizes with that of training.
+
+        Args:
+            sizes: in pixels.
+            trained: the size of training, which is measured too.
+
+        Returns:
+            One row a size: size, means over photos, and, but for the size of training, `better`:
+            the lower end of the 95 % interval (bootstrap over photos) of the gain in psnr, in dB.
+        """
+        found = {size: self.measure(size) for size in sorted({*sizes, trained})}
+        rows = []
+        for size, values in found.items():
+            row = {"size": size, **_means(values)}
+            if size != trained:
+                gain = values["psnr"] - found[trained]["psnr"]
+                gain = gain[np.isfinite(gain)]
+                row["better"] = intervals.bootstrap({"gain": gain}, lambda m: m["gain"])[0]
+            rows.append(row)
+        return rows
 
     def saturations(self, size: int, colorfulness: float) -> list[Row]:
         """Raises the saturation until the results are as colourful as asked.
@@ -87,15 +105,15 @@ class Calibrator:
             colorfulness: to reach, mean of the photos.
 
         Returns:
-            `measure` of 1 and what was tried above it, with the `saturation`; the last row is the
-            least of `SATURATIONS` that reaches it.
+            Means over photos for 1 and what was tried above it, with the `saturation`; the last
+            row is the least of `SATURATIONS` that reaches it.
 
         Raises:
             RequestError: none does.
         """
         rows = []
         for factor in SATURATIONS:
-            rows.append({"saturation": factor, **self.measure(size, factor)})
+            rows.append({"saturation": factor, **_means(self.measure(size, factor))})
             if rows[-1]["colorfulness"] >= colorfulness:
                 return rows
         raise RequestError(
@@ -104,9 +122,14 @@ class Calibrator:
         )
 
 
+def _means(values: dict[str, np.ndarray]) -> Row:
+    return {name: float(np.nanmean(column)) for name, column in values.items()}
+
+
 def best_of(rows: Sequence[Row]) -> int:
-    """Returns the size of the highest psnr; of equal ones the smallest."""
-    return int(max(rows, key=lambda row: (row["psnr"], -row["size"]))["size"])
+    """Returns the size of the highest psnr among that of training and those surely better."""
+    sure = [row for row in rows if row.get("better", math.inf) > 0]
+    return int(max(sure, key=lambda row: (row["psnr"], -row["size"]))["size"])
 
 
 def store(workdir_path: str, size: int, saturation: float, record: dict[str, Any]) -> None:
@@ -135,7 +158,8 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
         help="find the working size and saturation of weights on held-out photos, and store them",
         description="Colorizes photos at several working sizes and stores the one of the highest "
         "PSNR with the weights (inference.size in WORKDIR/config.json; the rows are in WORKDIR/"
-        f"{RECORD}). With --colorfulness it also stores the least factor on the colours "
+        f"{RECORD}): another than that of training only where it is better by more than the 95 % "
+        "interval of the gain. With --colorfulness it also stores the least factor on the colours "
         "(inference.saturation) with which the results are that colourful, and shows what that "
         "costs. Take photos that nothing was trained on, and that nothing is reported on. Training "
         "on, or fine-tuning, sets the saturation back: calibrate again.",
@@ -192,7 +216,7 @@ def _calibrate(args: argparse.Namespace) -> int:
     photos, about, unreadable = _read_photos(args.workdir, args.data, args.photos)
     with tqdm(unit="photo", disable=None) as bar:
         calibrator = Calibrator(args.workdir, photos, bar.update)
-        rows = calibrator.sizes(sizes)
+        rows = calibrator.sizes(sizes, _trained_size(args.workdir))
         size, factor = best_of(rows), 1.0
         tried = [] if wanted is None else calibrator.saturations(size, wanted)
         if tried:
@@ -213,11 +237,21 @@ def _calibrate(args: argparse.Namespace) -> int:
     return 1 if unreadable else 0
 
 
+def _trained_size(workdir: str) -> int:
+    from colorjax import shipped
+    from colorjax.train.workdir import Workdir
+
+    is_shipped = workdir in shipped.SHA256
+    config = shipped.load(workdir).config if is_shipped else Workdir(workdir).read_config()
+    return config.data.image_size
+
+
 def _show(title: str, key: str, rows: Sequence[Row]) -> None:
     print("  ".join([title, *_SHOWN.values()]))
     for row in rows:
         cells = [f"{row[name]:{len(_SHOWN[name])}.2f}" for name in _SHOWN]
-        print("  ".join([f"{row[key]:{len(title)}g}", *cells]))
+        sure = f"better by at least {row['better']:.2f} dB" if row.get("better", 0) > 0 else ""
+        print("  ".join([f"{row[key]:{len(title)}g}", *cells, sure]).rstrip())
 
 
 def _read_photos(

@@ -22,9 +22,12 @@ from colorjax.train import weights
 from colorjax.train.workdir import Workdir
 
 FOLDER = Path(__file__).with_name("weights")
-DEFAULT = "zhang16-small"
+DEFAULT = "unet-small"
 # name -> SHA-256 of FOLDER/NAME.npz
-SHA256 = {DEFAULT: "fba62763fe1d9d19417f66174352d1294dd0ba3121f386ad41be136408ab29f3"}
+SHA256 = {
+    DEFAULT: "3a5f4150d732ab23fa82d95d11136461c0906b78be9779f0b0e474d7909b8821",
+    "zhang16-small": "fba62763fe1d9d19417f66174352d1294dd0ba3121f386ad41be136408ab29f3",
+}
 
 # Of a config, what prediction needs; the rest speaks of training.
 _SECTIONS = ("dtype", "model", "data", "inference")

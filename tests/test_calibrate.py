@@ -33,26 +33,40 @@ def test_the_best_size_is_measured_and_stored(run, album, capsys):
     assert cli.run(["calibrate", run, "--data", album, "--sizes", "24,16"]) == 0
     stored = Workdir(run).read_config().inference.size
     rows = json.loads((Workdir(run).root / calibrate.RECORD).read_text())["sizes"]
-    assert [row["size"] for row in rows] == [16, 24]
-    photos = synthetic_images(3, 40, seed=5)
+    assert [row["size"] for row in rows] == [16, 24, 32]
+    photos, gains = synthetic_images(3, 40, seed=5), []
     for row in rows:
         colorizer = Colorizer.load(run, size=row["size"])
         pictures = [colorizer.colorize(grey_of(photo)) for photo in photos]
         pairs = list(zip(pictures, photos, strict=True))
-        psnr = np.mean(
-            [10 * np.log10(255**2 / np.square(a - b.astype(float)).mean()) for a, b in pairs]
-        )
+        psnr = np.mean([psnr_of(*pair) for pair in pairs])
         assert row["psnr"] == pytest.approx(psnr, abs=1e-3)
         colourful = np.mean([metrics.colorfulness(picture) for picture in pictures])
         assert row["colorfulness"] == pytest.approx(colourful, rel=1e-5)
-    assert stored == max(rows, key=lambda row: row["psnr"])["size"]
+        gains.append([psnr_of(picture, photo) for picture, photo in pairs])
+    gains = np.array(gains[:2]) - gains[2]  # over the size of training
+    sure = [row["size"] for row, gain in zip(rows, gains, strict=False) if gain.min() > 0]
+    for row, gain in zip(rows, gains, strict=False):
+        assert gain.min() - 1e-3 <= row["better"] <= gain.mean()
+    assert "better" not in rows[2]
+    assert stored in [32, *sure]
     assert Colorizer.load(run).working_size.side == stored
     assert f"stored with the weights: {stored} px" in capsys.readouterr().out
 
 
-def test_of_equal_sizes_the_smallest_is_best():
-    rows = [{"size": 64, "psnr": 22.0}, {"size": 48, "psnr": 22.0}, {"size": 32, "psnr": 21.0}]
-    assert calibrate.best_of(rows) == 48
+def psnr_of(picture, photo):
+    return 10 * np.log10(255**2 / np.square(picture - photo.astype(float)).mean())
+
+
+def test_another_size_has_to_be_better_by_more_than_chance():
+    rows = [
+        {"size": 32, "psnr": 21.0, "better": -0.5},
+        {"size": 64, "psnr": 22.0},
+        {"size": 96, "psnr": 22.9, "better": -0.01},
+    ]
+    assert calibrate.best_of(rows) == 64
+    rows += [{"size": size, "psnr": 22.5, "better": 0.1} for size in (176, 128)]
+    assert calibrate.best_of(rows) == 128  # of equal ones the smaller
 
 
 @pytest.mark.parametrize(
@@ -77,19 +91,19 @@ def test_grey_photos_choose_nothing(run):
 
 def test_the_least_saturation_that_reaches_the_colourfulness_is_stored(run, album, capsys):
     photos = synthetic_images(3, 40, seed=5)
-    raw = Colorizer.load(run, size=24)
+    raw = Colorizer.load(run, size=32)
 
     def colourfulness(saturation):
         pictures = [raw.colorize(grey_of(photo), saturation=saturation) for photo in photos]
         return float(np.mean([metrics.colorfulness(picture) for picture in pictures]))
 
     wanted = 0.5 * (colourfulness(1.2) + colourfulness(1.25))
-    words = ["calibrate", run, "--data", album, "--sizes", "24", "--colorfulness", f"{wanted}"]
+    words = ["calibrate", run, "--data", album, "--sizes", "32", "--colorfulness", f"{wanted}"]
     for _ in range(2):  # what is stored does not count when it is found again
         assert cli.run(words) == 0
         config = Workdir(run).read_config()
         assert config.inference.saturation == 1.25
-        assert "stored with the weights: 24 px, saturation 1.25" in capsys.readouterr().out
+        assert "stored with the weights: 32 px, saturation 1.25" in capsys.readouterr().out
     stored = Colorizer.load(run)
     assert stored.saturation == 1.25
     assert stored.working_size == raw.working_size
