@@ -65,7 +65,7 @@ LEARN := --config=configs/unet.py:size=64,width=0.35,batch=32 --config.loss.name
     --config.checkpoint_every=200
 results-weights: $(VENV)/.core
 	$(MAIN) $(LEARN) --workdir=$(FIRST) $(TINY)
-	$(BIN)/colorjax calibrate $(FIRST) --sizes 32,48,64,96,128 --photos 500 --colorfulness 20.5
+	$(BIN)/colorjax calibrate $(FIRST) --sizes 64 --photos 500 --colorfulness 17.5
 	$(MAIN) $(LEARN) --workdir=$(FIRST) $(TINY) --mode=eval
 
 # docs/tune.md, which took 8,000 of the photos
