@@ -12,7 +12,6 @@ import numpy as np
 
 from colorjax import startup
 from colorjax.errors import RequestError
-from colorjax.metrics import intervals
 
 SIZES = (32, 48, 64, 96, 128, 176, 256)
 SATURATIONS = tuple(round(1 + 0.05 * k, 2) for k in range(21))
@@ -86,6 +85,8 @@ class Calibrator:
             One row a size: size, means over photos, and, but for the size of training, `better`:
             the lower end of the 95 % interval (bootstrap over photos) of the gain in psnr, in dB.
         """
+        from colorjax.metrics import intervals
+
         found = {size: self.measure(size) for size in sorted({*sizes, trained})}
         rows = []
         for size, values in found.items():
