@@ -42,7 +42,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1.0,
         metavar="S",
-        help="factor on the colours (1)",
+        help="factor on the colours; above 1: more vivid (1)",
     )
     parser.add_argument(
         "--size",

@@ -51,7 +51,8 @@ def add_colorize(commands: argparse._SubParsersAction) -> None:
     colorize.add_argument(
         "--checkpoint",
         metavar="WORKDIR",
-        help="folder of a trained run or of imported weights; default: the small weights that ship",
+        help="folder of a trained run or of imported weights, or weights that ship: unet-small "
+        "(the default), zhang16-small",
     )
     colorize.add_argument(
         "--hint",

@@ -128,7 +128,8 @@ class Report:
             f"{counts[DONE]} {self._done_word}, {counts[SKIPPED]} skipped, {counts[FAILED]} failed"
         )
         if not counts[DONE]:
-            return words
+            there = "; --overwrite replaces results that are there"
+            return words + (there if counts[SKIPPED] else "")
         words += f"; {found['seconds_per_photo']:.2f} s a photo"
         if not self.tally.network:
             return words

@@ -57,7 +57,10 @@ def test_results_lie_beside_and_are_not_colorized_again(colorize, album):
     assert tree(album) == wanted
     assert "2 colorized, 0 skipped, 0 failed; " in out
     status, out, _ = colorize(album)
-    assert (status, out) == (0, "0 colorized, 2 skipped, 0 failed\n")
+    assert (status, out) == (
+        0,
+        "0 colorized, 2 skipped, 0 failed; --overwrite replaces results that are there\n",
+    )
     assert tree(album) == wanted
     assert Image.open(album / "a.color.jpg").mode == "RGB"
 
