@@ -42,6 +42,7 @@ class Calibrator:
         self._weights = workdir_or_name
         self._photos = photos
         self._progress = progress
+        self._loaded: dict[int, Any] = {}  # size -> Colorizer, which compiles once
 
     def measure(self, size: int, saturation: float = 1.0) -> dict[str, np.ndarray]:
         """Measures one setting; a saturation that is stored with the weights does not count.
@@ -61,7 +62,9 @@ class Calibrator:
         from colorjax.figures import grey_of
         from colorjax.inference.colorizer import Colorizer
 
-        colorizer = Colorizer.load(self._weights, size=size)
+        if size not in self._loaded:
+            self._loaded[size] = Colorizer.load(self._weights, size=size)
+        colorizer = self._loaded[size]
         if colorizer.saturation == 0:
             raise RequestError("inference.saturation of the weights is 0; set it to 1")
         factor = saturation / colorizer.saturation
