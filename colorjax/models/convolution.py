@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
-_NHWC = ("NHWC", "HWIO", "NHWC")
+NHWC = ("NHWC", "HWIO", "NHWC")
 
 
 def convolve(
@@ -48,7 +48,7 @@ def convolve(
             (stride, stride),
             ((low, high), (low, high)),
             rhs_dilation=(dilation, dilation),
-            dimension_numbers=_NHWC,
+            dimension_numbers=NHWC,
         )
     size, _, channels, features = kernel.shape
     x = jnp.pad(x, ((0, 0), (low, high), (low, high), (0, 0)))
