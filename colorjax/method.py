@@ -28,6 +28,8 @@ Fields = dict[str, jax.Array]
 # Inputs of the size of the photo beside grey, and their channels.
 _HINTS = {"hint_ab": 2, "hint_mask": 1}
 _SIDE_INPUTS = _HINTS | {"edges": 1}
+_PALETTE = color.PALETTE_SIZE + 1  # channels of global_colors, see `palette_input`
+_OF_WHOLE_PHOTOS = {"global_colors", "global_grey"}  # inputs without the photo's height and width
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Method:
             again; ("none",): keep no layer's; empty: keep everything.
         trains: top layers that learn, while all else stays as in an evaluation; empty: all learn.
         saturation: factor on the ab that `predict` gives; training does not know of it.
+        global_hints: share of the training photos whose own colors are given as `global_colors`,
+            to a network that takes them.
     """
 
     network: models.Network
@@ -61,6 +65,7 @@ class Method:
     remat: tuple[str, ...] = ()
     trains: tuple[str, ...] = ()
     saturation: float = 1.0
+    global_hints: float = 0.0
 
     def init(self, key: jax.Array) -> Variables:
         """Returns fresh variables, float32."""
@@ -82,6 +87,11 @@ class Method:
         """
         return getattr(self.network, "global_size", None)
 
+    @property
+    def takes_palette(self) -> bool:
+        """Whether the network takes the colors that a whole photo shall have."""
+        return "global_colors" in self.network.inputs
+
     def _inputs(self, fields: Fields) -> Fields:
         """Returns what the network takes of the fields; hints that are not there are none."""
         wanted = self.network.inputs
@@ -91,6 +101,8 @@ class Method:
             for name, depth in _HINTS.items()
             if name in wanted
         }
+        if self.takes_palette:
+            blank["global_colors"] = jnp.zeros((shape[0], _PALETTE), jnp.float32)
         found = blank | {name: value for name, value in fields.items() if name in wanted}
         missing = wanted - found.keys() - {"global_grey"}
         if missing:
@@ -118,6 +130,14 @@ class Method:
         if "grey" not in batch:
             batch = batch | self.encode(batch["rgb"])
         return batch if self.space == "ab" else batch | {"color": self.truth(batch, self.space)}
+
+    def _reveal_palettes(self, batch: Fields, key: jax.Array) -> Fields:
+        """Adds the true `global_colors` of some photos of an encoded batch, drawn by the key."""
+        if not (self.takes_palette and self.global_hints):
+            return batch
+        ab = color.denormalize_ab(batch["ab"][:, ::4, ::4].astype(jnp.float32))
+        is_given = jax.random.bernoulli(key, self.global_hints, (len(ab), 1))
+        return batch | {"global_colors": is_given * palette_input(ab)}
 
     def truth(self, batch: Fields, space: str) -> jax.Array:
         """Returns the true colours of an encoded batch in a space; "own": the network's."""
@@ -202,6 +222,7 @@ class Method:
         """
         assert self.loss is not None
         batch = self.encoded(batch)
+        batch = self._reveal_palettes(batch, jax.random.fold_in(key, 2))
         outputs, updated = self.forward(variables, batch, key)
         terms = self.loss(outputs | judge(outputs, batch), batch)
         chroma = {"chroma_ratio": (_chroma(outputs["ab"]), _chroma(batch["ab"]))}
@@ -228,7 +249,8 @@ class Method:
             fields: grey (N, H, W, 1) in [-1, 1], as `encode` gives it. Where the network takes
                 them: hint_ab (N, H, W, 2), ab / 110, and hint_mask (N, H, W, 1), 1 where there is a
                 hint (left out: no hints); edges (N, H, W, 1), as `detect_edges` gives them;
-                global_grey (N, h, w, 1), a photo whose global features count instead of its own.
+                global_grey (N, h, w, 1), a photo whose global features count instead of its own;
+                global_colors (N, 315), see `palette_input` (left out: the network is free).
                 Others are ignored.
 
         Returns:
@@ -250,7 +272,7 @@ class Method:
         size = self.network_size(*fields["grey"].shape[1:3])
         bring = shapes.padded if self.network.fit == "pad" else shapes.resized
         return {
-            name: x if name == "global_grey" else bring(name, x, size)
+            name: x if name in _OF_WHOLE_PHOTOS else bring(name, x, size)
             for name, x in self._inputs(fields).items()
         }
 
@@ -278,6 +300,19 @@ class Method:
     def predict_ab(self, variables: Variables, fields: Fields) -> jax.Array:
         """Returns the ab of `predict`, which see."""
         return self.predict(variables, fields)["ab"]
+
+
+def palette_input(ab: jax.Array) -> jax.Array:
+    """Returns the input `global_colors` for pictures that shall have these colors.
+
+    Args:
+        ab: (N, H, W, 2) float, Lab units.
+
+    Returns:
+        (N, 315): `colorjax.color.palette`, and a 1, which says that there is one.
+    """
+    colors = color.palette(ab)
+    return jnp.concatenate([colors, jnp.ones((len(ab), 1), colors.dtype)], axis=-1)
 
 
 def _chroma(ab: jax.Array) -> jax.Array:
@@ -313,7 +348,7 @@ def build_loss(config: ConfigDict, network: models.Network) -> losses.Loss:
             f"loss {name} needs the output {', '.join(sorted(missing))} that model "
             f"{config.model.name} does not give; losses for it: {', '.join(sorted(able))}"
         )
-    if name == "rebalanced_ce":
+    if losses.takes_prior(name):
         options["prior"] = prior.load(prior_file)
     is_published = config.features.name == "vgg16_bn"
     options["relative"] = not is_published
@@ -365,6 +400,7 @@ def build(config: ConfigDict, *, with_loss: bool = True) -> Method:
         features=_build_features(config) if "features" in judges else None,
         remat=tuple(config.get("remat") or ()),
         trains=models.trained_layers(network, config.get("train_only") or "all"),
+        global_hints=config.data.get("global_hints", 0.0),
         **_inference_options(config),
     )
     for layer in built.remat:
@@ -390,9 +426,9 @@ def _build_critic(config: ConfigDict) -> Critic:
 
 
 def _build_features(config: ConfigDict) -> FeatureNetwork:
-    options = (
-        {}
-        if config.features.name == "vgg16_bn"
-        else {"num_classes": max(1, config.features.num_classes), "width": config.features.width}
-    )
+    trained_here = {
+        "num_classes": max(1, config.features.num_classes),
+        "width": config.features.width,
+    }
+    options = trained_here if config.features.name == "classifier" else {}
     return create_features(config.features.name, **options)

@@ -23,6 +23,9 @@ def get_config(arg: str = "") -> ConfigDict:
     # Layers whose outputs are kept for the backward pass, the others are computed again; "none":
     # keep no layer's; empty: keep everything.
     config.remat = ()
+    config.init_encoder = (
+        ""  # start the network's encoder from these weights: "" (random) | imagenet
+    )
     config.init_from = ""  # start from the weights of this workdir, or from ones that ship
     config.train_only = "all"  # layers that learn: all | head | added (model.add_layer)
     config.progress = True  # a progress bar where there is a terminal
@@ -66,14 +69,17 @@ def get_config(arg: str = "") -> ConfigDict:
     data.hints = False  # simulate a user's colour hints, for networks that take them
     data.hint_stop = 1 / 8  # p of the geometric number of hints: 7 on average
     data.hint_sides = (1, 9)  # pixels
+    data.global_hints = 0.0  # share of photos whose colors are given, to networks that take them
     data.num_workers = 0  # processes that decode photos; 0: threads of this process
 
     config.model = ConfigDict({"name": ""})
     config.loss = ConfigDict()
     # mse | l1 | smooth_l1 | mse_and_class | class_cross_entropy | ce | rebalanced_ce |
-    # smooth_l1_and_grid | feature | adversarial
+    # smooth_l1_and_grid | smooth_l1_and_bins | feature | adversarial
     config.loss.name = "mse"
-    config.loss.delta = 1 / 110  # of smooth_l1: where the square ends; 1 / 110 is one ab unit
+    config.loss.delta = (
+        1 / 110
+    )  # of smooth_l1 and smooth_l1_and_*: where the square ends; 1 / 110 is one ab unit
     config.loss.prior = ""  # of rebalanced_ce: file of `colorjax prior`; empty: Tiny ImageNet's
     config.loss.lam = 0.5  # and its lambda: share of the uniform distribution; 1: no rebalancing
     config.loss.soft_k = 5  # bins of the soft encoding, of ce and rebalanced_ce
@@ -81,14 +87,14 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.alpha = 1 / 300  # of the cross-entropy of labels in mse_and_class; 0: no classifier
     config.loss.reduction = "mean"  # of its colour term over pixels: mean | sum
     config.loss.compare_at = "full"  # size at which it compares: full | half, where networks end
-    config.loss.class_weight = 1.0  # of the cross-entropy in smooth_l1_and_grid
+    config.loss.class_weight = 1.0  # of the cross-entropy in smooth_l1_and_*
     config.loss.gan = "bce"  # of adversarial: bce | hinge
     config.loss.true_target = 1.0  # of its critic on true colours; 0.9: one-sided smoothing
     config.loss.fooling_target = 1.0  # and of the colorizer on its own
     config.loss.adversarial_weight = 1.0
-    config.loss.l1_weight = 100.0  # of adversarial and feature
+    config.loss.l1_weight = 100.0  # of adversarial, feature and smooth_l1_and_bins
     config.loss.cosine_weight = 0.0  # of the cosine between whole photos, in adversarial
-    config.loss.feature_weight = 1.0  # of adversarial and feature
+    config.loss.feature_weight = 1.0  # of adversarial, feature and smooth_l1_and_bins
     config.loss.tap_weights = ()  # of each layer compared; empty: those of the feature network
 
     optimizer = config.optimizer = ConfigDict()
@@ -120,7 +126,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.turns.generator_steps = 1
     config.turns.threshold = 0.65  # of switch: the critic's loss below which the colorizer learns
     features = config.features = ConfigDict()
-    features.name = "classifier"  # classifier: trained first, on the same photos | vgg16_bn
+    # classifier: trained first, on the same photos | vgg16_bn | lite0: of colorjax[encoders]
+    features.name = "classifier"
     features.path = ""  # of vgg16_bn: torchvision's file, vgg16_bn-6c64b313.pth
     features.width = 0.5  # of classifier: factor on its channels
     features.num_classes = -1  # as many as the data has

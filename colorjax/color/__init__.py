@@ -11,11 +11,12 @@ from colorjax.color.bins import (
     annealed_mean,
     grid_cell,
     nearest_bin,
+    nearest_bins,
     rebalancing_weights,
     soft_encode,
 )
 from colorjax.color.gamut import inside_srgb, shrink_chroma
-from colorjax.color.grey import GREYS, grey_from_rgb
+from colorjax.color.grey import GREYS, gray_of_lightness, grey_from_rgb
 from colorjax.color.lab import (
     lab_to_rgb,
     lab_to_rgb_u8,
@@ -23,6 +24,7 @@ from colorjax.color.lab import (
     rgb_u8_to_lab,
     rgb_u8_to_normalized,
 )
+from colorjax.color.palette import PALETTE_SIZE, palette
 from colorjax.color.saturation import scale_saturation
 from colorjax.color.scaling import (
     AB_SCALE,
@@ -38,11 +40,13 @@ __all__ = [
     "GREYS",
     "NUM_BINS",
     "NUM_GRID_CELLS",
+    "PALETTE_SIZE",
     "SPACES",
     "ab_bins",
     "annealed_mean",
     "denormalize_ab",
     "denormalize_lightness",
+    "gray_of_lightness",
     "grey_from_rgb",
     "grid_cell",
     "inside_srgb",
@@ -50,8 +54,10 @@ __all__ = [
     "lab_to_rgb_u8",
     "lab_to_space",
     "nearest_bin",
+    "nearest_bins",
     "normalize_ab",
     "normalize_lightness",
+    "palette",
     "rebalancing_weights",
     "rgb_to_lab",
     "rgb_u8_to_lab",

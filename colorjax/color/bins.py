@@ -154,6 +154,34 @@ def soft_encode(ab: Any, k: int = 5, sigma: float = 5.0) -> Array:
     Raises:
         ValueError: `ab` is not (..., 2) or holds integers; k or sigma is out of range.
     """
+    bins, weights = nearest_bins(ab, k, sigma)
+    shape = (*weights.shape[:-1], NUM_BINS)
+    if isinstance(weights, np.ndarray):
+        encoded = np.zeros(shape, weights.dtype)
+        np.put_along_axis(encoded, bins, weights, axis=-1)
+        return encoded
+    column = jnp.arange(NUM_BINS).reshape((1,) * (weights.ndim - 1) + (-1,))
+    encoded = jnp.zeros(shape, weights.dtype)
+    for rank in range(k):
+        encoded += jnp.where(bins[..., rank, None] == column, weights[..., rank, None], 0.0)
+    return encoded
+
+
+def nearest_bins(ab: Any, k: int = 5, sigma: float = 5.0) -> tuple[Array, Array]:
+    """Returns the soft encoding as the few bins that have a weight; see `soft_encode`.
+
+    Args:
+        ab: (..., 2) floating point, Lab units.
+        k: number of bins, 1 ... 313.
+        sigma: width in ab units, above 0.
+
+    Returns:
+        The bins (..., k), int32, the nearest first, and their weights (..., k) in the dtype and
+        kind of `ab`; each row of weights sums to 1.
+
+    Raises:
+        ValueError: as `soft_encode`.
+    """
     ab = float_array(ab, "ab")
     check_last_axis(ab, 2, "ab")
     if not 1 <= k <= NUM_BINS:
@@ -161,15 +189,12 @@ def soft_encode(ab: Any, k: int = 5, sigma: float = 5.0) -> Array:
     if not sigma > 0:
         raise ValueError(f"sigma is above 0, got {sigma}")
     if isinstance(ab, jax.Array):
-        return _soft_encode_jax(ab, k, sigma)
+        return _nearest_bins_jax(ab, k, sigma)
     squared = _squared_distances(ab)
-    places = np.argsort(squared, axis=-1, kind="stable")[..., :k]
-    closest = np.take_along_axis(squared, places, axis=-1)
+    bins = np.argsort(squared, axis=-1, kind="stable")[..., :k].astype(np.int32)
+    closest = np.take_along_axis(squared, bins, axis=-1)
     weights = np.exp((closest[..., :1] - closest) / (2 * sigma**2))
-    weights /= weights.sum(axis=-1, keepdims=True)
-    encoded = np.zeros_like(squared)
-    np.put_along_axis(encoded, places, weights, axis=-1)
-    return encoded
+    return bins, weights / weights.sum(axis=-1, keepdims=True)
 
 
 @functools.cache
@@ -189,20 +214,23 @@ def _neighbours(k: int) -> np.ndarray:
     return np.where(np.take_along_axis(is_near, order, axis=-1), order, NUM_BINS).astype(np.int32)
 
 
-def _soft_encode_jax(ab: jax.Array, k: int, sigma: float) -> jax.Array:
+def _nearest_bins_jax(ab: jax.Array, k: int, sigma: float) -> tuple[jax.Array, jax.Array]:
     """Searches among the few neighbours of the rounded colour: ten times as fast as among all."""
     cells = _cells(jnp, ab)
     own = jnp.asarray(_bin_of_cell())[cells[..., 0], cells[..., 1]]
-    every = jnp.broadcast_to(jnp.arange(NUM_BINS, dtype=jnp.int32), (*own.shape, NUM_BINS))
+    line = jnp.arange(NUM_BINS, dtype=jnp.int32).reshape((1,) * own.ndim + (-1,))
+    every = line + 0 * own[..., None]  # of `own`, or XLA would compute what follows as a constant
     return lax.cond(
         jnp.any(own < 0),  # colours far outside sRGB
-        lambda: _encode_among(ab, every, k, sigma),
-        lambda: _encode_among(ab, jnp.asarray(_neighbours(k))[own], k, sigma),
+        lambda: _nearest_among(ab, every, k, sigma),
+        lambda: _nearest_among(ab, jnp.asarray(_neighbours(k))[own], k, sigma),
     )
 
 
-def _encode_among(ab: jax.Array, bins: jax.Array, k: int, sigma: float) -> jax.Array:
-    """Encodes (..., 2) colours over the k nearest of some bins (..., C); 313: none."""
+def _nearest_among(
+    ab: jax.Array, bins: jax.Array, k: int, sigma: float
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the k nearest of some bins (..., C) to (..., 2) colors, and weights; 313: none."""
     centers = jnp.asarray(np.append(_bins(), [[np.inf, np.inf]], axis=0), ab.dtype)[bins]
     squared = jnp.sum(jnp.square(ab[..., None, :] - centers), axis=-1)
     places, distances = [], []
@@ -213,11 +241,7 @@ def _encode_among(ab: jax.Array, bins: jax.Array, k: int, sigma: float) -> jax.A
         column = jnp.arange(bins.shape[-1]).reshape((1,) * (ab.ndim - 1) + (-1,))
         squared = jnp.where(column == place, jnp.inf, squared)
     weights = jax.nn.softmax(jnp.concatenate(distances, axis=-1) / (-2 * sigma**2), axis=-1)
-    column = jnp.arange(NUM_BINS).reshape((1,) * (ab.ndim - 1) + (-1,))
-    encoded = jnp.zeros((*ab.shape[:-1], NUM_BINS), ab.dtype)
-    for rank, place in enumerate(places):
-        encoded += jnp.where(place == column, weights[..., rank, None], 0.0)
-    return encoded
+    return jnp.concatenate(places, axis=-1), weights
 
 
 def annealed_mean(logits: Any, temperature: float = 0.38, centers: Any = None) -> Array:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from colorjax.color.arrays import Array, color_array, namespace
+from colorjax.color import cie
+from colorjax.color.arrays import Array, color_array, float_array, namespace
 from colorjax.color.lab import rgb_to_lab
 
 GREYS = ("lightness", "luma", "mean")
@@ -37,3 +38,27 @@ def grey_from_rgb(rgb: Any, kind: str = "lightness") -> Array:
         return namespace(rgb).mean(rgb, axis=-1, keepdims=True)
     red, green, blue = _LUMA
     return red * rgb[..., :1] + green * rgb[..., 1:2] + blue * rgb[..., 2:]
+
+
+def gray_of_lightness(lightness: Any) -> Array:
+    """Returns the sRGB value of the neutral color of a lightness.
+
+    Args:
+        lightness: L in [0, 100], floating point, any shape.
+
+    Returns:
+        The same shape, kind and dtype, in [0, 1]: R = G = B of that L.
+
+    Raises:
+        ValueError: `lightness` holds integers.
+
+    >>> import numpy as np
+    >>> round(255 * float(gray_of_lightness(np.array(53.585))))
+    128
+    """
+    lightness = float_array(lightness, "lightness")
+    xp = namespace(lightness)
+    root = (lightness + 16.0) / 116.0
+    near_black = (root - cie.ROOT_OFFSET) / cie.ROOT_SLOPE
+    luminance = xp.where(root > cie.ROOT_THRESHOLD, root * root * root, near_black)
+    return cie.srgb_from_linear(xp, luminance)

@@ -19,7 +19,7 @@ from colorjax.losses.classification import class_cross_entropy, class_hits
 from colorjax.losses.perceptual import feature_errors
 from colorjax.losses.regression import (
     absolute_error,
-    halved,
+    block_means,
     smooth_absolute_error,
     squared_error,
 )
@@ -32,15 +32,16 @@ __all__ = [
     "absolute_error",
     "adversarial",
     "bin_cross_entropy",
+    "block_means",
     "class_cross_entropy",
     "class_hits",
     "create",
     "feature_errors",
     "grid_cross_entropy",
-    "halved",
     "mean",
     "smooth_absolute_error",
     "squared_error",
+    "takes_prior",
 ]
 
 Terms = dict[str, tuple[jax.Array, jax.Array]]
@@ -115,7 +116,7 @@ def _mse_and_class(
 
     def terms(outputs: Arrays, batch: Arrays) -> Terms:
         if compare_at == "half":
-            total, count = squared_error(outputs["ab_half"], halved(batch["ab"]))
+            total, count = squared_error(outputs["ab_half"], block_means(batch["ab"], 2))
         else:
             total, count = squared_error(outputs["ab"], batch["ab"])
         if reduction == "sum":  # over the elements of a photo; the mean over photos stays
@@ -156,16 +157,21 @@ def _ce(soft_k: int = 5, soft_sigma: float = 5.0) -> Loss:
     return Loss("ce", terms, {"ce": 1.0})
 
 
+def _rebalancing(name: str, prior: np.ndarray | None, lam: float) -> np.ndarray:
+    """Returns the (313,) weights of the bins."""
+    if prior is None:
+        raise RequestError(f"loss {name} needs a prior; set loss.prior to a file")
+    try:
+        return color.rebalancing_weights(prior, lam)
+    except ValueError as error:
+        raise RequestError(f"loss.prior, loss.lam: {error}") from None
+
+
 def _rebalanced_ce(
     prior: np.ndarray | None = None, lam: float = 0.5, soft_k: int = 5, soft_sigma: float = 5.0
 ) -> Loss:
     _check_encoding(soft_k, soft_sigma)
-    if prior is None:
-        raise RequestError("loss rebalanced_ce needs a prior; set loss.prior to a file")
-    try:
-        weights = color.rebalancing_weights(prior, lam)
-    except ValueError as error:
-        raise RequestError(f"loss.prior, loss.lam: {error}") from None
+    weights = _rebalancing("rebalanced_ce", prior, lam)
 
     def terms(outputs: Arrays, batch: Arrays) -> Terms:
         weighted, unweighted = bin_cross_entropy(
@@ -273,6 +279,48 @@ def _adversarial(
     return _judged("adversarial", weights, tap_weights, terms)
 
 
+def _smooth_l1_and_bins(
+    prior: np.ndarray | None = None,
+    lam: float = 0.5,
+    soft_k: int = 5,
+    soft_sigma: float = 5.0,
+    delta: float = 5 / 110,
+    l1_weight: float = 11.0,
+    class_weight: float = 1.0,
+    feature_weight: float = 0.0,
+    adversarial_weight: float = 0.0,
+    tap_weights: Sequence[float] = (1.0, 1.0, 1.0),
+    relative: bool = True,
+    gan: str = "bce",
+    fooling_target: float = 1.0,
+) -> Loss:
+    """Of `semantic`: its two heads at a quarter of the size; a critic and features by choice."""
+    _check_encoding(soft_k, soft_sigma)
+    _check_delta(delta)
+    if gan not in adversarial.GANS:
+        raise unknown_name("loss.gan", gan, adversarial.GANS)
+    bin_weights = _rebalancing("smooth_l1_and_bins", prior, lam)
+
+    def terms(outputs: Arrays, batch: Arrays) -> Terms:
+        quarter = block_means(batch["ab"], 4)
+        found = {"l1": smooth_absolute_error(outputs["ab_quarter"], quarter, delta)}
+        found["class"], found["ce"] = bin_cross_entropy(
+            outputs["bin_logits"], quarter, jnp.asarray(bin_weights), soft_k, soft_sigma
+        )
+        if adversarial_weight:
+            logits = outputs["fake_logits"]
+            found["adversarial"] = adversarial.fooling_loss(logits, gan, fooling_target)
+        return found | (_feature_terms(outputs, relative) if feature_weight else {})
+
+    weights = {
+        "l1": l1_weight,
+        "class": class_weight,
+        "adversarial": adversarial_weight,
+        "feature": feature_weight,
+    }
+    return _judged("smooth_l1_and_bins", weights, tap_weights, terms)
+
+
 class _Kind(NamedTuple):
     outputs: frozenset[str]  # what a network has to give
     build: Callable[..., Loss]  # its keyword arguments are fields of config.loss
@@ -287,6 +335,7 @@ LOSSES: dict[str, _Kind] = {
     "ce": _Kind(frozenset({"bin_logits"}), _ce),
     "rebalanced_ce": _Kind(frozenset({"bin_logits"}), _rebalanced_ce),
     "smooth_l1_and_grid": _Kind(frozenset({"ab", "grid_logits"}), _smooth_l1_and_grid),
+    "smooth_l1_and_bins": _Kind(frozenset({"ab", "ab_quarter", "bin_logits"}), _smooth_l1_and_bins),
     "feature": _Kind(frozenset({"ab"}), _feature),
     "adversarial": _Kind(frozenset({"ab"}), _adversarial),
 }
@@ -308,6 +357,11 @@ def outputs_of(name: str) -> frozenset[str]:
     if name not in LOSSES:
         raise unknown_name("loss loss.name =", name, LOSSES)
     return LOSSES[name].outputs
+
+
+def takes_prior(name: str) -> bool:
+    """Returns whether a loss weights colors by how frequent they are."""
+    return "prior" in inspect.signature(LOSSES[name].build).parameters
 
 
 def create(name: str, **options: Any) -> Loss:

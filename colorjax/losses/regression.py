@@ -56,7 +56,16 @@ def smooth_absolute_error(
     return jnp.sum(errors), jnp.float32(errors.size)
 
 
-def halved(x: jax.Array) -> jax.Array:
-    """Returns the means of blocks of 2x2 pixels: (N, H, W, C) to (N, H/2, W/2, C), even H, W."""
+def block_means(x: jax.Array, side: int) -> jax.Array:
+    """Returns the means of blocks of pixels.
+
+    Args:
+        x: (N, H, W, C) float, H and W multiples of `side`.
+        side: of a block, in pixels.
+
+    Returns:
+        (N, H / side, W / side, C).
+    """
     n, height, width, channels = x.shape
-    return jnp.mean(x.reshape(n, height // 2, 2, width // 2, 2, channels), axis=(2, 4))
+    blocks = x.reshape(n, height // side, side, width // side, side, channels)
+    return jnp.mean(blocks, axis=(2, 4))

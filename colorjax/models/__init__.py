@@ -13,6 +13,7 @@ from colorjax.models.added import hold_still, trained_layers, without_added
 from colorjax.models.edge_fusion import EdgeFusion, edge_fusion
 from colorjax.models.iizuka import Iizuka, iizuka
 from colorjax.models.plain_cnn import PlainCNN, PlainDense, plain_cnn
+from colorjax.models.semantic import Semantic, semantic
 from colorjax.models.unet import UNet, unet
 from colorjax.models.zhang16 import Zhang16, zhang16
 from colorjax.models.zhang17 import Zhang17, zhang17
@@ -24,6 +25,7 @@ NETWORKS: dict[str, Callable[..., Any]] = {
     "unet": unet,
     "zhang16": zhang16,
     "zhang17": zhang17,
+    "semantic": semantic,
 }
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "Network",
     "PlainCNN",
     "PlainDense",
+    "Semantic",
     "UNet",
     "Zhang16",
     "Zhang17",
@@ -51,7 +54,7 @@ class Network(Protocol):
 
     @property
     def inputs(self) -> frozenset[str]:
-        """Names of what it takes: "grey"; "hint_ab" and "hint_mask"; "edges"; "global_grey"."""
+        """Names of what it takes: "grey", and what `Method.predict` describes beside it."""
         ...
 
     @property

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 from jax import lax
 
+from colorjax import color
 from colorjax.errors import unknown_name
 from colorjax.models.convolution import convolve
 from colorjax.models.depthwise import Padding, depthwise_convolve
@@ -130,7 +131,7 @@ def frozen_layers(variant: str, frozen_blocks: int) -> tuple[str, ...]:
 def normalize(grey: jax.Array) -> jax.Array:
     """Returns the encoder's input for gray photos: (x - 127) / 128 in three equal channels.
 
-    x = 255 L / 100 stands for the gray pixel value in [0, 255].
+    x in [0, 255] is the sRGB value of the neutral color of that lightness.
 
     Args:
         grey: (N, H, W, 1), L / 50 - 1 in [-1, 1], L of CIE Lab in [0, 100].
@@ -138,7 +139,7 @@ def normalize(grey: jax.Array) -> jax.Array:
     Returns:
         (N, H, W, 3), float32, in [-127 / 128, 1].
     """
-    value = (grey.astype(jnp.float32) + 1) * 127.5
+    value = 255 * color.gray_of_lightness(color.denormalize_lightness(grey.astype(jnp.float32)))
     return jnp.repeat((value - 127) / 128, 3, axis=-1)
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from colorjax.errors import RequestError, unknown_name
 from colorjax.models.convolution import BatchNorm, Conv
+from colorjax.models.encoders import EfficientNetLite
 from colorjax.models.shapes import scaled
 
 # Mean and standard deviation of ImageNet's sRGB in [0, 1], as torchvision's networks expect.
@@ -112,6 +113,40 @@ class Vgg16Features(nn.Module):
         return {"taps": tuple(activations[-_VGG16_TAPPED:])}
 
 
+class LiteFeatures(nn.Module):
+    """EfficientNet-Lite0 in color, whose weights `colorjax.interop.encoder_weights` reads.
+
+    It is never trained. Its taps are the linear outputs of blocks, before any ReLU6, so that a
+    color which a unit does not like has a gradient too.
+
+    Attributes:
+        dtype: of the computation.
+    """
+
+    dtype: Any = jnp.float32
+
+    smallest_size: ClassVar[int] = 16
+
+    @nn.compact
+    def __call__(self, rgb: jax.Array, *, train: bool = False) -> dict[str, Any]:
+        """Looks at pictures.
+
+        Args:
+            rgb: (N, H, W, 3) sRGB in [0, 1], H and W at least 16.
+            train: ignored.
+
+        Returns:
+            taps: the maps at strides 4, 8 and 16, of 24, 40 and 112 channels, float32.
+
+        Raises:
+            RequestError: smaller pictures.
+        """
+        _check_size(rgb, self.smallest_size, "lite0")
+        encoder = EfficientNetLite("lite0", dtype=self.dtype, name="encoder")
+        maps = encoder((255 * rgb - 127) / 128, train=False)
+        return {"taps": tuple(x.astype(jnp.float32) for x in maps[1:4])}
+
+
 class SmallClassifier(nn.Module):
     """A classifier of small photos, trained here on the photos that are to be coloured.
 
@@ -177,6 +212,7 @@ def _small_classifier(**options: Any) -> SmallClassifier:
 FEATURES: dict[str, Callable[..., Any]] = {
     "vgg16_bn": Vgg16Features,
     "classifier": _small_classifier,
+    "lite0": LiteFeatures,
 }
 
 

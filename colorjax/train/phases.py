@@ -8,6 +8,7 @@ and a short adversarial phase: steps that exist, one after the other.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,7 +18,8 @@ from ml_collections import ConfigDict
 
 from colorjax import method as methods
 from colorjax.errors import RequestError
-from colorjax.method import Method
+from colorjax.interop import pretrained
+from colorjax.method import Method, Variables
 from colorjax.train import adversarial, optim, state, steps
 from colorjax.train.adversarial import Turns
 from colorjax.train.state import TrainState
@@ -53,12 +55,14 @@ class Plan(NamedTuple):
     """What a run does.
 
     Attributes:
-        create: (key) -> the state of step 0; run it under jit.
+        create: (key) -> the state of step 0, before published weights; run it under jit.
+        read_features: reads the published weights of the feature network, where it has some.
         phases: in their order; the last ends with the run.
     """
 
     create: Callable[[jax.Array], TrainState]
     phases: tuple[Phase, ...]
+    read_features: Callable[[], Variables] | None = None
 
     def at(self, step: int) -> Phase:
         """Returns the phase that a step belongs to; that of the last one for later steps."""
@@ -74,8 +78,7 @@ def build(config: ConfigDict, method: Method, num_photos: int) -> Plan:
         num_photos: to train on: the length of a pass.
 
     Raises:
-        RequestError: values that mean nothing, more phases than steps, or a file of features that
-            cannot be read.
+        RequestError: values that mean nothing, or more phases than steps.
     """
     return _Planner(config, method, num_photos).plan()
 
@@ -119,13 +122,9 @@ class _Planner:
                 "rounds them: set optimizer.ema_decay=0"
             )
         self._pass_steps = max(1, num_photos // config.batch_size)
-        trains_features = method.features is not None and config.features.name == "classifier"
-        self._spans = _lengths(config, trains_features)
-        self._file = None
-        if method.features is not None and not trains_features:
-            from colorjax.interop import vgg_weights
-
-            self._file = vgg_weights.read_vgg16_bn(config.features.path)
+        has_features, name = method.features is not None, config.features.name
+        self._trains_features = has_features and name == "classifier"
+        self._spans = _lengths(config, self._trains_features)
 
     def plan(self) -> Plan:
         build = {
@@ -135,7 +134,10 @@ class _Planner:
             "critic": self._critic,
             "gan": self._gan,
         }
-        return Plan(self._create, tuple(build[name](name) for name in self._spans))
+        phases = tuple(build[name](name) for name in self._spans)
+        is_published = self._method.features is not None and not self._trains_features
+        read = functools.partial(pretrained.read_features, self._config) if is_published else None
+        return Plan(self._create, phases, read)
 
     def _learner(self, settings: ConfigDict, phase: str) -> Learner:
         """Builds an optimizer over the steps of a phase."""
@@ -182,15 +184,11 @@ class _Planner:
             name = first if first == "train" else "critic"
             critic = state.create_part(variables, self._of_critic(name).optimizer)
             fresh = dataclasses.replace(fresh, critic=critic)
-        if method.features is not None and self._file is not None:
-            fresh = dataclasses.replace(fresh, features=state.create_part(self._file))
-        elif method.features is not None:
+        if method.features is not None:
             keys = {"params": jax.random.fold_in(key, 2)}
             variables = method.features.init(keys, blank, train=False)
-            learner = self._of_features()
-            fresh = dataclasses.replace(
-                fresh, features=state.create_part(variables, learner.optimizer)
-            )
+            optimizer = self._of_features().optimizer if self._trains_features else None
+            fresh = dataclasses.replace(fresh, features=state.create_part(variables, optimizer))
         if "gan" in self._spans or (method.critic and config.turns.kind == "switch"):
             fresh = dataclasses.replace(fresh, generator_next=jnp.zeros((), bool))
         return fresh

@@ -6,10 +6,12 @@ import dataclasses
 import logging
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from colorjax import models, shipped
 from colorjax.errors import RequestError
+from colorjax.interop import pretrained
 from colorjax.method import Method, Variables
 from colorjax.parallel import Layout
 from colorjax.train import phases, state, weights
@@ -22,7 +24,10 @@ log = logging.getLogger(__name__)
 def initialize(
     plan: phases.Plan, method: Method, config: ConfigDict, layout: Layout
 ) -> state.TrainState:
-    """Draws the state of step 0 on its devices, and takes over weights where `init_from` names any.
+    """Draws the state of step 0 on its devices, and takes over weights that the config names.
+
+    `init_from` names those of a whole network, `init_encoder` published ones of its encoder alone;
+    a feature network may have published ones too.
 
     Raises:
         RequestError: weights that are not there, or not for this network.
@@ -30,8 +35,12 @@ def initialize(
     key = jax.random.key(config.seed)
     shardings = layout.of_state(jax.eval_shape(plan.create, key))
     fresh = jax.jit(plan.create, out_shardings=shardings)(key)
+    if plan.read_features is not None:
+        published = jax.device_put(plan.read_features(), layout.replicated)
+        fresh = dataclasses.replace(fresh, features=state.create_part(published))
     if not config.init_from:
-        return fresh
+        encoder = config.get("init_encoder", "")
+        return _with_encoder(fresh, method, encoder, shardings) if encoder else fresh
     step, found = _load(config.init_from, method, layout)
     if "added" in fresh.params:  # unless the other run had one
         found["params"] = {"added": fresh.params["added"]} | found["params"]
@@ -39,6 +48,21 @@ def initialize(
     average = None if fresh.average is None else jax.tree.map(jax.numpy.copy, found["params"])
     taken = fresh.replace(**found, average=average)
     return jax.device_put(taken, shardings) if layout.divides_states else taken
+
+
+def _with_encoder(
+    fresh: state.TrainState, method: Method, weights_name: str, shardings: state.TrainState
+) -> state.TrainState:
+    """Returns the state with published weights in the network's encoder."""
+    published = pretrained.read_encoder(weights_name, method.network)
+    params, batch_stats = (
+        getattr(fresh, kind) | {name: layer[kind] for name, layer in published.items()}
+        for kind in ("params", "batch_stats")
+    )
+    average = None if fresh.average is None else params
+    taken = dataclasses.replace(fresh, params=params, batch_stats=batch_stats, average=average)
+    log.info("the encoder starts from published weights: %s", weights_name)
+    return jax.tree.map(jnp.copy, jax.device_put(taken, shardings))
 
 
 def _load(place: str, method: Method, layout: Layout) -> tuple[int, Variables]:

@@ -1,0 +1,36 @@
+"""Which colors a picture has, wherever they are: the global hint of Zhang et al. 2017."""
+
+from typing import Any
+
+import numpy as np
+
+from colorjax.color.arrays import Array, check_last_axis, float_array, namespace
+from colorjax.color.bins import NUM_BINS, soft_encode
+from colorjax.color.scaling import AB_SCALE
+
+PALETTE_SIZE = NUM_BINS + 1
+
+
+def palette(ab: Any) -> Array:
+    """Summarizes the colors of pictures: their histogram over the bins, and how vivid they are.
+
+    Args:
+        ab: (..., H, W, 2) floating point, Lab units.
+
+    Returns:
+        (..., 314) in the kind of `ab`: the mean of the soft encoding (k = 5, sigma = 5) over the
+        pixels, which sums to 1, then the mean chroma over 110.
+
+    Raises:
+        ValueError: `ab` is not (..., 2) or holds integers.
+
+    >>> palette(np.zeros((8, 8, 2)))[-1]
+    np.float64(0.0)
+    """
+    ab = float_array(ab, "ab")
+    check_last_axis(ab, 2, "ab")
+    xp = namespace(ab)
+    shares = xp.mean(soft_encode(ab), axis=(-3, -2))
+    # Squares before the root: the chroma of gray has a gradient too, where one is asked for.
+    chroma = xp.mean(xp.sqrt(xp.sum(xp.square(ab), axis=-1)), axis=(-2, -1))
+    return xp.concatenate([shares, chroma[..., None] / np.float32(AB_SCALE)], axis=-1)

@@ -1,0 +1,232 @@
+"""A colorizer on the features of a pretrained classifier: the network `semantic`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from colorjax import color
+from colorjax.errors import RequestError, unknown_name
+from colorjax.models.added import AddedLayer
+from colorjax.models.convolution import BatchNorm, Conv
+from colorjax.models.encoders import VARIANTS, EfficientNetLite, frozen_layers, normalize
+from colorjax.models.shapes import check_width, enlarge, scaled
+
+DECODERS = ("plain", "query")
+DECODER_NORMS = ("batch", "group")
+ENCODER_NORMS = ("frozen", "batch")
+
+_CHANNELS = (160, 112, 64)  # of the decoder at strides 16, 8 and 4, at width 1
+_GROUPS = 8
+_HEADS = 4  # of the attention of the query decoder
+
+
+class _Norm(nn.Module):
+    """Batch or group normalization."""
+
+    kind: str
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        if self.kind == "batch":
+            return BatchNorm(self.dtype, name="batch")(x, train=train)
+        return nn.GroupNorm(_GROUPS, epsilon=1e-5, dtype=self.dtype, name="group")(x)
+
+
+class _Merge(nn.Module):
+    """Doubles a map's size and adds what the encoder sees at that size.
+
+    x -> relu(norm(conv3x3(twice(conv1x1(x)) + conv1x1(skip)))), `depth` times the last part.
+    """
+
+    features: int
+    depth: int
+    norm: str
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array, skip: jax.Array, *, train: bool) -> jax.Array:
+        """Maps (N, H, W, I) and (N, 2 H, 2 W, J) to (N, 2 H, 2 W, features)."""
+        x = Conv(self.features, 1, dtype=self.dtype, gain=1.0, name="deep")(x, train=train)
+        lateral = Conv(self.features, 1, dtype=self.dtype, gain=1.0, name="skip")
+        x = enlarge(x, 2, "nearest") + lateral(skip, train=train)
+        for number in range(1, self.depth + 1):
+            conv = Conv(self.features, dtype=self.dtype, use_bias=False, name=f"conv{number}")
+            norm = _Norm(self.norm, self.dtype, name=f"norm{number}")
+            x = nn.relu(norm(conv(x, train=train), train=train))
+        return x
+
+
+class _QueryLayer(nn.Module):
+    """Queries look at one map of the decoder, at each other, and pass a small network.
+
+    The order is DDColor's, each part followed by its residual sum and LayerNorm.
+    """
+
+    width: int
+
+    @nn.compact
+    def __call__(self, queries: jax.Array, features: jax.Array) -> jax.Array:
+        """Maps queries (N, Q, D) and a map (N, H, W, C) to queries (N, Q, D), float32."""
+        tokens = features.reshape(features.shape[0], -1, features.shape[-1]).astype(jnp.float32)
+        tokens = nn.Dense(self.width, name="tokens")(tokens)
+
+        def attend(name: str, q: jax.Array, kv: jax.Array) -> jax.Array:
+            attention = nn.MultiHeadDotProductAttention(_HEADS, name=name, deterministic=True)
+            return nn.LayerNorm(epsilon=1e-5, name=f"{name}_norm")(q + attention(q, kv))
+
+        queries = attend("cross", queries, tokens)
+        queries = attend("among", queries, queries)
+        y = nn.relu(nn.Dense(4 * self.width, name="widen")(queries))
+        y = nn.Dense(self.width, name="narrow")(y)
+        return nn.LayerNorm(epsilon=1e-5, name="norm")(queries + y)
+
+
+class _Palette(nn.Module):
+    """Maps of a photo's own palette: one for each learned query (Kang et al. 2023, DDColor).
+
+    maps[q] = features . e_q + c_q, where (e_q, c_q) comes of the query q after it has seen the
+    photo.
+    """
+
+    queries: int
+    width: int
+
+    @nn.compact
+    def __call__(self, levels: tuple[jax.Array, ...], features: jax.Array) -> jax.Array:
+        """Maps decoder maps and the last of them, (N, H, W, C), to (N, H, W, queries), float32."""
+        start = self.param("queries", nn.initializers.normal(1.0), (self.queries, self.width))
+        queries = jnp.broadcast_to(start, (features.shape[0], *start.shape))
+        for number, level in enumerate(levels, start=1):
+            queries = _QueryLayer(self.width, name=f"layer{number}")(queries, level)
+        embedding = nn.Dense(features.shape[-1] + 1, name="embedding")(queries)
+        maps = jnp.einsum("nhwc,nqc->nhwq", features, embedding[..., :-1])
+        scale = features.shape[-1] ** -0.5
+        return scale * maps + embedding[:, None, None, :, -1]
+
+
+class Semantic(nn.Module):
+    """An EfficientNet-Lite encoder, a decoder to a quarter of the size, two heads.
+
+    Attributes:
+        encoder: "lite0", "lite1" or "lite2".
+        frozen_blocks: of the encoder that do not learn, and the stem with them; 0: all learn.
+        encoder_norm: BatchNorm of the encoder: "frozen", in evaluation mode always, or "batch".
+        decoder: "plain", or "query": with the maps of a palette that a few queries, which look at
+            the photo, make (specs of DDColor).
+        decoder_norm: "batch" or "group".
+        width: factor on the decoder's channels.
+        queries: of the query decoder.
+        dtype: of the body; the heads and the attention are float32.
+        add_layer: whether an `AddedLayer` precedes the heads, for fine-tuning.
+    """
+
+    encoder: str = "lite0"
+    frozen_blocks: int = 5
+    encoder_norm: Literal["frozen", "batch"] = "frozen"
+    decoder: str = "plain"
+    decoder_norm: str = "batch"
+    width: float = 1.0
+    queries: int = 32
+    dtype: Any = jnp.float32
+    add_layer: bool = False
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"grey", "global_colors"})
+    outputs: ClassVar[frozenset[str]] = frozenset({"ab", "ab_quarter", "bin_logits"})
+    fixed_size: ClassVar[int | None] = None
+    size_multiple: ClassVar[int] = 32
+    fit: ClassVar[str] = "pad"
+    head_layers: ClassVar[tuple[str, ...]] = ("head", "logits")
+    pretrained_layer: ClassVar[str] = "encoder"  # starts from weights of its own
+    feature_layers: ClassVar[tuple[str, ...]] = ("merge4", "merge8")
+
+    @property
+    def frozen_layers(self) -> tuple[str, ...]:
+        """Paths of the parameters that never learn."""
+        names = frozen_layers(self.encoder, self.frozen_blocks)
+        return tuple(f"{self.pretrained_layer}/{name}" for name in names)
+
+    @nn.compact
+    def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:
+        """Colors lightness.
+
+        Args:
+            inputs: grey (N, H, W, 1), L / 50 - 1, H and W multiples of 32; global_colors
+                (N, 315), `colorjax.color.palette` of the colors that the whole photo shall have,
+                and a 1 behind them; zeros where the network is free to choose.
+            train: whether BatchNorm uses the batch, and moves its statistics.
+
+        Returns:
+            ab (N, H, W, 2), ab / 110, enlarged bilinearly from ab_quarter (N, H/4, W/4, 2);
+            bin_logits (N, H/4, W/4, 313), logarithms of the shares of the bins, up to a constant.
+            float32.
+
+        Raises:
+            ValueError: H or W is no multiple of 32.
+        """
+        grey = inputs["grey"]
+        if grey.shape[1] % 32 or grey.shape[2] % 32:
+            raise ValueError(f"semantic takes multiples of 32 as sides, got {grey.shape[1:3]}")
+        wide, middle, narrow = (scaled(channels, self.width) for channels in _CHANNELS)
+        encoder = EfficientNetLite(
+            self.encoder,
+            dtype=self.dtype,
+            frozen_blocks=self.frozen_blocks,
+            norm=self.encoder_norm,
+            name="encoder",
+        )
+        _, quarter, eighth, sixteenth, deepest = encoder(normalize(grey), train=train)
+
+        scene = jnp.mean(deepest.astype(jnp.float32), axis=(1, 2))
+        scene = nn.Dense(wide, name="scene")(scene)
+        scene += nn.Dense(wide, use_bias=False, name="global")(inputs["global_colors"])
+        x = Conv(wide, 1, dtype=self.dtype, name="top")(deepest, train=train)
+        x = nn.relu(x + scene.astype(self.dtype)[:, None, None])
+
+        def merge(stride: int, features: int, depth: int, x: jax.Array, skip: jax.Array):
+            module = _Merge(features, depth, self.decoder_norm, self.dtype, name=f"merge{stride}")
+            return module(x, skip, train=train)
+
+        x16 = merge(16, wide, 2, x, sixteenth)
+        x8 = merge(8, middle, 1, x16, eighth)
+        x4 = merge(4, narrow, 1, x8, quarter)
+        x = x4.astype(jnp.float32)
+        if self.decoder == "query":
+            maps = _Palette(self.queries, wide, name="palette")((x16, x8, x4), x)
+            x = jnp.concatenate([x, maps], axis=-1)
+        if self.add_layer:
+            x = AddedLayer(name="added")(x, train=train)
+        # A head that starts small predicts near gray.
+        ab = Conv(2, 1, gain=1e-2, name="head")(x, train=train)
+        logits = Conv(color.NUM_BINS, 1, gain=1.0, name="logits")(x, train=train)
+        return {"ab": enlarge(ab, 4), "ab_quarter": ab, "bin_logits": logits}
+
+
+def semantic(**options: Any) -> Semantic:
+    """Builds the network of a config's `model`.
+
+    Raises:
+        RequestError: unknown encoder, decoder or normalization, or a number out of range.
+        TypeError: unknown option.
+    """
+    net = Semantic(**options)
+    for field, value, known in (
+        ("encoder", net.encoder, tuple(VARIANTS)),
+        ("encoder_norm", net.encoder_norm, ENCODER_NORMS),
+        ("decoder", net.decoder, DECODERS),
+        ("decoder_norm", net.decoder_norm, DECODER_NORMS),
+    ):
+        if value not in known:
+            raise unknown_name(f"model.{field}", value, known)
+    check_width(net.width)
+    if not net.queries >= 1:
+        raise RequestError(f"model.queries is at least 1, not {net.queries}")
+    try:
+        frozen_layers(net.encoder, net.frozen_blocks)
+    except ValueError as error:
+        raise RequestError(f"model.frozen_blocks: {error}") from None
+    return net
