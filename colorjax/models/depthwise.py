@@ -9,6 +9,7 @@ convolution is the faster one.
 from __future__ import annotations
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from jax import lax
 
 from colorjax.models.convolution import NHWC
 
+_BLOCK = 2**15  # elements of a block of rows: 128 kB
 Padding = tuple[tuple[int, int], tuple[int, int]]  # zeros: (top, bottom), (left, right)
 
 
@@ -79,12 +81,7 @@ def _backward(
     zero = jnp.zeros((), g.dtype)
     spread = lax.pad(g, zero, ((0, 0, 0), *dilated, (0, 0, 0)))
     dx = _sum_of_shifts(spread, kernel[::-1, ::-1], 1)
-    padded = _padded(x, padding)
-    taps = [
-        jnp.sum(tap * g, axis=(0, 1, 2), dtype=jnp.float32)
-        for tap in _taps(padded, size, stride, g.shape[1:3])
-    ]
-    return dx, jnp.stack(taps).reshape(kernel.shape).astype(kernel.dtype)
+    return dx, _kernel_gradient(_padded(x, padding), g, size, stride).astype(kernel.dtype)
 
 
 _shifted.defvjp(_forward, _backward)
@@ -110,3 +107,31 @@ def _sum_of_shifts(padded: jax.Array, kernel: jax.Array, stride: int) -> jax.Arr
     weights = kernel.reshape(size * size, 1, 1, 1, -1)
     taps = _taps(padded, size, stride, steps)
     return sum((tap * w for tap, w in zip(taps, weights, strict=True)), jnp.zeros((), padded.dtype))
+
+
+def _kernel_gradient(padded: jax.Array, g: jax.Array, size: int, stride: int) -> jax.Array:
+    """Returns the gradient (K, K, 1, C) for the kernel: per tap the sum of its products with g.
+
+    Rows are taken in blocks that stay in the cache while the taps pass over them.
+    """
+    n, height, width, features = g.shape
+    blocks = math.ceil(height / max(1, _BLOCK // (n * width * features)))
+    rows = math.ceil(height / blocks)
+    missing = blocks * rows - height  # rows of zeros add nothing
+    g = jnp.pad(g, ((0, 0), (0, missing), (0, 0), (0, 0)))
+    padded = jnp.pad(padded, ((0, 0), (0, missing * stride), (0, 0), (0, 0)))
+    ones = jnp.ones(n * rows * width, jnp.float32)
+
+    def add_block(block: jax.Array, total: jax.Array) -> jax.Array:
+        first, span = block * rows, (rows - 1) * stride + size
+        g_rows = lax.dynamic_slice_in_dim(g, first, rows, axis=1).astype(jnp.float32)
+        x_rows = lax.dynamic_slice_in_dim(padded, first * stride, span, axis=1).astype(jnp.float32)
+        # XLA vectorizes a product with ones, but not a sum that it fuses with what is summed.
+        sums = [
+            ones @ (tap * g_rows).reshape(-1, features)
+            for tap in _taps(x_rows, size, stride, (rows, width))
+        ]
+        return total + jnp.stack(sums)
+
+    zeros = jnp.zeros((size * size, features), jnp.float32)
+    return lax.fori_loop(0, blocks, add_block, zeros).reshape(size, size, 1, features)

@@ -339,22 +339,22 @@ def estimate_statistics(
     def of_batch(rgb: jax.Array) -> Any:
         return recorder.apply(variables, rgb, train=True, mutable=["batch_stats"])[1]["batch_stats"]
 
-    moments = [_moments(of_batch(rgb)) for rgb in batches]
-    if not moments:
+    count, total = 0, None
+    for rgb in batches:
+        moments = _moments(of_batch(rgb))
+        total = moments if total is None else jax.tree.map(jnp.add, total, moments)
+        count += 1
+    if total is None:
         raise ValueError("batches must hold at least one batch, got none")
-    means = jax.tree.map(lambda *values: sum(values) / len(values), *moments)
-    return traverse_util.unflatten_dict(
-        {
-            path: value - means[*path[:-1], "mean"] ** 2 if path[-1] == "var" else value
-            for path, value in means.items()
-        }
-    )
+    first, second = (jax.tree.map(lambda value: value / count, part) for part in total)
+    second = {path: second[path] - first[path] ** 2 for path in second}
+    flat = {(*path, "mean"): value for path, value in first.items()}
+    flat |= {(*path, "var"): value for path, value in second.items()}
+    return traverse_util.unflatten_dict(flat)
 
 
-def _moments(batch_stats: Any) -> dict[tuple[str, ...], jax.Array]:
-    """Returns the mean, and under "var" the mean square, of each layer."""
-    flat = traverse_util.flatten_dict(batch_stats)
-    return {
-        path: value + flat[*path[:-1], "mean"] ** 2 if path[-1] == "var" else value
-        for path, value in flat.items()
-    }
+def _moments(batch_stats: Any) -> tuple[dict[Any, jax.Array], dict[Any, jax.Array]]:
+    """Returns the mean and the mean square of each layer, by its path."""
+    flat: dict[Any, Any] = traverse_util.flatten_dict(batch_stats)
+    means = {path[:-1]: value for path, value in flat.items() if path[-1] == "mean"}
+    return means, {path: flat[*path, "var"] + mean**2 for path, mean in means.items()}
