@@ -114,6 +114,7 @@ def get_config(arg: str = "") -> ConfigDict:
     # pictures layer by layer, where loss.feature_weight is not 0.
     config.critic = ConfigDict({"name": "patch", "width": 1.0})  # patch | dcgan | nogan
     config.critic_optimizer = optimizer.copy_and_resolve_references()
+    optimizer.encoder_factor = 1.0  # factor on the learning rate of a pretrained encoder
     config.turns = ConfigDict()
     config.turns.kind = "ratio"  # ratio (on every batch) | passes (over the photos) | switch
     config.turns.critic_steps = 1  # of ratio and passes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -10,6 +12,7 @@ import optax
 import optax.contrib
 from ml_collections import ConfigDict
 
+from colorjax import models
 from colorjax.errors import RequestError, unknown_name
 
 OPTIMIZERS = {
@@ -111,23 +114,62 @@ def build(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
     return optax.chain(optimizer, plateau)
 
 
-def only(
-    optimizer: optax.GradientTransformationExtraArgs, trained: tuple[str, ...]
+def by_layer(
+    optimizer: optax.GradientTransformationExtraArgs,
+    *,
+    trained: tuple[str, ...] = (),
+    frozen: tuple[str, ...] = (),
+    factors: Mapping[str, float] = MappingProxyType({}),
 ) -> optax.GradientTransformationExtraArgs:
-    """Lets an optimizer move some top layers alone; for the others it keeps nothing.
+    """Freezes layers of a network, and scales the learning rate of others.
+
+    A frozen layer gets updates of exactly zero, weight decay included, and the optimizer keeps no
+    state for it. Norms, such as that of `clip_norm`, are of the layers that learn. The factors
+    change updates only, so the optimizer's state does not depend on them.
 
     Args:
-        optimizer: of those that learn; norms and decay are theirs alone.
-        trained: their names among the parameters; empty: all learn.
+        optimizer: of the layers that learn.
+        trained: names of the only top layers that learn; empty: all do.
+        frozen: paths of layers that do not, such as "encoder" or "encoder/stem".
+        factors: by path, a factor on the learning rate: on the final update, weight decay
+            included. Factors of nested paths multiply.
+
+    Raises:
+        ValueError: at `init`: a path is no layer of the parameters.
     """
-    if not trained:
-        return optimizer
+    if trained or frozen:
 
-    def label(params: Any) -> Any:
-        return {name: "trained" if name in trained else "frozen" for name in params}
+        def label(params: Any) -> Any:
+            learns = models.which_learn(params, trained, frozen)
+            return jax.tree.map(lambda learns: "trained" if learns else "frozen", learns)
 
-    frozen = optax.set_to_zero()
-    return optax.transforms.partition({"trained": optimizer, "frozen": frozen}, label)
+        optimizer = optax.transforms.partition(
+            {"trained": optimizer, "frozen": optax.set_to_zero()}, label
+        )
+    return _scaled(optimizer, factors) if factors else optimizer
+
+
+def _scaled(
+    optimizer: optax.GradientTransformationExtraArgs, factors: Mapping[str, float]
+) -> optax.GradientTransformationExtraArgs:
+    """Multiplies updates by factors; the state stays that of the optimizer."""
+
+    def init(params: Any) -> optax.OptState:
+        for path in factors:
+            models.which_learn(params, frozen=(path,))  # raises where there is no such layer
+        return optimizer.init(params)
+
+    def scale(path: Any, update: jax.Array) -> jax.Array:
+        name = jax.tree_util.keystr(path, simple=True, separator="/") + "/"
+        for layer, factor in factors.items():
+            update = update * factor if name.startswith(f"{layer}/") else update
+        return update
+
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        updates, state = optimizer.update(updates, state, params, **extra)
+        return jax.tree_util.tree_map_with_path(scale, updates), state
+
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def rate(schedule: optax.Schedule, step: jax.Array, state: optax.OptState) -> jax.Array:

@@ -151,8 +151,15 @@ class _Planner:
         return self._learner(settings, phase)
 
     def _of_colorizer(self, learner: Learner) -> Learner:
-        """Returns the learner, for the layers that `train_only` names."""
-        return learner._replace(optimizer=optim.only(learner.optimizer, self._method.trains))
+        """Returns the learner, for the layers that learn, each at its own rate."""
+        method = self._method
+        optimizer = optim.by_layer(
+            learner.optimizer,
+            trained=method.trains,
+            frozen=method.frozen,
+            factors=dict(method.factors),
+        )
+        return learner._replace(optimizer=optimizer)
 
     def _of_features(self, name: str = "features") -> Learner:
         return self._simply(name, self._config.features.learning_rate, schedule="cosine")

@@ -44,7 +44,12 @@ _JUDGES = (
 
 
 # Fields that runs of earlier versions lack, and what they did.
-_LATER = {"model.add_layer": False, "train_only": "all", "data.parts": ""}
+_LATER = {
+    "model.add_layer": False,
+    "train_only": "all",
+    "data.parts": "",
+    "optimizer.encoder_factor": 1.0,
+}
 
 
 class Workdir:
