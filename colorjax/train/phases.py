@@ -113,11 +113,6 @@ class _Planner:
     def __init__(self, config: ConfigDict, method: Method, num_photos: int):
         self._config = config
         self._method = method
-        if method.trains and config.optimizer.ema_decay:
-            raise RequestError(
-                f"train_only={config.train_only} keeps layers exactly as they are, and an average "
-                "rounds them: set optimizer.ema_decay=0"
-            )
         self._pass_steps = max(1, num_photos // config.batch_size)
         trains_features = method.features is not None and config.features.name == "classifier"
         self._spans = _lengths(config, trains_features)

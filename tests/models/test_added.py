@@ -102,15 +102,6 @@ def test_an_optimizer_of_some_layers_sees_and_keeps_no_other():
     assert optim.by_layer(whole) is whole
 
 
-def test_an_average_of_frozen_layers_is_refused():
-    from colorjax.train import phases
-
-    config = plain_cnn.get_config("size=32,batch=4,debug")
-    config.train_only, config.optimizer.ema_decay = "head", 0.9
-    with pytest.raises(RequestError, match="ema_decay=0"):
-        phases.build(config, methods.build(config), num_photos=4)
-
-
 def test_a_config_without_the_field_trains_everything():
     config = ConfigDict(plain_cnn.get_config("size=32").to_dict())
     del config.train_only
