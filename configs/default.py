@@ -94,9 +94,12 @@ def get_config(arg: str = "") -> ConfigDict:
     optimizer = config.optimizer = ConfigDict()
     optimizer.name = "adam"  # adam | adamw | adadelta | sgd | rmsprop
     optimizer.learning_rate = 1e-3
-    # constant | cosine | linear | steps | exponential | plateau, after the warm-up
+    # constant | cosine | linear | steps | exponential | plateau | wsd, after the warm-up
     optimizer.schedule = "constant"
     optimizer.warmup_steps = 0
+    # Of wsd: the last steps of total_steps, in which the rate falls to 0 as 1 - sqrt of the share
+    # done (10 to 20 % of the steps); 0: it never falls.
+    optimizer.cooldown_steps = 0
     optimizer.boundaries = ()  # of steps: where the learning rate is multiplied by decay_factor
     optimizer.decay_factor = 0.1
     optimizer.decay_steps = 1_000  # of exponential: rate x decay_factor ^ (step / decay_steps)
@@ -108,7 +111,9 @@ def get_config(arg: str = "") -> ConfigDict:
     optimizer.b2 = 0.999  # decay of squared gradients
     optimizer.weight_decay = 0.0  # decoupled, on kernels only
     optimizer.clip_norm = 0.0  # clip gradients to this global norm; 0: off
-    optimizer.ema_decay = 0.0  # average weights over steps and use the average; 0: off
+    # Average weights over steps and use the average, with BatchNorm's running statistics of the
+    # trained network; 0: off.
+    optimizer.ema_decay = 0.0
 
     # What judges the colours: a critic, for the loss adversarial, and a network that compares
     # pictures layer by layer, where loss.feature_weight is not 0.

@@ -23,7 +23,7 @@ OPTIMIZERS = {
     "rmsprop": lambda c, lr: optax.rmsprop(lr, decay=c.b2, momentum=c.b1 or None),
 }
 _PLATEAU_DELTA = 1e-4  # what the loss has to fall by to count as better: Keras' rule
-SCHEDULES = ("constant", "cosine", "linear", "steps", "exponential", "plateau")
+SCHEDULES = ("constant", "cosine", "linear", "steps", "exponential", "plateau", "wsd")
 
 
 def is_kernel(params: Any) -> Any:
@@ -38,7 +38,10 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
 
     Args:
         config: `config.optimizer`.
-        total_steps: where cosine and linear schedules reach zero.
+        total_steps: where cosine, linear and wsd schedules reach zero. The schedule wsd (warm-up,
+            stable, decay) multiplies the rate by 1 - sqrt((step - start) / cooldown_steps) in the
+            last `cooldown_steps` steps, from `start` on: the cool-down "1-sqrt" of Hagele et al.
+            2024 (arXiv:2405.18392); 0 steps: it never falls.
 
     Raises:
         RequestError: unknown schedule, a warm-up longer than the run, or numbers that mean nothing.
@@ -59,6 +62,17 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
             "optimizer.decay_steps is at least 1, optimizer.decay_factor above 0 and "
             "optimizer.lowest_rate at least 0"
         )
+    cooldown = config.cooldown_steps
+    if cooldown and config.schedule != "wsd":
+        raise RequestError(
+            f"optimizer.cooldown_steps={cooldown} is of optimizer.schedule=wsd, not of "
+            f"{config.schedule}; set one of them"
+        )
+    if not 0 <= cooldown <= total_steps - warmup:
+        raise RequestError(
+            f"optimizer.cooldown_steps={cooldown} does not fit between optimizer.warmup_steps="
+            f"{warmup} and total_steps={total_steps}"
+        )
     rest = {
         # Continuous, not in stairs.
         "exponential": lambda: optax.exponential_decay(
@@ -68,6 +82,7 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
         "constant": lambda: optax.constant_schedule(peak),
         "cosine": lambda: optax.cosine_decay_schedule(peak, total_steps - warmup),
         "linear": lambda: optax.linear_schedule(peak, 0.0, total_steps - warmup),
+        "wsd": lambda: _cool_down(peak, total_steps - warmup, cooldown),
         "steps": lambda: optax.piecewise_constant_schedule(
             peak, {step - warmup: config.decay_factor for step in config.boundaries}
         ),
@@ -75,6 +90,16 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
     if not warmup:
         return rest
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), rest], [warmup])
+
+
+def _cool_down(peak: float, end: int, length: int) -> optax.Schedule:
+    """The peak until `length` steps before `end`, then 1 - sqrt of the share of them done."""
+
+    def schedule(step: jax.typing.ArrayLike) -> jax.Array:
+        done = jnp.clip((jnp.asarray(step) - (end - length)) / length, 0, 1)
+        return peak * (1 - jnp.sqrt(done))
+
+    return schedule if length else optax.constant_schedule(peak)
 
 
 def build(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformationExtraArgs:

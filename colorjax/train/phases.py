@@ -142,7 +142,8 @@ class _Planner:
         """An AdamW with the run's weight decay, of one rate or of a cosine's."""
         settings = self._config.optimizer.copy_and_resolve_references()
         plain = {"name": "adamw", "warmup_steps": 0, "schedule": "constant", "clip_norm": 0.0}
-        settings.update(plain | {"learning_rate": rate} | changes)
+        plain |= {"cooldown_steps": 0, "learning_rate": rate}
+        settings.update(plain | changes)
         return self._learner(settings, phase)
 
     def _of_colorizer(self, learner: Learner) -> Learner:

@@ -49,6 +49,8 @@ _LATER = {
     "train_only": "all",
     "data.parts": "",
     "optimizer.encoder_factor": 1.0,
+    "optimizer.cooldown_steps": 0,
+    "critic_optimizer.cooldown_steps": 0,
 }
 
 

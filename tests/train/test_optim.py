@@ -48,6 +48,44 @@ def test_steps_multiply_the_rate_at_each_boundary(warmup):
     np.testing.assert_allclose([plain(0), plain(99)], 1e-2, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("warmup", "cooldown"), [(0, 0), (10, 0), (10, 20), (0, 100), (10, 90)])
+def test_wsd_warms_up_stays_and_cools_down(warmup, cooldown):
+    settings = config(
+        schedule="wsd", learning_rate=1e-2, warmup_steps=warmup, cooldown_steps=cooldown
+    )
+    found = optim.build_schedule(settings, total_steps=100)
+    expected = np.full(101, 1e-2)
+    expected[:warmup] = 1e-2 * np.arange(warmup) / max(warmup, 1)
+    start = 100 - cooldown
+    for step in range(start, 101):  # Hagele et al. 2024, "1-sqrt"
+        expected[step] = 1e-2 * (1 - np.sqrt((step - start) / cooldown)) if cooldown else 1e-2
+    np.testing.assert_allclose([found(step) for step in range(101)], expected, rtol=1e-5, atol=1e-9)
+    if cooldown:
+        assert found(start) == np.float32(1e-2)  # a fork's first step has the rate of its parent
+        assert found(100) == found(1000) == 0
+
+
+def test_wsd_counts_steps_of_long_runs_exactly():
+    settings = config(schedule="wsd", learning_rate=1.0, cooldown_steps=100_000)
+    found = optim.build_schedule(settings, total_steps=20_000_000)  # past 2^24
+    for done in (0, 1, 2, 99_999):
+        np.testing.assert_allclose(
+            found(jnp.int32(19_900_000 + done)), 1 - np.sqrt(done / 1e5), atol=1e-7
+        )
+
+
+@pytest.mark.parametrize("cooldown", [-1, 91])
+def test_a_cool_down_lies_after_the_warm_up(cooldown):
+    settings = config(schedule="wsd", warmup_steps=10, cooldown_steps=cooldown)
+    with pytest.raises(RequestError, match=r"cooldown_steps=-?\d+ does not fit between"):
+        optim.build_schedule(settings, 100)
+
+
+def test_a_cool_down_needs_wsd():
+    with pytest.raises(RequestError, match=r"is of optimizer\.schedule=wsd, not of constant"):
+        optim.build_schedule(config(cooldown_steps=10), 100)
+
+
 @pytest.mark.parametrize("boundaries", [(10,), (0, 50), (-5,)])
 def test_boundaries_lie_after_the_warm_up(boundaries):
     settings = config(schedule="steps", warmup_steps=10, boundaries=boundaries)
@@ -91,7 +129,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(RequestError, match="known: adadelta, adam, adamw, rmsprop, sgd"):
         optim.build(config(name="lion"), lambda step: 0.1)
     with pytest.raises(
-        RequestError, match="known: constant, cosine, exponential, linear, plateau, steps"
+        RequestError, match="known: constant, cosine, exponential, linear, plateau, steps, wsd"
     ):
         optim.build_schedule(config(schedule="step"), 10)
     with pytest.raises(RequestError, match="not below total_steps"):
