@@ -24,6 +24,9 @@ def get_config(arg: str = "") -> ConfigDict:
     # keep no layer's; empty: keep everything.
     config.remat = ()
     config.init_from = ""  # start from the weights of this workdir, or from ones that ship
+    # A new workdir goes on from the newest whole checkpoint of this one, or from that of a step,
+    # WORKDIR@STEP: weights, optimizer, average and step (docs/devices.md).
+    config.fork_from = ""
     config.train_only = "all"  # layers that learn: all | head | added (model.add_layer)
     config.progress = True  # a progress bar where there is a terminal
 
