@@ -15,7 +15,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from colorjax import method as methods
-from colorjax import shipped
+from colorjax import models, shipped
 from colorjax.data import cleaning
 from colorjax.errors import RequestError, unknown_name
 from colorjax.method import Variables
@@ -188,11 +188,13 @@ def tell_what_learns(config: ConfigDict) -> None:
     """Logs how many of the parameters learn."""
     method = methods.build(config)
     params = jax.eval_shape(method.init, jax.random.key(0))["params"]
-    counts = {
-        name: sum(leaf.size for leaf in jax.tree.leaves(layer)) for name, layer in params.items()
-    }
-    learning = sum(counts[name] for name in method.trains or counts)
-    log.info("parameters that learn: %d of %d", learning, sum(counts.values()))
+    learns = models.which_learn(params, method.trains, method.frozen)
+    learning = jax.tree.map(lambda learns, layer: _size(layer) if learns else 0, learns, params)
+    log.info("parameters that learn: %d of %d", sum(jax.tree.leaves(learning)), _size(params))
+
+
+def _size(params: Variables) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def _loss_of(known: dict[str, Any], network: Any) -> dict[str, Any]:

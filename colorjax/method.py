@@ -49,6 +49,9 @@ class Method:
         remat: layers whose outputs are kept for the backward pass, while all else is computed
             again; ("none",): keep no layer's; empty: keep everything.
         trains: top layers that learn, while all else stays as in an evaluation; empty: all learn.
+        frozen: paths of layers whose parameters never learn, such as "encoder/stem"; whether their
+            running statistics move is the network's concern.
+        factors: (path, factor on the learning rate) of layers.
         saturation: factor on the ab that `predict` gives; training does not know of it.
         global_hints: share of the training photos whose own colors are given as `global_colors`,
             to a network that takes them.
@@ -64,6 +67,8 @@ class Method:
     features: FeatureNetwork | None = None
     remat: tuple[str, ...] = ()
     trains: tuple[str, ...] = ()
+    frozen: tuple[str, ...] = ()
+    factors: tuple[tuple[str, float], ...] = ()
     saturation: float = 1.0
     global_hints: float = 0.0
 
@@ -178,8 +183,8 @@ class Method:
         """
 
         def run(variables: Variables, inputs: Fields, key: jax.Array):
-            if self.trains:
-                held = models.hold_still(variables["params"], self.trains)
+            if self.trains or self.frozen:
+                held = models.hold_still(variables["params"], self.trains, self.frozen)
                 variables = variables | {"params": held}
             train, rngs = not self.trains, {"dropout": key}
             return self.network.apply(
@@ -194,13 +199,7 @@ class Method:
     def layers(self) -> tuple[str, ...]:
         """Returns the names of the network's convolutions, as `remat` takes them."""
         params = jax.eval_shape(self.init, jax.random.key(0))["params"]
-        found = jax.tree_util.tree_leaves_with_path(params)
-        names = [
-            jax.tree_util.keystr(path[:-1], simple=True, separator="/")
-            for path, leaf in found
-            if leaf.ndim == 4
-        ]
-        return tuple(sorted(names))
+        return models.convolutions(params)
 
     def loss_and_state(
         self,
@@ -401,6 +400,8 @@ def build(config: ConfigDict, *, with_loss: bool = True) -> Method:
         remat=tuple(config.get("remat") or ()),
         trains=models.trained_layers(network, config.get("train_only") or "all"),
         global_hints=config.data.get("global_hints", 0.0),
+        frozen=tuple(getattr(network, "frozen_layers", ())),
+        factors=models.layer_factors(network, config.to_dict().get("optimizer", {})),
         **_inference_options(config),
     )
     for layer in built.remat:

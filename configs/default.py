@@ -27,6 +27,9 @@ def get_config(arg: str = "") -> ConfigDict:
         ""  # start the network's encoder from these weights: "" (random) | imagenet
     )
     config.init_from = ""  # start from the weights of this workdir, or from ones that ship
+    # A new workdir goes on from the newest whole checkpoint of this one, or from that of a step,
+    # WORKDIR@STEP: weights, optimizer, average and step (docs/devices.md).
+    config.fork_from = ""
     config.train_only = "all"  # layers that learn: all | head | added (model.add_layer)
     config.progress = True  # a progress bar where there is a terminal
 
@@ -100,9 +103,12 @@ def get_config(arg: str = "") -> ConfigDict:
     optimizer = config.optimizer = ConfigDict()
     optimizer.name = "adam"  # adam | adamw | adadelta | sgd | rmsprop
     optimizer.learning_rate = 1e-3
-    # constant | cosine | linear | steps | exponential | plateau, after the warm-up
+    # constant | cosine | linear | steps | exponential | plateau | wsd, after the warm-up
     optimizer.schedule = "constant"
     optimizer.warmup_steps = 0
+    # Of wsd: the last steps of total_steps, in which the rate falls to 0 as 1 - sqrt of the share
+    # done (10 to 20 % of the steps); 0: it never falls.
+    optimizer.cooldown_steps = 0
     optimizer.boundaries = ()  # of steps: where the learning rate is multiplied by decay_factor
     optimizer.decay_factor = 0.1
     optimizer.decay_steps = 1_000  # of exponential: rate x decay_factor ^ (step / decay_steps)
@@ -114,12 +120,15 @@ def get_config(arg: str = "") -> ConfigDict:
     optimizer.b2 = 0.999  # decay of squared gradients
     optimizer.weight_decay = 0.0  # decoupled, on kernels only
     optimizer.clip_norm = 0.0  # clip gradients to this global norm; 0: off
-    optimizer.ema_decay = 0.0  # average weights over steps and use the average; 0: off
+    # Average weights over steps and use the average, with BatchNorm's running statistics of the
+    # trained network; 0: off.
+    optimizer.ema_decay = 0.0
 
     # What judges the colours: a critic, for the loss adversarial, and a network that compares
     # pictures layer by layer, where loss.feature_weight is not 0.
     config.critic = ConfigDict({"name": "patch", "width": 1.0})  # patch | dcgan | nogan
     config.critic_optimizer = optimizer.copy_and_resolve_references()
+    optimizer.encoder_factor = 1.0  # factor on the learning rate of a pretrained encoder
     config.turns = ConfigDict()
     config.turns.kind = "ratio"  # ratio (on every batch) | passes (over the photos) | switch
     config.turns.critic_steps = 1  # of ratio and passes

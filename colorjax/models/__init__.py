@@ -9,7 +9,14 @@ from typing import Any, Protocol
 import flax.linen as nn
 
 from colorjax.errors import RequestError, unknown_name
-from colorjax.models.added import hold_still, trained_layers, without_added
+from colorjax.models.added import (
+    hold_still,
+    layer_factors,
+    trained_layers,
+    which_learn,
+    without_added,
+)
+from colorjax.models.convolution import convolutions
 from colorjax.models.edge_fusion import EdgeFusion, edge_fusion
 from colorjax.models.iizuka import Iizuka, iizuka
 from colorjax.models.plain_cnn import PlainCNN, PlainDense, plain_cnn
@@ -39,9 +46,12 @@ __all__ = [
     "UNet",
     "Zhang16",
     "Zhang17",
+    "convolutions",
     "create",
     "hold_still",
+    "layer_factors",
     "trained_layers",
+    "which_learn",
     "without_added",
 ]
 

@@ -64,9 +64,69 @@ def trained_layers(network: Any, train_only: str) -> tuple[str, ...]:
     return tuple(network.head_layers)
 
 
-def hold_still(params: dict[str, Any], trained: tuple[str, ...]) -> dict[str, Any]:
-    """Cuts the gradient of all layers but the trained ones, so that none is computed."""
-    return {
-        name: layer if name in trained else jax.lax.stop_gradient(layer)
-        for name, layer in params.items()
-    }
+def which_learn(
+    params: dict[str, Any], trained: tuple[str, ...] = (), frozen: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Returns which layers learn, as a tree of booleans that is a prefix of the parameters' tree.
+
+    Args:
+        params: nested dicts of a network's parameters.
+        trained: names of the only top layers that learn; empty: all do.
+        frozen: paths of layers that do not learn, such as "encoder" or "encoder/stem".
+
+    Raises:
+        ValueError: a name in `trained` or `frozen` is no layer of the parameters.
+
+    >>> which_learn({"encoder": {"stem": {}, "top": {}}, "head": {}}, frozen=("encoder/stem",))
+    {'encoder': {'stem': False, 'top': True}, 'head': True}
+    """
+    marked: dict[str, Any] = {name: not trained or name in trained for name in params}
+    missing = set(trained) - params.keys()
+    for path in frozen:
+        name, _, rest = path.partition("/")
+        if name not in params:
+            missing.add(path)
+        elif not rest:
+            marked[name] = False
+        elif marked[name] is not False:
+            below = [f[len(name) + 1 :] for f in frozen if f.startswith(f"{name}/")]
+            marked[name] = which_learn(params[name], frozen=tuple(below))
+    if missing:
+        raise ValueError(f"no layers {sorted(missing)} among {sorted(params)}")
+    return marked
+
+
+def hold_still(
+    params: dict[str, Any], trained: tuple[str, ...] = (), frozen: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Cuts the gradient of layers that do not learn, so that none is computed."""
+    return jax.tree.map(
+        lambda learns, layer: layer if learns else jax.lax.stop_gradient(layer),
+        which_learn(params, trained, frozen),
+        params,
+    )
+
+
+def layer_factors(network: Any, optimizer: dict[str, Any]) -> tuple[tuple[str, float], ...]:
+    """Returns (path, factor on the learning rate) for the `slow_layers` that a network names.
+
+    Args:
+        network: names its pretrained encoder in `slow_layers`, such as ("encoder",).
+        optimizer: settings, of which `encoder_factor` counts; missing or 1: the rate of all others.
+
+    Raises:
+        RequestError: a factor that is not above 0, or a network without such layers.
+    """
+    # Imported weights have no optimizer; configs of earlier versions lack the field.
+    factor = optimizer.get("encoder_factor", 1.0)
+    if not factor > 0:
+        raise RequestError(f"optimizer.encoder_factor is above 0, not {factor}")
+    if factor == 1:
+        return ()
+    slow = getattr(network, "slow_layers", ())
+    if not slow:
+        raise RequestError(
+            f"optimizer.encoder_factor={factor} is for a pretrained encoder, and network "
+            f"{type(network).__name__} has none: set optimizer.encoder_factor=1"
+        )
+    return tuple((layer, factor) for layer in slow)

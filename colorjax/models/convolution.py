@@ -88,6 +88,17 @@ def same_padding(kernel_size: int, stride: int, dilation: int = 1) -> tuple[int,
     return total // 2, total - total // 2
 
 
+def convolutions(params: Any) -> tuple[str, ...]:
+    """Returns the paths of a network's convolutions, such as "body/conv1", sorted."""
+    return tuple(
+        sorted(
+            jax.tree_util.keystr(path[:-1], simple=True, separator="/")
+            for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+            if leaf.ndim == 4
+        )
+    )
+
+
 def _named(layer: nn.Module, y: jax.Array) -> jax.Array:
     """Names a layer's output by its place in the network, for those who recompute the others."""
     return checkpoint_name(y, "/".join(layer.path))

@@ -37,15 +37,25 @@ class Checkpoints:
     and the optimizer's state, which only resuming needs.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, keep: int = 2):
-        """Opens or makes the folder; the newest `keep` checkpoints stay."""
+    def __init__(self, folder: str | os.PathLike[str], *, keep: int = 2, read_only: bool = False):
+        """Opens or makes the folder.
+
+        Args:
+            folder: of the checkpoints.
+            keep: so many of the newest stay.
+            read_only: for the folder of another run, which may be saving at this moment: nothing
+                is made, changed or deleted, and only checkpoints with a seal count.
+        """
         self._folder = paths.locate(folder)  # Orbax wants absolute paths
-        self._manager = ocp.CheckpointManager(
-            self._folder,
-            options=ocp.CheckpointManagerOptions(
-                preservation_policy=preservation_policy.LatestN(keep), create=True
-            ),
+        self._read_only = read_only
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=preservation_policy.LatestN(keep), create=True
         )
+        if read_only:
+            options = ocp.CheckpointManagerOptions(
+                read_only=True, create=False, save_interval_steps=0
+            )
+        self._manager = ocp.CheckpointManager(self._folder, options=options)
         self._unsealed: int | None = None
         self._sealed = 0  # the newest step that is known to be whole
 
@@ -121,17 +131,20 @@ class Checkpoints:
                 f"newest state saved is step {self.saved}. Make room and run the same command again"
             ) from error
 
-    def newest(self) -> int | None:
+    def newest(self, step: int | None = None) -> int | None:
         """Returns the step of the newest whole checkpoint; None where there never was one.
 
         A damaged one is passed over with one line in the log.
+
+        Args:
+            step: look at the checkpoint of this step only.
 
         Raises:
             RequestError: there are checkpoints, and none is whole.
         """
         self.seal(wait=True)
         # One process looks: the others would read every file again, and might see another state.
-        found = parallel.agreed(self._find_newest() if parallel.is_first() else _NONE)
+        found = parallel.agreed(self._find_newest(step) if parallel.is_first() else _NONE)
         if found == _ALL_DAMAGED:
             raise RequestError(
                 f"no whole checkpoint is left in {str(self._folder)!r}; restore a copy of one, or "
@@ -140,8 +153,10 @@ class Checkpoints:
         self._sealed = max(found, 0)
         return None if found == _NONE else found
 
-    def _find_newest(self) -> int:
-        steps = sorted(self._manager.all_steps(), reverse=True)
+    def _find_newest(self, wanted: int | None) -> int:
+        steps = [step for step in reversed(self.steps()) if wanted in (None, step)]
+        if self._read_only:
+            steps = [step for step in steps if (self._folder / str(step) / SEAL).is_file()]
         for step in steps:
             flaw = find_flaw(self._folder / str(step))
             if flaw is None:

@@ -15,7 +15,7 @@ from colorjax import method as methods
 from colorjax.data import pipeline, splits
 from colorjax.data.sources import Source
 from colorjax.errors import Interrupted, RequestError, unknown_name
-from colorjax.train import generations, phases, profiling, start, state, steps, weights
+from colorjax.train import fork, generations, phases, profiling, start, state, steps, weights
 from colorjax.train.candidates import Candidates
 from colorjax.train.checkpoint import Checkpoints
 from colorjax.train.chroma_alarm import ChromaAlarm
@@ -95,6 +95,7 @@ class _Run:
         for phase in picks:
             num_steps = phase.last_step - phase.first_step
             Candidates.check(config, len(self.splits.validation), num_steps)
+        fork.check(config, workdir)
         workdir.prepare(config, classes)
         pictured = splits.hue_histograms(self.splits, config.data)
         workdir.keep_split(splits.indices(self.splits), pictured)
@@ -106,15 +107,12 @@ class _Run:
         self._saved = lambda: self.newest.saved
         self.start_step = self.newest.newest() or 0
         self._check_start()
+        self.is_new = self.start_step == 0
+        self.state = self._first_state()
         self.candidates = Candidates(workdir, config.nogan) if picks else None
         if self.candidates:
             stack.enter_context(self.candidates)
             self.candidates.forget_after(self.start_step)
-        self.state = (
-            self._restore()
-            if self.start_step
-            else start.initialize(self.plan, self.method, config, self.layout)
-        )
         self.validated: set[int] = set()
         self.evaluated: set[int] = set()
         self.newest_values: dict[str, float] = {}  # of each metric, since the last line of the log
@@ -136,14 +134,14 @@ class _Run:
 
     # The state to start from.
 
-    def _restore(self) -> state.TrainState:
-        name = str(self.workdir.root)
-        found = start.restore(
-            self.plan, self.newest, self.start_step, self.config.seed, self.layout, name
-        )
-        self.newest.seal_restored(self.start_step)
-        log.info("resuming from step %d of %s", self.start_step, name)
-        return found
+    def _first_state(self) -> state.TrainState:
+        plan, config, layout, name = self.plan, self.config, self.layout, str(self.workdir.root)
+        if not self.is_new:
+            return start.resume(plan, self.newest, self.start_step, config.seed, layout, name)
+        if config.fork_from:
+            self.start_step, found = fork.begin(plan, config, self.newest, layout)
+            return found
+        return start.initialize(plan, self.method, config, layout)
 
     def _check_start(self) -> None:
         """Refuses to begin anew over a run that has saved, and whose checkpoints are gone."""
@@ -177,9 +175,9 @@ class _Run:
 
     def train(self) -> int:
         """Runs the steps that are left, then the evaluation that is owed."""
-        if self.start_step == 0:
+        if self.is_new:
             self._describe()
-        elif self._evaluates_at(self.start_step):  # what a signal left undone
+        if self.start_step and self._evaluates_at(self.start_step):  # what a signal left undone
             self._evaluate(self.start_step)
         if self._is_finished(self.start_step):
             log.info("step %d: training is finished", self.start_step)

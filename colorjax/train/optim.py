@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -10,6 +12,7 @@ import optax
 import optax.contrib
 from ml_collections import ConfigDict
 
+from colorjax import models
 from colorjax.errors import RequestError, unknown_name
 
 OPTIMIZERS = {
@@ -20,7 +23,7 @@ OPTIMIZERS = {
     "rmsprop": lambda c, lr: optax.rmsprop(lr, decay=c.b2, momentum=c.b1 or None),
 }
 _PLATEAU_DELTA = 1e-4  # what the loss has to fall by to count as better: Keras' rule
-SCHEDULES = ("constant", "cosine", "linear", "steps", "exponential", "plateau")
+SCHEDULES = ("constant", "cosine", "linear", "steps", "exponential", "plateau", "wsd")
 
 
 def is_kernel(params: Any) -> Any:
@@ -35,7 +38,10 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
 
     Args:
         config: `config.optimizer`.
-        total_steps: where cosine and linear schedules reach zero.
+        total_steps: where cosine, linear and wsd schedules reach zero. The schedule wsd (warm-up,
+            stable, decay) multiplies the rate by 1 - sqrt((step - start) / cooldown_steps) in the
+            last `cooldown_steps` steps, from `start` on: the cool-down "1-sqrt" of Hagele et al.
+            2024 (arXiv:2405.18392); 0 steps: it never falls.
 
     Raises:
         RequestError: unknown schedule, a warm-up longer than the run, or numbers that mean nothing.
@@ -56,6 +62,17 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
             "optimizer.decay_steps is at least 1, optimizer.decay_factor above 0 and "
             "optimizer.lowest_rate at least 0"
         )
+    cooldown = config.cooldown_steps
+    if cooldown and config.schedule != "wsd":
+        raise RequestError(
+            f"optimizer.cooldown_steps={cooldown} is of optimizer.schedule=wsd, not of "
+            f"{config.schedule}; set one of them"
+        )
+    if not 0 <= cooldown <= total_steps - warmup:
+        raise RequestError(
+            f"optimizer.cooldown_steps={cooldown} does not fit between optimizer.warmup_steps="
+            f"{warmup} and total_steps={total_steps}"
+        )
     rest = {
         # Continuous, not in stairs.
         "exponential": lambda: optax.exponential_decay(
@@ -65,6 +82,7 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
         "constant": lambda: optax.constant_schedule(peak),
         "cosine": lambda: optax.cosine_decay_schedule(peak, total_steps - warmup),
         "linear": lambda: optax.linear_schedule(peak, 0.0, total_steps - warmup),
+        "wsd": lambda: _cool_down(peak, total_steps - warmup, cooldown),
         "steps": lambda: optax.piecewise_constant_schedule(
             peak, {step - warmup: config.decay_factor for step in config.boundaries}
         ),
@@ -72,6 +90,16 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
     if not warmup:
         return rest
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), rest], [warmup])
+
+
+def _cool_down(peak: float, end: int, length: int) -> optax.Schedule:
+    """The peak until `length` steps before `end`, then 1 - sqrt of the share of them done."""
+
+    def schedule(step: jax.typing.ArrayLike) -> jax.Array:
+        done = jnp.clip((jnp.asarray(step) - (end - length)) / length, 0, 1)
+        return peak * (1 - jnp.sqrt(done))
+
+    return schedule if length else optax.constant_schedule(peak)
 
 
 def build(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformationExtraArgs:
@@ -111,23 +139,62 @@ def build(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
     return optax.chain(optimizer, plateau)
 
 
-def only(
-    optimizer: optax.GradientTransformationExtraArgs, trained: tuple[str, ...]
+def by_layer(
+    optimizer: optax.GradientTransformationExtraArgs,
+    *,
+    trained: tuple[str, ...] = (),
+    frozen: tuple[str, ...] = (),
+    factors: Mapping[str, float] = MappingProxyType({}),
 ) -> optax.GradientTransformationExtraArgs:
-    """Lets an optimizer move some top layers alone; for the others it keeps nothing.
+    """Freezes layers of a network, and scales the learning rate of others.
+
+    A frozen layer gets updates of exactly zero, weight decay included, and the optimizer keeps no
+    state for it. Norms, such as that of `clip_norm`, are of the layers that learn. The factors
+    change updates only, so the optimizer's state does not depend on them.
 
     Args:
-        optimizer: of those that learn; norms and decay are theirs alone.
-        trained: their names among the parameters; empty: all learn.
+        optimizer: of the layers that learn.
+        trained: names of the only top layers that learn; empty: all do.
+        frozen: paths of layers that do not, such as "encoder" or "encoder/stem".
+        factors: by path, a factor on the learning rate: on the final update, weight decay
+            included. Factors of nested paths multiply.
+
+    Raises:
+        ValueError: at `init`: a path is no layer of the parameters.
     """
-    if not trained:
-        return optimizer
+    if trained or frozen:
 
-    def label(params: Any) -> Any:
-        return {name: "trained" if name in trained else "frozen" for name in params}
+        def label(params: Any) -> Any:
+            learns = models.which_learn(params, trained, frozen)
+            return jax.tree.map(lambda learns: "trained" if learns else "frozen", learns)
 
-    frozen = optax.set_to_zero()
-    return optax.transforms.partition({"trained": optimizer, "frozen": frozen}, label)
+        optimizer = optax.transforms.partition(
+            {"trained": optimizer, "frozen": optax.set_to_zero()}, label
+        )
+    return _scaled(optimizer, factors) if factors else optimizer
+
+
+def _scaled(
+    optimizer: optax.GradientTransformationExtraArgs, factors: Mapping[str, float]
+) -> optax.GradientTransformationExtraArgs:
+    """Multiplies updates by factors; the state stays that of the optimizer."""
+
+    def init(params: Any) -> optax.OptState:
+        for path in factors:
+            models.which_learn(params, frozen=(path,))  # raises where there is no such layer
+        return optimizer.init(params)
+
+    def scale(path: Any, update: jax.Array) -> jax.Array:
+        name = jax.tree_util.keystr(path, simple=True, separator="/") + "/"
+        for layer, factor in factors.items():
+            update = update * factor if name.startswith(f"{layer}/") else update
+        return update
+
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        updates, state = optimizer.update(updates, state, params, **extra)
+        return jax.tree_util.tree_map_with_path(scale, updates), state
+
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def rate(schedule: optax.Schedule, step: jax.Array, state: optax.OptState) -> jax.Array:

@@ -116,11 +116,6 @@ class _Planner:
     def __init__(self, config: ConfigDict, method: Method, num_photos: int):
         self._config = config
         self._method = method
-        if method.trains and config.optimizer.ema_decay:
-            raise RequestError(
-                f"train_only={config.train_only} keeps layers exactly as they are, and an average "
-                "rounds them: set optimizer.ema_decay=0"
-            )
         self._pass_steps = max(1, num_photos // config.batch_size)
         has_features, name = method.features is not None, config.features.name
         self._trains_features = has_features and name == "classifier"
@@ -149,12 +144,20 @@ class _Planner:
         """An AdamW with the run's weight decay, of one rate or of a cosine's."""
         settings = self._config.optimizer.copy_and_resolve_references()
         plain = {"name": "adamw", "warmup_steps": 0, "schedule": "constant", "clip_norm": 0.0}
-        settings.update(plain | {"learning_rate": rate} | changes)
+        plain |= {"cooldown_steps": 0, "learning_rate": rate}
+        settings.update(plain | changes)
         return self._learner(settings, phase)
 
     def _of_colorizer(self, learner: Learner) -> Learner:
-        """Returns the learner, for the layers that `train_only` names."""
-        return learner._replace(optimizer=optim.only(learner.optimizer, self._method.trains))
+        """Returns the learner, for the layers that learn, each at its own rate."""
+        method = self._method
+        optimizer = optim.by_layer(
+            learner.optimizer,
+            trained=method.trains,
+            frozen=method.frozen,
+            factors=dict(method.factors),
+        )
+        return learner._replace(optimizer=optimizer)
 
     def _of_features(self, name: str = "features") -> Learner:
         return self._simply(name, self._config.features.learning_rate, schedule="cosine")

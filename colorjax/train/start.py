@@ -83,10 +83,10 @@ def _load(place: str, method: Method, layout: Layout) -> tuple[int, Variables]:
     return packed.card["step"], {"batch_stats": {}} | packed.variables
 
 
-def restore(
+def resume(
     plan: phases.Plan, checkpoints: Checkpoints, step: int, seed: int, layout: Layout, name: str
 ) -> state.TrainState:
-    """Restores the state of a step, with the optimizers of the phase that it lies in.
+    """Restores the state of a step of this run, as `read` does, and seals its checkpoint.
 
     Args:
         plan: of the run.
@@ -99,6 +99,26 @@ def restore(
     Raises:
         RequestError: the files are whole, and yet are not this state.
     """
+    try:
+        found = read(plan, checkpoints, step, seed, layout)
+    except (ValueError, KeyError, OSError) as error:
+        raise RequestError(
+            f"checkpoint {step} of {name!r} cannot be restored "
+            f"({str(error).splitlines()[0]}); delete its folder or give another --workdir"
+        ) from None
+    checkpoints.seal_restored(step)
+    log.info("resuming from step %d of %s", step, name)
+    return found
+
+
+def read(
+    plan: phases.Plan, checkpoints: Checkpoints, step: int, seed: int, layout: Layout
+) -> state.TrainState:
+    """Reads the state of a step, with the optimizers of the phase that it lies in.
+
+    Raises:
+        ValueError, KeyError or OSError: the files are whole, and yet are not this state.
+    """
     phase = plan.at(step)
 
     def create(key: jax.Array) -> state.TrainState:
@@ -107,15 +127,9 @@ def restore(
 
     shapes = jax.eval_shape(create, jax.random.key(seed))
     abstract = weights.with_sharding(shapes, layout.of_state(shapes))
-    try:
-        items = checkpoints.restore(
-            step, weights=weights.weights_of(abstract), training=abstract.training
-        )
-    except (ValueError, KeyError, OSError) as error:
-        raise RequestError(
-            f"checkpoint {step} of {name!r} cannot be restored "
-            f"({str(error).splitlines()[0]}); delete its folder or give another --workdir"
-        ) from None
+    items = checkpoints.restore(
+        step, weights=weights.weights_of(abstract), training=abstract.training
+    )
     found = items["weights"]
     return state.TrainState(
         params=found["params"],

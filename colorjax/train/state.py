@@ -69,7 +69,10 @@ class TrainState:
 
     @property
     def eval_variables(self) -> Variables:
-        """The network's variables to evaluate and ship: averaged where an average is kept."""
+        """The network's variables to evaluate and ship: averaged where an average is kept.
+
+        BatchNorm's running statistics are those of the trained network in both cases.
+        """
         params = self.params if self.average is None else self.average
         return {"params": params, "batch_stats": self.batch_stats}
 

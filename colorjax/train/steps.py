@@ -258,10 +258,17 @@ def build_train_step(
 
 
 def advanced(state: TrainState, part: Part, ema_decay: float) -> TrainState:
-    """Returns the state one step later, with the colorizer as it is now, and its average."""
+    """Returns the state one step later, with the colorizer as it is now, and its average.
+
+    The average of a parameter that never changes is that parameter to the bit:
+    average + (1 - decay) (parameter - average). Running statistics of BatchNorm have no average of
+    their own: an averaged network uses those of the trained network, at momentum 0.9.
+    """
     average = state.average
     if average is not None:
-        average = optax.incremental_update(part.params, average, 1 - ema_decay)
+        average = jax.tree.map(
+            lambda old, new: old + (1 - ema_decay) * (new - old), average, part.params
+        )
     return dataclasses.replace(state.with_generator(part), step=state.step + 1, average=average)
 
 

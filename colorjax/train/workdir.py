@@ -25,7 +25,15 @@ log = logging.getLogger(__name__)
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 # Fields that may differ between the runs of one workdir without a word.
-_FREE = ("total_steps", "log_every", "eval_every", "checkpoint_every", "progress", "init_from")
+_FREE = (
+    "total_steps",
+    "log_every",
+    "eval_every",
+    "checkpoint_every",
+    "progress",
+    "init_from",
+    "fork_from",
+)
 
 
 # Fields of `data` that decide what the network sees of a photo.
@@ -44,7 +52,14 @@ _JUDGES = (
 
 
 # Fields that runs of earlier versions lack, and what they did.
-_LATER = {"model.add_layer": False, "train_only": "all", "data.parts": ""}
+_LATER = {
+    "model.add_layer": False,
+    "train_only": "all",
+    "data.parts": "",
+    "optimizer.encoder_factor": 1.0,
+    "optimizer.cooldown_steps": 0,
+    "critic_optimizer.cooldown_steps": 0,
+}
 
 
 class Workdir:
@@ -111,6 +126,11 @@ class Workdir:
         except (ValueError, TypeError):
             raise RequestError(f"{str(self.classes_file)!r} is damaged; give its run") from None
 
+    def has_saved(self) -> bool:
+        """Whether there is a checkpoint of whole states, damaged or not."""
+        folder = self.checkpoints
+        return folder.is_dir() and any(path.name.isdecimal() for path in folder.iterdir())
+
     def with_its_network(self, config: ConfigDict) -> ConfigDict:
         """Returns a config with the network of the run in this folder, for an evaluation.
 
@@ -147,32 +167,14 @@ class Workdir:
         Raises:
             RequestError: there is no run, or it is one of another network or optimizer.
         """
-        old, new = self.read_config().to_dict(), json.loads(json.dumps(config.to_dict()))
-        self._check_name(ConfigDict(old), config)
-        if "optimizer" not in old:
+        run = self.read_config()
+        self._check_name(run, config)
+        if "optimizer" not in run:
             raise RequestError(
                 f"workdir {str(self.root)!r} holds imported weights; train from them in another "
                 f"--workdir with --config.init_from={self.root}"
             )
-        changed = [name for name in _differences(old, new) if name not in _FREE]
-        changed = [name for name in changed if not _is_later(name, old, new)]
-        fixed = [
-            name
-            for name in changed
-            if (name.startswith("model.") and name != "model.temperature")  # decides no weights
-            or name in ("optimizer.name", "train_only")
-            or (name.startswith(_JUDGES) and name.partition(".")[0] in old)
-            # Runs of earlier versions do not have these fields, and saw what is now the default.
-            or (name.removeprefix("data.") in _SEEN and name.removeprefix("data.") in old["data"])
-        ]
-        schedules = {old["optimizer"]["schedule"], new["optimizer"]["schedule"]}
-        if len(schedules) == 2 and "plateau" in schedules:  # it adds to what the state holds
-            fixed.append("optimizer.schedule")
-        if old["total_steps"] != new["total_steps"] and _has_phases(old):
-            fixed.append("total_steps")  # it says where they begin and end
-        for name in ("b1", "ema_decay"):  # zero or not decides what the state holds
-            if bool(old["optimizer"][name]) != bool(new["optimizer"][name]):
-                fixed.append(f"optimizer.{name}")
+        changed, fixed = compare(run, config)
         if fixed:
             raise RequestError(
                 f"workdir {str(self.root)!r} holds a run with another {', '.join(fixed)}; give "
@@ -240,6 +242,40 @@ class Workdir:
         """Writes a small file of the run in one step; of several processes the first does."""
         if parallel.is_first():
             write_json(self.root / name, content)
+
+
+def compare(run: ConfigDict, config: ConfigDict) -> tuple[list[str], list[str]]:
+    """Returns which fields of a config differ from those of a run whose state it would take over.
+
+    Args:
+        run: the config that the run was started with, which has an optimizer.
+        config: to go on with.
+
+    Returns:
+        (names of all that differ and count, names of those that must not differ: they say what the
+        state holds, or what it means).
+    """
+    old, new = run.to_dict(), json.loads(json.dumps(config.to_dict()))
+    changed = [name for name in _differences(old, new) if name not in _FREE]
+    changed = [name for name in changed if not _is_later(name, old, new)]
+    fixed = [
+        name
+        for name in changed
+        if (name.startswith("model.") and name != "model.temperature")  # decides no weights
+        or name in ("optimizer.name", "train_only")
+        or (name.startswith(_JUDGES) and name.partition(".")[0] in old)
+        # Runs of earlier versions do not have these fields, and saw what is now the default.
+        or (name.removeprefix("data.") in _SEEN and name.removeprefix("data.") in old["data"])
+    ]
+    schedules = {old["optimizer"]["schedule"], new["optimizer"]["schedule"]}
+    if len(schedules) == 2 and "plateau" in schedules:  # it adds to what the state holds
+        fixed.append("optimizer.schedule")
+    if old["total_steps"] != new["total_steps"] and _has_phases(old):
+        fixed.append("total_steps")  # it says where they begin and end
+    for name in ("b1", "ema_decay"):  # zero or not decides what the state holds
+        if bool(old["optimizer"][name]) != bool(new["optimizer"][name]):
+            fixed.append(f"optimizer.{name}")
+    return changed, fixed
 
 
 def _is_later(name: str, old: dict[str, Any], new: dict[str, Any]) -> bool:

@@ -85,7 +85,7 @@ def test_an_optimizer_of_some_layers_sees_and_keeps_no_other():
     settings.update(name="adamw", weight_decay=0.1, clip_norm=1.0, learning_rate=0.5)
     schedule = optim.build_schedule(settings, 10)
     whole = optim.build(settings, schedule)
-    part = optim.only(whole, ("head",))
+    part = optim.by_layer(whole, trained=("head",))
     params = {"body": {"kernel": jnp.full(7, 3.0)}, "head": {"kernel": jnp.ones(2)}}
     gradients = {"body": {"kernel": jnp.full(7, 1e6)}, "head": {"kernel": jnp.array([0.3, 0.4])}}
     state = part.init(params)
@@ -99,19 +99,48 @@ def test_an_optimizer_of_some_layers_sees_and_keeps_no_other():
     assert float(optim.rate(schedule, jnp.int32(0), state)) == 0.5
     moved = optax.apply_updates(params, updates)
     np.testing.assert_array_equal(moved["body"]["kernel"], params["body"]["kernel"])
-    assert optim.only(whole, ()) is whole
-
-
-def test_an_average_of_frozen_layers_is_refused():
-    from colorjax.train import phases
-
-    config = plain_cnn.get_config("size=32,batch=4,debug")
-    config.train_only, config.optimizer.ema_decay = "head", 0.9
-    with pytest.raises(RequestError, match="ema_decay=0"):
-        phases.build(config, methods.build(config), num_photos=4)
+    assert optim.by_layer(whole) is whole
 
 
 def test_a_config_without_the_field_trains_everything():
     config = ConfigDict(plain_cnn.get_config("size=32").to_dict())
     del config.train_only
     assert methods.build(config).trains == ()
+
+
+class SlowEncoder(TinyNet):
+    frozen_layers = ("Conv_0",)
+    slow_layers = ("Conv_1",)
+
+
+def of_slow_encoder(monkeypatch, **changes):
+    config = plain_cnn.get_config("size=32,batch=4,debug")
+    config.optimizer.update(changes)
+    monkeypatch.setattr(methods, "build_network", lambda config: SlowEncoder())
+    return config, methods.build(config)
+
+
+def test_a_network_names_layers_that_are_frozen_and_slow(monkeypatch, key):
+    _, method = of_slow_encoder(monkeypatch, encoder_factor=0.1)
+    assert method.frozen == ("Conv_0",)
+    assert method.factors == (("Conv_1", 0.1),)
+    variables = method.init(key)
+    batch = {"grey": jnp.linspace(-1, 1, 4 * 32 * 32).reshape(4, 32, 32, 1)}
+
+    def loss(params):
+        found, _ = method.forward(variables | {"params": params}, batch, key)
+        return jnp.sum(jnp.square(found["ab"]))
+
+    norms = {n: float(optax.tree.norm(g)) for n, g in jax.grad(loss)(variables["params"]).items()}
+    assert {name for name, norm in norms.items() if norm > 0} == {"BatchNorm_0", "Conv_1"}
+
+
+def test_an_encoder_factor_needs_an_encoder(monkeypatch):
+    assert of_slow_encoder(monkeypatch)[1].factors == ()
+    with pytest.raises(RequestError, match="encoder_factor is above 0, not 0"):
+        of_slow_encoder(monkeypatch, encoder_factor=0.0)
+    monkeypatch.undo()
+    config = plain_cnn.get_config("size=32")
+    config.optimizer.encoder_factor = 0.1
+    with pytest.raises(RequestError, match=r"has none: set optimizer\.encoder_factor=1"):
+        methods.build(config)

@@ -48,6 +48,44 @@ def test_steps_multiply_the_rate_at_each_boundary(warmup):
     np.testing.assert_allclose([plain(0), plain(99)], 1e-2, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("warmup", "cooldown"), [(0, 0), (10, 0), (10, 20), (0, 100), (10, 90)])
+def test_wsd_warms_up_stays_and_cools_down(warmup, cooldown):
+    settings = config(
+        schedule="wsd", learning_rate=1e-2, warmup_steps=warmup, cooldown_steps=cooldown
+    )
+    found = optim.build_schedule(settings, total_steps=100)
+    expected = np.full(101, 1e-2)
+    expected[:warmup] = 1e-2 * np.arange(warmup) / max(warmup, 1)
+    start = 100 - cooldown
+    for step in range(start, 101):  # Hagele et al. 2024, "1-sqrt"
+        expected[step] = 1e-2 * (1 - np.sqrt((step - start) / cooldown)) if cooldown else 1e-2
+    np.testing.assert_allclose([found(step) for step in range(101)], expected, rtol=1e-5, atol=1e-9)
+    if cooldown:
+        assert found(start) == np.float32(1e-2)  # a fork's first step has the rate of its parent
+        assert found(100) == found(1000) == 0
+
+
+def test_wsd_counts_steps_of_long_runs_exactly():
+    settings = config(schedule="wsd", learning_rate=1.0, cooldown_steps=100_000)
+    found = optim.build_schedule(settings, total_steps=20_000_000)  # past 2^24
+    for done in (0, 1, 2, 99_999):
+        np.testing.assert_allclose(
+            found(jnp.int32(19_900_000 + done)), 1 - np.sqrt(done / 1e5), atol=1e-7
+        )
+
+
+@pytest.mark.parametrize("cooldown", [-1, 91])
+def test_a_cool_down_lies_after_the_warm_up(cooldown):
+    settings = config(schedule="wsd", warmup_steps=10, cooldown_steps=cooldown)
+    with pytest.raises(RequestError, match=r"cooldown_steps=-?\d+ does not fit between"):
+        optim.build_schedule(settings, 100)
+
+
+def test_a_cool_down_needs_wsd():
+    with pytest.raises(RequestError, match=r"is of optimizer\.schedule=wsd, not of constant"):
+        optim.build_schedule(config(cooldown_steps=10), 100)
+
+
 @pytest.mark.parametrize("boundaries", [(10,), (0, 50), (-5,)])
 def test_boundaries_lie_after_the_warm_up(boundaries):
     settings = config(schedule="steps", warmup_steps=10, boundaries=boundaries)
@@ -91,7 +129,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(RequestError, match="known: adadelta, adam, adamw, rmsprop, sgd"):
         optim.build(config(name="lion"), lambda step: 0.1)
     with pytest.raises(
-        RequestError, match="known: constant, cosine, exponential, linear, plateau, steps"
+        RequestError, match="known: constant, cosine, exponential, linear, plateau, steps, wsd"
     ):
         optim.build_schedule(config(schedule="step"), 10)
     with pytest.raises(RequestError, match="not below total_steps"):
@@ -257,3 +295,78 @@ def test_exponential_wants_numbers_that_decay(changes):
 def test_a_plateau_that_means_nothing(changes):
     with pytest.raises(RequestError, match=rf"optimizer\.{next(iter(changes))}"):
         optim.build(config(**PLATEAU | changes), lambda step: 0.1)
+
+
+LAYERS = {
+    "encoder": {"stem": {"kernel": jnp.full(3, 2.0)}, "top": {"kernel": jnp.array([0.5, -1.5])}},
+    "head": {"kernel": jnp.array([1.0, -2.0, 3.0])},
+}
+
+
+def moved(tx, params, steps=5):
+    """Parameters after some steps, each of another gradient of the order of 1, and the state."""
+    state, update = tx.init(params), jax.jit(tx.update)
+    for step in range(steps):
+        gradients = jax.tree.map(lambda p, s=step: jnp.sin(3 * p + s), params)
+        updates, state = update(gradients, state, params)
+        params = optax.apply_updates(params, updates)
+    return params, state
+
+
+def adamw(**changes):
+    settings = config(name="adamw", weight_decay=0.1, learning_rate=0.05, **changes)
+    return optim.build(settings, optim.build_schedule(settings, 10))
+
+
+def test_frozen_layers_stay_to_the_bit_and_count_in_no_norm():
+    tx = optim.by_layer(adamw(clip_norm=0.1), frozen=("encoder/stem",))
+    params, state = moved(tx, LAYERS)
+    np.testing.assert_array_equal(
+        params["encoder"]["stem"]["kernel"], LAYERS["encoder"]["stem"]["kernel"]
+    )
+    rest = {"encoder": {"top": LAYERS["encoder"]["top"]}, "head": LAYERS["head"]}
+    alone, _ = moved(adamw(clip_norm=0.1), rest)
+    for layer, other in ((params["encoder"]["top"], alone["encoder"]["top"]), (params, alone)):
+        layer, other = layer.get("head", layer), other.get("head", other)
+        np.testing.assert_array_equal(layer["kernel"], other["kernel"])
+    moments = [leaf for leaf in jax.tree.leaves(state) if leaf.ndim]
+    assert sum(leaf.size for leaf in moments) == 2 * (2 + 3)
+    assert not np.array_equal(params["head"]["kernel"], LAYERS["head"]["kernel"])
+
+
+def test_a_factor_scales_the_update_of_a_layer_exactly():
+    factor = 0.1
+    plain, scaled = adamw(), optim.by_layer(adamw(), factors={"encoder": factor})
+    state = scaled.init(LAYERS)
+    assert jax.tree.structure(state) == jax.tree.structure(plain.init(LAYERS))
+    gradients = jax.tree.map(jnp.cos, LAYERS)
+    found, _ = scaled.update(gradients, state, LAYERS)
+    expected, _ = plain.update(gradients, plain.init(LAYERS), LAYERS)
+    np.testing.assert_array_equal(found["head"]["kernel"], expected["head"]["kernel"])
+    for name in ("stem", "top"):
+        np.testing.assert_array_equal(
+            found["encoder"][name]["kernel"],
+            np.float32(factor) * expected["encoder"][name]["kernel"],
+        )
+    # Adam's first step is the rate times the sign, plus decay: (g / |g| + 0.1 p) 0.05 / 10.
+    np.testing.assert_allclose(
+        found["encoder"]["top"]["kernel"],
+        -0.005 * (np.sign(np.cos([0.5, -1.5])) + 0.1 * np.array([0.5, -1.5])),
+        rtol=1e-5,
+    )
+
+
+def test_freezing_and_factors_combine_and_know_their_layers():
+    tx = optim.by_layer(
+        adamw(), frozen=("encoder/stem",), factors={"encoder": 0.5, "encoder/top": 0.5}
+    )
+    params, _ = moved(tx, LAYERS, steps=1)
+    plain, _ = moved(adamw(), LAYERS, steps=1)
+    shift = [
+        p["encoder"]["top"]["kernel"] - LAYERS["encoder"]["top"]["kernel"] for p in (params, plain)
+    ]
+    np.testing.assert_allclose(shift[0], 0.25 * shift[1], rtol=1e-5)
+    np.testing.assert_array_equal(params["encoder"]["stem"]["kernel"], 2.0)
+    for wrong in ({"frozen": ("encoder/stam",)}, {"factors": {"en": 0.5}}, {"trained": ("tail",)}):
+        with pytest.raises(ValueError, match="no layers"):
+            optim.by_layer(adamw(), **wrong).init(LAYERS)

@@ -5,7 +5,7 @@ import pytest
 from synthetic import tiny_config
 
 from colorjax import method
-from colorjax.train import state, steps
+from colorjax.train import phases, state, steps
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +54,23 @@ def test_running_statistics_move(parts):
     _, _, first, second, _ = parts
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), first.batch_stats, second.batch_stats)
     assert min(jax.tree.leaves(moved)) > 0
+
+
+def test_the_average_of_frozen_layers_is_those_layers_to_the_bit(photos):
+    """Where decay * old + (1 - decay) * new rounds."""
+    config = tiny_config(photos, train_only="head", **{"optimizer.ema_decay": 0.999})
+    built = method.build(config)
+    plan = phases.build(config, built, num_photos=24)
+    first = jax.jit(plan.create)(jax.random.key(0))
+    rng = np.random.default_rng(0)
+    batch = {
+        "grey": rng.uniform(-1, 1, (4, 32, 32, 1)).astype(np.float32),
+        "ab": rng.uniform(-1, 1, (4, 32, 32, 2)).astype(np.float32),
+    }
+    step, after = jax.jit(plan.phases[0].step), first
+    for _ in range(5):
+        after, _ = step(after, batch)
+    for name, layer in first.params.items():
+        for kept in (after.params[name], after.average[name]):
+            same = jax.tree.map(np.array_equal, kept, layer)
+            assert jax.tree.all(same) == (name != "head"), name
