@@ -108,14 +108,14 @@ def hold_still(
 
 
 def layer_factors(network: Any, optimizer: dict[str, Any]) -> tuple[tuple[str, float], ...]:
-    """Returns (path, factor on the learning rate) for the `slow_layers` that a network names.
+    """Returns (path, factor on the learning rate) for a network's pretrained encoder.
 
     Args:
-        network: names its pretrained encoder in `slow_layers`, such as ("encoder",).
+        network: names it in `pretrained_layer`.
         optimizer: settings, of which `encoder_factor` counts; missing or 1: the rate of all others.
 
     Raises:
-        RequestError: a factor that is not above 0, or a network without such layers.
+        RequestError: a factor that is not above 0, or a network without an encoder.
     """
     # Imported weights have no optimizer; configs of earlier versions lack the field.
     factor = optimizer.get("encoder_factor", 1.0)
@@ -123,10 +123,10 @@ def layer_factors(network: Any, optimizer: dict[str, Any]) -> tuple[tuple[str, f
         raise RequestError(f"optimizer.encoder_factor is above 0, not {factor}")
     if factor == 1:
         return ()
-    slow = getattr(network, "slow_layers", ())
-    if not slow:
+    encoder = getattr(network, "pretrained_layer", None)
+    if encoder is None:
         raise RequestError(
             f"optimizer.encoder_factor={factor} is for a pretrained encoder, and network "
             f"{type(network).__name__} has none: set optimizer.encoder_factor=1"
         )
-    return tuple((layer, factor) for layer in slow)
+    return ((encoder, factor),)

@@ -77,7 +77,7 @@ class _QueryLayer(nn.Module):
 
         def attend(name: str, q: jax.Array, kv: jax.Array) -> jax.Array:
             attention = nn.MultiHeadDotProductAttention(_HEADS, name=name, deterministic=True)
-            return nn.LayerNorm(epsilon=1e-5, name=f"{name}_norm")(q + attention(q, kv))
+            return nn.LayerNorm(epsilon=1e-5, name=f"{name}_norm")(q + attention(q, kv))  # pyrefly: ignore
 
         queries = attend("cross", queries, tokens)
         queries = attend("among", queries, queries)
@@ -141,7 +141,7 @@ class Semantic(nn.Module):
     size_multiple: ClassVar[int] = 32
     fit: ClassVar[str] = "pad"
     head_layers: ClassVar[tuple[str, ...]] = ("head", "logits")
-    pretrained_layer: ClassVar[str] = "encoder"  # starts from weights of its own
+    pretrained_layer: ClassVar[str] = "encoder"  # starts from published weights
     feature_layers: ClassVar[tuple[str, ...]] = ("merge4", "merge8")
 
     @property

@@ -110,7 +110,7 @@ def test_a_config_without_the_field_trains_everything():
 
 class SlowEncoder(TinyNet):
     frozen_layers = ("Conv_0",)
-    slow_layers = ("Conv_1",)
+    pretrained_layer = "Conv_1"
 
 
 def of_slow_encoder(monkeypatch, **changes):
