@@ -44,7 +44,7 @@ _JUDGES = (
 
 
 # Fields that runs of earlier versions lack, and what they did.
-_LATER = {"model.add_layer": False, "train_only": "all", "data.parts": ""}
+_LATER = {"model.add_layer": False, "train_only": "all", "data.parts": "", "data.aged": 0.0}
 
 
 class Workdir:
