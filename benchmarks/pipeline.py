@@ -10,6 +10,7 @@ JPEG files of the asked size become Lab targets. Rows, for each size:
     ours_device_targets  colorjax where Lab is left to the device, one thread; peer: peer_decode
     ours_host_targets    colorjax with grey and ab made here, one thread; peer: peer_decode_lab
     ours_augmented       the same with the random crops and flips of training
+    ours_aged            the same with an aged gray input for every photo; peer: ours_augmented
     pipeline_threads     the batches of training, by the pipeline's own threads
     pipeline_workers     and by --workers processes
     lab_skimage          scikit-image's rgb2lab on decoded pixels, one thread
@@ -54,6 +55,7 @@ TARGETS_GOAL = 3.0  # times scikit-image's rate
 PEERS = {
     "ours_device_targets": "peer_decode",
     "ours_host_targets": "peer_decode_lab",
+    "ours_aged": "ours_augmented",
     "lab_colorjax": "lab_skimage",
     "targets_colorjax": "lab_skimage",
 }
@@ -115,12 +117,15 @@ def element_work(source: FolderSource, size: int) -> dict[str, Callable[[], None
         load = LoadForTraining(source, data)
         return lambda index: load(index, rng)
 
+    aged = training(size, "host")
+    aged.aged = 1.0
     rows: dict[str, tuple[Callable[..., Any], Sequence[Any]]] = {
         "peer_decode": (decode_with_pillow, paths),
         "ours_device_targets": (ours(uncropped(size, "device")), numbers),
         "peer_decode_lab": (lambda path: rgb2lab(decode_with_pillow(path)), paths),
         "ours_host_targets": (ours(uncropped(size, "host")), numbers),
         "ours_augmented": (ours(training(size, "host")), numbers),
+        "ours_aged": (ours(aged), numbers),
         "lab_skimage": (rgb2lab, pixels),
         "lab_colorjax": (color.rgb_u8_to_lab, pixels),
         "targets_colorjax": (TargetEncoder(), pixels),

@@ -47,8 +47,8 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
         "--suite",
         required=True,
         metavar="NAME",
-        help="val5k, val50k, coltran-5k, ctest10k, cifar10-kth, cifar10-exact or folder; "
-        "docs/evaluate.md says what each is",
+        help="val5k, val50k, coltran-5k, ctest10k, cifar10-kth, cifar10-exact, folder or "
+        "bsds-aged; docs/evaluate.md says what each is",
     )
     evaluate.add_argument("--data", required=True, metavar="PLACE", help="your copy of its photos")
     evaluate.add_argument("--output", required=True, metavar="DIR", help="folder to write")
@@ -60,7 +60,7 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
         type=int,
         default=0,
         metavar="PX",
-        help="of the suite folder: centre squares of this side (default: as they are)",
+        help="of folder and bsds-aged: centre squares of this side (default: as they are)",
     )
     evaluate.add_argument(
         "--tables",

@@ -41,6 +41,7 @@ _KEPT = (
     "crop_scale",
     "crop_ratio",
     "flip",
+    "aged",
     "targets",
     "hint_stop",
     "hint_sides",

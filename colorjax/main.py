@@ -143,13 +143,15 @@ def _run_suite(config: ConfigDict, workdir: str, time_limit: float | None) -> in
     if _PROFILE.value or _DISTRIBUTED.value != "off":
         raise RequestError("--profile and --distributed are not for --suite: one device measures")
     from colorjax import evaluate_command, suites
+    from colorjax.suites import protocols
 
     # A folder to train on would be measured on what was learnt.
-    data = config.data.eval_path or ("" if _SUITE.value == "folder" else config.data.path)
+    of_folder = protocols.find(_SUITE.value).data == "folder"
+    data = config.data.eval_path or ("" if of_folder else config.data.path)
     if not data:
         raise RequestError("--suite wants photos to report on: --config.data.eval_path=PLACE")
     output = str(Path(workdir) / "suites" / _SUITE.value)
-    size = config.data.image_size if _SUITE.value == "folder" else 0
+    size = config.data.image_size if of_folder else 0
     return evaluate_command.run(
         suites.Request([workdir], _SUITE.value, data, output, size=size, renew=True), time_limit
     )

@@ -124,7 +124,7 @@ class Method:
         """Names of what a training batch has to hold beside grey and ab, or rgb alone."""
         judged_in_rgb = self.features is not None or (self.critic and self.critic.space == "rgb")
         needs_lightness = self.space != "ab" or judged_in_rgb
-        needs_rgb = needs_lightness and self.encode.grey != "lightness"
+        needs_rgb = needs_lightness and not self.encode.gives_lightness
         return self.network.inputs | ({"rgb"} if needs_rgb else set())
 
     def encoded(self, batch: Fields) -> Fields:
@@ -132,8 +132,8 @@ class Method:
 
         And with `color`, the truth in the network's space, where that is not ab.
         """
-        if "grey" not in batch:
-            batch = batch | self.encode(batch["rgb"])
+        if "ab" not in batch:
+            batch = self.encode(batch["rgb"]) | batch  # which may hold an aged `grey`
         return batch if self.space == "ab" else batch | {"color": self.truth(batch, self.space)}
 
     def _reveal_palettes(self, batch: Fields, key: jax.Array) -> Fields:
@@ -146,10 +146,8 @@ class Method:
 
     def truth(self, batch: Fields, space: str) -> jax.Array:
         """Returns the true colours of an encoded batch in a space; "own": the network's."""
-        lab = jnp.concatenate(
-            [self._lightness(batch), color.denormalize_ab(batch["ab"].astype(jnp.float32))], axis=-1
-        )
-        return color.lab_to_space(lab, self.space if space == "own" else space)
+        space = self.space if space == "own" else space
+        return self._with_lightness(batch["ab"].astype(jnp.float32), batch, space)
 
     def colors(self, outputs: Fields, batch: Fields, space: str) -> jax.Array:
         """Returns the predicted colours in a space; "own": the network's. The rest is as `truth`.
@@ -158,15 +156,18 @@ class Method:
         """
         if space in ("own", self.space):
             return outputs["color"] if "color" in outputs else outputs["ab"]
-        lab = jnp.concatenate(
-            [self._lightness(batch), color.denormalize_ab(outputs["ab"])], axis=-1
-        )
-        return color.lab_to_space(lab, space)
+        return self._with_lightness(outputs["ab"], batch, space)
 
-    def _lightness(self, batch: Fields) -> jax.Array:
-        if self.encode.grey == "lightness":
-            return color.denormalize_lightness(batch["grey"].astype(jnp.float32))
-        return color.rgb_u8_to_lab(batch["rgb"])[..., :1]
+    def _with_lightness(self, ab: jax.Array, batch: Fields, space: str) -> jax.Array:
+        """Returns ab / 110 with the true lightness of a batch, in a space."""
+        if space == "ab":
+            return ab
+        if self.encode.gives_lightness:
+            lightness = color.denormalize_lightness(batch["grey"].astype(jnp.float32))
+        else:
+            lightness = color.rgb_u8_to_lab(batch["rgb"])[..., :1]
+        lab = jnp.concatenate([lightness, color.denormalize_ab(ab)], axis=-1)
+        return color.lab_to_space(lab, space)
 
     def blank_colors(self, space: str) -> jax.Array:
         """Returns one photo of zeros in a space, (1, S, S, 2 or 3), for shapes."""

@@ -63,6 +63,8 @@ def get_config(arg: str = "") -> ConfigDict:
     data.drop_grey = False  # leave exactly grey photos (R = G = B everywhere) out of training
     data.min_chroma = 0.0  # and those whose mean chroma, in Lab units, is below this
     data.grey = "lightness"  # what the network sees: lightness (L) | luma | mean (of R, G, B)
+    # Share of the training photos whose gray input looks like an old photograph; the target stays.
+    data.aged = 0.0
     data.canny_scale = 1.0  # Canny's edges are those of L / 100 times this; 100: the original's
     data.canny_sigma = 1.0  # pixels of its Gaussian
     data.canny_thresholds = (0.1, 0.2)  # low and high, of its hysteresis

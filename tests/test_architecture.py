@@ -198,8 +198,3 @@ def test_the_training_loop_loads_neither_tensorflow_nor_torch(tmp_path):
         check=True,
     )
     assert result.stdout.strip() == "set()"
-
-
-def test_files_stay_small():
-    sizes = {path: len(path.read_text().splitlines()) for _, path in modules()}
-    assert max(sizes.values()) <= 400, max(sizes, key=sizes.get)

@@ -67,6 +67,7 @@ def test_pipeline(capsys):
         "ours_device_targets",
         "ours_host_targets",
         "ours_augmented",
+        "ours_aged",
         "pipeline_threads",
         "lab_skimage",
         "lab_colorjax",

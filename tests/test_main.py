@@ -31,7 +31,7 @@ def trained(photos, tmp_path_factory):
         (["--config=configs/plain_cnn.py:sise=3"], "unknown config argument 'sise'"),
         (
             [*TINY, "--config.data.pth=x"],
-            "config.data has no field 'pth'; it has: canny_scale, canny_sigma",
+            "config.data has no field 'pth'; it has: aged, canny_scale, canny_sigma",
         ),
         pytest.param(
             [*TINY, "--config.learning_rate=1"],

@@ -1,5 +1,6 @@
 """What every method does with a photo of any size, and what it refuses."""
 
+import contextlib
 import functools
 
 import jax
@@ -9,8 +10,11 @@ import pytest
 from synthetic import drawn_variables
 
 from colorjax import method as methods
+from colorjax.data import pipeline
+from colorjax.data.sources import FolderSource
 from colorjax.errors import RequestError
-from configs import edge_fusion, iizuka, plain_cnn, zhang16, zhang17
+from colorjax.train.ahead import batch_shapes
+from configs import cgan, edge_fusion, iizuka, plain_cnn, zhang16, zhang17
 
 ARGS = "size=16,width=0.01"
 GLOBAL = "size=32,width=0.01"
@@ -199,3 +203,47 @@ def test_prediction_needs_no_loss():
     changes = {"loss.prior": "nowhere.npz", "loss.name": "unknown"}
     method = methods.build(config_with(zhang16.get_config, "", **changes), with_loss=False)
     assert method.loss is None
+
+
+@pytest.mark.parametrize("targets", ["host", "device"])
+@pytest.mark.parametrize("argument", ["", "nazeri", "dcgan"])
+def test_the_truth_of_an_aged_batch_is_the_photos(photos, argument, targets):
+    """Whatever the network sees, critics and losses compare with the true lightness and colors."""
+    changes = {"data.path": str(photos), "data.targets": targets}
+    configs = [
+        config_with(cgan.get_config, f"width=0.125,{argument}", **changes, **{"data.aged": aged})
+        for aged in (0.0, 1.0)
+    ]
+    found = []
+    for config in configs:
+        method = methods.build(config)
+        source = FolderSource.open(photos, labels="none")
+        options = {"seed": 0, "batch_size": 2, "inputs": method.wanted}
+        with contextlib.closing(pipeline.train_batches(source, config.data, **options)) as batches:
+            batch = next(batches)
+        shapes = batch_shapes(config, method)
+        given = {name: (x.shape[1:], x.dtype) for name, x in batch.items() if name != "skipped"}
+        assert given == {name: (x.shape[1:], x.dtype) for name, x in shapes.items()}
+        encoded = method.encoded(batch)
+        space = method.critic.space
+        found.append((encoded, method.truth(encoded, "own"), method.truth(encoded, space)))
+    (clean, *true), (aged, *same) = found
+    assert np.abs(clean["grey"] - aged["grey"]).max() > 0.1
+    np.testing.assert_array_equal(clean["ab"], aged["ab"])
+    for one, other in zip(true, same, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_critic_of_ab_needs_no_lightness():
+    """Not even of a batch whose grey is luma and that holds no rgb."""
+    method = methods.build(config_with(cgan.get_config, "width=0.125", **{"data.grey": "luma"}))
+    batch = {name: fields_of(2, 8, 8)["grey"] for name in ("grey", "ab")}
+    batch["ab"] = jnp.concatenate([batch["ab"], -batch["ab"]], axis=-1)
+    np.testing.assert_array_equal(method.truth(batch, method.critic.space), batch["ab"])
+
+
+def test_configs_of_earlier_versions_see_photos_as_they_are():
+    config = plain_cnn.get_config("size=16")
+    with config.unlocked():
+        del config.data.aged
+    assert not methods.build(config).encode.aged

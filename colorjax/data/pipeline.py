@@ -22,6 +22,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from colorjax.data import crops, hints, sources
+from colorjax.data.aging import age
 from colorjax.data.decode import UnreadablePhoto, decode_region
 from colorjax.data.edges import EdgeDetector
 from colorjax.data.sources import Source
@@ -54,6 +55,8 @@ def check(data: ConfigDict) -> None:
             "data.hint_stop is in (0, 1] and data.hint_sides (low, high) at least 1, not "
             f"{data.hint_stop} and {data.hint_sides}"
         )
+    if not 0 <= data.aged <= 1:
+        raise RequestError(f"data.aged is a share from 0 to 1, not {data.aged}")
     if data.num_workers < 0:
         raise RequestError(f"data.num_workers is at least 0, not {data.num_workers}")
 
@@ -68,6 +71,7 @@ class LoadForTraining:
         self._scale = tuple(data.crop_scale)
         self._ratio = tuple(data.crop_ratio)
         self._flip = data.flip
+        self._aged = data.aged
         self._on_host = data.targets == "host"
         self._encode = TargetEncoder.from_config(data)
         self._hints = (data.hint_stop, tuple(data.hint_sides)) if data.hints else None
@@ -99,14 +103,24 @@ class LoadForTraining:
         fields = dict(encoded) if self._on_host else {}
         if self._with_rgb:
             fields["rgb"] = rgb
-        if self._detect:
-            fields["edges"] = self._detect(encoded["grey"] if encoded else self._encode.see(rgb))
         if self._hints:
             drawn = hints.draw_for_training(rng, self._size, *self._hints)
             hint_ab, order = hints.reveal(encoded["ab"], drawn)
             fields["hint_ab"] = hint_ab
             fields["hint_mask"] = (order < hints.NO_HINT).astype(np.float32)
+        if self._aged or self._detect:
+            grey = self._grey(rgb, encoded, rng)
+            if self._aged:
+                fields["grey"] = grey
+            if self._detect:
+                fields["edges"] = self._detect(grey)
         return fields
+
+    def _grey(self, rgb: np.ndarray, encoded: Batch, rng: np.random.Generator) -> np.ndarray:
+        """Returns what the network sees; draws last: no crop, flip or hint depends on the share."""
+        if rng.random() < self._aged:
+            return self._encode.see(age(rgb, rng))
+        return encoded["grey"] if encoded else self._encode.see(rgb)
 
     def _box(self, rng: np.random.Generator):
         return lambda width, height: crops.random_resized(
@@ -195,7 +209,8 @@ def train_batches(
 
     Returns:
         An iterator with `close()`. Batches hold `grey` and `ab` (targets on the host) or `rgb`
-        (on the device), or all three where `rgb` is wanted; `edges` (B, S, S, 1) uint8 where they
+        (on the device), or all three where `rgb` is wanted; with data.aged always `grey`, which is
+        then that of an aged photo in a share of the rows; `edges` (B, S, S, 1) uint8 where they
         are an input; with data.hints `hint_ab` (B, S, S, 2), ab / 110, and `hint_mask`
         (B, S, S, 1) float32; `label` (B,) int32; and `skipped` (B, MAX_TRIES) int32: numbers of
         the source's photos that could not be read,

@@ -23,25 +23,34 @@ class TargetEncoder:
         clip: keep the scaled saturation within [0, 1].
         grey: what the network sees: "lightness" (L), "luma" or "mean"; see
             `colorjax.color.grey_from_rgb`.
+        aged: whether training batches may hold the grey of an aged photo instead (data.aged), which
+            comes from the pipeline.
     """
 
     saturation: float = 1.0
     clip: bool = True
     grey: str = "lightness"
+    aged: bool = False
+
+    @property
+    def gives_lightness(self) -> bool:
+        """Whether the true lightness can be read from the `grey` of every training batch."""
+        return self.grey == "lightness" and not self.aged
 
     @classmethod
     def from_config(cls, data: ConfigDict) -> TargetEncoder:
-        """Reads `config.data`; configs of earlier versions have no `grey`.
+        """Reads `config.data`; configs of earlier versions have no `grey` and no `aged`.
 
         Raises:
             RequestError: unknown grey, or a saturation below 0.
         """
-        grey = data.to_dict().get("grey", cls.grey)
+        known = data.to_dict()
+        grey = known.get("grey", cls.grey)
         if grey not in color.GREYS:
             raise unknown_name("data.grey", grey, color.GREYS)
         if not data.saturation >= 0:
             raise RequestError(f"data.saturation is at least 0, not {data.saturation}")
-        return cls(data.saturation, data.saturation_clip, grey)
+        return cls(data.saturation, data.saturation_clip, grey, bool(known.get("aged")))
 
     def __call__(self, rgb_u8: Array) -> dict[str, Array]:
         """Encodes photos.

@@ -13,6 +13,7 @@ from PIL import Image
 
 from colorjax import color
 from colorjax.data import labels
+from colorjax.data.aging import age
 from colorjax.data.cifar10 import Cifar10Source
 from colorjax.data.decode import UnreadablePhoto, decode_rgb
 from colorjax.data.sources import FolderSource
@@ -52,6 +53,13 @@ class Photos:
             rgb = centre_square(rgb)
         side = self.protocol.colorize_size
         return resized(rgb, side, self.protocol.resampling) if side else rgb
+
+    def seen(self, number: int, prepared: np.ndarray) -> np.ndarray:
+        """Returns what a colorizer sees of a prepared photo, (H, W, 3) uint8 with R = G = B."""
+        if not self.protocol.aged:
+            return grey_of(prepared, self.protocol.grey)
+        name = hashlib.sha256(self.keys[number].encode(errors="surrogateescape")).digest()
+        return age(prepared, np.random.default_rng([self.protocol.aged, *name]))
 
     def compared(self, rgb: np.ndarray) -> np.ndarray:
         """Returns a prepared or colorized photo at the size that is compared."""

@@ -31,6 +31,7 @@ class Protocol:
         size: pixels of the square that is compared; 0: as colorized.
         resampling: "bicubic": Pillow's, which averages when it shrinks; "area": exact areas.
         grey: what the colorizer sees, as `colorjax.color.grey_from_rgb`; 8 bits.
+        aged: seed of the aging of what the colorizer sees, see `AGING`; 0: no aging.
         fid: what the Frechet inception distance compares with: "truth", the true photos of the
             colorized ones; "others", the photos of `reference`; empty: not part of the protocol.
         reference: file of numbers of those other photos.
@@ -51,6 +52,7 @@ class Protocol:
     size: int = 0
     resampling: str = "bicubic"
     grey: str = "lightness"
+    aged: int = 0
     fid: str = ""
     reference: str = ""
     hint_counts: tuple[int, ...] = ()
@@ -161,6 +163,19 @@ PROTOCOLS = {
             fid="truth",
             reads="results with the same digest of the photos",
         ),
+        Protocol(
+            name="bsds-aged",
+            title="photos whose gray input looks like an old photograph",
+            data="folder",
+            photos="all photos of a folder, in the order of their names; meant for the 200 test "
+            "photos of BSDS500",
+            preparation="as they are; with --size the centre square, resized (bicubic with "
+            "antialiasing) and rounded to 8 bits",
+            aged=1,
+            fid="truth",
+            reads="results with the same digest of the photos and of the aged inputs; the suite "
+            "folder on the same photos and size, for what aging costs",
+        ),
     )
 }
 
@@ -213,6 +228,16 @@ PAINTING = (
     "chroma at their L"
 )
 
+AGING = (
+    "a colorizer sees colorjax.data.aging.age of the prepared photo, drawn from the seed `aged` "
+    "and the SHA-256 of the photo's name"
+)
+AGED_PAINTING = (
+    "every row paints ab on the L of the aged photo, in 8-bit sRGB; ab of that picture is then "
+    "painted on the true photo's L, so that every metric measures color alone; colors outside sRGB "
+    "lose chroma at either L"
+)
+
 
 def find(name: str) -> Protocol:
     """Returns a protocol by name.
@@ -236,5 +261,10 @@ def numbers(text: str) -> list[int]:
 
 def stamp(protocol: Protocol) -> dict[str, Any]:
     """Returns the protocol in words, for a result."""
-    words = {k: v for k, v in dataclasses.asdict(protocol).items() if v not in ("", 0, False, ())}
-    return words | {"painting": PAINTING, "metrics": METRICS, "rows": ROWS, "skill": SKILL}
+    words: dict[str, Any] = {
+        k: v for k, v in dataclasses.asdict(protocol).items() if v not in ("", 0, False, ())
+    }
+    if protocol.aged:
+        words["aging"] = AGING
+    painting = AGED_PAINTING if protocol.aged else PAINTING
+    return words | {"painting": painting, "metrics": METRICS, "rows": ROWS, "skill": SKILL}

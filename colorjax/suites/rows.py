@@ -38,9 +38,9 @@ class Row(Protocol):
         ...
 
 
-def _painted(grey: np.ndarray, ab: np.ndarray) -> np.ndarray:
-    """Paints ab (..., 2) on the L of a grey photo (H, W, 3) uint8, as the Colorizer does."""
-    lightness = color.rgb_u8_to_lab(grey)[..., :1]
+def painted(photo: np.ndarray, ab: np.ndarray) -> np.ndarray:
+    """Paints ab (..., 2) on the L of a photo (H, W, 3) uint8, as the Colorizer does."""
+    lightness = color.rgb_u8_to_lab(photo)[..., :1]
     lab = np.concatenate([lightness, np.broadcast_to(ab, (*lightness.shape[:2], 2))], axis=-1)
     return np.asarray(color.lab_to_rgb_u8(lab.astype(np.float32), "shrink_chroma"))
 
@@ -54,7 +54,7 @@ class Table:
     def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
         """See `Row`."""
         lightness = color.rgb_u8_to_lab(grey)[..., :1]
-        return _painted(grey, np.asarray(self._table.predict(lightness)))
+        return painted(grey, np.asarray(self._table.predict(lightness)))
 
 
 class Grey:
@@ -70,7 +70,7 @@ class OracleMean:
 
     def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
         """See `Row`."""
-        return _painted(grey, color.rgb_u8_to_lab(truth)[..., 1:].mean(axis=(0, 1)))
+        return painted(grey, color.rgb_u8_to_lab(truth)[..., 1:].mean(axis=(0, 1)))
 
 
 class OracleBins:
@@ -79,7 +79,7 @@ class OracleBins:
     def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
         """See `Row`."""
         ab = color.rgb_u8_to_lab(truth)[..., 1:]
-        return _painted(grey, color.ab_bins()[color.nearest_bin(ab)])
+        return painted(grey, color.ab_bins()[color.nearest_bin(ab)])
 
 
 class Colorized(methods.Weights):

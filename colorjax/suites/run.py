@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from colorjax import paths
+from colorjax import color, paths
 from colorjax.data import prior
 from colorjax.data.decode import UnreadablePhoto
 from colorjax.errors import Interrupted, RequestError
@@ -117,6 +117,8 @@ class _Run:
                 continue
             truth = photos.compared(prepared)
             record["digest"] = suite_photos.pixels_digest(prepared)
+            if self.protocol.aged:
+                record["aged_digest"] = suite_photos.pixels_digest(photos.seen(number, prepared))
             records.append(record | truth_of(truth))
             pictures.append(truth)
             numbers.append(number)
@@ -132,8 +134,10 @@ class _Run:
                 continue
             prepared = self._prepared(number, known["digest"])
             truth = self.photos.compared(prepared)
-            grey = suite_photos.grey_of(prepared, self.protocol.grey)
+            grey = self.photos.seen(number, prepared)
             picture = self.photos.compared(row.picture(self.photos.keys[number], prepared, grey))
+            if self.protocol.aged:  # color alone counts
+                picture = rows.painted(truth, color.rgb_u8_to_lab(picture)[..., 1:])
             record = self.measurer(picture, truth)
             if isinstance(row, rows.Colorized):
                 record |= row.more(prepared, grey)
@@ -173,9 +177,12 @@ class _Run:
             raise RequestError(
                 f"none of the photos can be read, the first: {truths[0]['error']}; give others"
             )
-        digest = Digest()
-        for each in readable:
-            digest.add(each["key"], each["digest"])
+
+        def digest_of(name: str) -> str:
+            digest = Digest()
+            for each in readable:
+                digest.add(each["key"], each[name])
+            return digest.hex()
 
         def records_of(name: str) -> list[Record]:
             found = [e for part in range(len(self.parts)) for e in self.work.load(name, part)]
@@ -197,7 +204,8 @@ class _Run:
             fids=fids,
             stamps={
                 "photos": {
-                    "digest": digest.hex(),
+                    "digest": digest_of("digest"),
+                    **({"aged_digest": digest_of("aged_digest")} if self.protocol.aged else {}),
                     "measured": len(readable),
                     "exactly_grey": int(sum(each["is_grey"] for each in readable)),
                     "unreadable": [f"{e['key']}: {e['error']}" for e in truths if "error" in e],
@@ -259,5 +267,5 @@ class _Run:
         place = {key: number for number, key in enumerate(self.photos.keys)}
         for key in keys:
             prepared = self.photos.prepared(place[key])
-            grey = suite_photos.grey_of(prepared, self.protocol.grey)
+            grey = self.photos.seen(place[key], prepared)
             yield grey, self.opened.rows[name].picture(key, prepared, grey), prepared

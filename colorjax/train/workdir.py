@@ -55,7 +55,11 @@ _JUDGES = (
 _LATER = {
     "model.add_layer": False,
     "train_only": "all",
+    "init_encoder": "",
+    "fork_from": "",
     "data.parts": "",
+    "data.aged": 0.0,
+    "data.global_hints": 0.0,
     "optimizer.encoder_factor": 1.0,
     "optimizer.cooldown_steps": 0,
     "critic_optimizer.cooldown_steps": 0,

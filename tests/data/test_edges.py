@@ -133,6 +133,15 @@ def test_batches_hold_the_edges_of_grey(source, photos, targets, grey):
     assert_edges_of(batch, encode(batch["rgb"])["grey"])
 
 
+@pytest.mark.parametrize("targets", ["host", "device"])
+def test_edges_are_those_of_an_aged_photo(source, photos, targets):
+    changes = {"data.targets": targets, "data.aged": 1.0}
+    batch = train_batch(source, tiny_config(photos, **changes).data)
+    assert_edges_of(batch, batch["grey"])
+    plain = train_batch(source, tiny_config(photos, **{"data.targets": targets}).data)
+    assert (batch["edges"] != plain["edges"]).any()
+
+
 def test_batches_follow_the_numbers_of_the_config(source, photos):
     plain, scaled = (
         tiny_config(photos, **{"data.canny_scale": scale}).data for scale in (1.0, 100.0)

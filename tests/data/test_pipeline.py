@@ -12,6 +12,8 @@ from colorjax.data.sources import FolderSource, Photo
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError
 
+AGED = {"data.aged": 0.5}
+
 
 @pytest.fixture
 def source(photos):
@@ -34,13 +36,13 @@ def assert_equal(found, expected):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing(source, photos, workers):
-    data = tiny_config(photos).data
-    with_workers = tiny_config(photos, **{"data.num_workers": workers}).data
+    data = tiny_config(photos, **AGED).data
+    with_workers = tiny_config(photos, **AGED, **{"data.num_workers": workers}).data
     assert_equal(take(13, source, with_workers), take(13, source, data))
 
 
 def test_position_is_a_function_of_the_step(source, photos):
-    data = tiny_config(photos).data
+    data = tiny_config(photos, **AGED).data
     all_of_them = take(25, source, data)  # two epochs and a half
     assert_equal(take(8, source, data, start_step=17), all_of_them[17:])
 
@@ -92,6 +94,45 @@ def test_targets_are_scikit_images_lab(source, photos):
     lab = rgb2lab(rgb)
     np.testing.assert_allclose(found["grey"][..., 0] * 50 + 50, lab[..., 0], atol=1e-3)
     np.testing.assert_allclose(found["ab"] * 110, lab[..., 1:], atol=1e-3)
+
+
+@pytest.mark.parametrize("targets", ["host", "device"])
+def test_aging_changes_the_grey_of_a_share_of_the_photos_alone(source, photos, targets):
+    def rows_of(share):
+        changes = {"data.aged": share, "data.hints": True, "data.targets": targets}
+        return take(20, source, tiny_config(photos, **changes).data)
+
+    plain, some, every = (rows_of(share) for share in (0.0, 0.5, 1.0))
+    encode = TargetEncoder()
+    changed = []
+    for one, half, whole in zip(plain, some, every, strict=True):
+        clean = one.pop("grey") if targets == "host" else encode(one["rgb"])["grey"]
+        seen, aged = half.pop("grey"), whole.pop("grey")
+        assert_equal([half, whole], [one, one])
+        for grey in (seen, aged):
+            assert (grey.dtype, grey.shape) == (np.float32, (4, 32, 32, 1))
+            assert np.abs(grey).max() <= 1
+        differs = (seen != clean).any(axis=(1, 2, 3))
+        np.testing.assert_array_equal(seen[~differs], clean[~differs])
+        np.testing.assert_array_equal(seen[differs], aged[differs])
+        assert (aged != clean).any(axis=(1, 2, 3)).all()
+        changed.extend(differs)
+    assert {"host": "ab", "device": "rgb"}[targets] in plain[0]
+    assert 0.3 < np.mean(changed) < 0.7
+
+
+def test_aged_grey_is_the_same_on_host_and_device(source, photos):
+    batches = [
+        take(3, source, tiny_config(photos, **AGED, **{"data.targets": targets}).data)
+        for targets in ("host", "device")
+    ]
+    for host, device in zip(*batches, strict=True):
+        np.testing.assert_array_equal(host["grey"], device["grey"])
+
+
+def test_a_share_is_from_0_to_1(photos):
+    with pytest.raises(RequestError, match=r"data\.aged is a share from 0 to 1, not 1.5"):
+        pipeline.check(tiny_config(photos, **{"data.aged": 1.5}).data)
 
 
 class Damaged:

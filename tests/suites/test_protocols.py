@@ -97,6 +97,33 @@ def test_luma_is_not_lightness():
     assert protocols.find("val5k").grey == "lightness"
 
 
+def test_the_aged_suite_ages_by_name_what_is_seen_alone(tmp_path):
+    for number, image in enumerate(synthetic_images(3, 24, seed=5)):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+
+    def seen(suite, data=tmp_path):
+        opened = photos.open_photos(protocols.find(suite), str(data))
+        return {k: opened.seen(n, opened.prepared(n)) for n, k in enumerate(opened.keys)}
+
+    plain, aged = seen("folder"), seen("bsds-aged")
+    for key, rgb in aged.items():
+        assert (rgb.shape, rgb.dtype) == ((24, 24, 3), np.uint8)
+        assert (rgb == rgb[..., :1]).all()
+        assert np.abs(rgb.astype(int) - plain[key]).mean() > 1
+    (tmp_path / "0.png").unlink()  # the others do not move
+    again = seen("bsds-aged")
+    assert set(again) == {"1.png", "2.png"}
+    for key, rgb in again.items():
+        np.testing.assert_array_equal(rgb, aged[key])
+    Image.open(tmp_path / "1.png").save(tmp_path / "3.png")  # the same photo by another name
+    again = seen("bsds-aged")
+    assert (again["1.png"] != again["3.png"]).any()
+    stamps = [protocols.stamp(protocols.find(name)) for name in ("bsds-aged", "folder")]
+    assert stamps[0]["aged"] == 1
+    assert "painted on the true photo's L" in stamps[0]["painting"]
+    assert not {"aged", "aging"} & stamps[1].keys()
+
+
 def record(rgb, truth, prior=PRIOR):
     from colorjax.suites.values import truth_of
 
@@ -250,7 +277,7 @@ def test_a_missing_photo_is_named(tmp_path):
     with pytest.raises(RequestError, match="is no folder"):
         photos.open_photos(protocols.find("val5k"), str(tmp_path / "none"))
     with pytest.raises(
-        RequestError, match="known: cifar10-exact, cifar10-kth, coltran-5k, ctest10k"
+        RequestError, match="known: bsds-aged, cifar10-exact, cifar10-kth, coltran-5k, ctest10k"
     ):
         protocols.find("val")
 

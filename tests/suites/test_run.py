@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+import skimage.color
 from inference.conftest import fresh_workdir
 from PIL import Image
 from synthetic import synthetic_images, tiny_config
@@ -95,6 +96,46 @@ def test_rows_are_measured_as_their_pictures_are(done, runs, album):
     assert one["skill"]["mean"] == pytest.approx(1 - one["metrics"]["mae_ab"]["mean"] / table)
     assert done.result["photos"]["measured"] == 10
     assert done.result["photos"]["exactly_grey"] == 1
+
+
+def test_of_aged_photos_color_alone_is_measured(done, runs, album, tmp_path):
+    """The colors of the picture of the aged photo, on the true lightness; the same twice."""
+    request = ask(runs, album, tmp_path / "a", suite="bsds-aged", methods=[str(runs / "one")])
+    first = suites.evaluate(request).result
+    second = suites.evaluate(dataclasses.replace(request, output=str(tmp_path / "b"))).result
+    assert first == second
+    assert first["photos"]["digest"] == done.result["photos"]["digest"]
+    assert first["photos"]["aged_digest"] not in ("", first["photos"]["digest"])
+    assert "aged_digest" not in done.result["photos"]
+    opened = photos.open_photos(protocols.find("bsds-aged"), str(album))
+    colorizer, pairs, of_table = Colorizer.load(runs / "one"), [], []
+    table = rows.read_tables()[0]["per_lightness"].ab
+    for number in range(len(opened.keys)):
+        truth = opened.prepared(number)
+        seen = opened.seen(number, truth)
+        lightness = skimage.color.rgb2lab(truth)[..., :1]
+        ab = skimage.color.rgb2lab(colorizer.colorize(seen))[..., 1:]
+        lab = np.concatenate([lightness, ab], axis=-1).astype(np.float32)
+        pairs.append((color.lab_to_rgb_u8(lab, "shrink_chroma"), truth))
+        lab[..., 1:] = table[np.rint(skimage.color.rgb2lab(seen)[..., 0]).astype(int)]
+        looked_up = skimage.color.rgb2lab(color.lab_to_rgb_u8(lab, "shrink_chroma"))[..., 1:]
+        of_table.append(abs(looked_up - skimage.color.rgb2lab(truth)[..., 1:]).mean())
+
+    def mean_of(row, metric):
+        return first["rows"][row]["metrics"][metric]["mean"]
+
+    colored = [pair for pair in pairs if np.ptp(pair[1], axis=-1).any()]
+    psnr = np.mean([metrics.psnr(*pair) for pair in colored])
+    assert mean_of("one", "psnr") == pytest.approx(psnr, abs=0.01)
+    mae = np.mean([abs(np.subtract(*map(skimage.color.rgb2lab, p)))[..., 1:].mean() for p in pairs])
+    assert mean_of("one", "mae_ab") == pytest.approx(mae, abs=5e-3)
+    # The table looks at the aged L; dull colors fit into sRGB at either.
+    assert mean_of("per_lightness", "mae_ab") == pytest.approx(np.mean(of_table), abs=5e-3)
+    of_folder = done.result["rows"]["grey"]["metrics"]
+    for metric, slack in (("mae_ab", 0.02), ("psnr", 0.05)):  # no color is no color
+        assert mean_of("grey", metric) == pytest.approx(of_folder[metric]["mean"], abs=slack)
+    plain = done.result["rows"]["per_lightness"]["metrics"]["mae_ab"]["mean"]
+    assert abs(mean_of("per_lightness", "mae_ab") - plain) > 0.02
 
 
 def test_two_runs_are_compared_by_photo(done):
