@@ -116,8 +116,7 @@ class _Run:
             if self.start_step
             else start.initialize(self.plan, self.method, config, self.layout)
         )
-        self.validated: set[int] = set()
-        self.evaluated: set[int] = set()
+        self.validated, self.evaluated = set[int](), set[int]()  # steps
         self.newest_values: dict[str, float] = {}  # of each metric, since the last line of the log
         self.logged: dict[str, float] = {}  # speed and health, in the last line of the log
         self.num_skipped = 0  # times that an unreadable photo gave its place to another

@@ -1,5 +1,6 @@
 import contextlib
 import itertools
+import json
 from collections import Counter
 
 import numpy as np
@@ -15,6 +16,7 @@ from colorjax.data.records import ArrayRecordSource
 from colorjax.data.sources import FolderSource
 from colorjax.data.weighting import Order, Passes
 from colorjax.errors import RequestError
+from colorjax.train import loop
 
 SIZES = {"cats": 20, "houses": 7, "streets": 5}
 WEIGHTS = (("cats", 0.3), ("streets", 2))
@@ -173,3 +175,24 @@ def test_the_prior_of_a_weighted_set(source, folder, tmp_path, capsys):
     assert "unknown source in data.weights 'dogs'" in capsys.readouterr().err
     assert cli.run([*words, "--overwrite", "--weight", "cats"]) == 2
     assert "--weight 'cats' is not SOURCE=NUMBER" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_run_with_weights_resumes_where_it_was(folder, tmp_path):
+    def run(workdir, steps):
+        config = tiny_config(folder, **{"data.weights": WEIGHTS, "total_steps": steps})
+        loop.train_and_evaluate(config, str(tmp_path / workdir))
+        lines = map(json.loads, (tmp_path / workdir / "metrics.jsonl").read_text().splitlines())
+        return {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
+
+    whole = run("whole", 6)
+    assert whole.keys() >= {4, 5, 6}
+    run("parts", 3)
+    assert run("parts", 6) == whole
+
+
+def test_a_run_refuses_an_unknown_source_before_it_makes_its_workdir(folder, tmp_path):
+    config = tiny_config(folder, **{"data.weights": (("dogs", 0.3),)})
+    with pytest.raises(RequestError, match=r"unknown source in data\.weights 'dogs'; known: cats"):
+        loop.train_and_evaluate(config, str(tmp_path / "unknown"))
+    assert not (tmp_path / "unknown").exists()
