@@ -2,6 +2,7 @@
 
     python -m benchmarks.pipeline
     python -m benchmarks.pipeline --data PHOTOS --size 64 --workers 4
+    python -m benchmarks.pipeline --shards SHARDS --size 128 --images 2048
 
 JPEG files of the asked size become Lab targets. Rows, for each size:
 
@@ -21,6 +22,13 @@ The rows take turns; `median_s` is the median of one turn over `images` images. 
 how many times as fast as `peer`, the median over the turns: this is the number to read, for it
 holds on a busy machine too. `targets_colorjax` has a `goal`: at least 3. The pipeline's rows mean
 something where --images is many times the batches that it prepares ahead: 512 or more.
+
+With --shards, photos of `colorjax prepare` are read at random and cropped (0.4 to 1 of the area) as
+in training. These rows count processor time instead of elapsed time, so `images_per_second` is the
+rate of one core, and a busy machine changes it little:
+
+    shards_device_targets  8-bit RGB crops, Lab is left to the device
+    shards_host_targets    gray and ab made here
 """
 
 from __future__ import annotations
@@ -45,7 +53,8 @@ from colorjax import color
 from colorjax.data import crops
 from colorjax.data.decode import UnreadablePhoto, decode_region
 from colorjax.data.pipeline import LoadForTraining, train_batches
-from colorjax.data.sources import FolderSource
+from colorjax.data.records import ArrayRecordSource
+from colorjax.data.sources import FolderSource, Source
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError
 from configs import default
@@ -66,6 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     flags.FLAGS.mark_as_parsed()  # grain's worker processes read absl's flags
     for size in args.size:
+        if args.shards:
+            try:
+                source = ArrayRecordSource(args.shards, with_labels=False)
+            except RequestError as error:
+                parser.error(str(error))
+            measure_shards(source, size, args)
+            continue
         with tempfile.TemporaryDirectory() as folder:
             try:
                 write_photos(Path(folder), size, args.images, args.data)
@@ -103,6 +119,28 @@ def measure_size(source: FolderSource, size: int, args: argparse.Namespace) -> N
             peer=peer,
             peer_seconds=seconds.get(peer),
             **more,
+        )
+
+
+def measure_shards(source: Source, size: int, args: argparse.Namespace) -> None:
+    """Measures and prints the crops of shards per second of processor time."""
+    chosen = np.random.default_rng(0).integers(len(source), size=args.images).tolist()
+    runs = {}
+    for targets in ("device", "host"):
+        data = training(size, targets)
+        data.crop_scale = (0.4, 1.0)
+        load = functools.partial(LoadForTraining(source, data), rng=np.random.default_rng(0))
+        work = functools.partial(call_on_each, load, chosen)
+        runs[f"shards_{targets}_targets"] = measure.timed(work, time.process_time)
+    for name, seconds in measure.alternate(runs, args.repeats).items():
+        measure.print_row(
+            QUESTION,
+            name,
+            seconds,
+            size=size,
+            batch=1,
+            images=args.images,
+            device=measure.host(),
         )
 
 
@@ -223,6 +261,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add, number = parser.add_argument, measure.at_least_one
     add("--data", metavar="FOLDER", help="real photos; default: made by the program")
+    add("--shards", metavar="FOLDER", help="measure crops of these shards instead")
     add("--size", type=number, nargs="+", default=[64, 256], help="pixels (default: 64 256)")
     add("--images", type=number, default=256, help="photos, at most (default: %(default)s)")
     add("--batch", type=number, default=16, help="of the pipeline (default: %(default)s)")

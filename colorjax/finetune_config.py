@@ -42,6 +42,7 @@ _KEPT = (
     "crop_ratio",
     "flip",
     "aged",
+    "global_hints",
     "targets",
     "hint_stop",
     "hint_sides",

@@ -62,6 +62,10 @@ def get_config(arg: str = "") -> ConfigDict:
     data.flip = True  # mirror half of the photos
     data.drop_grey = False  # leave exactly grey photos (R = G = B everywhere) out of training
     data.min_chroma = 0.0  # and those whose mean chroma, in Lab units, is below this
+    data.low_chroma_rate = 0.0  # but keep this share of the latter, chosen by hash
+    # (source, times that each of its photos is seen in a pass); a source is the first folder of a
+    # photo's name, and the others have weight 1.
+    data.weights = ()
     data.grey = "lightness"  # what the network sees: lightness (L) | luma | mean (of R, G, B)
     # Share of the training photos whose gray input looks like an old photograph; the target stays.
     data.aged = 0.0

@@ -12,6 +12,7 @@ from synthetic import synthetic_images
 from benchmarks import equal_time, pipeline, results_table, startup, step_time, torch_peers
 from colorjax import method as methods
 from colorjax import models
+from colorjax.data.prepare import prepare
 
 FIELDS = {
     "question",
@@ -87,6 +88,18 @@ def test_pipeline_of_real_photos_in_processes(photos, capsys):
     words = f"--repeats 1 --images 4 --batch 4 --size 16 --workers 1 --data {photos}"
     assert pipeline.main(words.split()) == 0
     assert rows_of(capsys)["pipeline_workers"]["workers"] == 1
+
+
+def test_pipeline_of_shards(photos, tmp_path, capsys):
+    prepare(photos, tmp_path / "shards", num_shards=2, jobs=1)
+    words = ["--shards", str(tmp_path / "shards"), "--size", "16", "--images", "8"]
+    assert pipeline.main([*words, "--repeats", "1"]) == 0
+    rows = rows_of(capsys)
+    assert list(rows) == ["shards_device_targets", "shards_host_targets"]
+    assert all(row["images"] == 8 and row["images_per_second"] > 0 for row in rows.values())
+    with pytest.raises(SystemExit):
+        pipeline.main(["--shards", str(photos)])
+    assert "holds no *.array_record file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("files", [[], ["broken.jpg"]])

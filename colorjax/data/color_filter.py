@@ -18,7 +18,8 @@ from colorjax import color
 from colorjax.data import hues, sources
 from colorjax.data.decode import UnreadablePhoto, decode_reduced, decode_rgb
 from colorjax.data.portions import in_portions
-from colorjax.data.sources import Source, digest
+from colorjax.data.sources import LOW_CHROMA, Source, digest
+from colorjax.data.subsets import fractions
 from colorjax.errors import RequestError, unknown_name
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,9 @@ class _Colors(NamedTuple):
     circular: np.ndarray  # (N,) float64, likewise, as directions
 
 
-def find_colored(source: Source, *, drop_grey: bool, min_chroma: float) -> np.ndarray:
+def find_colored(
+    source: Source, *, drop_grey: bool, min_chroma: float, low_chroma_rate: float = 0.0
+) -> np.ndarray:
     """Finds the photos that have colour, and logs how many have none.
 
     The mean over pixels of sqrt(a^2 + b^2) is that of the photo shrunk to a short side of 64 px.
@@ -48,14 +51,18 @@ def find_colored(source: Source, *, drop_grey: bool, min_chroma: float) -> np.nd
         source: the photos.
         drop_grey: leave out photos with R = G = B in all of their pixels.
         min_chroma: leave out photos whose mean chroma, in Lab units, is below this.
+        low_chroma_rate: keep this share of them, 0 to 1, chosen by a hash of the name.
 
     Returns:
         (M,) int64, rising: numbers of the photos that stay. Unreadable ones do: who reads them
         names them.
 
     Raises:
-        RequestError: `min_chroma` is negative or not finite, or no photo stays.
+        RequestError: `min_chroma` is negative or not finite, `low_chroma_rate` is not a share, or
+            no photo stays.
     """
+    if not 0 <= low_chroma_rate <= 1:
+        raise RequestError(f"data.low_chroma_rate is from 0 to 1, not {low_chroma_rate}")
     if not (math.isfinite(min_chroma) and min_chroma >= 0):
         raise RequestError(f"data.min_chroma is at least 0, not {min_chroma}")
     if not drop_grey and min_chroma == 0:
@@ -63,6 +70,8 @@ def find_colored(source: Source, *, drop_grey: bool, min_chroma: float) -> np.nd
     chroma, is_grey, *_ = _colors_of(source)
     grey = is_grey & drop_grey
     dull = (chroma < min_chroma) & ~grey
+    if low_chroma_rate:
+        dull &= fractions(source, LOW_CHROMA) >= low_chroma_rate
     left_out, mends = [], []
     if drop_grey:
         left_out.append(f"{grey.sum()} exactly grey")

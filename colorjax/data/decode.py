@@ -80,17 +80,19 @@ def decode_rgb(photo: bytes | np.ndarray) -> np.ndarray:
 def decode_reduced(photo: bytes | np.ndarray, short_side: int) -> np.ndarray:
     """Decodes a whole photo, shrunk where its shorter side is longer than `short_side` pixels.
 
-    Not turned upright. Arguments, result and errors otherwise are those of `decode_rgb`.
+    Arguments, result and errors otherwise are those of `decode_rgb`.
     """
     try:
         with _open(photo) as image:
             _check_size(*image.size)
             scale = short_side / min(image.size)
             if scale >= 1:
-                return np.asarray(to_rgb(image))
+                return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
             size = [math.ceil(side * scale) for side in image.size]
             image.draft("RGB", (size[0], size[1]))  # of JPEG alone; nothing for other formats
-            return np.asarray(to_rgb(image).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
+            rgb = to_rgb(image).resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+            rgb.info = image.info  # with the orientation
+            return np.asarray(ImageOps.exif_transpose(rgb))
     except UnreadablePhoto:
         raise
     except Exception as error:  # see decode_rgb

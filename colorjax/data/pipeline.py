@@ -21,7 +21,7 @@ import grain
 import numpy as np
 from ml_collections import ConfigDict
 
-from colorjax.data import crops, hints, sources
+from colorjax.data import crops, hints, sources, weighting
 from colorjax.data.aging import age
 from colorjax.data.decode import UnreadablePhoto, decode_region
 from colorjax.data.edges import EdgeDetector
@@ -190,6 +190,7 @@ def train_batches(
     seed: int,
     batch_size: int,
     inputs: Collection[str] = (),
+    weights: weighting.Weights = (),
     start_step: int = 0,
     host: int = 0,
     hosts: int = 1,
@@ -203,6 +204,7 @@ def train_batches(
         batch_size: of the global batch; a multiple of `hosts`.
         inputs: what the method wants beside grey and ab; `edges` are computed and `rgb` is given
             if they are among them.
+        weights: `data.weights`: how often a photo of each source is seen in a pass.
         start_step: steps already done; the first batch is that of step `start_step + 1`.
         host: number of this host.
         hosts: how many share each batch.
@@ -215,14 +217,16 @@ def train_batches(
         (B, S, S, 1) float32; `label` (B,) int32; and `skipped` (B, MAX_TRIES) int32: numbers of
         the source's photos that could not be read,
         padded with -1.
+
+    Raises:
+        RequestError: `weights` that `colorjax.data.weighting.Passes` refuses.
     """
-    elements = (
-        grain.MapDataset.range(len(source))
-        .seed(seed)
-        .shuffle()
-        .repeat(None)
-        .random_map(LoadForTraining(source, data, inputs))
-    )
+    if weights:
+        order = weighting.Order(weighting.Passes(source, weights, seed), seed)
+        numbers = grain.MapDataset.source(order).seed(seed)
+    else:
+        numbers = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat(None)
+    elements = numbers.random_map(LoadForTraining(source, data, inputs))
     rows = HostRows(elements, batch_size, host, hosts)
     batches = grain.MapDataset.source(rows).batch(batch_size // hosts)
     return _iterate(batches[start_step:], data.num_workers)

@@ -7,113 +7,30 @@ import io
 import json
 import multiprocessing
 import os
-import posixpath
-import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from colorjax import paths
 from colorjax.data import labels as label_names
+from colorjax.data import selection
+from colorjax.data.archives import Archive, ChosenPhotos, open_archive
 from colorjax.data.decode import UnreadablePhoto, decode_rgb
 from colorjax.data.records import CLASSES_FILE, HASHES, INDEX_FILE, pack
-from colorjax.data.sources import PHOTO_SUFFIXES, FolderSource, digest, file_stamp, hash_name
+from colorjax.data.selection import Reason
+from colorjax.data.sources import digest, hash_name, source_of
 from colorjax.errors import RequestError
 
 PLAN_FILE = "plan.json"
+SELECTION_FILE = "selection.npz"
+DEFAULT_QUALITY = 95
 _JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
-
-
-class Archive(Protocol):
-    """Photos by name, each as the bytes of a file."""
-
-    @property
-    def keys(self) -> Sequence[str]:
-        """Names of the photos, sorted."""
-        ...
-
-    def read(self, key: str) -> bytes:
-        """Returns the bytes of a photo."""
-        ...
-
-    def stamp(self) -> str:
-        """Names what is in it; changes once that does."""
-        ...
-
-
-class FolderOfPhotos:
-    """The photos below a folder."""
-
-    def __init__(self, root: Path):
-        """Lists them."""
-        source = FolderSource.open(root, labels="none")
-        self.keys: Sequence[str] = source.keys
-        self._root = source.root
-
-    def read(self, key: str) -> bytes:
-        """Returns the bytes of a photo."""
-        return (self._root / key).read_bytes()
-
-    def stamp(self) -> str:
-        """Names the photos by path, size and time of change."""
-        return digest(*(f"{key} {file_stamp(self._root / key)}" for key in self.keys))
-
-
-class ZipOfPhotos:
-    """The photos in a zip file; each process opens it anew."""
-
-    def __init__(self, path: Path):
-        """Reads the directory at its end."""
-        self._path = path
-        self._file: zipfile.ZipFile | None = None
-        self.keys = sorted(name for name in self._opened().namelist() if _is_photo(name))
-
-    def _opened(self) -> zipfile.ZipFile:
-        if self._file is None:
-            self._file = zipfile.ZipFile(self._path)
-        return self._file
-
-    def read(self, key: str) -> bytes:
-        """Returns the bytes of a photo, checked by the zip's own sum."""
-        return self._opened().read(key)
-
-    def stamp(self) -> str:
-        """Names the zip by path, size and time of change."""
-        return f"{self._path.resolve()} {file_stamp(self._path)}"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_file": None}
-
-
-class TarOfPhotos:
-    """The photos in a plain tar file, by where their bytes begin."""
-
-    def __init__(self, path: Path):
-        """Goes through it once, from header to header."""
-        self._path = path
-        with tarfile.open(path, "r:") as file:
-            self._places = {
-                posixpath.normpath(member.name): (member.offset_data, member.size)
-                for member in file
-                if member.isreg() and not member.issparse() and _is_photo(member.name)
-            }
-        self.keys = sorted(self._places)
-
-    def read(self, key: str) -> bytes:
-        """Returns the bytes of a photo."""
-        offset, size = self._places[key]
-        with self._path.open("rb") as file:
-            file.seek(offset)
-            return file.read(size)
-
-    def stamp(self) -> str:
-        """Names the tar by path, size and time of change."""
-        return f"{self._path.resolve()} {file_stamp(self._path)}"
+_JPEG_START = b"\xff\xd8\xff"
 
 
 class Prepared(NamedTuple):
@@ -124,42 +41,14 @@ class Prepared(NamedTuple):
         num_photos: in all of them.
         num_written: by this call; the others were there.
         kept_whole: names of photos that could not be decoded, and so not made smaller.
+        counts: photos of each source by `Reason`; empty if nothing was selected.
     """
 
     paths: list[Path]
     num_photos: int
     num_written: int
     kept_whole: list[str]
-
-
-def open_archive(path: str | os.PathLike[str]) -> Archive:
-    """Opens a folder, a zip or a plain tar of photos.
-
-    Raises:
-        RequestError: none of these, or no photo in it.
-    """
-    path = paths.local(path)
-    if path.is_dir():
-        return FolderOfPhotos(path)
-    if not path.is_file():
-        raise RequestError(f"{str(path)!r} does not exist; give a folder, a zip or a tar of photos")
-    try:
-        if zipfile.is_zipfile(path):
-            found: Archive = ZipOfPhotos(path)
-        else:
-            found = TarOfPhotos(path)
-    except (tarfile.TarError, zipfile.BadZipFile) as error:
-        raise RequestError(
-            f"{str(path)!r} is no folder, zip or plain tar ({error}); unpack a compressed tar first"
-        ) from None
-    if not found.keys:
-        raise RequestError(f"no photo in {str(path)!r}; wanted files ending in .jpg, .png, ...")
-    return found
-
-
-def _is_photo(name: str) -> bool:
-    stem = name.rpartition("/")[2]
-    return os.path.splitext(stem)[1].lower() in PHOTO_SUFFIXES and not stem.startswith(".")
+    counts: dict[str, list[int]]
 
 
 def prepare(
@@ -168,15 +57,23 @@ def prepare(
     *,
     num_shards: int = 1,
     size: int = 0,
+    quality: int = 0,
+    exclude: Sequence[str | os.PathLike[str]] = (),
+    min_side: int = 0,
     labels: str = "folder",
     jobs: int = 0,
+    selecting: Callable[[int], Any] = lambda photos: None,
     progress: Callable[[int], Any] = lambda photos: None,
 ) -> Prepared:
     """Writes photos as shards that `data.name=array_record` reads.
 
     Photo i of the sorted names goes to shard i % num_shards. Each shard is written under another
     name and renamed when it is whole; the same call again writes the missing ones. Last comes
-    `index.npz` with the label of every photo, so that no start has to read the records.
+    `index.npz` with the label and source of every photo, so that no start has to read the records.
+
+    With `exclude` or `min_side` all photos are read once before, and those that cannot be read,
+    are too small, or are near duplicates (`colorjax.data.selection`) are left out. The result is
+    stored in `selection.npz`.
 
     Args:
         source: a folder, a zip or a plain tar.
@@ -184,8 +81,13 @@ def prepare(
         num_shards: at least 1; also how many may be written at a time.
         size: make the short side this many pixels where it is longer: JPEG of quality 95 without
             subsampling for JPEG files, else PNG. 0: keep the bytes of every file.
+        quality: with `size`: every photo becomes a JPEG, those that are made smaller or are no JPEG
+            with this quality, without subsampling.
+        exclude: folders, zips or tars of photos whose near duplicates are left out.
+        min_side: photos whose shorter side is below this many pixels are left out.
         labels: as `data.labels`.
         jobs: processes; 0: one a core.
+        selecting: is called with the number of photos read by the selection.
         progress: is told how many photos were written, shard by shard.
 
     Raises:
@@ -196,7 +98,13 @@ def prepare(
         raise RequestError(
             f"--shards is at least 1 and --size at least 0, not {num_shards} and {size}"
         )
+    if not 0 <= quality <= 100 or (quality and not size) or min_side < 0:
+        raise RequestError(
+            "--quality is from 1 to 100 and goes with --size, and --min-side is at least 0, not "
+            f"{quality} and {min_side}"
+        )
     archive = open_archive(source)
+    excluded = [open_archive(path) for path in exclude]
     num_shards = min(num_shards, len(archive.keys))
     output = paths.local(output)
     names = label_names.names_of(labels, archive.keys)
@@ -208,7 +116,30 @@ def prepare(
         "size": size,
         "labels": digest(*ids.tolist()),
     }
+    if quality:
+        plan["quality"] = quality
+    selects = bool(excluded or min_side)
+    if selects:
+        stamps = (part for other in excluded for part in (other.stamp(), *other.keys))
+        plan |= {"exclude": digest(*stamps), "min_side": min_side}
     _keep_plan(output, plan)
+    counts = {}
+    if selects:
+        reasons = _selection(
+            output / SELECTION_FILE,
+            lambda: selection.select(
+                archive, excluded, min_side=min_side, jobs=jobs, progress=selecting
+            ),
+            len(archive),
+        )
+        counts = selection.count_by_source(archive.keys, reasons)
+        kept = np.flatnonzero(reasons == Reason.KEPT)
+        if len(kept) < num_shards:
+            raise RequestError(
+                f"{len(kept)} of {len(archive)} photos are left for {num_shards} shards; lower "
+                "--shards or --min-side, or give fewer --exclude"
+            )
+        archive, ids = ChosenPhotos(archive, kept), ids[kept]
     files = [
         output / f"photos-{shard:05d}-of-{num_shards:05d}.array_record"
         for shard in range(num_shards)
@@ -217,7 +148,7 @@ def prepare(
     kept_whole: list[str] = []
     num_written = 0
     with _pool(min(jobs or os.cpu_count() or 1, max(1, len(missing)))) as pool:
-        work = functools.partial(_write_shard, archive, ids, num_shards, size)
+        work = functools.partial(_write_shard, archive, ids, num_shards, size, quality)
         waiting = [pool.submit(work, files[shard], shard) for shard in missing]
         try:
             for done in as_completed(waiting):
@@ -230,7 +161,23 @@ def prepare(
             raise
     paths.write_bytes(output / CLASSES_FILE, json.dumps(list(classes)).encode())
     paths.write_bytes(output / INDEX_FILE, _index(archive.keys, ids, num_shards))
-    return Prepared(files, len(archive.keys), num_written, sorted(kept_whole))
+    return Prepared(files, len(archive.keys), num_written, sorted(kept_whole), counts)
+
+
+def _selection(file: Path, select: Callable[[], np.ndarray], number: int) -> np.ndarray:
+    """Reads the stored reasons of all photos; selects and stores them if there are none."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            reasons = stored["reasons"]
+        if reasons.shape == (number,):
+            return reasons
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # missing or damaged: select again, with the same result
+    reasons = select()
+    content = io.BytesIO()
+    np.savez(content, reasons=reasons)
+    paths.write_bytes(file, content.getvalue())
+    return reasons
 
 
 def _index(keys: Sequence[str], ids: np.ndarray, num_shards: int) -> bytes:
@@ -240,6 +187,8 @@ def _index(keys: Sequence[str], ids: np.ndarray, num_shards: int) -> bytes:
     for prefix, name in HASHES.items():
         found = (hash_name(prefix + keys[number]) for number in order)
         fields[name] = np.fromiter(found, np.uint64, len(keys))
+    names, sources = np.unique([source_of(keys[number]) for number in order], return_inverse=True)
+    fields |= {"source_names": names, "sources": sources.astype(np.int32)}
     content = io.BytesIO()
     np.savez(content, **fields)  # pyrefly: ignore
     return content.getvalue()
@@ -255,8 +204,8 @@ def _keep_plan(output: Path, plan: dict[str, Any]) -> None:
             known = {}
         if known not in (None, plan):
             raise RequestError(
-                f"{str(output)!r} holds shards of other photos, or with another --shards, --size "
-                "or --labels; give an empty folder"
+                f"{str(output)!r} holds shards of other photos, or with another --shards, --size, "
+                "--quality, --exclude, --min-side or --labels; give an empty folder"
             )
         paths.write_bytes(file, json.dumps(plan).encode())
     except ValueError as error:
@@ -276,7 +225,13 @@ def _pool(jobs: int) -> Executor:
 
 
 def _write_shard(
-    archive: Archive, ids: np.ndarray, num_shards: int, size: int, path: Path, shard: int
+    archive: Archive,
+    ids: np.ndarray,
+    num_shards: int,
+    size: int,
+    quality: int,
+    path: Path,
+    shard: int,
 ) -> tuple[int, list[str]]:
     """Writes one shard; returns how many photos it has, and those that could not be resized."""
     kept_whole = []
@@ -286,7 +241,8 @@ def _write_shard(
             image = archive.read(key)
             if size:
                 try:
-                    image = shrink(image, size, as_jpeg=key.lower().endswith(_JPEG_SUFFIXES))
+                    is_jpeg = key.lower().endswith(_JPEG_SUFFIXES)
+                    image = shrink(image, size, as_jpeg=is_jpeg, quality=quality)
                 except UnreadablePhoto:
                     kept_whole.append(key)
             yield pack(image, label, key)
@@ -325,22 +281,31 @@ def _of_shard(
         yield keys[index], int(ids[index])
 
 
-def shrink(image: bytes, size: int, *, as_jpeg: bool) -> bytes:
+def shrink(image: bytes, size: int, *, as_jpeg: bool, quality: int = 0) -> bytes:
     """Returns a photo whose short side is at most `size` pixels, upright; as it is if it was.
+
+    Args:
+        image: the bytes of a file.
+        size: of the short side, in pixels.
+        as_jpeg: write a smaller photo as JPEG, else as PNG.
+        quality: 1 to 100: write a photo that is made smaller, or that is no JPEG, as JPEG of this
+            quality; 0: `DEFAULT_QUALITY`, and others than JPEG stay what they are.
 
     Raises:
         UnreadablePhoto: it cannot be decoded.
     """
     rgb = decode_rgb(image)
     height, width = rgb.shape[:2]
-    if min(height, width) <= size:
+    photo = Image.fromarray(rgb)
+    if min(height, width) > size:
+        factor = size / min(height, width)
+        sides = (max(size, round(width * factor)), max(size, round(height * factor)))
+        photo = photo.resize(sides, Image.Resampling.LANCZOS)
+    elif not quality or image.startswith(_JPEG_START):
         return image
-    factor = size / min(height, width)
-    sides = (max(size, round(width * factor)), max(size, round(height * factor)))
-    small = Image.fromarray(rgb).resize(sides, Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    if as_jpeg:
-        small.save(buffer, "JPEG", quality=95, subsampling=0)
+    if as_jpeg or quality:
+        photo.save(buffer, "JPEG", quality=quality or DEFAULT_QUALITY, subsampling=0)
     else:
-        small.save(buffer, "PNG")
+        photo.save(buffer, "PNG")
     return buffer.getvalue()

@@ -15,12 +15,13 @@ import numpy as np
 from colorjax import paths
 from colorjax.data.decode import UnreadablePhoto
 from colorjax.data.labels import NO_LABEL
-from colorjax.data.sources import LIMIT, NumberedKeys, Photo, digest, file_stamp
+from colorjax.data.sources import LIMIT, LOW_CHROMA, NumberedKeys, Photo, digest, file_stamp
 from colorjax.errors import RequestError
 
 CLASSES_FILE = "classes.json"
 INDEX_FILE = "index.npz"
-HASHES = {"": "hashes", LIMIT: "limit_hashes"}  # fields of the index, by what is before a name
+# Fields of the index, by what is before a name.
+HASHES = {"": "hashes", LIMIT: "limit_hashes", LOW_CHROMA: "low_chroma_hashes"}
 
 
 def pack(image: bytes, label: int, key: str) -> bytes:
@@ -112,11 +113,26 @@ class ArrayRecordSource:
         folder. None for a single shard of several, and for shards of earlier versions.
 
         Args:
-            prefix: "" or `LIMIT`.
+            prefix: a key of `HASHES`.
         """
         return self._indexed(HASHES[prefix])
 
-    def _indexed(self, name: str) -> np.ndarray | None:
+    def sources(self) -> tuple[list[str], np.ndarray]:
+        """Returns the names of the sources, and (N,) int32: the source of each photo.
+
+        Raises:
+            RequestError: a single shard of several, or shards of an earlier version.
+        """
+        names, ids = self._indexed("source_names", whole=False), self._indexed("sources")
+        if names is None or ids is None:
+            raise RequestError(
+                f"{str(self._shards[0].parent)!r} does not say from which source a photo is; run "
+                "the same colorjax prepare again (written shards stay), and open the whole folder"
+            )
+        return names.tolist(), ids
+
+    def _indexed(self, name: str, *, whole: bool = True) -> np.ndarray | None:
+        """Reads a field of the index; None if it is missing or, with `whole`, of other photos."""
         index = self._shards[0].parent / INDEX_FILE
         if not index.is_file():
             return None
@@ -127,7 +143,7 @@ class ArrayRecordSource:
             raise RequestError(
                 f"{str(index)!r} is damaged; run the same colorjax prepare again"
             ) from None
-        return found if found is not None and len(found) == len(self) else None
+        return found if found is not None and (len(found) == len(self) or not whole) else None
 
     def fingerprint(self) -> str:
         """Names the photos by each shard's path, size and time of change."""

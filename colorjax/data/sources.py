@@ -118,6 +118,15 @@ def hash_name(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
 
 
+def source_of(key: str) -> str:
+    """Returns the source that a photo belongs to: the first folder of its name.
+
+    >>> source_of("houses/12/kitchen.jpg"), source_of("a.jpg")
+    ('houses', '')
+    """
+    return key.partition("/")[0] if "/" in key else ""
+
+
 def file_stamp(path: Path | epath.Path) -> str:
     """Returns a file's size in bytes and time of change in ns; "missing" where it is none."""
     try:
@@ -207,7 +216,9 @@ def _is_photo(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES and not name.startswith(".")
 
 
-LIMIT = "limit:"  # before the names whose hashes say which photos `data.limit` keeps
+# Before the names whose hashes say which photos `data.limit` and `data.low_chroma_rate` keep.
+LIMIT = "limit:"
+LOW_CHROMA = "low_chroma:"
 
 
 class ChosenKeys(Sequence):

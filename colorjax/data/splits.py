@@ -98,13 +98,16 @@ def keep_classes(source: Source, classes: Sequence[str]) -> Source:
     return Subset(source, np.flatnonzero(np.isin(labels, wanted)))
 
 
-def keep_colored(source: Source, *, drop_grey: bool, min_chroma: float) -> Source:
+def keep_colored(
+    source: Source, *, drop_grey: bool, min_chroma: float, low_chroma_rate: float = 0.0
+) -> Source:
     """Keeps the photos that have colour; see `colorjax.data.color_filter.find_colored`.
 
     Args:
         source: the photos.
         drop_grey: leave exactly grey photos out.
         min_chroma: leave photos whose mean chroma, in Lab units, is below this out.
+        low_chroma_rate: keep this share of them.
 
     Returns:
         Those that stay, in the source's order; the source itself where all do. With False and 0
@@ -113,7 +116,9 @@ def keep_colored(source: Source, *, drop_grey: bool, min_chroma: float) -> Sourc
     Raises:
         RequestError: `min_chroma` is negative or not finite, or no photo stays.
     """
-    found = find_colored(source, drop_grey=drop_grey, min_chroma=min_chroma)
+    found = find_colored(
+        source, drop_grey=drop_grey, min_chroma=min_chroma, low_chroma_rate=low_chroma_rate
+    )
     return source if len(found) == len(source) else Subset(source, found)
 
 
@@ -123,10 +128,10 @@ def open_splits(data: ConfigDict, class_names: Sequence[str] | None = None) -> S
     The photos to report on come from `eval_path` or `eval_split`, else from a share
     `eval_fraction` of the training data; the photos to choose by are a share
     `validation_fraction` of what is left, drawn as `validation` says. Photos without colour
-    (`drop_grey`, `min_chroma`) are never left out of those to report on. With `validation=hash`
-    they are left out of training alone, after `limit`: what is chosen by stays the same photos, so
-    that numbers of runs with and without the filter can be compared. With `random` and `hue` they
-    are left out before the two parts are drawn, as in the original.
+    (`drop_grey`, `min_chroma`, `low_chroma_rate`) are never left out of those to report on. With
+    `validation=hash` they are left out of training alone, after `limit`: what is chosen by stays
+    the same photos, so that numbers of runs with and without the filter can be compared. With
+    `random` and `hue` they are left out before the two parts are drawn, as in the original.
 
     A file `parts` says instead which photos are in which part (`colorjax.data.part_lists`).
 
@@ -163,6 +168,7 @@ def _colors_wanted(data: ConfigDict) -> dict[str, Any]:
     return {
         "drop_grey": data.get("drop_grey") or False,
         "min_chroma": data.get("min_chroma") or 0.0,
+        "low_chroma_rate": data.get("low_chroma_rate") or 0.0,
     }
 
 

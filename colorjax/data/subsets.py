@@ -53,10 +53,10 @@ def hash_fraction(key: str) -> float:
     return hash_name(key) / 2**64
 
 
-def _fractions(source: Source, prefix: str = "") -> np.ndarray:
-    """`hash_fraction` of all names, after a prefix."""
+def fractions(source: Source, prefix: str = "") -> np.ndarray:
+    """Returns `hash_fraction(prefix + NAME)` of all photos, (N,) float64 in [0, 1)."""
     if isinstance(source, Subset):
-        return _fractions(source.source, prefix)[source.indices]
+        return fractions(source.source, prefix)[source.indices]
     hashes = source.hashes(prefix) if isinstance(source, ArrayRecordSource) else None
     if hashes is None:
         found = (hash_name(prefix + key) for key in source.keys)
@@ -76,7 +76,7 @@ def hold_out(source: Source, lower: float, upper: float) -> tuple[Source, Source
         (kept, held out), each in the source's order. A photo's part depends on its name alone, so
         adding photos moves none.
     """
-    hashes = _fractions(source)
+    hashes = fractions(source)
     held = (lower <= hashes) & (hashes < upper)
     return Subset(source, np.flatnonzero(~held)), Subset(source, np.flatnonzero(held))
 
@@ -85,5 +85,5 @@ def limit(source: Source, number: int) -> Source:
     """Keeps `number` photos, those with the lowest hashes, in the source's order; 0 keeps all."""
     if not 0 < number < len(source):
         return source
-    order = np.argsort(_fractions(source, LIMIT), kind="stable")
+    order = np.argsort(fractions(source, LIMIT), kind="stable")
     return Subset(source, np.sort(order[:number]))

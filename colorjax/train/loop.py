@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from colorjax import evaluate, parallel, peers, settle
 from colorjax import method as methods
-from colorjax.data import pipeline, splits
+from colorjax.data import pipeline, splits, weighting
 from colorjax.data.sources import Source
 from colorjax.errors import Interrupted, RequestError, unknown_name
 from colorjax.train import fork, generations, phases, profiling, start, state, steps, weights
@@ -85,7 +85,8 @@ class _Run:
         classes = self.splits.train.class_names
         self.config = config = settle.settle(config, len(classes))
         self.method = methods.build(config)
-        self.plan = phases.build(config, self.method, len(self.splits.train))
+        num_photos = weighting.pass_length(self.splits.train, config.data.get("weights", ()))
+        self.plan = phases.build(config, self.method, num_photos)
         if self.patience and not len(self.splits.validation):
             raise RequestError(
                 "early_stopping.metric needs validation photos and data.validation_fraction "
@@ -234,6 +235,7 @@ class _Run:
             seed=config.seed,
             batch_size=config.batch_size,
             inputs=self.method.wanted,
+            weights=config.data.get("weights", ()) if phase.photos == "train" else (),
             start_step=done,
             host=jax.process_index(),
             hosts=jax.process_count(),

@@ -32,6 +32,7 @@ _FREE = (
     "checkpoint_every",
     "progress",
     "init_from",
+    "init_encoder",
     "fork_from",
 )
 
@@ -59,6 +60,8 @@ _LATER = {
     "fork_from": "",
     "data.parts": "",
     "data.aged": 0.0,
+    "data.weights": {},
+    "data.low_chroma_rate": 0.0,
     "data.global_hints": 0.0,
     "optimizer.encoder_factor": 1.0,
     "optimizer.cooldown_steps": 0,

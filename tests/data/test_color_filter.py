@@ -11,7 +11,10 @@ from synthetic import synthetic_images, tiny_config
 
 from colorjax.data import color_filter, splits
 from colorjax.data.decode import decode_rgb
+from colorjax.data.prepare import prepare
+from colorjax.data.records import ArrayRecordSource
 from colorjax.data.sources import FolderSource, Photo, digest
+from colorjax.data.subsets import hash_fraction
 from colorjax.errors import RequestError
 
 NOISE = np.random.default_rng(5).integers(0, 256, (24, 24), np.uint8)
@@ -360,3 +363,40 @@ def test_off_reads_nothing(folder, cache, told, monkeypatch):
     splits.open_splits(config.data)
     assert not cache.exists()
     assert not told()
+
+
+def test_low_chroma_photos_stay_at_a_rate(tmp_path, told):
+    """Which of 200 dull photos stay depends on their names, in a folder as in shards."""
+    root = tmp_path / "photos"
+    root.mkdir()
+    for number in range(200):
+        Image.new("RGB", (8, 8), (100, 100, 104)).save(root / f"dull{number}.png")
+    for number in range(10):
+        Image.new("RGB", (8, 8), (200, 100, 50)).save(root / f"red{number}.png")
+    Image.new("L", (8, 8), 90).save(root / "grey.png")
+    folder = FolderSource.open(root, labels="none")
+    kept_at = {}
+    for rate in (0.0, 0.3, 0.6, 1.0):
+        limits = {"drop_grey": True, "min_chroma": 3, "low_chroma_rate": rate}
+        kept_at[rate] = set(splits.keep_colored(folder, **limits).keys)
+    colored = {f"red{number}.png" for number in range(10)}
+    assert kept_at[0.0] == colored
+    assert kept_at[1.0] == set(folder.keys) - {"grey.png"}
+    expected = [
+        key
+        for key in folder.keys
+        if key.startswith("dull") and hash_fraction(f"low_chroma:{key}") < 0.3
+    ]
+    assert kept_at[0.3] == colored | set(expected)
+    assert 40 < len(expected) < 80
+    assert kept_at[0.3] < kept_at[0.6]
+    assert "1 exactly grey" in told()[-1]
+
+    prepare(root, tmp_path / "shards", num_shards=2, labels="none", jobs=1)
+    records = ArrayRecordSource(tmp_path / "shards")
+    numbers = color_filter.find_colored(records, drop_grey=True, min_chroma=3, low_chroma_rate=0.3)
+    names = [*folder.keys[::2], *folder.keys[1::2]]
+    assert {names[number] for number in numbers} == kept_at[0.3]
+
+    with pytest.raises(RequestError, match=r"low_chroma_rate is from 0 to 1, not 1\.5"):
+        splits.keep_colored(folder, drop_grey=True, min_chroma=3, low_chroma_rate=1.5)
