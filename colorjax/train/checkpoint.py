@@ -43,19 +43,17 @@ class Checkpoints:
         Args:
             folder: of the checkpoints.
             keep: so many of the newest stay.
-            read_only: for the folder of another run, which may be saving at this moment: nothing
-                is made, changed or deleted, and only checkpoints with a seal count.
+            read_only: to read from another run, which may be saving at this moment: opening makes
+                no folder, and only checkpoints with a seal count.
         """
         self._folder = paths.locate(folder)  # Orbax wants absolute paths
         self._read_only = read_only
-        options = ocp.CheckpointManagerOptions(
-            preservation_policy=preservation_policy.LatestN(keep), create=True
+        self._manager = ocp.CheckpointManager(
+            self._folder,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=preservation_policy.LatestN(keep), create=not read_only
+            ),
         )
-        if read_only:
-            options = ocp.CheckpointManagerOptions(
-                read_only=True, create=False, save_interval_steps=0
-            )
-        self._manager = ocp.CheckpointManager(self._folder, options=options)
         self._unsealed: int | None = None
         self._sealed = 0  # the newest step that is known to be whole
 
