@@ -5,7 +5,7 @@
     python -m colorjax.main --config=configs/semantic.py:imagenet --config.data.path=IMAGENET
 
 Arguments after the colon: `imagenet` (for a GPU or TPU: 224 px, bfloat16, a batch of 256, the whole
-encoder learns), `encoder` (lite0 | lite1 | lite2 | none: lite0 from a random start), `decoder`
+encoder learns), `encoder` (lite0 | lite1 | lite2 | none: lite0 from a random start | tiny), `decoder`
 (plain | query), `size` (px, a multiple of 32), `batch`, `width` (factor on the decoder's channels),
 `debug` (a few steps).
 
@@ -29,7 +29,7 @@ def get_config(arg: str = "") -> ConfigDict:
         width=1.0,
         debug=False,
     )
-    is_random = args.encoder == "none"
+    is_random = args.encoder in ("none", "tiny")  # those have no published weights
     config = default.get_config()
     config.batch_size = args.batch or (256 if args.imagenet else 32)
     config.total_steps = 500_000 if args.imagenet else 20_000
@@ -41,7 +41,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.targets = "device"
 
     config.model = ConfigDict({"name": "semantic"})
-    config.model.encoder = "lite0" if is_random else args.encoder
+    config.model.encoder = "lite0" if args.encoder == "none" else args.encoder
     config.model.frozen_blocks = 0 if is_random or args.imagenet else 5  # up to stride 8
     config.model.encoder_norm = "batch" if is_random else "frozen"
     config.model.decoder = args.decoder

@@ -91,7 +91,7 @@ ALLOWED_NEIGHBOURS = {
     "feature_metrics": {"interop"},
     "train.health": {"train.workdir"},
     "train.profiling": {"train.workdir"},
-    "train.start": {"train.phases"},
+    "train.start": {"interop", "train.phases"},
     "train.fork": {"train.phases", "train.start"},
     "train.ahead": {"train.phases", "train.steps"},
     "train.generations": set(),

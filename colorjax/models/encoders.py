@@ -27,7 +27,8 @@ from colorjax.models.depthwise import Padding, depthwise_convolve
 EPSILON = 1e-3  # of all BatchNorms
 STRIDES = (2, 4, 8, 16, 32)  # of the feature maps
 _STEM, _HEAD = 32, 1280  # channels, of all variants
-_VARIANTS = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}  # width, depth
+# Width and depth. "tiny" has no published weights: for tests and first trials, 7 blocks.
+_VARIANTS = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2), "tiny": (0.2, 0.3)}
 VARIANTS = tuple(_VARIANTS)
 # Stages of EfficientNet-B0: blocks, kernel size, stride of the first block, expansion, channels.
 _STAGES = (
@@ -248,7 +249,7 @@ class EfficientNetLite(nn.Module):
     Modules: stem, block0, block1, ...; with `num_classes` head and classifier.
 
     Attributes:
-        variant: "lite0", "lite1" or "lite2".
+        variant: "lite0", "lite1", "lite2", or "tiny", which has no published weights.
         dtype: of the computation; parameters and statistics are float32.
         frozen_blocks: the stem and so many blocks do not learn: no gradient passes them, and their
             BatchNorm always takes its running statistics; 0: everything learns.

@@ -113,7 +113,7 @@ class Semantic(nn.Module):
     """An EfficientNet-Lite encoder, a decoder to a quarter of the size, two heads.
 
     Attributes:
-        encoder: "lite0", "lite1" or "lite2".
+        encoder: "lite0", "lite1", "lite2", or "tiny", for tests and first trials.
         frozen_blocks: of the encoder that do not learn, and the stem with them; 0: all learn.
         encoder_norm: BatchNorm of the encoder: "frozen", in evaluation mode always, or "batch".
         decoder: "plain", or "query": with the maps of a palette that a few queries, which look at
