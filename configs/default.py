@@ -23,9 +23,7 @@ def get_config(arg: str = "") -> ConfigDict:
     # Layers whose outputs are kept for the backward pass, the others are computed again; "none":
     # keep no layer's; empty: keep everything.
     config.remat = ()
-    config.init_encoder = (
-        ""  # start the network's encoder from these weights: "" (random) | imagenet
-    )
+    config.init_encoder = ""  # start the network's encoder from published weights: imagenet
     config.init_from = ""  # start from the weights of this workdir, or from ones that ship
     # A new workdir goes on from the newest whole checkpoint of this one, or from that of a step,
     # WORKDIR@STEP: weights, optimizer, average and step (docs/devices.md).
@@ -86,9 +84,8 @@ def get_config(arg: str = "") -> ConfigDict:
     # mse | l1 | smooth_l1 | mse_and_class | class_cross_entropy | ce | rebalanced_ce |
     # smooth_l1_and_grid | smooth_l1_and_bins | feature | adversarial
     config.loss.name = "mse"
-    config.loss.delta = (
-        1 / 110
-    )  # of smooth_l1 and smooth_l1_and_*: where the square ends; 1 / 110 is one ab unit
+    # Of smooth_l1 and smooth_l1_and_*: where the square ends; 1 / 110 is one ab unit.
+    config.loss.delta = 1 / 110
     config.loss.prior = ""  # of rebalanced_ce: file of `colorjax prior`; empty: Tiny ImageNet's
     config.loss.lam = 0.5  # and its lambda: share of the uniform distribution; 1: no rebalancing
     config.loss.soft_k = 5  # bins of the soft encoding, of ce and rebalanced_ce

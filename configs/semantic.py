@@ -5,9 +5,9 @@
     python -m colorjax.main --config=configs/semantic.py:imagenet --config.data.path=IMAGENET
 
 Arguments after the colon: `imagenet` (for a GPU or TPU: 224 px, bfloat16, a batch of 256, the whole
-encoder learns), `encoder` (lite0 | lite1 | lite2 | none: lite0 from a random start | tiny), `decoder`
-(plain | query), `size` (px, a multiple of 32), `batch`, `width` (factor on the decoder's channels),
-`debug` (a few steps).
+encoder learns), `encoder` (lite0 | lite1 | lite2 | none: lite0 from a random start | tiny: small,
+and random too), `decoder` (plain | query), `size` (px, a multiple of 32), `batch`, `width` (factor
+on the decoder's channels), `debug` (a few steps).
 
 `loss.prior` is best counted on the training photos: `colorjax prior PHOTOS --output FILE.npz`.
 """

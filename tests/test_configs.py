@@ -14,6 +14,7 @@ from configs import (
     iizuka,
     nogan,
     plain_cnn,
+    semantic,
     unet,
     zhang16,
     zhang17,
@@ -29,6 +30,7 @@ METHODS = {
     "nogan": nogan,
     "zhang16": zhang16,
     "zhang17": zhang17,
+    "semantic": semantic,
 }
 ARGS = {
     "plain_cnn": ["", "size=32", "size=128", "variant=dense", "demo", "size=32,batch=8,debug"],
@@ -57,6 +59,13 @@ ARGS = {
         "faithful",
         "variant=class,faithful",
         "size=32,debug",
+    ],
+    "semantic": [
+        "",
+        "imagenet",
+        "encoder=lite2,decoder=query",
+        "encoder=none",
+        "encoder=tiny,debug",
     ],
     "zhang17": [
         "",

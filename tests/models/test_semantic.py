@@ -1,0 +1,274 @@
+"""The network `semantic`: shapes, counts, what learns, and its two global inputs."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from synthetic import drawn_variables
+
+from colorjax import losses, models, parallel
+from colorjax import method as methods
+from colorjax.errors import RequestError
+from colorjax.interop import pretrained
+from colorjax.models.encoders import normalize
+from colorjax.train import phases, start
+from colorjax.train import state as states
+from configs import semantic
+
+TINY = "encoder=tiny,width=0.125,size=32,batch=4"
+
+
+def shapes_of(net, *shape):
+    inputs = {
+        "grey": jax.ShapeDtypeStruct((*shape, 1), np.float32),
+        "global_colors": jax.ShapeDtypeStruct((shape[0], 315), np.float32),
+    }
+    init = functools.partial(net.init, train=False)
+    variables = jax.eval_shape(init, jax.random.key(0), inputs)
+    outputs = jax.eval_shape(functools.partial(net.apply, train=False), variables, inputs)
+    return variables, outputs
+
+
+def count(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize("encoder", ["lite0", "lite1", "lite2", "tiny"])
+@pytest.mark.parametrize("decoder", ["plain", "query"])
+def test_shapes(encoder, decoder):
+    net = models.create("semantic", encoder=encoder, decoder=decoder)
+    _, outputs = shapes_of(net, 2, 64, 96)
+    found = {name: x.shape for name, x in outputs.items()}
+    assert found == {
+        "ab": (2, 64, 96, 2),
+        "ab_quarter": (2, 16, 24, 2),
+        "bin_logits": (2, 16, 24, 313),
+    }
+    assert found.keys() == net.outputs
+
+
+def test_counts():
+    variables, _ = shapes_of(models.create("semantic"), 1, 32, 32)
+    params = variables["params"]
+    assert count(params["encoder"]) == 2_958_848  # the body of EfficientNet-Lite0
+    # By hand: merges of 160, 112 and 64 channels at strides 16, 8 and 4.
+    deep = {"merge16": (160, 160, 112, 2), "merge8": (160, 112, 40, 1), "merge4": (112, 64, 24, 1)}
+    for name, (above, features, skip, depth) in deep.items():
+        ones = (above + 1 + skip + 1) * features
+        assert count(params[name]) == ones + depth * (9 * features**2 + 2 * features)
+    assert count(params["head"]) == 2 * 65
+    assert count(params["logits"]) == 313 * 65
+    assert count(params["scene"]) + count(params["global"]) == 160 * (320 + 1 + 315)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"encoder": "lite9"}, "lite0, lite1, lite2"),
+        ({"decoder": "wide"}, "plain, query"),
+        ({"decoder_norm": "layer"}, "batch, group"),
+        ({"encoder_norm": "group"}, "batch, frozen"),
+        ({"frozen_blocks": 17}, "frozen_blocks"),
+        ({"queries": 0}, "model.queries"),
+        ({"width": 0}, "model.width"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(options, word):
+    with pytest.raises(RequestError, match=word):
+        models.create("semantic", **options)
+
+
+def test_sides_have_to_be_multiples_of_32():
+    with pytest.raises(ValueError, match="32"):
+        shapes_of(models.create("semantic", encoder="tiny"), 1, 32, 40)
+
+
+def test_the_encoder_sees_the_srgb_value():
+    lightness = np.array([0.0, 53.585, 100.0])  # of the values 0, 128 and 255
+    found = normalize(jnp.asarray(lightness / 50 - 1, jnp.float32).reshape(1, 1, 3, 1))
+    wanted = (np.array([0, 128, 255]) - 127) / 128
+    np.testing.assert_allclose(found, np.repeat(wanted[None, None, :, None], 3, -1), atol=1e-4)
+
+
+def config_of(decoder="plain", norm="batch"):
+    """As with published weights: the first blocks frozen, the others slower than the decoder."""
+    config = semantic.get_config(f"{TINY},decoder={decoder}")
+    config.model.update(decoder_norm=norm, frozen_blocks=3, encoder_norm="frozen")
+    config.optimizer.update(encoder_factor=0.1, warmup_steps=0)
+    return config
+
+
+@functools.cache
+def tiny(decoder="plain", norm="batch"):
+    config = config_of(decoder, norm)
+    method = methods.build(config)
+    variables = drawn_variables(jax.eval_shape(method.init, jax.random.key(0)))
+    return method, variables
+
+
+@functools.cache
+def predict(decoder="plain"):
+    return jax.jit(tiny(decoder)[0].predict)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 7), (64, 40)])
+@pytest.mark.parametrize("decoder", ["plain", "query"])
+def test_any_size_works(size, decoder):
+    grey = np.random.default_rng(0).uniform(-1, 1, (1, *size, 1)).astype(np.float32)
+    ab = predict(decoder)(tiny(decoder)[1], {"grey": grey})["ab"]
+    assert ab.shape == (1, *size, 2)
+    assert np.isfinite(ab).all()
+
+
+def test_padding_is_by_the_edge():
+    """33 rows are predicted as the 64 that repeat the last one."""
+    grey = np.random.default_rng(0).uniform(-1, 1, (1, 33, 32, 1)).astype(np.float32)
+    padded = np.concatenate([grey, np.repeat(grey[:, -1:], 31, axis=1)], axis=1)
+    variables = tiny()[1]
+    whole = predict()(variables, {"grey": padded})["ab"]
+    np.testing.assert_allclose(predict()(variables, {"grey": grey})["ab"], whole[:, :33], atol=1e-3)
+
+
+def test_the_palette_of_another_photo_changes_the_colors():
+    grey = np.zeros((1, 32, 32, 1), np.float32)
+    variables = tiny()[1]
+    red = methods.palette_input(jnp.full((1, 4, 4, 2), 40.0))
+    assert red.shape == (1, 315)
+    assert red[0, -1] == 1
+    free = predict()(variables, {"grey": grey})["ab"]
+    none = {"grey": grey, "global_colors": np.zeros((1, 315), np.float32)}
+    np.testing.assert_allclose(predict()(variables, none)["ab"], free, atol=1e-3)
+    given = predict()(variables, {"grey": grey, "global_colors": red})["ab"]
+    assert np.abs(given - free).max() > 0.1
+
+
+def test_training_reveals_the_palette_of_some_photos():
+    method, _ = tiny()
+    ab = jnp.asarray(np.random.default_rng(0).uniform(-0.3, 0.3, (64, 8, 8, 2)), jnp.float32)
+    batch = {"grey": jnp.zeros((64, 8, 8, 1)), "ab": ab}
+    assert method.global_hints == 0.2
+    found = method._reveal_palettes(batch, jax.random.key(0))["global_colors"]
+    is_given = found[:, -1]
+    assert set(np.unique(is_given)) == {0, 1}
+    assert 4 <= is_given.sum() <= 24
+    wanted = methods.palette_input(110 * ab[:, ::4, ::4]) * is_given[:, None]
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    never = dataclasses.replace(method, global_hints=0.0)
+    assert never._reveal_palettes(batch, jax.random.key(0)) is batch
+
+
+@functools.cache
+def stepped(number=5, decoder="plain", norm="batch"):
+    """States before and after some steps, as a run takes them, and the metrics of the last."""
+    method, variables = tiny(decoder, norm)
+    config = config_of(decoder, norm)
+    plan = phases.build(config, method, num_photos=4)
+    fresh = jax.eval_shape(plan.create, jax.random.key(0))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), fresh.optimizer)
+    params, batch_stats = variables["params"], variables["batch_stats"]
+    first = states.TrainState(jnp.int32(0), params, batch_stats, params, zeros)
+    step = jax.jit(plan.phases[0].step)
+    rgb = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    state = first
+    for _ in range(number):
+        state, metrics = step(state, {"rgb": rgb})
+    return method, first, state, metrics
+
+
+def changed(one, other):
+    """Returns the paths of the leaves that are not equal to the bit."""
+    pairs = zip(*(jax.tree_util.tree_leaves_with_path(tree) for tree in (one, other)), strict=True)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for (path, a), (_, b) in pairs
+        if np.asarray(a).tobytes() != np.asarray(b).tobytes()
+    }
+
+
+def test_frozen_weights_and_statistics_stay_to_the_bit():
+    method, first, last, _ = stepped()
+    assert "encoder/block2" in method.frozen
+    is_frozen = lambda path: path.startswith(tuple(f"{name}/" for name in method.frozen))  # noqa: E731
+    for one, other in ((first.params, last.params), (first.average, last.average)):
+        moved = changed(one, other)
+        assert not [path for path in moved if is_frozen(path)]
+        assert {"encoder/block3/project/kernel", "logits/kernel", "head/kernel"} <= moved
+    moved = changed(first.batch_stats, last.batch_stats)
+    assert moved
+    assert not [path for path in moved if path.startswith("encoder/")]
+
+
+def test_the_loss_falls():
+    _, _, _, metrics = stepped()
+    _, _, _, first = stepped(1)
+    assert metrics["loss"] < first["loss"]
+    assert {"l1", "class", "ce", "chroma_ratio"} <= metrics.keys()
+
+
+def test_group_normalization_and_the_query_decoder_learn_too():
+    _, first, last, metrics = stepped(1, "query", "group")
+    assert np.isfinite(metrics["loss"])
+    assert {path.split("/")[0] for path in changed(first.params, last.params)} >= {
+        "palette",
+        "head",
+    }
+    assert not last.batch_stats.keys() - {"encoder"}  # no BatchNorm in the decoder
+
+
+def test_the_encoder_learns_slower():
+    method, _ = tiny()
+    assert method.factors == (("encoder", 0.1),)
+    assert methods.build(semantic.get_config("encoder=none")).factors == ()
+
+
+def test_the_loss_against_numpy():
+    rng = np.random.default_rng(0)
+    prior = rng.dirichlet(np.ones(313))
+    loss = losses.create(
+        "smooth_l1_and_bins", prior=prior, lam=0.7, delta=5 / 110, l1_weight=11.0, class_weight=2.0
+    )
+    outputs = {
+        "ab": jnp.zeros((2, 8, 8, 2)),
+        "ab_quarter": jnp.asarray(rng.uniform(-0.3, 0.3, (2, 2, 2, 2)), jnp.float32),
+        "bin_logits": jnp.asarray(rng.normal(size=(2, 2, 2, 313)), jnp.float32),
+    }
+    ab = rng.uniform(-0.4, 0.4, (2, 8, 8, 2)).astype(np.float32)
+    truth = ab.reshape(2, 2, 4, 2, 4, 2).mean((2, 4))
+    distance = np.abs(110 * (np.asarray(outputs["ab_quarter"]) - truth))
+    # PyTorch's smooth_l1_loss with beta 5, in Lab units, times 0.1.
+    smooth = np.where(distance < 5, distance**2 / 10, distance - 2.5).mean()
+    alone = losses.create("rebalanced_ce", prior=prior, lam=0.7)
+    bins = alone(outputs, {"ab": jnp.asarray(truth)})
+    found = loss(outputs, {"ab": jnp.asarray(ab)})
+    wanted = 0.1 * smooth + 2.0 * alone.total(bins)
+    np.testing.assert_allclose(loss.total(found), wanted, rtol=1e-5)
+
+
+def test_the_encoder_starts_from_published_weights(monkeypatch, tmp_path):
+    """Those of a package; the test gives its own."""
+    config = semantic.get_config(TINY)
+    assert config.init_encoder == ""
+    config.init_encoder = "imagenet"
+    method = methods.build(config)
+    given = drawn_variables(jax.eval_shape(method.init, jax.random.key(0)), seed=3)
+    published = {kind: given[kind]["encoder"] for kind in ("params", "batch_stats")}
+    monkeypatch.setattr(pretrained.encoder_weights, "read_encoder", lambda variant: published)
+    plan = phases.build(config, method, num_photos=4)
+    layout = parallel.layout_of(config)
+    state = start.initialize(plan, method, config, layout)
+    for found in (state.params, state.average):
+        assert not changed(found["encoder"], published["params"])
+    assert not changed(state.batch_stats["encoder"], published["batch_stats"])
+    fresh = jax.jit(plan.create)(jax.random.key(config.seed))
+    rest = {name for name in fresh.params if name != "encoder"}
+    assert not changed(*({name: x.params[name] for name in rest} for x in (fresh, state)))
+
+
+def test_a_network_without_an_encoder_is_refused():
+    with pytest.raises(RequestError, match="init_encoder=''"):
+        pretrained.read_encoder("imagenet", models.create("plain_cnn"))
+    with pytest.raises(RequestError, match="imagenet"):
+        pretrained.read_encoder("coco", models.create("semantic"))
