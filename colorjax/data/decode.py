@@ -90,9 +90,11 @@ def decode_reduced(photo: bytes | np.ndarray, short_side: int) -> np.ndarray:
                 return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
             size = [math.ceil(side * scale) for side in image.size]
             image.draft("RGB", (size[0], size[1]))  # of JPEG alone; nothing for other formats
-            rgb = to_rgb(image).resize(size, Image.Resampling.BOX, reducing_gap=2.0)
-            rgb.info = image.info  # with the orientation
-            return np.asarray(ImageOps.exif_transpose(rgb))
+            # Pillow gives the upright size of a TIFF, whose info has no "exif".
+            if "exif" in image.info and image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS:
+                size = size[::-1]
+            rgb = to_rgb(ImageOps.exif_transpose(image))
+            return np.asarray(rgb.resize(size, Image.Resampling.BOX, reducing_gap=2.0))
     except UnreadablePhoto:
         raise
     except Exception as error:  # see decode_rgb

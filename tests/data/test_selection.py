@@ -132,18 +132,20 @@ def test_the_hash_of_a_copy_agrees_with_numpy(copy, sources):
     assert reference_bits(rgb[0], drawn(99)) > 2 * MAX_BITS_EXCLUDED - 10
 
 
-def test_a_turned_photo_is_hashed_upright():
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_a_turned_photo_is_hashed_upright(kind):
     upright = drawn(7, 200, 120)
     turned = Image.fromarray(np.rot90(upright).copy())
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise
     buffer = io.BytesIO()
-    turned.save(buffer, "PNG", exif=exif)
+    turned.save(buffer, kind, exif=exif)
     for short_side in (400, 64):
         found = decode_reduced(buffer.getvalue(), short_side)
         assert found.shape[0] < found.shape[1]
         whole = decode_rgb(buffer.getvalue())
-        np.testing.assert_array_equal(whole, upright)
+        np.testing.assert_allclose(whole.mean((0, 1)), upright.mean((0, 1)), atol=1)
+        assert whole.shape == upright.shape
         assert reference_bits(found, upright) <= 4
 
 
