@@ -96,7 +96,7 @@ def read_json(path: str | os.PathLike[str]) -> list[Hint]:
     return found
 
 
-def checked(hints: Iterable[Hint | tuple[int, int, str]], height: int, width: int) -> list[Hint]:
+def checked(hints: Iterable[Hint | tuple[Any, ...]], height: int, width: int) -> list[Hint]:
     """Returns hints as `Hint`s that can be painted.
 
     Args:
@@ -118,7 +118,8 @@ def checked(hints: Iterable[Hint | tuple[int, int, str]], height: int, width: in
     for given in hints:
         if not (isinstance(given, tuple | list) and len(given) in (3, 4)):
             raise RequestError(f"hint {_short(given)}: wanted (x, y, '#rrggbb')")
-        hint = _sound(Hint(*given), _short(tuple(given[:3])))
+        fields: Any = given
+        hint = _sound(Hint(*fields), _short(fields[:3]))
         if hint.x >= width or hint.y >= height:
             raise RequestError(
                 f"hint {hint.x},{hint.y},{hint.color} is outside the photo of {width}x{height} "
@@ -211,16 +212,15 @@ def _mask(hint: Hint, height: int, width: int) -> np.ndarray:
 
 def _corners(region: Any, name: str) -> list[tuple[float, float]]:
     try:
-        corners = np.asarray(region, np.float64)
+        corners = [(float(x), float(y)) for x, y in region]
     except (TypeError, ValueError):
-        corners = np.empty(0)
-    is_polygon = corners.ndim == 2 and corners.shape[0] >= 3 and corners.shape[1] == 2
+        corners = []
     # Pillow draws with integers of 32 bits.
-    if not (is_polygon and np.abs(corners).max() < 1e6):
+    if len(corners) < 3 or not all(abs(value) < 1e6 for corner in corners for value in corner):
         raise RequestError(
             f"{name}: wanted three corners or more, such as [[10, 10], [90, 10], [50, 80]]"
         )
-    return [(float(x), float(y)) for x, y in corners]
+    return corners
 
 
 def _drawn(corners: list[tuple[float, float]], size: tuple[int, int]) -> Image.Image:

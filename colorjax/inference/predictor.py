@@ -14,7 +14,7 @@ from PIL import Image
 
 from colorjax import color
 from colorjax.method import Method, Variables
-from colorjax.models.hint_spreading import Keyed
+from colorjax.models.hint_spreading import keyed
 
 Inputs: TypeAlias = dict[str, Any]  # name -> array (N, H, W, C) float32, NumPy's or JAX's
 Size: TypeAlias = tuple[int, ...]  # height and width in pixels
@@ -73,7 +73,7 @@ class Predictor:
         Returns:
             The colors as `colors`, and hint_keys; see `hint_spreading.Keyed.apply`.
         """
-        method = dataclasses.replace(self.method, network=Keyed(self.method.network))
+        method = dataclasses.replace(self.method, network=keyed(self.method.network))
 
         def predict(variables: Variables, fields: Inputs) -> tuple[jax.Array, jax.Array]:
             found = method.predict(variables, fields)

@@ -37,12 +37,17 @@ def feature_layers(network: Any) -> tuple[str, ...]:
     return tuple(getattr(network, "feature_layers", ()))
 
 
+def keyed(network: Any) -> Any:
+    """Returns a network that has `feature_layers` as one that also returns hint_keys."""
+    return Keyed(network)
+
+
 class Keyed:
     """A network that also returns the keys of its grid; in all else the network that it wraps.
 
     The feature maps are the outputs of the submodules that `network.feature_layers` names by their
-    paths, such as "block8" or "low_level/conv4", best the last ones before the head. Where a submodule is
-    called several times, its first output counts.
+    paths, such as "block8" or "low_level/conv4", best the last ones before the head. Where a
+    submodule is called several times, its first output counts.
     """
 
     def __init__(self, network: Any):
