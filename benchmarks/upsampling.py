@@ -22,7 +22,8 @@ from benchmarks.tiling import compare, opened
 from colorjax import color, metrics
 from colorjax.figures import grey_of
 from colorjax.inference.chroma import Chroma
-from colorjax.inference.colorizer import QUALITIES, Colorizer
+from colorjax.inference.colorizer import Colorizer
+from colorjax.inference.options import QUALITIES
 
 
 def main(argv: Sequence[str] | None = None) -> int:

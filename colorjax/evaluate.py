@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from colorjax import color, losses, metrics, parallel
 from colorjax.data import hues, pipeline, splits
+from colorjax.data.hints import MAX_EVALUATION_HINTS
 from colorjax.data.labels import NO_LABEL
 from colorjax.data.sources import Source
 from colorjax.method import Method, Variables
@@ -27,6 +28,7 @@ from colorjax.metrics.comparison import (
     summarize,
     summarize_hues,
 )
+from colorjax.models.hint_spreading import feature_layers, keyed, spread_hints
 from colorjax.train.skipped import SkippedPhotos
 
 # Which way is better, for the metrics that a run may be steered by.
@@ -98,10 +100,10 @@ def protocol(config: ConfigDict) -> str:
             f"; the metrics named _scaled compare with targets whose saturation is scaled by "
             f"{config.data.saturation}, as in training; all others with the true colours"
         )
-    if config.data.hints and config.evaluation.hint_counts:
+    if config.evaluation.hint_counts:
         text += (
             "; without hints, but psnr_hints_N with N squares of 6/256 of the side, evenly drawn, "
-            "of the true colour's mean"
+            "of the true colour's mean, by the network's input or else spread by its features"
         )
     return text
 
@@ -142,6 +144,38 @@ def _feature_loss(
     return metrics.masked_sum(sum(layers) / len(layers), mask)
 
 
+def _hinted_ab(
+    outputs: dict[str, jax.Array], lab: jax.Array, batch: dict[str, jax.Array], count: jax.Array
+) -> jax.Array:
+    """Returns the predicted ab (N, H, W, 2) corrected by the first `count` hints of each photo."""
+    keys = outputs["hint_keys"]
+    size, grid = lab.shape[1:3], keys.shape[1:3]
+
+    def correct(ab, keys, lightness, hint_ab, order):
+        shown = [
+            jnp.ones((*size, 1)),
+            *jnp.meshgrid(*map(jnp.arange, size), indexing="ij"),
+            hint_ab,
+        ]
+        planes = jnp.concatenate([x.reshape(*size, -1).astype(jnp.float32) for x in shown], -1)
+        numbers = jnp.minimum(order.ravel(), MAX_EVALUATION_HINTS)  # the last: no hint
+        sums = jax.ops.segment_sum(
+            planes.reshape(-1, 5), numbers, num_segments=MAX_EVALUATION_HINTS + 1
+        )[:-1]
+        pixels, means = sums[:, 0], sums[:, 1:] / jnp.maximum(sums[:, :1], 1)
+        scale = jnp.array([grid[0] / size[0], grid[1] / size[1]])
+        cells = ((means[:, :2] + 0.5) * scale[None]).astype(jnp.int32)
+        valid = (pixels > 0) & (jnp.arange(MAX_EVALUATION_HINTS) < count)
+        coarse = jax.image.resize(ab, (*grid, 2), "linear")
+        lightness = jax.image.resize(lightness, grid, "linear")
+        hint_ab = color.denormalize_ab(means[:, 2:])
+        correction = spread_hints(coarse, keys, lightness, cells, hint_ab, valid)
+        return ab + jax.image.resize(correction, ab.shape, "linear")
+
+    fields = (outputs["ab"], keys, lab[..., 0], batch["hint_ab"], batch["hint_order"])
+    return jax.vmap(correct)(*fields)
+
+
 def build_steps(
     method: Method,
     prior: np.ndarray | None = None,
@@ -153,8 +187,8 @@ def build_steps(
     Args:
         method: what is evaluated; without hints.
         prior: as for `measure`.
-        hint_counts: numbers of hints with which psnr_hints_N is measured as well, for a method
-            that takes hints and batches that hold them.
+        hint_counts: numbers of hints with which psnr_hints_N is measured as well, for batches that
+            hold them and a network that has an input for hints or shows its features.
         num_hues: bins of the photos' mean hue, for batches that hold `hue_bin`.
     """
 
@@ -165,7 +199,12 @@ def build_steps(
         fields = {"grey": seen["grey"]}
         if "edges" in batch:
             fields["edges"] = batch["edges"]
-        outputs = method.predict(variables, fields)
+        counts = hint_counts if "hint_ab" in batch else ()
+        spreads = bool(counts) and not method.takes_hints
+        if spreads and not feature_layers(method.network):
+            counts, spreads = (), False
+        network = keyed(method.network) if spreads else method.network
+        outputs = dataclasses.replace(method, network=network).predict(variables, fields)
         sums = measure(rgb, mask, lab, outputs, prior)
         if "hue_bin" in batch:
             sums |= measure_by_hue(rgb, mask, lab, outputs, batch["hue_bin"], num_hues)
@@ -176,14 +215,16 @@ def build_steps(
         if "class_logits" in outputs:
             labels = jnp.where(mask, batch["label"], NO_LABEL)
             sums["top1"] = losses.class_hits(outputs["class_logits"], labels)
-        counts = hint_counts if "hint_ab" in batch and method.takes_hints else ()
         if counts:
             colored = mask & ~jnp.all(rgb == rgb[..., :1], axis=(1, 2, 3))
 
             def with_hints(count: jax.Array):
-                is_hint = (batch["hint_order"] < count).astype(jnp.float32)
-                hints = {"hint_ab": batch["hint_ab"] * is_hint, "hint_mask": is_hint}
-                ab = method.predict_ab(variables, fields | hints)
+                if spreads:
+                    ab = _hinted_ab(outputs, lab, batch, count)
+                else:
+                    is_hint = (batch["hint_order"] < count).astype(jnp.float32)
+                    hints = {"hint_ab": batch["hint_ab"] * is_hint, "hint_mask": is_hint}
+                    ab = method.predict_ab(variables, fields | hints)
                 return metrics.masked_sum(metrics.psnr(painted(lab, ab), rgb), colored)
 
             total, number = jax.lax.map(with_hints, jnp.asarray(counts))
@@ -313,6 +354,7 @@ class Evaluator:
             self._config.data,
             batch_size=self._config.evaluation.batch_size,
             inputs=self._steps.inputs,
+            with_hints=bool(self._config.evaluation.hint_counts),
             host=jax.process_index(),
             hosts=jax.process_count(),
         )

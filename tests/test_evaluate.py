@@ -103,8 +103,19 @@ def test_psnr_with_hints_sees_that_many():
     assert found["psnr_hints_3"] != pytest.approx(found["psnr_hints_0"], rel=1e-5)
 
 
-def test_a_method_without_hints_has_no_such_curve():
+def test_hints_spread_where_the_network_has_no_input_for_them():
     method = tiny(zhang16)
+    batch = hinted_batch()
+    sums, *_ = evaluate.build_steps(method, PRIOR, (0, 3, 100)).method(fresh(method), batch)
+    found = evaluate.summarize(metrics.merge({}, sums))
+    assert found["psnr_hints_0"] == pytest.approx(found["psnr"], rel=1e-5)
+    assert found["psnr_hints_0"] < found["psnr_hints_3"] < found["psnr_hints_100"] - 1
+    assert "bits_per_pixel" in sums
+
+
+def test_a_method_that_shows_no_features_has_no_such_curve(monkeypatch):
+    method = tiny(zhang16)
+    monkeypatch.setattr(type(method.network), "feature_layers", ())
     sums, *_ = evaluate.build_steps(method, PRIOR, (0, 3)).method(fresh(method), hinted_batch())
     assert not [name for name in sums if name.startswith("psnr_hints")]
     assert "bits_per_pixel" in sums

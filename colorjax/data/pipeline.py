@@ -131,11 +131,18 @@ class LoadForTraining:
 class LoadForEvaluation:
     """Centre crop of one photo; past the end, or unreadable, its mask is 0."""
 
-    def __init__(self, source: Source, data: ConfigDict, inputs: Collection[str] = ()):
-        """Reads `config.data`; makes edges if they are an input."""
+    def __init__(
+        self,
+        source: Source,
+        data: ConfigDict,
+        inputs: Collection[str] = (),
+        *,
+        with_hints: bool = False,
+    ):
+        """Reads `config.data`; makes edges if they are an input, and hints if asked."""
         self._source = source
         self._size = data.image_size
-        self._with_hints = data.hints
+        self._with_hints = with_hints
         self._encode = TargetEncoder.from_config(data)
         self._detect = EdgeDetector.from_config(data) if "edges" in inputs else None
 
@@ -238,6 +245,7 @@ def eval_batches(
     *,
     batch_size: int,
     inputs: Collection[str] = (),
+    with_hints: bool = False,
     host: int = 0,
     hosts: int = 1,
 ) -> Batches:
@@ -247,13 +255,13 @@ def eval_batches(
         An iterator with `close()` over ceil(len(source) / batch_size) batches: `rgb`
         (B, S, S, 3) uint8, `label` (B,) int32, `mask` (B,) float32 that is 0 for padding and for
         unreadable photos, and `skipped` (B, 1) int32 and `edges` as in `train_batches`. With
-        data.hints also
+        `with_hints` also
         `hint_ab` (B, S, S, 2), ab / 110, and `hint_order` (B, S, S, 1) int16, see
         `colorjax.data.hints.reveal`: the same hints for a photo each time.
     """
     num_batches = -(-len(source) // batch_size)
     elements = grain.MapDataset.range(num_batches * batch_size).map(
-        LoadForEvaluation(source, data, inputs)
+        LoadForEvaluation(source, data, inputs, with_hints=with_hints)
     )
     rows = HostRows(elements, batch_size, host, hosts)
     batches = grain.MapDataset.source(rows).batch(batch_size // hosts)

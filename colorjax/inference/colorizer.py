@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -16,72 +14,28 @@ from PIL import Image
 
 from colorjax import color, shipped
 from colorjax import method as methods
-from colorjax.errors import RequestError, unknown_name
+from colorjax.errors import RequestError
 from colorjax.inference import hints as user_hints
 from colorjax.inference import tiling as tiles
-from colorjax.inference.chroma import UPSAMPLINGS, Chroma, bands
+from colorjax.inference.chroma import Chroma, bands
 from colorjax.inference.ensemble import predict_fused
+from colorjax.inference.hinting import ExactHints, Planes, Prediction
 from colorjax.inference.hints import Hint
+from colorjax.inference.options import Hints, Options
 from colorjax.inference.painter import BAND_PIXELS, Painter
-from colorjax.inference.pixels import ArrayPixels, Pixels
+from colorjax.inference.pixels import ArrayPixels, Pixels, as_float, lightness_of
 from colorjax.inference.predictor import Inputs, Predictor, Size, saturated, shrunk
+from colorjax.inference.prepared import PreparedPhoto
 from colorjax.inference.tiling import Tiling
 from colorjax.inference.working_size import WorkingSize
 from colorjax.method import Method, Variables
+from colorjax.models.hint_spreading import feature_layers, grid_size
 from colorjax.train import weights
 from colorjax.train.workdir import Workdir
 
-_Hints = Sequence[Hint | tuple[int, int, str]]
 _Image = TypeVar("_Image", np.ndarray, Image.Image)
 
-QUALITIES = ("draft", "normal", "best")
 _SCALES = (1.0, 0.75, 1.5)  # of the working size, fused by "best"
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """How photos are colorized; `Colorizer.colorize` takes them as arguments.
-
-    Attributes:
-        hints: colours that pixels have, as `Hint` or (x, y, "#rrggbb"); x from the left and y from
-            the top of the upright photo, from 0. For methods that take hints.
-        saturation: factor on the predicted a and b; 0 is grey.
-        strength: share of the predicted colours, in [0, 1]; the rest are the photo's own, which a
-            grey photo has none of.
-        global_image: another photo, of any size, whose global features are taken instead of the
-            photo's own: the style transfer of Iizuka et al. 2016. For methods that have such
-            features.
-        quality: "draft": one prediction, enlarged bilinearly; "normal": one, enlarged by
-            `upsampling`; "best": six, mirrored and of three sizes, fused by their confidence.
-        upsampling: how colours come to the photo's size, "guided" by its lightness or "bilinear".
-        tiling: apply the network to tiles of the full-resolution photo; "exact": to all of it at
-            its own size, in tiles that change nothing but the memory; None: to the whole photo at
-            the working size.
-    """
-
-    hints: _Hints = ()
-    saturation: float = 1.0
-    strength: float = 1.0
-    global_image: np.ndarray | Image.Image | None = None
-    quality: str = "normal"
-    upsampling: str = "guided"
-    tiling: Tiling | str | None = None
-
-    def __post_init__(self):
-        if not 0 <= self.saturation < math.inf:
-            raise RequestError(f"saturation is at least 0, not {self.saturation}")
-        if not 0 <= self.strength <= 1:
-            raise RequestError(f"strength is from 0 to 1, not {self.strength}")
-        if self.quality not in QUALITIES:
-            raise unknown_name("quality", self.quality, QUALITIES)
-        if self.upsampling not in UPSAMPLINGS:
-            raise unknown_name("upsampling", self.upsampling, UPSAMPLINGS)
-        if isinstance(self.tiling, str) and self.tiling != tiles.EXACT:
-            raise RequestError(f"tiling is a Tiling or {tiles.EXACT!r}, not {self.tiling!r}")
-        if self.tiling is not None and self.quality == "best":
-            raise RequestError("quality best is for whole photos; leave the tiles out, or it")
-        if isinstance(self.tiling, Tiling) and self.hints:
-            raise RequestError("hints are for whole photos; leave the tiles out")
 
 
 class Colorizer:
@@ -141,9 +95,15 @@ class Colorizer:
         return found.hexdigest()
 
     @property
-    def takes_hints(self) -> bool:
-        """Whether the weights take colour hints."""
-        return self._method.takes_hints
+    def hint_form(self) -> str:
+        """How the weights take color hints.
+
+        "input": by an input of the network, as zhang17; "spread": by the network's own features;
+        "region": only hints that have a region, as the network shows no features.
+        """
+        if self._method.takes_hints:
+            return "input"
+        return "spread" if feature_layers(self._method.network) else "region"
 
     @property
     def network_seconds(self) -> float:
@@ -199,7 +159,7 @@ class Colorizer:
         return cls(method, variables, size_of, step, os.path.basename(name.rstrip("/")))
 
     def colorize(
-        self, image: _Image, hints: _Hints = (), saturation: float = 1.0, **options: Any
+        self, image: _Image, hints: Hints = (), saturation: float = 1.0, **options: Any
     ) -> _Image:
         """Colorizes one photo; of an input with colour only the lightness counts.
 
@@ -244,16 +204,44 @@ class Colorizer:
         Raises:
             RequestError: see `colorize`.
         """
-        if options.hints and not self._method.takes_hints:
-            raise RequestError(
-                "these weights take no hints; use weights of zhang17, a run of configs/zhang17.py "
-                "or imported ones"
-            )
+        self.paint_hinted(pixels, options)
+
+    def prepare(self, image: np.ndarray | Image.Image, **options: Any) -> PreparedPhoto:
+        """Runs the network on a photo, for hints that come one after the other; see `colorize`."""
+        return PreparedPhoto(self, image, Options(**options))
+
+    def paint_hinted(
+        self, pixels: Pixels, options: Options, found: Prediction | None = None
+    ) -> None:
+        """Paints a photo, of which `predict` may have been called already."""
         given = user_hints.checked(options.hints, pixels.height, pixels.width)
-        lightness, chroma = self._look_and_predict(pixels, given, options)
+        regional = [hint for hint in given if hint.region is not None]
+        others = [hint for hint in given if hint.region is None]
+        if others and self.hint_form == "region":
+            raise RequestError(
+                "the network of these weights names no feature_layers by which a hint could "
+                "spread; give each hint a region, or name them (docs/new_method.md)"
+            )
+        spread = others if self.hint_form == "spread" else []
+        if found is None:
+            own = () if spread else others
+            found = self.predict(pixels, options, own, with_keys=bool(spread))
+        lightness = found.lightness
+        shown = found.with_hints(spread, self._predictor) if spread else found.colors
+        chroma = Chroma(shown, lightness.shape)
         if options.upsampling == "guided" and options.quality != "draft":
             chroma.guide(lightness)
-        self._paint(pixels, lightness, chroma, options.strength)
+        planes = self._planes(pixels, lightness, chroma, options.strength)
+        if not given:
+            return self._paint(pixels, planes)
+        cell = lightness.shape[0] / found.keys.shape[0] if found.keys is not None else 1.0
+        exact = ExactHints(regional, spread, lightness, planes, cell)
+
+        def corrected(rows: slice) -> tuple[np.ndarray, ...]:
+            own, a, b = planes(rows)
+            return own, *exact(rows, a, b)
+
+        return self._paint(pixels, corrected)
 
     def predict_ab(self, image: np.ndarray | Image.Image) -> np.ndarray:
         """Predicts the colours of a photo at the working size: (h, w, 2) float32, ab of Lab."""
@@ -292,29 +280,54 @@ class Colorizer:
         lightness = self._look(pixels)[0] if lightness is None else lightness
         chroma = Chroma(ab, lightness.shape)
         chroma.guide(lightness)
-        self._paint(pixels, lightness, chroma, strength=1.0)
+        self._paint(pixels, self._planes(pixels, lightness, chroma, strength=1.0))
         return pixels.painted
 
-    def _paint(
+    def _planes(
         self, pixels: Pixels, lightness: np.ndarray, chroma: Chroma, strength: float
-    ) -> None:
-        for rows in bands(pixels.height, pixels.width, BAND_PIXELS):
+    ) -> Planes:
+        """Returns the function of the rows of a photo to their L, a and b, (n, W) each."""
+
+        def planes_of(rows: slice) -> tuple[np.ndarray, ...]:
             *own, a, b = chroma.rows(rows, lightness[rows])
             planes = (own[0] if own else lightness[rows], a, b)
             if strength < 1:
-                old = np.moveaxis(color.rgb_to_lab(_as_float(pixels.srgb(rows))), -1, 0)
+                old = np.moveaxis(color.rgb_to_lab(as_float(pixels.srgb(rows))), -1, 0)
                 pairs = zip(planes, (lightness[rows], *old[1:]), strict=True)
                 planes = tuple(strength * new + (1 - strength) * was for new, was in pairs)
-            pixels.paint(rows, self._painter(planes, is_8_bit=pixels.is_8_bit))
+            return planes
 
-    def _look_and_predict(
-        self, pixels: Pixels, given: Sequence[Hint], options: Options
-    ) -> tuple[np.ndarray, Chroma]:
-        """Returns the photo's L, (H, W), and its predicted colours."""
+        return planes_of
+
+    def _paint(self, pixels: Pixels, planes: Planes) -> None:
+        for rows in bands(pixels.height, pixels.width, BAND_PIXELS):
+            pixels.paint(rows, self._painter(planes(rows), is_8_bit=pixels.is_8_bit))
+
+    def predict(
+        self, pixels: Pixels, options: Options, hints: Sequence[Hint] = (), *, with_keys: bool
+    ) -> Prediction:
+        """Predicts the colors of a photo.
+
+        Args:
+            pixels: the photo.
+            options: how; their hints do not count.
+            hints: for the network's own input.
+            with_keys: whether hints can be spread over the prediction.
+        """
         lightness, grey = self._look(pixels)
-        shown = self._predict(grey, given, options)
-        del grey  # 400 MB of a photo of 100 megapixels
-        return lightness, Chroma(saturated(shown, options.saturation), lightness.shape)
+        keys = None
+        if not with_keys:
+            colors = self._predict_colors(grey, hints, options)
+        else:
+            size = self._size.of(*grey.shape)
+            fields = self._size.pad(self._fields(grey, size)) | self._shared(grey, options)
+            colors, keys = (found[0] for found in self._predictor.colors_and_keys(fields))
+            keys = self._size.cut(keys, grid_size(*size))
+            if options.quality == "best" or options.tiling is not None:
+                colors = self._predict_colors(grey, (), options)
+            else:
+                colors = self._size.cut(colors, size)
+        return Prediction(lightness, saturated(colors, options.saturation), keys)
 
     def _look(self, pixels: Pixels) -> tuple[np.ndarray, np.ndarray]:
         """Returns L and what the network sees, in [-1, 1], of a photo; (H, W) float32 each."""
@@ -323,12 +336,14 @@ class Colorizer:
         grey = lightness if kind == "lightness" else np.empty_like(lightness)
         for rows in bands(pixels.height, pixels.width, BAND_PIXELS):
             srgb = pixels.srgb(rows)
-            lightness[rows] = _lightness(srgb)
+            lightness[rows] = lightness_of(srgb)
             if kind != "lightness":
-                grey[rows] = 2 * color.grey_from_rgb(_as_float(srgb), kind)[..., 0] - 1
+                grey[rows] = 2 * color.grey_from_rgb(as_float(srgb), kind)[..., 0] - 1
         return lightness, lightness / 50 - 1 if kind == "lightness" else grey
 
-    def _predict(self, grey: np.ndarray, hints: Sequence[Hint], options: Options) -> np.ndarray:
+    def _predict_colors(
+        self, grey: np.ndarray, hints: Sequence[Hint], options: Options
+    ) -> np.ndarray:
         """Predicts colours from what is seen at full size, (H, W): (h, w, 2 or 3)."""
         shared = self._shared(grey, options)
 
@@ -378,16 +393,3 @@ def _set_temperature(config: ConfigDict, temperature: float) -> None:
             "no temperature; use saturation"
         )
     config.model.temperature = float(temperature)
-
-
-def _lightness(srgb: np.ndarray) -> np.ndarray:
-    """Returns L (n, W), float32, of sRGB (n, W, 1 or 3)."""
-    if srgb.dtype == np.uint8:
-        return color.rgb_u8_to_lab(np.broadcast_to(srgb, (*srgb.shape[:2], 3)))[..., 0]
-    return color.rgb_to_lab(_as_float(srgb))[..., 0]
-
-
-def _as_float(srgb: np.ndarray) -> np.ndarray:
-    """Returns sRGB (n, W, 1 or 3) as float32 (n, W, 3) in [0, 1]."""
-    rgb = np.broadcast_to(srgb, (*srgb.shape[:2], 3)).astype(np.float32)
-    return rgb / 255 if srgb.dtype == np.uint8 else rgb

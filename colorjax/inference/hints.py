@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from colorjax.errors import RequestError
 
 _FORM = "x,y,#rrggbb"
-_FIELDS = {"x", "y", "color"}
+_FIELDS = {"x", "y", "color"}  # and region, which may be left out
 # Training draws sides of 1 to 9 pixels, all equally likely: 5 is their mean, taken at the 256
 # pixels of the published network. At other working sizes a hint keeps its share of the photo, but
 # stays within 3 to 9 pixels: networks of small and of large photos saw hints of the same pixels.
@@ -30,11 +31,15 @@ class Hint(NamedTuple):
         x: column in pixels of the upright photo, from 0 at the left.
         y: row in pixels of the upright photo, from 0 at the top.
         color: sRGB as "#rrggbb". Its a and b count; the lightness stays that of the photo.
+        region: the hint colors exactly this part of the photo, which contains (x, y): a boolean
+            array (H, W) of the photo's size, or a polygon of three or more corners [x, y]. None:
+            the hint spreads as far as the photo is alike.
     """
 
     x: int
     y: int
     color: str
+    region: Any = None
 
 
 def parse(text: str) -> Hint:
@@ -47,7 +52,7 @@ def parse(text: str) -> Hint:
         RequestError: the text is not of that form.
 
     >>> parse("120,80,#c04030")
-    Hint(x=120, y=80, color='#c04030')
+    Hint(x=120, y=80, color='#c04030', region=None)
     """
     parts = [part.strip() for part in text.split(",")]
     if len(parts) != 3 or not all(re.fullmatch(r"[0-9]{1,9}", part) for part in parts[:2]):
@@ -62,7 +67,7 @@ def read_json(path: str | os.PathLike[str]) -> list[Hint]:
 
     Args:
         path: JSON: a list of objects {"x": 120, "y": 80, "color": "#c04030"}, of strings
-            "x,y,#rrggbb", or of both.
+            "x,y,#rrggbb", or of both. An object may have a "region", a polygon [[x, y], ...].
 
     Returns:
         The hints in the order of the file.
@@ -91,33 +96,46 @@ def read_json(path: str | os.PathLike[str]) -> list[Hint]:
     return found
 
 
-def checked(hints: Iterable[Hint | tuple[int, int, str]], height: int, width: int) -> list[Hint]:
+def checked(hints: Iterable[Hint | tuple[Any, ...]], height: int, width: int) -> list[Hint]:
     """Returns hints as `Hint`s that can be painted.
 
     Args:
-        hints: `Hint`s, or tuples (x, y, "#rrggbb").
+        hints: `Hint`s, or tuples (x, y, "#rrggbb") or (x, y, "#rrggbb", region).
         height: of the upright photo, in pixels.
         width: likewise.
 
+    Returns:
+        The hints; a region is a boolean array (height, width).
+
     Raises:
         RequestError: one of them is neither, holds no whole numbers or no such colour, or lies
-            outside the photo.
+            outside the photo or outside its own region.
 
     >>> checked([(120, 80, "#c04030")], 100, 200)
-    [Hint(x=120, y=80, color='#c04030')]
+    [Hint(x=120, y=80, color='#c04030', region=None)]
     """
     found = []
     for given in hints:
-        if not (isinstance(given, tuple | list) and len(given) == 3):
+        if not (isinstance(given, tuple | list) and len(given) in (3, 4)):
             raise RequestError(f"hint {_short(given)}: wanted (x, y, '#rrggbb')")
-        hint = _sound(Hint(*given), _short(tuple(given)))
+        fields: Any = given
+        hint = _sound(Hint(*fields), _short(fields[:3]))
         if hint.x >= width or hint.y >= height:
             raise RequestError(
                 f"hint {hint.x},{hint.y},{hint.color} is outside the photo of {width}x{height} "
                 "pixels; x and y count from 0 at the top left of the upright photo"
             )
+        if hint.region is not None:
+            hint = hint._replace(region=_mask(hint, height, width))
         found.append(hint)
     return found
+
+
+def ab_of(hint: Hint) -> np.ndarray:
+    """Returns the a and b of a hint's color, (2,) float32."""
+    from colorjax import color  # imports JAX, which the reading of hints can do without
+
+    return color.rgb_u8_to_lab(np.frombuffer(bytes.fromhex(hint.color[1:]), np.uint8))[1:]
 
 
 def side_at(height: int, width: int) -> int:
@@ -155,8 +173,7 @@ def paint(
     for hint in hints:
         rows = _span((hint.y + 0.5) * working[0] / photo[0], side, working[0])
         columns = _span((hint.x + 0.5) * working[1] / photo[1], side, working[1])
-        rgb = np.frombuffer(bytes.fromhex(hint.color[1:]), np.uint8)
-        hint_ab[0, rows, columns] = color.normalize_ab(color.rgb_u8_to_lab(rgb)[1:])
+        hint_ab[0, rows, columns] = color.normalize_ab(ab_of(hint))
         hint_mask[0, rows, columns] = 1
     return {"hint_ab": hint_ab, "hint_mask": hint_mask}
 
@@ -173,7 +190,43 @@ def _sound(hint: Hint, text: str) -> Hint:
         raise RequestError(f"hint {text}: x and y are whole numbers from 0, in pixels")
     if not (isinstance(hint.color, str) and re.fullmatch(r"#[0-9A-Fa-f]{6}", hint.color)):
         raise RequestError(f"hint {text}: wanted #rrggbb for the colour, such as #c04030")
-    return Hint(operator.index(hint.x), operator.index(hint.y), hint.color)
+    return hint._replace(x=operator.index(hint.x), y=operator.index(hint.y))
+
+
+def _mask(hint: Hint, height: int, width: int) -> np.ndarray:
+    """Returns the region of a hint as a boolean array (height, width), or raises RequestError."""
+    region = hint.region
+    name = f"region of hint {hint.x},{hint.y},{hint.color}"
+    if isinstance(region, np.ndarray) and region.dtype == bool:
+        if region.shape != (height, width):
+            raise RequestError(
+                f"{name}: wanted an array of the photo's shape {(height, width)}, got "
+                f"{region.shape}"
+            )
+    else:
+        region = np.asarray(_drawn(_corners(region, name), (width, height)), bool)
+    if not region[hint.y, hint.x]:
+        raise RequestError(f"{name} does not contain the hint; move the hint into it")
+    return region
+
+
+def _corners(region: Any, name: str) -> list[tuple[float, float]]:
+    try:
+        corners = [(float(x), float(y)) for x, y in region]
+    except (TypeError, ValueError):
+        corners = []
+    # Pillow draws with integers of 32 bits.
+    if len(corners) < 3 or not all(abs(value) < 1e6 for corner in corners for value in corner):
+        raise RequestError(
+            f"{name}: wanted three corners or more, such as [[10, 10], [90, 10], [50, 80]]"
+        )
+    return corners
+
+
+def _drawn(corners: list[tuple[float, float]], size: tuple[int, int]) -> Image.Image:
+    picture = Image.new("1", size)
+    ImageDraw.Draw(picture).polygon(corners, fill=1, outline=1)
+    return picture
 
 
 def _is_whole(value: Any) -> bool:
@@ -183,7 +236,7 @@ def _is_whole(value: Any) -> bool:
 def _from_json(entry: Any) -> Hint:
     if isinstance(entry, str):
         return parse(entry)
-    if not isinstance(entry, dict) or entry.keys() != _FIELDS:
+    if not isinstance(entry, dict) or entry.keys() - {"region"} != _FIELDS:
         raise RequestError(
             f'hint {_short(entry)}: wanted {{"x": 120, "y": 80, "color": "#c04030"}} or "{_FORM}"'
         )

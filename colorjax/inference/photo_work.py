@@ -84,7 +84,7 @@ class Colorizing:
 
     def __init__(self, colorizer: Colorizer, **options: Any):
         """Takes the weights and the fields of `Options`."""
-        from colorjax.inference.colorizer import Options
+        from colorjax.inference.options import Options
 
         self._colorizer = colorizer
         self._options = Options(**options)

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from colorjax import color
 from colorjax.data.decode import to_rgb_or_rgba
 
 
@@ -81,3 +82,16 @@ def _checked(image: object) -> np.ndarray:
             "8-bit values by 255.0"
         )
     return image
+
+
+def lightness_of(srgb: np.ndarray) -> np.ndarray:
+    """Returns L (n, W), float32, of sRGB (n, W, 1 or 3)."""
+    if srgb.dtype == np.uint8:
+        return color.rgb_u8_to_lab(np.broadcast_to(srgb, (*srgb.shape[:2], 3)))[..., 0]
+    return color.rgb_to_lab(as_float(srgb))[..., 0]
+
+
+def as_float(srgb: np.ndarray) -> np.ndarray:
+    """Returns sRGB (n, W, 1 or 3) as float32 (n, W, 3) in [0, 1]."""
+    rgb = np.broadcast_to(srgb, (*srgb.shape[:2], 3)).astype(np.float32)
+    return rgb / 255 if srgb.dtype == np.uint8 else rgb

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -13,6 +14,7 @@ from PIL import Image
 
 from colorjax import color
 from colorjax.method import Method, Variables
+from colorjax.models.hint_spreading import keyed
 
 Inputs: TypeAlias = dict[str, Any]  # name -> array (N, H, W, C) float32, NumPy's or JAX's
 Size: TypeAlias = tuple[int, ...]  # height and width in pixels
@@ -64,6 +66,20 @@ class Predictor:
             where it counts.
         """
         return self.run("colors", self.method.predict_shown, fields)
+
+    def colors_and_keys(self, fields: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        """Predicts colors, and the keys by which color hints spread.
+
+        Returns:
+            The colors as `colors`, and hint_keys; see `hint_spreading.Keyed.apply`.
+        """
+        method = dataclasses.replace(self.method, network=keyed(self.method.network))
+
+        def predict(variables: Variables, fields: Inputs) -> tuple[jax.Array, jax.Array]:
+            found = method.predict(variables, fields)
+            return method.shown(found), found["hint_keys"]
+
+        return self.run("keyed", predict, fields)
 
     def colors_and_confidence(self, fields: Inputs) -> tuple[np.ndarray, np.ndarray]:
         """Predicts colours, and how sure they are.

@@ -84,6 +84,7 @@ class EdgeFusion(nn.Module):
     reach: ClassVar[int] = 72  # pixels that far away can change a colour; the global branch aside
     fit: ClassVar[str] = "resize"
     head_layers: ClassVar[tuple[str, ...]] = ("head",)
+    feature_layers: ClassVar[tuple[str, ...]] = ("color2", "color1")
 
     @property
     def inputs(self) -> frozenset[str]:

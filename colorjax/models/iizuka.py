@@ -66,6 +66,7 @@ class Iizuka(nn.Module):
     reach: ClassVar[int] = 72  # pixels that far away can change a colour; the global branch aside
     fit: ClassVar[str] = "resize"
     head_layers: ClassVar[tuple[str, ...]] = ("head",)
+    feature_layers: ClassVar[tuple[str, ...]] = ("color2", "color1")
 
     can_classify: ClassVar[bool] = True
 

@@ -44,6 +44,12 @@ class PlainCNN(nn.Module):
     head_layers: ClassVar[tuple[str, ...]] = ("head",)
 
     @property
+    def feature_layers(self) -> tuple[str, ...]:
+        """Submodules that show what pictures are alike; see `colorjax.models.hint_spreading`."""
+        ups = self.strides.count(2)
+        return (f"BatchNorm_{len(self.strides) + max(ups - 1, 0) - 1}",)  # before the head
+
+    @property
     def size_multiple(self) -> int:
         """Heights and widths have to be multiples of this, in pixels."""
         return 2 ** self.strides.count(2)
@@ -94,6 +100,7 @@ class PlainDense(nn.Module):
     size_multiple: ClassVar[int] = 128
     fit: ClassVar[str] = "resize"
     head_layers: ClassVar[tuple[str, ...]] = ("head",)
+    feature_layers: ClassVar[tuple[str, ...]] = ("BatchNorm_0",)  # 59x59
 
     @nn.compact
     def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:

@@ -96,6 +96,12 @@ class UNet(nn.Module):
     head_layers: ClassVar[tuple[str, ...]] = ("head",)
 
     @property
+    def feature_layers(self) -> tuple[str, ...]:
+        """Submodules that show what pictures are alike; see `colorjax.models.hint_spreading`."""
+        last = len(LAYOUTS[self.layout].decoder)
+        return f"up{last}_norm", f"up{last - 1}_norm"
+
+    @property
     def outputs(self) -> frozenset[str]:
         """Names of what `apply` returns."""
         return frozenset({"ab", "logits", "bin_logits"} if self.head == "bins" else {"ab", "color"})

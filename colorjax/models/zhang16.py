@@ -55,6 +55,7 @@ class Zhang16(nn.Module):
     reach: ClassVar[int] = 192  # pixels that far away can change a colour
     fit: ClassVar[str] = "pad"
     head_layers: ClassVar[tuple[str, ...]] = ("head",)
+    feature_layers: ClassVar[tuple[str, ...]] = ("block8",)  # with block7: 1 dB less at 5 hints
 
     @property
     def outputs(self) -> frozenset[str]:

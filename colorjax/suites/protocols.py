@@ -127,7 +127,8 @@ PROTOCOLS = {
             reads="Zhang et al. 2016: auc and auc_rebalanced (their prior is not ours), top1 of "
             "VGG16; Zhang et al. 2017: psnr with random hints, the mean colour of 6x6 px, all "
             "places alike probable, on 1,000 photos there; a hint is painted as a user's is, 5x5 "
-            "px at a working size of 256, 3x3 at 64",
+            "px at a working size of 256, 3x3 at 64; networks without an input for hints spread "
+            "them by their features (hints: spread), which no paper does",
         ),
         Protocol(
             name="cifar10-kth",

@@ -115,9 +115,9 @@ class Colorized(methods.Weights):
         return self._colorizer.digest()
 
     @property
-    def takes_hints(self) -> bool:
-        """Whether the weights take colour hints."""
-        return self._colorizer.takes_hints
+    def hint_form(self) -> str:
+        """How the weights take color hints; see `Colorizer.hint_form`."""
+        return self._colorizer.hint_form
 
     def psnr_with_hints(
         self, truth: np.ndarray, grey: np.ndarray, counts: Sequence[int], seed: int

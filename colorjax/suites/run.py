@@ -164,7 +164,7 @@ class _Run:
         self, row: rows.Colorized, prepared: np.ndarray, grey: np.ndarray, number: int
     ) -> Record:
         counts = self.protocol.hint_counts
-        if not (counts and row.takes_hints):
+        if not counts or row.hint_form == "region":
             return {}
         found = row.psnr_with_hints(prepared, grey, counts, number)
         return {f"psnr_hints_{n}": value for n, value in zip(counts, found, strict=True)}
@@ -212,11 +212,19 @@ class _Run:
                     "limit": limit if limit <= len(self.photos.keys) else 0,
                     "reference": self._reference(),
                 },
+                "hints": self._hint_forms(),
                 "tables": self.opened.tables_stamp,
                 "feature_networks": self.opened.features.stamps,
                 "warnings": [*self._lossy(), *([warning] if warning else [])],
             },
         )
+
+    def _hint_forms(self) -> dict[str, str]:
+        """Returns how each row takes the hints of the protocol, for rows that take any."""
+        if not self.protocol.hint_counts:
+            return {}
+        found = self.opened.rows.items()
+        return {n: row.hint_form for n, row in found if isinstance(row, rows.Colorized)}
 
     def _reference(self) -> dict[str, Any] | None:
         """Returns what is known of the photos that FID compares with; None: those of the suite."""

@@ -119,8 +119,8 @@ def test_workers_draw_the_same(photos):
 
 def test_evaluation_has_the_same_hundred_hints_for_a_photo_each_time(photos):
     source = FolderSource.open(photos, labels="none")
-    whole = next(pipeline.eval_batches(source, data_of(photos), batch_size=40))
-    again = next(pipeline.eval_batches(source, data_of(photos), batch_size=8))
+    whole = next(pipeline.eval_batches(source, data_of(photos), batch_size=40, with_hints=True))
+    again = next(pipeline.eval_batches(source, data_of(photos), batch_size=8, with_hints=True))
     np.testing.assert_array_equal(whole["hint_order"][:8], again["hint_order"])
     np.testing.assert_array_equal(whole["hint_ab"][:8], again["hint_ab"])
     shown = [(whole["hint_order"] < n).mean() for n in (0, 1, 10, 100)]
@@ -148,7 +148,8 @@ def test_hints_for_evaluation_are_even_and_six_pixels_at_256():
 def test_more_hints_for_evaluation_hold_the_fewer(photos):
     """A hint that is there among the first n is there, with its colour, among more."""
     source = FolderSource.open(photos, labels="none")
-    batch = next(pipeline.eval_batches(source, data_of(photos, image_size=128), batch_size=4))
+    data = data_of(photos, image_size=128)
+    batch = next(pipeline.eval_batches(source, data, batch_size=4, with_hints=True))
     order, ab = batch["hint_order"], batch["hint_ab"]
     few, many = order < 5, order < 50
     assert few.sum() < many.sum()

@@ -188,11 +188,19 @@ def test_wrong_requests_are_one_line(
     assert {path.name for path in tmp_path.iterdir()} == before
 
 
-def test_hints_for_weights_that_take_none(grey, zhang16_workdir, capsys):
+def test_hints_for_a_network_that_shows_no_features(grey, zhang16_workdir, monkeypatch, capsys):
+    colorizer = Colorizer.load(zhang16_workdir)
+    monkeypatch.setattr(type(colorizer._method.network), "feature_layers", ())
     words = ["--checkpoint", zhang16_workdir, "--hint", "1,2,#c02020"]
     assert colorize(grey, *words) == 2
-    assert "these weights take no hints" in capsys.readouterr().err
+    message = capsys.readouterr().err.strip()
+    assert "names no feature_layers" in message
+    assert "\n" not in message
     assert not grey.with_name("grey.color.png").exists()
+    region = np.zeros(PHOTO.shape, bool)
+    region[:9, :9] = True
+    found = colorizer.colorize(PHOTO, hints=[(3, 3, "#a06060", region)]).astype(int)
+    assert found[3, 3, 0] - found[3, 3, 2] > 20
 
 
 def test_hints_for_a_folder_are_refused(grey, zhang17_workdir, capsys):

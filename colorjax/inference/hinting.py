@@ -1,0 +1,145 @@
+"""Color hints on one photo: spread at the working size, then made exact at the photo's size."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+
+from colorjax.inference import hints as user_hints
+from colorjax.inference.hints import Hint
+from colorjax.inference.predictor import Predictor, enlarged
+from colorjax.models.hint_spreading import spread_hints
+
+Planes: TypeAlias = Callable[[slice], tuple[np.ndarray, ...]]  # rows -> (L, a, b), each (n, W)
+
+# Of the last correction, at the photo's size. Its width is that of a cell of the grid, which on
+# 24 photos gave 0.3 dB more with 50 hints than half of it; the lightness keeps it in the object.
+_LIGHTNESS_WIDTH = 10.0  # of L
+_REACH = 3  # widths; the weight is 0.01 there
+_EPSILON = 1e-7
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What a network predicts for one photo, before its hints.
+
+    Attributes:
+        lightness: (H, W) float32, L of the photo.
+        colors: (h, w, 2) float32, ab in Lab units; or (h, w, 3) with a predicted L before them.
+        keys: (h / 4, w / 4, C), by which hints spread; None where they do not.
+    """
+
+    lightness: np.ndarray
+    colors: np.ndarray
+    keys: np.ndarray | None = None
+
+    def with_hints(self, hints: Sequence[Hint], predictor: Predictor) -> np.ndarray:
+        """Returns the colors corrected by hints, each as far as the photo is alike.
+
+        Args:
+            hints: from `checked`, without regions; at least one.
+            predictor: compiles and runs the spreading.
+        """
+        assert self.keys is not None
+        grid = height, width = self.keys.shape[:2]
+        number = 1 << (len(hints) - 1).bit_length()  # few shapes: few compilations
+        rows = [int((hint.y + 0.5) * height / self.lightness.shape[0]) for hint in hints]
+        columns = [int((hint.x + 0.5) * width / self.lightness.shape[1]) for hint in hints]
+        missing = ((0, number - len(hints)), (0, 0))
+        fields = {
+            "ab": enlarged(self.colors[..., -2:], grid),
+            "keys": self.keys,
+            "lightness": enlarged(self.lightness[..., None], grid)[..., 0],
+            "cells": np.pad(np.stack([rows, columns], axis=-1), missing),
+            "hint_ab": np.pad(np.stack([user_hints.ab_of(hint) for hint in hints]), missing),
+            "valid": np.arange(number) < len(hints),
+        }
+        correction = predictor.run("spread", _spread, fields)
+        corrected = self.colors.copy()
+        corrected[..., -2:] += enlarged(correction, corrected.shape[:2])
+        return corrected
+
+
+def _spread(variables: Any, fields: dict[str, Any]) -> jax.Array:
+    del variables
+    return spread_hints(**fields)
+
+
+class ExactHints:
+    """Makes hints exact at the photo's size: fills regions, and corrects around the others.
+
+    What the pixel of a hint without a region still lacks is added around it, with the weight
+
+        w = exp(-d^2 / (2 c^2) - (L - L_hint)^2 / (2 * 10^2)),
+
+    where c is the width of a cell of the grid, and combined as in `spread_hints`. Of several
+    regions over one pixel the last counts; other hints do not reach into a region, unless they lie
+    in one.
+    """
+
+    def __init__(
+        self,
+        regional: Sequence[Hint],
+        others: Sequence[Hint],
+        lightness: np.ndarray,
+        planes: Planes,
+        cell: float,
+    ):
+        """Reads the colors at the hints.
+
+        Args:
+            regional: hints with a region, an array (H, W).
+            others: hints without one.
+            lightness: (H, W), L of the photo.
+            planes: of the photo's colors without this correction.
+            cell: width of a cell of the grid, in pixels of the photo.
+        """
+        self._fills = [(hint.region, user_hints.ab_of(hint)) for hint in regional]
+        self._lightness = lightness
+        self._cell = cell
+        self._is_filled = np.zeros((1, 1), bool)
+        for region, _ in self._fills:
+            self._is_filled = self._is_filled | region
+        self._is_filled = np.broadcast_to(self._is_filled, lightness.shape)
+        self._errors = []  # row, column, what is lacking
+        for (y, x), hint in {(hint.y, hint.x): hint for hint in others}.items():  # the last counts
+            ab = self._filled(slice(y, y + 1), *planes(slice(y, y + 1))[-2:])
+            self._errors.append((y, x, user_hints.ab_of(hint) - ab[0, x]))
+
+    def __call__(self, rows: slice, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the corrected a and b of some rows of the photo, (n, W) each."""
+        ab = self._filled(rows, a, b)
+        reach = _REACH * self._cell
+        near = [e for e in self._errors if rows.start - reach < e[0] < rows.stop + reach]
+        if near:
+            ab += self._correction(rows, near)
+        return ab[..., 0], ab[..., 1]
+
+    def _filled(self, rows: slice, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        ab = np.stack([a, b], axis=-1)
+        for region, color_ab in self._fills:
+            ab[region[rows]] = color_ab
+        return ab
+
+    def _correction(self, rows: slice, errors: Sequence[tuple[int, int, np.ndarray]]) -> np.ndarray:
+        shape = (*self._lightness[rows].shape, 1)
+        total, odds, most = np.zeros((*shape[:2], 2)), np.full(shape, 1e-30), np.zeros(shape)
+        for y, x, error in errors:
+            reach = int(_REACH * self._cell) + 1
+            columns = slice(max(x - reach, 0), x + reach + 1)
+            lightness = self._lightness[rows, columns]
+            down = np.arange(rows.start, rows.start + shape[0])[:, None] - y
+            right = np.arange(self._lightness.shape[1])[None, columns] - x
+            step = (lightness - self._lightness[y, x]) / _LIGHTNESS_WIDTH
+            weight = np.exp(-((down**2 + right**2) / self._cell**2 + step**2) / 2)
+            weight *= self._is_filled[rows, columns] == self._is_filled[y, x]
+            weight = weight[..., None]
+            odd = weight / (1 + _EPSILON - weight)
+            total[:, columns] += odd * error
+            odds[:, columns] += odd
+            most[:, columns] = np.maximum(most[:, columns], weight)
+        return (total / odds * most).astype(np.float32)

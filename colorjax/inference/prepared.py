@@ -1,0 +1,39 @@
+"""A photo on which the network has run once, for hints that come one after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from colorjax.inference.options import Hints, Options
+from colorjax.inference.pixels import ArrayPixels
+
+if TYPE_CHECKING:
+    from colorjax.inference.colorizer import Colorizer
+
+
+class PreparedPhoto:
+    """A photo on which the network has run; see `Colorizer.prepare`."""
+
+    def __init__(self, colorizer: Colorizer, image: np.ndarray | Image.Image, options: Options):
+        self._colorizer = colorizer
+        self._image = image
+        self._options = options
+        # A network with an input for hints runs again for each picture.
+        form = colorizer.hint_form
+        self._found = None
+        if form != "input":
+            pixels = ArrayPixels.of(image)
+            self._found = colorizer.predict(pixels, options, with_keys=form == "spread")
+
+    def colorize(self, hints: Hints = ()) -> np.ndarray | Image.Image:
+        """Returns the picture with these hints instead of any earlier ones, as `colorize`."""
+        pixels = ArrayPixels.of(self._image)
+        options = dataclasses.replace(self._options, hints=hints)
+        self._colorizer.paint_hinted(pixels, options, self._found)
+        painted = pixels.painted
+        is_array = isinstance(self._image, np.ndarray)
+        return painted if is_array else Image.fromarray(painted)

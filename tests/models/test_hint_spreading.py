@@ -1,0 +1,161 @@
+"""Hints spread by features: the core, and the features that networks show."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from colorjax import models
+from colorjax.models import hint_spreading
+from colorjax.models.hint_spreading import Keyed, feature_keys, spread_hints
+
+RNG = np.random.default_rng(3)
+SIZE = (6, 9)
+AB = RNG.normal(0, 20, (*SIZE, 2)).astype(np.float32)
+FEATURES = [
+    RNG.normal(0.5, 1, (1, *SIZE, 5)).astype(np.float32),
+    RNG.normal(0.5, 1, (1, *SIZE, 3)).astype(np.float32),
+]
+LIGHTNESS = RNG.uniform(0, 100, SIZE).astype(np.float32)
+CELLS = np.array([(1, 2), (4, 7), (1, 3), (0, 0)])
+HINT_AB = RNG.normal(0, 40, (4, 2)).astype(np.float32)
+VALID = np.array([True, True, True, False])
+SPREAD = jax.jit(spread_hints)
+
+
+def keys_of(features):
+    return np.asarray(feature_keys([jnp.asarray(x) for x in features], SIZE))[0]
+
+
+def test_the_correction_is_the_equation_written_out():
+    t, s, width = 0.7, 0.4, 0.25
+    found = SPREAD(
+        AB,
+        keys_of(FEATURES),
+        LIGHTNESS,
+        CELLS,
+        HINT_AB,
+        VALID,
+        temperature=t,
+        distance=s,
+        lightness_width=width,
+    )
+
+    def cosine(i, j):
+        pairs = [(x[0][i].astype(float), x[0][j].astype(float)) for x in FEATURES]
+        return np.mean([p @ q / np.linalg.norm(p) / np.linalg.norm(q) for p, q in pairs])
+
+    places = list(np.ndindex(SIZE))
+    mean = np.mean([1 - cosine(i, j) for i in places for j in places])
+    wanted = np.zeros((*SIZE, 2))
+    for i in places:
+        weights = []
+        for j in map(tuple, CELLS[VALID]):
+            d = np.hypot(i[0] - j[0], i[1] - j[1]) / 6
+            step = (float(LIGHTNESS[i]) - LIGHTNESS[j]) / 100
+            unlike = (1 - cosine(i, j)) / (t * mean)
+            weights.append(np.exp(-(unlike**2) - d**2 / (2 * s**2) - step**2 / (2 * width**2)))
+        w = np.array(weights)
+        odds = w / (1 + 1e-6 - np.minimum(w, 1))
+        delta = HINT_AB[VALID] - AB[tuple(CELLS[VALID].T)]
+        wanted[i] = (odds[:, None] * delta).sum(0) / odds.sum() * w.max()
+    np.testing.assert_allclose(found, wanted, atol=0.02)
+    assert np.abs(wanted).max() > 10
+
+
+def test_each_hint_has_its_color_at_its_own_cell_though_others_are_near():
+    found = AB + np.asarray(SPREAD(AB, keys_of(FEATURES), LIGHTNESS, CELLS, HINT_AB, VALID))
+    np.testing.assert_allclose(found[tuple(CELLS[VALID].T)], HINT_AB[VALID], atol=0.05)
+    none = np.zeros(4, bool)
+    assert not np.asarray(SPREAD(AB, keys_of(FEATURES), LIGHTNESS, CELLS, HINT_AB, none)).any()
+
+
+def test_alike_regions_far_away_follow_and_unlike_ones_near_do_not():
+    """Stripes of two materials, of one lightness: the hint is on the first of the third kind."""
+    kind = np.arange(32)[None] // 4 % 2 * np.ones((16, 1), int)
+    features = np.eye(4, dtype=np.float32)[kind] + RNG.normal(0, 0.1, (16, 32, 4))
+    keys = np.asarray(feature_keys([jnp.asarray(features[None], jnp.float32)], (16, 32)))[0]
+    flat = np.full((16, 32), 50, np.float32)
+    ab = np.zeros((16, 32, 2), np.float32)
+    cell = np.array([[8, 6]])  # of kind 1, columns 4 to 7
+    found = np.asarray(SPREAD(ab, keys, flat, cell, np.array([[40.0, 0]]), np.array([True])))[
+        ..., 0
+    ]
+    assert found[:, 4:8].min() > 25
+    assert found[8, 12:16].min() > 25  # alike, half the side away
+    assert found[:, 8:12].max() < 4  # unlike, beside it
+    assert found[:, :4].max() < 4
+
+
+def test_hints_that_are_not_there_change_nothing():
+    few = SPREAD(AB, keys_of(FEATURES), LIGHTNESS, CELLS[:2], HINT_AB[:2], VALID[:2])
+    padded = SPREAD(AB, keys_of(FEATURES), LIGHTNESS, CELLS, HINT_AB, np.arange(4) < 2)
+    np.testing.assert_allclose(few, padded, atol=1e-4)
+
+
+def test_a_photo_that_is_alike_everywhere_gets_no_nan():
+    keys = feature_keys([jnp.ones((1, *SIZE, 3))], SIZE)[0]
+    found = np.asarray(SPREAD(AB, keys, np.full(SIZE, 50.0), CELLS, HINT_AB, VALID))
+    assert np.isfinite(found).all()
+
+
+def test_keys_are_of_length_one_and_their_product_is_the_mean_cosine():
+    coarse = RNG.normal(0, 1, (2, 3, 4, 7)).astype(np.float32)
+    fine = RNG.normal(0, 1, (2, *SIZE, 5)).astype(np.float32)
+    keys = np.asarray(feature_keys([jnp.asarray(fine), jnp.asarray(coarse)], SIZE))
+    assert keys.shape == (2, *SIZE, 12)
+    np.testing.assert_allclose(np.linalg.norm(keys, axis=-1), 1, atol=1e-4)
+
+
+ZOO = {
+    "zhang16": {"width": 0.125},
+    "unet": {"width": 0.125},
+    "iizuka": {"width": 0.125, "global_size": 32},
+    "edge_fusion": {"width": 0.125, "global_size": 32, "edges": "off"},
+    "plain_cnn": {"filters": (8,) * 7},
+}
+SHAPES = [("unet", {"width": 0.125, "layout": layout}) for layout in ("dcgan", "places")] + [
+    ("plain_cnn", {"filters": (8, 8, 8), "strides": (1, 2)}),
+    ("plain_cnn", {"filters": (8, 8), "strides": (1,)}),
+    ("plain_cnn", {"variant": "dense"}),
+    ("edge_fusion", ZOO["edge_fusion"] | {"global_branch": "iizuka"}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), [*ZOO.items(), *SHAPES])
+def test_networks_show_their_features_and_predict_as_before(name, options):
+    network = models.create(name, **options)
+    side = network.fixed_size or (128 if options.get("layout") == "places" else 32)
+    inputs = {"grey": jnp.asarray(RNG.uniform(-1, 1, (1, side, side, 1)), jnp.float32)}
+    variables = jax.eval_shape(
+        lambda key: network.init(key, inputs, train=False), jax.random.key(0)
+    )
+    found = jax.eval_shape(lambda v: Keyed(network).apply(v, inputs, train=False), variables)
+    plain = jax.eval_shape(lambda v: network.apply(v, inputs, train=False), variables)
+    assert found["hint_keys"].shape[:3] == (1, side // 4, side // 4)
+    assert found["hint_keys"].shape[3] >= 8
+    assert found.keys() - {"hint_keys"} == plain.keys()
+    maps = hint_spreading.feature_layers(network)
+    assert all(isinstance(path, str) for path in maps)
+    assert len(maps) in (1, 2)
+
+
+def test_zhang17_has_an_input_instead():
+    assert "hint_ab" in models.create("zhang17").inputs
+    assert hint_spreading.feature_layers(models.create("zhang17")) == ()
+
+
+class Misnamed(nn.Module):
+    feature_layers = ("absent",)
+
+    @nn.compact
+    def __call__(self, inputs, *, train):
+        return {"ab": nn.Conv(2, (1, 1))(inputs["grey"])}
+
+
+def test_a_layer_that_is_not_there_is_named():
+    inputs = {"grey": jnp.zeros((1, 8, 8, 1))}
+    variables = Misnamed().init(jax.random.key(0), inputs, train=False)
+    with pytest.raises(ValueError, match="'absent'"):
+        Keyed(Misnamed()).apply(variables, inputs, train=False)
