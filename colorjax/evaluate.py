@@ -28,7 +28,7 @@ from colorjax.metrics.comparison import (
     summarize,
     summarize_hues,
 )
-from colorjax.models.hint_spreading import feature_layers, keyed, spread_hints
+from colorjax.models.hint_spreading import Keys, feature_layers, keyed, spread_hints
 from colorjax.train.skipped import SkippedPhotos
 
 # Which way is better, for the metrics that a run may be steered by.
@@ -148,8 +148,8 @@ def _hinted_ab(
     outputs: dict[str, jax.Array], lab: jax.Array, batch: dict[str, jax.Array], count: jax.Array
 ) -> jax.Array:
     """Returns the predicted ab (N, H, W, 2) corrected by the first `count` hints of each photo."""
-    keys = outputs["hint_keys"]
-    size, grid = lab.shape[1:3], keys.shape[1:3]
+    keys: Keys = outputs["hint_keys"]  # pyrefly: ignore
+    size, grid = lab.shape[1:3], keys.features.shape[1:3]
 
     def correct(ab, keys, lightness, hint_ab, order):
         shown = [

@@ -14,13 +14,14 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from colorjax import color, losses, models
-from colorjax.data import prior
+from colorjax.data import hints, prior
 from colorjax.data.edges import EdgeDetector
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError, unknown_name
 from colorjax.models import shapes
 from colorjax.models.critics import Critic, create_critic
 from colorjax.models.features import FeatureNetwork, create_features
+from colorjax.models.hint_spreading import spread_hints
 
 Variables = dict[str, Any]  # "params", and "batch_stats" where the network has them
 Fields = dict[str, jax.Array]
@@ -144,6 +145,28 @@ class Method:
         is_given = jax.random.bernoulli(key, self.global_hints, (len(ab), 1))
         return batch | {"global_colors": is_given * palette_input(ab)}
 
+    def _hinted(self, outputs: Fields, batch: Fields, key: jax.Array) -> Fields:
+        """Returns `ab_hinted`, the prediction after drawn hints of true colors, where it counts.
+
+        (N, h, w, 2), ab / 110, on the grid of the network's hint_keys.
+        """
+        if self.loss is None or "hint_keys" not in losses.outputs_of(self.loss.name):
+            return {}
+        keys: Any = outputs["hint_keys"]
+        ab = color.denormalize_ab(outputs["ab_quarter"])
+        number, *grid = ab.shape[:3]
+
+        def coarse(x: jax.Array) -> jax.Array:
+            shape = (number, grid[0], x.shape[1] // grid[0], grid[1], x.shape[2] // grid[1], -1)
+            return x.astype(jnp.float32).reshape(shape).mean((2, 4))
+
+        truth = color.denormalize_ab(coarse(batch["ab"]))
+        lightness = color.denormalize_lightness(coarse(batch["grey"]))[..., 0]
+        cells, valid = hints.draw_cells(key, number, tuple(grid))
+        hint_ab = jax.vmap(lambda ab, at: ab[at[:, 0], at[:, 1]])(truth, cells)
+        correction = jax.vmap(spread_hints)(ab, keys, lightness, cells, hint_ab, valid)
+        return {"ab_hinted": color.normalize_ab(ab + correction)}
+
     def truth(self, batch: Fields, space: str) -> jax.Array:
         """Returns the true colours of an encoded batch in a space; "own": the network's."""
         space = self.space if space == "own" else space
@@ -224,6 +247,7 @@ class Method:
         batch = self.encoded(batch)
         batch = self._reveal_palettes(batch, jax.random.fold_in(key, 2))
         outputs, updated = self.forward(variables, batch, key)
+        outputs |= self._hinted(outputs, batch, jax.random.fold_in(key, 3))
         terms = self.loss(outputs | judge(outputs, batch), batch)
         chroma = {"chroma_ratio": (_chroma(outputs["ab"]), _chroma(batch["ab"]))}
         return self.loss.total(terms), (terms | chroma, updated)

@@ -28,7 +28,7 @@ def get_config(arg: str = "") -> ConfigDict:
     # A new workdir goes on from the newest whole checkpoint of this one, or from that of a step,
     # WORKDIR@STEP: weights, optimizer, average and step (docs/devices.md).
     config.fork_from = ""
-    config.train_only = "all"  # layers that learn: all | head | added (model.add_layer)
+    config.train_only = "all"  # layers that learn: all | head | added (model.add_layer) | guide
     config.progress = True  # a progress bar where there is a terminal
 
     config.parallel = ConfigDict()
@@ -82,7 +82,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model = ConfigDict({"name": ""})
     config.loss = ConfigDict()
     # mse | l1 | smooth_l1 | mse_and_class | class_cross_entropy | ce | rebalanced_ce |
-    # smooth_l1_and_grid | smooth_l1_and_bins | feature | adversarial
+    # smooth_l1_and_grid | smooth_l1_and_bins | hinted_l1 | feature | adversarial
     config.loss.name = "mse"
     # Of smooth_l1 and smooth_l1_and_*: where the square ends; 1 / 110 is one ab unit.
     config.loss.delta = 1 / 110

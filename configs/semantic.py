@@ -7,7 +7,8 @@
 Arguments after the colon: `imagenet` (for a GPU or TPU: 224 px, bfloat16, a batch of 256, the whole
 encoder learns), `encoder` (lite0 | lite1 | lite2 | none: lite0 from a random start | tiny: small,
 and random too), `decoder` (plain | query), `size` (px, a multiple of 32), `batch`, `width` (factor
-on the decoder's channels), `debug` (a few steps).
+on the decoder's channels), `hints` (trains the hint guide alone: with --config.init_from=WORKDIR of
+a trained network), `debug` (a few steps).
 
 `loss.prior` is best counted on the training photos: `colorjax prior PHOTOS --output FILE.npz`.
 """
@@ -27,6 +28,7 @@ def get_config(arg: str = "") -> ConfigDict:
         size=0,
         batch=0,
         width=1.0,
+        hints=False,
         debug=False,
     )
     is_random = args.encoder in ("none", "tiny")  # those have no published weights
@@ -49,6 +51,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.width = args.width
     config.model.queries = 32  # of the query decoder
     config.model.add_layer = False  # before the heads, for fine-tuning (train_only=added)
+    config.model.hint_guide = args.hints  # how far a user's color hints reach is learned
     config.init_encoder = "" if is_random else "imagenet"
 
     config.loss.name = "smooth_l1_and_bins"
@@ -66,6 +69,13 @@ def get_config(arg: str = "") -> ConfigDict:
     if args.imagenet:
         config.dtype = "bfloat16"
         config.optimizer.ema_decay = 0.9999
+    if args.hints:
+        config.train_only = "guide"
+        config.total_steps = 2_000
+        config.loss.name = "hinted_l1"
+        config.init_encoder = ""
+        config.data.global_hints = 0.0
+        config.evaluation.hint_counts = (0, 1, 2, 5, 10, 20, 50, 100)
     if args.debug:
         default.shorten(config)
         config.data.image_size = args.size or 32

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 MAX_EVALUATION_HINTS = 100
@@ -48,6 +51,34 @@ def draw_for_evaluation(rng: np.random.Generator, size: int) -> list[Hint]:
     side = max(1, round(size * _EVALUATION_SIDE))
     places = rng.integers(size - side + 1, size=(MAX_EVALUATION_HINTS, 2))
     return [Hint(int(top), int(left), side) for top, left in places]
+
+
+def draw_cells(key: jax.Array, number: int, grid: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+    """Draws hints for the training of a hint guide, as cells of a grid.
+
+    One half of the photos gets as many hints as `draw_for_training` with p = 1/8 gives, with the
+    same places; the other half 1 to 100, evenly drawn on a logarithmic scale, evenly placed.
+
+    Args:
+        key: where chance comes from.
+        number: of photos.
+        grid: its (height, width).
+
+    Returns:
+        cells (number, 100, 2) int32, row and column; valid (number, 100), whether a hint counts.
+    """
+    keys = jax.random.split(key, 5)
+    is_central = jax.random.bernoulli(keys[0], 0.5, (number, 1))
+    uniform = jax.random.uniform(keys[1], (number, 1), minval=1e-6)
+    few = jnp.floor(jnp.log(uniform) / math.log(7 / 8))
+    many = jnp.floor(jnp.exp(uniform * math.log(MAX_EVALUATION_HINTS + 1)))
+    valid = jnp.arange(MAX_EVALUATION_HINTS)[None] < jnp.where(is_central, few, many)
+    shape = (number, MAX_EVALUATION_HINTS, 2)
+    normal = 0.5 + 0.25 * jax.random.normal(keys[2], shape)
+    even = jax.random.uniform(keys[3], shape)
+    places = jnp.clip(jnp.where(is_central[..., None], normal, even), 0, 1)
+    sides = jnp.array(grid)[None, None]
+    return jnp.minimum((places * sides).astype(jnp.int32), sides - 1), valid
 
 
 def reveal(ab: np.ndarray, hints: list[Hint]) -> tuple[np.ndarray, np.ndarray]:

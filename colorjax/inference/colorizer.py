@@ -234,7 +234,7 @@ class Colorizer:
         planes = self._planes(pixels, lightness, chroma, options.strength)
         if not given:
             return self._paint(pixels, planes)
-        cell = lightness.shape[0] / found.keys.shape[0] if found.keys is not None else 1.0
+        cell = lightness.shape[0] / found.keys.features.shape[0] if found.keys is not None else 1.0
         exact = ExactHints(regional, spread, lightness, planes, cell)
 
         def corrected(rows: slice) -> tuple[np.ndarray, ...]:
@@ -321,8 +321,8 @@ class Colorizer:
         else:
             size = self._size.of(*grey.shape)
             fields = self._size.pad(self._fields(grey, size)) | self._shared(grey, options)
-            colors, keys = (found[0] for found in self._predictor.colors_and_keys(fields))
-            keys = self._size.cut(keys, grid_size(*size))
+            colors, keys = jax.tree.map(lambda x: x[0], self._predictor.colors_and_keys(fields))
+            keys = jax.tree.map(lambda x: self._size.cut(x, grid_size(*size)), keys)
             if options.quality == "best" or options.tiling is not None:
                 colors = self._predict_colors(grey, (), options)
             else:

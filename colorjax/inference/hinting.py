@@ -12,7 +12,7 @@ import numpy as np
 from colorjax.inference import hints as user_hints
 from colorjax.inference.hints import Hint
 from colorjax.inference.predictor import Predictor, enlarged
-from colorjax.models.hint_spreading import spread_hints
+from colorjax.models.hint_spreading import Keys, spread_hints
 
 Planes: TypeAlias = Callable[[slice], tuple[np.ndarray, ...]]  # rows -> (L, a, b), each (n, W)
 
@@ -30,12 +30,12 @@ class Prediction:
     Attributes:
         lightness: (H, W) float32, L of the photo.
         colors: (h, w, 2) float32, ab in Lab units; or (h, w, 3) with a predicted L before them.
-        keys: (h / 4, w / 4, C), by which hints spread; None where they do not.
+        keys: of h / 4 x w / 4 cells, by which hints spread; None where they do not.
     """
 
     lightness: np.ndarray
     colors: np.ndarray
-    keys: np.ndarray | None = None
+    keys: Keys | None = None
 
     def with_hints(self, hints: Sequence[Hint], predictor: Predictor) -> np.ndarray:
         """Returns the colors corrected by hints, each as far as the photo is alike.
@@ -45,7 +45,7 @@ class Prediction:
             predictor: compiles and runs the spreading.
         """
         assert self.keys is not None
-        grid = height, width = self.keys.shape[:2]
+        grid = height, width = self.keys.features.shape[:2]
         number = 1 << (len(hints) - 1).bit_length()  # few shapes: few compilations
         rows = [int((hint.y + 0.5) * height / self.lightness.shape[0]) for hint in hints]
         columns = [int((hint.x + 0.5) * width / self.lightness.shape[1]) for hint in hints]

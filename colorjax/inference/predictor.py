@@ -14,7 +14,7 @@ from PIL import Image
 
 from colorjax import color
 from colorjax.method import Method, Variables
-from colorjax.models.hint_spreading import keyed
+from colorjax.models.hint_spreading import Keys, keyed
 
 Inputs: TypeAlias = dict[str, Any]  # name -> array (N, H, W, C) float32, NumPy's or JAX's
 Size: TypeAlias = tuple[int, ...]  # height and width in pixels
@@ -67,7 +67,7 @@ class Predictor:
         """
         return self.run("colors", self.method.predict_shown, fields)
 
-    def colors_and_keys(self, fields: Inputs) -> tuple[np.ndarray, np.ndarray]:
+    def colors_and_keys(self, fields: Inputs) -> tuple[np.ndarray, Keys]:
         """Predicts colors, and the keys by which color hints spread.
 
         Returns:

@@ -321,6 +321,19 @@ def _smooth_l1_and_bins(
     return _judged("smooth_l1_and_bins", weights, tap_weights, terms)
 
 
+def _hinted_l1(delta: float = 5 / 110) -> Loss:
+    """Of a network's hint guide: the colors after hints have spread, at a quarter of the size."""
+    _check_delta(delta)
+
+    def terms(outputs: Arrays, batch: Arrays) -> Terms:
+        quarter = block_means(batch["ab"], 4)
+        hinted = smooth_absolute_error(outputs["ab_hinted"], quarter, delta)
+        free = smooth_absolute_error(outputs["ab_quarter"], quarter, delta)
+        return {"hinted_l1": hinted, "l1": free}  # the latter is only logged
+
+    return Loss("hinted_l1", terms, {"hinted_l1": 1.0})
+
+
 class _Kind(NamedTuple):
     outputs: frozenset[str]  # what a network has to give
     build: Callable[..., Loss]  # its keyword arguments are fields of config.loss
@@ -336,6 +349,7 @@ LOSSES: dict[str, _Kind] = {
     "rebalanced_ce": _Kind(frozenset({"bin_logits"}), _rebalanced_ce),
     "smooth_l1_and_grid": _Kind(frozenset({"ab", "grid_logits"}), _smooth_l1_and_grid),
     "smooth_l1_and_bins": _Kind(frozenset({"ab", "ab_quarter", "bin_logits"}), _smooth_l1_and_bins),
+    "hinted_l1": _Kind(frozenset({"ab_quarter", "hint_keys"}), _hinted_l1),
     "feature": _Kind(frozenset({"ab"}), _feature),
     "adversarial": _Kind(frozenset({"ab"}), _adversarial),
 }

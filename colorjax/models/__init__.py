@@ -14,7 +14,7 @@ from colorjax.models.added import (
     layer_factors,
     trained_layers,
     which_learn,
-    without_added,
+    without_new_layers,
 )
 from colorjax.models.convolution import convolutions
 from colorjax.models.edge_fusion import EdgeFusion, edge_fusion
@@ -52,7 +52,7 @@ __all__ = [
     "layer_factors",
     "trained_layers",
     "which_learn",
-    "without_added",
+    "without_new_layers",
 ]
 
 

@@ -11,7 +11,9 @@ from colorjax.errors import RequestError, unknown_name
 from colorjax.models.convolution import Conv
 
 NAME = "added"  # of the added layer, among the parameters
-TRAIN_ONLY = ("all", "head", NAME)
+GUIDE = "guide"  # of the layer that guides color hints
+TRAIN_ONLY = ("all", "head", NAME, GUIDE)
+OPTIONAL = {"add_layer": NAME, "hint_guide": GUIDE}  # options of networks, and the layers they add
 _HIDDEN = 64  # channels at most: the layer is small
 
 
@@ -31,9 +33,15 @@ class AddedLayer(nn.Module):
         return x + Conv(channels, 1, kernel_init=zeros, name="conv2")(y, train=train)
 
 
-def without_added(network: Any) -> Any:
-    """Returns the network that has no added layer."""
-    return network.clone(add_layer=False)
+def without_new_layers(network: Any, known: Any) -> Any:
+    """Returns the network without the optional layers that other weights lack.
+
+    Args:
+        network: with or without such layers.
+        known: `config.model` of the other weights.
+    """
+    options = [name for name in OPTIONAL if getattr(network, name, False) and not known.get(name)]
+    return network.clone(**dict.fromkeys(options, False)) if options else network
 
 
 def trained_layers(network: Any, train_only: str) -> tuple[str, ...]:
@@ -41,7 +49,7 @@ def trained_layers(network: Any, train_only: str) -> tuple[str, ...]:
 
     Args:
         network: names its last layers in `head_layers`.
-        train_only: "all", "head" or "added".
+        train_only: "all", "head", "added" or "guide".
 
     Raises:
         RequestError: another word, a network that does not name its head, or that has no added
@@ -56,6 +64,12 @@ def trained_layers(network: Any, train_only: str) -> tuple[str, ...]:
         if not getattr(network, "add_layer", False):
             raise RequestError(f"train_only=added needs a layer: {name} has model.add_layer=False")
         return (NAME,)
+    if train_only == GUIDE:
+        if not getattr(network, "hint_guide", False):
+            raise RequestError(
+                f"train_only=guide needs the guide of hints: {name} has model.hint_guide=False"
+            )
+        return (GUIDE,)
     if not getattr(network, "head_layers", ()):
         raise RequestError(
             f"train_only=head: network {name} does not name its last layers; give its class "

@@ -14,22 +14,59 @@ correction is
 The odds o rank the hints as w does but are unbounded at a hint's own cell, where only its own error
 counts, however many hints are near. m makes one T serve every network: the mean distance is 0.05
 in the last features of zhang16-small and 0.6 in those of unet-small.
+
+A network may have learned to guide hints (`HintGuide`). Its guide has at every position a vector q
+and two factors, t and c, which start at 0, 1 and 1, where nothing changes:
+
+    w_ij = exp(-t_i ((1 - cos_ij) / (T m))^2 - |q_i - q_j|^2 - ...),
+
+and the correction is multiplied by max_j w_ij^c_i.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+from colorjax.models.convolution import Conv
 
 STRIDE = 4  # pixels of the network's input that a cell of the grid has on each side
 # Widths of the cosine, of the distance and of the lightness (benchmarks/hints.py).
 TEMPERATURE, DISTANCE, LIGHTNESS_WIDTH = 0.8, 0.8, 0.2
 _EPSILON = 1e-6
 _LEAST_DISTANCE = 1e-4  # of a photo that is the same everywhere
+_FAR = 1e4  # exponent of a hint that does not count
+
+GUIDE_KEYS = 16  # channels of q
+_GUIDE_FEATURES = 48
+
+
+class Keys(NamedTuple):
+    """What says which positions of a grid are alike.
+
+    Attributes:
+        features: (..., h, w, C) of length 1, from `feature_keys`.
+        guide: (..., h, w, 18), q and the logarithms of t and c; None: not learned.
+    """
+
+    features: jax.Array
+    guide: jax.Array | None = None
+
+
+class HintGuide(nn.Module):
+    """Learns from features how far hints reach: q, log t and log c of the module's docstring."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Maps float32 features (N, h, w, C) to a guide (N, h, w, 18), 0 at the start."""
+        x = nn.relu(Conv(_GUIDE_FEATURES, 1, name="conv1")(x, train=train))
+        x = nn.relu(Conv(_GUIDE_FEATURES, name="conv2")(x, train=train))
+        zeros = nn.initializers.zeros
+        return Conv(GUIDE_KEYS + 2, 1, kernel_init=zeros, name="conv3")(x, train=train)
 
 
 def feature_layers(network: Any) -> tuple[str, ...]:
@@ -39,7 +76,7 @@ def feature_layers(network: Any) -> tuple[str, ...]:
 
 def keyed(network: Any) -> Any:
     """Returns a network that has `feature_layers` as one that also returns hint_keys."""
-    return Keyed(network)
+    return network if "hint_keys" in network.outputs else Keyed(network)
 
 
 class Keyed:
@@ -58,7 +95,7 @@ class Keyed:
         return getattr(self._network, name)
 
     def apply(self, variables: Any, inputs: dict[str, jax.Array], **options: Any) -> Any:
-        """Returns the network's outputs and hint_keys, (N, ceil(H/4), ceil(W/4), C) float32.
+        """Returns the network's outputs and hint_keys, `Keys` of ceil(H/4) x ceil(W/4).
 
         Raises:
             ValueError: the network has no submodule of such a path.
@@ -74,7 +111,7 @@ class Keyed:
         shown = state.get("intermediates", {})
         features = [_output_of(shown, name) for name in names]
         size = grid_size(*inputs["grey"].shape[1:3])
-        return outputs | {"hint_keys": feature_keys(features, size)}
+        return outputs | {"hint_keys": Keys(feature_keys(features, size))}
 
 
 def _output_of(shown: Any, name: str) -> jax.Array:
@@ -115,7 +152,7 @@ def feature_keys(features: Sequence[jax.Array], size: tuple[int, int]) -> jax.Ar
 
 def spread_hints(
     ab: jax.Array,
-    keys: jax.Array,
+    keys: Keys,
     lightness: jax.Array,
     cells: jax.Array,
     hint_ab: jax.Array,
@@ -129,7 +166,7 @@ def spread_hints(
 
     Args:
         ab: (h, w, 2) predicted, in Lab units, on the grid.
-        keys: (h, w, C) of length 1, from `feature_keys`.
+        keys: of the grid (h, w).
         lightness: (h, w), L in [0, 100].
         cells: (K, 2) integers, row and column of each hint on the grid.
         hint_ab: (K, 2), in Lab units.
@@ -144,15 +181,23 @@ def spread_hints(
     height, width = lightness.shape
     rows, columns = cells[:, 0], cells[:, 1]
     delta = hint_ab - ab[rows, columns]
-    cosine = jnp.einsum("hwc,kc->hwk", keys, keys[rows, columns])
-    mean_distance = 1 - jnp.sum(jnp.square(keys.mean((0, 1)))) + _LEAST_DISTANCE
-    unlike = jnp.maximum(1 - cosine, 0) / (temperature * mean_distance)
+    features, guide = keys
+    cosine = jnp.einsum("hwc,kc->hwk", features, features[rows, columns])
+    mean_distance = 1 - jnp.sum(jnp.square(features.mean((0, 1)))) + _LEAST_DISTANCE
+    unlike = jnp.square(jnp.maximum(1 - cosine, 0) / (temperature * mean_distance))
+    sharpness = jnp.ones((1, 1, 1))
+    if guide is not None:
+        q = guide[..., :GUIDE_KEYS]
+        apart = jnp.square(q[:, :, None] - q[rows, columns][None, None])
+        unlike = unlike * jnp.exp(guide[..., GUIDE_KEYS, None]) + jnp.sum(apart, axis=-1)
+        sharpness = jnp.exp(guide[..., GUIDE_KEYS + 1 :])
     down = (jnp.arange(height)[:, None] - rows[None]) / min(height, width)
     right = (jnp.arange(width)[:, None] - columns[None]) / min(height, width)
     away = (jnp.square(down)[:, None] + jnp.square(right)[None]) / (2 * distance**2)
     step = (lightness[..., None] - lightness[rows, columns][None, None]) / 100
-    exponent = jnp.square(unlike) + away + jnp.square(step) / (2 * lightness_width**2)
-    weight = jnp.exp(-exponent) * valid[None, None]
+    exponent = unlike + away + jnp.square(step) / (2 * lightness_width**2)
+    exponent = jnp.where(valid[None, None], exponent, _FAR)
+    weight = jnp.exp(-exponent)
     odds = weight / (1 + _EPSILON - weight)
     mean = jnp.einsum("hwk,kc->hwc", odds, delta) / (odds.sum(-1, keepdims=True) + 1e-30)
-    return mean * weight.max(-1, keepdims=True)
+    return mean * jnp.exp(-sharpness * exponent.min(-1, keepdims=True))

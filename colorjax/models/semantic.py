@@ -13,6 +13,7 @@ from colorjax.errors import RequestError, unknown_name
 from colorjax.models.added import AddedLayer
 from colorjax.models.convolution import BatchNorm, Conv
 from colorjax.models.encoders import VARIANTS, EfficientNetLite, frozen_layers, normalize
+from colorjax.models.hint_spreading import HintGuide, Keys, feature_keys
 from colorjax.models.shapes import check_width, enlarge, scaled
 
 DECODERS = ("plain", "query")
@@ -123,6 +124,7 @@ class Semantic(nn.Module):
         queries: of the query decoder.
         dtype: of the body; the heads and the attention are float32.
         add_layer: whether an `AddedLayer` precedes the heads, for fine-tuning.
+        hint_guide: whether a `HintGuide` says how far color hints reach; see `hint_spreading`.
     """
 
     encoder: str = "lite0"
@@ -134,15 +136,21 @@ class Semantic(nn.Module):
     queries: int = 32
     dtype: Any = jnp.float32
     add_layer: bool = False
+    hint_guide: bool = False
 
     inputs: ClassVar[frozenset[str]] = frozenset({"grey", "global_colors"})
-    outputs: ClassVar[frozenset[str]] = frozenset({"ab", "ab_quarter", "bin_logits"})
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 32
     fit: ClassVar[str] = "pad"
     head_layers: ClassVar[tuple[str, ...]] = ("head", "logits")
     pretrained_layer: ClassVar[str] = "encoder"  # starts from published weights
     feature_layers: ClassVar[tuple[str, ...]] = ("merge4", "merge8")
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """Names of what `apply` returns."""
+        own = {"ab", "ab_quarter", "bin_logits"}
+        return frozenset(own | {"hint_keys"} if self.hint_guide else own)
 
     @property
     def frozen_layers(self) -> tuple[str, ...]:
@@ -162,8 +170,8 @@ class Semantic(nn.Module):
 
         Returns:
             ab (N, H, W, 2), ab / 110, enlarged bilinearly from ab_quarter (N, H/4, W/4, 2);
-            bin_logits (N, H/4, W/4, 313), logarithms of the shares of the bins, up to a constant.
-            float32.
+            bin_logits (N, H/4, W/4, 313), logarithms of the shares of the bins, up to a constant;
+            with the guide hint_keys, `Keys` of (N, H/4, W/4). float32.
 
         Raises:
             ValueError: H or W is no multiple of 32.
@@ -203,7 +211,29 @@ class Semantic(nn.Module):
         # A head that starts small predicts near gray.
         ab = Conv(2, 1, gain=1e-2, name="head")(x, train=train)
         logits = Conv(color.NUM_BINS, 1, gain=1.0, name="logits")(x, train=train)
-        return {"ab": enlarge(ab, 4), "ab_quarter": ab, "bin_logits": logits}
+        outputs: dict[str, Any] = {"ab": enlarge(ab, 4), "ab_quarter": ab, "bin_logits": logits}
+        if self.hint_guide:
+            outputs["hint_keys"] = self._keys((x4, x8), outputs, grey, train=train)
+        return outputs
+
+    def _keys(
+        self,
+        features: tuple[jax.Array, ...],
+        outputs: dict[str, jax.Array],
+        grey: jax.Array,
+        *,
+        train: bool,
+    ) -> Keys:
+        """Returns the keys of hints: of features, guided by what the network predicts of them."""
+        ab, logits = outputs["ab_quarter"], outputs["bin_logits"]
+        size = ab.shape[1], ab.shape[2]
+        log_shares = jax.nn.log_softmax(logits)
+        entropy = -jnp.sum(jnp.exp(log_shares) * log_shares, axis=-1, keepdims=True)
+        maps = [enlarge(x, size[0] // x.shape[1]).astype(jnp.float32) for x in features]
+        lightness = nn.avg_pool(grey, (4, 4), strides=(4, 4))
+        seen = jnp.concatenate([*maps, ab, entropy, lightness], axis=-1)
+        guide = HintGuide(name="guide")(jax.lax.stop_gradient(seen), train=train)
+        return Keys(feature_keys(features, size), guide)
 
 
 def semantic(**options: Any) -> Semantic:

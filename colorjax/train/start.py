@@ -13,6 +13,7 @@ from colorjax import models, shipped
 from colorjax.errors import RequestError
 from colorjax.interop import pretrained
 from colorjax.method import Method, Variables
+from colorjax.models.added import OPTIONAL
 from colorjax.parallel import Layout
 from colorjax.train import phases, state, weights
 from colorjax.train.checkpoint import Checkpoints
@@ -42,8 +43,8 @@ def initialize(
         encoder = config.get("init_encoder", "")
         return _with_encoder(fresh, method, encoder, shardings) if encoder else fresh
     step, found = _load(config.init_from, method, layout)
-    if "added" in fresh.params:  # unless the other run had one
-        found["params"] = {"added": fresh.params["added"]} | found["params"]
+    new = {name: x for name, x in fresh.params.items() if name in OPTIONAL.values()}
+    found["params"] = new | found["params"]  # the other run's, where it had them
     log.info("starting from the weights of %s, step %d", config.init_from, step)
     average = None if fresh.average is None else jax.tree.map(jax.numpy.copy, found["params"])
     taken = fresh.replace(**found, average=average)
@@ -66,11 +67,11 @@ def _with_encoder(
 
 
 def _load(place: str, method: Method, layout: Layout) -> tuple[int, Variables]:
-    """Loads the weights of a workdir, or ones that ship; perhaps without a layer that is added."""
+    """Loads the weights of a workdir, or ones that ship; perhaps without layers that are new."""
     packed = shipped.load(place, layout.replicated) if place in shipped.SHA256 else None
     theirs = (packed.config if packed else Workdir(place).read_config()).model
-    if getattr(method.network, "add_layer", False) and not theirs.get("add_layer"):
-        method = dataclasses.replace(method, network=models.without_added(method.network))
+    network = models.without_new_layers(method.network, theirs)
+    method = dataclasses.replace(method, network=network)
     if packed is None:
         return weights.load(place, method, layout.replicated)
     weights.check_meaning(packed.config, method)

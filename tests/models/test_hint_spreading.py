@@ -8,7 +8,7 @@ import pytest
 
 from colorjax import models
 from colorjax.models import hint_spreading
-from colorjax.models.hint_spreading import Keyed, feature_keys, spread_hints
+from colorjax.models.hint_spreading import GUIDE_KEYS, Keyed, Keys, feature_keys, spread_hints
 
 RNG = np.random.default_rng(3)
 SIZE = (6, 9)
@@ -25,14 +25,18 @@ SPREAD = jax.jit(spread_hints)
 
 
 def keys_of(features):
-    return np.asarray(feature_keys([jnp.asarray(x) for x in features], SIZE))[0]
+    return Keys(np.asarray(feature_keys([jnp.asarray(x) for x in features], SIZE))[0])
 
 
-def test_the_correction_is_the_equation_written_out():
+GUIDE = RNG.normal(0, 0.3, (*SIZE, GUIDE_KEYS + 2)).astype(np.float32)
+
+
+@pytest.mark.parametrize("guide", [None, GUIDE], ids=["fixed", "learned"])
+def test_the_correction_is_the_equation_written_out(guide):
     t, s, width = 0.7, 0.4, 0.25
     found = SPREAD(
         AB,
-        keys_of(FEATURES),
+        keys_of(FEATURES)._replace(guide=guide),
         LIGHTNESS,
         CELLS,
         HINT_AB,
@@ -54,12 +58,16 @@ def test_the_correction_is_the_equation_written_out():
         for j in map(tuple, CELLS[VALID]):
             d = np.hypot(i[0] - j[0], i[1] - j[1]) / 6
             step = (float(LIGHTNESS[i]) - LIGHTNESS[j]) / 100
-            unlike = (1 - cosine(i, j)) / (t * mean)
-            weights.append(np.exp(-(unlike**2) - d**2 / (2 * s**2) - step**2 / (2 * width**2)))
+            unlike = ((1 - cosine(i, j)) / (t * mean)) ** 2
+            if guide is not None:
+                q = guide[..., :GUIDE_KEYS].astype(float)
+                unlike = unlike * np.exp(float(guide[i][-2])) + ((q[i] - q[j]) ** 2).sum()
+            weights.append(np.exp(-unlike - d**2 / (2 * s**2) - step**2 / (2 * width**2)))
         w = np.array(weights)
         odds = w / (1 + 1e-6 - np.minimum(w, 1))
         delta = HINT_AB[VALID] - AB[tuple(CELLS[VALID].T)]
-        wanted[i] = (odds[:, None] * delta).sum(0) / odds.sum() * w.max()
+        confidence = w.max() ** (1 if guide is None else np.exp(float(guide[i][-1])))
+        wanted[i] = (odds[:, None] * delta).sum(0) / odds.sum() * confidence
     np.testing.assert_allclose(found, wanted, atol=0.02)
     assert np.abs(wanted).max() > 10
 
@@ -75,7 +83,7 @@ def test_alike_regions_far_away_follow_and_unlike_ones_near_do_not():
     """Stripes of two materials, of one lightness: the hint is on the first of the third kind."""
     kind = np.arange(32)[None] // 4 % 2 * np.ones((16, 1), int)
     features = np.eye(4, dtype=np.float32)[kind] + RNG.normal(0, 0.1, (16, 32, 4))
-    keys = np.asarray(feature_keys([jnp.asarray(features[None], jnp.float32)], (16, 32)))[0]
+    keys = Keys(np.asarray(feature_keys([jnp.asarray(features[None], jnp.float32)], (16, 32)))[0])
     flat = np.full((16, 32), 50, np.float32)
     ab = np.zeros((16, 32, 2), np.float32)
     cell = np.array([[8, 6]])  # of kind 1, columns 4 to 7
@@ -95,7 +103,7 @@ def test_hints_that_are_not_there_change_nothing():
 
 
 def test_a_photo_that_is_alike_everywhere_gets_no_nan():
-    keys = feature_keys([jnp.ones((1, *SIZE, 3))], SIZE)[0]
+    keys = Keys(feature_keys([jnp.ones((1, *SIZE, 3))], SIZE)[0])
     found = np.asarray(SPREAD(AB, keys, np.full(SIZE, 50.0), CELLS, HINT_AB, VALID))
     assert np.isfinite(found).all()
 
@@ -133,8 +141,8 @@ def test_networks_show_their_features_and_predict_as_before(name, options):
     )
     found = jax.eval_shape(lambda v: Keyed(network).apply(v, inputs, train=False), variables)
     plain = jax.eval_shape(lambda v: network.apply(v, inputs, train=False), variables)
-    assert found["hint_keys"].shape[:3] == (1, side // 4, side // 4)
-    assert found["hint_keys"].shape[3] >= 8
+    assert found["hint_keys"].features.shape[:3] == (1, side // 4, side // 4)
+    assert found["hint_keys"].features.shape[3] >= 8
     assert found.keys() - {"hint_keys"} == plain.keys()
     maps = hint_spreading.feature_layers(network)
     assert all(isinstance(path, str) for path in maps)

@@ -14,6 +14,7 @@ from colorjax import method as methods
 from colorjax.errors import RequestError
 from colorjax.interop import pretrained
 from colorjax.models.encoders import normalize
+from colorjax.models.hint_spreading import keyed
 from colorjax.train import phases, start
 from colorjax.train import state as states
 from configs import semantic
@@ -265,6 +266,71 @@ def test_the_encoder_starts_from_published_weights(monkeypatch, tmp_path):
     fresh = jax.jit(plan.create)(jax.random.key(config.seed))
     rest = {name for name in fresh.params if name != "encoder"}
     assert not changed(*({name: x.params[name] for name in rest} for x in (fresh, state)))
+
+
+def hints_config():
+    config = semantic.get_config(f"{TINY},hints")
+    config.optimizer.warmup_steps = 0
+    return config
+
+
+@functools.cache
+def guided(number):
+    """States before and after the hint guide alone has learned, and the metrics of the steps."""
+    config = hints_config()
+    method = methods.build(config)
+    plan = phases.build(config, method, num_photos=4)
+    variables = drawn_variables(jax.eval_shape(method.init, jax.random.key(0)))
+    params, batch_stats = variables["params"], variables["batch_stats"]
+    params["guide"] = jax.tree.map(jnp.array, method.init(jax.random.key(0))["params"]["guide"])
+    fresh = jax.eval_shape(plan.create, jax.random.key(0))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), fresh.optimizer)
+    first = states.TrainState(jnp.int32(0), params, batch_stats, params, zeros)
+    step = jax.jit(plan.phases[0].step)
+    rgb = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    state, metrics = first, []
+    for _ in range(number):
+        state, values = step(state, {"rgb": rgb})
+        metrics.append(values)
+    return method, first, state, metrics
+
+
+def test_the_hint_guide_learns_alone():
+    _, first, last, metrics = guided(3)
+    assert changed(first.params, last.params) <= {
+        f"guide/{layer}/{leaf}"
+        for layer in ("conv1", "conv2", "conv3")
+        for leaf in ("kernel", "bias")
+    }
+    assert "guide/conv3/kernel" in changed(first.params, last.params)
+    assert not changed(first.batch_stats, last.batch_stats)
+    for values in metrics:  # a drawn hint helps, whatever the guide has learned
+        assert values["hinted_l1"] < values["l1"]
+
+
+def test_a_guide_that_has_learned_nothing_spreads_as_the_fixed_form():
+    method, first, _, _ = guided(3)
+    grey = np.random.default_rng(0).uniform(-1, 1, (1, 64, 32, 1)).astype(np.float32)
+    learned = method.predict(first.variables, {"grey": grey})
+    plain = dataclasses.replace(method, network=keyed(method.network.clone(hint_guide=False)))
+    params = {name: x for name, x in first.params.items() if name != "guide"}
+    fixed = plain.predict({"params": params, "batch_stats": first.batch_stats}, {"grey": grey})
+    np.testing.assert_array_equal(learned["ab"], fixed["ab"])
+    assert learned["hint_keys"].guide.shape == (1, 16, 8, 18)
+    assert not np.asarray(learned["hint_keys"].guide).any()
+    assert fixed["hint_keys"].guide is None
+    given, wanted = learned["hint_keys"].features, fixed["hint_keys"].features
+    np.testing.assert_allclose(given @ given[0, 0, 0], wanted @ wanted[0, 0, 0], atol=1e-5)
+
+
+def test_the_guide_starts_on_weights_that_have_none():
+    config = hints_config()
+    old = config.model.to_dict() | {"hint_guide": False}
+    network = models.create(**config.model.to_dict())
+    assert not models.without_new_layers(network, old).hint_guide
+    assert models.without_new_layers(network, config.model).hint_guide
+    with pytest.raises(RequestError, match=r"model\.hint_guide"):
+        models.trained_layers(models.create("semantic"), "guide")
 
 
 def test_a_network_without_an_encoder_is_refused():
