@@ -38,7 +38,7 @@ def feature_layers(network: Any) -> tuple[str, ...]:
 
 
 def keyed(network: Any) -> Any:
-    """Returns a network that has `feature_layers` as one that also returns hint_keys."""
+    """Returns a network that has `feature_layers` as one that also returns hint_keys: `Keyed`."""
     return Keyed(network)
 
 
