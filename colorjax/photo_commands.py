@@ -30,7 +30,7 @@ examples:
   colorjax colorize album --output coloured --checkpoint runs/zhang16 --temperature 0.3
   colorjax colorize 'album/**/*.tif' --output coloured --contact-sheet sheet.png
   colorjax colorize - < grey.png > coloured.png
-  colorjax colorize dress.jpg --checkpoint runs/zhang17 --hint 120,80,#c04030
+  colorjax colorize dress.jpg --hint 120,80,#c04030
   colorjax colorize beach.jpg --checkpoint runs/iizuka --global-image sunset.jpg
 """
 
@@ -59,10 +59,14 @@ def add_colorize(commands: argparse._SubParsersAction) -> None:
         action="append",
         default=[],
         metavar="x,y,#rrggbb",
-        help="pixel x,y of the upright photo (origin top left) has this colour; may be repeated",
+        help="pixel x,y of the upright photo (origin top left) has this color, and so has what is "
+        "alike; may be repeated",
     )
     colorize.add_argument(
-        "--hints", action=Once, metavar="FILE.json", help="hints as a list of {x, y, color}"
+        "--hints",
+        action=Once,
+        metavar="FILE.json",
+        help="hints as a list of {x, y, color}, each with a region [[x, y], ...] if wanted",
     )
     color_options.add(colorize)
     colorize.add_argument(

@@ -16,24 +16,28 @@ if TYPE_CHECKING:
 
 
 class PreparedPhoto:
-    """A photo on which the network has run; see `Colorizer.prepare`."""
+    """A photo on which the network has run; see `Colorizer.prepare`.
+
+    Attributes:
+        prediction: of the network; None where it runs again for each picture, as its own input
+            takes the hints.
+    """
 
     def __init__(self, colorizer: Colorizer, image: np.ndarray | Image.Image, options: Options):
         self._colorizer = colorizer
         self._image = image
         self._options = options
-        # A network with an input for hints runs again for each picture.
         form = colorizer.hint_form
-        self._found = None
+        self.prediction = None
         if form != "input":
             pixels = ArrayPixels.of(image)
-            self._found = colorizer.predict(pixels, options, with_keys=form == "spread")
+            self.prediction = colorizer.predict(pixels, options, with_keys=form == "spread")
 
     def colorize(self, hints: Hints = ()) -> np.ndarray | Image.Image:
         """Returns the picture with these hints instead of any earlier ones, as `colorize`."""
         pixels = ArrayPixels.of(self._image)
         options = dataclasses.replace(self._options, hints=hints)
-        self._colorizer.paint_hinted(pixels, options, self._found)
+        self._colorizer.paint_hinted(pixels, options, self.prediction)
         painted = pixels.painted
         is_array = isinstance(self._image, np.ndarray)
         return painted if is_array else Image.fromarray(painted)

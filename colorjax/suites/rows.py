@@ -127,17 +127,24 @@ class Colorized(methods.Weights):
         A hint is the mean sRGB colour of a square of 6/256 of the side, anywhere in the photo with
         the same probability.
         """
-        height, width = truth.shape[:2]
-        side = max(1, round(min(height, width) * 6 / 256))
-        rng = np.random.default_rng(seed)
-        hints = []
-        for _ in range(max(counts)):
-            top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
-            mean = truth[top : top + side, left : left + side].mean(axis=(0, 1))
-            code = "#" + bytes(np.rint(mean).astype(np.uint8)).hex()
-            hints.append((int(left + side // 2), int(top + side // 2), code))
-        found = (self._colorizer.colorize(grey, hints=hints[:count]) for count in counts)
+        hints = random_hints(truth, max(counts), seed)
+        prepared = self._colorizer.prepare(grey)
+        found = (prepared.colorize(hints[:count]) for count in counts)
         return [float(metrics.psnr(picture, truth)) for picture in found]
+
+
+def random_hints(truth: np.ndarray, number: int, seed: int) -> list[tuple[int, int, str]]:
+    """Draws hints (x, y, "#rrggbb") of the true colors of a photo; see `psnr_with_hints`."""
+    height, width = truth.shape[:2]
+    side = max(1, round(min(height, width) * 6 / 256))
+    rng = np.random.default_rng(seed)
+    hints = []
+    for _ in range(number):
+        top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+        mean = truth[top : top + side, left : left + side].mean(axis=(0, 1))
+        code = "#" + bytes(np.rint(mean).astype(np.uint8)).hex()
+        hints.append((int(left + side // 2), int(top + side // 2), code))
+    return hints
 
 
 def built_in(tables: Mapping[str, ColorTable]) -> dict[str, Callable[[], Row]]:

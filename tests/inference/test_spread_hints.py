@@ -98,7 +98,9 @@ def test_a_photo_padded_to_a_square_has_hints_where_they_are(zhang16_workdir):
     change = np.abs(
         ab_of(padded.colorize(PHOTO, hints=[(80, 60, GREEN)])) - ab_of(padded.colorize(PHOTO))
     ).sum(-1)
-    assert change[56:65, 76:85].min() > 0.5 * change.max()
+    near = change[56:65, 76:85].mean()
+    assert near > 0.6 * change.max()
+    assert near > 1.5 * change.mean() > 0
 
 
 @pytest.mark.parametrize("fixture", ["workdir", "iizuka_workdir", "edge_fusion_workdir"])
@@ -167,19 +169,14 @@ def test_wrong_regions(region, text, colorizer):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["zhang16-small", "unet-small"])
-def test_shipped_weights_recolor_the_same_thing_and_leave_the_other(name, optimized):
-    """Two stripes of grass-like texture, and a smooth one of the same lightness between."""
-    rng = np.random.default_rng(0)
-    photo = np.full((96, 144), 120.0)
-    rough = rng.normal(0, 35, photo.shape)
-    is_rough = (np.arange(144) // 48 != 1)[None] & np.ones((96, 1), bool)
-    photo = np.clip(photo + rough * is_rough, 0, 255).astype(np.uint8)
-    colorizer = Colorizer.load(name)
-    plain = ab_of(colorizer.colorize(photo))
-    change = np.linalg.norm(
-        ab_of(colorizer.colorize(photo, hints=[(24, 48, "#a05060")])) - plain, axis=-1
-    )
-    same, far, other = change[:, 8:40].mean(), change[:, 104:136].mean(), change[:, 56:88].mean()
-    assert same > 2 * other
-    assert far > 1.5 * other
+def test_the_default_weights_recolor_the_same_thing_and_leave_the_other(optimized):
+    """Two checkered stripes, and a plain one between them."""
+    y, x = np.mgrid[:96, :144]
+    checks = 40 * np.sign(np.sin(np.pi * y / 9) * np.sin(np.pi * x / 9))
+    photo = (120 + checks * (x // 48 != 1)).astype(np.uint8)
+    prepared = Colorizer.load("unet-small").prepare(photo)
+    before, after = (ab_of(prepared.colorize(h)) for h in ([], [(24, 48, "#a05060")]))
+    change = np.linalg.norm(after - before, axis=-1)
+    same, far, other = (change[:, left : left + 32].mean() for left in (8, 104, 56))
+    assert same > 5 * other
+    assert far > 3 * other  # though it is three times as far away

@@ -395,9 +395,13 @@ def test_hints_bring_the_truth_nearer(monkeypatch):
     given = []
 
     class Painting:
-        def colorize(self, grey, hints):
+        def prepare(self, grey):
+            self._grey = grey
+            return self
+
+        def colorize(self, hints):
             given.append(hints)
-            picture = grey.copy()
+            picture = self._grey.copy()
             for x, y, code in hints:
                 picture[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2] = list(
                     bytes.fromhex(code[1:])
