@@ -105,14 +105,16 @@ def predict_tiles(
         (h, w, 2) float32 ab; h and w are the photo's, or smaller for photos above 16 megapixels.
 
     Raises:
-        RequestError: "distribution" for a method without bins, or one that predicts lightness.
+        RequestError: "distribution" for a method whose colors do not come from bins, or a method
+            that predicts lightness.
     """
     if predictor.method.predicts_lightness:
         raise RequestError("weights that predict the lightness too are not applied in tiles")
     by_bins = tiling.combine == "distribution"
-    if by_bins and not predictor.has_bins:
+    if by_bins and not predictor.decodes_bins:
         raise RequestError(
-            "these weights predict no distribution over bins to combine; take --combine hann"
+            "the colors of these weights come from no distribution over bins that could be "
+            "combined; take --combine hann"
         )
     most = _MOST_CELLS * _CELL**2 if by_bins else _MOST_PIXELS
     scale = min(1.0, math.sqrt(most / grey.size))
@@ -238,12 +240,17 @@ def predict_exactly(predictor: Predictor, fields: Inputs) -> np.ndarray:
         tiles are made smaller once they are predicted.
 
     Raises:
-        RequestError: the network has one size, or does not say how far it sees.
+        RequestError: the network has one size, or no `reach`: it sees the whole photo.
     """
     network = predictor.method.network
     reach, multiple = getattr(network, "reach", None), network.size_multiple
     if network.fixed_size or reach is None:
-        raise RequestError("these weights see a photo of one size alone; --tile exact cannot be")
+        why = (
+            f"these weights take photos of {network.fixed_size}x{network.fixed_size} px only"
+            if network.fixed_size
+            else "with these weights every color depends on the whole photo"
+        )
+        raise RequestError(f"{why}; give --tile WxH instead of --tile exact, or no --tile")
     fitted = _fitted(predictor.method, fields)
     shape = height, width = fitted["grey"].shape[1:3]
     core = -(-max(_EXACT_CORE, reach) // multiple) * multiple
