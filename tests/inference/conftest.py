@@ -10,7 +10,7 @@ from colorjax import method as methods
 from colorjax.inference.colorizer import Colorizer
 from colorjax.train.checkpoint import Checkpoints
 from colorjax.train.workdir import Workdir
-from configs import edge_fusion, iizuka, zhang16, zhang17
+from configs import edge_fusion, iizuka, semantic, zhang16, zhang17
 
 
 def fresh_workdir(root, config, deviation=None):
@@ -68,6 +68,13 @@ def zhang17_workdir(tmp_path_factory):
 def iizuka_workdir(tmp_path_factory):
     config = iizuka.get_config("size=32,width=0.125")
     return fresh_workdir(tmp_path_factory.mktemp("iizuka"), config)
+
+
+@pytest.fixture(scope="session")
+def semantic_workdir(tmp_path_factory):
+    config = semantic.get_config("encoder=tiny,size=32,width=0.125")
+    config.optimizer.ema_decay = 0.0
+    return fresh_workdir(tmp_path_factory.mktemp("semantic"), config)
 
 
 @pytest.fixture(scope="session")
