@@ -60,10 +60,11 @@ def test_parameters_and_channels(variant, total, body, head, channels, blocks):
 
 
 def test_gray_photos_become_three_equal_channels():
-    grey = jnp.array([-1.0, 0.0, 1.0]).reshape(1, 1, 3, 1)
-    expected = (np.array([0.0, 127.5, 255.0]) - 127) / 128
+    lightness = np.array([0.0, 53.585, 100.0])  # of the sRGB values 0, 128 and 255
+    expected = (np.array([0, 128, 255]) - 127) / 128
+    grey = jnp.asarray(lightness / 50 - 1, jnp.float32).reshape(1, 1, 3, 1)
     found = encoders.normalize(grey)
-    np.testing.assert_allclose(found, np.repeat(expected, 3).reshape(1, 1, 3, 3), atol=1e-6)
+    np.testing.assert_allclose(found, np.repeat(expected, 3).reshape(1, 1, 3, 3), atol=1e-4)
 
 
 def test_frozen_blocks_get_no_gradient(variables):
