@@ -108,7 +108,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--global-image",
         action=Once,
         metavar="PHOTO",
-        help="take the global features, the mood, of another photo (iizuka, edge_fusion)",
+        help="take the palette (semantic) or the scene-level features (iizuka, edge_fusion) of "
+        "another photo",
     )
 
 

@@ -24,6 +24,9 @@ def get_config(arg: str = "") -> ConfigDict:
     # keep no layer's; empty: keep everything.
     config.remat = ()
     config.init_encoder = ""  # start the network's encoder from published weights: imagenet
+    # Photos on whose gray the encoder's BatchNorm statistics are measured anew; 0: the published
+    # ones, which are better (docs/weights.md).
+    config.init_encoder_photos = 0
     config.init_from = ""  # start from the weights of this workdir, or from ones that ship
     # A new workdir goes on from the newest whole checkpoint of this one, or from that of a step,
     # WORKDIR@STEP: weights, optimizer, average and step (docs/devices.md).

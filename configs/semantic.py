@@ -50,6 +50,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.decoder_norm = "batch"  # batch | group
     config.model.width = args.width
     config.model.queries = 32  # of the query decoder
+    config.model.temperature = 0.38  # of tiles that are combined by their bins; decides no weights
     config.model.add_layer = False  # before the heads, for fine-tuning (train_only=added)
     config.model.hint_guide = args.hints  # how far a user's color hints reach is learned
     config.init_encoder = "" if is_random else "imagenet"

@@ -9,7 +9,15 @@ import torch
 from PIL import Image
 from synthetic import synthetic_images
 
-from benchmarks import equal_time, pipeline, results_table, startup, step_time, torch_peers
+from benchmarks import (
+    depthwise,
+    equal_time,
+    pipeline,
+    results_table,
+    startup,
+    step_time,
+    torch_peers,
+)
 from colorjax import method as methods
 from colorjax import models
 from colorjax.data.prepare import prepare
@@ -56,6 +64,23 @@ def test_startup(capfd):
     assert rows[1]["photos"] == 120
     assert rows[1]["seconds"] > rows[1]["opening_s"] > 0
     assert 0.05 < rows[1]["peak_gib"] < 5
+
+
+def test_depthwise(capsys, monkeypatch):
+    monkeypatch.setattr(depthwise, "LAYERS", (depthwise.Layer(8, 3, 5, 2),))
+    arguments = ["--size=32", "--batch=2", "--repeats=1", "--torch-threads=1"]
+    assert depthwise.main(arguments) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    forms = ["shifts", "xla", "torch"]
+    assert [(row["direction"], row["row"]) for row in rows] == [
+        (direction, form) for direction in ("forward", "gradient") for form in forms
+    ]
+    assert all(row.keys() >= FIELDS and row["input"] == [2, 4, 4, 3] for row in rows)
+    for ours, xla, peer in (rows[:3], rows[3:]):
+        # One turn: both ratios are of the printed medians, rounded.
+        assert ours["peer"] == "xla"
+        assert ours["ratio_to_peer"] == pytest.approx(xla["median_s"] / ours["median_s"], rel=0.1)
+        assert ours["ratio_to_torch"] == pytest.approx(peer["median_s"] / ours["median_s"], rel=0.1)
 
 
 def test_pipeline(capsys):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -24,17 +24,18 @@ from colorjax.inference.hints import Hint
 from colorjax.inference.options import Hints, Options
 from colorjax.inference.painter import BAND_PIXELS, Painter
 from colorjax.inference.pixels import ArrayPixels, Pixels, as_float, lightness_of
-from colorjax.inference.predictor import Inputs, Predictor, Size, saturated, shrunk
+from colorjax.inference.predictor import Inputs, Predictor, Size, enlarged, saturated, shrunk
 from colorjax.inference.prepared import PreparedPhoto
 from colorjax.inference.tiling import Tiling
 from colorjax.inference.working_size import WorkingSize
-from colorjax.method import Method, Variables
+from colorjax.method import Method, Variables, palette_input
 from colorjax.models.hint_spreading import feature_layers, grid_size
 from colorjax.train import weights
 from colorjax.train.workdir import Workdir
 
 _Image = TypeVar("_Image", np.ndarray, Image.Image)
 
+_PALETTE_SIDE = 128  # pixels of a photo that lends its colors: as in training
 _SCALES = (1.0, 0.75, 1.5)  # of the working size, fused by "best"
 
 
@@ -367,21 +368,41 @@ class Colorizer:
         return fields | user_hints.paint(hints, grey.shape, size) if hints else fields
 
     def _shared(self, grey: np.ndarray, options: Options) -> Inputs:
-        """Returns the input that parts of a photo have in common: who lends its global features."""
+        """Returns the input that parts of a photo have in common: what another photo lends it."""
         side, image = self._method.global_size, options.global_image
+        if image is not None and self._method.takes_palette:
+            return {"global_colors": self._lent(image, _palette_of)}
         if side is None and image is not None:
             raise RequestError(
-                "these weights have no global features to lend; use weights of iizuka or "
-                "edge_fusion"
+                "these weights take nothing from another photo; use weights of semantic, iizuka "
+                "or edge_fusion"
             )
         if side is None or (image is None and not isinstance(options.tiling, Tiling)):
             return {}
         if image is None:
             return {"global_grey": shrunk(grey, (side, side))[None, :, :, None]}
-        if self._lender is None or self._lender[0] is not image:  # the same one for a whole album
-            lent = shrunk(self._look(ArrayPixels.of(image))[1], (side, side))
-            self._lender = image, lent[None, :, :, None]
-        return {"global_grey": self._lender[1]}
+
+        def seen(pixels: ArrayPixels) -> np.ndarray:
+            return shrunk(self._look(pixels)[1], (side, side))[None, :, :, None]
+
+        return {"global_grey": self._lent(image, seen)}
+
+    def _lent(
+        self, image: np.ndarray | Image.Image, read: Callable[[ArrayPixels], np.ndarray]
+    ) -> np.ndarray:
+        """Returns what a photo lends; it is read once for a whole album."""
+        if self._lender is None or self._lender[0] is not image:
+            self._lender = image, read(ArrayPixels.of(image))
+        return self._lender[1]
+
+
+def _palette_of(pixels: ArrayPixels) -> np.ndarray:
+    """Returns the input `global_colors`, (1, 315) float32, of a photo shrunk to 128 px at most."""
+    rgb = as_float(pixels.srgb(slice(None)))
+    scale = min(1.0, _PALETTE_SIDE / max(rgb.shape[:2]))
+    height, width = (max(1, round(scale * side)) for side in rgb.shape[:2])
+    ab = color.rgb_to_lab(np.clip(enlarged(rgb, (height, width)), 0, 1))[..., 1:]
+    return np.asarray(palette_input(ab[None]), np.float32)
 
 
 def _set_temperature(config: ConfigDict, temperature: float) -> None:

@@ -32,9 +32,9 @@ class Options:
         saturation: factor on the predicted a and b; 0 is grey.
         strength: share of the predicted colours, in [0, 1]; the rest are the photo's own, which a
             grey photo has none of.
-        global_image: another photo, of any size, whose global features are taken instead of the
-            photo's own: the style transfer of Iizuka et al. 2016. For methods that have such
-            features.
+        global_image: another photo, of any size, in whose colors the photo is painted: its global
+            features replace the photo's own (the style transfer of Iizuka et al. 2016), or its
+            palette is a global hint (Zhang et al. 2017). For methods that take one of the two.
         quality: "draft": one prediction, enlarged bilinearly; "normal": one, enlarged by
             `upsampling`; "best": six, mirrored and of three sizes, fused by their confidence.
         upsampling: how colours come to the photo's size, "guided" by its lightness or "bilinear".

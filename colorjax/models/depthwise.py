@@ -17,7 +17,7 @@ from jax import lax
 
 from colorjax.models.convolution import NHWC
 
-_BLOCK = 2**15  # elements of a block of rows: 128 kB
+_BLOCK = 2**16  # elements of a block of rows: 256 kB
 Padding = tuple[tuple[int, int], tuple[int, int]]  # zeros: (top, bottom), (left, right)
 
 
@@ -91,28 +91,25 @@ def _padded(x: jax.Array, padding: Padding) -> jax.Array:
     return jnp.pad(x, ((0, 0), *padding, (0, 0)))
 
 
-def _taps(padded: jax.Array, size: int, stride: int, steps: tuple[int, ...]) -> list[jax.Array]:
-    """Returns what each of the K * K taps sees, (N, H', W', C) each, row by row."""
-    rows, columns = ((n - 1) * stride + 1 for n in steps)
-    return [
-        padded[:, top : top + rows : stride, left : left + columns : stride]
-        for top in range(size)
-        for left in range(size)
-    ]
-
-
 def _sum_of_shifts(padded: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """Returns the convolution without padding, one sum that XLA fuses into one loop."""
     size = kernel.shape[0]
-    steps = tuple((side - size) // stride + 1 for side in padded.shape[1:3])
-    weights = kernel.reshape(size * size, 1, 1, 1, -1)
-    taps = _taps(padded, size, stride, steps)
-    return sum((tap * w for tap, w in zip(taps, weights, strict=True)), jnp.zeros((), padded.dtype))
+    rows, columns = (
+        (side - size) // stride * stride + 1 for side in padded.shape[1:3]
+    )  # that one tap passes over
+    y = jnp.zeros((), padded.dtype)
+    for top in range(size):
+        for left in range(size):
+            seen = padded[:, top : top + rows : stride, left : left + columns : stride]
+            y = y + seen * kernel[top, left].reshape(1, 1, 1, -1)
+    return y
 
 
 def _kernel_gradient(padded: jax.Array, g: jax.Array, size: int, stride: int) -> jax.Array:
     """Returns the gradient (K, K, 1, C) for the kernel: per tap the sum of its products with g.
 
-    Rows are taken in blocks that stay in the cache while the taps pass over them.
+    Rows are taken in blocks that stay in the cache while the taps pass over them. The taps are a
+    loop, as fast here as unrolled, and compiled in a quarter of the time.
     """
     n, height, width, features = g.shape
     blocks = math.ceil(height / max(1, _BLOCK // (n * width * features)))
@@ -121,17 +118,22 @@ def _kernel_gradient(padded: jax.Array, g: jax.Array, size: int, stride: int) ->
     g = jnp.pad(g, ((0, 0), (0, missing), (0, 0), (0, 0)))
     padded = jnp.pad(padded, ((0, 0), (0, missing * stride), (0, 0), (0, 0)))
     ones = jnp.ones(n * rows * width, jnp.float32)
+    span = ((rows - 1) * stride + 1, (width - 1) * stride + 1)  # that one tap passes over
 
     def add_block(block: jax.Array, total: jax.Array) -> jax.Array:
-        first, span = block * rows, (rows - 1) * stride + size
-        g_rows = lax.dynamic_slice_in_dim(g, first, rows, axis=1).astype(jnp.float32)
-        x_rows = lax.dynamic_slice_in_dim(padded, first * stride, span, axis=1).astype(jnp.float32)
-        # XLA vectorizes a product with ones, but not a sum that it fuses with what is summed.
-        sums = [
-            ones @ (tap * g_rows).reshape(-1, features)
-            for tap in _taps(x_rows, size, stride, (rows, width))
-        ]
-        return total + jnp.stack(sums)
+        first = block * rows
+        g_rows = lax.dynamic_slice_in_dim(g, first, rows, axis=1)
+        x_rows = lax.dynamic_slice_in_dim(padded, first * stride, span[0] + size - 1, axis=1)
+        x_rows, g_rows = x_rows.astype(jnp.float32), g_rows.astype(jnp.float32)
+
+        def of_tap(tap: jax.Array) -> jax.Array:
+            corner = (0, tap // size, tap % size, 0)
+            seen = lax.dynamic_slice(x_rows, corner, (n, *span, features))
+            products = seen[:, ::stride, ::stride] * g_rows
+            # XLA vectorizes a product with ones, but not a sum that it fuses with what is summed.
+            return ones @ products.reshape(-1, features)
+
+        return total + lax.map(of_tap, jnp.arange(size * size))
 
     zeros = jnp.zeros((size * size, features), jnp.float32)
     return lax.fori_loop(0, blocks, add_block, zeros).reshape(size, size, 1, features)

@@ -122,6 +122,7 @@ class Semantic(nn.Module):
         decoder_norm: "batch" or "group".
         width: factor on the decoder's channels.
         queries: of the query decoder.
+        temperature: T of the annealed mean, where distributions over the bins are combined.
         dtype: of the body; the heads and the attention are float32.
         add_layer: whether an `AddedLayer` precedes the heads, for fine-tuning.
         hint_guide: whether a `HintGuide` says how far color hints reach; see `hint_spreading`.
@@ -134,6 +135,7 @@ class Semantic(nn.Module):
     decoder_norm: str = "batch"
     width: float = 1.0
     queries: int = 32
+    temperature: float = 0.38
     dtype: Any = jnp.float32
     add_layer: bool = False
     hint_guide: bool = False

@@ -142,7 +142,7 @@ class _Run:
         if config.fork_from:
             self.start_step, found = fork.begin(plan, config, self.newest, layout)
             return found
-        return start.initialize(plan, self.method, config, layout)
+        return start.initialize(plan, self.method, config, layout, self.splits.train)
 
     def _check_start(self) -> None:
         """Refuses to begin anew over a run that has saved, and whose checkpoints are gone."""

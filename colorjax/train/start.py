@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 
@@ -10,10 +11,14 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from colorjax import models, shipped
+from colorjax.data import pipeline
+from colorjax.data.sources import Source
 from colorjax.errors import RequestError
 from colorjax.interop import pretrained
 from colorjax.method import Method, Variables
+from colorjax.models import encoders
 from colorjax.models.added import OPTIONAL
+from colorjax.models.encoders import EfficientNetLite
 from colorjax.parallel import Layout
 from colorjax.train import phases, state, weights
 from colorjax.train.checkpoint import Checkpoints
@@ -23,12 +28,17 @@ log = logging.getLogger(__name__)
 
 
 def initialize(
-    plan: phases.Plan, method: Method, config: ConfigDict, layout: Layout
+    plan: phases.Plan,
+    method: Method,
+    config: ConfigDict,
+    layout: Layout,
+    photos: Source | None = None,
 ) -> state.TrainState:
     """Draws the state of step 0 on its devices, and takes over weights that the config names.
 
     `init_from` names those of a whole network, `init_encoder` published ones of its encoder alone;
-    a feature network may have published ones too.
+    a feature network may have published ones too. `photos`, those to train on, are looked at where
+    `init_encoder_photos` asks for it.
 
     Raises:
         RequestError: weights that are not there, or not for this network.
@@ -40,8 +50,9 @@ def initialize(
         published = jax.device_put(plan.read_features(), layout.replicated)
         fresh = dataclasses.replace(fresh, features=state.create_part(published))
     if not config.init_from:
-        encoder = config.get("init_encoder", "")
-        return _with_encoder(fresh, method, encoder, shardings) if encoder else fresh
+        if not config.get("init_encoder", ""):
+            return fresh
+        return _with_encoder(fresh, method, config, shardings, photos)
     step, found = _load(config.init_from, method, layout)
     new = {name: x for name, x in fresh.params.items() if name in OPTIONAL.values()}
     found["params"] = new | found["params"]  # the other run's, where it had them
@@ -52,18 +63,37 @@ def initialize(
 
 
 def _with_encoder(
-    fresh: state.TrainState, method: Method, weights_name: str, shardings: state.TrainState
+    fresh: state.TrainState,
+    method: Method,
+    config: ConfigDict,
+    shardings: state.TrainState,
+    photos: Source | None,
 ) -> state.TrainState:
     """Returns the state with published weights in the network's encoder."""
-    published = pretrained.read_encoder(weights_name, method.network)
-    params, batch_stats = (
-        getattr(fresh, kind) | {name: layer[kind] for name, layer in published.items()}
-        for kind in ("params", "batch_stats")
-    )
+    ((name, encoder),) = pretrained.read_encoder(config.init_encoder, method.network).items()
+    if config.init_encoder_photos and photos is not None:
+        encoder["batch_stats"] = _statistics_of(photos, encoder, method, config)
+    params = fresh.params | {name: encoder["params"]}
+    batch_stats = fresh.batch_stats | {name: encoder["batch_stats"]}
     average = None if fresh.average is None else params
     taken = dataclasses.replace(fresh, params=params, batch_stats=batch_stats, average=average)
-    log.info("the encoder starts from published weights: %s", weights_name)
+    log.info("the encoder starts from published weights: %s", config.init_encoder)
     return jax.tree.map(jnp.copy, jax.device_put(taken, shardings))
+
+
+def _statistics_of(
+    photos: Source, encoder: Variables, method: Method, config: ConfigDict
+) -> Variables:
+    """Measures BatchNorm statistics of an encoder on training crops, the same on every host."""
+    network = EfficientNetLite(method.network.encoder)  # pyrefly: ignore
+    number = -(-config.init_encoder_photos // config.batch_size)
+    batches = pipeline.train_batches(
+        photos, config.data, seed=config.seed, batch_size=config.batch_size
+    )
+    log.info("measuring the encoder's statistics on %d photos", number * config.batch_size)
+    with contextlib.closing(batches):
+        grays = (method.encoded(next(batches))["grey"] for _ in range(number))
+        return encoders.estimate_statistics(network, encoder, map(encoders.normalize, grays))
 
 
 def _load(place: str, method: Method, layout: Layout) -> tuple[int, Variables]:

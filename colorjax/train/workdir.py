@@ -33,6 +33,7 @@ _FREE = (
     "progress",
     "init_from",
     "init_encoder",
+    "init_encoder_photos",
     "fork_from",
 )
 
@@ -57,6 +58,7 @@ _LATER = {
     "model.add_layer": False,
     "train_only": "all",
     "init_encoder": "",
+    "init_encoder_photos": 0,
     "fork_from": "",
     "data.parts": "",
     "data.aged": 0.0,

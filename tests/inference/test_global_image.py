@@ -5,11 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.color import rgb2lab
 from skimage.feature import canny
 
 from colorjax import cli, color
 from colorjax.errors import RequestError
+from colorjax.inference import colorizer as colorizer_module
 from colorjax.inference.colorizer import Colorizer
+from colorjax.inference.pixels import ArrayPixels
 from colorjax.inference.working_size import WorkingSize
 
 
@@ -42,6 +45,30 @@ def test_another_photos_global_features_change_the_colours(iizuka):
     large = Image.fromarray(OTHER).resize((96, 40)).convert("RGBA")
     assert difference(iizuka.colorize(PHOTO, global_image=large), plain) > 3
     assert difference(iizuka.colorize(PHOTO), plain) == 0  # nothing is remembered
+
+
+def test_another_photos_palette_changes_the_colors(semantic_workdir):
+    colorizer = Colorizer.load(semantic_workdir)
+    plain = colorizer.colorize(PHOTO)
+    large = Image.fromarray(OTHER).resize((400, 200))
+    given = colorizer.colorize(PHOTO, global_image=large)
+    assert difference(given, plain) > 3
+    assert difference(colorizer.colorize(PHOTO), plain) == 0  # nothing is remembered
+    gray = Image.fromarray(OTHER).convert("L")  # a palette too, and another one
+    assert difference(colorizer.colorize(PHOTO, global_image=gray), given) > 3
+    lent = colorizer._lent(large, lambda pixels: np.empty(0))
+    assert lent.size == 0  # the palette of the last one, `gray`, is remembered, not this one's
+
+
+def test_the_palette_is_that_of_the_photo_at_128_px():
+    whole = colorizer_module._palette_of(ArrayPixels.of(PHOTO))
+    ab = rgb2lab(PHOTO / 255)[..., 1:]
+    np.testing.assert_allclose(whole[0, :-1], color.palette(ab), atol=1e-4)
+    assert whole[0, -1] == 1
+    large = np.repeat(np.repeat(PHOTO, 8, 0), 8, 1)  # 384 px: shrunk by 3
+    np.testing.assert_allclose(
+        colorizer_module._palette_of(ArrayPixels.of(large)), whole, atol=0.05
+    )
 
 
 def test_one_global_image_is_looked_at_once_for_a_whole_album(iizuka, monkeypatch):

@@ -11,9 +11,11 @@ from synthetic import drawn_variables
 
 from colorjax import losses, models, parallel
 from colorjax import method as methods
+from colorjax.data import pipeline
+from colorjax.data.sources import FolderSource
 from colorjax.errors import RequestError
 from colorjax.interop import pretrained
-from colorjax.models.encoders import normalize
+from colorjax.models import encoders
 from colorjax.models.hint_spreading import keyed
 from colorjax.train import phases, start
 from colorjax.train import state as states
@@ -110,13 +112,6 @@ def test_options_that_mean_nothing_are_refused(options, word):
 def test_sides_have_to_be_multiples_of_32():
     with pytest.raises(ValueError, match="32"):
         shapes_of(models.create("semantic", encoder="tiny"), 1, 32, 40)
-
-
-def test_the_encoder_sees_the_srgb_value():
-    lightness = np.array([0.0, 53.585, 100.0])  # of the values 0, 128 and 255
-    found = normalize(jnp.asarray(lightness / 50 - 1, jnp.float32).reshape(1, 1, 3, 1))
-    wanted = (np.array([0, 128, 255]) - 127) / 128
-    np.testing.assert_allclose(found, np.repeat(wanted[None, None, :, None], 3, -1), atol=1e-4)
 
 
 def config_of(decoder="plain", norm="batch"):
@@ -356,6 +351,37 @@ def test_the_guide_starts_on_weights_that_have_none():
     assert models.without_new_layers(network, config.model).hint_guide
     with pytest.raises(RequestError, match=r"model\.hint_guide"):
         models.trained_layers(models.create("semantic"), "guide")
+
+
+def test_statistics_of_the_encoder_are_measured_on_gray_photos(monkeypatch, photos):
+    config = config_of()
+    config.update(init_encoder="imagenet", init_encoder_photos=6)
+    config.data.path = str(photos)
+    method = methods.build(config)
+    given = drawn_variables(jax.eval_shape(method.init, jax.random.key(0)), seed=3)
+    published = {kind: given[kind]["encoder"] for kind in ("params", "batch_stats")}
+    monkeypatch.setattr(pretrained.encoder_weights, "read_encoder", lambda variant: published)
+    plan = phases.build(config, method, num_photos=4)
+    source = FolderSource.open(photos, labels="none")
+    layout = parallel.layout_of(config)
+    state = start.initialize(plan, method, config, layout, source)
+    assert not changed(state.params["encoder"], given["params"]["encoder"])
+    batches = pipeline.train_batches(source, config.data, seed=0, batch_size=4)
+    grays = [encoders.normalize(method.encoded(next(batches))["grey"]) for _ in range(2)]
+    batches.close()
+    stem = state.batch_stats["encoder"]["stem"]
+    kernel = given["params"]["encoder"]["stem"]["kernel"]
+    padded = [np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0))) for x in grays]  # SAME of TensorFlow
+    y = np.concatenate(
+        [
+            jax.lax.conv_general_dilated(
+                x, kernel, (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+            for x in padded
+        ]
+    )
+    np.testing.assert_allclose(stem["mean"], y.mean((0, 1, 2)), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(stem["var"], y.var((0, 1, 2)), rtol=1e-3, atol=1e-4)
 
 
 def test_a_network_without_an_encoder_is_refused():
