@@ -95,11 +95,6 @@ class Predictor:
         """Whether the method predicts a distribution over the 313 bins."""
         return "bin_logits" in self.method.network.outputs
 
-    @property
-    def decodes_bins(self) -> bool:
-        """Whether the colors are the annealed mean of that distribution."""
-        return self.has_bins and hasattr(self.method.network, "temperature")
-
     def distribution(self, fields: Inputs, size: Size) -> np.ndarray:
         """Predicts the distribution over bins of N pictures, resized to (h, w) = `size`.
 

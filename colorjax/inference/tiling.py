@@ -105,16 +105,14 @@ def predict_tiles(
         (h, w, 2) float32 ab; h and w are the photo's, or smaller for photos above 16 megapixels.
 
     Raises:
-        RequestError: "distribution" for a method whose colors do not come from bins, or a method
-            that predicts lightness.
+        RequestError: "distribution" for a method without bins, or one that predicts lightness.
     """
     if predictor.method.predicts_lightness:
         raise RequestError("weights that predict the lightness too are not applied in tiles")
     by_bins = tiling.combine == "distribution"
-    if by_bins and not predictor.decodes_bins:
+    if by_bins and not predictor.has_bins:
         raise RequestError(
-            "the colors of these weights come from no distribution over bins that could be "
-            "combined; take --combine hann"
+            "these weights predict no distribution over bins to combine; take --combine hann"
         )
     most = _MOST_CELLS * _CELL**2 if by_bins else _MOST_PIXELS
     scale = min(1.0, math.sqrt(most / grey.size))

@@ -212,10 +212,12 @@ def test_methods_without_bins_have_none_to_combine():
         combined(GREY, (8, 8), (8, 8), "distribution")
 
 
-def test_colors_that_do_not_come_from_the_bins_are_not_combined_by_them(semantic_workdir):
-    tiles = Tiling((8, 8), (8, 8), "distribution")
-    with pytest.raises(RequestError, match="take --combine hann"):
-        Colorizer.load(semantic_workdir).colorize(synthetic_images(1, 16)[0], tiling=tiles)
+def test_semantic_in_tiles_is_combined_by_its_bins(semantic_workdir):
+    loaded, photo = Colorizer.load(semantic_workdir), synthetic_images(1, 48)[0]
+    tiles = Tiling((32, 32), (16, 16), "distribution")
+    found = loaded.colorize(photo, tiling=tiles)
+    assert found.shape == photo.shape
+    assert np.ptp(found, axis=-1).max() > 0
 
 
 @pytest.mark.parametrize(

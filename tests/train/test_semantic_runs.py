@@ -166,7 +166,7 @@ def test_features_see_pictures_in_color_and_the_truth_costs_nothing(judged):
 
     same, apart = costs(batch["ab"]), costs(other)
     assert min(apart) > 0
-    assert max(np.divide(same, apart)) < 1e-6  # XLA may round one of two equal sums otherwise
+    assert max(np.divide(same, apart)) < 1e-4  # XLA may round one of two equal sums otherwise
 
 
 def test_features_teach_colors_where_a_relu6_would_be_dead(judged):
