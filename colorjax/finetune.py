@@ -13,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from colorjax import finetune_config, finetune_report, paths
+from colorjax import finetune_config, finetune_report, losses, paths
 from colorjax.data import cleaning, part_lists, prior
 from colorjax.data.sources import FolderSource
 from colorjax.data.subsets import Subset, hash_fraction
@@ -78,7 +78,7 @@ def finetune(
         record = _begin(folder, found, source, options)
     else:
         _check_same(record, folder, found, source, options)
-    if config.loss.name == "rebalanced_ce":
+    if losses.takes_prior(config.loss.name):
         config.loss.prior = str(_count_colors(folder, source, config.loss))
     config.data.path = str(Path(source.root).resolve())
     config.data.parts = str(folder.root / _PARTS)

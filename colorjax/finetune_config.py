@@ -168,6 +168,7 @@ def build_config(base: Base, options: Options) -> ConfigDict:
             )
         config.model.add_layer = True
     config.loss.update(_loss_of(known, network))
+    config.loss.prior = ""  # `finetune` counts it on the photos; the base's file may be elsewhere
     config.data.hints = "hint_ab" in network.inputs
     config.inference.size = config.inference.size or config.data.image_size
     config.inference.saturation = 1.0  # what is learnt anew is not what it made up for

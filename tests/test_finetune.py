@@ -273,7 +273,17 @@ def test_runs_against_a_critic_go_on_by_their_l1_alone(kind, tmp_path):
 
 @pytest.mark.parametrize(
     ("arg", "changes"),
-    [("hints,", {}), ("", {"loss.feature_weight": 0.1, "loss.adversarial_weight": 0.1})],
+    [
+        ("hints,", {}),
+        (
+            "",
+            {
+                "loss.feature_weight": 0.1,
+                "loss.adversarial_weight": 0.1,
+                "loss.prior": "nowhere.npz",
+            },
+        ),
+    ],
 )
 def test_semantic_is_tuned_by_its_two_heads(arg, changes):
     config = semantic.get_config(f"{arg}encoder=tiny,size=32,width=0.125")
@@ -297,6 +307,8 @@ def test_a_semantic_run_is_tuned(train_only, album, tmp_path):
     options = finetune_config.dataclasses.replace(TINY, train_only=train_only)
     outcome = finetune.finetune(tmp_path / "base", album, tmp_path / "tuned", options)
     assert outcome.status == 0
+    prior = Workdir(tmp_path / "tuned").read_config().loss.prior
+    assert prior == str(tmp_path / "tuned" / "prior.npz")  # of these photos
     after = load(tmp_path / "tuned")
     moved = {name for name, x in before["params"].items() if not same(x, after["params"][name])}
     wanted = {"all": set(before["params"]), "head": {"head", "logits"}, "added": set()}

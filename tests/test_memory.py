@@ -59,8 +59,10 @@ def test_less_is_kept_for_the_gradient(name):
 
 def convolutions(jaxpr):
     for equation in jaxpr.eqns:
-        if equation.primitive.name in ("conv_general_dilated", "dot_general"):
-            yield equation.invars[0].aval
+        first = equation.invars[0].aval if equation.invars else None
+        is_product = equation.primitive.name in ("conv_general_dilated", "dot_general")
+        if is_product and first.ndim > 1:  # weighted sums of vectors are no layers
+            yield first
         for value in equation.params.values():
             for inner in value if isinstance(value, tuple | list) else [value]:
                 if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
