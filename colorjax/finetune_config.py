@@ -147,7 +147,8 @@ def build_config(base: Base, options: Options) -> ConfigDict:
     Args:
         base: its network, what that sees and the loss stay. Without a stored loss it is
             rebalanced_ce for bins and mse for colours (zhang17: its own); a run against a critic
-            or a feature network goes on with the L1 of its own space alone.
+            or a feature network goes on with the L1 of its own space alone, and semantic with the
+            terms of its two heads.
         options: the rest.
 
     Raises:
@@ -205,6 +206,13 @@ def _loss_of(known: dict[str, Any], network: Any) -> dict[str, Any]:
     if name in ("adversarial", "feature"):
         log.info("the base learned by loss %s; it is tuned by its L1 term alone", name)
         return {"name": "feature", "feature_weight": 0.0, "l1_weight": 1.0}
+    if name in ("smooth_l1_and_bins", "hinted_l1"):  # the latter teaches a guide of hints alone
+        log.info("it is tuned by the terms of its two heads, without critic and feature network")
+        return stored | {
+            "name": "smooth_l1_and_bins",
+            "adversarial_weight": 0.0,
+            "feature_weight": 0.0,
+        }
     if name and name != "class_cross_entropy":
         return stored
     if "bin_logits" in network.outputs:

@@ -200,7 +200,7 @@ class Method:
     def forward(
         self, variables: Variables, batch: Fields, key: jax.Array
     ) -> tuple[Fields, Variables]:
-        """Runs the network on an encoded training batch.
+        """Runs the network on an encoded training batch, of some photos with their palette.
 
         Returns:
             (outputs, updated collections such as batch_stats).
@@ -218,6 +218,7 @@ class Method:
         if self.remat:
             kept = jax.checkpoint_policies.save_only_these_names(*self.remat)
             run = jax.checkpoint(run, policy=kept)
+        batch = self._reveal_palettes(batch, jax.random.fold_in(key, 2))
         return run(variables, self._inputs(batch), key)
 
     def layers(self) -> tuple[str, ...]:
@@ -245,7 +246,6 @@ class Method:
         """
         assert self.loss is not None
         batch = self.encoded(batch)
-        batch = self._reveal_palettes(batch, jax.random.fold_in(key, 2))
         outputs, updated = self.forward(variables, batch, key)
         outputs |= self._hinted(outputs, batch, jax.random.fold_in(key, 3))
         terms = self.loss(outputs | judge(outputs, batch), batch)

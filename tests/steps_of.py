@@ -5,7 +5,8 @@
 
 prints {config: [[grad_norm, loss], ...]}, both networks' where there are two. HOSTS is off, or what
 `--distributed` takes. A pre-activation that stands within rounding of 0 falls on either side of
-ReLU's kink, and a gradient with it; `round` takes the kink away, and leaves the rest as it is.
+ReLU's kink, and a gradient with it; `round` takes the kinks of ReLU and ReLU6 away, and leaves the
+rest as it is.
 """
 
 import importlib
@@ -30,6 +31,7 @@ CONFIGS = {
     "nogan": ("size=32,width=0.0625", {"nogan.generated": 0.3}),
     "zhang16": ("size=32,width=0.0625", {}),
     "zhang17": ("size=32,width=0.0625", {}),
+    "semantic": ("encoder=tiny,size=32,width=0.125", {}),
 }
 
 
@@ -92,12 +94,13 @@ def first_steps(config, number):
 
 
 def round_off():
-    """Takes the kink out of ReLU, for about a tenth around 0."""
+    """Takes the kinks out of ReLU and ReLU6, for about a tenth around each."""
 
     def leaky_relu(x, slope=0.01):
         return slope * x + (1 - slope) * 0.1 * jax.nn.softplus(x / 0.1)
 
     nn.relu = jax.nn.relu = lambda x: leaky_relu(x, 0.0)
+    nn.relu6 = jax.nn.relu6 = lambda x: nn.relu(x) - nn.relu(x - 6)
     nn.leaky_relu = jax.nn.leaky_relu = leaky_relu
     iizuka_blocks.ACTIVATIONS["relu"] = nn.relu
 

@@ -66,6 +66,7 @@ ARGS = {
         "encoder=lite2,decoder=query",
         "encoder=none",
         "encoder=tiny,debug",
+        "encoder=tiny,hints,debug",
     ],
     "zhang17": [
         "",

@@ -24,6 +24,7 @@ from configs import (
     iizuka,
     nogan,
     plain_cnn,
+    semantic,
     unet,
     zhang16,
     zhang17,
@@ -240,7 +241,7 @@ def test_runs_without_a_section_on_training_get_one(tmp_path):
     assert packed.init_from == shipped.DEFAULT
 
 
-@pytest.mark.parametrize("kind", [edge_fusion, iizuka, plain_cnn, unet, zhang16, zhang17])
+@pytest.mark.parametrize("kind", [edge_fusion, iizuka, plain_cnn, semantic, unet, zhang16, zhang17])
 @pytest.mark.parametrize("train_only", ["all", "head", "added"])
 def test_every_method_can_be_tuned_by_its_own_loss(kind, train_only):
     config = kind.get_config()
@@ -268,6 +269,44 @@ def test_runs_against_a_critic_go_on_by_their_l1_alone(kind, tmp_path):
     assert method.critic is None
     assert method.features is None
     assert list(method.loss.weights) == ["l1"] or method.loss.weights["feature"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arg", "changes"),
+    [("hints,", {}), ("", {"loss.feature_weight": 0.1, "loss.adversarial_weight": 0.1})],
+)
+def test_semantic_is_tuned_by_its_two_heads(arg, changes):
+    config = semantic.get_config(f"{arg}encoder=tiny,size=32,width=0.125")
+    config.update_from_flattened_dict(changes)
+    found = build_config(finetune_config.Base("name", config, 1, {}), Options())
+    method = methods.build(found)
+    assert method.critic is None
+    assert method.features is None
+    weights = {name: value for name, value in method.loss.weights.items() if value}
+    assert weights == {"l1": 11.0, "class": 1.0}
+    assert found.loss.lam == 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("train_only", ["all", "head", "added"])
+def test_a_semantic_run_is_tuned(train_only, album, tmp_path):
+    config = semantic.get_config("encoder=tiny,size=32,width=0.125")
+    config.model.update(frozen_blocks=3, encoder_norm="frozen")
+    config.optimizer.ema_decay = 0.0
+    before = write_run(tmp_path / "base", config)
+    options = finetune_config.dataclasses.replace(TINY, train_only=train_only)
+    outcome = finetune.finetune(tmp_path / "base", album, tmp_path / "tuned", options)
+    assert outcome.status == 0
+    after = load(tmp_path / "tuned")
+    moved = {name for name, x in before["params"].items() if not same(x, after["params"][name])}
+    wanted = {"all": set(before["params"]), "head": {"head", "logits"}, "added": set()}
+    # Without a palette in the batch nothing teaches its layer.
+    assert moved | {"global"} == wanted[train_only] | {"global"}
+    for layer in ("stem", "block0", "block2"):
+        frozen = (tree["params"]["encoder"][layer] for tree in (before, after))
+        assert same(*frozen)
+    photo = np.asarray(Image.open(album / "03.png"))
+    assert Colorizer.load(tmp_path / "tuned").colorize(photo).shape == photo.shape
 
 
 def test_the_defaults_in_the_package_are_those_of_the_configs():

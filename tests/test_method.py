@@ -14,7 +14,7 @@ from colorjax.data import pipeline
 from colorjax.data.sources import FolderSource
 from colorjax.errors import RequestError
 from colorjax.train.ahead import batch_shapes
-from configs import cgan, edge_fusion, iizuka, plain_cnn, zhang16, zhang17
+from configs import cgan, edge_fusion, iizuka, plain_cnn, semantic, zhang16, zhang17
 
 ARGS = "size=16,width=0.01"
 GLOBAL = "size=32,width=0.01"
@@ -24,6 +24,7 @@ CONFIGS = {
     "zhang16": functools.partial(zhang16.get_config, ARGS),
     "zhang16 l2": functools.partial(zhang16.get_config, ARGS + ",variant=l2"),
     "zhang17": functools.partial(zhang17.get_config, ARGS),
+    "semantic": functools.partial(semantic.get_config, f"{GLOBAL},encoder=tiny"),
 }
 
 

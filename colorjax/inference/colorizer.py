@@ -410,7 +410,7 @@ def _set_temperature(config: ConfigDict, temperature: float) -> None:
         raise RequestError(f"temperature is at least 0, not {temperature}")
     if "temperature" not in config.model or config.model.get("head") != "bins":
         raise RequestError(
-            f"these weights of {config.model.name} predict no distribution of colours: they have "
-            "no temperature; use saturation"
+            f"the colors of these weights of {config.model.name} come from no distribution over "
+            "bins: they have no temperature; use saturation"
         )
     config.model.temperature = float(temperature)

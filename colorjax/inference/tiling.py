@@ -238,12 +238,17 @@ def predict_exactly(predictor: Predictor, fields: Inputs) -> np.ndarray:
         tiles are made smaller once they are predicted.
 
     Raises:
-        RequestError: the network has one size, or does not say how far it sees.
+        RequestError: the network has one size, or no `reach`: it sees the whole photo.
     """
     network = predictor.method.network
     reach, multiple = getattr(network, "reach", None), network.size_multiple
     if network.fixed_size or reach is None:
-        raise RequestError("these weights see a photo of one size alone; --tile exact cannot be")
+        why = (
+            f"these weights take photos of {network.fixed_size}x{network.fixed_size} px only"
+            if network.fixed_size
+            else "with these weights every color depends on the whole photo"
+        )
+        raise RequestError(f"{why}; give --tile WxH instead of --tile exact, or no --tile")
     fitted = _fitted(predictor.method, fields)
     shape = height, width = fitted["grey"].shape[1:3]
     core = -(-max(_EXACT_CORE, reach) // multiple) * multiple

@@ -233,7 +233,8 @@ class _Planner:
             )
         if self._method.critic is None:
             raise RequestError(
-                "nogan.shares needs loss.name=adversarial with loss.adversarial_weight above 0"
+                "nogan.shares needs loss.adversarial_weight above 0, of the loss adversarial or "
+                "smooth_l1_and_bins"
             )
         alone = self._config.copy_and_resolve_references()
         alone.loss.adversarial_weight = 0.0

@@ -71,16 +71,16 @@ def iizuka_workdir(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def edge_fusion_workdir(tmp_path_factory):
+    config = edge_fusion.get_config("size=32,width=0.125")
+    return fresh_workdir(tmp_path_factory.mktemp("edge_fusion"), config)
+
+
+@pytest.fixture(scope="session")
 def semantic_workdir(tmp_path_factory):
     config = semantic.get_config("encoder=tiny,size=32,width=0.125")
     config.optimizer.ema_decay = 0.0
     return fresh_workdir(tmp_path_factory.mktemp("semantic"), config)
-
-
-@pytest.fixture(scope="session")
-def edge_fusion_workdir(tmp_path_factory):
-    config = edge_fusion.get_config("size=32,width=0.125")
-    return fresh_workdir(tmp_path_factory.mktemp("edge_fusion"), config)
 
 
 @pytest.fixture(scope="session")

@@ -110,6 +110,16 @@ def test_arrays_keep_size_dtype_and_alpha(colorizer, size, channels, dtype):
         assert found.max() <= 1
 
 
+def test_semantic_takes_photos_of_any_size(semantic_workdir):
+    loaded = Colorizer.load(semantic_workdir)
+    for size in [(1, 1), (1, 40), (40, 1), (7, 9), (33, 40), (40, 33)]:
+        rgb = random_rgb(*size)
+        found = loaded.colorize(rgb)
+        assert found.shape == rgb.shape
+        assert np.abs(lightness_of(found) - lightness_of(rgb)).max() <= TOLERANCE
+        assert np.ptp(found, axis=-1).max() > 0  # in color
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
 def test_floats_agree_with_bytes(colorizer, dtype):
     rgb = synthetic_images(1, 20)[0]

@@ -103,7 +103,9 @@ def test_a_photo_padded_to_a_square_has_hints_where_they_are(zhang16_workdir):
     assert near > 1.5 * change.mean() > 0
 
 
-@pytest.mark.parametrize("fixture", ["workdir", "iizuka_workdir", "edge_fusion_workdir"])
+@pytest.mark.parametrize(
+    "fixture", ["workdir", "iizuka_workdir", "edge_fusion_workdir", "semantic_workdir"]
+)
 def test_other_networks_take_hints_too(fixture, request):
     other = Colorizer.load(request.getfixturevalue(fixture))
     found = ab_of(other.colorize(PHOTO, hints=[(10, 12, GREEN)]))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from synthetic import synthetic_images
 
-from colorjax import color
+from colorjax import color, models
 from colorjax import method as methods
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError
@@ -212,6 +212,14 @@ def test_methods_without_bins_have_none_to_combine():
         combined(GREY, (8, 8), (8, 8), "distribution")
 
 
+def test_semantic_in_tiles_is_combined_by_its_bins(semantic_workdir):
+    loaded, photo = Colorizer.load(semantic_workdir), synthetic_images(1, 48)[0]
+    tiles = Tiling((32, 32), (16, 16), "distribution")
+    found = loaded.colorize(photo, tiling=tiles)
+    assert found.shape == photo.shape
+    assert np.ptp(found, axis=-1).max() > 0
+
+
 @pytest.mark.parametrize(
     ("tile", "stride", "rule", "says"),
     [
@@ -233,6 +241,19 @@ def exact_and_whole(colorizer, shape, monkeypatch, core=32):
     fields = colorizer._predictor.fields(rng.uniform(-1, 1, shape).astype(np.float32))
     found = tiling.predict_exactly(colorizer._predictor, fields)
     return found, colorizer._predictor.colors(fields)[0]
+
+
+@pytest.mark.parametrize(
+    ("network", "says"),
+    [
+        (models.create("semantic", encoder="tiny"), "depends on the whole photo; give --tile WxH"),
+        (models.create("plain_cnn", variant="dense"), "128x128 px only; give --tile WxH"),
+    ],
+)
+def test_exact_tiles_of_networks_that_cannot_be_cut(network, says):
+    predictor = SimpleNamespace(method=SimpleNamespace(network=network))
+    with pytest.raises(RequestError, match=says):
+        tiling.predict_exactly(predictor, {})
 
 
 @pytest.mark.parametrize("shape", [(150, 203), (40, 260)])

@@ -11,9 +11,9 @@ from colorjax import models
 from colorjax.errors import RequestError
 from colorjax.models.added import AddedLayer
 from colorjax.train import optim
-from configs import default, edge_fusion, iizuka, plain_cnn, unet, zhang16, zhang17
+from configs import default, edge_fusion, iizuka, plain_cnn, semantic, unet, zhang16, zhang17
 
-CONFIGS = [edge_fusion, iizuka, plain_cnn, unet, zhang16, zhang17]
+CONFIGS = [edge_fusion, iizuka, plain_cnn, semantic, unet, zhang16, zhang17]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.__name__)
@@ -47,7 +47,9 @@ def test_an_added_layer_is_the_identity_until_it_learns(key):
 
 
 def test_what_cannot_be_trained_alone_is_told():
-    with pytest.raises(RequestError, match="unknown train_only 'body'; known: added, all, head"):
+    with pytest.raises(
+        RequestError, match="unknown train_only 'body'; known: added, all, guide, head"
+    ):
         models.trained_layers(TinyNet(), "body")
     with pytest.raises(RequestError, match="give its class head_layers"):
         models.trained_layers(TinyNet(), "head")

@@ -53,6 +53,31 @@ def test_shapes(encoder, decoder):
     assert found.keys() == net.outputs
 
 
+@pytest.mark.parametrize("decoder", ["plain", "query"])
+def test_a_body_in_bfloat16_has_heads_in_float32(decoder):
+    net = models.create(
+        "semantic", encoder="tiny", decoder=decoder, hint_guide=True, dtype="bfloat16"
+    )
+    variables, outputs = shapes_of(net, 2, 32, 64)
+    assert {x.dtype for x in jax.tree.leaves((variables, outputs))} == {np.dtype(np.float32)}
+
+    def middle(variables, inputs):
+        options = {"capture_intermediates": True, "mutable": ["batch_stats", "intermediates"]}
+        return net.apply(variables, inputs, train=True, **options)[1]["intermediates"]
+
+    inputs = {"grey": np.zeros((2, 32, 64, 1)), "global_colors": np.zeros((2, 315))}
+    found = jax.eval_shape(middle, variables, inputs)
+    del found["__call__"]  # the outputs
+    floats = ("head", "logits", "scene", "global", "guide", "palette")
+    seen = {"bfloat16": 0, "float32": 0}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(found):
+        wanted = "float32" if path[0].key in floats else "bfloat16"
+        assert leaf.dtype == wanted, jax.tree_util.keystr(path)
+        seen[wanted] += 1
+    assert min(seen.values()) >= 5
+    assert found["encoder"]["block3"]["depthwise"]["__call__"][0].dtype == jnp.bfloat16
+
+
 def test_counts():
     variables, _ = shapes_of(models.create("semantic"), 1, 32, 32)
     params = variables["params"]

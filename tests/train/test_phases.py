@@ -269,9 +269,8 @@ def test_other_methods_have_one_phase(photos):
         ({"total_steps": 3}, "less than one for each of: features, pretrain, critic, gan"),
         ({"nogan.shares": (1.0, 1.0)}, "three numbers above 0"),
         ({"features.share": 1.0}, "features.share is at least 0 and below 1"),
-        ({"loss.name": "feature"}, "nogan.shares needs loss.name=adversarial"),
+        ({"loss.name": "feature"}, "nogan.shares needs loss.adversarial_weight above 0"),
         ({"loss.l1_weight": 0.0, "loss.feature_weight": 0.0}, "would teach nothing"),
-        ({"features.name": "vgg16_bn"}, "features.path"),
         ({"optimizer.ema_decay": 0.9}, "set optimizer.ema_decay=0"),
         ({"loss.tap_weights": (5.0, 2.0)}, "three numbers, at least 0"),
         ({"loss.tap_weights": (5.0, 2.0, -1.0)}, "three numbers, at least 0"),
@@ -280,6 +279,12 @@ def test_other_methods_have_one_phase(photos):
 def test_plans_that_mean_nothing(photos, changes, says):
     with pytest.raises(RequestError, match=says):
         plan_of(tiny_nogan(photos, **changes))
+
+
+def test_weights_of_features_are_read_only_when_asked_for(photos):
+    plan = plan_of(tiny_nogan(photos, **{"features.name": "vgg16_bn"}))
+    with pytest.raises(RequestError, match=r"features\.path"):
+        plan.read_features()
 
 
 def test_a_pick_needs_photos_to_choose_by(photos, tmp_path):
