@@ -197,7 +197,7 @@ def spread_hints(
     step = (lightness[..., None] - lightness[rows, columns][None, None]) / 100
     exponent = unlike + away + jnp.square(step) / (2 * lightness_width**2)
     exponent = jnp.where(valid[None, None], exponent, _FAR)
-    weight = jnp.exp(-exponent)
-    odds = weight / (1 + _EPSILON - weight)
-    mean = jnp.einsum("hwk,kc->hwc", odds, delta) / (odds.sum(-1, keepdims=True) + 1e-30)
+    # Shares of the odds from their logarithms: far from all hints the odds themselves are 0.
+    log_odds = -exponent - jnp.log(_EPSILON - jnp.expm1(-exponent))
+    mean = jnp.einsum("hwk,kc->hwc", jax.nn.softmax(log_odds, axis=-1), delta)
     return mean * jnp.exp(-sharpness * exponent.min(-1, keepdims=True))

@@ -91,7 +91,7 @@ def test_one_global_image_is_looked_at_once_for_a_whole_album(iizuka, monkeypatc
 
 
 def test_weights_without_global_features_say_so(colorizer):
-    with pytest.raises(RequestError, match="use weights of iizuka or edge_fusion"):
+    with pytest.raises(RequestError, match="weights of semantic, iizuka or edge_fusion"):
         colorizer.colorize(PHOTO, global_image=OTHER)
 
 

@@ -102,6 +102,23 @@ def test_hints_that_are_not_there_change_nothing():
     np.testing.assert_allclose(few, padded, atol=1e-4)
 
 
+@pytest.mark.parametrize("valid", [[True, True, True], [True, False, False], [False] * 3])
+def test_gradients_are_finite_where_no_hint_reaches(valid):
+    """Guides so far apart that all weights but those at the hints are 0 in float32."""
+    guide = jnp.zeros((*SIZE, GUIDE_KEYS + 2)).at[..., 0].set(100 * RNG.normal(size=SIZE))
+    cells = jnp.array([[0, 0], [0, 0], [1, 1]])  # two at one place
+
+    def total(guide):
+        keys = keys_of(FEATURES)._replace(guide=guide)
+        found = spread_hints(AB, keys, LIGHTNESS, cells, HINT_AB[:3], jnp.array(valid))
+        return jnp.sum(jnp.square(found))
+
+    value, gradient = jax.value_and_grad(total)(guide)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+    assert (value > 0) == any(valid)
+
+
 def test_a_photo_that_is_alike_everywhere_gets_no_nan():
     keys = Keys(feature_keys([jnp.ones((1, *SIZE, 3))], SIZE)[0])
     found = np.asarray(SPREAD(AB, keys, np.full(SIZE, 50.0), CELLS, HINT_AB, VALID))
