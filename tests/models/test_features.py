@@ -135,7 +135,7 @@ def test_smaller_photos_are_refused(name, options, size):
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("resnet", {}, "known: classifier, vgg16_bn"),
+        ("resnet", {}, "known: classifier, lite0, vgg16_bn"),
         ("classifier", {}, "num_classes"),
         ("classifier", {"num_classes": 2, "wide": 1}, "wide"),
         ("classifier", {"num_classes": 0}, "features.num_classes is above 0, not 0"),

@@ -102,5 +102,7 @@ def test_options_that_do_not_fit(options, says):
 
 
 def test_unknown_model_lists_the_known():
-    with pytest.raises(RequestError, match=r"unknown model .* known: .*plain_cnn, unet, zhang16"):
+    with pytest.raises(
+        RequestError, match=r"unknown model .* known: .*plain_cnn, semantic, unet, zhang16"
+    ):
         models.create("u_net")

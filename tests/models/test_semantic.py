@@ -229,6 +229,7 @@ def test_the_loss_falls():
     assert {"l1", "class", "ce", "chroma_ratio"} <= metrics.keys()
 
 
+@pytest.mark.slow
 def test_group_normalization_and_the_query_decoder_learn_too():
     _, first, last, metrics = stepped(1, "query", "group")
     assert np.isfinite(metrics["loss"])
@@ -353,6 +354,7 @@ def test_the_guide_starts_on_weights_that_have_none():
         models.trained_layers(models.create("semantic"), "guide")
 
 
+@pytest.mark.slow
 def test_statistics_of_the_encoder_are_measured_on_gray_photos(monkeypatch, photos):
     config = config_of()
     config.update(init_encoder="imagenet", init_encoder_photos=6)
