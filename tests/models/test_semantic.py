@@ -17,6 +17,7 @@ from colorjax.errors import RequestError
 from colorjax.interop import pretrained
 from colorjax.models import encoders
 from colorjax.models.hint_spreading import keyed
+from colorjax.models.semantic import _GlobalColors
 from colorjax.train import phases, start
 from colorjax.train import state as states
 from configs import semantic
@@ -89,7 +90,8 @@ def test_counts():
         assert count(params[name]) == ones + depth * (9 * features**2 + 2 * features)
     assert count(params["head"]) == 2 * 65
     assert count(params["logits"]) == 313 * 65
-    assert count(params["scene"]) + count(params["global"]) == 160 * (320 + 1 + 315)
+    assert count(params["scene"]) == 160 * (320 + 1)
+    assert count(params["global"]) == 160 * (314 + 1) + 160 * (160 + 1)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +166,17 @@ def test_the_palette_of_another_photo_changes_the_colors():
     np.testing.assert_allclose(predict()(variables, none)["ab"], free, atol=1e-3)
     given = predict()(variables, {"grey": grey, "global_colors": red})["ab"]
     assert np.abs(given - free).max() > 0.1
+
+
+def test_a_palette_is_as_loud_as_the_scene_at_the_start():
+    """As shares of about 1 / 313 it taught the network nothing in 2,500 steps."""
+    module = _GlobalColors(64)
+    ab = jnp.asarray(np.random.default_rng(0).normal(0, 20, (16, 8, 8, 2)), jnp.float32)
+    palettes = methods.palette_input(ab)
+    found = module.apply(module.init(jax.random.key(0), palettes), palettes)
+    assert 0.2 < float(jnp.sqrt(jnp.mean(jnp.square(found)))) < 5
+    none = module.apply(module.init(jax.random.key(0), palettes), jnp.zeros((1, 315)))
+    assert not none.any()
 
 
 def test_training_reveals_the_palette_of_some_photos():
