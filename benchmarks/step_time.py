@@ -4,6 +4,7 @@
     python -m benchmarks.step_time --config configs/plain_cnn.py --size 128 --batch 32
     python -m benchmarks.step_time --config configs/unet.py --batch 128
     python -m benchmarks.step_time --config configs/cgan.py --batch 128
+    python -m benchmarks.step_time --config configs/semantic.py --batch 16 --torch-threads 1
     python -m benchmarks.step_time --config configs/zhang16.py --size 256 --batch 1 --forward
 
 The step is that of training: jitted over all devices, state donated, on one synthetic batch that

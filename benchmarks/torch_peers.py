@@ -13,15 +13,16 @@ from ml_collections import ConfigDict
 from torch import nn
 from torch.nn import functional
 
-from benchmarks import torch_iizuka, torch_unet
+from benchmarks import torch_iizuka, torch_semantic, torch_unet
 from benchmarks.torch_zhang import Zhang16
 from colorjax import models
 from colorjax.models import PlainCNN
+from colorjax.models.semantic import Semantic
 from colorjax.models.unet import UNet
 
 NO_TWIN = "no PyTorch twin of this config"
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-LOSSES = ("mse", "mse_and_class", "rebalanced_ce", "ce")
+LOSSES = ("mse", "mse_and_class", "rebalanced_ce", "ce", "smooth_l1_and_bins")
 
 
 def device() -> str:
@@ -58,7 +59,22 @@ def twin(network: models.Network) -> nn.Module | None:
             network.norm,
             network.ab_range,
         )
+    if isinstance(network, Semantic) and _is_plain(network):
+        twin = torch_semantic.Semantic(network.encoder, network.frozen_blocks, network.width)
+        return twin.to(memory_format=torch.channels_last)  # 1.25 times as fast on a CPU
     return None
+
+
+def _is_plain(network: Semantic) -> bool:
+    """Whether a network has the options with which torch_semantic was written."""
+    written = {
+        "encoder_norm": "frozen",
+        "decoder": "plain",
+        "decoder_norm": "batch",
+        "add_layer": False,
+        "hint_guide": False,
+    }
+    return all(getattr(network, name) == value for name, value in written.items())
 
 
 def _is_written(network: models.Iizuka | models.EdgeFusion, **options: Any) -> bool:
@@ -80,11 +96,15 @@ def trainer(config: ConfigDict, network: models.Network) -> Callable[[int], None
         config.loss.reduction != "mean" or config.loss.compare_at != "full"
     ):
         return NO_TWIN
+    judges = ("feature_weight", "adversarial_weight")
+    if config.loss.name == "smooth_l1_and_bins" and any(config.loss[name] for name in judges):
+        return NO_TWIN
     if config.batch_size == 1 and any(isinstance(m, nn.BatchNorm1d) for m in net.modules()):
         return "PyTorch has no BatchNorm over one value"
     net = net.to(device()).train()
+    learned = [parameter for parameter in net.parameters() if parameter.requires_grad]
     optimizer = OPTIMIZERS[options.name](
-        net.parameters(),
+        learned,
         options.learning_rate,
         (options.b1, options.b2),
         eps=1e-8,
@@ -104,7 +124,15 @@ def trainer(config: ConfigDict, network: models.Network) -> Callable[[int], None
     num_classes = max(1, getattr(network, "num_classes", 0))
     labels = torch.from_numpy(rng.integers(0, num_classes, batch)).to(device())
 
+    if isinstance(net, torch_semantic.Semantic):
+        noise = torch_semantic.random_batch(rng, batch, size, device())
+        terms = {name: config.loss[name] for name in ("delta", "l1_weight", "class_weight")}
+
     def loss() -> torch.Tensor:
+        if isinstance(net, torch_semantic.Semantic):
+            return torch_semantic.loss(
+                net.outputs(noise.grey, noise.colors), noise.targets, **terms
+            )
         if isinstance(net, Zhang16):
             log_shares = net.logits(50 * (grey + 1)).log_softmax(dim=1)
             return -(weights * (shares * log_shares).sum(dim=1)).mean()
@@ -123,7 +151,7 @@ def trainer(config: ConfigDict, network: models.Network) -> Callable[[int], None
             found = loss()
             found.backward()
             if options.clip_norm:
-                nn.utils.clip_grad_norm_(net.parameters(), options.clip_norm)
+                nn.utils.clip_grad_norm_(learned, options.clip_norm)
             optimizer.step()
         found.item()  # waits for the device
 

@@ -6,7 +6,7 @@ torch.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -32,8 +32,10 @@ SLOPE = 0.2
 class SameConv2d(nn.Conv2d):
     """A convolution that keeps the sides, or halves them with stride 2; pads as TensorFlow does."""
 
-    def __init__(self, channels: int, features: int, kernel_size: int, stride: int = 1):
-        super().__init__(channels, features, kernel_size, stride)
+    def __init__(
+        self, channels: int, features: int, kernel_size: int, stride: int = 1, **options: Any
+    ):
+        super().__init__(channels, features, kernel_size, stride, **options)
         total = kernel_size - stride
         low, high = total // 2, total - total // 2
         self.uneven = (low, high, low, high) if low != high else None

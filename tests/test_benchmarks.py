@@ -15,6 +15,7 @@ from benchmarks import (
     pipeline,
     results_table,
     startup,
+    step_parts,
     step_time,
     torch_peers,
 )
@@ -175,6 +176,27 @@ def test_zhang16_beside_pytorch(flags, capsys):
     assert rows["auto"]["question"].startswith("prediction" if flags else "training")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [[], ["--forward"]])
+def test_semantic_beside_pytorch(flags, capsys):
+    config = "configs/semantic.py:encoder=lite0,width=0.125,size=32"
+    words = ["--batch", "2", "--repeats", "1", "--steps", "1", "--forms", "auto", *flags]
+    assert step_time.main(["--config", config, *words]) == 0
+    rows = rows_of(capsys)
+    assert set(rows) == {"auto", "torch"}
+    assert rows["auto"]["ratio_to_peer"] > 0
+
+
+@pytest.mark.slow
+def test_the_parts_of_a_step(capsys):
+    words = ["--arg", "width=0.125,size=32,batch=2", "--repeats", "1", "--torch-threads", "1"]
+    assert step_parts.main(words) == 0
+    rows = rows_of(capsys)
+    ours = {"targets", "encoder", "forward", "loss", "gradient", "step"}
+    assert set(rows) == ours | set(step_parts.PEERS.values())
+    assert all(rows[name]["ratio_to_peer"] > 0 for name in step_parts.PEERS)
+
+
 @pytest.mark.parametrize(("variant", "size", "called"), [("cnn", 16, True), ("dense", 128, False)])
 @pytest.mark.parametrize("form", step_time.FORMS)
 def test_forms_act_on_our_convolutions_alone(form, variant, size, called, key):
@@ -244,6 +266,9 @@ def test_the_pytorch_twin_trains_and_predicts(name, arg, changes):
         ("edge_fusion", {"model.edges": "sobel"}, torch_peers.NO_TWIN),
         ("edge_fusion", {"model.raw_lightness": True}, torch_peers.NO_TWIN),
         ("edge_fusion", {"model.dense_activation": "linear"}, torch_peers.NO_TWIN),
+        ("semantic", {"loss.feature_weight": 1.0}, torch_peers.NO_TWIN),
+        ("semantic", {"model.decoder": "query"}, torch_peers.NO_TWIN),
+        ("semantic", {"model.encoder_norm": "batch"}, torch_peers.NO_TWIN),
         ("unet", {"model.head": "bins"}, torch_peers.NO_TWIN),
         ("unet", {"model.norm": "affine"}, torch_peers.NO_TWIN),
         ("unet", {"model.space": "rgb"}, torch_peers.NO_TWIN),

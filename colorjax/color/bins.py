@@ -218,8 +218,7 @@ def _nearest_bins_jax(ab: jax.Array, k: int, sigma: float) -> tuple[jax.Array, j
     """Searches among the few neighbours of the rounded colour: ten times as fast as among all."""
     cells = _cells(jnp, ab)
     own = jnp.asarray(_bin_of_cell())[cells[..., 0], cells[..., 1]]
-    line = jnp.arange(NUM_BINS, dtype=jnp.int32).reshape((1,) * own.ndim + (-1,))
-    every = line + 0 * own[..., None]  # of `own`, or XLA would compute what follows as a constant
+    every = jnp.arange(NUM_BINS, dtype=jnp.int32).reshape((1,) * own.ndim + (-1,))
     return lax.cond(
         jnp.any(own < 0),  # colours far outside sRGB
         lambda: _nearest_among(ab, every, k, sigma),
@@ -230,7 +229,10 @@ def _nearest_bins_jax(ab: jax.Array, k: int, sigma: float) -> tuple[jax.Array, j
 def _nearest_among(
     ab: jax.Array, bins: jax.Array, k: int, sigma: float
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns the k nearest of some bins (..., C) to (..., 2) colors, and weights; 313: none."""
+    """Returns the k nearest of some bins to colors (..., 2), and their weights.
+
+    The bins are (..., C) or of a shape that broadcasts to it; 313: none.
+    """
     centers = jnp.asarray(np.append(_bins(), [[np.inf, np.inf]], axis=0), ab.dtype)[bins]
     squared = jnp.sum(jnp.square(ab[..., None, :] - centers), axis=-1)
     places, distances = [], []

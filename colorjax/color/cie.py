@@ -53,11 +53,24 @@ def srgb_from_linear(xp: Any, linear: Array) -> Array:
 
 def lab_from_linear(xp: Any, linear: Array) -> Array:
     """Lab of linear RGB: with t = XYZ / white, f(t) = cbrt(t), or 7.787 t + 16/116 near black."""
-    xyz = _mix_channels(xp, RELATIVE_XYZ_FROM_RGB, linear)
-    near_black = ROOT_SLOPE * xyz + ROOT_OFFSET
-    roots = xp.where(xyz > XYZ_THRESHOLD, xp.cbrt(xp.maximum(xyz, XYZ_THRESHOLD)), near_black)
-    x, y, z = roots[..., 0], roots[..., 1], roots[..., 2]
+    # Channel by channel to the end: XLA's CPU backend is half as fast with a stack in between.
+    x, y, z = (_lab_root(xp, t) for t in _mixed(RELATIVE_XYZ_FROM_RGB, linear))
     return xp.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], axis=-1)
+
+
+def _lab_root(xp: Any, t: Array) -> Array:
+    cube_root = _cube_root(xp, xp.maximum(t, XYZ_THRESHOLD))
+    return xp.where(t > XYZ_THRESHOLD, cube_root, ROOT_SLOPE * t + ROOT_OFFSET)
+
+
+def _cube_root(xp: Any, x: Array) -> Array:
+    """Returns the cube root of positive numbers."""
+    if xp is np:
+        return np.cbrt(x)
+    # XLA's CPU backend takes cbrt one by one, exp and log in vectors; a step of Newton's method
+    # corrects their rounding. Six times as fast.
+    root = xp.exp(xp.log(x) / 3)
+    return root - (root - x / (root * root)) / 3
 
 
 def linear_from_lab(xp: Any, lab: Array) -> Array:
@@ -72,5 +85,9 @@ def linear_from_lab(xp: Any, lab: Array) -> Array:
 
 
 def _mix_channels(xp: Any, matrix: Matrix, color: Array) -> Array:
+    return xp.stack(_mixed(matrix, color), axis=-1)
+
+
+def _mixed(matrix: Matrix, color: Array) -> list[Array]:
     first, second, third = color[..., 0], color[..., 1], color[..., 2]
-    return xp.stack([i * first + j * second + k * third for i, j, k in matrix], axis=-1)
+    return [i * first + j * second + k * third for i, j, k in matrix]

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from colorjax.color.arrays import Array, check_last_axis, float_array, namespace
-from colorjax.color.bins import NUM_BINS, soft_encode
+from colorjax.color.bins import NUM_BINS, nearest_bins, soft_encode
 from colorjax.color.scaling import AB_SCALE
 
 PALETTE_SIZE = NUM_BINS + 1
@@ -30,7 +32,16 @@ def palette(ab: Any) -> Array:
     ab = float_array(ab, "ab")
     check_last_axis(ab, 2, "ab")
     xp = namespace(ab)
-    shares = xp.mean(soft_encode(ab), axis=(-3, -2))
+    shares = xp.mean(soft_encode(ab), axis=(-3, -2)) if xp is np else _mean_shares(ab)
     # Squares before the root: the chroma of gray has a gradient too, where one is asked for.
     chroma = xp.mean(xp.sqrt(xp.sum(xp.square(ab), axis=-1)), axis=(-2, -1))
     return xp.concatenate([shares, chroma[..., None] / np.float32(AB_SCALE)], axis=-1)
+
+
+def _mean_shares(ab: jax.Array) -> jax.Array:
+    """Returns (..., 313): the mean soft encoding, without the one of each pixel."""
+    *leading, height, width, _ = ab.shape
+    bins, weights = (x.reshape(-1, height * width * x.shape[-1]) for x in nearest_bins(ab))
+    pictures = jnp.arange(len(bins))[:, None]
+    sums = jnp.zeros((len(bins), NUM_BINS), ab.dtype).at[pictures, bins].add(weights)
+    return sums.reshape(*leading, NUM_BINS) / (height * width)

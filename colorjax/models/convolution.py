@@ -61,14 +61,17 @@ def convolve(
         for left in offsets
     ]
     patches = jnp.concatenate(taps, axis=-1)
-    return patches @ kernel.reshape(size * size * channels, features)
+    # Of matrices: for the gradient of a product of four axes XLA would transpose a whole map.
+    rows = patches.reshape(-1, size * size * channels)
+    y = rows @ kernel.reshape(size * size * channels, features)
+    return y.reshape(*patches.shape[:3], features)
 
 
-_WIDE = 128  # channels from which one large matrix product outweighs the gathering
+_WIDE = 256  # channels from which one large matrix product outweighs the gathering
 
 
 def _prefer_patches(train: bool, stride: int, kernel_size: int, channels: int) -> bool:
-    slow_gradient = stride > 1 or kernel_size % 2 == 0 or channels == 1
+    slow_gradient = stride > 1 or kernel_size == 1 or kernel_size % 2 == 0 or channels == 1
     wide = channels >= _WIDE  # XLA's gradient for the kernel takes twice as long as its forward
     return (slow_gradient or wide) and train and jax.default_backend() == "cpu"
 
