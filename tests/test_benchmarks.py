@@ -180,7 +180,7 @@ def test_zhang16_beside_pytorch(flags, capsys):
 @pytest.mark.parametrize("flags", [[], ["--forward"]])
 def test_semantic_beside_pytorch(flags, capsys):
     config = "configs/semantic.py:encoder=lite0,width=0.125,size=32"
-    words = ["--batch", "2", "--repeats", "1", "--steps", "1", "--forms", "auto", *flags]
+    words = ["--batch", "4", "--repeats", "1", "--steps", "1", "--forms", "auto", *flags]
     assert step_time.main(["--config", config, *words]) == 0
     rows = rows_of(capsys)
     assert set(rows) == {"auto", "torch"}
@@ -189,7 +189,7 @@ def test_semantic_beside_pytorch(flags, capsys):
 
 @pytest.mark.slow
 def test_the_parts_of_a_step(capsys):
-    words = ["--arg", "width=0.125,size=32,batch=2", "--repeats", "1", "--torch-threads", "1"]
+    words = ["--arg", "width=0.125,size=32,batch=4", "--repeats", "1", "--torch-threads", "1"]
     assert step_parts.main(words) == 0
     rows = rows_of(capsys)
     ours = {"targets", "encoder", "forward", "loss", "gradient", "step"}
