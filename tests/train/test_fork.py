@@ -94,7 +94,8 @@ def test_a_cool_down_starts_at_the_rate_of_the_parent_while_that_goes_on(parent,
     lines = train_lines(theirs)
     assert [line["step"] for line in lines] == list(range(1, 9))
     assert rates[0] == lines[6]["train/learning_rate"] == np.float32(peak)
-    assert train_lines(tmp_path / "fork")[0] == lines[6]  # the same photos, the same loss
+    # The same photos and loss; another schedule is another program, which may round otherwise.
+    assert train_lines(tmp_path / "fork")[0] == pytest.approx(lines[6], rel=1e-6)
     forked = state_of(tmp_path / "fork", config, 10)
     counts = [leaf for leaf in jax.tree.leaves(forked.optimizer) if leaf.dtype == np.int32]
     assert counts
