@@ -1,4 +1,4 @@
-"""How fast is the depthwise convolution, beside XLA's grouped convolution and PyTorch's?
+"""How fast is the depthwise convolution, compared with XLA's grouped convolution and PyTorch's?
 
     python -m benchmarks.depthwise
     python -m benchmarks.depthwise --batch 1 --size 224

@@ -51,18 +51,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     works = parts(config) | torch_parts(config, args.torch_threads)
     runs = {name: measure.timed(work, time.process_time) for name, work in works.items()}
     seconds = measure.alternate(runs, args.repeats)
-    for name, found in seconds.items():
+    for name, turns in seconds.items():
         measure.print_row(
             QUESTION,
             name,
-            found,
+            turns,
             size=config.data.image_size,
             batch=config.batch_size,
             images=config.batch_size,
             device=measure.host(),
             peer=PEERS.get(name),
             peer_seconds=seconds.get(PEERS.get(name, "")),
-            ms_per_image=round(1e3 * statistics.median(found) / config.batch_size, 2),
+            ms_per_image=round(1e3 * statistics.median(turns) / config.batch_size, 2),
         )
     return 0
 

@@ -155,13 +155,13 @@ class Method:
         keys: Any = outputs["hint_keys"]
         ab = color.denormalize_ab(outputs["ab_quarter"])
         number, *grid = ab.shape[:3]
-
-        def coarse(x: jax.Array) -> jax.Array:
-            shape = (number, grid[0], x.shape[1] // grid[0], grid[1], x.shape[2] // grid[1], -1)
-            return x.astype(jnp.float32).reshape(shape).mean((2, 4))
-
-        truth = color.denormalize_ab(coarse(batch["ab"]))
-        lightness = color.denormalize_lightness(coarse(batch["grey"]))[..., 0]
+        side = batch["ab"].shape[1] // grid[0]  # of a cell, in pixels
+        means = {
+            name: losses.block_means(batch[name].astype(jnp.float32), side)
+            for name in ("ab", "grey")
+        }
+        truth = color.denormalize_ab(means["ab"])
+        lightness = color.denormalize_lightness(means["grey"])[..., 0]
         cells, valid = hints.draw_cells(key, number, tuple(grid))
         hint_ab = jax.vmap(lambda ab, at: ab[at[:, 0], at[:, 1]])(truth, cells)
         correction = jax.vmap(spread_hints)(ab, keys, lightness, cells, hint_ab, valid)
