@@ -1,30 +1,52 @@
-"""The command `colorjax calibrate`: the working size and saturation that weights colorize with."""
+"""The command `colorjax calibrate`: how weights colorize: at which size, how decoded, how vivid."""
 
 from __future__ import annotations
 
 import argparse
+import bisect
 import math
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from colorjax import startup
 from colorjax.errors import RequestError
 
 SIZES = (32, 48, 64, 96, 128, 176, 256)
 SATURATIONS = tuple(round(1 + 0.05 * k, 2) for k in range(21))
+TEMPERATURES = (0.1, 0.25, 0.38, 0.6, 1.0)
 PHOTOS = 200
 HELD_OUT = "held_out"
 RECORD = "calibration.json"
 
-Row = dict[str, float]
-_SHOWN = {"psnr": "PSNR, dB", "mae_ab": "MAE of ab", "colorfulness": "colourfulness"}
+Row = dict[str, Any]
+_SHOWN = {"psnr": "PSNR, dB", "mae_ab": "MAE of ab", "colorfulness": "colorfulness"}
+
+
+class Decoding(NamedTuple):
+    """What colors are taken from; None: as stored with the weights."""
+
+    decode: str | None = None
+    temperature: float | None = None
+
+    def __str__(self) -> str:
+        if self.temperature is None:
+            return self.decode or "stored"
+        return f"{self.decode}, T {self.temperature:g}"
+
+
+AS_STORED = Decoding()
 
 
 class Calibrator:
-    """Colorizes photos with one set of weights and compares the results with their own colours."""
+    """Colorizes photos with one set of weights and compares the results with their own colors.
+
+    Attributes:
+        true_colorfulness: of the photos themselves, their mean, once something was measured.
+    """
 
     def __init__(
         self,
@@ -42,17 +64,21 @@ class Calibrator:
         self._weights = workdir_or_name
         self._photos = photos
         self._progress = progress
-        self._loaded: dict[int, Any] = {}  # size -> Colorizer, which compiles once
+        self.true_colorfulness = math.nan
+        self._loaded: dict[Any, Any] = {}  # (size, decoding) -> Colorizer, which compiles once
 
-    def measure(self, size: int, saturation: float = 1.0) -> dict[str, np.ndarray]:
+    def measure(
+        self, size: int, saturation: float = 1.0, decoding: Decoding = AS_STORED
+    ) -> dict[str, np.ndarray]:
         """Measures one setting; a saturation that is stored with the weights does not count.
 
         Args:
             size: working size of the short side, in pixels.
             saturation: factor on the predicted ab.
+            decoding: of the network's outputs.
 
         Returns:
-            psnr (dB; NaN for exactly grey photos), mae_ab (Lab units), colorfulness: (P,) each.
+            psnr (dB; NaN for exactly gray photos), mae_ab (Lab units), colorfulness: (P,) each.
 
         Raises:
             RequestError: no photo has colour, the network has one size alone, or the saturation
@@ -62,9 +88,10 @@ class Calibrator:
         from colorjax.figures import grey_of
         from colorjax.inference.colorizer import Colorizer
 
-        if size not in self._loaded:
-            self._loaded[size] = Colorizer.load(self._weights, size=size)
-        colorizer = self._loaded[size]
+        key = size, decoding
+        if key not in self._loaded:
+            self._loaded[key] = Colorizer.load(self._weights, size=size, **decoding._asdict())
+        colorizer = self._loaded[key]
         if colorizer.saturation == 0:
             raise RequestError("inference.saturation of the weights is 0; set it to 1")
         factor = saturation / colorizer.saturation
@@ -73,6 +100,7 @@ class Calibrator:
             colored = colorizer.colorize(grey_of(photo), saturation=factor)
             values.append(measures.measure(colored, photo))
             self._progress(1)
+        self.true_colorfulness = float(np.mean([each["true_colorfulness"] for each in values]))
         if all(np.isnan(each["psnr"]) for each in values):
             raise RequestError("none of the photos has colour; give --data colour photos")
         return {name: np.array([each[name] for each in values]) for name in _SHOWN}
@@ -101,29 +129,76 @@ class Calibrator:
             rows.append(row)
         return rows
 
-    def saturations(self, size: int, colorfulness: float) -> list[Row]:
-        """Raises the saturation until the results are as colourful as asked.
+    def saturations(
+        self, size: int, colorfulness: float, decoding: Decoding = AS_STORED
+    ) -> list[Row]:
+        """Finds the least of `SATURATIONS` with which the results are as colorful as asked.
+
+        Colorfulness grows with the saturation, so that the search halves what is left.
 
         Args:
             size: at which to measure.
             colorfulness: to reach, mean of the photos.
+            decoding: of the network's outputs.
 
         Returns:
-            Means over photos for 1 and what was tried above it, with the `saturation`; the last
-            row is the least of `SATURATIONS` that reaches it.
+            Means over photos of what was tried, with decode, temperature and saturation, by
+            saturation; the first row is that of saturation 1, the last is the one found, or
+            reaches less than asked.
+        """
+        rows: dict[float, Row] = {}
+
+        def reaches(factor: float) -> bool:
+            if factor not in rows:
+                values = _means(self.measure(size, factor, decoding))
+                rows[factor] = {**decoding._asdict(), "saturation": factor, **values}
+            return rows[factor]["colorfulness"] >= colorfulness
+
+        reaches(SATURATIONS[0])  # to show what the saturation costs
+        place = bisect.bisect_left(SATURATIONS, True, key=reaches)
+        least = SATURATIONS[min(place, len(SATURATIONS) - 1)]
+        return [rows[factor] for factor in sorted(rows) if factor <= least]
+
+    def decodings(
+        self, size: int, colorfulness: float, candidates: Sequence[Decoding]
+    ) -> list[list[Row]]:
+        """Runs `saturations` for several decodings, best first.
+
+        Args:
+            size: at which to measure.
+            colorfulness: to reach, mean of the photos.
+            candidates: to compare.
+
+        Returns:
+            The rows of each decoding that reaches it, the highest psnr of a last row first.
 
         Raises:
             RequestError: none does.
         """
-        rows = []
-        for factor in SATURATIONS:
-            rows.append({"saturation": factor, **_means(self.measure(size, factor))})
-            if rows[-1]["colorfulness"] >= colorfulness:
-                return rows
-        raise RequestError(
-            f"--colorfulness {colorfulness:g} is out of reach: {SATURATIONS[-1]:g} times the "
-            f"saturation gives {rows[-1]['colorfulness']:.1f}; ask for less"
-        )
+        found = [self.saturations(size, colorfulness, decoding) for decoding in candidates]
+        able = [rows for rows in found if rows[-1]["colorfulness"] >= colorfulness]
+        if not able:
+            most = max(rows[-1]["colorfulness"] for rows in found)
+            raise RequestError(
+                f"--colorfulness {colorfulness:g} is out of reach: {SATURATIONS[-1]:g} times the "
+                f"saturation gives {most:.1f}; ask for less"
+            )
+        return sorted(able, key=lambda rows: -rows[-1]["psnr"])
+
+
+def candidates(config: ConfigDict) -> list[Decoding]:
+    """Returns the decodings that a network offers.
+
+    Those of a network with an ab of its own beside bins: that ab, and for each of `TEMPERATURES`
+    the annealed mean of the bins, and the mean of the two. Any other has the one that is stored.
+    """
+    from colorjax import method as methods
+
+    network = methods.build_network(config)
+    if not methods.takes_decode(network) or config.model.get("head") == "bins":
+        return [AS_STORED]
+    own, *others = methods.DECODES
+    return [Decoding(own), *(Decoding(name, t) for name in others for t in TEMPERATURES)]
 
 
 def _means(values: dict[str, np.ndarray]) -> Row:
@@ -136,13 +211,20 @@ def best_of(rows: Sequence[Row]) -> int:
     return int(max(sure, key=lambda row: (row["psnr"], -row["size"]))["size"])
 
 
-def store(workdir_path: str, size: int, saturation: float, record: dict[str, Any]) -> None:
-    """Stores a size and a saturation in a workdir's config, and how they came about beside it.
+def store(
+    workdir_path: str,
+    size: int,
+    saturation: float,
+    record: dict[str, Any],
+    decoding: Decoding = AS_STORED,
+) -> None:
+    """Stores how to colorize in a workdir's config, and how that came about beside it.
 
     Args:
         workdir_path: of a run or of imported weights.
         size: in pixels.
         saturation: factor on the predicted ab.
+        decoding: of the network's outputs; None leaves what is stored.
         record: the content of `calibration.json`.
     """
     from colorjax.train.workdir import Workdir, write_json
@@ -151,6 +233,10 @@ def store(workdir_path: str, size: int, saturation: float, record: dict[str, Any
     config = workdir.read_config()
     config.inference.size = size
     config.inference.saturation = saturation
+    if decoding.decode is not None:
+        config.inference.decode = decoding.decode
+    if decoding.temperature is not None:
+        config.model.temperature = decoding.temperature
     write_json(workdir.root / RECORD, record)
     write_json(workdir.config_file, config.to_dict())
 
@@ -159,14 +245,17 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
     """Adds `colorjax calibrate`."""
     calibrate = commands.add_parser(
         "calibrate",
-        help="find the working size and saturation of weights on held-out photos, and store them",
+        help="choose the working size, decoding and saturation of weights on held-out photos",
         description="Colorizes photos at several working sizes and stores the one of the highest "
         "PSNR with the weights (inference.size in WORKDIR/config.json; the rows are in WORKDIR/"
         f"{RECORD}): another than that of training only where it is better by more than the 95 % "
-        "interval of the gain. With --colorfulness it also stores the least factor on the colours "
-        "(inference.saturation) with which the results are that colourful, and shows what that "
-        "costs. Take photos that nothing was trained on, and that nothing is reported on. Training "
-        "on, or fine-tuning, sets the saturation back: calibrate again.",
+        "interval of the gain. With --colorfulness it also stores the least factor on the colors "
+        "(inference.saturation) with which the results are that colorful, and shows what that "
+        "costs. Of a network that predicts both ab and color bins, such as semantic, it then tries "
+        "every decoding (inference.decode: ab, annealed, blend; model.temperature) and stores the "
+        "one of the highest PSNR at that colorfulness. Take photos that nothing was trained on, "
+        "and that nothing is reported on. Training on, or fine-tuning, sets this back: calibrate "
+        "again.",
         epilog="example:\n  colorjax calibrate runs/zhang16 --data held_out --colorfulness 20",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -180,7 +269,7 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
         "--data",
         default=HELD_OUT,
         metavar="FOLDER",
-        help="colour photos, `sample_photos`, or those that the run held out of training "
+        help="color photos, `sample_photos`, or those that the run held out of training "
         "(default: %(default)s)",
     )
     calibrate.add_argument(
@@ -219,35 +308,44 @@ def _calibrate(args: argparse.Namespace) -> int:
 
     photos, about, unreadable = _read_photos(args.workdir, args.data, args.photos)
     with tqdm(unit="photo", disable=None) as bar:
+        config = _config_of(args.workdir)
         calibrator = Calibrator(args.workdir, photos, bar.update)
-        rows = calibrator.sizes(sizes, _trained_size(args.workdir))
-        size, factor = best_of(rows), 1.0
-        tried = [] if wanted is None else calibrator.saturations(size, wanted)
-        if tried:
-            factor = tried[-1]["saturation"]
+        rows = calibrator.sizes(sizes, config.data.image_size)
+        size, factor, decoding = best_of(rows), 1.0, AS_STORED
+        tried: list[list[Row]] = []
+        if wanted is not None:
+            tried = calibrator.decodings(size, wanted, candidates(config))
+            best = tried[0][-1]
+            factor, decoding = best["saturation"], Decoding(best["decode"], best["temperature"])
+    about["true_colorfulness"] = calibrator.true_colorfulness
+    print(f"{len(photos)} photos; their own colorfulness is {about['true_colorfulness']:.1f}")
     _show("size, px", "size", rows)
     chosen = f"{size} px"
+    for found in tried:
+        name = str(Decoding(found[0]["decode"], found[0]["temperature"]))
+        if len(tried) > 1:
+            print(name)
+        _show("saturation", "saturation", found)
     if tried:
-        _show("saturation", "saturation", tried)
-        chosen += f", saturation {factor:g}"
+        chosen += f", saturation {factor:g}" + (f", decode {decoding}" if decoding.decode else "")
     if args.workdir in shipped.SHA256:
         print(f"best: {chosen}; weights that ship are not changed, give it to colorize")
     else:
-        record = {"photos": about, "sizes": rows, "colorfulness": wanted, "saturations": tried}
-        store(args.workdir, size, factor, record)
+        flat = [row for rows in tried for row in rows]
+        record = {"photos": about, "sizes": rows, "colorfulness": wanted, "saturations": flat}
+        store(args.workdir, size, factor, record, decoding)
         print(f"stored with the weights: {chosen}")
     for name in unreadable:
         print(f"colorjax: passed over {name}", file=sys.stderr)
     return 1 if unreadable else 0
 
 
-def _trained_size(workdir: str) -> int:
+def _config_of(workdir: str) -> ConfigDict:
     from colorjax import shipped
     from colorjax.train.workdir import Workdir
 
     is_shipped = workdir in shipped.SHA256
-    config = shipped.load(workdir).config if is_shipped else Workdir(workdir).read_config()
-    return config.data.image_size
+    return shipped.load(workdir).config if is_shipped else Workdir(workdir).read_config()
 
 
 def _show(title: str, key: str, rows: Sequence[Row]) -> None:

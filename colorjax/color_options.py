@@ -34,7 +34,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         action=Once,
         type=float,
         metavar="T",
-        help="0: vivid mode, 1: pale mean (zhang16)",
+        help="of color bins; 0: vivid mode, 1: pale mean",
+    )
+    parser.add_argument(
+        "--decode",
+        action=Once,
+        choices=("ab", "annealed", "blend"),
+        help="of weights with ab and color bins (semantic): take colors from ab, from the bins at "
+        "--temperature, or from both (default: what is stored with the weights)",
     )
     parser.add_argument(
         "--saturation",
@@ -127,7 +134,7 @@ def read(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
         raise RequestError(f"--strength is from 0 to 1, not {args.strength}")
     if args.tile and args.quality == "best":
         raise RequestError("--quality best is for whole photos; leave --tile out, or it")
-    loading = {"temperature": args.temperature, "size": args.size, "aspect": args.aspect}
+    loading = {name: getattr(args, name) for name in ("temperature", "decode", "size", "aspect")}
     coloring: dict[str, Any] = {
         name: getattr(args, name) for name in ("saturation", "strength", "quality", "upsampling")
     }

@@ -92,7 +92,10 @@ def protocol(config: ConfigDict) -> str:
         f"{config.evaluation.prior or 'Tiny ImageNet'}; trivial predictors fitted on training "
         "photos"
     )
-    saturation = config.to_dict().get("inference", {}).get("saturation", 1.0)
+    inference = config.to_dict().get("inference", {})
+    saturation, decode = inference.get("saturation", 1.0), inference.get("decode", "ab")
+    if decode != "ab":
+        text += f"; ab decoded as {decode}, at a temperature of {config.model.temperature:g}"
     if saturation != 1:
         text += f"; the predicted ab times {saturation:g}"
     if config.data.saturation != 1:

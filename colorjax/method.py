@@ -31,6 +31,8 @@ _HINTS = {"hint_ab": 2, "hint_mask": 1}
 _SIDE_INPUTS = _HINTS | {"edges": 1}
 _PALETTE = color.PALETTE_SIZE + 1  # channels of global_colors, see `palette_input`
 _OF_WHOLE_PHOTOS = {"global_colors", "global_grey"}  # inputs without the photo's height and width
+# What the colors of a picture are taken from, see `Method.decode`.
+DECODES = ("ab", "annealed", "blend")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +56,9 @@ class Method:
             running statistics move is the network's concern.
         factors: (path, factor on the learning rate) of layers.
         saturation: factor on the ab that `predict` gives; training does not know of it.
+        decode: what `predict` takes ab from. "ab": the network's own ab; "annealed": the annealed
+            mean of its distribution over bins, at the network's `temperature`; "blend": the mean of
+            the two. Training does not know of it.
         global_hints: share of the training photos whose own colors are given as `global_colors`,
             to a network that takes them.
     """
@@ -71,6 +76,7 @@ class Method:
     frozen: tuple[str, ...] = ()
     factors: tuple[tuple[str, float], ...] = ()
     saturation: float = 1.0
+    decode: str = "ab"
     global_hints: float = 0.0
 
     def init(self, key: jax.Array) -> Variables:
@@ -278,18 +284,28 @@ class Method:
                 Others are ignored.
 
         Returns:
-            ab: (N, H, W, 2) float32, a and b of CIE Lab, times `saturation`; where the network
-            predicts the lightness and it counts, lightness: (N, H, W, 1), L; and the network's
-            other outputs as they are, at its own size.
+            ab: (N, H, W, 2) float32, a and b of CIE Lab, as `decode` says, times `saturation`;
+            where the network predicts the lightness and it counts, lightness: (N, H, W, 1), L; and
+            the network's other outputs as they are, at its own size.
         """
         size = fields["grey"].shape[1:3]
         outputs = self.network.apply(variables, self.fit(fields), train=False)
-        ab = color.denormalize_ab(self.fit_back(outputs["ab"], size))
+        ab = color.denormalize_ab(self.fit_back(self._decoded(outputs), size))
         found = {"ab": self.saturation * ab}
         if self.predicts_lightness:
             lab = color.space_to_lab(outputs["color"], self.space, None)
             found["lightness"] = self.fit_back(lab[..., :1], size)
         return outputs | found
+
+    def _decoded(self, outputs: Fields) -> jax.Array:
+        """Returns ab / 110, (N, h, w, 2), of a network's outputs, as `decode` says."""
+        own = outputs["ab"]
+        if self.decode == "ab":
+            return own
+        temperature = self.network.temperature  # pyrefly: ignore
+        annealed = color.annealed_mean(outputs["bin_logits"], temperature)
+        annealed = jax.image.resize(color.normalize_ab(annealed), own.shape, "linear")
+        return annealed if self.decode == "annealed" else (own + annealed) / 2
 
     def fit(self, fields: Fields) -> Fields:
         """Brings the fields that the network takes to a size that it takes."""
@@ -427,7 +443,7 @@ def build(config: ConfigDict, *, with_loss: bool = True) -> Method:
         global_hints=config.data.get("global_hints", 0.0),
         frozen=tuple(getattr(network, "frozen_layers", ())),
         factors=models.layer_factors(network, config.to_dict().get("optimizer", {})),
-        **_inference_options(config),
+        **_inference_options(config, network),
     )
     for layer in built.remat:
         if layer != "none" and layer not in built.layers():
@@ -435,14 +451,31 @@ def build(config: ConfigDict, *, with_loss: bool = True) -> Method:
     return built
 
 
-def _inference_options(config: ConfigDict) -> dict[str, Any]:
+def takes_decode(network: models.Network) -> bool:
+    """Whether a network has a distribution over bins, and a temperature to decode it with."""
+    return "bin_logits" in network.outputs and hasattr(network, "temperature")
+
+
+def _inference_options(config: ConfigDict, network: models.Network) -> dict[str, Any]:
     # Configs of imported weights and of earlier versions lack the fields.
-    found = {"lightness": "photo", "saturation": 1.0} | config.to_dict().get("inference", {})
+    found = {"lightness": "photo", "saturation": 1.0, "decode": "ab"}
+    found |= config.to_dict().get("inference", {})
     if found["lightness"] not in ("photo", "predicted"):
         raise unknown_name("inference.lightness", found["lightness"], ("photo", "predicted"))
     if not 0 <= found["saturation"] < float("inf"):
         raise RequestError(f"inference.saturation is at least 0, not {found['saturation']}")
-    return {"keeps_lightness": found["lightness"] == "photo", "saturation": found["saturation"]}
+    if found["decode"] not in DECODES:
+        raise unknown_name("inference.decode", found["decode"], DECODES)
+    if found["decode"] != "ab" and not takes_decode(network):
+        raise RequestError(
+            f"the network {config.model.name} predicts no color bins: leave decode "
+            f"(inference.decode) at ab, not {found['decode']}"
+        )
+    return {
+        "keeps_lightness": found["lightness"] == "photo",
+        "saturation": found["saturation"],
+        "decode": found["decode"],
+    }
 
 
 def _build_critic(config: ConfigDict) -> Critic:

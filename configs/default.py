@@ -177,6 +177,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.inference.lightness = "photo"
     config.inference.size = 0  # short side at which chroma is predicted; 0: data.image_size
     config.inference.saturation = 1.0  # factor on the predicted ab; `colorjax calibrate` stores it
+    # What ab is taken from: ab | annealed (the bins, at model.temperature) | blend (their mean).
+    config.inference.decode = "ab"
     return config
 
 

@@ -1,14 +1,18 @@
 """What every method does with a photo of any size, and what it refuses."""
 
 import contextlib
+import dataclasses
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 from synthetic import drawn_variables
 
+from colorjax import color
 from colorjax import method as methods
 from colorjax.data import pipeline
 from colorjax.data.sources import FolderSource
@@ -191,6 +195,14 @@ def config_with(get_config, args, **changes):
             "prior 'nowhere.npz' cannot be read",
         ),
         (config_with(zhang16.get_config, "", **{"loss.lam": 1.5}), "loss.lam"),
+        (
+            config_with(plain_cnn.get_config, "", **{"inference.decode": "annealed"}),
+            "plain_cnn predicts no color bins: leave decode .* at ab, not annealed",
+        ),
+        (
+            config_with(semantic.get_config, "", **{"inference.decode": "mode"}),
+            "unknown inference.decode 'mode'; known: ab, annealed, blend",
+        ),
         (config_with(zhang16.get_config, "size=20"), "image_size is a multiple of 8 for zhang16"),
         (config_with(zhang17.get_config, "size=20"), "image_size is a multiple of 8 for zhang17"),
     ],
@@ -248,3 +260,50 @@ def test_configs_of_earlier_versions_see_photos_as_they_are():
     with config.unlocked():
         del config.data.aged
     assert not methods.build(config).encode.aged
+
+
+class TwoHeads(nn.Module):
+    """Gives ab of its own, and bins at a quarter of the size: what comes in, repeated."""
+
+    inputs = frozenset({"grey"})
+    outputs = frozenset({"ab", "bin_logits"})
+    size_multiple = 8
+    fixed_size = None
+    fit = "pad"
+    temperature = 0.25
+
+    @nn.compact
+    def __call__(self, inputs, *, train):
+        """Maps gray to ab / 110 and logits."""
+        grey = inputs["grey"]
+        factors = jnp.asarray(np.random.default_rng(0).normal(size=313), jnp.float32)
+        ab = jnp.concatenate([0.5 * grey, -0.2 * grey], axis=-1)
+        return {"ab": ab, "bin_logits": grey[:, ::4, ::4] * factors[None, None, None]}
+
+
+def test_ab_is_decoded_from_either_head_or_both():
+    method = methods.build(plain_cnn.get_config(), with_loss=False)
+    grey = np.random.default_rng(1).uniform(-1, 1, (1, 19, 26, 1)).astype(np.float32)
+    padded = np.pad(grey, ((0, 0), (0, 5), (0, 6), (0, 0)), mode="edge")
+    factors = np.random.default_rng(0).normal(size=313)
+    # Zhang et al. 2016, equation 5: f_T(z) = exp(log(z) / T) / sum exp(log(z) / T), and its mean
+    powers = np.exp(padded[:, ::4, ::4].astype(np.float64) * factors / 0.25)
+    mean = (powers / powers.sum(-1, keepdims=True)) @ color.ab_bins()
+    planes = [Image.fromarray(plane.astype(np.float32)) for plane in np.moveaxis(mean[0], -1, 0)]
+    large = [plane.resize((32, 24), Image.Resampling.BILINEAR) for plane in planes]
+    annealed = np.stack([np.asarray(plane) for plane in large], -1)[:19, :26]
+    own = 110 * grey[0] * (0.5, -0.2)
+    wanted = {"ab": own, "annealed": annealed, "blend": (own + annealed) / 2}
+    assert tuple(wanted) == methods.DECODES
+    for decode, ab in wanted.items():
+        decoding = dataclasses.replace(method, network=TwoHeads(), decode=decode, saturation=1.5)
+        found = decoding.predict({}, {"grey": grey})["ab"]
+        np.testing.assert_allclose(found[0], 1.5 * ab, rtol=1e-4, atol=1e-3)
+
+
+def test_who_offers_bins_to_decode():
+    found = {
+        config.model.name: methods.takes_decode(methods.build_network(config))
+        for config in (semantic.get_config(), zhang16.get_config(), plain_cnn.get_config())
+    }
+    assert found == {"semantic": True, "zhang16": True, "plain_cnn": False}

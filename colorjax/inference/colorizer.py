@@ -78,6 +78,11 @@ class Colorizer:
         return self._method.saturation
 
     @property
+    def decode(self) -> str:
+        """What the colors are taken from, see `Method.decode`."""
+        return self._method.decode
+
+    @property
     def working_size(self) -> WorkingSize:
         """At which size colours are predicted."""
         return self._size
@@ -90,6 +95,8 @@ class Colorizer:
     def digest(self) -> str:
         """Returns the SHA-256 of the weights and of what decides their colours."""
         about = f"{self._method.network!r} {self._size!r} {self.saturation!r}"
+        if self.decode != "ab":  # the default does not change the digests of earlier versions
+            about += f" {self.decode}"
         found = hashlib.sha256(about.encode())
         for path, leaf in jax.tree_util.tree_leaves_with_path(self._predictor.variables):
             found.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
@@ -117,6 +124,7 @@ class Colorizer:
         workdir_or_name: str | os.PathLike[str] = shipped.DEFAULT,
         *,
         temperature: float | None = None,
+        decode: str | None = None,
         size: int | str | None = None,
         aspect: str = "short",
     ) -> Colorizer:
@@ -125,8 +133,10 @@ class Colorizer:
         Args:
             workdir_or_name: workdir of a run or of imported weights, or the name of weights that
                 ship with colorjax.
-            temperature: T >= 0 of the annealed mean, for methods with colour bins: 0 is the mode,
+            temperature: T >= 0 of the annealed mean, for methods with color bins: 0 is the mode,
                 1 the mean; None: the one stored with the weights.
+            decode: "ab", "annealed" or "blend", see `Method.decode`; None: as stored with the
+                weights.
             size: short side in pixels at which colours are predicted, or "own": at the photo's own
                 size, at most 4 megapixels; None: the size stored with the weights.
             aspect: what of a photo that is no square gets that size: "short", its short side;
@@ -136,7 +146,8 @@ class Colorizer:
 
         Raises:
             RequestError: no workdir and no such name, no whole checkpoint, a config of another
-                version, a temperature that the method does not have, or a size that means nothing.
+                version, a temperature or decoding that the method does not have, or a size that
+                means nothing.
         """
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         name = str(workdir_or_name)
@@ -149,6 +160,8 @@ class Colorizer:
                 f"import-weights`, or name those that ship: {', '.join(shipped.SHA256)}"
             )
         config = workdir.read_config() if packed is None else packed.config
+        if decode is not None:
+            config.inference.decode = decode
         if temperature is not None:
             _set_temperature(config, temperature)
         method = methods.build(config, with_loss=False)
@@ -408,7 +421,8 @@ def _palette_of(pixels: ArrayPixels) -> np.ndarray:
 def _set_temperature(config: ConfigDict, temperature: float) -> None:
     if not 0 <= temperature < np.inf:
         raise RequestError(f"temperature is at least 0, not {temperature}")
-    if "temperature" not in config.model or config.model.get("head") != "bins":
+    is_annealed = config.to_dict().get("inference", {}).get("decode", "ab") != "ab"
+    if "temperature" not in config.model or not (is_annealed or config.model.get("head") == "bins"):
         raise RequestError(
             f"the colors of these weights of {config.model.name} come from no distribution over "
             "bins: they have no temperature; use saturation"

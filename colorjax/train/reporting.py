@@ -159,7 +159,8 @@ def evaluate_only(config: ConfigDict, workdir: str, *, time_limit: float | None 
 
     Args:
         config: that of the run; its data may be another. The network is the one of the workdir,
-            but for `model.temperature`, which decides no weights.
+            but for `model.temperature`, which decides no weights; where the workdir stores another
+            `inference.decode` than "ab", its temperature counts too.
         workdir: folder of a run.
         time_limit: seconds after which it ends.
 

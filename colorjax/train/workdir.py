@@ -68,6 +68,7 @@ _LATER = {
     "optimizer.encoder_factor": 1.0,
     "optimizer.cooldown_steps": 0,
     "critic_optimizer.cooldown_steps": 0,
+    "inference.decode": "ab",
 }
 
 
@@ -143,7 +144,7 @@ class Workdir:
     def with_its_network(self, config: ConfigDict) -> ConfigDict:
         """Returns a config with the network of the run in this folder, for an evaluation.
 
-        And with the saturation that is stored with the weights.
+        And with the saturation and the decoding that are stored with the weights.
 
         Raises:
             RequestError: there is no run, or it is one of another network.
@@ -151,7 +152,10 @@ class Workdir:
         run = self.read_config()
         self._check_name(run, config)
         model = ConfigDict(run.model)
-        if "temperature" in model and "temperature" in config.model:
+        stored = run.to_dict().get("inference", {})
+        decode = stored.get("decode", "ab")
+        # With another decoding than "ab", the temperature was chosen together with it.
+        if decode == "ab" and "temperature" in model and "temperature" in config.model:
             model.temperature = config.model.temperature
         result = config.copy_and_resolve_references()
         with result.unlocked():
@@ -159,8 +163,8 @@ class Workdir:
             for name in _SEEN:
                 if name in run.data:
                     result.data[name] = run.data[name]
-            stored = run.to_dict().get("inference", {}).get("saturation", 1.0)
-            result.inference.saturation = stored
+            result.inference.saturation = stored.get("saturation", 1.0)
+            result.inference.decode = decode
         return result
 
     def _check_name(self, run: ConfigDict, config: ConfigDict) -> None:

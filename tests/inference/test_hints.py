@@ -154,6 +154,8 @@ def test_hints_speak_of_the_upright_photo(zhang17_workdir, hinted, tmp_path):
         (["--hints", "list.json"], "hold no list"),
         (["--hints", "text.json"], "are no JSON"),
         (["--temperature", "0.5"], "no temperature; use saturation"),
+        (["--decode", "annealed"], "zhang17 predicts no color bins: leave decode"),
+        (["--decode", "mode"], "invalid choice: 'mode'"),
         (["--temperature", "-1"], "--temperature is at least 0"),
         (["--saturation", "nan"], "--saturation is at least 0"),
         (["--temperature", "warm"], "invalid float value"),
