@@ -31,6 +31,10 @@ SHA256 = {
 
 # Of a config, what prediction needs; the rest speaks of training.
 _SECTIONS = ("dtype", "model", "data", "inference")
+# What a card says beside what the workdir knows; the encoder where it was not trained from scratch.
+_TOLD = ("command", "data", "time", "license", "failures")
+# Of the result of an evaluation, what a card says of a row.
+_METRICS = ("psnr", "mae_ab", "auc", "auc_rebalanced", "colorfulness")
 
 
 class Shipped(NamedTuple):
@@ -38,7 +42,7 @@ class Shipped(NamedTuple):
 
     config: ConfigDict
     variables: Variables
-    card: dict[str, Any]  # command, data, time, licence, parameters, step, metrics, ...
+    card: dict[str, Any]  # command, data, time, license, parameters, step, metrics, ...
 
 
 def load(name: str, sharding: Sharding | None = None) -> Shipped:
@@ -77,16 +81,20 @@ def read(content: bytes) -> Shipped:
     return Shipped(ConfigDict(about["config"]), variables, about["card"])
 
 
-def write(workdir: str, file: Path, told: dict[str, str]) -> None:
+def write(
+    workdir: str, file: Path, told: dict[str, str], results: dict[str, Path] | None = None
+) -> None:
     """Writes the weights of a finished run; parameters in float16, statistics in float32.
 
     Args:
         workdir: of the run.
         file: to write.
-        told: what the card says beside what the workdir knows: command, data, time, licence.
+        told: what the card says beside what the workdir knows, such as the command of the training.
+        results: name of a test set -> `result.json` of an evaluation, whose first method is the
+            run: the card gets its numbers, and those of the row `grey`.
 
     Raises:
-        RequestError: the workdir holds no whole checkpoint.
+        RequestError: the workdir holds no whole checkpoint, or a result is none of an evaluation.
     """
     run = Workdir(workdir)
     config = run.read_config()
@@ -105,6 +113,8 @@ def write(workdir: str, file: Path, told: dict[str, str]) -> None:
         photos = found["photos"]
         photos = {"data": photos["data"], "number": len(photos["photos"])}
         card["calibration"] = found | {"photos": photos}
+    if results:
+        card["results"] = {name: _read_result(path) for name, path in results.items()}
     arrays: dict[str, Any] = {
         "/".join(path): np.asarray(leaf, np.float16 if path[0] == "params" else np.float32)
         for path, leaf in traverse_util.flatten_dict(dict(variables)).items()
@@ -114,17 +124,42 @@ def write(workdir: str, file: Path, told: dict[str, str]) -> None:
         np.savez_compressed(out, about=json.dumps({"config": kept, "card": card}), **arrays)
 
 
+def _read_result(path: Path) -> dict[str, Any]:
+    """Returns what a card says of an evaluation: suite, number of photos, gray and the method."""
+    try:
+        found = json.loads(path.read_text())
+        rows = {"grey": found["rows"]["grey"], "these": found["rows"][found["compared_with"]]}
+        about = {"suite": found["suite"], "photos": found["photos"]["measured"]}
+        return about | {
+            name: {metric: row["metrics"][metric] for metric in _METRICS}
+            for name, row in rows.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        raise RequestError(
+            f"{str(path)!r} is no result.json of `colorjax evaluate`; give NAME=FILE"
+        ) from None
+
+
 def main() -> None:
     """Packs the weights of a run and prints the SHA-256 for `SHA256`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workdir", help="of a finished run")
     parser.add_argument("name", help="of the weights")
-    for name in ("command", "data", "time", "licence"):
-        parser.add_argument(f"--{name}", required=True, help="of the training, for the card")
+    for name in _TOLD:
+        parser.add_argument(f"--{name}", required=True, help="for the card")
+    parser.add_argument("--encoder", default="", help="its origin and license, for the card")
+    parser.add_argument(
+        "--result",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="result.json of an evaluation, for the card; may be repeated",
+    )
     args = parser.parse_args()
     file = FOLDER / f"{args.name}.npz"
-    told = {name: getattr(args, name) for name in ("command", "data", "time", "licence")}
-    write(args.workdir, file, told)
+    told = {name: getattr(args, name) for name in (*_TOLD, "encoder") if getattr(args, name)}
+    named = (word.partition("=") for word in args.result)
+    write(args.workdir, file, told, {name: Path(path) for name, _, path in named})
     print(f"{file}: {file.stat().st_size} bytes")
     print(hashlib.sha256(file.read_bytes()).hexdigest())
 
