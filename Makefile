@@ -13,7 +13,7 @@ CIFAR ?= cifar10
 RESULTS ?= runs/results
 
 .PHONY: demo demo-train results results-equal-time results-weights results-tinyimagenet results-cifar10 \
-    results-knobs test test-slow test-faults lint format clean
+    results-knobs results-semantic test test-slow test-faults lint format clean
 
 $(VENV)/.core: pyproject.toml requirements.txt $(LOCK)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -67,6 +67,47 @@ results-weights: $(VENV)/.core
 	$(MAIN) $(LEARN) --workdir=$(FIRST) $(TINY)
 	$(BIN)/colorjax calibrate $(FIRST) --sizes 64 --photos 500 --colorfulness 17.5
 	$(MAIN) $(LEARN) --workdir=$(FIRST) $(TINY) --mode=eval
+
+# The network that ships, docs/weights.md: `make results-semantic DATA=PHOTOS TEST=TEST_PHOTOS`.
+# PHOTOS: a folder, or a zip, with a folder for each source; SEEN: how often photos of a source are
+# seen (`SEEN=` for other sources). TEST: folders of photos that are never trained on. Hours on a
+# core; on a GPU larger: SEMANTIC=:imagenet STEPS=100000 COOLDOWN=15000.
+SEM := $(RESULTS)/semantic
+TEST ?=
+SEMANTIC ?= :batch=16
+STEPS ?= 20000
+COOLDOWN ?= 3000
+SEEN ?= ade20k_val2000=2 flickr8k_1000=2 coco100_train2014=2 unsplash1254=1.5 sun_scenes=1.5 \
+    intel_scenes=0.6 imagenette2=0.5 caltech101=0.4 imagewoof2_320=0.3 catsdogs=0.3 grocery=0.15 \
+    butterflies=0.2 flowers4317=0.25 clothing=0.3 camvid=0.3 faces_nomask=0.5 ccp_fashion=0.6
+empty :=
+comma := ,
+quote := "
+WEIGHTS = ($(foreach pair,$(SEEN),($(quote)$(subst =,$(quote)$(comma),$(pair)))$(comma)))
+PHOTOS_OF := --config.data.name=array_record --config.data.path=$(SEM)/shards \
+    --config.data.eval_fraction=0.02 --config.data.eval_limit=100 \
+    --config.data.validation_fraction=0.02 --config.data.min_chroma=4.0 \
+    --config.data.low_chroma_rate=0.5
+STEADILY := --config.eval_every=0 --config.checkpoint_every=250
+results-semantic: $(VENV)/.core
+	$(PIP) --editable .[encoders]
+	$(BIN)/colorjax prepare $(DATA) --output $(SEM)/shards --shards 4 --size 224 --quality 90 \
+	    --min-side 128 $(addprefix --exclude ,$(TEST))
+	test -f $(SEM)/prior.npz || $(BIN)/colorjax prior $(SEM)/shards --output $(SEM)/prior.npz \
+	    --short-side 64 $(addprefix --weight ,$(SEEN))
+	$(MAIN) --config=configs/semantic.py$(SEMANTIC) --workdir=$(SEM)/colors $(PHOTOS_OF) \
+	    $(STEADILY) '--config.data.weights=$(WEIGHTS)' --config.data.aged=0.25 \
+	    --config.loss.prior=$(SEM)/prior.npz --config.optimizer.ema_decay=0.998 \
+	    --config.optimizer.warmup_steps=100 --config.total_steps=$(STEPS) \
+	    --config.optimizer.cooldown_steps=$(COOLDOWN)
+	$(MAIN) --config=configs/semantic.py:hints$(if $(SEMANTIC),$(subst :,$(comma),$(SEMANTIC))) \
+	    --workdir=$(SEM)/guided $(PHOTOS_OF) $(STEADILY) '--config.data.weights=$(WEIGHTS)' \
+	    --config.init_from=$(SEM)/colors --config.total_steps=1500 \
+	    --config.optimizer.cooldown_steps=400 --config.optimizer.warmup_steps=50 \
+	    --config.optimizer.ema_decay=0.99
+	$(BIN)/colorjax calibrate $(SEM)/guided --sizes 128,160,192 --colorfulness 28
+	$(foreach photos,$(TEST),$(BIN)/colorjax evaluate semantic=$(SEM)/guided --suite folder \
+	    --data $(photos) --output $(SEM)/measured_$(notdir $(photos)) &&) true
 
 # docs/tune.md, which took 8,000 of the photos
 results-knobs: $(VENV)/.dev

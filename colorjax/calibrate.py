@@ -17,7 +17,7 @@ from colorjax.errors import RequestError
 
 SIZES = (32, 48, 64, 96, 128, 176, 256)
 SATURATIONS = tuple(round(1 + 0.05 * k, 2) for k in range(21))
-TEMPERATURES = (0.1, 0.25, 0.38, 0.6, 1.0)
+TEMPERATURES = (0.1, 0.2, 0.38, 0.6, 1.0)
 PHOTOS = 200
 HELD_OUT = "held_out"
 RECORD = "calibration.json"

@@ -290,14 +290,14 @@ class Method:
         """
         size = fields["grey"].shape[1:3]
         outputs = self.network.apply(variables, self.fit(fields), train=False)
-        ab = color.denormalize_ab(self.fit_back(self._decoded(outputs), size))
+        ab = color.denormalize_ab(self.fit_back(self.decoded(outputs), size))
         found = {"ab": self.saturation * ab}
         if self.predicts_lightness:
             lab = color.space_to_lab(outputs["color"], self.space, None)
             found["lightness"] = self.fit_back(lab[..., :1], size)
         return outputs | found
 
-    def _decoded(self, outputs: Fields) -> jax.Array:
+    def decoded(self, outputs: Fields) -> jax.Array:
         """Returns ab / 110, (N, h, w, 2), of a network's outputs, as `decode` says."""
         own = outputs["ab"]
         if self.decode == "ab":

@@ -4,6 +4,7 @@ import importlib
 import json
 
 import jax
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -18,6 +19,7 @@ from benchmarks import (
     step_parts,
     step_time,
     torch_peers,
+    trade,
 )
 from colorjax import method as methods
 from colorjax import models
@@ -329,3 +331,28 @@ def test_the_table_of_results(tmp_path, capsys):
     assert lines[4].endswith("| 38.9 |")
     assert results_table.main(words[:1]) == 0
     assert "parameters" not in capsys.readouterr().out
+
+
+def test_psnr_at_a_colorfulness_lies_between_the_nearest_saturations():
+    curve = {
+        s: trade.Values(
+            psnr=np.array([24 - s, 22 - 2 * s]), colorfulness=np.array([10 * s, 30 * s])
+        )
+        for s in (0.5, 1.0, 1.5)
+    }
+    saturation, values = trade.at_colorfulness(curve, 25.0)  # 20 s
+    assert saturation == 1.25
+    np.testing.assert_allclose(values.psnr, [22.75, 19.5])
+    assert trade.at_colorfulness(curve, 31.0) is None
+    better = {"ab": trade.Values(values.psnr + np.array([0.5, 1.5]), values.colorfulness)}
+    line = trade.compared(better, {"ab": values})
+    assert line["ab_gain"] == [1.0, 0.5, 1.5]  # two photos: either alone may be drawn twice
+
+
+def test_gray_photos_have_no_psnr():
+    photos = synthetic_images(2, 8)
+    photos = np.stack([photos[0], np.repeat(photos[1][..., :1], 3, axis=-1)])
+    values = trade.Values.of(np.zeros_like(photos), photos)
+    assert np.isnan(values.psnr).tolist() == [False, True]
+    wanted = 10 * np.log10(255**2 / np.square(photos[0].astype(float)).mean())
+    assert values.psnr[0] == pytest.approx(wanted, rel=1e-6)
