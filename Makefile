@@ -77,6 +77,8 @@ TEST ?=
 SEMANTIC ?= :batch=16
 STEPS ?= 20000
 COOLDOWN ?= 3000
+GUIDE_STEPS ?= 1500
+GUIDE_COOLDOWN ?= 400
 SEEN ?= ade20k_val2000=2 flickr8k_1000=2 coco100_train2014=2 unsplash1254=1.5 sun_scenes=1.5 \
     intel_scenes=0.6 imagenette2=0.5 caltech101=0.4 imagewoof2_320=0.3 catsdogs=0.3 grocery=0.15 \
     butterflies=0.2 flowers4317=0.25 clothing=0.3 camvid=0.3 faces_nomask=0.5 ccp_fashion=0.6
@@ -102,8 +104,8 @@ results-semantic: $(VENV)/.core
 	    --config.optimizer.cooldown_steps=$(COOLDOWN)
 	$(MAIN) --config=configs/semantic.py:hints$(if $(SEMANTIC),$(subst :,$(comma),$(SEMANTIC))) \
 	    --workdir=$(SEM)/guided $(PHOTOS_OF) $(STEADILY) '--config.data.weights=$(WEIGHTS)' \
-	    --config.init_from=$(SEM)/colors --config.total_steps=1500 \
-	    --config.optimizer.cooldown_steps=400 --config.optimizer.warmup_steps=50 \
+	    --config.init_from=$(SEM)/colors --config.total_steps=$(GUIDE_STEPS) \
+	    --config.optimizer.cooldown_steps=$(GUIDE_COOLDOWN) --config.optimizer.warmup_steps=50 \
 	    --config.optimizer.ema_decay=0.99
 	$(BIN)/colorjax calibrate $(SEM)/guided --sizes 128,160,192 --colorfulness 28
 	$(foreach photos,$(TEST),$(BIN)/colorjax evaluate semantic=$(SEM)/guided --suite folder \
