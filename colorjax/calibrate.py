@@ -328,7 +328,7 @@ def _calibrate(args: argparse.Namespace) -> int:
         _show("saturation", "saturation", found)
     if tried:
         chosen += f", saturation {factor:g}" + (f", decode {decoding}" if decoding.decode else "")
-    if args.workdir in shipped.SHA256:
+    if shipped.ships(args.workdir):
         print(f"best: {chosen}; weights that ship are not changed, give it to colorize")
     else:
         flat = [row for rows in tried for row in rows]
@@ -344,7 +344,7 @@ def _config_of(workdir: str) -> ConfigDict:
     from colorjax import shipped
     from colorjax.train.workdir import Workdir
 
-    is_shipped = workdir in shipped.SHA256
+    is_shipped = shipped.ships(workdir)
     return shipped.load(workdir).config if is_shipped else Workdir(workdir).read_config()
 
 
@@ -385,7 +385,7 @@ def _read_held_out(workdir: str, number: int) -> tuple[list[np.ndarray], dict[st
     from colorjax.data.decode import UnreadablePhoto, decode_rgb
     from colorjax.train.workdir import Workdir
 
-    if workdir in shipped.SHA256:
+    if shipped.ships(workdir):
         raise RequestError(f"what {workdir} held out is not at hand; give --data FOLDER")
     run = Workdir(workdir)
     data = run.read_config().data

@@ -114,7 +114,7 @@ def open_base(place: str | os.PathLike[str]) -> Base:
     """
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     name = os.fspath(place)
-    if name in shipped.SHA256:
+    if shipped.ships(name):
         packed = shipped.load(name, device)
         config, step, variables = packed.config, packed.card["step"], packed.variables
     else:

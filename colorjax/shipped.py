@@ -28,6 +28,8 @@ SHA256 = {
     DEFAULT: "3a5f4150d732ab23fa82d95d11136461c0906b78be9779f0b0e474d7909b8821",
     "zhang16-small": "fba62763fe1d9d19417f66174352d1294dd0ba3121f386ad41be136408ab29f3",
 }
+# Weights that shipped before -> those that took their place.
+RETIRED: dict[str, str] = {}
 
 # Of a config, what prediction needs; the rest speaks of training.
 _SECTIONS = ("dtype", "model", "data", "inference")
@@ -45,6 +47,20 @@ class Shipped(NamedTuple):
     card: dict[str, Any]  # command, data, time, license, parameters, step, metrics, ...
 
 
+def ships(name: str) -> bool:
+    """Returns whether a name is that of weights that ship.
+
+    Raises:
+        RequestError: weights of this name shipped before, and nothing here is called so; the
+            message names their successor.
+    """
+    if name in RETIRED and not Path(name).exists():
+        raise RequestError(
+            f"the weights {name!r} do not ship any more; use {RETIRED[name]!r}, their successor"
+        )
+    return name in SHA256
+
+
 def load(name: str, sharding: Sharding | None = None) -> Shipped:
     """Loads weights by name.
 
@@ -55,7 +71,7 @@ def load(name: str, sharding: Sharding | None = None) -> Shipped:
     Raises:
         RequestError: unknown name, or the file is missing or damaged.
     """
-    if name not in SHA256:
+    if not ships(name):
         raise unknown_name("weights", name, SHA256)
     path = FOLDER / f"{name}.npz"
     try:

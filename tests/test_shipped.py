@@ -4,9 +4,10 @@ import json
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
+from colorjax import cli, shipped
 from colorjax import method as methods
-from colorjax import shipped
 from colorjax.errors import RequestError
 from colorjax.train.checkpoint import Checkpoints
 from colorjax.train.workdir import Workdir
@@ -72,3 +73,42 @@ def test_damaged_weights_are_told(monkeypatch, tmp_path):
         shipped.load(shipped.DEFAULT)
     with pytest.raises(RequestError, match=f"known: {shipped.DEFAULT}"):
         shipped.load("nothing")
+
+
+def test_weights_that_shipped_before_name_their_successor(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(shipped.RETIRED, "old-small", shipped.DEFAULT)
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save("photo.png")
+    says = f"'old-small' do not ship any more; use '{shipped.DEFAULT}', their successor"
+    with pytest.raises(RequestError, match=says):
+        shipped.load("old-small")
+    for words in (
+        ["colorize", "photo.png", "--checkpoint", "old-small"],
+        ["compare", "old-small", "--data", ".", "--output", "out"],
+        ["evaluate", "old-small", "--suite", "folder", "--data", ".", "--output", "out"],
+        ["finetune", "old-small", "--data", ".", "--output", "out"],
+        ["calibrate", "old-small", "--data", "."],
+    ):
+        assert cli.run(words) == 2, words
+        assert says in capsys.readouterr().err
+    (tmp_path / "old-small").mkdir()  # a workdir of that name is nobody else's
+    assert not shipped.ships("old-small")
+
+
+def test_the_card_has_the_numbers_of_evaluations(run, tmp_path):
+    value = {"mean": 23.5, "interval": [23.0, 24.0]}
+    row = {"metrics": dict.fromkeys(("psnr", "mae_ab", "auc", "auc_rebalanced"), value)}
+    row["metrics"] |= {"colorfulness": value, "ssim": value}
+    rows = {"grey": row, "x": row}
+    result = {"suite": "folder", "photos": {"measured": 200}, "compared_with": "x", "rows": rows}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    results = {"bsds": tmp_path / "result.json"}
+    shipped.write(str(run[0].root), tmp_path / "x.npz", {"license": "ours"}, results)
+    card = shipped.read((tmp_path / "x.npz").read_bytes()).card
+    assert card["license"] == "ours"
+    assert card["results"]["bsds"]["photos"] == 200
+    assert card["results"]["bsds"]["these"]["psnr"] == value
+    (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(RequestError, match=r"no result\.json of `colorjax evaluate`"):
+        shipped.write(str(run[0].root), tmp_path / "y.npz", {}, results)
+    assert not (tmp_path / "y.npz").exists()

@@ -56,7 +56,7 @@ def _parse(word: str) -> Method:
     name, equals, place = word.partition("=")
     if not equals or "/" in name or _kind(word):
         place = word
-        name = word if word in shipped.SHA256 else Path(os.path.abspath(_path(word))).name
+        name = word if shipped.ships(word) else Path(os.path.abspath(_path(word))).name
     kind = _kind(place)
     if kind is None:
         raise RequestError(
@@ -75,7 +75,7 @@ def _parse(word: str) -> Method:
 
 
 def _kind(place: str) -> str | None:
-    if place in shipped.SHA256 or (_path(place) / "config.json").is_file():
+    if shipped.ships(place) or (_path(place) / "config.json").is_file():
         return WEIGHTS
     return PICTURES if place and _path(place).is_dir() else None
 
@@ -93,7 +93,7 @@ class Weights:
         Raises:
             RequestError: they cannot be loaded; see `Colorizer.load`.
         """
-        place = method.place if method.place in shipped.SHA256 else _path(method.place)
+        place = method.place if shipped.ships(method.place) else _path(method.place)
         self._colorizer = Colorizer.load(place)
         self.step = self._colorizer.step
 

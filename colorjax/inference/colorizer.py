@@ -151,7 +151,7 @@ class Colorizer:
         """
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         name = str(workdir_or_name)
-        packed = shipped.load(name, device) if name in shipped.SHA256 else None
+        packed = shipped.load(name, device) if shipped.ships(name) else None
         workdir = Workdir(workdir_or_name)
         if packed is None and not workdir.config_file.is_file():
             raise RequestError(

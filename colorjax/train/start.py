@@ -98,7 +98,7 @@ def _statistics_of(
 
 def _load(place: str, method: Method, layout: Layout) -> tuple[int, Variables]:
     """Loads the weights of a workdir, or ones that ship; perhaps without layers that are new."""
-    packed = shipped.load(place, layout.replicated) if place in shipped.SHA256 else None
+    packed = shipped.load(place, layout.replicated) if shipped.ships(place) else None
     theirs = (packed.config if packed else Workdir(place).read_config()).model
     network = models.without_new_layers(method.network, theirs)
     method = dataclasses.replace(method, network=network)
