@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import measure
-from colorjax.models.depthwise import Padding, depthwise_convolve
+from colorjax.models.blocks.depthwise import Padding, depthwise_convolve
 
 
 class Layer(NamedTuple):

@@ -27,8 +27,8 @@ from ml_collections import ConfigDict
 
 from benchmarks import measure
 from benchmarks.step_time import Trainer, read_config
-from colorjax import method as methods
-from colorjax import settle
+from colorjax.methods import method as methods
+from colorjax.methods import resolve as settle
 
 SIZE, BATCH = 64, 32
 # A config file and fields to set. Widths of at most 9.5 million parameters, for two CPU cores and

@@ -3,7 +3,7 @@
     python -m benchmarks.hints --data PHOTOS [--checkpoint WORKDIR] [--side 300]
 
 One row for each number of hints, the first N of the same random true colors (`psnr_with_hints` of
-`colorjax.suites.rows`): `psnr` (dB, mean of the photos). The last row has `spread_ms`, the median
+`colorjax.evaluate.baselines`): `psnr` (dB, mean of the photos). The last row has `spread_ms`, the median
 time in which the hints of a photo are spread after the network has run, and `picture_ms`, that of
 the picture with them.
 """
@@ -21,10 +21,10 @@ from PIL import Image
 
 from benchmarks.tiling import opened
 from colorjax import metrics
-from colorjax.figures import grey_of
+from colorjax.evaluate.baselines import random_hints
+from colorjax.evaluate.figure import grey_of
 from colorjax.inference.colorizer import Colorizer
 from colorjax.inference.hints import checked
-from colorjax.suites.rows import random_hints
 
 COUNTS = (0, 1, 2, 5, 10, 20, 50, 100)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from colorjax.train import workdir
+from colorjax.weights import workdir
 
 Run = Callable[[], float]  # does the work once and returns its seconds
 

@@ -19,7 +19,7 @@ from scipy import fft, ndimage
 from skimage import color, exposure
 from skimage.transform import downscale_local_mean, rescale
 
-from colorjax.data.sources import read_sample
+from colorjax.data.sources.source import read_sample
 
 SEED = 2016
 SIDE = 384  # pixels, the short side

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from colorjax import shipped
-from colorjax.data.sources import read_sample
+from colorjax.data.sources.source import read_sample
+from colorjax.weights import named as shipped
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -53,8 +53,8 @@ from colorjax import color
 from colorjax.data import crops
 from colorjax.data.decode import UnreadablePhoto, decode_region
 from colorjax.data.pipeline import LoadForTraining, train_batches
-from colorjax.data.records import ArrayRecordSource
-from colorjax.data.sources import FolderSource, Source
+from colorjax.data.sources.records import ArrayRecordSource
+from colorjax.data.sources.source import FolderSource, Source
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError
 from configs import default

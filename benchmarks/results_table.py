@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from colorjax.compare.markup import estimate_text, markdown_table
+from colorjax.evaluate.tables import estimate_text, markdown_table
 
 # metric -> (head, decimals)
 COLUMNS = {

@@ -49,7 +49,8 @@ def open_and_draw(folder: str, workers: int) -> None:
     """Opens shards as a training run does, draws a batch, and prints a row."""
     from absl import flags
 
-    from colorjax.data import pipeline, splits
+    from colorjax.data import pipeline
+    from colorjax.data.selection import splits
     from configs import default
 
     flags.FLAGS.mark_as_parsed()  # grain reads them

@@ -37,8 +37,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks import measure, step_time
-from colorjax import method as methods
-from colorjax.models.encoders import EfficientNetLite, normalize
+from colorjax.methods import method as methods
+from colorjax.models.encoders.efficientnet_lite import EfficientNetLite, normalize
 from configs import semantic
 
 QUESTION = "parts of the training step of semantic"

@@ -21,7 +21,7 @@ learns. Rows:
 
 With --forward the prediction is timed instead: of one batch of grey photos, in evaluation mode.
 
-`patches` and `xla` say whether the choice of colorjax.models.convolution is right here. They fall
+`patches` and `xla` say whether the choice of colorjax.models.blocks.convolution is right here. They fall
 away for a network that does not use it.
 
 The rows take turns; `median_s` is the median of one turn over `images` images. `ratio_to_peer` is
@@ -49,10 +49,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks import measure
-from colorjax import method as methods
-from colorjax import parallel, settle
 from colorjax.errors import RequestError
-from colorjax.models import convolution
+from colorjax.methods import method as methods
+from colorjax.methods import resolve as settle
+from colorjax.models.blocks import convolution
+from colorjax.parallel import mesh as parallel
 from colorjax.train import phases
 
 QUESTIONS = {False: "training step images per second", True: "prediction images per second"}

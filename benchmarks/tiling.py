@@ -20,13 +20,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from colorjax import color, metrics, shipped
+from colorjax import color, metrics
 from colorjax.data.decode import decode_rgb
-from colorjax.data.sources import FolderSource
+from colorjax.data.sources.source import FolderSource
 from colorjax.errors import RequestError
-from colorjax.figures import grey_of
+from colorjax.evaluate.figure import grey_of
 from colorjax.inference.colorizer import Colorizer
 from colorjax.inference.tiling import Tiling, seam
+from colorjax.weights import named as shipped
 
 RULES = ("average", "maximum", "none")
 BETTER = ("hann", "max_chroma", "distribution")

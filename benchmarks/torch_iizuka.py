@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from colorjax.models.shapes import scaled
+from colorjax.models.blocks.shapes import scaled
 
 # (channels, stride) of 3x3 convolutions.
 LOW_LEVEL = ((64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1))

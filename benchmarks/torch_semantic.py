@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.torch_unet import SameConv2d
-from colorjax.models.shapes import scaled
+from colorjax.models.blocks.shapes import scaled
 
 # Kernel size, stride of the first block and expansion of each stage.
 STAGES = ((3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6))

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from colorjax.models.shapes import scaled
+from colorjax.models.blocks.shapes import scaled
 
 # Channels and stride down; channels up, each of stride 2.
 ENCODERS = {

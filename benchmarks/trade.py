@@ -24,15 +24,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from colorjax import color, metrics
-from colorjax import method as methods
-from colorjax.calibrate import Decoding
 from colorjax.data.decode import decode_rgb
-from colorjax.data.sources import FolderSource
-from colorjax.figures import grey_of
+from colorjax.data.sources.source import FolderSource
+from colorjax.evaluate.figure import grey_of
+from colorjax.evaluate.photos import centre_square, resized
+from colorjax.methods import method as methods
 from colorjax.metrics import intervals
-from colorjax.suites.photos import centre_square, resized
-from colorjax.train import weights
-from colorjax.train.workdir import Workdir
+from colorjax.tune.calibrate import Decoding
+from colorjax.weights import load as weights
+from colorjax.weights.workdir import Workdir
 
 TEMPERATURES = (0.1, 0.2, 0.38, 0.6, 1.0)
 SATURATIONS = tuple(round(0.5 + 0.1 * k, 1) for k in range(18))

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.tiling import compare, opened
 from colorjax import color, metrics
-from colorjax.figures import grey_of
+from colorjax.evaluate.figure import grey_of
 from colorjax.inference.chroma import Chroma
 from colorjax.inference.colorizer import Colorizer
 from colorjax.inference.options import QUALITIES

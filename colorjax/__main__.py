@@ -2,7 +2,7 @@
 
 import sys
 
-from colorjax.cli import run
+from colorjax.cli.main import run
 
 if __name__ == "__main__":
     sys.exit(run())

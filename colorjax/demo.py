@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from colorjax import color, metrics
-from colorjax.data.sources import read_sample
-from colorjax.figures import grey_of
+from colorjax.data.sources.source import read_sample
+from colorjax.evaluate.figure import grey_of
 from colorjax.inference.colorizer import Colorizer
 
 PHOTOS = ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png")

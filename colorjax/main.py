@@ -11,8 +11,9 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from colorjax import config_words, startup
+from colorjax import config as config_words
 from colorjax.errors import Interrupted, RequestError
+from colorjax.runtime import jax_setup as startup
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config file, configs/NAME.py, with :key=value,... for its arguments."
@@ -107,7 +108,8 @@ def _is_of_writing(error: Exception, workdir: str) -> bool:
 
 
 def _act(config: ConfigDict, workdir: str) -> int:
-    from colorjax import parallel, peers  # after the flags: a wrong one is told at once
+    from colorjax.parallel import hosts as peers  # after the flags: a wrong one is told at once
+    from colorjax.parallel import mesh as parallel
     from colorjax.train import stopping
 
     if _MODE.value != "compile" and (_DEVICES.value or _TOPOLOGY.value or _MEMORY.value):
@@ -117,7 +119,7 @@ def _act(config: ConfigDict, workdir: str) -> int:
     time_limit = stopping.parse_duration(_TIME_LIMIT.value) if _TIME_LIMIT.value else None
     startup.use_compilation_cache(_CACHE.value)
     if _MODE.value == "compile":
-        from colorjax.train import ahead
+        from colorjax.train import compile_check as ahead
 
         if _TOPOLOGY.value:
             return ahead.report(config, _MEMORY.value, startup.tpu_devices(_TOPOLOGY.value))
@@ -128,7 +130,9 @@ def _act(config: ConfigDict, workdir: str) -> int:
     peers.connect(_DISTRIBUTED.value)
     if not parallel.is_first():
         logging.getLogger("colorjax").setLevel(logging.WARNING)
-    from colorjax.train import loop, profiling, reporting
+    from colorjax.train import loop
+    from colorjax.train import report as reporting
+    from colorjax.train.log import profiling
 
     if _MODE.value == "eval":
         status = reporting.evaluate_only(config, workdir, time_limit=time_limit)
@@ -142,8 +146,9 @@ def _act(config: ConfigDict, workdir: str) -> int:
 def _run_suite(config: ConfigDict, workdir: str, time_limit: float | None) -> int:
     if _PROFILE.value or _DISTRIBUTED.value != "off":
         raise RequestError("--profile and --distributed are not for --suite: one device measures")
-    from colorjax import evaluate_command, suites
-    from colorjax.suites import protocols
+    from colorjax import evaluate as suites
+    from colorjax.cli import evaluate as evaluate_command
+    from colorjax.evaluate import protocols
 
     # A folder to train on would be measured on what was learnt.
     of_folder = protocols.find(_SUITE.value).data == "folder"

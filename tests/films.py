@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from colorjax import color
-from colorjax.inference import film_write
+from colorjax.inference.film import write as film_write
 
 try:
     import av

@@ -17,10 +17,13 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from colorjax import method as methods
-from colorjax import parallel, peers, settle
-from colorjax.models import iizuka_blocks
-from colorjax.train import ahead, phases, start, steps
+from colorjax.methods import method as methods
+from colorjax.methods import resolve as settle
+from colorjax.models.blocks import iizuka_blocks
+from colorjax.parallel import hosts as peers
+from colorjax.parallel import mesh as parallel
+from colorjax.train import compile_check as ahead
+from colorjax.train import phases, start, steps
 
 CONFIGS = {
     "plain_cnn": ("size=32", {"model.filters": (4, 8, 8, 8, 8, 8, 8)}),

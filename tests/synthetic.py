@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from colorjax.models.convolution import BatchNorm, Conv
+from colorjax.models.blocks.convolution import BatchNorm, Conv
 from configs import plain_cnn
 
 

@@ -21,9 +21,9 @@ from benchmarks import (
     torch_peers,
     trade,
 )
-from colorjax import method as methods
 from colorjax import models
 from colorjax.data.prepare import prepare
+from colorjax.methods import method as methods
 
 FIELDS = {
     "question",

@@ -8,12 +8,14 @@ from inference.conftest import fresh_workdir
 from PIL import Image
 from synthetic import synthetic_images, tiny_config
 
-from colorjax import calibrate, cli, metrics
-from colorjax.data import splits
+from colorjax import metrics
+from colorjax.cli import main as cli
+from colorjax.data.selection import splits
 from colorjax.errors import RequestError
-from colorjax.figures import grey_of
+from colorjax.evaluate.figure import grey_of
 from colorjax.inference.colorizer import Colorizer
-from colorjax.train.workdir import Workdir, write_json
+from colorjax.tune import calibrate
+from colorjax.weights.workdir import Workdir, write_json
 from configs import semantic
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorjax import cli
+from colorjax.cli import main as cli
 from colorjax.data import prior
 
 

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from colorjax import color_options
+from colorjax.cli import color_options
 from colorjax.errors import RequestError
 from colorjax.inference.tiling import Tiling
 

@@ -14,10 +14,12 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import structural_similarity
 from synthetic import synthetic_images, tiny_config
 
-from colorjax import cli
-from colorjax.compare import compare, measures, methods, photos
+from colorjax.cli import main as cli
+from colorjax.compare import compare, measures
+from colorjax.data.selection import draw as photos
 from colorjax.errors import RequestError
-from colorjax.figures import grey_of
+from colorjax.evaluate import entries as methods
+from colorjax.evaluate.figure import grey_of
 
 
 def save(image, path):

@@ -4,8 +4,8 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
-from colorjax import method
 from colorjax.errors import RequestError
+from colorjax.methods import method
 from colorjax.train import optim
 from configs import (
     cgan,

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from synthetic import synthetic_images
 
-from colorjax import color, evaluate, metrics
-from colorjax import method as methods
+from colorjax import color, metrics
 from colorjax.data import hints, prior
+from colorjax.methods import method as methods
+from colorjax.train import evaluator as evaluate
 from configs import zhang16, zhang17
 
 RGB = np.stack([*synthetic_images(5, 32, seed=1), np.full((32, 32, 3), 90, np.uint8)])

@@ -8,8 +8,9 @@ from interop.torch_writing import saved
 from torch.nn import functional
 
 from colorjax.errors import RequestError
-from colorjax.feature_metrics import FeatureNetworks, classifier_crop
-from colorjax.interop import feature_weights, torch_file
+from colorjax.evaluate.feature_networks import FeatureNetworks, classifier_crop
+from colorjax.weights.torch import features as feature_weights
+from colorjax.weights.torch import file as torch_file
 
 pytestmark = pytest.mark.usefixtures("optimized")
 

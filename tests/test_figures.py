@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 from skimage.color import rgb2lab
 
-from colorjax import figures
+from colorjax.evaluate import figure as figures
 
 
 def test_grey_is_grey_and_keeps_lightness():

@@ -9,14 +9,18 @@ from ml_collections import ConfigDict
 from PIL import Image
 from synthetic import drawn_variables, synthetic_images, tiny_config
 
-from colorjax import cli, finetune, finetune_config, finetune_report, shipped
-from colorjax import method as methods
+from colorjax.cli import main as cli
 from colorjax.errors import RequestError
-from colorjax.finetune_config import Options, build_config, open_base
+from colorjax.finetune import config as finetune_config
+from colorjax.finetune import report as finetune_report
+from colorjax.finetune import run as finetune
+from colorjax.finetune.config import Options, build_config, open_base
 from colorjax.inference.colorizer import Colorizer
-from colorjax.train import weights
-from colorjax.train.checkpoint import Checkpoints
-from colorjax.train.workdir import Workdir
+from colorjax.methods import method as methods
+from colorjax.weights import load as weights
+from colorjax.weights import named as shipped
+from colorjax.weights.checkpoint import Checkpoints
+from colorjax.weights.workdir import Workdir
 from configs import (
     cgan,
     default,
@@ -184,7 +188,7 @@ def test_requests_that_cannot_be_done_are_told_in_one_line(base, album, tmp_path
 
 
 def test_an_added_layer_begins_with_what_the_base_predicts(base, album, tmp_path):
-    from colorjax import parallel
+    from colorjax.parallel import mesh as parallel
     from colorjax.train import phases, start
 
     options = finetune_config.dataclasses.replace(TINY, train_only="added")
@@ -207,7 +211,7 @@ def test_an_added_layer_begins_with_what_the_base_predicts(base, album, tmp_path
 
 
 def test_shipped_weights_fit_their_own_network_alone(base):
-    from colorjax import parallel
+    from colorjax.parallel import mesh as parallel
     from colorjax.train import start
 
     layout = parallel.make_layout(4)

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 from program import TINY, command, read_metrics, run
 
-from colorjax import parallel, peers
 from colorjax.errors import RequestError
+from colorjax.parallel import hosts as peers
+from colorjax.parallel import mesh as parallel
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from program import TINY, command, read_metrics, run, says_one_line
 
 from colorjax import main
-from colorjax.train.checkpoint import find_flaw
+from colorjax.weights.checkpoint import find_flaw
 
 
 @pytest.fixture(scope="module")

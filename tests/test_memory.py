@@ -7,9 +7,11 @@ import pytest
 from jax._src.ad_checkpoint import saved_residuals  # public is one that prints
 from steps_of import CONFIGS, batches_of, config_of
 
-from colorjax import method as methods
-from colorjax import parallel, settle
-from colorjax.train import ahead, phases, start, steps
+from colorjax.methods import method as methods
+from colorjax.methods import resolve as settle
+from colorjax.parallel import mesh as parallel
+from colorjax.train import compile_check as ahead
+from colorjax.train import phases, start, steps
 
 pytestmark = pytest.mark.slow
 NETWORKS = [name for name in CONFIGS if name not in ("cgan", "nogan")]  # theirs is unet's

@@ -13,11 +13,11 @@ from PIL import Image
 from synthetic import drawn_variables
 
 from colorjax import color
-from colorjax import method as methods
 from colorjax.data import pipeline
-from colorjax.data.sources import FolderSource
+from colorjax.data.sources.source import FolderSource
 from colorjax.errors import RequestError
-from colorjax.train.ahead import batch_shapes
+from colorjax.methods import method as methods
+from colorjax.train.compile_check import batch_shapes
 from configs import cgan, edge_fusion, iizuka, plain_cnn, semantic, zhang16, zhang17
 
 ARGS = "size=16,width=0.01"

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorjax import cli, color, models
+from colorjax import color, models
+from colorjax.cli import main as cli
 from colorjax.errors import RequestError
-from colorjax.train import loop, reporting
+from colorjax.train import loop
+from colorjax.train import report as reporting
 
 GUIDE = (Path(__file__).parents[1] / "docs" / "new_method.md").read_text(encoding="utf-8")
 

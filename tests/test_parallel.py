@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from synthetic import tiny_config
 
-from colorjax import method as methods
-from colorjax import parallel, settle
 from colorjax.errors import RequestError
-from colorjax.train import ahead, phases, steps
+from colorjax.methods import method as methods
+from colorjax.methods import resolve as settle
+from colorjax.parallel import mesh as parallel
+from colorjax.train import compile_check as ahead
+from colorjax.train import phases, steps
 
 PARTS = 4
 

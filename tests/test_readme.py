@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from synthetic import synthetic_images
 
-from colorjax import cli, color
+from colorjax import color
+from colorjax.cli import main as cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

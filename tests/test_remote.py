@@ -11,8 +11,10 @@ from object_store import serving
 from PIL import Image
 from program import TINY, command, read_metrics, run
 
-from colorjax import cli, paths, sweep
+from colorjax.cli import main as cli
 from colorjax.errors import RequestError
+from colorjax.runtime import paths
+from colorjax.tune import grid as sweep
 
 
 def run_on(environment, *flags):

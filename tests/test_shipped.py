@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorjax import cli, shipped
-from colorjax import method as methods
+from colorjax.cli import main as cli
 from colorjax.errors import RequestError
-from colorjax.train.checkpoint import Checkpoints
-from colorjax.train.workdir import Workdir
+from colorjax.methods import method as methods
+from colorjax.weights import named as shipped
+from colorjax.weights.checkpoint import Checkpoints
+from colorjax.weights.workdir import Workdir
 from configs import zhang16
 
 

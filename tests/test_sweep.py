@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorjax import figures, sweep
 from colorjax.errors import RequestError
-from colorjax.sweep import Field
+from colorjax.evaluate import figure as figures
+from colorjax.tune import grid as sweep
+from colorjax.tune.grid import Field
 
 FIELDS = [
     Field.parse("data.saturation=1.0,1.8"),

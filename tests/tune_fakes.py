@@ -19,7 +19,7 @@ def write(path, content):
 
 
 def run_module(module, words, should_stop, *, output, keep_open=()):
-    """Takes the place of colorjax.child_process.run_module."""
+    """Takes the place of colorjax.runtime.child_process.run_module."""
     if module == "colorjax.tune.measure":
         return measure(*words)
     assert module == "colorjax.main"

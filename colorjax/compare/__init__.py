@@ -3,6 +3,6 @@
 `colorjax compare` is this from a shell; docs/compare.md is the guide.
 """
 
-from colorjax.compare.run import Comparison, compare
+from colorjax.evaluate.compare import Comparison, compare
 
 __all__ = ["Comparison", "compare"]

@@ -8,9 +8,9 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
-from colorjax.compare import markup
-from colorjax.compare.markup import Table, estimate_text, html_table, markdown_table
 from colorjax.compare.measures import SHOWN
+from colorjax.evaluate import tables as markup
+from colorjax.evaluate.tables import Table, estimate_text, html_table, markdown_table
 
 
 def means_table(report: dict[str, Any]) -> Table:

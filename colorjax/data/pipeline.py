@@ -21,11 +21,13 @@ import grain
 import numpy as np
 from ml_collections import ConfigDict
 
-from colorjax.data import crops, hints, sources, weighting
+from colorjax.data import crops, hints
 from colorjax.data.aging import age
 from colorjax.data.decode import UnreadablePhoto, decode_region
 from colorjax.data.edges import EdgeDetector
-from colorjax.data.sources import Source
+from colorjax.data.selection import weighting
+from colorjax.data.sources import source as sources
+from colorjax.data.sources.source import Source
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import Interrupted, RequestError, unknown_name
 
@@ -226,7 +228,7 @@ def train_batches(
         padded with -1.
 
     Raises:
-        RequestError: `weights` that `colorjax.data.weighting.Passes` refuses.
+        RequestError: `weights` that `colorjax.data.selection.weighting.Passes` refuses.
     """
     if weights:
         order = weighting.Order(weighting.Passes(source, weights, seed), seed)

@@ -16,15 +16,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from colorjax import paths
-from colorjax.data import labels as label_names
-from colorjax.data import selection
-from colorjax.data.archives import Archive, ChosenPhotos, open_archive
 from colorjax.data.decode import UnreadablePhoto, decode_rgb
-from colorjax.data.records import CLASSES_FILE, HASHES, INDEX_FILE, pack
-from colorjax.data.selection import Reason
-from colorjax.data.sources import digest, hash_name, source_of
+from colorjax.data.selection import duplicates as selection
+from colorjax.data.selection.duplicates import Reason
+from colorjax.data.sources import labels as label_names
+from colorjax.data.sources.archives import Archive, ChosenPhotos, open_archive
+from colorjax.data.sources.records import CLASSES_FILE, HASHES, INDEX_FILE, pack
+from colorjax.data.sources.source import digest, hash_name, source_of
 from colorjax.errors import RequestError
+from colorjax.runtime import paths
 
 PLAN_FILE = "plan.json"
 SELECTION_FILE = "selection.npz"
@@ -72,7 +72,7 @@ def prepare(
     `index.npz` with the label and source of every photo, so that no start has to read the records.
 
     With `exclude` or `min_side` all photos are read once before, and those that cannot be read,
-    are too small, or are near duplicates (`colorjax.data.selection`) are left out. The result is
+    are too small, or are near duplicates (`colorjax.data.selection.duplicates`) are left out. The result is
     stored in `selection.npz`.
 
     Args:

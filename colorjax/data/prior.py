@@ -17,11 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from colorjax import color, paths
+from colorjax import color
 from colorjax.data.decode import UnreadablePhoto, decode_reduced
-from colorjax.data.portions import in_portions
-from colorjax.data.sources import Source
+from colorjax.data.selection.parallel_map import in_portions
+from colorjax.data.sources.source import Source
 from colorjax.errors import RequestError
+from colorjax.runtime import paths
 
 SHIPPED = Path(__file__).with_name("tinyimagenet_prior.npz")
 EPSILON = 1e-9  # what empty bins are lifted to; the rarest bin of ImageNet has 6e-9

@@ -12,8 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from colorjax import color, shipped
-from colorjax import method as methods
+from colorjax import color
 from colorjax.errors import RequestError
 from colorjax.inference import hints as user_hints
 from colorjax.inference import tiling as tiles
@@ -28,10 +27,12 @@ from colorjax.inference.predictor import Inputs, Predictor, Size, enlarged, satu
 from colorjax.inference.prepared import PreparedPhoto
 from colorjax.inference.tiling import Tiling
 from colorjax.inference.working_size import WorkingSize
-from colorjax.method import Method, Variables, palette_input
+from colorjax.methods import method as methods
+from colorjax.methods.method import Method, Variables, palette_input
 from colorjax.models.hint_spreading import feature_layers, grid_size
-from colorjax.train import weights
-from colorjax.train.workdir import Workdir
+from colorjax.weights import load as weights
+from colorjax.weights import named as shipped
+from colorjax.weights.workdir import Workdir
 
 _Image = TypeVar("_Image", np.ndarray, Image.Image)
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from colorjax import color
-from colorjax.method import Method, Variables
+from colorjax.methods.method import Method, Variables
 from colorjax.models.hint_spreading import Keys, keyed
 
 Inputs: TypeAlias = dict[str, Any]  # name -> array (N, H, W, C) float32, NumPy's or JAX's

@@ -18,8 +18,8 @@ from scipy import ndimage
 from colorjax import color
 from colorjax.errors import RequestError, unknown_name
 from colorjax.inference.predictor import Inputs, Predictor, Size, enlarged, shrunk
-from colorjax.method import Method
-from colorjax.models.shapes import squeezed
+from colorjax.methods.method import Method
+from colorjax.models.blocks.shapes import squeezed
 
 COMBINATIONS = ("hann", "average", "maximum", "max_chroma", "distribution", "none")
 EXACT = "exact"

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from colorjax.errors import RequestError, unknown_name
 from colorjax.inference.predictor import Inputs, Size
-from colorjax.method import Method
+from colorjax.methods.method import Method
 
 ASPECTS = ("short", "long", "squash", "pad_square")
 _MAX_OWN_PIXELS = 2**22  # of a working size that is the photo's own: memory grows with it

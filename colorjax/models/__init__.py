@@ -9,14 +9,14 @@ from typing import Any, Protocol
 import flax.linen as nn
 
 from colorjax.errors import RequestError, unknown_name
-from colorjax.models.added import (
+from colorjax.models.blocks.added_layer import (
     hold_still,
     layer_factors,
     trained_layers,
     which_learn,
     without_new_layers,
 )
-from colorjax.models.convolution import convolutions
+from colorjax.models.blocks.convolution import convolutions
 from colorjax.models.edge_fusion import EdgeFusion, edge_fusion
 from colorjax.models.iizuka import Iizuka, iizuka
 from colorjax.models.plain_cnn import PlainCNN, PlainDense, plain_cnn

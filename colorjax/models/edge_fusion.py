@@ -10,10 +10,9 @@ import jax.numpy as jnp
 
 from colorjax import color
 from colorjax.errors import RequestError, unknown_name
-from colorjax.models.added import AddedLayer
-from colorjax.models.convolution import Conv, convolve
-from colorjax.models.iizuka import ab_outputs, check_output
-from colorjax.models.iizuka_blocks import (
+from colorjax.models.blocks.added_layer import AddedLayer
+from colorjax.models.blocks.convolution import Conv, convolve
+from colorjax.models.blocks.iizuka_blocks import (
     LOW_LEVEL,
     MID_LEVEL,
     Classifier,
@@ -27,7 +26,8 @@ from colorjax.models.iizuka_blocks import (
     dense,
     fuse,
 )
-from colorjax.models.shapes import enlarge, scaled, squeezed
+from colorjax.models.blocks.shapes import enlarge, scaled, squeezed
+from colorjax.models.iizuka import ab_outputs, check_output
 
 EDGES = ("canny", "sobel", "off")
 GLOBAL_BRANCHES = ("faithful", "iizuka")

@@ -32,7 +32,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from colorjax.models.convolution import Conv
+from colorjax.models.blocks.convolution import Conv
 
 STRIDE = 4  # pixels of the network's input that a cell of the grid has on each side
 # Widths of the cosine, of the distance and of the lightness (benchmarks/hints.py).

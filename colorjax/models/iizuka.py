@@ -10,9 +10,9 @@ import jax.numpy as jnp
 
 from colorjax import color
 from colorjax.errors import RequestError, unknown_name
-from colorjax.models.added import AddedLayer
-from colorjax.models.convolution import Conv
-from colorjax.models.iizuka_blocks import (
+from colorjax.models.blocks.added_layer import AddedLayer
+from colorjax.models.blocks.convolution import Conv
+from colorjax.models.blocks.iizuka_blocks import (
     LOW_LEVEL,
     MID_LEVEL,
     Classifier,
@@ -24,7 +24,7 @@ from colorjax.models.iizuka_blocks import (
     check_sides,
     fuse,
 )
-from colorjax.models.shapes import UPSAMPLING, enlarge, scaled, squeezed
+from colorjax.models.blocks.shapes import UPSAMPLING, enlarge, scaled, squeezed
 
 
 class Iizuka(nn.Module):

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from colorjax.errors import RequestError, unknown_name
-from colorjax.models.added import AddedLayer
-from colorjax.models.convolution import BatchNorm, Conv, UpConv
+from colorjax.models.blocks.added_layer import AddedLayer
+from colorjax.models.blocks.convolution import BatchNorm, Conv, UpConv
 
 
 class PlainCNN(nn.Module):

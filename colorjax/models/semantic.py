@@ -10,11 +10,16 @@ import jax.numpy as jnp
 
 from colorjax import color
 from colorjax.errors import RequestError, unknown_name
-from colorjax.models.added import AddedLayer
-from colorjax.models.convolution import BatchNorm, Conv
-from colorjax.models.encoders import VARIANTS, EfficientNetLite, frozen_layers, normalize
+from colorjax.models.blocks.added_layer import AddedLayer
+from colorjax.models.blocks.convolution import BatchNorm, Conv
+from colorjax.models.blocks.shapes import check_width, enlarge, scaled
+from colorjax.models.encoders.efficientnet_lite import (
+    VARIANTS,
+    EfficientNetLite,
+    frozen_layers,
+    normalize,
+)
 from colorjax.models.hint_spreading import HintGuide, Keys, feature_keys
-from colorjax.models.shapes import check_width, enlarge, scaled
 
 DECODERS = ("plain", "query")
 DECODER_NORMS = ("batch", "group")

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 
 from colorjax import color
 from colorjax.errors import RequestError, unknown_name
-from colorjax.models.added import AddedLayer
-from colorjax.models.convolution import BatchNorm, Conv, UpConv
-from colorjax.models.shapes import check_width, scaled
-from colorjax.models.zhang_blocks import BinHead
+from colorjax.models.blocks.added_layer import AddedLayer
+from colorjax.models.blocks.convolution import BatchNorm, Conv, UpConv
+from colorjax.models.blocks.shapes import check_width, scaled
+from colorjax.models.blocks.zhang_blocks import BinHead
 
 HEADS = ("auto", "ab", "bins")
 NORMS = ("batch", "affine")

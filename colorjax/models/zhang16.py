@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from colorjax.errors import RequestError, unknown_name
-from colorjax.models.added import AddedLayer
-from colorjax.models.convolution import Conv, UpConv
-from colorjax.models.shapes import check_width, enlarge, scaled
-from colorjax.models.zhang_blocks import LIGHTNESS_SCALE, BinHead, Block
+from colorjax.models.blocks.added_layer import AddedLayer
+from colorjax.models.blocks.convolution import Conv, UpConv
+from colorjax.models.blocks.shapes import check_width, enlarge, scaled
+from colorjax.models.blocks.zhang_blocks import LIGHTNESS_SCALE, BinHead, Block
 
 # Channels of the convolutions, stride of the last, dilation: of each of the seven blocks.
 _BLOCKS = (

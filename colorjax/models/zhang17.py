@@ -11,10 +11,10 @@ from jax import lax
 
 from colorjax import color
 from colorjax.errors import unknown_name
-from colorjax.models.added import AddedLayer
-from colorjax.models.convolution import Conv, UpConv
-from colorjax.models.shapes import check_width, scaled
-from colorjax.models.zhang_blocks import LIGHTNESS_SCALE, Block
+from colorjax.models.blocks.added_layer import AddedLayer
+from colorjax.models.blocks.convolution import Conv, UpConv
+from colorjax.models.blocks.shapes import check_width, scaled
+from colorjax.models.blocks.zhang_blocks import LIGHTNESS_SCALE, Block
 
 LEARNS = ("both", "regression", "classification")
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from colorjax.data.decode import UnreadablePhoto
-from colorjax.photos import bmp, header, jpeg, jpeg2000, modern, netpbm, png, tiff, xmp
-from colorjax.photos.complaints import complaints
+from colorjax.photos import header, xmp
+from colorjax.photos.formats import bmp, jpeg, jpeg2000, netpbm, png, tiff
+from colorjax.photos.formats import webp_avif_heif as modern
+from colorjax.photos.library_warnings import complaints
 from colorjax.photos.photo import Photo, UnwritablePhoto
 
 MAX_PIXELS = 2**28

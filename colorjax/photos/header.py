@@ -10,8 +10,9 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import Image
 
-from colorjax.photos import jpeg2000, modern, tiff
-from colorjax.photos.complaints import complaints
+from colorjax.photos.formats import jpeg2000, tiff
+from colorjax.photos.formats import webp_avif_heif as modern
+from colorjax.photos.library_warnings import complaints
 
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from colorjax.photos.space import Space
+from colorjax.photos.color_space import Space
 
 
 class UnwritablePhoto(Exception):

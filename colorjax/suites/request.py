@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from colorjax.suites.features import FeatureFiles
+from colorjax.evaluate.features import FeatureFiles
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import optax
 from colorjax import losses
 from colorjax.errors import RequestError, unknown_name
 from colorjax.losses import adversarial
-from colorjax.method import Fields, Method
+from colorjax.methods.method import Fields, Method
 from colorjax.train import steps
 from colorjax.train.state import TrainState
 

@@ -7,10 +7,12 @@ import logging
 from ml_collections import ConfigDict
 
 from colorjax.errors import RequestError
-from colorjax.parallel import Layout
-from colorjax.train import phases, start, state, weights, workdir
-from colorjax.train.checkpoint import Checkpoints
-from colorjax.train.workdir import Workdir
+from colorjax.parallel.mesh import Layout
+from colorjax.train import phases, start, state
+from colorjax.weights import load as weights
+from colorjax.weights import workdir
+from colorjax.weights.checkpoint import Checkpoints
+from colorjax.weights.workdir import Workdir
 
 log = logging.getLogger(__name__)
 

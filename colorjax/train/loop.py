@@ -10,21 +10,28 @@ import jax
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from colorjax import evaluate, parallel, peers, settle
-from colorjax import method as methods
-from colorjax.data import pipeline, splits, weighting
-from colorjax.data.sources import Source
+from colorjax.data import pipeline
+from colorjax.data.selection import splits, weighting
+from colorjax.data.sources.source import Source
 from colorjax.errors import Interrupted, RequestError, unknown_name
-from colorjax.train import fork, generations, phases, profiling, start, state, steps, weights
-from colorjax.train.candidates import Candidates
-from colorjax.train.checkpoint import Checkpoints
-from colorjax.train.chroma_alarm import ChromaAlarm
-from colorjax.train.health import Health
-from colorjax.train.progress import Progress
-from colorjax.train.reporting import DONE, STOPPED, Reporter, open_writers
+from colorjax.methods import method as methods
+from colorjax.methods import resolve as settle
+from colorjax.parallel import hosts as peers
+from colorjax.parallel import mesh as parallel
+from colorjax.train import evaluator as evaluate
+from colorjax.train import fork, phases, start, state, steps
+from colorjax.train.log import profiling
+from colorjax.train.log.chroma_alarm import ChromaAlarm
+from colorjax.train.log.health import Health
+from colorjax.train.log.progress import Progress
+from colorjax.train.nogan import generations
+from colorjax.train.nogan.candidates import Candidates
+from colorjax.train.report import DONE, STOPPED, Reporter, open_writers
 from colorjax.train.skipped import SkippedPhotos
 from colorjax.train.stopping import Patience, StopSignal
-from colorjax.train.workdir import Workdir
+from colorjax.weights import load as weights
+from colorjax.weights.checkpoint import Checkpoints
+from colorjax.weights.workdir import Workdir
 
 log = logging.getLogger(__name__)
 

@@ -16,14 +16,14 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from colorjax import method as methods
 from colorjax.errors import RequestError
-from colorjax.interop import pretrained
-from colorjax.method import Method, Variables
+from colorjax.methods import method as methods
+from colorjax.methods.method import Method, Variables
 from colorjax.train import adversarial, optim, state, steps
 from colorjax.train.adversarial import Turns
 from colorjax.train.state import TrainState
 from colorjax.train.steps import Learner
+from colorjax.weights.torch import pretrained
 
 
 class Phase(NamedTuple):

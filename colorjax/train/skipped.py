@@ -9,9 +9,10 @@ import jax
 import numpy as np
 from etils import epath
 
-from colorjax import parallel, paths
 from colorjax.data.pipeline import numbers_of
-from colorjax.data.sources import Source
+from colorjax.data.sources.source import Source
+from colorjax.parallel import mesh as parallel
+from colorjax.runtime import paths
 
 log = logging.getLogger(__name__)
 

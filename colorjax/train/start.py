@@ -10,19 +10,21 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from colorjax import models, shipped
+from colorjax import models
 from colorjax.data import pipeline
-from colorjax.data.sources import Source
+from colorjax.data.sources.source import Source
 from colorjax.errors import RequestError
-from colorjax.interop import pretrained
-from colorjax.method import Method, Variables
-from colorjax.models import encoders
-from colorjax.models.added import OPTIONAL
-from colorjax.models.encoders import EfficientNetLite
-from colorjax.parallel import Layout
-from colorjax.train import phases, state, weights
-from colorjax.train.checkpoint import Checkpoints
-from colorjax.train.workdir import Workdir
+from colorjax.methods.method import Method, Variables
+from colorjax.models.blocks.added_layer import OPTIONAL
+from colorjax.models.encoders import efficientnet_lite as encoders
+from colorjax.models.encoders.efficientnet_lite import EfficientNetLite
+from colorjax.parallel.mesh import Layout
+from colorjax.train import phases, state
+from colorjax.weights import load as weights
+from colorjax.weights import named as shipped
+from colorjax.weights.checkpoint import Checkpoints
+from colorjax.weights.torch import pretrained
+from colorjax.weights.workdir import Workdir
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from colorjax.method import Method, Variables
+from colorjax.methods.method import Method, Variables
 
 
 class Part(NamedTuple):

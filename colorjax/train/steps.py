@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import optax
 
 from colorjax import losses
-from colorjax.method import Fields, Method
-from colorjax.parallel import Layout
+from colorjax.methods.method import Fields, Method
+from colorjax.parallel.mesh import Layout
 from colorjax.train import optim
 from colorjax.train.state import Part, TrainState
 

@@ -12,8 +12,8 @@ from types import FrameType
 import jax
 from jax.experimental import multihost_utils
 
-from colorjax import parallel
 from colorjax.errors import RequestError
+from colorjax.parallel import mesh as parallel
 
 
 class Patience:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from colorjax import child_process
 from colorjax.errors import Interrupted, RequestError
 from colorjax.metrics.comparison import advantages
+from colorjax.runtime import child_process
 from colorjax.tune import trial as trials
 from colorjax.tune.ledger import DEFAULT, ENDED, REPORTED, Ledger
 from colorjax.tune.request import Request

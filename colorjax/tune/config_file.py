@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from colorjax import paths
+from colorjax.runtime import paths
 
 _TEMPLATE = '''r"""{told}
 """

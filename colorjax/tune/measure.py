@@ -11,14 +11,18 @@ from typing import Any
 
 from absl import flags
 
-from colorjax import evaluate, parallel, paths, startup
-from colorjax import method as methods
-from colorjax.data import prior, splits
+from colorjax.data import prior
+from colorjax.data.selection import splits
 from colorjax.errors import RequestError
-from colorjax.train import weights
+from colorjax.methods import method as methods
+from colorjax.parallel import mesh as parallel
+from colorjax.runtime import jax_setup as startup
+from colorjax.runtime import paths
+from colorjax.train import evaluator as evaluate
 from colorjax.train.skipped import SkippedPhotos
 from colorjax.train.stopping import StopSignal
-from colorjax.train.workdir import Workdir, write_json
+from colorjax.weights import load as weights
+from colorjax.weights.workdir import Workdir, write_json
 
 
 def measure(workdir: Path, stop: StopSignal) -> dict[str, Any] | None:

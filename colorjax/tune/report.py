@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from colorjax import paths
+from colorjax.runtime import paths
 from colorjax.tune import config_file
 from colorjax.tune.ledger import DEFAULT, ENDED, Ledger
 from colorjax.tune.request import Request

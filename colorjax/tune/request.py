@@ -10,9 +10,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from colorjax import evaluate, settle
-from colorjax import method as methods
 from colorjax.errors import RequestError, unknown_name
+from colorjax.methods import method as methods
+from colorjax.methods import resolve as settle
+from colorjax.train import evaluator as evaluate
 from colorjax.train import phases
 from colorjax.tune.space import Knob, Value
 

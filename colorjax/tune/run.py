@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from colorjax import child_process
 from colorjax.errors import Interrupted, RequestError
+from colorjax.runtime import child_process
 from colorjax.tune import compare, report
 from colorjax.tune.ledger import ENDED, Claim, Ledger
 from colorjax.tune.request import Request

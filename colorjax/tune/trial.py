@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from colorjax import child_process, paths
 from colorjax.errors import RequestError
+from colorjax.runtime import child_process, paths
 from colorjax.tune import config_file
 from colorjax.tune.ledger import Claim
 from colorjax.tune.request import Request

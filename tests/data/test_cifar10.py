@@ -15,9 +15,10 @@ import pytest
 from PIL import Image
 from synthetic import tiny_config
 
-from colorjax.data import cifar10, splits
-from colorjax.data.cifar10 import Cifar10Source, parse_slice
-from colorjax.data.sources import FolderSource
+from colorjax.data.selection import splits
+from colorjax.data.sources import cifar10
+from colorjax.data.sources.cifar10 import Cifar10Source, parse_slice
+from colorjax.data.sources.source import FolderSource
 from colorjax.errors import RequestError
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorjax.data import cleaning
-from colorjax.data.sources import Photo
+from colorjax.data.selection import cleaning
+from colorjax.data.sources.source import Photo
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from PIL import Image
 from skimage.color import rgb2lab
 from synthetic import synthetic_images, tiny_config
 
-from colorjax.data import color_filter, splits
 from colorjax.data.decode import decode_rgb
 from colorjax.data.prepare import prepare
-from colorjax.data.records import ArrayRecordSource
-from colorjax.data.sources import FolderSource, Photo, digest
-from colorjax.data.subsets import hash_fraction
+from colorjax.data.selection import color_filter, splits
+from colorjax.data.sources.records import ArrayRecordSource
+from colorjax.data.sources.source import FolderSource, Photo, digest
+from colorjax.data.sources.subsets import hash_fraction
 from colorjax.errors import RequestError
 
 NOISE = np.random.default_rng(5).integers(0, 256, (24, 24), np.uint8)

@@ -10,7 +10,7 @@ from synthetic import tiny_config
 
 from colorjax.data import pipeline
 from colorjax.data.edges import EdgeDetector
-from colorjax.data.sources import FolderSource, read_sample
+from colorjax.data.sources.source import FolderSource, read_sample
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError
 from configs import default, edge_fusion

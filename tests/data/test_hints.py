@@ -4,7 +4,7 @@ import pytest
 from colorjax import color
 from colorjax.data import hints, pipeline
 from colorjax.data.hints import Hint
-from colorjax.data.sources import FolderSource
+from colorjax.data.sources.source import FolderSource
 from configs import zhang17
 
 NUMBER = 4000

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2hsv
 
-from colorjax.data import color_filter, hues
-from colorjax.data.sources import Photo, digest
+from colorjax.data.selection import color_filter, hues
+from colorjax.data.sources.source import Photo, digest
 from colorjax.errors import RequestError
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from colorjax.data.imagenet_classes import class_numbers, wordnet_ids
+from colorjax.data.sources.imagenet_classes import class_numbers, wordnet_ids
 from colorjax.errors import RequestError
 
 IDS = [f"n{number:08d}" for number in np.random.default_rng(0).permutation(5000)[:1000]]

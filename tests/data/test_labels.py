@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from colorjax.data import labels
+from colorjax.data.sources import labels
 from colorjax.errors import RequestError
 
 

@@ -3,9 +3,9 @@ import json
 import pytest
 from synthetic import tiny_config
 
-from colorjax.data import part_lists, splits
+from colorjax.data.selection import part_lists, splits
 from colorjax.errors import RequestError
-from colorjax.train.workdir import Workdir
+from colorjax.weights.workdir import Workdir
 
 
 def test_a_file_says_who_is_in_which_part(photos, tmp_path):

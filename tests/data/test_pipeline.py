@@ -8,7 +8,7 @@ from skimage.color import rgb2lab
 from synthetic import tiny_config
 
 from colorjax.data import pipeline
-from colorjax.data.sources import FolderSource, Photo
+from colorjax.data.sources.source import FolderSource, Photo
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError
 

@@ -7,13 +7,13 @@ import pytest
 from array_record.python import array_record_module
 from PIL import Image
 
-from colorjax import cli
+from colorjax.cli import main as cli
 from colorjax.data import prepare as preparing
-from colorjax.data import subsets
 from colorjax.data.decode import decode_rgb
 from colorjax.data.prepare import prepare, shrink
-from colorjax.data.records import ArrayRecordSource
-from colorjax.data.sources import FolderSource
+from colorjax.data.sources import subsets
+from colorjax.data.sources.records import ArrayRecordSource
+from colorjax.data.sources.source import FolderSource
 from colorjax.errors import RequestError
 
 

@@ -11,8 +11,9 @@ from skimage.color import rgb2lab
 from synthetic import synthetic_images
 
 from colorjax import color
-from colorjax.data import portions, prior
-from colorjax.data.sources import FolderSource, Photo
+from colorjax.data import prior
+from colorjax.data.selection import parallel_map as portions
+from colorjax.data.sources.source import FolderSource, Photo
 from colorjax.errors import RequestError
 
 PUBLIC = Path(__file__).parents[2].parent / "shared" / "reference" / "prior_probs.npy"

@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorjax import cli
+from colorjax.cli import main as cli
 from colorjax.data import prepare as preparing
-from colorjax.data import selection
-from colorjax.data.archives import open_archive
-from colorjax.data.cleaning import MAX_BITS
 from colorjax.data.decode import decode_reduced, decode_rgb
 from colorjax.data.prepare import prepare
-from colorjax.data.records import ArrayRecordSource
-from colorjax.data.selection import MAX_BITS_EXCLUDED, Reason, find_duplicates, select
-from colorjax.data.sources import FolderSource
+from colorjax.data.selection import duplicates as selection
+from colorjax.data.selection.cleaning import MAX_BITS
+from colorjax.data.selection.duplicates import MAX_BITS_EXCLUDED, Reason, find_duplicates, select
+from colorjax.data.sources.archives import open_archive
+from colorjax.data.sources.records import ArrayRecordSource
+from colorjax.data.sources.source import FolderSource
 from colorjax.errors import RequestError
 
 

@@ -6,11 +6,11 @@ import pytest
 from PIL import Image
 from synthetic import synthetic_images
 
-from colorjax.data import sources
 from colorjax.data.prepare import prepare
-from colorjax.data.records import ArrayRecordSource
-from colorjax.data.sources import FolderSource, Photo, SamplePhotos
-from colorjax.data.tfds_source import TfdsSource, overlap
+from colorjax.data.sources import source as sources
+from colorjax.data.sources.records import ArrayRecordSource
+from colorjax.data.sources.source import FolderSource, Photo, SamplePhotos
+from colorjax.data.sources.tfds import TfdsSource, overlap
 from colorjax.errors import RequestError
 
 

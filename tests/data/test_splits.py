@@ -7,8 +7,8 @@ from PIL import Image
 from skimage.color import rgb2hsv
 from synthetic import tiny_config
 
-from colorjax.data import splits
-from colorjax.data.sources import FolderSource, Photo, digest
+from colorjax.data.selection import splits
+from colorjax.data.sources.source import FolderSource, Photo, digest
 from colorjax.errors import RequestError
 
 

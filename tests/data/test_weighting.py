@@ -8,13 +8,15 @@ import pytest
 from PIL import Image
 from synthetic import tiny_config
 
-from colorjax import cli
-from colorjax.data import pipeline, subsets, weighting
+from colorjax.cli import main as cli
+from colorjax.data import pipeline
 from colorjax.data.decode import decode_rgb
 from colorjax.data.prepare import prepare
-from colorjax.data.records import ArrayRecordSource
-from colorjax.data.sources import FolderSource
-from colorjax.data.weighting import Order, Passes
+from colorjax.data.selection import weighting
+from colorjax.data.selection.weighting import Order, Passes
+from colorjax.data.sources import subsets
+from colorjax.data.sources.records import ArrayRecordSource
+from colorjax.data.sources.source import FolderSource
 from colorjax.errors import RequestError
 from colorjax.train import loop
 

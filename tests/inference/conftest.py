@@ -6,10 +6,10 @@ import pytest
 from synthetic import tiny_config
 
 from colorjax import color
-from colorjax import method as methods
 from colorjax.inference.colorizer import Colorizer
-from colorjax.train.checkpoint import Checkpoints
-from colorjax.train.workdir import Workdir
+from colorjax.methods import method as methods
+from colorjax.weights.checkpoint import Checkpoints
+from colorjax.weights.workdir import Workdir
 from configs import edge_fusion, iizuka, semantic, zhang16, zhang17
 
 

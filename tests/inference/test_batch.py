@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from synthetic import synthetic_images
 
-from colorjax import cli, color, photos
+from colorjax import color, photos
+from colorjax.cli import main as cli
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from synthetic import synthetic_images
 
-from colorjax.inference import contact_sheet
+from colorjax.inference.batch import contact_sheet
 
 # Slow enough for signals to meet a photo: `decolorize` does these in less than a millisecond.
 _SLOWLY = """

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from synthetic import synthetic_images
 
-from colorjax import cli
+from colorjax.cli import main as cli
+from colorjax.inference.batch.work import PhotoWork
 from colorjax.inference.colorizer import Colorizer
-from colorjax.inference.photo_work import PhotoWork
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from colorjax.errors import RequestError
-from colorjax.inference import contact_sheet
+from colorjax.inference.batch import contact_sheet
 
 
 def colored(path, color, size=(300, 200)):

@@ -11,9 +11,9 @@ from films import HEIGHT, WIDTH, NoisyPainter, grey_frames, packets, read_frames
 
 from colorjax import color
 from colorjax.errors import Interrupted
-from colorjax.inference import film
-from colorjax.inference.film import colorize_film
-from colorjax.inference.names import is_film
+from colorjax.inference.film import run as film
+from colorjax.inference.film.run import colorize_film
+from colorjax.runtime.file_names import is_film
 
 av = pytest.importorskip("av")
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from colorjax import color
-from colorjax.inference.film_chroma import (
+from colorjax.inference.film.chroma import (
     MEMORY_SECONDS,
     ChromaTrack,
     histogram_change,

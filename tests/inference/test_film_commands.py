@@ -5,7 +5,7 @@ import json
 import pytest
 from films import grey_frames, read_frames, write_film
 
-from colorjax import cli
+from colorjax.cli import main as cli
 from colorjax.inference.colorizer import Colorizer
 
 

@@ -16,9 +16,10 @@ import pytest
 from films import NoisyPainter, grey_frames, note_frames, packets, read_frames, write_film
 
 from colorjax.errors import Interrupted, RequestError
-from colorjax.inference import film, film_write
-from colorjax.inference.film import UnreadableFilm, UnwritableFilm, colorize_film
-from colorjax.inference.film_paint import FramePainter
+from colorjax.inference.film import run as film
+from colorjax.inference.film import write as film_write
+from colorjax.inference.film.painter import FramePainter
+from colorjax.inference.film.run import UnreadableFilm, UnwritableFilm, colorize_film
 
 av = pytest.importorskip("av")
 

@@ -8,7 +8,8 @@ from PIL import Image
 from skimage.color import rgb2lab
 from skimage.feature import canny
 
-from colorjax import cli, color
+from colorjax import color
+from colorjax.cli import main as cli
 from colorjax.errors import RequestError
 from colorjax.inference import colorizer as colorizer_module
 from colorjax.inference.colorizer import Colorizer

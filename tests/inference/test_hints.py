@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 from synthetic import synthetic_images
 
-from colorjax import cli, color
+from colorjax import color
+from colorjax.cli import main as cli
 from colorjax.errors import RequestError
 from colorjax.inference import hints
 from colorjax.inference.colorizer import Colorizer

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from colorjax.errors import RequestError
-from colorjax.inference import pipeline
-from colorjax.inference.pipeline import Result, outcomes
-from colorjax.inference.plan import Job
+from colorjax.inference.batch import pipeline
+from colorjax.inference.batch.pipeline import Result, outcomes
+from colorjax.inference.batch.plan import Job
 from colorjax.photos import Header, UnreadablePhoto, UnwritablePhoto
 
 

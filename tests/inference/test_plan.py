@@ -4,9 +4,9 @@ import pytest
 from PIL import Image
 
 from colorjax.errors import RequestError
-from colorjax.inference.names import place_of, shown
-from colorjax.inference.partials import remove_partials
-from colorjax.inference.plan import plan
+from colorjax.inference.batch.plan import plan
+from colorjax.runtime.atomic import remove_partials
+from colorjax.runtime.file_names import place_of, shown
 
 NOBODY = 2**22 + 1  # above the highest number of a process that Linux gives
 

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from synthetic import synthetic_images
 
-from colorjax import color, evaluate
-from colorjax import method as methods
+from colorjax import color
 from colorjax.inference.colorizer import Colorizer
+from colorjax.methods import method as methods
+from colorjax.train import evaluator as evaluate
 from configs import cgan
 
 

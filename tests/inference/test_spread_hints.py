@@ -8,7 +8,7 @@ from PIL import Image
 from skimage.color import rgb2lab
 from synthetic import synthetic_images
 
-from colorjax import cli
+from colorjax.cli import main as cli
 from colorjax.errors import RequestError
 from colorjax.inference.colorizer import Colorizer
 from colorjax.inference.hints import Hint

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from colorjax.errors import RequestError
-from colorjax.interop import encoder_weights
-from colorjax.models.encoders import EfficientNetLite
+from colorjax.models.encoders.efficientnet_lite import EfficientNetLite
+from colorjax.weights.torch import encoders as encoder_weights
 
 SLOW = [
     pytest.param(variant, side, marks=pytest.mark.slow)

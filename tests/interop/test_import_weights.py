@@ -7,12 +7,14 @@ from interop.test_zhang_parity import WIDTH, zhang16, zhang17
 from interop.torch_signal import photos_lightness
 from PIL import Image
 
-from colorjax import cli, color
+from colorjax import color
+from colorjax.cli import main as cli
 from colorjax.errors import RequestError
 from colorjax.inference.colorizer import Colorizer
-from colorjax.interop import zhang_weights
-from colorjax.interop.import_weights import import_weights
-from colorjax.train import loop, reporting
+from colorjax.train import loop
+from colorjax.train import report as reporting
+from colorjax.weights.torch import zhang as zhang_weights
+from colorjax.weights.torch.import_published import import_weights
 from configs import zhang16 as zhang16_config
 from configs import zhang17 as zhang17_config
 

@@ -12,8 +12,8 @@ from interop.torch_writing import saved
 from torch.nn import functional
 
 from colorjax.errors import RequestError
-from colorjax.interop.feature_weights import read_inception
-from colorjax.models.inception_v3 import InceptionV3, inception_input
+from colorjax.models.judges.inception_v3 import InceptionV3, inception_input
+from colorjax.weights.torch.features import read_inception
 
 KINDS = ["pytorch-fid", "torchvision"]
 SIZE = 107  # pixels: two a side are left for the last blocks

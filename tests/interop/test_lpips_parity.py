@@ -10,9 +10,9 @@ from interop import torch_features as peer
 from interop.torch_writing import saved
 
 from colorjax.errors import RequestError
-from colorjax.interop import feature_weights
 from colorjax.metrics import perceptual as distances
-from colorjax.models.vgg16 import Vgg16, imagenet_normalized
+from colorjax.models.judges.vgg16 import Vgg16, imagenet_normalized
+from colorjax.weights.torch import features as feature_weights
 
 pytestmark = pytest.mark.usefixtures("optimized")
 

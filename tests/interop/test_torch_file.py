@@ -31,7 +31,7 @@ from interop.torch_writing import (
 )
 
 from colorjax.errors import RequestError
-from colorjax.interop import torch_file
+from colorjax.weights.torch import file as torch_file
 
 
 class TestRoundTrip:

@@ -31,7 +31,8 @@ from interop.torch_writing import (
 )
 
 from colorjax.errors import RequestError
-from colorjax.interop import torch_file, torch_pickle
+from colorjax.weights.torch import file as torch_file
+from colorjax.weights.torch import pickle as torch_pickle
 
 MARKER = "marker"  # made in the working directory by every program below
 MAKE = text(MARKER) + b"\x85R"

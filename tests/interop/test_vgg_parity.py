@@ -12,8 +12,8 @@ from synthetic import synthetic_images
 from torch import nn
 
 from colorjax.errors import RequestError
-from colorjax.interop.vgg_weights import read_vgg16_bn
-from colorjax.models.features import Vgg16Features
+from colorjax.models.judges.features import Vgg16Features
+from colorjax.weights.torch.vgg import read_vgg16_bn
 
 pytestmark = pytest.mark.usefixtures("optimized")
 

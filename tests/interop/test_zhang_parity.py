@@ -11,10 +11,10 @@ from interop.torch_signal import photos_lightness, with_signal
 from ml_collections import ConfigDict
 
 from benchmarks.torch_zhang import Zhang16, Zhang17
-from colorjax import method as methods
 from colorjax import models
-from colorjax.interop import zhang_weights
-from colorjax.models import convolution
+from colorjax.methods import method as methods
+from colorjax.models.blocks import convolution
+from colorjax.weights.torch import zhang as zhang_weights
 
 WIDTH = 0.125  # `make test-slow` has the full width
 SIZES_16 = [(64, 64), (70, 53), (96, 128), (256, 256)]

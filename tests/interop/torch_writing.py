@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from colorjax.errors import RequestError
-from colorjax.interop import torch_file
+from colorjax.weights.torch import file as torch_file
 
 ZIP, STREAM = True, False
 CONTAINERS = pytest.mark.parametrize("container", [ZIP, STREAM], ids=["zip", "stream"])

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from synthetic import tiny_config
 
-from colorjax import losses, settle
-from colorjax import method as methods
+from colorjax import losses
 from colorjax.errors import RequestError
+from colorjax.methods import method as methods
+from colorjax.methods import resolve as settle
 from configs import edge_fusion, iizuka
 
 RNG = np.random.default_rng(0)

@@ -6,10 +6,10 @@ import pytest
 from ml_collections import ConfigDict
 from synthetic import TinyNet, drawn_variables
 
-from colorjax import method as methods
 from colorjax import models
 from colorjax.errors import RequestError
-from colorjax.models.added import AddedLayer
+from colorjax.methods import method as methods
+from colorjax.models.blocks.added_layer import AddedLayer
 from colorjax.train import optim
 from configs import default, edge_fusion, iizuka, plain_cnn, semantic, unet, zhang16, zhang17
 

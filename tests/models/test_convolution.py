@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from colorjax.models import convolution
-from colorjax.models.convolution import Conv, UpConv, convolve, same_padding
+from colorjax.models.blocks import convolution
+from colorjax.models.blocks.convolution import Conv, UpConv, convolve, same_padding
 
 
 def draw(*shape, seed=0):

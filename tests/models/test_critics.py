@@ -9,7 +9,7 @@ import pytest
 from synthetic import drawn_variables
 
 from colorjax.errors import RequestError
-from colorjax.models.critics import (
+from colorjax.models.judges.critics import (
     DcganCritic,
     NoganCritic,
     PatchCritic,

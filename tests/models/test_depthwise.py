@@ -5,8 +5,8 @@ import pytest
 import torch
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from colorjax.models import depthwise
-from colorjax.models.depthwise import depthwise_convolve
+from colorjax.models.blocks import depthwise
+from colorjax.models.blocks.depthwise import depthwise_convolve
 
 
 def draw(*shape, seed=0):

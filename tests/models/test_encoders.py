@@ -5,8 +5,8 @@ import pytest
 from flax import traverse_util
 
 from colorjax.errors import RequestError
-from colorjax.models import encoders
-from colorjax.models.encoders import EfficientNetLite
+from colorjax.models.encoders import efficientnet_lite as encoders
+from colorjax.models.encoders.efficientnet_lite import EfficientNetLite
 
 
 def draw(*shape, seed=0):

@@ -7,7 +7,7 @@ import pytest
 from synthetic import drawn_variables, synthetic_images
 
 from colorjax.errors import RequestError
-from colorjax.models.features import SmallClassifier, Vgg16Features, create_features
+from colorjax.models.judges.features import SmallClassifier, Vgg16Features, create_features
 
 TINY = SmallClassifier(num_classes=5, width=0.125)  # channels 8, 16, 32
 

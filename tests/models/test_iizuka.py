@@ -11,8 +11,8 @@ from synthetic import drawn_variables
 
 from colorjax import losses, models
 from colorjax.errors import RequestError
-from colorjax.models.iizuka_blocks import LOW_LEVEL, ConvLayer, Convs, DenseLayer, Style
-from colorjax.models.shapes import squeezed
+from colorjax.models.blocks.iizuka_blocks import LOW_LEVEL, ConvLayer, Convs, DenseLayer, Style
+from colorjax.models.blocks.shapes import squeezed
 
 TINY = {"width": 0.01, "global_size": 32}  # eight channels everywhere
 COLOURS = ("color1", "color2", "color3", "head")

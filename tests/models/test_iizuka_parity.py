@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks import torch_iizuka
 from colorjax import models
-from colorjax.models.shapes import squeezed
+from colorjax.models.blocks.shapes import squeezed
 
 WIDTH = 0.125
 WITHIN = 1e-4  # of an output's standard deviation

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 from synthetic import drawn_variables
 
-from colorjax import losses, models, parallel
-from colorjax import method as methods
+from colorjax import losses, models
 from colorjax.data import pipeline
-from colorjax.data.sources import FolderSource
+from colorjax.data.sources.source import FolderSource
 from colorjax.errors import RequestError
-from colorjax.interop import pretrained
-from colorjax.models import encoders
+from colorjax.methods import method as methods
+from colorjax.models.encoders import efficientnet_lite as encoders
 from colorjax.models.hint_spreading import keyed
 from colorjax.models.semantic import _GlobalColors
+from colorjax.parallel import mesh as parallel
 from colorjax.train import phases, start
 from colorjax.train import state as states
+from colorjax.weights.torch import pretrained
 from configs import semantic
 
 TINY = "encoder=tiny,width=0.125,size=32,batch=4"

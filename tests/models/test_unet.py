@@ -13,7 +13,7 @@ from synthetic import drawn_variables
 
 from colorjax import models
 from colorjax.errors import RequestError
-from colorjax.models.convolution import Conv, UpConv
+from colorjax.models.blocks.convolution import Conv, UpConv
 from colorjax.models.unet import unet
 
 WIDTH = 0.125  # channels 8, 16, 32, 64

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks import torch_unet
-from colorjax.models.critics import PatchCritic
+from colorjax.models.judges.critics import PatchCritic
 from colorjax.models.unet import UNet
 
 WIDTH = 0.125

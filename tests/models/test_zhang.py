@@ -10,11 +10,11 @@ from scipy.signal import correlate2d
 from synthetic import drawn_variables
 
 from colorjax import color, models
-from colorjax import method as methods
 from colorjax.errors import RequestError
-from colorjax.models.convolution import Conv
-from colorjax.models.shapes import scaled
-from colorjax.models.zhang_blocks import BinHead, Block
+from colorjax.methods import method as methods
+from colorjax.models.blocks.convolution import Conv
+from colorjax.models.blocks.shapes import scaled
+from colorjax.models.blocks.zhang_blocks import BinHead, Block
 from colorjax.train import optim, state, steps
 from configs import zhang16
 

@@ -7,7 +7,7 @@ from photos import readers
 from PIL import Image
 
 from colorjax import color, photos
-from colorjax.photos import space
+from colorjax.photos import color_space as space
 
 MARK = {"by": "test-weights", "tool": "colorjax 0"}
 STEP = 100 / 255  # of L

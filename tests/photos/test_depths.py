@@ -12,7 +12,9 @@ from photos import readers
 from PIL import Image
 
 from colorjax import photos
-from colorjax.photos import netpbm, pictures, space, tiff
+from colorjax.photos import color_space as space
+from colorjax.photos.formats import netpbm, tiff
+from colorjax.photos.formats import pillow as pictures
 from colorjax.photos.photo import Metadata
 
 WIDTH, HEIGHT = 48, 32

@@ -18,8 +18,10 @@ from photos import conformance, readers, zoo
 from PIL import Image
 
 from colorjax import color, photos
-from colorjax.photos import exif, jpeg, png, space, xmp
-from colorjax.photos.complaints import complaints
+from colorjax.photos import color_space as space
+from colorjax.photos import exif, xmp
+from colorjax.photos.formats import jpeg, png
+from colorjax.photos.library_warnings import complaints
 
 PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "photos"
 

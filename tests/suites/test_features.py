@@ -9,10 +9,10 @@ from PIL import Image
 from scipy.linalg import sqrtm
 from synthetic import synthetic_images, tiny_config
 
-from colorjax import suites
+from colorjax import evaluate as suites
 from colorjax.errors import RequestError
-from colorjax.suites import features, photos, protocols
-from colorjax.suites.features import FeatureFiles
+from colorjax.evaluate import features, photos, protocols
+from colorjax.evaluate.features import FeatureFiles
 
 SIZE = 24
 

@@ -11,7 +11,7 @@ from inference.conftest import fresh_workdir
 from PIL import Image
 from synthetic import synthetic_images, tiny_config
 
-from colorjax.suites.work import FOLDER
+from colorjax.evaluate.parts import FOLDER
 
 
 @pytest.mark.slow

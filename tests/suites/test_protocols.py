@@ -9,8 +9,9 @@ from synthetic import synthetic_images
 
 from colorjax import color, metrics
 from colorjax.errors import RequestError
-from colorjax.suites import photos, protocols, summary
-from colorjax.suites.values import hues_of, values_of
+from colorjax.evaluate import photos, protocols
+from colorjax.metrics import summary
+from colorjax.metrics.picture import hues_of, values_of
 
 PRIOR = np.full(313, 1 / 313)
 
@@ -125,7 +126,7 @@ def test_the_aged_suite_ages_by_name_what_is_seen_alone(tmp_path):
 
 
 def record(rgb, truth, prior=PRIOR):
-    from colorjax.suites.values import truth_of
+    from colorjax.metrics.picture import truth_of
 
     values = {k: np.asarray(v).tolist() for k, v in values_of(rgb, truth, prior).items()}
     return values | truth_of(truth)

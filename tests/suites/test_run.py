@@ -12,11 +12,15 @@ from inference.conftest import fresh_workdir
 from PIL import Image
 from synthetic import synthetic_images, tiny_config
 
-from colorjax import cli, color, metrics, suites
-from colorjax.data import cifar10
+from colorjax import color, metrics
+from colorjax import evaluate as suites
+from colorjax.cli import main as cli
+from colorjax.data.sources import cifar10
 from colorjax.errors import Interrupted, RequestError
+from colorjax.evaluate import baselines as rows
+from colorjax.evaluate import parts as work
+from colorjax.evaluate import photos, protocols
 from colorjax.inference.colorizer import Colorizer
-from colorjax.suites import photos, protocols, rows, work
 from configs import zhang16, zhang17
 
 
@@ -248,7 +252,7 @@ def test_damaged_parts_are_named(runs, album, tmp_path):
 
 
 def test_parts_of_any_size_give_the_same_result(runs, album, tmp_path, monkeypatch, done):
-    from colorjax.suites import run
+    from colorjax.evaluate import run
 
     monkeypatch.setattr(run, "_PART", {True: 3, False: 3})
     found = suites.evaluate(ask(runs, album, tmp_path / "out", groups="folder"))
@@ -383,7 +387,7 @@ def test_a_sure_and_right_distribution_is_reliable(monkeypatch):
     row._colorizer = Sure()
     found = row.more(truth, truth)
     assert found["bits_per_pixel"] == pytest.approx(-(3 * np.log2(0.84) + np.log2(0.16)) / 4)
-    from colorjax.suites import summary
+    from colorjax.metrics import summary
 
     (point,) = summary.reliability([found])
     assert point == pytest.approx({"share": 1, "confidence": 0.84, "accuracy": 0.75})

@@ -9,9 +9,9 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from synthetic import TinyNet, tiny_config
 
-from colorjax import method as methods
 from colorjax.errors import RequestError
-from colorjax.models.convolution import BatchNorm, Conv
+from colorjax.methods import method as methods
+from colorjax.models.blocks.convolution import BatchNorm, Conv
 from colorjax.train import adversarial, state, steps
 from colorjax.train.adversarial import Turns
 

@@ -6,9 +6,9 @@ import pytest
 from program import TINY, run, says_one_line
 from synthetic import tiny_config
 
-from colorjax import startup
 from colorjax.errors import RequestError
-from colorjax.train import ahead
+from colorjax.runtime import jax_setup as startup
+from colorjax.train import compile_check as ahead
 
 
 def test_a_report_counts_what_a_device_holds(photos, capsys):

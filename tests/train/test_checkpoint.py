@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from colorjax.errors import RequestError
-from colorjax.train.checkpoint import SEAL, Checkpoints, find_flaw
+from colorjax.weights.checkpoint import SEAL, Checkpoints, find_flaw
 
 TREE = {"params": {"kernel": jnp.arange(1000.0), "bias": jnp.ones(3)}, "batch_stats": {}}
 

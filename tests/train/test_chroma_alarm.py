@@ -1,6 +1,6 @@
 import logging
 
-from colorjax.train.chroma_alarm import ChromaAlarm
+from colorjax.train.log.chroma_alarm import ChromaAlarm
 
 
 def test_warns_once_for_each_long_stay_near_grey(caplog):

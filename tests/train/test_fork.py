@@ -8,12 +8,16 @@ import pytest
 from program import TIMES
 from synthetic import tiny_config
 
-from colorjax import method as methods
-from colorjax import parallel, settle
 from colorjax.errors import RequestError
-from colorjax.train import ahead, checkpoint, fork, loop, phases, start, steps, weights
-from colorjax.train.checkpoint import Checkpoints
-from colorjax.train.workdir import Workdir
+from colorjax.methods import method as methods
+from colorjax.methods import resolve as settle
+from colorjax.parallel import mesh as parallel
+from colorjax.train import compile_check as ahead
+from colorjax.train import fork, loop, phases, start, steps
+from colorjax.weights import checkpoint
+from colorjax.weights import load as weights
+from colorjax.weights.checkpoint import Checkpoints
+from colorjax.weights.workdir import Workdir
 from configs import cgan
 
 EMA = {"optimizer.ema_decay": 0.9, "optimizer.schedule": "wsd", "optimizer.warmup_steps": 2}

@@ -5,11 +5,13 @@ import logging
 
 import pytest
 
-from colorjax import method as methods
-from colorjax import parallel
 from colorjax.errors import RequestError
-from colorjax.train import loop, reporting, weights
-from colorjax.train.workdir import Workdir
+from colorjax.methods import method as methods
+from colorjax.parallel import mesh as parallel
+from colorjax.train import loop
+from colorjax.train import report as reporting
+from colorjax.weights import load as weights
+from colorjax.weights.workdir import Workdir
 from configs import edge_fusion, iizuka
 
 ARGS = "size=32,batch=4,width=0.01,debug"

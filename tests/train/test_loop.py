@@ -10,9 +10,10 @@ from program import TIMES
 from synthetic import tiny_config
 
 from colorjax.errors import RequestError
-from colorjax.train import loop, reporting, steps
-from colorjax.train.reporting import Reporter
-from colorjax.train.workdir import Workdir
+from colorjax.train import loop, steps
+from colorjax.train import report as reporting
+from colorjax.train.report import Reporter
+from colorjax.weights.workdir import Workdir
 
 
 def read_metrics(workdir):

@@ -18,10 +18,10 @@ import pytest
 from ml_collections import ConfigDict
 
 from colorjax import Colorizer
-from colorjax.data.sources import read_sample
-from colorjax.figures import grey_of
+from colorjax.data.sources.source import read_sample
+from colorjax.evaluate.figure import grey_of
 from colorjax.train import loop
-from colorjax.train.workdir import Workdir
+from colorjax.weights.workdir import Workdir
 from configs import semantic
 
 ARCHIVE = Path(__file__).with_name("semantic_workdir.tar.xz")

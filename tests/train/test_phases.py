@@ -6,14 +6,18 @@ import pytest
 from program import TIMES
 from synthetic import tiny_config
 
-from colorjax import method as methods
-from colorjax import parallel, paths, settle
-from colorjax.data import splits
+from colorjax.data.selection import splits
 from colorjax.errors import RequestError
-from colorjax.train import generations, loop, phases, weights
-from colorjax.train.candidates import Candidates
-from colorjax.train.reporting import Reporter
-from colorjax.train.workdir import Workdir
+from colorjax.methods import method as methods
+from colorjax.methods import resolve as settle
+from colorjax.parallel import mesh as parallel
+from colorjax.runtime import paths
+from colorjax.train import loop, phases
+from colorjax.train.nogan import generations
+from colorjax.train.nogan.candidates import Candidates
+from colorjax.train.report import Reporter
+from colorjax.weights import load as weights
+from colorjax.weights.workdir import Workdir
 from configs import cgan, nogan, unet
 
 SPANS = {"features": (0, 2), "pretrain": (2, 5), "critic": (5, 7), "gan": (7, 10)}

@@ -1,7 +1,7 @@
 import pytest
 
 from colorjax.errors import RequestError
-from colorjax.train import pick
+from colorjax.train.nogan import pick
 
 LIMITS = {"max_rise": 0.05, "max_drift": 2.0}
 

@@ -4,7 +4,8 @@ import pytest
 from synthetic import tiny_config
 
 from colorjax.errors import RequestError
-from colorjax.train import loop, profiling
+from colorjax.train import loop
+from colorjax.train.log import profiling
 
 
 @pytest.mark.slow

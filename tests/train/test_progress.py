@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from colorjax.train.progress import Progress
+from colorjax.train.log.progress import Progress
 
 
 class Terminal(io.StringIO):

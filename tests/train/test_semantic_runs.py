@@ -11,14 +11,17 @@ from program import TIMES
 from skimage.color import lab2rgb
 from synthetic import drawn_variables, synthetic_images
 
-from colorjax import losses, parallel, settle
-from colorjax import method as methods
+from colorjax import losses
 from colorjax.inference.colorizer import Colorizer
-from colorjax.interop import encoder_weights
-from colorjax.models import encoders, features
+from colorjax.methods import method as methods
+from colorjax.methods import resolve as settle
+from colorjax.models.encoders import efficientnet_lite as encoders
+from colorjax.models.judges import features
+from colorjax.parallel import mesh as parallel
 from colorjax.train import loop, phases, start, steps
-from colorjax.train.checkpoint import Checkpoints
-from colorjax.train.workdir import Workdir
+from colorjax.weights.checkpoint import Checkpoints
+from colorjax.weights.torch import encoders as encoder_weights
+from colorjax.weights.workdir import Workdir
 from configs import semantic
 
 # Frozen blocks and a slow encoder, as with published weights.

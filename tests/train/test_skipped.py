@@ -3,7 +3,8 @@
 import jax
 import numpy as np
 
-from colorjax import parallel, paths
+from colorjax.parallel import mesh as parallel
+from colorjax.runtime import paths
 from colorjax.train.skipped import SkippedPhotos
 
 

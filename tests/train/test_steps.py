@@ -4,7 +4,7 @@ import optax
 import pytest
 from synthetic import tiny_config
 
-from colorjax import method
+from colorjax.methods import method
 from colorjax.train import phases, state, steps
 
 

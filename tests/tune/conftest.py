@@ -2,7 +2,7 @@ import pytest
 import tune_fakes
 from synthetic import tiny_config
 
-from colorjax import child_process
+from colorjax.runtime import child_process
 from colorjax.tune.request import Request
 from colorjax.tune.space import read_space
 

@@ -14,7 +14,8 @@ import program
 import pytest
 from synthetic import tiny_config
 
-from colorjax import child_process, cli
+from colorjax.cli import main as cli
+from colorjax.runtime import child_process
 from colorjax.train import loop
 from colorjax.train.stopping import StopSignal
 from colorjax.tune import measure, space, trial
@@ -174,7 +175,7 @@ def start(words):
 
 
 def results_of(workdir, photos):
-    from colorjax import config_words
+    from colorjax import config as config_words
 
     fields = [word for word in tune_words(photos, workdir) if word.startswith("--config")]
     config = config_words.read_config(fields)

@@ -1,0 +1,174 @@
+"""Films on the command line: what `colorjax colorize film.mp4` does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from colorjax.errors import Interrupted, RequestError
+from colorjax.inference.film.run import UnreadableFilm, UnwritableFilm, colorize_film, output_name
+from colorjax.runtime import jax_setup as startup
+from colorjax.runtime import paths
+from colorjax.runtime.file_names import shown
+from colorjax.runtime.signals import STOPPED, Stop
+
+if TYPE_CHECKING:
+    from colorjax.inference.film.painter import FramePainter
+
+DONE, SOME_FAILED = 0, 1  # exit status
+# Options of photos that films do not take, and their values where they are not given.
+_OF_PHOTOS = {
+    "hints": [],
+    "global_image": None,
+    "tiling": None,
+    "strength": 1.0,
+    "quality": "normal",
+    "upsampling": "guided",
+}
+Job: TypeAlias = tuple[str, Path]  # film as it was named, output
+
+
+def plan(films: Sequence[str], args: argparse.Namespace, coloring: dict[str, Any]) -> list[Job]:
+    """Decides where films go.
+
+    Args:
+        films: files.
+        args: of the command; its inputs are the photos.
+        coloring: fields of `Options`; of them films take the saturation.
+
+    Raises:
+        RequestError: an option that films do not take, two films with one output, or an output that
+            is a film of the request.
+    """
+    given = [name for name, none in _OF_PHOTOS.items() if coloring.get(name, none) != none]
+    given += ["contact_sheet"] if args.contact_sheet and not args.inputs else []
+    if given:
+        raise RequestError(f"films take no {' and no '.join(given)}; colorize them apart")
+    jobs = [(name, _output_of(paths.local(name), args.output)) for name in films]
+    places = [output.resolve() for _, output in jobs]
+    if len(set(places)) < len(places):
+        raise RequestError("two films would get one output; colorize them apart")
+    taken = set(places) & {paths.local(name).resolve() for name in films}
+    if taken:
+        raise RequestError(
+            f"{shown(min(taken).name)} is an input and would be replaced; give another --output"
+        )
+    return jobs
+
+
+def colorize_films(
+    jobs: Sequence[Job],
+    args: argparse.Namespace,
+    loading: dict[str, Any],
+    coloring: dict[str, Any],
+) -> int:
+    """Colorizes films one after the other; returns the exit status.
+
+    Args:
+        jobs: from `plan`.
+        args: of the command.
+        loading: arguments of `Colorizer.load`.
+        coloring: fields of `Options`.
+    """
+    painter = None
+    status = DONE
+    counts = {"done": 0, "skipped": 0, "failed": 0, "planned": 0}
+    with Stop(lambda: None) as stop:
+        for name, output in jobs:
+            if args.dry_run or (output.exists() and not args.overwrite):
+                state = "skipped" if output.exists() and not args.overwrite else "planned"
+                _tell(args, name, output, state)
+                counts[state] += 1
+                continue
+            painter = painter or _load(args, loading, coloring["saturation"])
+            try:
+                _colorize(args, paths.local(name), output, painter, loading, stop)
+                counts["done"] += 1
+            except (UnreadableFilm, UnwritableFilm) as error:
+                _tell(args, name, output, "failed", notes=[str(error)])
+                counts["failed"] += 1
+                status = SOME_FAILED
+            except Interrupted as error:
+                print(f"colorjax: {error}", file=sys.stderr)
+                status = STOPPED
+                break
+    if args.json:
+        print(json.dumps({"summary": counts}), flush=True)
+    return status
+
+
+def _output_of(film: Path, folder: str | None) -> Path:
+    name = Path(output_name(film.name))
+    if folder is not None:
+        return paths.local(folder) / name
+    return film.with_name(f"{name.stem}.color{name.suffix}")
+
+
+def _load(args: argparse.Namespace, loading: dict[str, Any], saturation: float) -> FramePainter:
+    startup.hush_libraries()
+    startup.use_compilation_cache("auto")
+    from colorjax.inference.colorizer import Colorizer
+    from colorjax.inference.film.painter import FramePainter
+
+    named = [args.checkpoint] if args.checkpoint else []
+    return FramePainter(Colorizer.load(*named, **loading), saturation)
+
+
+def _colorize(
+    args: argparse.Namespace,
+    film: Path,
+    output: Path,
+    painter: FramePainter,
+    loading: dict[str, Any],
+    stop: Stop,
+) -> None:
+    from tqdm import tqdm
+
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnwritableFilm(f"{str(output.parent)!r} cannot be made: {error.strerror}") from None
+    with tqdm(unit="frame", disable=None, desc=shown(film.name)) as bar:
+
+        def progress(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        report = colorize_film(
+            film,
+            output,
+            painter,
+            weights=painter.weights,
+            settings=f"{args.checkpoint}, {loading}",
+            overwrite=args.overwrite,
+            progress=progress,
+            stop=lambda: bool(stop),
+        )
+    assert report is not None, "existing outputs were skipped before"
+    figures = {name: value for name, value in report._asdict().items() if name != "notes"}
+    _tell(args, str(film), output, "done", report.line(), notes=list(report.notes), **figures)
+
+
+def _tell(
+    args: argparse.Namespace,
+    film: str,
+    output: Path,
+    state: str,
+    text: str = "",
+    *,
+    notes: Sequence[str] = (),
+    **figures: Any,
+) -> None:
+    if args.json:
+        row = {"input": film, "output": str(output), "status": state, "notes": list(notes)}
+        print(json.dumps(row | figures), flush=True)
+    elif state == "failed":
+        print(f"colorjax: {shown(film)}: {'; '.join(notes)}", file=sys.stderr)
+    else:
+        print(f"{shown(film)} -> {shown(str(output))}: {text or state}", flush=True)
+        for note in notes:
+            print(f"colorjax: {shown(film)}: {note}", file=sys.stderr)

@@ -1,0 +1,342 @@
+"""Which photos train, which choose, which are reported: three disjoint sources."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+from PIL import Image
+
+from colorjax.data.selection import hues, part_lists
+from colorjax.data.selection.color_filter import find_colored, find_hues
+from colorjax.data.sources import cifar10
+from colorjax.data.sources.cifar10 import Cifar10Source
+from colorjax.data.sources.records import ArrayRecordSource
+from colorjax.data.sources.source import FolderSource, SamplePhotos, Source, digest
+from colorjax.data.sources.subsets import Subset, hold_out, limit
+from colorjax.data.sources.tfds import TfdsSource, overlap
+from colorjax.errors import RequestError, unknown_name
+
+log = logging.getLogger(__name__)
+
+_WAYS = ("hash", "random", "hue")  # of data.validation
+
+
+class Splits(NamedTuple):
+    """The three parts of a data set; no photo is in two of them."""
+
+    train: Source
+    validation: Source  # to choose by: early stopping, the best checkpoint
+    eval: Source  # to report
+
+
+def random_split(number: int, fraction: float, seed: int = 24) -> tuple[np.ndarray, np.ndarray]:
+    """Splits photos at random.
+
+    Args:
+        number: how many photos there are.
+        fraction: share of them that is held out, rounded to whole photos: the first ones of a
+            permutation by NumPy's older generator, as in the original.
+        seed: of that generator; the original's is 24.
+
+    Returns:
+        (train, validation): numbers of the photos, int64, rising; training shuffles them anyway.
+    """
+    order = np.random.RandomState(seed).permutation(number)
+    held = round(fraction * number)
+    return np.sort(order[held:]), np.sort(order[:held])
+
+
+def hue_balanced_split(
+    mean_hues: np.ndarray, every: int = 10, drop_lowest: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Splits photos so that both parts have the same hues: every k-th in their order is held out.
+
+    Args:
+        mean_hues: (N,), mean hue of each photo; NaN, of an unreadable one, is never held out.
+        every: the first photo in the order of hues is held out, and each `every`-th after it;
+            0: none.
+        drop_lowest: this many photos of the lowest hues are left out first; the original drops
+            582, to be rid of grey photos, whose hue is 0.
+
+    Returns:
+        (train, validation): numbers of the photos, int64, rising; training shuffles them anyway.
+        Photos of equal hue are taken in the order of their numbers: nothing is drawn.
+
+    Raises:
+        RequestError: `drop_lowest` is negative or leaves no photo.
+    """
+    order = np.argsort(mean_hues, kind="stable")  # NaN comes last
+    readable = len(order) - int(np.isnan(mean_hues).sum())
+    if not 0 <= drop_lowest < max(readable, 1):
+        raise RequestError(
+            f"data.drop_lowest_hue is from 0 to {max(readable - 1, 0)} with {readable} photos, "
+            f"not {drop_lowest}"
+        )
+    ranked = order[drop_lowest:readable]
+    is_held = np.arange(len(ranked)) % every == 0 if every else np.zeros(len(ranked), bool)
+    train = np.concatenate([ranked[~is_held], order[readable:]])
+    return np.sort(train), np.sort(ranked[is_held])
+
+
+def keep_classes(source: Source, classes: Sequence[str]) -> Source:
+    """Keeps the photos of some classes.
+
+    Raises:
+        RequestError: a class that the source does not have.
+    """
+    for name in classes:
+        if name not in source.class_names:
+            raise unknown_name("label in data.classes", name, source.class_names or ["(none)"])
+    wanted = [source.class_names.index(name) for name in classes]
+    labels = source.labels()
+    if labels is None:  # stored in the records: read them once
+        labels = np.array([source[index].label for index in range(len(source))])
+    return Subset(source, np.flatnonzero(np.isin(labels, wanted)))
+
+
+def keep_colored(
+    source: Source, *, drop_grey: bool, min_chroma: float, low_chroma_rate: float = 0.0
+) -> Source:
+    """Keeps the photos that have colour; see `colorjax.data.selection.color_filter.find_colored`.
+
+    Args:
+        source: the photos.
+        drop_grey: leave exactly grey photos out.
+        min_chroma: leave photos whose mean chroma, in Lab units, is below this out.
+        low_chroma_rate: keep this share of them.
+
+    Returns:
+        Those that stay, in the source's order; the source itself where all do. With False and 0
+        nothing is read.
+
+    Raises:
+        RequestError: `min_chroma` is negative or not finite, or no photo stays.
+    """
+    found = find_colored(
+        source, drop_grey=drop_grey, min_chroma=min_chroma, low_chroma_rate=low_chroma_rate
+    )
+    return source if len(found) == len(source) else Subset(source, found)
+
+
+def open_splits(data: ConfigDict, class_names: Sequence[str] | None = None) -> Splits:
+    """Opens the data that a config names and splits it.
+
+    The photos to report on come from `eval_path` or `eval_split`, else from a share
+    `eval_fraction` of the training data; the photos to choose by are a share
+    `validation_fraction` of what is left, drawn as `validation` says. Photos without colour
+    (`drop_grey`, `min_chroma`, `low_chroma_rate`) are never left out of those to report on. With
+    `validation=hash` they are left out of training alone, after `limit`: what is chosen by stays
+    the same photos, so that numbers of runs with and without the filter can be compared. With
+    `random` and `hue` they are left out before the two parts are drawn, as in the original.
+
+    A file `parts` says instead which photos are in which part (`colorjax.data.selection.part_lists`).
+
+    Args:
+        data: `config.data`.
+        class_names: number the classes of a folder by this list instead of by those found.
+
+    Returns:
+        Disjoint sources.
+
+    Raises:
+        RequestError: missing data, an unknown name, overlapping paths, or no photo to train on.
+    """
+    _check_way(data)
+    parts = _open_parts(data, class_names)
+    if _draws(data):
+        return parts
+    return parts._replace(train=keep_colored(parts.train, **_colors_wanted(data)))
+
+
+# Configs that older versions stored in a workdir lack the fields read with `get` below.
+
+
+def _way(data: ConfigDict) -> str:
+    return data.get("validation") or "hash"
+
+
+def _draws(data: ConfigDict) -> bool:
+    """Whether validation is drawn; the parts of sample_photos are what they are."""
+    return data.name != "sample_photos" and _way(data) != "hash"
+
+
+def _colors_wanted(data: ConfigDict) -> dict[str, Any]:
+    return {
+        "drop_grey": data.get("drop_grey") or False,
+        "min_chroma": data.get("min_chroma") or 0.0,
+        "low_chroma_rate": data.get("low_chroma_rate") or 0.0,
+    }
+
+
+def _check_way(data: ConfigDict) -> None:
+    if _way(data) not in _WAYS:
+        raise unknown_name("data.validation =", _way(data), _WAYS)
+    mean, share = data.get("hue_mean") or "arithmetic", data.validation_fraction
+    if mean not in hues.MEANS:
+        raise unknown_name("data.hue_mean =", mean, hues.MEANS)
+    if data.get("drop_lowest_hue") and _way(data) != "hue":
+        raise RequestError(
+            "data.drop_lowest_hue is for data.validation=hue alone; set that, or "
+            "data.drop_lowest_hue=0 and data.drop_grey=True"
+        )
+    if _way(data) != "hash" and not 0 <= share <= 0.5:
+        raise RequestError(f"data.validation_fraction is from 0 to 0.5, not {share}")
+
+
+def _draw(source: Source, data: ConfigDict) -> tuple[Source, Source]:
+    """Leaves photos without colour out, and draws validation from the others."""
+    kept = find_colored(source, **_colors_wanted(data))
+    share = data.validation_fraction
+    if _way(data) == "random":
+        seed = data.get("split_seed")
+        train, validation = random_split(len(kept), share, 24 if seed is None else seed)
+    else:
+        found = find_hues(source, data.get("hue_mean") or "arithmetic")[kept]
+        dropped = data.get("drop_lowest_hue") or 0
+        train, validation = hue_balanced_split(found, round(1 / share) if share else 0, dropped)
+    counts = len(source), _way(data), len(train), len(validation)
+    log.info("of %d photos, data.validation=%s: %d train, %d are held out to choose by", *counts)
+    return Subset(source, kept[train]), Subset(source, kept[validation])
+
+
+def _open_parts(data: ConfigDict, class_names: Sequence[str] | None) -> Splits:
+    if data.name == "sample_photos":
+        return Splits(SamplePhotos("train"), SamplePhotos("validation"), SamplePhotos("eval"))
+    opener = _opener(data)
+    source = opener(data.path, data.split, class_names)
+    if data.get("parts"):
+        return Splits(*part_lists.open_parts(source, data.parts))
+    reported = None
+    if data.eval_path or data.eval_split:
+        eval_path, eval_split = data.eval_path or data.path, data.eval_split or data.split
+        if not isinstance(source, TfdsSource | Cifar10Source):
+            _refuse_overlap(data.path, eval_path)
+        reported = opener(eval_path, eval_split, source.class_names)
+        tfds_overlap = isinstance(source, TfdsSource) and overlap(source, reported)
+        if tfds_overlap or cifar10.overlap(source, reported):
+            raise RequestError(
+                f"data.eval_split {eval_split!r} and data.split {data.split!r} share photos; "
+                "give slices that do not, or leave data.eval_split empty"
+            )
+    if data.classes:
+        source = keep_classes(source, data.classes)
+        reported = None if reported is None else keep_classes(reported, data.classes)
+    share = data.eval_fraction if reported is None else 0.0
+    rest, held = hold_out(source, 0.0, share)
+    if _draws(data):
+        train, validation = _draw(rest, data)
+    else:
+        train, validation = hold_out(rest, share, share + data.validation_fraction)
+    reported = held if reported is None else reported
+    splits = Splits(limit(train, data.limit), validation, limit(reported, data.eval_limit))
+    if not len(splits.train):
+        raise RequestError(
+            f"no photo is left to train on, of {len(source)}; lower data.eval_fraction"
+        )
+    return splits
+
+
+def indices(parts: Splits) -> dict[str, np.ndarray]:
+    """Numbers the photos of each part within the source that they were taken from.
+
+    Args:
+        parts: what `open_splits` returns.
+
+    Returns:
+        "train", "validation" and "eval", each (N,) int64: places in `keys` of the source as
+        `data.path` and `data.split` (of eval: `data.eval_path`, `data.eval_split`) open it.
+    """
+    return {name: _numbers(part) for name, part in parts._asdict().items()}
+
+
+def summary(parts: Splits) -> str:
+    """Names the photos of each part: all hosts of a run have to see the same."""
+    return digest(*(f"{len(part)} {key}" for part in parts for key in part.keys))
+
+
+def _numbers(source: Source, within: Source | None = None) -> np.ndarray:
+    if source is within or not isinstance(source, Subset):
+        return np.arange(len(source))
+    return _numbers(source.source, within)[source.indices].astype(np.int64)
+
+
+def hue_histograms(parts: Splits, data: ConfigDict) -> Image.Image | None:
+    """Draws how the hues of training and validation photos are spread.
+
+    Photos are measured where the cache does not know them yet.
+
+    Args:
+        parts: what `open_splits` returns.
+        data: `config.data`, that they were opened by.
+
+    Returns:
+        The picture of `colorjax.data.selection.hues.histograms`; None unless validation is drawn, at random
+        or by hue.
+    """
+    if not _draws(data):
+        return None
+    assert isinstance(parts.validation, Subset)  # of `_draw`
+    drawn_from, mean = parts.validation.source, data.get("hue_mean") or "arithmetic"
+    found = find_hues(drawn_from, mean)
+    train, validation = (
+        found[_numbers(part, drawn_from)] for part in (parts.train, parts.validation)
+    )
+    caption = f"{mean} mean hue of a photo; data.validation={_way(data)}"
+    return hues.histograms(train, validation, caption=caption)
+
+
+def open_data(data: str, data_dir: str = "", split: str = "train") -> Source:
+    """Opens all photos of a data set, without labels.
+
+    Args:
+        data: a folder of photos or of array_record shards, "tfds:NAME", "cifar10", or
+            "sample_photos".
+        data_dir: of TFDS; of CIFAR-10, where its files are.
+        split: of TFDS and CIFAR-10.
+
+    Raises:
+        RequestError: there is no such data.
+    """
+    if data == "sample_photos":
+        return SamplePhotos("train")
+    if data == "cifar10":
+        return Cifar10Source(data_dir, split, with_labels=False)
+    if data.startswith("tfds:"):
+        return TfdsSource(data.removeprefix("tfds:"), split, data_dir, with_labels=False)
+    if any(Path(data).expanduser().glob("*.array_record*")):
+        return ArrayRecordSource(data, with_labels=False)
+    return FolderSource.open(data, labels="none")
+
+
+def _opener(data: ConfigDict) -> Callable[[str, str, Sequence[str] | None], Source]:
+    with_labels = data.labels != "none"
+    if data.name == "folder":
+        return lambda path, split, names: FolderSource.open(
+            path, labels=data.labels, class_names=names
+        )
+    if data.name == "array_record":
+        return lambda path, split, names: ArrayRecordSource(path, with_labels=with_labels)
+    if data.name.startswith("tfds:"):
+        name = data.name.removeprefix("tfds:")
+        return lambda path, split, names: TfdsSource(name, split, path, with_labels=with_labels)
+    if data.name == "cifar10":
+        verify = data.get("verify") is not False
+        return lambda path, split, names: Cifar10Source(
+            path, split, with_labels=with_labels, verify=verify
+        )
+    known = ("folder", "tfds:NAME", "array_record", "cifar10", "sample_photos")
+    raise unknown_name("data set data.name =", data.name, known)
+
+
+def _refuse_overlap(path: str, eval_path: str) -> None:
+    train, reported = Path(path).resolve(), Path(eval_path).resolve()
+    if train == reported or train in reported.parents or reported in train.parents:
+        raise RequestError(
+            f"data.eval_path {eval_path!r} and data.path {path!r} share photos; leave "
+            "data.eval_path empty to hold photos out, or keep the two folders apart"
+        )

@@ -1,0 +1,100 @@
+"""Class labels of photos, from their folders or from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from colorjax.errors import RequestError
+from colorjax.runtime import paths
+
+NO_LABEL = -1
+
+
+def from_folders(keys: Sequence[str], rule: str) -> list[str]:
+    """Names the class of each photo by the folders above it.
+
+    Args:
+        keys: paths relative to the data's root, with "/" between parts.
+        rule: "folder": the first folder below the root; "path": the whole folder path. A Places365
+            tree (`a/airfield`, `a/apartment_building/outdoor`) gives the class under both rules:
+            `airfield`, `apartment_building/outdoor`.
+
+    Returns:
+        One class name a photo; "" for photos that lie in the root itself.
+
+    >>> from_folders(["a/airfield/1.jpg", "b/bar/indoor/2.jpg"], "folder")
+    ['airfield', 'bar/indoor']
+    >>> from_folders(["n01/images/1.jpg"], "folder")
+    ['n01']
+    """
+    folders = [PurePosixPath(key).parts[:-1] for key in keys]
+    if _is_places_tree(folders):
+        return ["/".join(parts[1:]) for parts in folders]
+    if rule == "folder":
+        return [parts[0] if parts else "" for parts in folders]
+    return ["/".join(parts) for parts in folders]
+
+
+def _is_places_tree(folders: Sequence[tuple[str, ...]]) -> bool:
+    return bool(folders) and all(
+        len(parts) >= 2 and len(parts[0]) == 1 and parts[1].startswith(parts[0])
+        for parts in folders
+    )
+
+
+def names_of(labels: str, keys: Sequence[str]) -> list[str]:
+    """Names the class of each photo as `data.labels` says: "folder", "path", "none" or a file.
+
+    Raises:
+        RequestError: as `from_file`.
+    """
+    if labels == "none":
+        return [""] * len(keys)
+    if labels in ("folder", "path"):
+        return from_folders(keys, labels)
+    return from_file(labels, keys)
+
+
+def from_file(path: str, keys: Sequence[str]) -> list[str]:
+    """Names the class of each photo by a text file of lines `PHOTO LABEL`.
+
+    Args:
+        path: the file; PHOTO is relative to the data's root (a leading "/" is ignored), LABEL is
+            the last word of the line. Commas count as blanks.
+        keys: paths relative to the data's root.
+
+    Returns:
+        One class name a photo; "" where the file has no line for it.
+
+    Raises:
+        RequestError: the file is missing, has a line without a label, or names none of the photos.
+    """
+    file = paths.locate(path)
+    if not file.is_file():
+        raise RequestError(f"data.labels={path!r} is no file; give folder, path, none or a file")
+    table: dict[str, str] = {}
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        words = line.replace(",", " ").rsplit(maxsplit=1)
+        if len(words) == 2:
+            table[words[0].strip().lstrip("/")] = words[1]
+        elif words:
+            raise RequestError(f"{path}, line {number}: wants `PHOTO LABEL`, got {line!r}")
+    names = [table.get(key, "") for key in keys]
+    if keys and not any(names):
+        raise RequestError(f"{path} names none of the photos; its first: {next(iter(table), '')!r}")
+    return names
+
+
+def to_ids(names: Sequence[str], class_names: Sequence[str]) -> np.ndarray:
+    """Numbers class names by their place in `class_names`; unknown and "" become -1. int32."""
+    places = {name: place for place, name in enumerate(class_names)}
+    return np.array([places.get(name, NO_LABEL) for name in names], np.int32)
+
+
+def known_classes(names: Sequence[str]) -> tuple[str, ...]:
+    """Returns the classes that occur, sorted; numbers by value, other names by the alphabet."""
+    found = set(names) - {""}
+    return tuple(sorted(found, key=lambda name: (not name.isdigit(), name.zfill(9), name)))

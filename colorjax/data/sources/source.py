@@ -1,0 +1,314 @@
+"""Where photos come from: what a source is, folders, and the samples inside scikit-image.
+
+A source is a sequence of photos with random access: `len(source)`, `source[i]` -> Photo,
+`source.keys[i]` -> the photo's name within the data set, by which splits are drawn.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from etils import epath
+
+from colorjax.data.decode import decode_rgb
+from colorjax.data.sources import labels as label_names
+from colorjax.errors import RequestError, unknown_name
+from colorjax.runtime import paths
+
+PHOTO_SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".gif",
+        ".ppm",
+        ".pgm",
+        ".jp2",
+        ".avif",
+    ]
+)
+
+
+class Photo(NamedTuple):
+    """One photo of a source."""
+
+    image: bytes | np.ndarray  # an encoded file, or (H, W, 3) uint8
+    label: int  # class number; -1: none
+
+
+class Source(Protocol):
+    """A sequence of photos with random access."""
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Name of each photo within the data set."""
+        ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their numbers; empty without labels."""
+        ...
+
+    def labels(self) -> np.ndarray | None:
+        """Class number of every photo, int32, where that is known without reading it."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Names the photos and their order: 64 hexadecimal digits, others once a photo changes."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Photo: ...
+
+
+_PAUSES = (0.1, 1.0)  # seconds; disks and networks that do not answer at once may do so then
+
+
+def read(source: Source, index: int) -> Photo:
+    """Returns `source[index]`, tried again where a disk or network fails in passing.
+
+    Raises:
+        OSError: it cannot be read, now as before.
+    """
+    for pause in _PAUSES:
+        try:
+            return source[index]
+        except (FileNotFoundError, PermissionError, IsADirectoryError):
+            raise  # no use in asking again
+        except OSError:
+            time.sleep(pause)
+    return source[index]
+
+
+def digest(*parts: object) -> str:
+    """Hashes texts and bytes.
+
+    Args:
+        *parts: bytes, or anything whose `str` names it; where one ends and the next begins counts.
+
+    Returns:
+        The SHA-256 in 64 hexadecimal digits.
+
+    >>> digest("ab", "c") == digest("a", "bc")
+    False
+    """
+    found = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else os.fsencode(str(part))
+        found.update(len(data).to_bytes(8) + data)
+    return found.hexdigest()
+
+
+def hash_name(name: str) -> int:
+    """Maps a photo's name to 64 bits that never change: the first ones of its SHA-256."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+
+
+def source_of(key: str) -> str:
+    """Returns the source that a photo belongs to: the first folder of its name.
+
+    >>> source_of("houses/12/kitchen.jpg"), source_of("a.jpg")
+    ('houses', '')
+    """
+    return key.partition("/")[0] if "/" in key else ""
+
+
+def file_stamp(path: Path | epath.Path) -> str:
+    """Returns a file's size in bytes and time of change in ns; "missing" where it is none."""
+    try:
+        if paths.is_remote(path):
+            stored = epath.Path(path).stat()
+            return f"{stored.length} {stored.mtime}"
+        found = os.stat(path)
+    except OSError:
+        return "missing"
+    return f"{found.st_size} {found.st_mtime_ns}"
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderSource:
+    """The photos below a folder, at any depth, in the order of their relative paths."""
+
+    root: Path | epath.Path
+    keys: Sequence[str]
+    class_names: tuple[str, ...]
+    ids: np.ndarray
+
+    @classmethod
+    def open(
+        cls, root: str | os.PathLike[str], *, labels: str, class_names: Sequence[str] | None = None
+    ) -> FolderSource:
+        """Lists the photos of a folder.
+
+        Args:
+            root: the folder.
+            labels: "folder", "path", "none" or a file; see `colorjax.data.sources.labels`.
+            class_names: number the classes by this list instead of by those found.
+
+        Raises:
+            RequestError: the path is empty, missing, no folder, or holds no photo.
+        """
+        if not str(root):
+            raise RequestError("data.path is empty; give a folder: --config.data.path=PHOTOS")
+        root = paths.locate(root) if paths.is_remote(root) else Path(root).expanduser()
+        if not root.is_dir():
+            what = "is no folder" if root.exists() else "does not exist"
+            raise RequestError(f"data.path={str(root)!r} {what}; give a folder of photos")
+        keys = sorted(_photos_below(root))
+        if not keys:
+            raise RequestError(
+                f"no photo below {str(root)!r}; wanted files ending in .jpg, .png, .webp, .tif, ..."
+            )
+        names = label_names.names_of(labels, keys)
+        if class_names is None:
+            class_names = label_names.known_classes(names)
+        return cls(root, keys, tuple(class_names), label_names.to_ids(names, class_names))
+
+    def labels(self) -> np.ndarray:
+        """Class number of every photo, int32; -1: none."""
+        return self.ids
+
+    def fingerprint(self) -> str:
+        """Names the photos by the folder and by each file's name, size and time of change."""
+        stamps = (part for key in self.keys for part in (key, file_stamp(self.root / key)))
+        root = self.root if paths.is_remote(self.root) else self.root.resolve()
+        return digest("folder", root, *stamps)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Photo:
+        return Photo((self.root / self.keys[index]).read_bytes(), int(self.ids[index]))
+
+
+def _photos_below(root: Path | epath.Path) -> list[str]:
+    if paths.is_remote(root):
+        files = [path.relative_to(root).as_posix() for path in paths.files_below(epath.Path(root))]
+        return [key for key in files if _is_photo(os.path.basename(key))]
+    found = []
+    seen = set()  # links may lead back up
+    for folder, folders, files in os.walk(root, followlinks=True):
+        place = os.stat(folder)
+        if (place.st_dev, place.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((place.st_dev, place.st_ino))
+        below = Path(folder).relative_to(root)
+        found += [(below / name).as_posix() for name in files if _is_photo(name)]
+    return found
+
+
+def _is_photo(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES and not name.startswith(".")
+
+
+# Before the names whose hashes say which photos `data.limit` and `data.low_chroma_rate` keep.
+LIMIT = "limit:"
+LOW_CHROMA = "low_chroma:"
+
+
+class ChosenKeys(Sequence):
+    """Some names of a sequence of names, looked up when they are asked for."""
+
+    def __init__(self, keys: Sequence[str], indices: np.ndarray):
+        self._keys = keys
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self._keys[number] for number in self._indices[index]]
+        return self._keys[self._indices[index]]
+
+
+class NumberedKeys(Sequence):
+    """The names "0", "1", ... of photos that have none, without storing them."""
+
+    def __init__(self, length: int):
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index):
+        return str(range(self._length)[index])
+
+
+class SamplePhotos:
+    """The colour photos that ship inside scikit-image: nothing to download.
+
+    Held-out photos come as tiles of about 150 px, so that an evaluation has more than one value.
+    """
+
+    PHOTOS = {  # noqa: RUF012
+        "train": (
+            "astronaut.png",
+            "coffee.png",
+            "motorcycle_left.png",
+            "motorcycle_right.png",
+            "hubble_deep_field.jpg",
+        ),
+        "validation": ("rocket.jpg",),
+        "eval": ("chelsea.png",),
+    }
+    TILE = 150  # pixels
+
+    def __init__(self, part: str):
+        """Reads one part: "train", "validation" or "eval"."""
+        if part not in self.PHOTOS:
+            raise unknown_name("part of sample_photos", part, self.PHOTOS)
+        self.class_names: tuple[str, ...] = ()
+        self._part = part
+        self._photos: dict[str, np.ndarray] = {}
+        for name in self.PHOTOS[part]:
+            rgb = read_sample(name)
+            if part == "train":
+                self._photos[name] = rgb
+            else:
+                self._photos |= {f"{name}:{at}": tile for at, tile in _tiles(rgb, self.TILE)}
+        self.keys = list(self._photos)
+
+    def labels(self) -> None:
+        """Sample photos have no labels."""
+        return
+
+    def fingerprint(self) -> str:
+        """Names the photos by the part and by the version of scikit-image."""
+        import skimage
+
+        return digest("sample_photos", self._part, skimage.__version__)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Photo:
+        return Photo(self._photos[self.keys[index]], label_names.NO_LABEL)
+
+
+def read_sample(name: str) -> np.ndarray:
+    """Reads a photo that ships inside scikit-image: (H, W, 3) uint8."""
+    import skimage
+
+    return decode_rgb((Path(skimage.__file__).parent / "data" / name).read_bytes())
+
+
+def _tiles(rgb: np.ndarray, side: int):
+    for top in range(0, rgb.shape[0] - side + 1, side):
+        for left in range(0, rgb.shape[1] - side + 1, side):
+            yield f"{left},{top}", np.ascontiguousarray(rgb[top : top + side, left : left + side])

@@ -1,0 +1,196 @@
+"""The rows of a result: trained weights, trivial predictors, and oracles that know the truth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from colorjax import color, metrics
+from colorjax.data.decode import UnreadablePhoto, decode_rgb
+from colorjax.data.selection import splits
+from colorjax.data.sources.source import FolderSource, Source
+from colorjax.errors import RequestError
+from colorjax.evaluate import entries as methods
+from colorjax.inference.predictor import enlarged
+from colorjax.metrics import ColorTable
+
+SHIPPED_TABLES = Path(__file__).with_name("tinyimagenet_tables.json")
+_TABLE_PHOTOS = 10_000
+_TABLE_SIDE = 256  # pixels; larger photos are thinned out
+_CONFIDENCES = 10  # bins of the reliability diagram
+
+
+class Row(Protocol):
+    """Something that gives grey photos colour."""
+
+    def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
+        """Returns a picture (H, W, 3) uint8 of a photo.
+
+        Args:
+            key: the photo's name, for finished pictures alone.
+            truth: (H, W, 3) uint8 with its colours, for oracles alone.
+            grey: the same without, what a colorizer may see.
+        """
+        ...
+
+
+def painted(photo: np.ndarray, ab: np.ndarray) -> np.ndarray:
+    """Paints ab (..., 2) on the L of a photo (H, W, 3) uint8, as the Colorizer does."""
+    lightness = color.rgb_u8_to_lab(photo)[..., :1]
+    lab = np.concatenate([lightness, np.broadcast_to(ab, (*lightness.shape[:2], 2))], axis=-1)
+    return np.asarray(color.lab_to_rgb_u8(lab.astype(np.float32), "shrink_chroma"))
+
+
+class Table:
+    """A colour looked up by L alone."""
+
+    def __init__(self, table: ColorTable):
+        self._table = table
+
+    def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
+        """See `Row`."""
+        lightness = color.rgb_u8_to_lab(grey)[..., :1]
+        return painted(grey, np.asarray(self._table.predict(lightness)))
+
+
+class Grey:
+    """No colour: the grey photo as it is."""
+
+    def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
+        """See `Row`."""
+        return grey
+
+
+class OracleMean:
+    """The true mean ab of the photo, at every pixel."""
+
+    def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
+        """See `Row`."""
+        return painted(grey, color.rgb_u8_to_lab(truth)[..., 1:].mean(axis=(0, 1)))
+
+
+class OracleBins:
+    """The true ab of every pixel, rounded to the nearest of the 313 bins."""
+
+    def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
+        """See `Row`."""
+        ab = color.rgb_u8_to_lab(truth)[..., 1:]
+        return painted(grey, color.ab_bins()[color.nearest_bin(ab)])
+
+
+class Colorized(methods.Weights):
+    """What trained weights make of grey photos, and how sure they are."""
+
+    def more(self, truth: np.ndarray, grey: np.ndarray) -> dict[str, Any]:
+        """Measures what a finished picture does not show: the distribution over bins.
+
+        Returns:
+            bits_per_pixel, and confidences: (3, 10), for pixels by the probability of their
+            likeliest bin, in tenths: how many, the sum of that probability, how often it is the bin
+            of the true colour. At the working size; nothing for methods without bins.
+        """
+        if not self._colorizer.has_bins:
+            return {}
+        shares = self._colorizer.predict_distribution(grey)
+        ab = enlarged(np.asarray(color.rgb_u8_to_lab(truth)[..., 1:]), shares.shape[:2])
+        true_bin = color.nearest_bin(ab)
+        of_truth = np.take_along_axis(shares, true_bin[..., None], axis=-1)[..., 0]
+        top = shares.max(axis=-1)
+        hit = shares.argmax(axis=-1) == true_bin
+        place = np.minimum((top * _CONFIDENCES).astype(int), _CONFIDENCES - 1).ravel()
+        return {
+            "bits_per_pixel": float(-np.log2(np.maximum(of_truth, 1e-30)).mean()),
+            "confidences": [
+                np.bincount(place, weights=w, minlength=_CONFIDENCES).tolist()
+                for w in (np.ones(place.size), top.ravel(), hit.ravel())
+            ],
+        }
+
+    def digest(self) -> str:
+        """Returns the SHA-256 of the weights."""
+        return self._colorizer.digest()
+
+    @property
+    def hint_form(self) -> str:
+        """How the weights take color hints; see `Colorizer.hint_form`."""
+        return self._colorizer.hint_form
+
+    def psnr_with_hints(
+        self, truth: np.ndarray, grey: np.ndarray, counts: Sequence[int], seed: int
+    ) -> list[float]:
+        """Returns the PSNR, dB, of pictures with the first N of the same random colour hints.
+
+        A hint is the mean sRGB colour of a square of 6/256 of the side, anywhere in the photo with
+        the same probability.
+        """
+        hints = random_hints(truth, max(counts), seed)
+        prepared = self._colorizer.prepare(grey)
+        found = (prepared.colorize(hints[:count]) for count in counts)
+        return [float(metrics.psnr(picture, truth)) for picture in found]
+
+
+def random_hints(truth: np.ndarray, number: int, seed: int) -> list[tuple[int, int, str]]:
+    """Draws hints (x, y, "#rrggbb") of the true colors of a photo; see `psnr_with_hints`."""
+    height, width = truth.shape[:2]
+    side = max(1, round(min(height, width) * 6 / 256))
+    rng = np.random.default_rng(seed)
+    hints = []
+    for _ in range(number):
+        top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+        mean = truth[top : top + side, left : left + side].mean(axis=(0, 1))
+        code = "#" + bytes(np.rint(mean).astype(np.uint8)).hex()
+        hints.append((int(left + side // 2), int(top + side // 2), code))
+    return hints
+
+
+def built_in(tables: Mapping[str, ColorTable]) -> dict[str, Callable[[], Row]]:
+    """Returns the trivial and the oracle rows by name, made when they are asked for."""
+    rows: dict[str, Callable[[], Row]] = {"grey": Grey}
+    for name in ("mean", "per_lightness"):
+        rows[name] = lambda name=name: Table(tables[name])
+    return rows | {"oracle_mean": OracleMean, "oracle_bins": OracleBins}
+
+
+def read_tables() -> tuple[dict[str, ColorTable], dict[str, Any]]:
+    """Returns the tables that ship, and what they were fitted on."""
+    content = json.loads(SHIPPED_TABLES.read_text(encoding="utf-8"))
+    sums = np.array(content["sums"], np.float64)
+    return metrics.fit_color_tables(sums), content["stamp"]
+
+
+def fit_tables(source: Source, name: str) -> tuple[dict[str, ColorTable], dict[str, Any]]:
+    """Fits the tables on up to 10,000 photos, spread over a source.
+
+    Raises:
+        RequestError: none of them can be read.
+    """
+    sums, stamp = count_colors(source, name)
+    return metrics.fit_color_tables(sums), stamp
+
+
+def count_colors(source: Source, name: str) -> tuple[np.ndarray, dict[str, Any]]:
+    """Sums the colours of up to 10,000 photos: (101, 3) as `metrics.color_sums`, and a stamp."""
+    some = splits.limit(source, _TABLE_PHOTOS)
+    sums, read = np.zeros((101, 3)), 0
+    for number in range(len(some)):
+        try:
+            rgb = decode_rgb(some[number].image)
+        except (UnreadablePhoto, OSError):
+            continue
+        step = max(1, -(-min(rgb.shape[:2]) // _TABLE_SIDE))
+        sums += metrics.color_sums(np.asarray(color.rgb_u8_to_lab(rgb[::step, ::step])))
+        read += 1
+    if not read:
+        raise RequestError(f"none of the photos of {name!r} can be read; give others to --tables")
+    return sums, {"data": name, "photos": read, "fingerprint": some.fingerprint()}
+
+
+def open_tables(place: str) -> tuple[dict[str, ColorTable], dict[str, Any]]:
+    """Fits the tables on a folder of photos; the ones that ship where `place` is empty."""
+    if not place:
+        return read_tables()
+    return fit_tables(FolderSource.open(place, labels="none"), Path(place).name)

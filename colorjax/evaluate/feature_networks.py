@@ -1,0 +1,234 @@
+"""Features, LPIPS distances and classes of photos, by networks whose weights the user supplies.
+
+Where a file is not given, the metric is absent: nothing takes its place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from colorjax.errors import RequestError
+from colorjax.metrics import lpips, lpips_input
+from colorjax.models.judges import alexnet, inception_v3, vgg16
+from colorjax.weights.torch import features as feature_weights
+from colorjax.weights.torch.features import FeatureWeights
+
+BATCH_SIZE = 8  # photos that pass a network at once, whatever comes in
+_CLASSIFIER_RESIZE = 256  # pixels of the shorter side, before the crop
+
+FilePath = str | os.PathLike[str]
+Measure = Callable[..., np.ndarray]
+
+
+@dataclass(frozen=True)
+class FeatureNetworks:
+    """The networks whose files were given; the others are None.
+
+    Results of a photo do not depend on what is in the batch with it, but for float32's rounding.
+    Each network is compiled once for a size of photos and a number of them, which is rounded up to
+    a power of two up to the batch size.
+
+    Attributes:
+        features: uint8 sRGB (N, H, W, 3) -> (N, 2048) float32, InceptionV3's last pool, for
+            `colorjax.metrics.frechet`.
+        lpips: two such arrays of one shape -> (N,) float32, LPIPS 0.1, at least 0. H and W at
+            least 31 with alexnet, 16 with vgg16.
+        classes: uint8 sRGB (N, H, W, 3) -> (N, 1000) float32 logits of VGG16, after
+            `classifier_crop`.
+        stamps: what a result says of each network that is open: name -> its kind, its file, the
+            file's SHA-256, which published file that is.
+    """
+
+    features: Measure | None = None
+    lpips: Measure | None = None
+    classes: Measure | None = None
+    stamps: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def open(
+        cls,
+        inception: FilePath = "",
+        lpips: tuple[FilePath, FilePath] | str = "",
+        vgg16: FilePath = "",
+        *,
+        inception_scale: str = "",
+        batch_size: int = BATCH_SIZE,
+    ) -> FeatureNetworks:
+        """Reads the files that are given.
+
+        Args:
+            inception: of pytorch-fid or of torchvision; the file tells which.
+            lpips: (torchvision's alexnet or vgg16, lpips' linear layers of the same trunk).
+            vgg16: torchvision's, without BatchNorm.
+            inception_scale: how photos are put before torchvision's InceptionV3, see
+                `colorjax.models.judges.inception_v3.inception_input`: "ddcolor" (the default) or "ct2".
+                pytorch-fid's has one scale, its own.
+            batch_size: photos that pass a network at once.
+
+        Raises:
+            RequestError: a file that cannot be read, is refused or is of another network; a scale
+                that does not belong to the file, or one without a file.
+        """
+        if inception_scale and not inception:
+            raise RequestError("a scale for InceptionV3 needs the file of its weights")
+        networks: dict[str, Any] = {}
+        stamps: dict[str, dict[str, str]] = {}
+        if inception:
+            found = feature_weights.read_inception(inception)
+            scale = _scale(found.kind, inception_scale)
+            networks["features"] = _features(found, scale, batch_size)
+            stamps["inception"] = found.stamp() | {"input": scale}
+        if lpips:
+            trunk, linear = _lpips_files(lpips)
+            networks["lpips"] = _lpips(trunk, linear, batch_size)
+            stamps["lpips"] = trunk.stamp() | _lpips_stamp(trunk, linear)
+        if vgg16:
+            found = feature_weights.read_vgg16(vgg16)
+            networks["classes"] = _classes(found, batch_size)
+            stamps["vgg16"] = found.stamp()
+        return cls(**networks, stamps=stamps)
+
+
+def _scale(kind: str, wanted: str) -> inception_v3.InputScale:
+    known: tuple[inception_v3.InputScale, ...] = (
+        ("pytorch-fid",) if kind == "pytorch-fid" else ("ddcolor", "ct2")
+    )
+    for scale in known:
+        if wanted in ("", scale):
+            return scale
+    raise RequestError(
+        f"InceptionV3 of {kind} takes photos on the scale {' or '.join(known)}, not {wanted!r}"
+    )
+
+
+def _lpips_files(files: tuple[FilePath, FilePath] | str) -> tuple[FeatureWeights, FeatureWeights]:
+    if isinstance(files, str) or len(files) != 2 or not all(files):
+        raise RequestError(
+            "LPIPS takes two files: torchvision's alexnet or vgg16, and lpips' linear layers"
+        )
+    trunk = feature_weights.read_lpips_trunk(files[0])
+    return trunk, feature_weights.read_lpips_linear(files[1], trunk.kind)
+
+
+def _lpips_stamp(trunk: FeatureWeights, linear: FeatureWeights) -> dict[str, str]:
+    version = "LPIPS 0.1" if linear.published else "LPIPS, linear layers of no file that is known"
+    named = {f"linear_{name}": text for name, text in linear.stamp().items() if name != "kind"}
+    return {"kind": f"{version}, {trunk.kind}"} | named
+
+
+def _features(weights: FeatureWeights, scale: inception_v3.InputScale, batch_size: int) -> Measure:
+    network: Any = inception_v3.InceptionV3(_kind(weights))
+
+    def run(variables: Any, rgb_u8: jax.Array) -> jax.Array:
+        return network.apply(variables, inception_v3.inception_input(rgb_u8, scale))
+
+    return _measure(run, weights.variables, batch_size)
+
+
+def _kind(weights: FeatureWeights) -> inception_v3.Kind:
+    return "pytorch-fid" if weights.kind == "pytorch-fid" else "torchvision"
+
+
+def _lpips(trunk: FeatureWeights, linear: FeatureWeights, batch_size: int) -> Measure:
+    network: Any = feature_weights.lpips_trunk(trunk.kind)
+
+    def run(variables: Any, rgb_a: jax.Array, rgb_b: jax.Array) -> jax.Array:
+        both = lpips_input(jnp.concatenate([rgb_a, rgb_b]))
+        taps = network.apply(variables["trunk"], both)
+        taps_a, taps_b = zip(*(jnp.split(tap, 2) for tap in taps), strict=True)
+        return lpips(taps_a, taps_b, variables["linear"]["weights"])
+
+    variables = {"trunk": trunk.variables, "linear": linear.variables}
+    smallest = alexnet.SMALLEST_SIZE if trunk.kind == "alex" else vgg16.SMALLEST_SIZE
+    return _measure(run, variables, batch_size, smallest)
+
+
+def _classes(weights: FeatureWeights, batch_size: int) -> Measure:
+    network: Any = vgg16.Vgg16()
+
+    def run(variables: Any, rgb_u8: jax.Array) -> jax.Array:
+        return network.apply(variables, vgg16.imagenet_normalized(rgb_u8))
+
+    measure = _measure(run, weights.variables, batch_size)
+
+    def classes(rgb_u8: Any) -> np.ndarray:
+        return measure(np.stack([classifier_crop(photo) for photo in _photos(rgb_u8, 1)]))
+
+    return classes
+
+
+def classifier_crop(rgb_u8: np.ndarray) -> np.ndarray:
+    """Resizes a photo's shorter side to 256 and takes the middle 224, as ImageNet is tested.
+
+    Bilinear with smoothing, rounded to 8 bits, by Pillow, as torchvision does to Pillow's images.
+
+    Args:
+        rgb_u8: (H, W, 3) uint8 sRGB.
+
+    Returns:
+        (224, 224, 3) uint8.
+    """
+    height, width = rgb_u8.shape[:2]
+    short = min(height, width)
+    size = [int(_CLASSIFIER_RESIZE * side / short) for side in (width, height)]
+    image = Image.fromarray(rgb_u8)
+    if size != [width, height]:
+        image = image.resize((size[0], size[1]), Image.Resampling.BILINEAR)
+    left, top = (round((side - vgg16.INPUT_SIZE) / 2) for side in size)
+    return np.asarray(image.crop((left, top, left + vgg16.INPUT_SIZE, top + vgg16.INPUT_SIZE)))
+
+
+def _measure(
+    run: Callable[..., jax.Array], variables: Any, batch_size: int, smallest_size: int = 1
+) -> Measure:
+    """Returns what passes photos through a network in pieces of at most `batch_size`."""
+    if batch_size < 1:
+        raise RequestError(f"the batch size is at least 1, not {batch_size}")
+    on_device = jax.device_put(variables)
+
+    @jax.jit
+    def compiled(variables: Any, *photos: jax.Array) -> jax.Array:
+        with jax.default_matmul_precision("highest"):  # else a GPU or TPU takes fewer bits
+            return run(variables, *photos)
+
+    def measure(*rgb_u8: Any) -> np.ndarray:
+        photos = [_photos(array, smallest_size) for array in rgb_u8]
+        if any(array.shape != photos[0].shape for array in photos):
+            raise ValueError(f"wants photos of one shape, got {[a.shape for a in photos]}")
+        found = []
+        for start in range(0, len(photos[0]), batch_size):
+            pieces = [array[start : start + batch_size] for array in photos]
+            number = len(pieces[0])
+            padded = [_repeat_last(piece, batch_size) for piece in pieces]
+            found.append(jax.device_get(compiled(on_device, *padded))[:number])
+        return np.concatenate(found)
+
+    return measure
+
+
+def _repeat_last(piece: np.ndarray, batch_size: int) -> np.ndarray:
+    """Fills a piece up to a power of two or the batch size, so that few programs are compiled."""
+    size = min(batch_size, 1 << (len(piece) - 1).bit_length())
+    return np.concatenate([piece, np.repeat(piece[-1:], size - len(piece), axis=0)])
+
+
+def _photos(rgb_u8: Any, smallest_size: int) -> np.ndarray:
+    photos = np.asarray(rgb_u8)
+    if photos.dtype != np.uint8 or photos.ndim != 4 or photos.shape[-1] != 3 or not photos.size:
+        raise ValueError(
+            f"rgb_u8 must be uint8 photos (N, H, W, 3), got {photos.dtype} {photos.shape}"
+        )
+    if min(photos.shape[1:3]) < smallest_size:
+        raise RequestError(
+            f"LPIPS takes photos of at least {smallest_size} px, not "
+            f"{photos.shape[2]}x{photos.shape[1]}"
+        )
+    return photos

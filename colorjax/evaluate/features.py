@@ -1,0 +1,142 @@
+"""FID, LPIPS and VGG16's classes of the rows of a suite, where the user gave the networks."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from colorjax.data.sources import imagenet_classes, labels
+from colorjax.data.sources.labels import NO_LABEL
+from colorjax.errors import RequestError
+from colorjax.evaluate.feature_networks import FeatureNetworks
+from colorjax.evaluate.parts import Record
+from colorjax.evaluate.photos import Photos
+from colorjax.metrics import FeatureMoments, in_top
+from colorjax.runtime import paths
+
+_FEATURES = 2048
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureFiles:
+    """The files of feature networks; an empty one leaves its metric out.
+
+    Attributes:
+        inception: of pytorch-fid or torchvision, for fid.
+        inception_scale: see `FeatureNetworks.open`.
+        lpips: (trunk, linear layers), for lpips.
+        vgg16: of torchvision, for top1 and top5.
+        classes: of vgg16: "folder", the photos' folders, or a file of lines `PHOTO CLASS`.
+        class_ids: where classes are WordNet ids: a folder or file with all 1000 of them.
+    """
+
+    inception: str = ""
+    inception_scale: str = ""
+    lpips: tuple[str, str] | tuple[()] = ()
+    vgg16: str = ""
+    classes: str = ""
+    class_ids: str = ""
+
+
+class Features:
+    """The open networks, and the class of each photo.
+
+    Attributes:
+        stamps: what a result says of them.
+        has_fid: whether photos are turned into features.
+    """
+
+    def __init__(self, files: FeatureFiles, photos: Photos, *, with_fid: bool):
+        """Opens the files.
+
+        Args:
+            files: what the user gave.
+            photos: of the suite.
+            with_fid: whether the suite has an FID.
+
+        Raises:
+            RequestError: a file is not what it has to be, or photos have no class.
+        """
+        if files.inception and not with_fid:
+            raise RequestError("this suite has no FID; leave --inception out")
+        if bool(files.vgg16) != bool(files.classes):
+            raise RequestError("top1 wants both --vgg16 FILE and --classes FILE")
+        lpips = (files.lpips[0], files.lpips[1]) if files.lpips else ""
+        self._open = FeatureNetworks.open(
+            files.inception, lpips, files.vgg16, inception_scale=files.inception_scale
+        )
+        self.stamps: dict[str, Any] = dict(self._open.stamps)
+        self.has_fid = self._open.features is not None
+        self._classes = np.full(len(photos.keys), NO_LABEL, np.int32)
+        if files.vgg16:
+            ids = imagenet_classes.wordnet_ids(files.class_ids) if files.class_ids else ()
+            names = group_names(files.classes, photos)
+            self._classes = imagenet_classes.class_numbers(names, ids)
+            known = int((self._classes >= 0).sum())
+            if not known:
+                raise RequestError(f"--classes {files.classes!r} gives no photo a class")
+            digest = hashlib.sha256(self._classes.tobytes()).hexdigest()
+            self.stamps["vgg16"] |= {"photos_with_a_class": known, "classes": digest}
+
+    def measure(
+        self,
+        records: Sequence[Record],
+        pictures: Sequence[np.ndarray],
+        truths: Sequence[np.ndarray],
+        numbers: Sequence[int],
+    ) -> dict[str, np.ndarray]:
+        """Adds lpips, top1 and top5 to the records of photos.
+
+        Args:
+            records: of a part, one a picture.
+            pictures: (H, W, 3) uint8 each.
+            truths: the same photos with their colours.
+            numbers: of the photos.
+
+        Returns:
+            features: (N, 2048) float32 where there is an FID, to be kept with the part.
+        """
+        for record, picture, truth, number in zip(records, pictures, truths, numbers, strict=True):
+            if self._open.lpips is not None:
+                record["lpips"] = float(self._open.lpips(picture[None], truth[None])[0])
+            if self._open.classes is not None:
+                logits, own = self._open.classes(picture[None]), self._classes[[number]]
+                if own[0] >= 0:
+                    record["top1"] = float(in_top(logits, own, 1)[0])
+                    record["top5"] = float(in_top(logits, own, 5)[0])
+        if self._open.features is None:
+            return {}
+        found = [self._open.features(picture[None])[0] for picture in pictures]
+        return {"features": np.array(found, np.float32).reshape(-1, _FEATURES)}
+
+
+def group_names(words: str, photos: Photos) -> list[str]:
+    """Returns the group of each photo: "folder", its folder or class; else from a file.
+
+    Raises:
+        RequestError: see `labels.from_file`; the file cannot be read, or no photo has a group.
+    """
+    if words == "folder":
+        names = list(photos.groups)
+    elif not paths.locate(words).is_file():
+        raise RequestError(f"{words!r} is no file; give one of lines `PHOTO GROUP`, or `folder`")
+    else:
+        try:
+            names = labels.from_file(words, photos.keys)
+        except OSError as error:
+            raise RequestError(f"{words!r} cannot be read: {error.strerror}") from None
+    if not any(names):
+        raise RequestError(f"{words!r} gives none of the photos a group; give a file of lines")
+    return names
+
+
+def moments(parts: Iterable[np.ndarray]) -> FeatureMoments:
+    """Adds the moments of features (N, 2048) in parts."""
+    total = FeatureMoments.empty(_FEATURES)
+    for part in parts:
+        total = total + FeatureMoments.of(part)
+    return total

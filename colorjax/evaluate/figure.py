@@ -1,0 +1,169 @@
+"""Pictures of photos side by side: grey, what each method makes of it, truth.
+
+    python -m colorjax.evaluate.figure PHOTO... --column iizuka=runs/iizuka --output figure.png
+
+Rows are photos, columns are methods; photos are shrunk to `--cell` pixels for the figure alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from colorjax import color, photos
+from colorjax.data.decode import UnreadablePhoto
+from colorjax.data.sources.source import FolderSource
+from colorjax.errors import RequestError
+from colorjax.inference.colorizer import Colorizer
+from colorjax.runtime import paths
+
+_GAP = 4  # pixels between cells
+_TITLE = 22  # pixels of the line above the columns
+
+
+def grey_of(rgb: np.ndarray) -> np.ndarray:
+    """Returns a photo (H, W, 3) uint8 without its colours: its lightness L alone, R = G = B."""
+    lightness = color.rgb_u8_to_lab(rgb)[..., :1]
+    grey = color.lab_to_rgb_u8(np.concatenate([lightness, *[0 * lightness] * 2], axis=-1))
+    # Where a value lies between two levels its channels can round apart; green is most of L.
+    return np.repeat(grey[..., 1:2], 3, axis=-1)
+
+
+def columns_of(
+    photos: Sequence[np.ndarray], colorizers: Mapping[str, Colorizer], *, with_truth: bool = True
+) -> dict[str, list[np.ndarray]]:
+    """Colorizes photos by several methods, which see them grey.
+
+    Args:
+        photos: (H, W, 3) uint8 each, of any sizes.
+        colorizers: by the name of their column.
+        with_truth: whether a last column shows the photos as they are.
+
+    Returns:
+        name -> pictures in the order of the photos: "grey", the colorizers, "truth".
+    """
+    greys = [grey_of(photo) for photo in photos]
+    columns = {"grey": greys}
+    columns |= {name: [each.colorize(g) for g in greys] for name, each in colorizers.items()}
+    return columns | ({"truth": list(photos)} if with_truth else {})
+
+
+def lay_out(columns: Mapping[str, Sequence[np.ndarray]], cell: int = 160) -> Image.Image:
+    """Draws pictures in rows and named columns.
+
+    Args:
+        columns: name -> pictures (H, W, 3) uint8; those of one row have one shape.
+        cell: width of a column in pixels.
+
+    Returns:
+        Mode RGB, on white.
+    """
+    cells = {
+        name: [fitted(picture, cell) for picture in pictures] for name, pictures in columns.items()
+    }
+    heights = [picture.shape[0] for picture in next(iter(cells.values()))]
+    size = (len(columns) * (cell + _GAP) - _GAP, _TITLE + sum(heights) + _GAP * len(heights))
+    figure = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(figure)
+    font = ImageFont.load_default(14)
+    for number, (name, pictures) in enumerate(cells.items()):
+        left, top = number * (cell + _GAP), _TITLE
+        title = _shortened(name, lambda text: draw.textlength(text, font) <= cell)
+        draw.text((left + cell // 2, _TITLE // 2), title, "black", font, anchor="mm")
+        for picture, height in zip(pictures, heights, strict=True):
+            figure.paste(Image.fromarray(picture), (left, top))
+            top += height + _GAP
+    return figure
+
+
+def fitted(picture: np.ndarray, cell: int) -> np.ndarray:
+    """Resizes a picture (H, W, 3) uint8 to a width of `cell` pixels, as the figures show it."""
+    height = max(1, round(cell * picture.shape[0] / picture.shape[1]))
+    # Thumbnails of a data set are enlarged pixel by pixel: nothing is made smoother.
+    enlarges = picture.shape[1] < cell
+    how = Image.Resampling.NEAREST if enlarges else Image.Resampling.LANCZOS
+    return np.asarray(Image.fromarray(picture).resize((cell, height), how))
+
+
+def _shortened(text: str, fits: Callable[[str], bool]) -> str:
+    """Returns the text, or as much of its beginning as fits with three dots."""
+    if fits(text):
+        return text
+    lengths = range(len(text) - 1, -1, -1)
+    return next((text[:n] + "..." for n in lengths if fits(text[:n] + "...")), "")
+
+
+def save(figure: Image.Image, path: Path) -> None:
+    """Writes a PNG or JPEG, whole or not at all.
+
+    Raises:
+        RequestError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = io.BytesIO()
+        figure.save(content, Image.registered_extensions()[path.suffix.lower()], quality=95)
+        paths.write_bytes(path, content.getvalue())
+    except (OSError, KeyError) as error:
+        reason = getattr(error, "strerror", None) or f"name it .png or .jpg, not {error}"
+        raise RequestError(f"{str(path)!r} cannot be written: {reason}") from None
+
+
+def read_photos(names: Sequence[str]) -> list[np.ndarray]:
+    """Reads photos, and those of folders, as (H, W, 3) uint8.
+
+    Raises:
+        RequestError: one is missing or cannot be read.
+    """
+    found = []
+    for name in names:
+        place = Path(name).expanduser()
+        keys = FolderSource.open(place, labels="none").keys if place.is_dir() else None
+        for path in [place] if keys is None else [place / key for key in keys]:
+            try:
+                photo = photos.read(path)
+            except UnreadablePhoto as error:
+                raise RequestError(f"{str(path)!r} cannot be read: {error}") from None
+            srgb = photo.srgb(slice(0, photo.height))
+            found.append(srgb if photo.is_8_bit else np.rint(srgb * 255).astype(np.uint8))
+    return found
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Draws the figure that the arguments describe; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m colorjax.evaluate.figure", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photos and folders of photos")
+    parser.add_argument(
+        "--column", action="append", default=[], metavar="NAME=WORKDIR", help="may be repeated"
+    )
+    parser.add_argument("--output", required=True, metavar="FILE", help=".png or .jpg")
+    parser.add_argument("--size", help="working size: pixels, or own (default: of training)")
+    parser.add_argument("--cell", type=int, default=160, help="pixels (default: %(default)s)")
+    parser.add_argument("--no-truth", action="store_true", help="leave the last column out")
+    args = parser.parse_args(argv)
+    try:
+        size = int(args.size) if args.size and args.size.isdecimal() else args.size
+        named = [column.partition("=") for column in args.column]
+        if Path(args.output).suffix.lower() not in (".png", ".jpg") or args.cell < 1:
+            raise RequestError("--output ends in .png or .jpg, and --cell is at least 1")
+        photos = read_photos(args.photos)
+        colorizers = {name: Colorizer.load(place, size=size) for name, _, place in named}
+        columns = columns_of(photos, colorizers, with_truth=not args.no_truth)
+        save(lay_out(columns, args.cell), paths.local(args.output))
+    except RequestError as error:
+        print(f"colorjax: {error}", file=sys.stderr)
+        return 2
+    print(args.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())

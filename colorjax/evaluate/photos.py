@@ -1,0 +1,200 @@
+"""The photos of a protocol: found in the user's data, prepared, and digested."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from colorjax import color
+from colorjax.data.aging import age
+from colorjax.data.decode import UnreadablePhoto, decode_rgb
+from colorjax.data.sources import labels
+from colorjax.data.sources.cifar10 import Cifar10Source
+from colorjax.data.sources.source import FolderSource
+from colorjax.errors import RequestError
+from colorjax.evaluate import protocols
+from colorjax.evaluate.protocols import Protocol
+
+_IMAGENET = "ILSVRC2012_val_{:08d}.JPEG"
+
+
+@dataclasses.dataclass(frozen=True)
+class Photos:
+    """Photos that are measured, by number.
+
+    Attributes:
+        keys: the name of each.
+        groups: the folder of each, or its class where the data has classes.
+        identity: what tells that it is the same data: names, sizes and times of files.
+        read: number -> (H, W, 3) uint8, upright, as stored.
+        protocol: how they are prepared.
+    """
+
+    keys: Sequence[str]
+    groups: Sequence[str]
+    identity: str
+    read: Callable[[int], np.ndarray]
+    protocol: Protocol
+
+    def prepared(self, number: int) -> np.ndarray:
+        """Returns a photo as it is colorized, (H, W, 3) uint8.
+
+        Raises:
+            UnreadablePhoto: it is none.
+        """
+        rgb = self.read(number)
+        if self.protocol.crop:
+            rgb = centre_square(rgb)
+        side = self.protocol.colorize_size
+        return resized(rgb, side, self.protocol.resampling) if side else rgb
+
+    def seen(self, number: int, prepared: np.ndarray) -> np.ndarray:
+        """Returns what a colorizer sees of a prepared photo, (H, W, 3) uint8 with R = G = B."""
+        if not self.protocol.aged:
+            return grey_of(prepared, self.protocol.grey)
+        name = hashlib.sha256(self.keys[number].encode(errors="surrogateescape")).digest()
+        return age(prepared, np.random.default_rng([self.protocol.aged, *name]))
+
+    def compared(self, rgb: np.ndarray) -> np.ndarray:
+        """Returns a prepared or colorized photo at the size that is compared."""
+        return resized(rgb, self.protocol.size, self.protocol.resampling)
+
+
+def open_photos(protocol: Protocol, data: str, limit: int = 0, reference: bool = False) -> Photos:
+    """Finds the photos of a protocol.
+
+    Args:
+        protocol: what is wanted.
+        data: folder of ImageNet's validation photos (their tree does not matter), CIFAR-10's files
+            as `Cifar10Source` takes them, or a folder of photos.
+        limit: take the first ones alone; 0: all; at least 0.
+        reference: the photos that FID compares with, instead.
+
+    Raises:
+        RequestError: the data is not there, or a photo of the protocol is missing, by name.
+    """
+    if protocol.data == "cifar10":
+        source = Cifar10Source(data, protocol.numbers)
+        keys, read = list(source.keys), lambda number: np.asarray(source[number].image)
+        groups = [source.class_names[source[number].label] for number in range(len(keys))]
+        identity = source.fingerprint()
+    elif protocol.data == "imagenet_val":
+        wanted = protocols.numbers(protocol.reference if reference else protocol.numbers)
+        files = _find(data, [_IMAGENET.format(number) for number in wanted[: limit or None]])
+        keys, read = list(files), lambda number: decode_rgb(files[keys[number]].read_bytes())
+        groups = [path.parent.name for path in files.values()]
+        identity = identity_of(files.values())
+    else:
+        folder = FolderSource.open(data, labels="none")
+        keys, read = list(folder.keys), lambda number: decode_rgb(folder[number].image)
+        keys = keys[: limit or None]
+        groups = labels.names_of("folder", keys)
+        identity = identity_of(Path(data).expanduser() / key for key in keys)
+    some = slice(limit or None)
+    return Photos(keys[some], groups[some], identity, _telling(read), protocol)
+
+
+def identity_of(files: Iterable[Path]) -> str:
+    """Returns a digest of the names, sizes and times of files."""
+    found = hashlib.sha256()
+    for path in files:
+        stat = path.stat()
+        found.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="replace"))
+    return found.hexdigest()
+
+
+def _telling(read: Callable[[int], np.ndarray]):
+    """Turns an error of the disk into an unreadable photo."""
+
+    def telling(number: int) -> np.ndarray:
+        try:
+            return read(number)
+        except OSError as error:
+            raise UnreadablePhoto(error.strerror or str(error)) from error
+
+    return telling
+
+
+def _find(data: str, names: Sequence[str]) -> dict[str, Path]:
+    """Finds files by their names anywhere below a folder."""
+    root = Path(data).expanduser()
+    if not root.is_dir():
+        raise RequestError(f"--data {data!r} is no folder; give that of ImageNet's validation set")
+    found = {
+        name: Path(place, name)
+        for place, _, files in os.walk(root, followlinks=True)
+        for name in files
+    }
+    missing = [name for name in names if name not in found]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise RequestError(
+            f"{missing[0]}{more} of {len(names)} photos missing below {data!r}; give the folder of "
+            "ImageNet's validation set (ILSVRC2012), or the first ones alone by --limit"
+        )
+    return {name: found[name] for name in names}
+
+
+def centre_square(rgb: np.ndarray) -> np.ndarray:
+    """Cuts the centre square out of (H, W, 3)."""
+    height, width = rgb.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return rgb[top : top + side, left : left + side]
+
+
+def resized(rgb: np.ndarray, side: int, resampling: str) -> np.ndarray:
+    """Resizes (H, W, 3) uint8 to a square, rounded to 8 bits; `side` 0 leaves it as it is."""
+    if side in (0, rgb.shape[0]) and side in (0, rgb.shape[1]):
+        return rgb
+    if resampling == "bicubic":
+        image = Image.fromarray(np.ascontiguousarray(rgb))
+        return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
+    rows, columns = (_areas(length, side) for length in rgb.shape[:2])
+    averaged = np.einsum("ih,hwc,jw->ijc", rows, rgb.astype(np.float64), columns, optimize=True)
+    return np.clip(np.rint(averaged), 0, 255).astype(np.uint8)
+
+
+def _areas(length: int, side: int) -> np.ndarray:
+    """Returns the share (side, length) of each old pixel in each new one, along one axis."""
+    edges = np.arange(side + 1) * (length / side)
+    old = np.arange(length)
+    high = np.minimum(edges[1:, None], old + 1)
+    low = np.maximum(edges[:-1, None], old)
+    return np.maximum(high - low, 0) / (length / side)
+
+
+def grey_of(rgb: np.ndarray, kind: str) -> np.ndarray:
+    """Returns what a colorizer sees, (H, W, 3) uint8 with R = G = B."""
+    if kind == "lightness":
+        from colorjax.evaluate import figure as figures
+
+        return figures.grey_of(rgb)
+    grey = color.grey_from_rgb(rgb.astype(np.float32) / 255, kind)
+    return np.repeat(np.rint(255 * np.asarray(grey)).astype(np.uint8), 3, axis=-1)
+
+
+class Digest:
+    """The SHA-256 of photos: their names and prepared pixels, in order."""
+
+    def __init__(self):
+        self._hash = hashlib.sha256()
+
+    def add(self, key: str, pixels: str) -> None:
+        """Adds one photo by its name and `pixels_digest`."""
+        self._hash.update(f"{key}\0{pixels}\0".encode(errors="surrogateescape"))
+
+    def hex(self) -> str:
+        """Returns the digest of what was added so far."""
+        return self._hash.hexdigest()
+
+
+def pixels_digest(rgb: np.ndarray) -> str:
+    """Returns the SHA-256 of a prepared photo's shape and pixels."""
+    return hashlib.sha256(str(rgb.shape).encode() + rgb.tobytes()).hexdigest()

@@ -1,0 +1,271 @@
+"""Every protocol in one file: which photos, how they are prepared, what is measured and how.
+
+What stands here is stamped into each result. Two results are comparable where their stamps are
+equal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from importlib import resources
+from typing import Any
+
+from colorjax.errors import unknown_name
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """One way of measuring a colorizer.
+
+    Attributes:
+        name: of the suite.
+        title: what others call it.
+        data: "imagenet_val": the 50,000 validation photos of ILSVRC2012, by their names;
+            "cifar10": its published files; "folder": any photos.
+        photos: which of them, in words.
+        numbers: of imagenet_val: a file of numbers below lists/, or "FIRST-LAST"; of cifar10: a
+            slice such as "test[:5000]"; of a folder empty: all, in the order of their names.
+        preparation: in words, rounding included.
+        crop: whether the centre square is cut out first.
+        colorize_size: pixels of the square that is colorized; 0: each photo at its own size.
+        size: pixels of the square that is compared; 0: as colorized.
+        resampling: "bicubic": Pillow's, which averages when it shrinks; "area": exact areas.
+        grey: what the colorizer sees, as `colorjax.color.grey_from_rgb`; 8 bits.
+        aged: seed of the aging of what the colorizer sees, see `AGING`; 0: no aging.
+        fid: what the Frechet inception distance compares with: "truth", the true photos of the
+            colorized ones; "others", the photos of `reference`; empty: not part of the protocol.
+        reference: file of numbers of those other photos.
+        hint_counts: numbers of random colour hints with which PSNR is measured as well.
+        shown: metrics that tables show besides those of all suites.
+        reads: what its numbers may be compared with, and what not.
+    """
+
+    name: str
+    title: str
+    data: str
+    photos: str
+    preparation: str
+    reads: str
+    numbers: str = ""
+    crop: bool = False
+    colorize_size: int = 0
+    size: int = 0
+    resampling: str = "bicubic"
+    grey: str = "lightness"
+    aged: int = 0
+    fid: str = ""
+    reference: str = ""
+    hint_counts: tuple[int, ...] = ()
+    shown: tuple[str, ...] = ()
+
+
+_OF_DDCOLOR = ("colorfulness_abs", "delta_colorfulness_abs")
+_ROUNDED = "rounded to 8 bits before and after colorization"
+PROTOCOLS = {
+    each.name: each
+    for each in (
+        Protocol(
+            name="val5k",
+            title="ImageNet val5k (CT2, DDColor)",
+            data="imagenet_val",
+            photos="ILSVRC2012_val_00000001 to 00005000",
+            numbers="1-5000",
+            preparation="centre square, resized to 256x256 px (bicubic with antialiasing; the "
+            f"papers name no filter), {_ROUNDED}",
+            crop=True,
+            colorize_size=256,
+            fid="truth",
+            shown=_OF_DDCOLOR,
+            reads="FID of the colorized photos against the same 5,000 true ones; CT2 and DDColor "
+            "use torchvision's Inception, whose FID is not that of pytorch-fid; delta "
+            "colourfulness of DDColor is delta_colorfulness_abs",
+        ),
+        Protocol(
+            name="val50k",
+            title="ImageNet val50k (ColorFormer, BigColor, DDColor)",
+            data="imagenet_val",
+            photos="ILSVRC2012_val_00000001 to 00050000",
+            numbers="1-50000",
+            preparation="squeezed to 256x256 px whatever the aspect (bicubic with antialiasing; "
+            f"the papers name no filter), {_ROUNDED}",
+            colorize_size=256,
+            fid="truth",
+            shown=_OF_DDCOLOR,
+            reads="as val5k; FID falls with the number of photos and differs from that of crops",
+        ),
+        Protocol(
+            name="coltran-5k",
+            title="FID-5K of ColTran",
+            data="imagenet_val",
+            photos="the first 5,000 of TFDS's interleaved validation photos, by the list of "
+            "big_vision; these are not validation[:5000]",
+            numbers="coltran_5k.txt",
+            preparation="centre square, area-resized to 512x512 px and rounded to 8 bits, "
+            "colorized there from luma, area-resized to 256x256 px, rounded to 8 bits",
+            crop=True,
+            colorize_size=512,
+            size=256,
+            resampling="area",
+            grey="luma",
+            fid="others",
+            reference="coltran_5k_reference.txt",
+            reads="the reference of FID are 5,000 other photos (true colours of the same photos "
+            "score about 14.7); published values are of TF-GAN's Inception, whose weights "
+            "pytorch-fid's file holds, on x / 128 - 1; ours is on x / 127.5 - 1",
+        ),
+        Protocol(
+            name="ctest10k",
+            title="ctest10k (Larsson et al., Zhang et al.)",
+            data="imagenet_val",
+            photos="10,000 photos of the validation set, by the list of colorization-pytorch",
+            numbers="ctest10k.txt",
+            preparation="squeezed to 256x256 px whatever the aspect, as the released PyTorch demo "
+            f"does (bicubic with antialiasing), {_ROUNDED}",
+            colorize_size=256,
+            hint_counts=(0, 1, 2, 5, 10, 20, 50, 100),
+            shown=("rmse_ab",),
+            reads="Zhang et al. 2016: auc and auc_rebalanced (their prior is not ours), top1 of "
+            "VGG16; Zhang et al. 2017: psnr with random hints, the mean colour of 6x6 px, all "
+            "places alike probable, on 1,000 photos there; a hint is painted as a user's is, 5x5 "
+            "px at a working size of 256, 3x3 at 64; networks without an input for hints spread "
+            "them by their features (hints: spread), which no paper does",
+        ),
+        Protocol(
+            name="cifar10-kth",
+            title="CIFAR-10 as in the KTH DD2424 report",
+            data="cifar10",
+            photos="the first 5,000 test photos, grey ones among them",
+            numbers="test[:5000]",
+            preparation="32x32 px as they are",
+            colorize_size=32,
+            shown=("mae_ab_127", "accuracy_2", "accuracy_5"),
+            reads="mae_ab_127 with the report's test column (U-Net 0.0677, DCGAN 0.0675, VAC+GAN "
+            "0.0668), which is of the network's ab before it is fitted into sRGB; per_lightness "
+            "scores about 0.070",
+        ),
+        Protocol(
+            name="cifar10-exact",
+            title="CIFAR-10, all test photos, exact pixels",
+            data="cifar10",
+            photos="all 10,000 test photos of the published files",
+            numbers="test",
+            preparation="32x32 px as they are",
+            colorize_size=32,
+            shown=("mae_ab_127", "accuracy_2", "accuracy_5"),
+            reads="copies of CIFAR-10 as JPEG files have other colours: not comparable",
+        ),
+        Protocol(
+            name="folder",
+            title="photos of one's own",
+            data="folder",
+            photos="all photos of a folder, in the order of their names",
+            preparation="as they are; with --size the centre square, resized (bicubic with "
+            "antialiasing) and rounded to 8 bits",
+            fid="truth",
+            reads="results with the same digest of the photos",
+        ),
+        Protocol(
+            name="bsds-aged",
+            title="photos whose gray input looks like an old photograph",
+            data="folder",
+            photos="all photos of a folder, in the order of their names; meant for the 200 test "
+            "photos of BSDS500",
+            preparation="as they are; with --size the centre square, resized (bicubic with "
+            "antialiasing) and rounded to 8 bits",
+            aged=1,
+            fid="truth",
+            reads="results with the same digest of the photos and of the aged inputs; the suite "
+            "folder on the same photos and size, for what aging costs",
+        ),
+    )
+}
+
+# What every name of a result means. RGB is 8-bit sRGB of the finished picture, 0 to 255; ab is of
+# CIE Lab (D65) computed from it; d is the distance in the ab plane.
+METRICS = {
+    "mae_ab": "mean of |a - a'| and |b - b'| over pixels, Lab units; mean of photos",
+    "mae_ab_127": "mae_ab / 127.5",
+    "rmse_ab": "sqrt(mean of (a - a')^2 + (b - b')^2), means over all pixels of all photos",
+    "psnr": "10 log10(255^2 / MSE) dB, MSE over the three channels of a photo; mean of photos "
+    "that are not exactly grey, a perfect photo counts as 148 dB; of one picture a photo, never "
+    "the best of several",
+    "psnr_of_mean_mse": "10 log10(255^2 / mean MSE of all photos) dB",
+    "ssim": "11x11 Gaussian, sigma 1.5, of R, G and B; mean of photos",
+    "delta_e_2000": "CIEDE2000; mean of photos",
+    "auc": "area under the share of pixels with d <= t, t from 0 to 150, over all pixels",
+    "auc_rebalanced": "the same, pixels weighted by 1 / prior of the true colour's bin",
+    "colorfulness": "Hasler and Suesstrunk 2003, signed opponents; mean of photos",
+    "colorfulness_abs": "the same with absolute opponents, as in CT2, ColorFormer and DDColor",
+    "psnr_hints_N": "psnr with the first N of the same random colour hints",
+    "delta_colorfulness": "|mean colorfulness - that of the true photos|; no interval: it is that "
+    "of colorfulness",
+    "delta_colorfulness_abs": "|mean colorfulness_abs - that of the true photos|, DDColor's",
+    "delta_colorfulness_by_photo": "mean of |colorfulness - that of the true photo|",
+    "chroma_ratio": "mean chroma / mean true chroma",
+    "accuracy_2": "share of pixels within 2 % (Nazeri et al. 2018), L counts too",
+    "accuracy_5": "share of pixels within 5 %",
+    "bits_per_pixel": "-log2 of the probability of the true colour's bin at the working size; "
+    "methods with bins alone",
+    "fid": "Frechet distance of Inception features; see the stamp of the network",
+    "lpips": "LPIPS 0.1; see the stamp of the network; mean of photos",
+    "top1": "share of photos whose class VGG16 finds first",
+    "top5": "share of photos whose class is among VGG16's first five",
+}
+# Which way is better; the others have none.
+HIGHER = {"psnr", "psnr_of_mean_mse", "ssim", "auc", "auc_rebalanced", "accuracy_2", "accuracy_5"}
+HIGHER |= {"top1", "top5"}
+LOWER = {"mae_ab", "mae_ab_127", "rmse_ab", "delta_e_2000", "bits_per_pixel", "fid", "lpips"}
+LOWER |= {"delta_colorfulness", "delta_colorfulness_abs", "delta_colorfulness_by_photo"}
+ROWS = {
+    "grey": "no colour",
+    "mean": "the mean ab of other photos, see the stamp of the tables",
+    "per_lightness": "the mean ab of other photos for each level of L",
+    "oracle_mean": "knows the true mean ab of the photo",
+    "oracle_bins": "knows the true ab of every pixel, rounded to the nearest of the 313 bins",
+}
+SKILL = "1 - mae_ab / mae_ab of per_lightness"
+PAINTING = (
+    "every row paints ab on the grey photo's own L, in 8-bit sRGB; colours outside sRGB lose "
+    "chroma at their L"
+)
+
+AGING = (
+    "a colorizer sees colorjax.data.aging.age of the prepared photo, drawn from the seed `aged` "
+    "and the SHA-256 of the photo's name"
+)
+AGED_PAINTING = (
+    "every row paints ab on the L of the aged photo, in 8-bit sRGB; ab of that picture is then "
+    "painted on the true photo's L, so that every metric measures color alone; colors outside sRGB "
+    "lose chroma at either L"
+)
+
+
+def find(name: str) -> Protocol:
+    """Returns a protocol by name.
+
+    Raises:
+        RequestError: there is none of that name.
+    """
+    if name not in PROTOCOLS:
+        raise unknown_name("suite", name, PROTOCOLS)
+    return PROTOCOLS[name]
+
+
+def numbers(text: str) -> list[int]:
+    """Reads `numbers` or `reference` of imagenet_val: a range, or a list beside this file."""
+    if not text.endswith(".txt"):
+        first, last = map(int, text.split("-"))
+        return list(range(first, last + 1))
+    content = resources.files("colorjax.evaluate").joinpath("lists", text).read_text()
+    return [int(line) for line in content.splitlines() if not line.startswith("#")]
+
+
+def stamp(protocol: Protocol) -> dict[str, Any]:
+    """Returns the protocol in words, for a result."""
+    words: dict[str, Any] = {
+        k: v for k, v in dataclasses.asdict(protocol).items() if v not in ("", 0, False, ())
+    }
+    if protocol.aged:
+        words["aging"] = AGING
+    painting = AGED_PAINTING if protocol.aged else PAINTING
+    return words | {"painting": painting, "metrics": METRICS, "rows": ROWS, "skill": SKILL}

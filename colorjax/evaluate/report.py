@@ -1,0 +1,278 @@
+"""What an evaluation says: result.json, result.csv, result.md, and the table of a terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from colorjax.evaluate import protocols
+from colorjax.evaluate.parts import Record
+from colorjax.evaluate.protocols import Protocol
+from colorjax.evaluate.tables import estimate_text, markdown_table
+from colorjax.metrics import intervals, summary
+from colorjax.weights.workdir import versions
+
+NOT_AVAILABLE = "not available"
+# metric -> decimals, in the order of the tables.
+SHOWN = {
+    "mae_ab": 2,
+    "psnr": 2,
+    "psnr_of_mean_mse": 2,
+    "ssim": 3,
+    "auc": 4,
+    "auc_rebalanced": 4,
+    "delta_e_2000": 2,
+    "colorfulness": 1,
+    "chroma_ratio": 2,
+    "bits_per_pixel": 2,
+    "mae_ab_127": 4,
+    "rmse_ab": 2,
+    "accuracy_2": 3,
+    "accuracy_5": 3,
+    "colorfulness_abs": 1,
+    "delta_colorfulness_abs": 2,
+    "top1": 4,
+    "top5": 4,
+    "fid": 3,
+    "lpips": 4,
+}
+_ALWAYS = list(SHOWN)[:10]  # of every suite
+
+
+def collect(
+    protocol: Protocol,
+    names: Sequence[str],
+    records_of: Callable[[str], Sequence[Record]],
+    about: Mapping[str, Mapping[str, Any]],
+    truths: Sequence[Record],
+    groups: Sequence[str] | None,
+    *,
+    fids: Mapping[str, float],
+    stamps: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Collects the content of result.json.
+
+    Args:
+        protocol: what was run.
+        names: of the rows.
+        records_of: row -> what is known of each photo, the truth included; of the same photos.
+        about: row -> where its pictures come from, for the rows that are evaluated; the first is
+            what others are compared with.
+        truths: what is known of each photo itself.
+        groups: the group of each photo; None: no groups.
+        fids: row -> fid; "truth" where the reference are other photos.
+        stamps: what says which photos, tables and feature networks it was.
+    """
+    columns: dict[str, summary.Columns] = {}
+    more: dict[str, dict[str, Any]] = {}
+    for name in names:  # the records of one row at a time: 50,000 photos are many
+        records = records_of(name)
+        columns[name] = summary.columns_of(records)
+        more[name] = dict(about.get(name, {"kind": "built in"})) | {
+            "reliability": summary.reliability(records),
+            "hues": np.mean([each["hues"] for each in records], axis=0).tolist(),
+        }
+        if name in about:
+            more[name]["examples"] = _examples(records, columns[name])
+    first = next(iter(about), None)
+    found = summary.summarize(columns, first)
+    for name, row in found.items():
+        row |= more[name]
+        if name in fids:
+            row["metrics"]["fid"] = {"mean": fids[name], "interval": None}
+    result = {
+        "kind": "colorjax evaluation",
+        "suite": protocol.name,
+        "protocol": protocols.stamp(protocol),
+        **stamps,
+        "rows": found,
+        "truth": _of_truth(truths, fids),
+        "compared_with": first,
+        NOT_AVAILABLE: _missing(protocol, found, stamps["feature_networks"]),
+        "bootstrap": {
+            "resamples": intervals.RESAMPLES,
+            "level": intervals.LEVEL,
+            "meaning": "percentiles over photos drawn with replacement; differences are paired; "
+            "they speak of the choice of photos, not of the training's luck",
+        },
+        "versions": versions(),
+    }
+    if groups is not None:
+        result["groups"] = _by_group(columns, groups, first)
+    return result
+
+
+def _of_truth(truths: Sequence[Record], fids: Mapping[str, float]) -> dict[str, Any]:
+    """Returns what is known of the true photos, under the names of metrics where they are such."""
+    found: dict[str, Any] = {
+        name: float(np.mean([each[f"true_{name}"] for each in truths]))
+        for name in ("colorfulness", "colorfulness_abs", "chroma")
+    }
+    for name in ("top1", "top5"):
+        known = [each[name] for each in truths if name in each]
+        if known:
+            found[name] = float(np.mean(known))
+    if "truth" in fids:
+        found["fid"] = fids["truth"]
+    return found | {"hues": np.mean([each["true_hues"] for each in truths], axis=0).tolist()}
+
+
+def _missing(
+    protocol: Protocol, rows: Mapping[str, Any], networks: Collection[str]
+) -> dict[str, str]:
+    """Returns the metrics of feature networks that are not there, each with the reason."""
+    found = {}
+    for name, network in (("fid", "inception"), ("lpips", "lpips"), ("top1", "vgg16")):
+        if _any(rows, name):
+            continue
+        if name == "fid" and not protocol.fid:
+            found[name] = "no part of this suite"
+        else:
+            given = network in networks
+            found[name] = "too few photos" if given else "its network was not given"
+    return found
+
+
+def _by_group(
+    columns: Mapping[str, summary.Columns], groups: Sequence[str], first: str | None
+) -> dict[str, Any]:
+    found = {}
+    for group in sorted(set(groups)):
+        is_in = np.array([each == group for each in groups])
+        some = {row: {k: v[is_in] for k, v in each.items()} for row, each in columns.items()}
+        found[group or "(none)"] = {
+            "photos": int(is_in.sum()),
+            "rows": summary.summarize(some, first),
+        }
+    return found
+
+
+def _examples(photos: Sequence[Record], columns: summary.Columns) -> dict[str, list[str]]:
+    """Returns the names of the best, middle and worst photos by PSNR, three each."""
+    psnr = columns["psnr"]
+    order = [int(k) for k in np.argsort(-psnr, kind="stable") if np.isfinite(psnr[k])]
+    middle = len(order) // 2
+    places = {
+        "best": order[:3],
+        "median": order[max(0, middle - 1) : middle + 2],
+        "worst": order[-3:],
+    }
+    return {name: [photos[k]["key"] for k in some] for name, some in places.items()}
+
+
+def name_of(result: Mapping[str, Any]) -> str:
+    """Returns the suite's name; of a part of its photos with their number: not comparable."""
+    limit = result["photos"]["limit"]
+    return result["suite"] + (f", first {limit} photos alone" if limit else "")
+
+
+def grid(result: Mapping[str, Any], group: str | None = None) -> list[list[str]]:
+    """Returns the metrics of all rows as cells, the head first."""
+    rows = result["groups"][group]["rows"] if group is not None else result["rows"]
+    wanted = [*_ALWAYS, *result["protocol"].get("shown", ()), "fid", "lpips", "top1", "top5"]
+    shown = [m for m in wanted if _any(rows, m)]
+    shown += sorted(
+        {m for r in rows.values() for m in r["metrics"] if m.startswith("psnr_hints_")},
+        key=lambda name: int(name.rpartition("_")[2]),
+    )
+    lines = [["row", *(_titled(name) for name in shown), "skill"]]
+    for name, row in rows.items():
+        cells = [_cell(row["metrics"].get(m), SHOWN.get(m, 2)) for m in shown]
+        lines.append([name, *cells, _cell(row.get("skill"), 3)])
+    if group is None:
+        truth = [
+            format(result["truth"][m], f".{SHOWN.get(m, 2)}f") if m in result["truth"] else ""
+            for m in shown
+        ]
+        lines.append(["truth", *truth, ""])
+    return lines
+
+
+def differences(result: Mapping[str, Any]) -> list[list[str]] | None:
+    """Returns the paired differences of the evaluated rows to the first; None: there is one."""
+    others = {n: r for n, r in result["rows"].items() if "difference" in r}
+    shown = [m for m in _ALWAYS if any(m in r["difference"] for r in others.values())]
+    if not others:
+        return None
+    lines = [["row", *(_titled(name) for name in shown)]]
+    for name, row in others.items():
+        cells = [_cell(row["difference"].get(m), SHOWN[m], sign="+") for m in shown]
+        lines.append([name, *cells])
+    return lines
+
+
+def _any(rows: Mapping[str, Any], metric: str) -> bool:
+    return any(metric in row["metrics"] for row in rows.values())
+
+
+def _titled(metric: str) -> str:
+    arrow = "↑" if metric in protocols.HIGHER or metric.startswith("psnr_hints") else ""
+    arrow = arrow or ("↓" if metric in protocols.LOWER else "")
+    return f"{metric} {arrow}".strip()
+
+
+def _cell(found: Mapping[str, Any] | None, decimals: int, sign: str = "") -> str:
+    if found is None:
+        return ""
+    return estimate_text(found, decimals, sign)
+
+
+def table_of(result: Mapping[str, Any]) -> str:
+    """Returns the metrics of all rows, without intervals, in columns for a terminal."""
+    lines = [[cell.partition(" [")[0] for cell in line] for line in grid(result)]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
+    text = "\n".join(
+        "  ".join(
+            cell.ljust(w) if k == 0 else cell.rjust(w)
+            for k, (cell, w) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )
+    photos = f"{result['photos']['measured']} photos, digest {result['photos']['digest'][:12]}"
+    notes = [f"{name}: not available, {why}" for name, why in result[NOT_AVAILABLE].items()]
+    return "\n".join([f"{name_of(result)}: {photos}", text, *notes, *result["warnings"]])
+
+
+def csv_of(result: Mapping[str, Any]) -> str:
+    """Returns one line for each row, group and metric.
+
+    Value and interval, difference to the first method and its interval, which way that points.
+    """
+    out = io.StringIO()
+    write = csv.writer(out, lineterminator="\n").writerow
+    of_difference = ["difference_to_first", "difference_low", "difference_high", "better"]
+    write(["suite", "group", "row", "metric", "value", "low", "high", *of_difference])
+    parts = {"": result["rows"]} | {g: e["rows"] for g, e in result.get("groups", {}).items()}
+    for group, rows in parts.items():
+        for name, row in rows.items():
+            estimates = dict(row["metrics"]) | ({"skill": row["skill"]} if "skill" in row else {})
+            for metric, found in estimates.items():
+                cells = [found["mean"], *(found["interval"] or ("", ""))]
+                other = row.get("difference", {}).get(metric)
+                if other:
+                    cells += [other["mean"], *(other["interval"] or ("", "")), other["better"]]
+                cells += [""] * (7 - len(cells))
+                write([name_of(result), group, name, metric, *cells])
+    return out.getvalue()
+
+
+def markdown_of(result: Mapping[str, Any]) -> str:
+    """Returns the metrics and differences, with intervals, as tables of Markdown."""
+    photos = result["photos"]
+    parts = [
+        f"{name_of(result)}: {photos['measured']} photos, digest `{photos['digest']}`\n",
+        markdown_table(grid(result)),
+    ]
+    compared = differences(result)
+    if compared:
+        title = f"Difference to {result['compared_with']}, paired by photo"
+        parts += [f"{title}:\n", markdown_table(compared)]
+    for group, found in result.get("groups", {}).items():
+        parts += [f"{group}: {found['photos']} photos\n", markdown_table(grid(result, group))]
+    parts += [f"{name}: not available, {why}\n" for name, why in result[NOT_AVAILABLE].items()]
+    parts += [f"{text}\n" for text in result["warnings"]]
+    return "\n".join([*parts, f"In brackets 95 % intervals: {result['bootstrap']['meaning']}.\n"])

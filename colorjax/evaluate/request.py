@@ -1,0 +1,178 @@
+"""Everything that a request names, opened and checked before anything is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from colorjax.data.decode import UnreadablePhoto
+from colorjax.data.sources.cifar10 import Cifar10Source
+from colorjax.errors import RequestError
+from colorjax.evaluate import baselines as rows
+from colorjax.evaluate import entries as methods
+from colorjax.evaluate import photos as suite_photos
+from colorjax.evaluate import protocols
+from colorjax.evaluate.entries import PICTURES, WEIGHTS, Pictures
+from colorjax.evaluate.features import Features, group_names
+from colorjax.evaluate.parts import FOLDER, Work
+from colorjax.evaluate.photos import Photos
+from colorjax.evaluate.protocols import Protocol
+from colorjax.metrics import ColorTable
+from colorjax.runtime import paths
+from colorjax.suites.request import Request
+from colorjax.version import __version__
+
+FILES = ("result.json", "result.csv", "result.md", "index.html", "pictures")
+TRUTH, REFERENCE = "truth", "reference"  # folders of the photos as they are
+
+
+class Opened:
+    """What a request names.
+
+    Attributes:
+        request: as given.
+        protocol: with the size that was asked for.
+        folder: the output.
+        photos: of the suite.
+        reference: the photos that FID compares with: those of the suite, or others.
+        groups: the group of each photo; None: no groups.
+        features: the feature networks.
+        tables_stamp: what the rows `mean` and `per_lightness` were counted on.
+        rows: name -> what colorizes, trivial ones first.
+        about: name -> kind, place, digest and step of the rows that are evaluated.
+        work: what is finished.
+    """
+
+    def __init__(self, request: Request):
+        """Opens everything.
+
+        Raises:
+            RequestError: something is missing or wrong, by name.
+        """
+        self.request = request
+        if request.limit < 0:
+            raise RequestError(f"--limit is at least 0, not {request.limit}")
+        self.protocol = _settled(protocols.find(request.suite), request.size)
+        self.folder = paths.local(request.output)
+        named = methods.parse(request.methods)
+        taken = [n.name for n in named if n.name in (*protocols.ROWS, TRUTH, REFERENCE)]
+        if taken:
+            raise RequestError(f"every suite has a row {taken[0]!r}; give another NAME=PLACE")
+        self.photos = suite_photos.open_photos(self.protocol, request.data, request.limit)
+        if not self.photos.keys:
+            raise RequestError(f"no photo in {request.data!r}; give a folder of photos")
+        self.groups = group_names(request.groups, self.photos) if request.groups else None
+        self.features = Features(request.features, self.photos, with_fid=bool(self.protocol.fid))
+        self.reference = self._open_reference()
+        tables, self.tables_stamp = self._open_tables()
+        self.rows: dict[str, rows.Row] = {n: make() for n, make in rows.built_in(tables).items()}
+        self.about: dict[str, dict[str, Any]] = {}
+        for method in named:
+            self._open(method)
+        self.work = Work(self.folder)
+        self._check_output()
+        digests = dict.fromkeys(self.rows, "built in")
+        digests |= {name: each["digest"] for name, each in self.about.items()}
+        try:
+            self.work.begin(self._plan(), digests, anew=request.overwrite)
+        except RequestError:
+            if not request.renew:
+                raise
+            self.work.begin(self._plan(), digests, anew=True)
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Names of the photos as they are: the truth, and what else FID compares with."""
+        return (TRUTH,) if self.reference is self.photos else (TRUTH, REFERENCE)
+
+    def _open_reference(self) -> Photos:
+        if not (self.protocol.reference and self.features.has_fid):
+            return self.photos
+        direct = dataclasses.replace(
+            self.protocol, colorize_size=self.protocol.size or self.protocol.colorize_size, size=0
+        )
+        limit = len(self.photos.keys)
+        return suite_photos.open_photos(direct, self.request.data, limit, reference=True)
+
+    def _open_tables(self) -> tuple[dict[str, ColorTable], dict[str, Any]]:
+        if self.protocol.data == "cifar10" and not self.request.tables:
+            return rows.fit_tables(Cifar10Source(self.request.data, "train"), "CIFAR-10 train")
+        if self.request.tables and os.path.realpath(self.request.tables) == os.path.realpath(
+            self.request.data
+        ):
+            raise RequestError("--tables are of other photos than --data; give another folder")
+        return rows.open_tables(self.request.tables)
+
+    def _open(self, method: methods.Method) -> None:
+        about: dict[str, Any] = {"kind": method.kind, "place": method.place}
+        if method.kind == PICTURES:
+            pictures = Pictures(method, self.photos.keys)
+            self.rows[method.name] = pictures
+            files = self._files_of(pictures)
+            about["digest"] = suite_photos.identity_of(files)
+            about["jpeg"] = sum(file.suffix.lower() in (".jpg", ".jpeg") for file in files)
+            self.about[method.name] = about
+            return
+        assert method.kind == WEIGHTS
+        weights = rows.Colorized(method)
+        self.rows[method.name] = weights
+        self.about[method.name] = about | {"digest": weights.digest(), "step": weights.step}
+
+    def _files_of(self, pictures: Pictures) -> list[Path]:
+        """Returns the files of finished pictures; every readable photo has to have one."""
+        files = []
+        for number, key in enumerate(self.photos.keys):
+            try:
+                files.append(pictures.path_of(key))
+            except RequestError:
+                try:
+                    self.photos.prepared(number)
+                except UnreadablePhoto:
+                    continue
+                raise
+        return files
+
+    def _plan(self) -> dict[str, Any]:
+        """Returns what all rows have in common; another plan cannot go on here."""
+        return {
+            "protocol": protocols.stamp(self.protocol),
+            "photos": f"{len(self.photos.keys)} {self.photos.identity}",
+            "reference": "" if self.reference is self.photos else self.reference.identity,
+            "tables": self.tables_stamp,
+            "feature networks": self.features.stamps,
+            "version of colorjax": __version__,
+        }
+
+    def _check_output(self) -> None:
+        present = [name for name in (*FILES, FOLDER) if (self.folder / name).exists()]
+        if present and not self.work.is_there():
+            raise RequestError(
+                f"--output {str(self.folder)!r} holds {present[0]!r} and no evaluation; give "
+                "another folder"
+            )
+        read = Path(self.request.data).expanduser()
+        if read.is_dir() and Path(os.path.realpath(self.folder)).is_relative_to(
+            os.path.realpath(read)
+        ):
+            raise RequestError(f"--output {str(self.folder)!r} is inside --data; give another")
+        if self.request.overwrite:
+            for name in present:
+                if name == FOLDER:
+                    continue  # begun anew later: it says until then that this is an evaluation
+                place = self.folder / name
+                shutil.rmtree(place) if place.is_dir() else place.unlink()
+
+
+def _settled(protocol: Protocol, size: int) -> Protocol:
+    """Returns the protocol at the size that was asked for; 0: as it is."""
+    if not size:
+        return protocol
+    if protocol.data != "folder":
+        raise RequestError(f"suite {protocol.name} has its own size; leave --size out")
+    if size < 16:
+        raise RequestError(f"--size is at least 16 pixels, not {size}")
+    words = f"centre square at {size}x{size} px, bicubic with antialiasing, rounded to 8 bits"
+    return dataclasses.replace(protocol, crop=True, colorize_size=size, preparation=words)

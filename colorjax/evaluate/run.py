@@ -1,0 +1,282 @@
+"""A suite from end to end: part after part, row after row, then all that is written about it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from colorjax import color
+from colorjax.data import prior
+from colorjax.data.decode import UnreadablePhoto
+from colorjax.errors import Interrupted, RequestError
+from colorjax.evaluate import baselines as rows
+from colorjax.evaluate import page as card
+from colorjax.evaluate import photos as suite_photos
+from colorjax.evaluate import report
+from colorjax.evaluate.features import moments
+from colorjax.evaluate.parts import Record
+from colorjax.evaluate.photos import Digest, Photos
+from colorjax.evaluate.request import REFERENCE, TRUTH, Opened
+from colorjax.metrics import frechet_distance, small_sample_warning
+from colorjax.metrics.picture import Measurer, truth_of
+from colorjax.runtime import paths
+from colorjax.suites.request import Outcome, Request
+
+_PART = {True: 64, False: 8}  # photos in a part: of one size, of their own sizes
+
+
+def evaluate(
+    request: Request,
+    *,
+    progress: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Runs a suite; goes on where an earlier run of the same was stopped.
+
+    Args:
+        request: what is to be evaluated.
+        progress: whether stderr shows a bar.
+        should_stop: asked between parts; True ends the run.
+
+    Returns:
+        The outcome, which is written to `request.output`.
+
+    Raises:
+        RequestError: something is missing or wrong, by name.
+        Interrupted: `should_stop`; what is finished is kept.
+    """
+    run = _Run(Opened(request))
+    run.measure(progress, should_stop)
+    result = run.result()
+    folder = run.opened.folder
+    paths.write_text(folder / "result.json", json.dumps(result, indent=2) + "\n")
+    paths.write_text(folder / "result.csv", report.csv_of(result))
+    paths.write_text(folder / "result.md", report.markdown_of(result))
+    card.write(folder, result, run.pictures_of)
+    return Outcome(folder, result, report.table_of(result))
+
+
+class _Run:
+    """One run of a suite."""
+
+    def __init__(self, opened: Opened):
+        self.opened = opened
+        self.protocol = opened.protocol
+        self.photos = opened.photos
+        self.work = opened.work
+        self.measurer = Measurer(prior.load(""), compiled=bool(self.protocol.colorize_size))
+        step = _PART[bool(self.protocol.colorize_size)]
+        numbers = range(len(self.photos.keys))
+        self.parts = [numbers[start : start + step] for start in range(0, len(numbers), step)]
+
+    def measure(self, progress: bool, should_stop: Callable[[], bool]) -> None:
+        """Measures every part of every row that is not finished."""
+        names = (*self.opened.sets, *self.opened.rows)
+        owed = [
+            (part, name)
+            for part in range(len(self.parts))
+            for name in names
+            if not self.work.has(name, part)
+        ]
+        total = len(self.parts) * len(names)
+        if progress and len(owed) < total:
+            print(f"{total - len(owed)} of {total} parts are finished", file=sys.stderr)
+        photos = sum(len(self.parts[part]) for part, _ in owed)
+        with tqdm(total=photos, unit="photo", disable=None if progress else True) as bar:
+            for done, (part, name) in enumerate(owed):
+                if should_stop():
+                    raise Interrupted(
+                        f"stopped after {done} of {len(owed)} parts; the same command continues"
+                    )
+                bar.set_description(name)
+                self._measure_part(part, name)
+                bar.update(len(self.parts[part]))
+
+    def _measure_part(self, part: int, name: str) -> None:
+        if name in self.opened.sets:
+            photos = self.photos if name == TRUTH else self.opened.reference
+            numbers, records, pictures = self._read(photos, part)
+            truths = pictures
+        else:
+            numbers, records, pictures, truths = self._pictures(part, name)
+        readable = [record for record in records if "error" not in record]
+        arrays = self.opened.features.measure(readable, pictures, truths, numbers)
+        self.work.save(name, part, records, arrays)
+
+    def _read(self, photos: Photos, part: int) -> tuple[list[int], list[Record], list[np.ndarray]]:
+        """Returns numbers of the readable photos, records of all, and the readable ones."""
+        numbers, records, pictures = [], [], []
+        for number in self.parts[part]:
+            record: Record = {"key": photos.keys[number]}
+            try:
+                prepared = photos.prepared(number)
+            except UnreadablePhoto as error:
+                records.append(record | {"error": str(error)})
+                continue
+            truth = photos.compared(prepared)
+            record["digest"] = suite_photos.pixels_digest(prepared)
+            if self.protocol.aged:
+                record["aged_digest"] = suite_photos.pixels_digest(photos.seen(number, prepared))
+            records.append(record | truth_of(truth))
+            pictures.append(truth)
+            numbers.append(number)
+        return numbers, records, pictures
+
+    def _pictures(
+        self, part: int, name: str
+    ) -> tuple[list[int], list[Record], list[np.ndarray], list[np.ndarray]]:
+        row = self.opened.rows[name]
+        numbers, records, pictures, truths = [], [], [], []
+        for number, known in zip(self.parts[part], self.work.load(TRUTH, part), strict=True):
+            if "error" in known:
+                continue
+            prepared = self._prepared(number, known["digest"])
+            truth = self.photos.compared(prepared)
+            grey = self.photos.seen(number, prepared)
+            picture = self.photos.compared(row.picture(self.photos.keys[number], prepared, grey))
+            if self.protocol.aged:  # color alone counts
+                picture = rows.painted(truth, color.rgb_u8_to_lab(picture)[..., 1:])
+            record = self.measurer(picture, truth)
+            if isinstance(row, rows.Colorized):
+                record |= row.more(prepared, grey)
+                record |= self._hinted(row, prepared, grey, number)
+            numbers.append(number)
+            records.append(record)
+            pictures.append(picture)
+            truths.append(truth)
+        return numbers, records, pictures, truths
+
+    def _prepared(self, number: int, digest: str) -> np.ndarray:
+        """Returns a photo that is still what it was when its truth was noted."""
+        try:
+            prepared = self.photos.prepared(number)
+        except UnreadablePhoto:
+            prepared = None
+        if prepared is None or suite_photos.pixels_digest(prepared) != digest:
+            raise RequestError(
+                f"{self.photos.keys[number]!r} changed meanwhile; put it back, or give --overwrite"
+            )
+        return prepared
+
+    def _hinted(
+        self, row: rows.Colorized, prepared: np.ndarray, grey: np.ndarray, number: int
+    ) -> Record:
+        counts = self.protocol.hint_counts
+        if not counts or row.hint_form == "region":
+            return {}
+        found = row.psnr_with_hints(prepared, grey, counts, number)
+        return {f"psnr_hints_{n}": value for n, value in zip(counts, found, strict=True)}
+
+    def result(self) -> dict[str, Any]:
+        """Collects the content of result.json."""
+        truths = [each for part in range(len(self.parts)) for each in self.work.load(TRUTH, part)]
+        readable = [each for each in truths if "error" not in each]
+        if not readable:
+            raise RequestError(
+                f"none of the photos can be read, the first: {truths[0]['error']}; give others"
+            )
+
+        def digest_of(name: str) -> str:
+            digest = Digest()
+            for each in readable:
+                digest.add(each["key"], each[name])
+            return digest.hex()
+
+        def records_of(name: str) -> list[Record]:
+            found = [e for part in range(len(self.parts)) for e in self.work.load(name, part)]
+            return [truth | each for truth, each in zip(readable, found, strict=True)]
+
+        groups = None
+        if self.opened.groups is not None:
+            pairs = zip(self.opened.groups, truths, strict=True)
+            groups = [group for group, each in pairs if "error" not in each]
+        fids, warning = self._fids()
+        limit = self.opened.request.limit
+        return report.collect(
+            self.protocol,
+            list(self.opened.rows),
+            records_of,
+            self.opened.about,
+            readable,
+            groups,
+            fids=fids,
+            stamps={
+                "photos": {
+                    "digest": digest_of("digest"),
+                    **({"aged_digest": digest_of("aged_digest")} if self.protocol.aged else {}),
+                    "measured": len(readable),
+                    "exactly_grey": int(sum(each["is_grey"] for each in readable)),
+                    "unreadable": [f"{e['key']}: {e['error']}" for e in truths if "error" in e],
+                    "limit": limit if limit <= len(self.photos.keys) else 0,
+                    "reference": self._reference(),
+                },
+                "hints": self._hint_forms(),
+                "tables": self.opened.tables_stamp,
+                "feature_networks": self.opened.features.stamps,
+                "warnings": [*self._lossy(), *([warning] if warning else [])],
+            },
+        )
+
+    def _hint_forms(self) -> dict[str, str]:
+        """Returns how each row takes the hints of the protocol, for rows that take any."""
+        if not self.protocol.hint_counts:
+            return {}
+        found = self.opened.rows.items()
+        return {n: row.hint_form for n, row in found if isinstance(row, rows.Colorized)}
+
+    def _reference(self) -> dict[str, Any] | None:
+        """Returns what is known of the photos that FID compares with; None: those of the suite."""
+        if REFERENCE not in self.opened.sets:
+            return None
+        found = [e for part in range(len(self.parts)) for e in self.work.load(REFERENCE, part)]
+        digest = Digest()
+        for each in found:
+            if "error" not in each:
+                digest.add(each["key"], each["digest"])
+        unreadable = [f"{each['key']}: {each['error']}" for each in found if "error" in each]
+        measured = len(found) - len(unreadable)
+        return {"digest": digest.hex(), "measured": measured, "unreadable": unreadable}
+
+    def _lossy(self) -> list[str]:
+        """Says which rows are finished pictures that JPEG has changed."""
+        return [
+            f"{name}: {about['jpeg']} of its pictures are JPEG, which moves every metric, FID most"
+            for name, about in self.opened.about.items()
+            if about.get("jpeg")
+        ]
+
+    def _fids(self) -> tuple[dict[str, float], str]:
+        """Returns the FID of each row, of the true photos where others are compared with; a note.
+
+        Of fewer than two photos there is none.
+        """
+        if not self.opened.features.has_fid or len(self.photos.keys) < 2:
+            return {}, ""
+
+        def moments_of(name: str):
+            parts = range(len(self.parts))
+            return moments(self.work.arrays(name, part)["features"] for part in parts)
+
+        reference = moments_of(self.opened.sets[-1])
+        names = [*self.opened.rows, *([TRUTH] if self.opened.sets[-1] == REFERENCE else [])]
+        found, warning = {}, ""
+        for name in names:
+            own = moments_of(name)
+            if own.count < 2:
+                return {}, ""
+            found[name] = frechet_distance(own, reference)
+            warning = small_sample_warning(own, reference)
+        return found, warning
+
+    def pictures_of(self, name: str, keys: Sequence[str]) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yields (grey, the picture of a row, truth), (H, W, 3) uint8 each, of photos by key."""
+        place = {key: number for number, key in enumerate(self.photos.keys)}
+        for key in keys:
+            prepared = self.photos.prepared(place[key])
+            grey = self.photos.seen(place[key], prepared)
+            yield grey, self.opened.rows[name].picture(key, prepared, grey), prepared

@@ -1,0 +1,133 @@
+"""One picture of many photos, each before and after."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+
+from colorjax import photos
+from colorjax.errors import RequestError
+from colorjax.photos import UnreadablePhoto
+from colorjax.runtime.file_names import shown
+
+MAX_PAIRS = 100
+
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_MARK = "colorjax contact sheet"  # in the file: only such a one is replaced without --overwrite
+_SIDE = 160  # pixels of a thumbnail's box
+_GAP = 8
+_TEXT = 14
+_CELL = (2 * _SIDE + _GAP, _SIDE + _TEXT)
+_PAPER, _INK, _NOTHING = "white", "black", "lightgrey"
+_BAND_PIXELS = 2**22  # of a photo that is shrunk at a time
+
+Pair = tuple[str, Path, Path]  # name, before, after
+
+
+def check(path: Path, *, overwrite: bool) -> None:
+    """Checks that a contact sheet may be written there.
+
+    Raises:
+        RequestError: the name is not of PNG or JPEG, or another file has it.
+    """
+    if path.suffix.lower() not in _FORMATS:
+        raise RequestError(f"--contact-sheet {str(path)!r} has to end in .png or .jpg")
+    if path.exists() and not overwrite and not _is_ours(path):
+        raise RequestError(
+            f"--contact-sheet {str(path)!r} exists and is no contact sheet; name another file, or "
+            "--overwrite"
+        )
+
+
+def draw(pairs: Sequence[Pair]) -> Image.Image:
+    """Draws pairs in rows, each with its name below.
+
+    Args:
+        pairs: at most `MAX_PAIRS`; a file that cannot be read leaves a grey box.
+
+    Returns:
+        Mode RGB; about as wide as high.
+    """
+    columns = max(1, round(math.sqrt(len(pairs) * _CELL[1] / _CELL[0])))
+    rows = max(1, math.ceil(len(pairs) / columns))
+    size = [n * (side + _GAP) + _GAP for n, side in zip((columns, rows), _CELL, strict=True)]
+    sheet = Image.new("RGB", (size[0], size[1]), _PAPER)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT - 4)
+    for number, (name, before, after) in enumerate(pairs):
+        row, column = divmod(number, columns)
+        left, top = (_GAP + n * (s + _GAP) for n, s in zip((column, row), _CELL, strict=True))
+        for offset, path in ((0, before), (_SIDE + _GAP, after)):
+            sheet.paste(_thumbnail(path), (left + offset, top))
+        pen.text((left, top + _SIDE + 1), _fitting(shown(name), font), _INK, font)
+    return sheet
+
+
+def write(path: Path, pairs: Sequence[Pair]) -> None:
+    """Writes the contact sheet of the first `MAX_PAIRS` pairs, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    sheet, kind = draw(pairs[:MAX_PAIRS]), _FORMATS[path.suffix.lower()]
+    marks = PngImagePlugin.PngInfo()
+    marks.add_text("Software", _MARK)
+    options = {"pnginfo": marks} if kind == "PNG" else {"comment": _MARK, "quality": 90}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".colorjax-{os.getpid()}-{secrets.token_hex(4)}.partial")
+    try:
+        with partial.open("xb") as file:
+            sheet.save(file, kind, **options)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _thumbnail(path: Path) -> Image.Image:
+    """Returns a photo within a box of `_SIDE` pixels."""
+    box = Image.new("RGB", (_SIDE, _SIDE), _PAPER)
+    try:
+        photo = photos.read(path)
+    except UnreadablePhoto:
+        return Image.new("RGB", (_SIDE, _SIDE), _NOTHING)
+    small = _shrunk(photo)
+    small.thumbnail((_SIDE, _SIDE))
+    box.paste(small, ((_SIDE - small.width) // 2, (_SIDE - small.height) // 2))
+    return box
+
+
+def _shrunk(photo: photos.Photo) -> Image.Image:
+    """Returns a photo of a few times `_SIDE` pixels, read a band of rows at a time."""
+    factor = max(1, max(photo.height, photo.width) // (2 * _SIDE))
+    step = max(1, _BAND_PIXELS // (photo.width * factor)) * factor
+    bands = []
+    for top in range(0, photo.height, step):
+        srgb = photo.srgb(slice(top, min(top + step, photo.height)))
+        pixels = srgb if photo.is_8_bit else (srgb * 255).round().astype("uint8")
+        bands.append(Image.fromarray(pixels).reduce(factor))
+    whole = Image.new("RGB", (bands[0].width, sum(band.height for band in bands)))
+    top = 0
+    for band in bands:
+        whole.paste(band, (0, top))
+        top += band.height
+    return whole
+
+
+def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Returns a name, or its end where the whole does not fit below its pair."""
+    lengths = range(len(text), 0, -1)
+    cut = (text if n == len(text) else f"...{text[-n:]}" for n in lengths)
+    return next((part for part in cut if font.getlength(part) <= _CELL[0]), "")
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            found = image.info.get("Software") or image.info.get("comment", b"")
+    except Exception:  # Pillow's plug-ins raise whatever a broken file leads them to
+        return False
+    return found in (_MARK, _MARK.encode())

@@ -1,0 +1,185 @@
+"""What a run over photos tells: a bar or lines for people, JSON lines for scripts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from colorjax.inference.batch.pipeline import DONE, FAILED, PLANNED, SKIPPED, Outcome
+from colorjax.runtime.file_names import shown
+
+
+@dataclasses.dataclass
+class Tally:
+    """Counts and times of a run so far.
+
+    Attributes:
+        counts: photos by status.
+        failures: (photo, why) of those that failed.
+        network: seconds in the network, compilation apart.
+        compiling: seconds of compilation.
+    """
+
+    counts: dict[str, int] = dataclasses.field(
+        default_factory=lambda: {DONE: 0, SKIPPED: 0, FAILED: 0, PLANNED: 0}
+    )
+    failures: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    network: float = 0.0
+    compiling: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """Takes one photo."""
+        self.counts[outcome.status] = self.counts.get(outcome.status, 0) + 1
+        self.network += outcome.result.network
+        self.compiling += outcome.result.compiling
+        if outcome.status == FAILED:
+            self.failures.append((outcome.job.name, outcome.error))
+
+
+class Report:
+    """Tells of photos as they are finished, and sums up.
+
+    People read lines on standard output, notes and failures on standard error. With JSON, or where
+    standard output takes the picture itself, all that people read is on standard error.
+    """
+
+    def __init__(self, done_word: str, *, as_json: bool, is_taken: bool, has_bar: bool = True):
+        """Starts a report.
+
+        Args:
+            done_word: what was done to photos, "colorized".
+            as_json: whether scripts read standard output.
+            is_taken: whether standard output takes the picture.
+            has_bar: whether a terminal shows a bar.
+        """
+        self.tally = Tally()
+        self._done_word = done_word
+        self._as_json = as_json
+        self._is_quiet = as_json or is_taken
+        self._has_bar = has_bar
+        self._began = time.perf_counter()
+        self._bar: tqdm | None = None
+
+    def begin(self, number: int) -> None:
+        """Starts the clock, and on a terminal a bar of so many photos."""
+        self._began = time.perf_counter()
+        if self._has_bar and sys.stderr is not None:  # 2>&-
+            self._bar = tqdm(total=number, unit="photo", disable=None)
+
+    def add(self, outcome: Outcome) -> None:
+        """Tells of one photo."""
+        self.tally.add(outcome)
+        if self._bar is not None and outcome.status in (DONE, FAILED) and not outcome.job.refusal:
+            self._bar.update()
+        if self._as_json:
+            _print(json.dumps(_as_object(outcome)), sys.stdout)
+        elif outcome.status in (DONE, PLANNED) and not (self._is_quiet or self._shows_bar()):
+            _print(f"{shown(outcome.job.name)} -> {shown(outcome.job.output)}", sys.stdout)
+        elif outcome.status == SKIPPED and not self._has_bar:
+            _print(
+                f"skipped: {shown(outcome.job.name)}: {shown(outcome.job.output)} exists",
+                sys.stdout,
+            )
+        for note in outcome.result.notes:
+            self.tell(f"{outcome.job.name}: {note}")
+        if outcome.error:
+            self.tell(f"{outcome.job.name}: {outcome.error}")
+
+    def tell(self, message: str) -> None:
+        """Tells people one line on standard error."""
+        _print(f"colorjax: {shown(message)}", sys.stderr)
+
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def end(self, *, left: int = 0) -> None:
+        """Lists the failures once more and sums up.
+
+        Args:
+            left: photos that were not come to.
+        """
+        seconds = time.perf_counter() - self._began
+        tally, counts = self.tally, self.tally.counts
+        if self._has_bar and tally.failures and sum(counts.values()) > 1:
+            self.tell(f"{len(tally.failures)} of {sum(counts.values())} photos failed:")
+            for name, error in tally.failures:
+                self.tell(f"  {name}: {error}")
+        found = _summary(tally, seconds) | {"to_go": left}
+        if self._as_json:
+            _print(json.dumps({"summary": found}), sys.stdout)
+        text = self._in_words(found)
+        _print(text, sys.stderr if self._is_quiet else sys.stdout)
+
+    def _in_words(self, found: dict[str, Any]) -> str:
+        counts = self.tally.counts
+        if not self._has_bar:
+            return f"{counts[PLANNED]} to do, {counts[SKIPPED]} skipped, {counts[FAILED]} refused"
+        words = (
+            f"{counts[DONE]} {self._done_word}, {counts[SKIPPED]} skipped, {counts[FAILED]} failed"
+        )
+        if not counts[DONE]:
+            there = "; --overwrite replaces results that are there"
+            return words + (there if counts[SKIPPED] else "")
+        words += f"; {found['seconds_per_photo']:.2f} s a photo"
+        if not self.tally.network:
+            return words
+        return (
+            f"{words}, {found['network_share']:.0%} of it in the network, and "
+            f"{found['compile_seconds']:.1f} s of compilation"
+        )
+
+    def _shows_bar(self) -> bool:
+        return self._bar is not None and not self._bar.disable
+
+
+def close(stream: TextIO) -> None:
+    """Lets nothing more be written to a pipe that nobody reads, not even by Python's own end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _print(text: str, stream: TextIO | None) -> None:
+    """Prints a line, beside a bar; where nobody reads, or no more, the work goes on."""
+    if stream is None:  # >&-
+        return
+    coding = stream.encoding or "utf-8"
+    try:
+        tqdm.write(text.encode(coding, "backslashreplace").decode(coding), file=stream)
+        stream.flush()
+    except BrokenPipeError:
+        close(stream)
+
+
+def _as_object(outcome: Outcome) -> dict[str, Any]:
+    job, result = outcome.job, outcome.result
+    found: dict[str, Any] = {
+        "input": job.name,
+        "output": None if job.output is None else str(job.output),
+        "status": outcome.status,
+        "notes": list(result.notes),
+        "seconds": round(result.seconds, 4),
+        "network_seconds": round(result.network, 4),
+    }
+    return found | ({"error": outcome.error} if outcome.error else {})
+
+
+def _summary(tally: Tally, seconds: float) -> dict[str, Any]:
+    running = max(seconds - tally.compiling, 0.0)
+    done = tally.counts[DONE]
+    return tally.counts | {
+        "seconds": round(seconds, 3),
+        "compile_seconds": round(tally.compiling, 3),
+        "seconds_per_photo": round(running / done, 4) if done else None,
+        "network_share": round(min(tally.network / running, 1), 4) if running else 0.0,
+    }

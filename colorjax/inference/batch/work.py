@@ -1,0 +1,193 @@
+"""The work on one photo: read, give it colours or take them, write. Imports JAX."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from colorjax import color, photos
+from colorjax.inference.batch.inputs import STANDARD
+from colorjax.inference.batch.pipeline import Result
+from colorjax.inference.batch.plan import MAX_PIXELS, Job
+from colorjax.inference.batch.report import close
+from colorjax.inference.chroma import bands
+from colorjax.photos import Photo, UnwritablePhoto
+from colorjax.runtime import paths
+
+if TYPE_CHECKING:
+    from colorjax.inference.colorizer import Colorizer  # and all of the networks
+
+_BAND_PIXELS = 2**18  # turned grey at a time
+
+
+class InNetwork(NamedTuple):
+    """Seconds of one photo in the network.
+
+    Attributes:
+        predicting: without compilation.
+        compiling: the compilation.
+        painting: the rest: looking at the photo, enlarging, painting.
+    """
+
+    predicting: float = 0.0
+    compiling: float = 0.0
+    painting: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotoWork:
+    """Reads, paints and writes photos; `pipeline.Work`.
+
+    Attributes:
+        paint: gives a photo its new pixels.
+        max_pixels: larger photos are refused.
+        mark: what is written into the results about their colours; None: nothing.
+    """
+
+    paint: Callable[[Photo], InNetwork]
+    max_pixels: int = MAX_PIXELS
+    mark: dict[str, str] | None = None
+
+    def __call__(self, job: Job) -> Result:
+        """Does one photo.
+
+        Raises:
+            UnreadablePhoto: the photo cannot be read.
+            UnwritablePhoto: the result cannot be written; there is none then.
+        """
+        start = time.perf_counter()
+        photo = photos.read(job.source, max_pixels=self.max_pixels)
+        read = time.perf_counter()
+        in_network = self.paint(photo)
+        painted = time.perf_counter()
+        notes = (*photo.notes, *_renamed(job), *_write(job, photo, self.mark))
+        written = time.perf_counter()
+        return Result(
+            notes,
+            reading=read - start,
+            network=in_network.predicting,
+            writing=written - painted,
+            compiling=in_network.compiling,
+            painting=in_network.painting,
+        )
+
+
+class Colorizing:
+    """Paints photos in the colours that a network predicts, on one thread of its own."""
+
+    def __init__(self, colorizer: Colorizer, **options: Any):
+        """Takes the weights and the fields of `Options`."""
+        from colorjax.inference.options import Options
+
+        self._colorizer = colorizer
+        self._options = Options(**options)
+        self._thread = ThreadPoolExecutor(1, "network")
+
+    def __call__(self, photo: Photo) -> InNetwork:
+        """Paints one photo, after those that came before it."""
+        return self._thread.submit(self._paint, photo).result()
+
+    def _paint(self, photo: Photo) -> InNetwork:
+        start = time.perf_counter()
+        before = self._colorizer.network_seconds, self._colorizer.compile_seconds
+        self._colorizer.paint(photo, self._options)
+        predicting = self._colorizer.network_seconds - before[0]
+        compiling = self._colorizer.compile_seconds - before[1]
+        return InNetwork(
+            predicting, compiling, time.perf_counter() - start - predicting - compiling
+        )
+
+
+class Decolorizing:
+    """Paints photos grey."""
+
+    def __init__(self, grey: str):
+        """Takes the kind of grey: one of `color.GREYS`."""
+        self._grey = grey
+
+    def __call__(self, photo: Photo) -> InNetwork:
+        """Paints one photo, a band of rows at a time."""
+        start = time.perf_counter()
+        for rows in bands(photo.height, photo.width, _BAND_PIXELS):
+            photo.paint_grey(rows, grey_of(photo.srgb(rows), self._grey))
+        return InNetwork(painting=time.perf_counter() - start)
+
+
+def grey_of(srgb: np.ndarray, kind: str) -> np.ndarray:
+    """Returns the grey of colours, as sRGB codes it.
+
+    Args:
+        srgb: (..., 3), uint8, or float32 in [0, 1].
+        kind: "lightness": the grey of the same L of CIE Lab; "luma": 0.299 R + 0.587 G + 0.114 B;
+            "mean": (R + G + B) / 3.
+
+    Returns:
+        (...) float32 in [0, 1].
+    """
+    is_8_bit = srgb.dtype == np.uint8
+    if kind != "lightness":
+        rgb = srgb.astype(np.float32) / 255 if is_8_bit else srgb
+        return color.grey_from_rgb(rgb, kind)[..., 0]
+    lab = color.rgb_u8_to_lab(srgb) if is_8_bit else color.rgb_to_lab(srgb)
+    lab[..., 1:] = 0
+    # Where a value lies between two levels its channels can round apart; green is most of L.
+    return color.lab_to_rgb(lab)[..., 1]
+
+
+def _renamed(job: Job) -> tuple[str, ...]:
+    """Says where a photo is not what its name says; of a format that changes the file tells."""
+    if job.file is None or job.name == str(STANDARD):
+        return ()
+    suffix, kind = job.file.suffix, job.header.kind
+    is_named = suffix.lower() == job.source.suffix.lower()
+    is_changed = suffix == ".png" and kind != "PNG"
+    return () if is_named or is_changed else (f"its content is {kind}: written as {job.file.name}",)
+
+
+def _write(job: Job, photo: Photo, mark: dict[str, str] | None) -> tuple[str, ...]:
+    assert job.output is not None, "refused photos have no work"
+    if job.output == STANDARD:
+        return _write_to_standard_output(photo, job.header.suffix, mark)
+    _make(job.output.parent)
+    notes: tuple[str, ...] = ()
+    if mark is not None and not photos.has_xmp(job.output.suffix):
+        notes = (_write_sidecar(job.output, mark),)  # before the picture: that says all is done
+    return photos.write(job.output, photo, job.output.suffix, mark=mark) + notes
+
+
+def _write_sidecar(output: Path, mark: dict[str, str]) -> str:
+    sidecar = output.with_name(f"{output.name}.xmp")
+    try:
+        paths.write_bytes(sidecar, photos.sidecar_xmp(mark))
+    except OSError as error:
+        raise UnwritablePhoto(f"{str(sidecar)!r} cannot be written: {error.strerror}") from error
+    return f"the mark is in {sidecar.name}"
+
+
+def _write_to_standard_output(
+    photo: Photo, suffix: str, mark: dict[str, str] | None
+) -> tuple[str, ...]:
+    buffer = io.BytesIO()  # TIFF goes back in its file, which a pipe cannot
+    notes = photos.write(buffer, photo, suffix, mark=mark)
+    try:
+        sys.stdout.buffer.write(buffer.getbuffer())
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        close(sys.stdout)
+        raise UnwritablePhoto(f"standard output: {error.strerror}") from error
+    return notes
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnwritablePhoto(f"{str(folder)!r} cannot be made: {error.strerror}") from error

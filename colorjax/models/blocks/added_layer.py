@@ -1,0 +1,146 @@
+"""Which layers learn: all of a network, its last ones, or one that was added before those."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from colorjax.errors import RequestError, unknown_name
+from colorjax.models.blocks.convolution import Conv
+
+NAME = "added"  # of the added layer, among the parameters
+GUIDE = "guide"  # of the layer that guides color hints
+TRAIN_ONLY = ("all", "head", NAME, GUIDE)
+OPTIONAL = {"add_layer": NAME, "hint_guide": GUIDE}  # options of networks, and the layers they add
+_HIDDEN = 64  # channels at most: the layer is small
+
+
+class AddedLayer(nn.Module):
+    """A small residual block, x + conv1x1(relu(conv3x3(x))), that starts as the identity.
+
+    The second kernel starts at zero, so a network that is given this layer predicts what it did
+    before (Houlsby et al. 2019 call such layers adapters).
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Maps float32 features (N, H, W, C) to the same shape."""
+        channels = x.shape[-1]
+        y = nn.relu(Conv(min(channels, _HIDDEN), name="conv1")(x, train=train))
+        zeros = nn.initializers.zeros
+        return x + Conv(channels, 1, kernel_init=zeros, name="conv2")(y, train=train)
+
+
+def without_new_layers(network: Any, known: Any) -> Any:
+    """Returns the network without the optional layers that other weights lack.
+
+    Args:
+        network: with or without such layers.
+        known: `config.model` of the other weights.
+    """
+    options = [name for name in OPTIONAL if getattr(network, name, False) and not known.get(name)]
+    return network.clone(**dict.fromkeys(options, False)) if options else network
+
+
+def trained_layers(network: Any, train_only: str) -> tuple[str, ...]:
+    """Returns the top layers that learn, by their names among the parameters; empty: all.
+
+    Args:
+        network: names its last layers in `head_layers`.
+        train_only: "all", "head", "added" or "guide".
+
+    Raises:
+        RequestError: another word, a network that does not name its head, or that has no added
+            layer.
+    """
+    if train_only not in TRAIN_ONLY:
+        raise unknown_name("train_only", train_only, TRAIN_ONLY)
+    if train_only == "all":
+        return ()
+    name = type(network).__name__
+    if train_only == NAME:
+        if not getattr(network, "add_layer", False):
+            raise RequestError(f"train_only=added needs a layer: {name} has model.add_layer=False")
+        return (NAME,)
+    if train_only == GUIDE:
+        if not getattr(network, "hint_guide", False):
+            raise RequestError(
+                f"train_only=guide needs the guide of hints: {name} has model.hint_guide=False"
+            )
+        return (GUIDE,)
+    if not getattr(network, "head_layers", ()):
+        raise RequestError(
+            f"train_only=head: network {name} does not name its last layers; give its class "
+            "head_layers (docs/new_method.md), or train_only=all"
+        )
+    return tuple(network.head_layers)
+
+
+def which_learn(
+    params: dict[str, Any], trained: tuple[str, ...] = (), frozen: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Returns which layers learn, as a tree of booleans that is a prefix of the parameters' tree.
+
+    Args:
+        params: nested dicts of a network's parameters.
+        trained: names of the only top layers that learn; empty: all do.
+        frozen: paths of layers that do not learn, such as "encoder" or "encoder/stem".
+
+    Raises:
+        ValueError: a name in `trained` or `frozen` is no layer of the parameters.
+
+    >>> which_learn({"encoder": {"stem": {}, "top": {}}, "head": {}}, frozen=("encoder/stem",))
+    {'encoder': {'stem': False, 'top': True}, 'head': True}
+    """
+    marked: dict[str, Any] = {name: not trained or name in trained for name in params}
+    missing = set(trained) - params.keys()
+    for path in frozen:
+        name, _, rest = path.partition("/")
+        if name not in params:
+            missing.add(path)
+        elif not rest:
+            marked[name] = False
+        elif marked[name] is not False:
+            below = [f[len(name) + 1 :] for f in frozen if f.startswith(f"{name}/")]
+            marked[name] = which_learn(params[name], frozen=tuple(below))
+    if missing:
+        raise ValueError(f"no layers {sorted(missing)} among {sorted(params)}")
+    return marked
+
+
+def hold_still(
+    params: dict[str, Any], trained: tuple[str, ...] = (), frozen: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Cuts the gradient of layers that do not learn, so that none is computed."""
+    return jax.tree.map(
+        lambda learns, layer: layer if learns else jax.lax.stop_gradient(layer),
+        which_learn(params, trained, frozen),
+        params,
+    )
+
+
+def layer_factors(network: Any, optimizer: dict[str, Any]) -> tuple[tuple[str, float], ...]:
+    """Returns (path, factor on the learning rate) for a network's pretrained encoder.
+
+    Args:
+        network: names it in `pretrained_layer`.
+        optimizer: settings, of which `encoder_factor` counts; missing or 1: the rate of all others.
+
+    Raises:
+        RequestError: a factor that is not above 0, or a network without an encoder.
+    """
+    # Imported weights have no optimizer; configs of earlier versions lack the field.
+    factor = optimizer.get("encoder_factor", 1.0)
+    if not factor > 0:
+        raise RequestError(f"optimizer.encoder_factor is above 0, not {factor}")
+    if factor == 1:
+        return ()
+    encoder = getattr(network, "pretrained_layer", None)
+    if encoder is None:
+        raise RequestError(
+            f"optimizer.encoder_factor={factor} is for a pretrained encoder, and network "
+            f"{type(network).__name__} has none: set optimizer.encoder_factor=1"
+        )
+    return ((encoder, factor),)

@@ -1,0 +1,202 @@
+"""What Iizuka 2016 and the edge-fusion network share: layers, the parts of the network, fusion."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from colorjax.errors import RequestError, unknown_name
+from colorjax.models.blocks.convolution import BatchNorm, Conv
+from colorjax.models.blocks.shapes import check_width, scaled
+
+ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh}
+INITS = ("he", "glorot", "normal")
+GLOBAL_MULTIPLE = 32  # five strides of 2 lead from a photo to its global features
+
+Layers = tuple[tuple[int, int], ...]  # (channels, stride) of each 3x3 convolution
+
+LOW_LEVEL: Layers = ((64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1))
+MID_LEVEL: Layers = ((512, 1), (256, 1))
+_GLOBAL: Layers = ((512, 2), (512, 1), (512, 2), (512, 1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Style:
+    """How every layer of a network is made.
+
+    Attributes:
+        width: factor on all channels.
+        norm: whether BatchNorm stands between a layer and its activation.
+        activation: of convolutions, "relu" or "tanh"; fully connected layers have ReLU.
+        kernel_init: start of the kernels: "he"; "glorot", of Keras; "normal", truncated, with a
+            deviation of 0.1 (convolutions) and 0.04 (fully connected), and biases of 0.1.
+        dtype: of the computation.
+    """
+
+    width: float = 1.0
+    norm: bool = True
+    activation: str = "relu"
+    kernel_init: str = "he"
+    dtype: Any = jnp.float32
+
+    def starts(self, deviation: float) -> dict[str, Any]:
+        """Returns kernel_init and bias_init where they are not He's and 0."""
+        if self.kernel_init == "glorot":
+            return {"kernel_init": nn.initializers.glorot_uniform()}
+        if self.kernel_init == "normal":
+            return {
+                "kernel_init": nn.initializers.truncated_normal(deviation),
+                "bias_init": nn.initializers.constant(0.1),
+            }
+        return {}
+
+    def check(self) -> None:
+        """Raises a RequestError for a name that is unknown, or a width of 0 or less."""
+        check_width(self.width)
+        if self.activation not in ACTIVATIONS:
+            raise unknown_name("model.activation", self.activation, ACTIVATIONS)
+        if self.kernel_init not in INITS:
+            raise unknown_name("model.kernel_init", self.kernel_init, INITS)
+
+
+def check_global_size(size: int) -> None:
+    """Raises a RequestError unless the size of the global branch is a multiple of 32."""
+    if size <= 0 or size % GLOBAL_MULTIPLE:
+        raise RequestError(f"model.global_size is a multiple of {GLOBAL_MULTIPLE}, not {size}")
+
+
+def check_sides(grey: jax.Array) -> None:
+    """Raises a ValueError unless the sides of (N, H, W, 1) are multiples of 8."""
+    if grey.shape[1] % 8 or grey.shape[2] % 8:
+        raise ValueError(f"sides are multiples of 8, got {grey.shape[1:3]}")
+
+
+class ConvLayer(nn.Module):
+    """A convolution, BatchNorm where the style has it, and the activation."""
+
+    features: int
+    style: Style
+    stride: int = 1
+    kernel_size: int = 3
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool, update: bool = True) -> jax.Array:
+        """Maps (N, H, W, I) to (N, ceil(H / stride), ceil(W / stride), features)."""
+        style = self.style
+        conv = Conv(
+            self.features,
+            self.kernel_size,
+            self.stride,
+            dtype=style.dtype,
+            name="conv",
+            **style.starts(0.1),
+        )
+        x = conv(x, train=train)
+        if style.norm:
+            x = BatchNorm(style.dtype, name="norm")(x, train=train, update=update)
+        return ACTIVATIONS[style.activation](x)
+
+
+class Convs(nn.Module):
+    """Convolutions of 3x3, one after the other, with scaled widths.
+
+    Attributes:
+        layers: (channels at width 1, stride) of each.
+        style: of all of them.
+    """
+
+    layers: Layers
+    style: Style
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool, update: bool = True) -> jax.Array:
+        """Maps (N, H, W, I) to (N, H / strides, W / strides, channels)."""
+        for number, (channels, stride) in enumerate(self.layers, start=1):
+            # A single channel is no width: it is what the faithful edge-fusion network ends in.
+            features = 1 if channels == 1 else scaled(channels, self.style.width)
+            layer = ConvLayer(features, self.style, stride, name=f"conv{number}")
+            x = layer(x, train=train, update=update)
+        return x
+
+
+class DenseLayer(nn.Module):
+    """A fully connected layer, BatchNorm where the style has it, and ReLU."""
+
+    features: int
+    style: Style
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Maps (N, I) to (N, features)."""
+        x = dense(self.features, self.style, name="dense")(x)
+        if self.style.norm:
+            x = BatchNorm(self.style.dtype, name="norm")(x, train=train)
+        return nn.relu(x)
+
+
+def dense(features: int, style: Style, name: str) -> nn.Dense:
+    """Returns a fully connected layer without anything behind it."""
+    starts = {"kernel_init": nn.initializers.he_normal()} | style.starts(0.04)
+    return _dense(features, style.dtype, starts, name)
+
+
+def _dense(features: int, dtype: Any, starts: dict[str, Any], name: str) -> nn.Dense:
+    return nn.Dense(
+        features,
+        dtype=dtype,
+        kernel_init=starts["kernel_init"],
+        bias_init=starts.get("bias_init", nn.initializers.zeros),
+        name=name,
+    )
+
+
+class GlobalFeatures(nn.Module):
+    """From low-level features of one fixed size to a vector, and to one for the classifier."""
+
+    style: Style
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> tuple[jax.Array, jax.Array]:
+        """Maps (N, S / 8, S / 8, C) to the vector for fusion (N, 256) and for classes (N, 512)."""
+        x = Convs(_GLOBAL, self.style, name="convs")(x, train=train)
+        x = x.reshape(x.shape[0], -1)
+        width = self.style.width
+        x = DenseLayer(scaled(1024, width), self.style, name="dense1")(x, train=train)
+        for_classes = DenseLayer(scaled(512, width), self.style, name="dense2")(x, train=train)
+        fused = DenseLayer(scaled(256, width), self.style, name="dense3")(for_classes, train=train)
+        return fused, for_classes
+
+
+class Classifier(nn.Module):
+    """Class logits from global features."""
+
+    num_classes: int
+    style: Style
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Maps (N, 512) to float32 logits (N, num_classes)."""
+        x = DenseLayer(scaled(256, self.style.width), self.style, name="dense1")(x, train=train)
+        # Nothing is cut off behind the logits: He's factor of 2 has no place here.
+        plain = {"kernel_init": nn.initializers.lecun_normal()}
+        logits = _dense(self.num_classes, jnp.float32, plain | self.style.starts(0.04), "logits")
+        return logits(x.astype(jnp.float32))
+
+
+def fuse(vector: jax.Array, *maps: jax.Array) -> jax.Array:
+    """Puts a vector before the features of every position: [y_global ; y_mid(u, v)].
+
+    Args:
+        vector: (N, G), global features.
+        *maps: (N, H, W, C) each.
+
+    Returns:
+        (N, H, W, G + sum of C).
+    """
+    n, height, width, _ = maps[0].shape
+    spread = jnp.broadcast_to(vector[:, None, None, :], (n, height, width, vector.shape[-1]))
+    return jnp.concatenate([spread.astype(maps[0].dtype), *maps], axis=-1)

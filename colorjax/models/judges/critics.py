@@ -1,0 +1,287 @@
+"""Critics (discriminators): networks that tell true colours from predicted ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from colorjax.errors import RequestError, unknown_name
+from colorjax.models.blocks.convolution import BatchNorm, Conv
+from colorjax.models.blocks.shapes import scaled
+
+_SLOPE = 0.2  # of LeakyReLU, in all of them
+
+
+class Critic(Protocol):
+    """A Linen module that maps colours, and the grey photo they are for, to logits."""
+
+    @property
+    def space(self) -> str:
+        """What it sees: "own": the space in which the colorizer predicts; "rgb"."""
+        ...
+
+    @property
+    def fixed_size(self) -> int | None:
+        """The one height and width that it takes, in pixels; None: from `smallest_size`."""
+        ...
+
+    @property
+    def smallest_size(self) -> int:
+        """The least height and width that it takes, in pixels."""
+        ...
+
+    def init(self, rngs: Any, inputs: dict[str, Any], *, train: bool) -> Any:
+        """Returns fresh variables."""
+        ...
+
+    def apply(self, variables: Any, inputs: dict[str, Any], **options: Any) -> Any:
+        """Returns logits (N, h, w, 1), above 0 for true; with `mutable=[...]` updates too."""
+        ...
+
+
+class _Convolution(nn.Module):
+    """A convolution, spectrally normalized on request (Miyato et al. 2018, one iteration)."""
+
+    features: int
+    kernel_size: int
+    stride: int = 1
+    spectral_norm: bool = False
+    use_bias: bool = True
+    padding: int | None = None
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        conv = Conv(
+            self.features,
+            self.kernel_size,
+            self.stride,
+            dtype=self.dtype,
+            use_bias=self.use_bias,
+            padding=self.padding,
+            name="conv",
+        )
+        if not self.spectral_norm:
+            return conv(x, train=train)
+        return nn.SpectralNorm(conv, name="spectral")(x, train=train, update_stats=train)
+
+
+class SelfAttention(nn.Module):
+    """Attention between all pixels, added to the input (Zhang et al. 2019, SAGAN).
+
+    x + gamma sum_j softmax_j(f_i . g_j) h_j, with f and g of an eighth of the channels; gamma
+    starts at 0.
+    """
+
+    spectral_norm: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Maps (N, H, W, C) to the same shape."""
+        n, height, width, channels = x.shape
+
+        def project(name: str, features: int) -> jax.Array:
+            conv = _Convolution(
+                features, 1, 1, self.spectral_norm, use_bias=False, dtype=self.dtype, name=name
+            )
+            return conv(x, train=train).reshape(n, height * width, features)
+
+        small = max(1, channels // 8)
+        queries, keys = project("query", small), project("key", small)
+        values = project("value", channels)
+        weights = jax.nn.softmax(jnp.einsum("nic,njc->nij", queries, keys).astype(jnp.float32))
+        found = jnp.einsum("nij,njc->nic", weights.astype(self.dtype), values)
+        gamma = self.param("gamma", nn.initializers.zeros, ())
+        return x + gamma.astype(x.dtype) * found.reshape(x.shape)
+
+
+class PatchCritic(nn.Module):
+    """The patch discriminator of Nazeri et al. 2018: a logit for each patch (70x70 at 256 px).
+
+    4x4 convolutions of 64, 128 and 256 channels with stride 2, 512 and 1 with stride 1; LeakyReLU;
+    BatchNorm on all but the first and the last. 2,767,553 parameters over grey and Lab.
+
+    Attributes:
+        width: factor on all channels but the last.
+        conditional: whether it sees the grey photo beside the colours.
+        norm: BatchNorm.
+        spectral_norm: of all convolutions.
+        attention: self-attention after the second convolution.
+        dtype: of the body; the last convolution is float32.
+    """
+
+    width: float = 1.0
+    conditional: bool = True
+    norm: bool = True
+    spectral_norm: bool = False
+    attention: bool = False
+    dtype: Any = jnp.float32
+
+    space: ClassVar[str] = "own"
+    fixed_size: ClassVar[int | None] = None
+    smallest_size: ClassVar[int] = 8
+
+    @nn.compact
+    def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> jax.Array:
+        """Maps color (N, H, W, C) and grey (N, H, W, 1) to logits (N, H / 8, W / 8, 1)."""
+        x = inputs["color"]
+        if self.conditional:
+            x = jnp.concatenate([inputs["grey"], x], axis=-1)
+        for number, (channels, stride) in enumerate(
+            ((64, 2), (128, 2), (256, 2), (512, 1)), start=1
+        ):
+            conv = _Convolution(
+                scaled(channels, self.width),
+                4,
+                stride,
+                self.spectral_norm,
+                dtype=self.dtype,
+                name=f"conv{number}",
+            )
+            x = conv(x, train=train)
+            if self.norm and number > 1:
+                x = BatchNorm(self.dtype, name=f"norm{number}")(x, train=train)
+            x = nn.leaky_relu(x, _SLOPE)
+            if self.attention and number == 2:
+                x = SelfAttention(self.spectral_norm, self.dtype, name="attention")(x, train=train)
+        head = _Convolution(1, 4, 1, self.spectral_norm, name="head")
+        return head(x.astype(jnp.float32), train=train)
+
+
+class DcganCritic(nn.Module):
+    """The discriminator of the conditional DCGAN: one logit a photo of 32x32.
+
+    2x2 convolutions of 64, 128 and 256 channels with stride 2, a 1x1 one of 512, each with
+    BatchNorm and LeakyReLU, then two fully connected layers, 128 (linear) and 1. 1,347,649
+    trainable parameters over grey and RGB.
+
+    Attributes:
+        width: factor on all channels of the convolutions.
+        conditional: whether it sees the grey photo beside the colours.
+        size: height and width of the photos, in pixels, a multiple of 8.
+        dtype: of the body; the last two layers are float32.
+    """
+
+    width: float = 1.0
+    conditional: bool = True
+    size: int = 32
+    dtype: Any = jnp.float32
+
+    space: ClassVar[str] = "own"
+    smallest_size: ClassVar[int] = 8
+
+    @property
+    def fixed_size(self) -> int:
+        """The one height and width that it takes, in pixels."""
+        return self.size
+
+    @nn.compact
+    def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> jax.Array:
+        """Maps color (N, S, S, C) and grey (N, S, S, 1) to logits (N, 1, 1, 1)."""
+        x = inputs["color"]
+        if self.conditional:
+            x = jnp.concatenate([inputs["grey"], x], axis=-1)
+        layers = ((64, 2, 2), (128, 2, 2), (256, 2, 2), (512, 1, 1))
+        for number, (channels, kernel_size, stride) in enumerate(layers, start=1):
+            features = scaled(channels, self.width)
+            conv = Conv(features, kernel_size, stride, dtype=self.dtype, name=f"conv{number}")
+            x = BatchNorm(self.dtype, name=f"norm{number}")(conv(x, train=train), train=train)
+            x = nn.leaky_relu(x, _SLOPE)
+        x = x.reshape(x.shape[0], -1).astype(jnp.float32)
+        x = nn.Dense(1, name="logit")(nn.Dense(128, name="dense")(x))
+        return x.reshape(-1, 1, 1, 1)
+
+
+class NoganCritic(nn.Module):
+    """DeOldify's critic of pictures in RGB: spectral norms, dropout, one self-attention.
+
+    A 4x4 convolution of stride 2, then blocks of a 3x3 one and a 4x4 one of stride 2 that doubles
+    the channels, a 3x3 and a valid 4x4 one. The original has channels 256 and 3 blocks, about 94.6
+    million parameters, and takes 64 px at least; 2 blocks take 32.
+
+    Attributes:
+        width: factor on all channels.
+        channels: of the first convolution.
+        blocks: how many.
+        dtype: of the body; the last convolution is float32.
+    """
+
+    width: float = 1.0
+    channels: int = 128
+    blocks: int = 2
+    dtype: Any = jnp.float32
+
+    conditional: ClassVar[bool] = False  # it sees no grey photo
+    space: ClassVar[str] = "rgb"
+    fixed_size: ClassVar[int | None] = None
+
+    @property
+    def smallest_size(self) -> int:
+        """The least height and width that it takes, in pixels."""
+        return 4 * 2 ** (self.blocks + 1)
+
+    @nn.compact
+    def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> jax.Array:
+        """Maps color (N, H, W, 3), RGB in [-1, 1], to logits (N, h, w, 1), h = H / 2^(b+1) - 3."""
+
+        def layer(x, name, features, kernel_size, stride=1):
+            conv = _Convolution(
+                features, kernel_size, stride, spectral_norm=True, dtype=self.dtype, name=name
+            )
+            return nn.leaky_relu(conv(x, train=train), _SLOPE)
+
+        def dropped(x, share):  # whole channels
+            return nn.Dropout(share, broadcast_dims=(1, 2), deterministic=not train)(x)
+
+        features = scaled(self.channels, self.width)
+        x = dropped(layer(inputs["color"], "first", features, 4, 2), 0.075)
+        for number in range(1, self.blocks + 1):
+            x = dropped(layer(x, f"block{number}_keep", features, 3), 0.15)
+            features *= 2
+            x = layer(x, f"block{number}_down", features, 4, 2)
+            if number == 1:
+                x = SelfAttention(True, self.dtype, name="attention")(x, train=train)
+        x = layer(x, "last", features, 3).astype(jnp.float32)
+        head = _Convolution(1, 4, 1, spectral_norm=True, use_bias=False, padding=0, name="head")
+        return head(x, train=train)
+
+
+CRITICS: dict[str, Callable[..., Any]] = {
+    "patch": PatchCritic,
+    "dcgan": DcganCritic,
+    "nogan": NoganCritic,
+}
+
+
+def create_critic(name: str, *, size: int, **options: Any) -> Critic:
+    """Builds a critic by name.
+
+    Args:
+        name: a key of `CRITICS`.
+        size: height and width of the photos that it is trained on, in pixels.
+        **options: the critic's attributes.
+
+    Raises:
+        RequestError: unknown name or option, or a size that it cannot take.
+    """
+    if name not in CRITICS:
+        raise unknown_name("critic critic.name =", name, CRITICS)
+    if name == "dcgan":
+        options = {"size": size} | options
+    try:
+        critic = CRITICS[name](**options)
+    except TypeError as error:  # an attribute that it does not have
+        raise RequestError(f"critic {name}: {error}") from None
+    if not critic.width > 0:
+        raise RequestError(f"critic.width is above 0, not {critic.width}")
+    if critic.fixed_size not in (None, size) or size < critic.smallest_size or size % 8:
+        raise RequestError(
+            f"critic {name} takes photos of at least {critic.smallest_size} px, in multiples of 8, "
+            f"not {size}; set data.image_size or another critic"
+        )
+    return critic

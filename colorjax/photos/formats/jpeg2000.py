@@ -1,0 +1,183 @@
+"""JPEG 2000: up to 16 bits a channel, boxes of metadata carried as they are."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, BinaryIO, NamedTuple
+
+import imagecodecs
+import numpy as np
+
+from colorjax.data.decode import UnreadablePhoto
+from colorjax.photos import color_space as space
+from colorjax.photos import exif
+from colorjax.photos.formats import pillow as pictures
+from colorjax.photos.formats.png import grey_as_rgb
+from colorjax.photos.photo import Metadata, Photo
+
+SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
+_EXIF = b"JpgTiffExif->JP2"
+_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_CARRIED = (b"uuid", b"xml ", b"uinf")
+_CDEF_ALPHA = 1
+
+
+class Box(NamedTuple):
+    """A box's name and content."""
+
+    name: bytes
+    content: bytes
+
+
+def boxes(data: bytes | bytearray, place: int = 0) -> list[Box]:
+    """Returns the boxes of a file or of a box; of damaged ones those before the damage."""
+    found = []
+    while place + 8 <= len(data):
+        size, name = struct.unpack_from(">I4s", data, place)
+        head = 8
+        if size == 1 and place + 16 <= len(data):
+            (size,) = struct.unpack_from(">Q", data, place + 8)
+            head = 16
+        size = len(data) - place if size == 0 else size
+        if size < head or place + size > len(data):
+            break
+        content = b"" if name == b"jp2c" else data[place + head : place + size]
+        found.append(Box(name, bytes(content)))
+        place += size
+    return found
+
+
+def codestream_size(data: bytes) -> tuple[int, int, list[int], int]:
+    """Returns width, height, bits of each component and number of tiles, as the codestream says.
+
+    Raises:
+        UnreadablePhoto: there is none, or it is of components of unlike sizes.
+    """
+    place = 0 if data[:4] == b"\xffO\xffQ" else data.find(b"\xffO\xffQ")
+    if place < 0 or place + 42 > len(data):
+        raise UnreadablePhoto("a JPEG 2000 without a picture")
+    x1, y1, x0, y0, tile_x, tile_y, _, _ = struct.unpack_from(">8I", data, place + 8)
+    (count,) = struct.unpack_from(">H", data, place + 40)
+    parts = [tuple(data[place + 42 + 3 * i : place + 45 + 3 * i]) for i in range(min(count, 65))]
+    if not parts or any(part[1:] != (1, 1) for part in parts) or not tile_x or not tile_y:
+        raise UnreadablePhoto("a JPEG 2000 with channels of unlike sizes")
+    width, height = x1 - x0, y1 - y0
+    tiles = -(-max(width, 0) // tile_x) * -(-max(height, 0) // tile_y)
+    if any(part[0] & 0x80 for part in parts):
+        raise UnreadablePhoto("a JPEG 2000 of signed numbers is no photo")
+    return width, height, [part[0] + 1 for part in parts], tiles
+
+
+def read(data: bytes, max_pixels: int) -> Photo:
+    """Reads a JPEG 2000; see `colorjax.photos.read`."""
+    width, height, bits, tiles = codestream_size(data)
+    pictures.check_size(width, height, max_pixels, len(bits))
+    if tiles > 65535 or max(bits) > 16 or min(bits) != max(bits):
+        raise UnreadablePhoto(f"a JPEG 2000 of {max(bits)} bits in {tiles} tiles cannot be read")
+    metadata, header = _metadata(data)
+    if b"pclr" in header:
+        image = pictures.open_image(data, "JPEG2000", max_pixels)
+        return pictures.to_photo(image, "JPEG2000", metadata, pictures.make_upright(metadata))
+    stored = imagecodecs.jpeg2k_decode(data)
+    stored = stored.reshape(*stored.shape[:2], -1)
+    if stored.shape[:2] != (height, width) or stored.dtype not in (np.uint8, np.uint16):
+        raise UnreadablePhoto("a JPEG 2000 whose header and picture differ")
+    if stored.shape[2] > 4:
+        raise UnreadablePhoto(f"a JPEG 2000 of {stored.shape[2]} channels is no photo")
+    turned = pictures.make_upright(metadata)
+    model = "gray" if stored.shape[2] <= 2 else "rgb"
+    full = float(2 ** bits[0] - 1)
+    colors, metadata.icc, notes = space.choose(metadata.icc, model, stored.dtype, full)
+    assert colors is not None  # it is not CMYK
+    pixels = grey_as_rgb(stored, turned)
+    return Photo(pixels, colors, kind="JPEG2000", metadata=metadata, notes=notes)
+
+
+def _metadata(data: bytes) -> tuple[Metadata, dict[bytes, bytes]]:
+    metadata, header = Metadata(), dict[bytes, bytes]()
+    if data[:12] != SIGNATURE:
+        return metadata, header
+    for box in boxes(data):
+        if box.name == b"jp2h":
+            header = {inner.name: inner.content for inner in reversed(boxes(box.content))}
+        elif box.name == b"uuid" and box.content.startswith(_EXIF):
+            metadata.exif = exif.without_prefix(box.content[16:])
+        elif box.name == b"uuid" and box.content.startswith(_XMP):
+            metadata.xmp = box.content[16:]
+        elif box.name in _CARRIED:
+            metadata.parts.append(box)
+    color = header.get(b"colr", b"")
+    if color[:1] == b"\2":
+        metadata.icc = color[3:]
+    if b"res " in header:
+        metadata.parts.append(Box(b"res ", header[b"res "]))
+    return metadata, header
+
+
+def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
+    """Encodes a photo without loss; `quality` means nothing here. See `colorjax.photos.write`."""
+    pictures.rgb_only(photo, "JPEG2000")
+    pixels, notes = pictures.output_pixels(photo), ()
+    if pixels.dtype in (np.uint8, np.uint16):
+        depth = int(photo.space.full).bit_length()
+        pixels = pictures.stretched(pixels, photo, 2**depth - 1)
+    else:
+        pixels, notes = pictures.eight_bits(photo, "JPEG2000", alpha=True)
+        depth = 8
+    encoded = imagecodecs.jpeg2k_encode(
+        np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels),
+        level=0,
+        codecformat="jp2",
+        reversible=True,
+        bitspersample=depth,
+        numthreads=1,
+    )
+    start = encoded.find(b"jp2c") - 4
+    colors = 1 if photo.is_grey else 3
+    metadata = photo.metadata
+    for box in boxes(encoded[:start]):
+        content = _header(box.content, photo, colors) if box.name == b"jp2h" else box.content
+        file.write(_coded(box.name, content))
+    if metadata.exif:
+        file.write(_coded(b"uuid", _EXIF + metadata.exif))
+    if metadata.xmp:
+        file.write(_coded(b"uuid", _XMP + metadata.xmp))
+    for box in metadata.parts if photo.kind == "JPEG2000" else []:
+        if box.name != b"res ":
+            file.write(_coded(*box))
+    file.write(memoryview(encoded)[start:])
+    return notes
+
+
+def _header(content: bytes, photo: Photo, colors: int) -> bytes:
+    """Rebuilds the header's boxes: the encoder's, with profile, alpha and resolution."""
+    made = b""
+    for box in boxes(content):
+        if box.name == b"colr":
+            space_code = 17 if colors == 1 else 16  # grey or sRGB
+            made += _coded(b"colr", _color(photo.metadata.icc, space_code))
+        elif box.name != b"cdef":
+            made += _coded(*box)
+    channels = 1 if photo.is_grey else photo.pixels.shape[2]
+    if photo.is_grey:
+        channels += photo.pixels.shape[2] - photo.space.num_colors
+    if channels > colors:
+        rows = [(i, 0, i + 1) for i in range(colors)]
+        rows += [(i, _CDEF_ALPHA, 0) for i in range(colors, channels)]
+        made += _coded(b"cdef", struct.pack(">H", channels) + _packed(rows))
+    for box in photo.metadata.parts if photo.kind == "JPEG2000" else []:
+        if box.name == b"res ":
+            made += _coded(*box)
+    return made
+
+
+def _color(profile: bytes, space_code: int) -> bytes:
+    return b"\2\0\0" + profile if profile else b"\1\0\0" + struct.pack(">I", space_code)
+
+
+def _packed(rows: list[Any]) -> bytes:
+    return b"".join(struct.pack(">HHH", *row) for row in rows)
+
+
+def _coded(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", len(content) + 8, name) + content

@@ -1,0 +1,220 @@
+"""What the codecs share: Pillow's pictures as upright pixels, and pixels as Pillow's pictures."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from colorjax.data.decode import UnreadablePhoto
+from colorjax.photos import color_space as space
+from colorjax.photos import exif, xmp
+from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
+
+# Views that turn stored pixels upright, by EXIF orientation; applied to an upright buffer, the
+# inverse gives a view in which rows are as stored.
+_INVERSE = {
+    1: lambda p: p,
+    2: lambda p: p[:, ::-1],
+    3: lambda p: p[::-1, ::-1],
+    4: lambda p: p[::-1],
+    5: lambda p: p.swapaxes(0, 1),
+    6: lambda p: p[:, ::-1].swapaxes(0, 1),
+    7: lambda p: p[::-1, ::-1].swapaxes(0, 1),
+    8: lambda p: p[::-1].swapaxes(0, 1),
+}
+
+
+def check_size(width: int, height: int, max_pixels: int, samples: int = 1) -> None:
+    """Refuses a size before anything of it is allocated.
+
+    Raises:
+        UnreadablePhoto: no pixels, more than `max_pixels`, or more than 64 samples a pixel.
+    """
+    if width < 1 or height < 1 or not 1 <= samples <= 64:
+        raise UnreadablePhoto(f"{width}x{height} pixels of {samples} samples: no photo")
+    if width * height > max_pixels:
+        raise UnreadablePhoto(
+            f"{width}x{height} pixels are more than the {max_pixels} allowed by --max-pixels"
+        )
+
+
+def open_image(data: bytes, kind: str, max_pixels: int) -> Any:
+    """Opens a file with Pillow, without decoding, whose size is allowed.
+
+    Raises:
+        UnreadablePhoto: too large. Pillow's own errors go through.
+    """
+    image = Image.open(io.BytesIO(data), formats=[kind])
+    check_size(*image.size, max_pixels)
+    return image
+
+
+def make_upright(metadata: Metadata) -> int:
+    """Sets the orientation in EXIF and XMP to upright, and returns what it was, 1 to 8.
+
+    EXIF comes first; XMP counts where EXIF has none.
+    """
+    turned = exif.orientation(metadata.exif)
+    if turned == 1 and not metadata.exif:
+        turned = xmp.orientation(metadata.xmp)
+    metadata.exif = exif.upright(metadata.exif, turned)
+    metadata.xmp = xmp.upright(metadata.xmp, turned)
+    if turned in exif.SIDEWAYS and metadata.dpi:
+        metadata.dpi = metadata.dpi[::-1]
+    return turned
+
+
+def upright_buffer(shape: tuple[int, int, int], dtype: Any, turned: int) -> tuple[Any, Any]:
+    """Allocates upright pixels for a stored (H, W, C), and the view in which they are as stored."""
+    height, width, channels = shape
+    sides = (width, height) if turned in exif.SIDEWAYS else (height, width)
+    pixels = np.empty((*sides, channels), dtype)
+    return pixels, _INVERSE[turned](pixels)
+
+
+def turn(pixels: np.ndarray, turned: int) -> np.ndarray:
+    """Returns stored (H, W, C) pixels upright and contiguous; the same array where they are."""
+    if turned == 1:
+        return np.ascontiguousarray(pixels)
+    upright, stored = upright_buffer(pixels.shape, pixels.dtype, turned)
+    stored[...] = pixels
+    return upright
+
+
+def to_photo(
+    image: Any, kind: str, metadata: Metadata, turned: int = 1, *, flip_cmyk: bool = False
+) -> Photo:
+    """Decodes one of Pillow's 8-bit pictures into a `Photo`.
+
+    Args:
+        image: opened, not yet loaded; of several pictures the first is taken.
+        kind: of the photo.
+        metadata: already upright.
+        turned: orientation of the stored pixels.
+        flip_cmyk: whether Pillow turned the inks around that were not inverted.
+
+    Raises:
+        UnreadablePhoto: more than 8 bits, which Pillow would clip. Its own errors go through.
+    """
+    notes = _frame_notes(image)
+    image.load()
+    mode = image.mode
+    if mode.startswith(("I", "F")):
+        raise UnreadablePhoto(
+            f"a {kind} of more than 8 bits a channel (Pillow's mode {mode}): save it as 16-bit PNG"
+        )
+    if mode == "CMYK" and not metadata.icc:
+        notes += ("its CMYK has no profile: it became RGB",)
+    elif mode not in ("L", "LA", "RGB", "RGBA", "CMYK") or "transparency" in image.info:
+        notes += _mode_notes(mode)
+        image = image.convert("RGBA" if _is_transparent(image) else "RGB")
+    model = {"L": "gray", "CMYK": "cmyk"}.get(mode, "gray" if mode == "LA" else "rgb")
+    if mode == "1":
+        model = "gray"
+    colors, metadata.icc, more = space.choose(metadata.icc, model, np.uint8, 255)
+    if colors is None:  # CMYK whose profile is of no use
+        image = _rgb_of_cmyk(image, flip_cmyk)
+        colors, flip_cmyk = space.Space(np.dtype(np.uint8), 255), False
+    pixels = _pixels(image, turned)
+    if colors.model == "cmyk" and flip_cmyk:
+        np.subtract(255, pixels, out=pixels)
+    return Photo(pixels, colors, kind=kind, metadata=metadata, notes=notes + more)
+
+
+def _frame_notes(image: Any) -> tuple[str, ...]:
+    frames = getattr(image, "n_frames", 1)
+    return (f"only the first of {frames} pictures was taken",) if frames > 1 else ()
+
+
+def _mode_notes(mode: str) -> tuple[str, ...]:
+    what = {"1": "1-bit pixels", "P": "palette colours", "PA": "palette colours"}.get(mode)
+    return (f"its {what} became RGB",) if what else ()
+
+
+def _is_transparent(image: Any) -> bool:
+    return "transparency" in image.info or image.mode in ("LA", "PA", "La", "RGBa", "RGBA")
+
+
+def _rgb_of_cmyk(image: Any, flip: bool) -> Any:
+    if flip:
+        image = Image.eval(image, lambda value: 255 - value)
+    return image.convert("RGB")
+
+
+def _pixels(image: Any, turned: int) -> np.ndarray:
+    """Copies a loaded picture upright, band by band, with grey as three channels."""
+    mode = {"L": "RGB", "LA": "RGBA"}.get(image.mode, image.mode)
+    width, height = image.size
+    shape = (height, width, 3 if mode == "RGB" else 4)
+    pixels, stored = upright_buffer(shape, np.uint8, turned)
+    # A quarter turn writes columns: many rows at once, or the cache is of no use.
+    for rows in space.bands(stored, least_rows=256 if turned in exif.SIDEWAYS else 1):
+        band = image.crop((0, rows.start, width, rows.stop))
+        stored[rows] = np.asarray(band.convert(mode))
+    return pixels
+
+
+def eight_bits(photo: Photo, kind: str, *, alpha: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Returns the pixels to write as 8-bit values, and notes of what that loses."""
+    pixels, notes = output_pixels(photo), ()
+    if pixels.dtype == np.uint8:
+        pixels = stretched(pixels, photo, 255)
+    else:
+        unit = np.clip(pixels.astype(np.float32) / np.float32(photo.space.full), 0, 1)
+        pixels = np.rint(unit * 255).astype(np.uint8)
+        notes += (f"more than 8 bits a channel became 8 in {kind}",)
+    colors = 1 if photo.is_grey else photo.space.num_colors
+    if not alpha and pixels.shape[2] > colors:
+        pixels = np.ascontiguousarray(pixels[..., :colors])
+        notes += (f"{kind} holds no alpha: dropped",)
+    return pixels, notes
+
+
+def stretched(pixels: np.ndarray, photo: Photo, white: float) -> np.ndarray:
+    """Returns whole numbers of a photo with `white` as the value of white; dtype as it was.
+
+    A format without a field for the value of white shows a photo of 4 bits in 8 nearly black.
+    """
+    full = photo.space.full
+    if full == white:
+        return pixels
+    unit = np.clip(pixels.astype(np.float32) / np.float32(full), 0, 1)
+    return np.rint(unit * np.float32(white)).astype(pixels.dtype)
+
+
+def output_pixels(photo: Photo) -> np.ndarray:
+    """Returns (H, W, C): the buffer itself, or of a grey copy its one grey and its alpha."""
+    if not photo.is_grey:
+        return photo.pixels
+    return photo.pixels[..., [0, *range(photo.space.num_colors, photo.pixels.shape[2])]]
+
+
+def to_image(pixels: np.ndarray, photo: Photo) -> Any:
+    """Returns Pillow's picture of 8-bit pixels, on the same memory where Pillow can."""
+    height, width, channels = pixels.shape
+    cmyk = photo.space.model == "cmyk" and not photo.is_grey
+    mode = "CMYK" if cmyk else {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
+    return Image.frombuffer(mode, (width, height), np.ascontiguousarray(pixels), "raw", mode, 0, 1)
+
+
+def dpi_of(image: Any) -> tuple[float, float] | None:
+    """Returns pixels per inch as Pillow found them, where they are numbers above 0."""
+    try:
+        x, y = (float(value) for value in image.info.get("dpi", ()))
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return (x, y) if all(math.isfinite(v) and 0 < v < 1e6 for v in (x, y)) else None
+
+
+def rgb_only(photo: Photo, kind: str) -> None:
+    """Refuses CMYK pixels for a format that holds RGB alone.
+
+    Raises:
+        UnwritablePhoto: they are CMYK.
+    """
+    if photo.space.model == "cmyk" and not photo.is_grey:
+        raise UnwritablePhoto(f"{kind} holds no CMYK: write it as JPEG or TIFF")

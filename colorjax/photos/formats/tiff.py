@@ -1,0 +1,230 @@
+"""TIFF of every depth: pixels by tifffile, tags carried as bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import mmap
+import struct
+import threading
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+
+from colorjax.data.decode import UnreadablePhoto
+from colorjax.photos import color_space as space
+from colorjax.photos import exif, xmp
+from colorjax.photos.exif import Entry
+from colorjax.photos.formats import pillow as pictures
+from colorjax.photos.formats import tiff_pixels
+from colorjax.photos.formats.png import grey_as_rgb
+from colorjax.photos.photo import Metadata, Photo
+
+XMP, ICC, PHOTOSHOP = 700, 34675, 34377
+_DESCRIPTION, _X_DPI, _Y_DPI, _DPI_UNIT = 270, 282, 283, 296
+_COMPRESSION = {1: None, 5: "lzw", 32773: "packbits", 50000: "zstd", 34925: "lzma"}  # else deflate
+_MOST_CLASSIC_BYTES = 2**32 - 2**25
+
+
+def read(data: bytes, max_pixels: int) -> Photo:
+    """Reads a TIFF; see `colorjax.photos.read`."""
+    with _quiet(), tifffile.TiffFile(io.BytesIO(data)) as file:
+        page, notes = _first_picture(file)
+        pictures.check_size(page.imagewidth, page.imagelength, max_pixels, page.samplesperpixel)
+        _check_whole(page, len(data), max_pixels)
+        metadata, turned = _metadata(data, page.offset)
+        stored, model, more = tiff_pixels.decode(page, data, max_pixels)
+        encoding = {
+            "compression": _COMPRESSION.get(int(page.compression), "deflate"),
+            "predictor": int(page.predictor) in (2, 3),
+            "separate": int(page.planarconfig) == 2,
+            "extrasamples": tuple(int(kind) for kind in page.extrasamples),
+            "big": file.is_bigtiff,
+        }
+    full, scaled = tiff_pixels.white(stored, model)
+    icc = metadata.icc
+    colors, metadata.icc, of_profile = space.choose(icc, model, stored.dtype, full)
+    notes += more + scaled + of_profile
+    if colors is None:
+        stored, colors = tiff_pixels.rgb_of_cmyk(stored, full), space.Space(stored.dtype, full)
+        notes += ("its CMYK has no profile: it became RGB",)
+    pixels = grey_as_rgb(stored, turned) if model == "gray" else pictures.turn(stored, turned)
+    return Photo(pixels, colors, kind="TIFF", metadata=metadata, encoding=encoding, notes=notes)
+
+
+def first_page(file: BinaryIO) -> Any:
+    """Returns the first page of an open file, as tifffile describes it."""
+    with _quiet():
+        return tifffile.TiffFile(file).pages.first
+
+
+_of_thread = threading.local()  # .readings: that this thread has under way
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps tifffile's complaints about damaged files, in this thread, off the terminal."""
+    readings = getattr(_of_thread, "readings", 0)
+    _of_thread.readings = readings + 1
+    try:
+        yield
+    finally:
+        _of_thread.readings = readings
+
+
+def _is_of_others(_: logging.LogRecord) -> bool:
+    return not getattr(_of_thread, "readings", 0)
+
+
+# Once and for all: a level belongs to the process, and photos are read by several threads.
+logging.getLogger("tifffile").addFilter(_is_of_others)
+
+
+def _first_picture(file: Any) -> tuple[Any, tuple[str, ...]]:
+    """Returns the first page that is not a thumbnail of another, and a note of further ones."""
+    pages = [file.pages[number] for number in range(min(len(file.pages), 1000))]
+    full = [page for page in pages if not int(page.subfiletype) & 1] or pages[:1]
+    if not full:
+        raise UnreadablePhoto("a TIFF without a picture")
+    count = len(full)
+    notes = (f"only the first of {count} pictures was taken",) if count > 1 else ()
+    return full[0].aspage(), notes
+
+
+def _check_whole(page: Any, size: int, max_pixels: int) -> None:
+    """Refuses what tifffile would fill with zeros, or allocate beyond what the header says."""
+    if len(page.dataoffsets) != len(page.databytecounts) or not page.dataoffsets:
+        raise UnreadablePhoto("a TIFF whose list of strips is damaged")
+    ends = (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True))
+    if max(ends) > size or min(page.dataoffsets) < 8 or min(page.databytecounts) < 1:
+        raise UnreadablePhoto("a TIFF that is cut short")
+    if page.imagedepth != 1:
+        raise UnreadablePhoto("a TIFF with depth is a volume, no photo")
+    if page.is_tiled:
+        pictures.check_size(page.tilewidth, page.tilelength, max(max_pixels, 2**24))
+        tiles = -(-page.imagewidth // page.tilewidth) * -(-page.imagelength // page.tilelength)
+    else:
+        tiles = -(-page.imagelength // max(1, page.rowsperstrip))
+    planes = page.samplesperpixel if int(page.planarconfig) == 2 else 1
+    if len(page.dataoffsets) < tiles * planes:
+        raise UnreadablePhoto("a TIFF whose list of strips is damaged")
+
+
+def _metadata(data: bytes, offset: int) -> tuple[Metadata, int]:
+    directories = exif.read_directories(data, offset)
+    tags = {entry.tag: entry for entry in directories.main}
+    metadata = Metadata(
+        xmp=tags[XMP].value if XMP in tags else b"",
+        icc=tags[ICC].value if ICC in tags else b"",
+        dpi=_dpi(tags, directories.order),
+    )
+    found = tags.get(exif.ORIENTATION)
+    turned = exif.number(found, directories.order) if found else 1
+    turned = turned if 1 <= turned <= 8 else 1
+    entries = [e for e in exif.photo_entries(directories, turned) if not _is_of_tifffile(e)]
+    metadata.exif = exif.serialize(directories, entries)
+    metadata.exif = exif.upright(metadata.exif, turned)
+    metadata.xmp = xmp.upright(metadata.xmp, turned)
+    if turned in exif.SIDEWAYS and metadata.dpi:
+        metadata.dpi = metadata.dpi[::-1]
+    return metadata, turned
+
+
+def _is_of_tifffile(entry: Entry) -> bool:
+    """A description that tifffile and ImageJ write of the old file's layout."""
+    return entry.tag == _DESCRIPTION and entry.value.startswith((b'{"shape"', b"ImageJ="))
+
+
+def _dpi(tags: dict[int, Entry], order: str) -> tuple[float, float] | None:
+    values = []
+    for tag in (_X_DPI, _Y_DPI):
+        if tag not in tags or tags[tag].type != 5:
+            return None
+        above, below = struct.unpack_from(order + "II", tags[tag].value)
+        values.append(above / below if below else 0.0)
+    unit = exif.number(tags[_DPI_UNIT], order) if _DPI_UNIT in tags else 2
+    scale = {2: 1.0, 3: 2.54}.get(unit, 0.0)
+    x, y = (value * scale for value in values)
+    return (x, y) if 0 < x < 1e6 and 0 < y < 1e6 else None
+
+
+def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
+    """Encodes a photo without loss; `quality` means nothing here. See `colorjax.photos.write`.
+
+    tifffile writes pixels and the tags that describe them; a directory of those and the photo's
+    own tags follows at the end of the file and takes the place of the first one.
+    """
+    pixels = pictures.output_pixels(photo)
+    if pixels.dtype in (np.uint8, np.uint16):
+        pixels = pictures.stretched(pixels, photo, np.iinfo(pixels.dtype).max)
+    metadata, encoding = photo.metadata, photo.encoding if photo.kind == "TIFF" else {}
+    tags = _tags(metadata)
+    big = encoding.get("big", False) or pixels.nbytes > _MOST_CLASSIC_BYTES
+    colors = 1 if photo.is_grey else photo.space.num_colors
+    extras = pixels.shape[2] - colors
+    kinds = encoding.get("extrasamples", ())[:extras] or ((2,) if extras else ())
+    kinds += (0,) * (extras - len(kinds))
+    separate = encoding.get("separate", False) and pixels.shape[2] > 1
+    if pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    compression = encoding.get("compression", "deflate")
+    with tifffile.TiffWriter(
+        file, bigtiff=big, byteorder="<" if tags.order == "<" else ">"
+    ) as writer:
+        writer.write(
+            pixels.transpose(2, 0, 1) if separate else pixels,
+            photometric={1: "minisblack", 3: "rgb", 4: "separated"}[colors],
+            planarconfig=("separate" if separate else "contig") if extras or colors > 1 else None,
+            extrasamples=kinds or None,
+            compression=compression,
+            predictor=_predictor(encoding, compression, pixels),
+            rowsperstrip=max(1, 2**18 // max(1, photo.width * photo.pixels.itemsize * 4)),
+            resolution=metadata.dpi if metadata.dpi else None,
+            resolutionunit=2 if metadata.dpi else None,
+            metadata=None,
+            software=False,
+            maxworkers=1,
+        )
+    _replace_directory(file, tags, big)
+    return ()
+
+
+def _predictor(encoding: dict[str, Any], compression: str | None, pixels: Any) -> bool:
+    wanted = encoding.get("predictor", not encoding)
+    return bool(wanted) and compression in ("lzw", "deflate", "zstd") and pixels.itemsize <= 4
+
+
+def _tags(metadata: Metadata) -> exif.Directories:
+    """Returns the photo's own tags, with XMP, ICC and Photoshop's blocks among them."""
+    try:
+        tags = exif.read_directories(metadata.exif)
+        main = exif.photo_entries(tags)
+    except ValueError:
+        tags, main = exif.Directories("<", False, [], {}), []
+    for tag, kind, value in (
+        (XMP, 1, metadata.xmp),
+        (ICC, 7, metadata.icc),
+        (PHOTOSHOP, 7, metadata.photoshop),
+    ):
+        if value and not any(entry.tag == tag for entry in main):
+            main.append(Entry(tag, kind, len(value), value))
+    return tags._replace(main=main)
+
+
+def _replace_directory(file: BinaryIO, tags: exif.Directories, big: bool) -> None:
+    """Appends a directory of what tifffile wrote and `tags`, and points the header to it."""
+    file.flush()
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as blob:
+        written = exif.read_directories(blob)
+    entries = {entry.tag: entry for entry in written.main}
+    entries |= {entry.tag: entry for entry in tags.main}
+    start = file.seek(0, io.SEEK_END)
+    start += file.write(b"\0" * (start % 8 and 8 - start % 8))
+    tree = tags._replace(big=big, main=list(entries.values()))
+    file.write(exif.directory_tree(tree, start))
+    file.seek(8 if big else 4)
+    file.write(struct.pack(tags.order + ("Q" if big else "I"), start))
+    file.seek(0, io.SEEK_END)

@@ -1,0 +1,128 @@
+"""The pixels of a TIFF page, of every depth and interpretation that makes a photo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from colorjax.data.decode import UnreadablePhoto
+from colorjax.photos import color_space as space
+from colorjax.photos.formats import pillow as pictures
+
+_WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 2, 3, 5, 6, (8, 9)
+_CHANNELS = {0: 1, 1: 1, _RGB: 3, _CMYK: 4, _YCBCR: 3}  # of colour
+_JPEG = (6, 7)  # compressions from which YCbCr comes as RGB
+
+
+def decode(page: Any, data: bytes, max_pixels: int) -> tuple[np.ndarray, str, tuple[str, ...]]:
+    """Decodes a page of tifffile.
+
+    Args:
+        page: whose size was checked.
+        data: of the whole file.
+        max_pixels: for what Pillow decodes.
+
+    Returns:
+        (H, W, C) as stored, with 0 as black; the model, "gray", "rgb" or "cmyk"; notes.
+
+    Raises:
+        UnreadablePhoto: no photo. tifffile's own errors go through.
+    """
+    kind = int(page.photometric)
+    if kind == _YCBCR and int(page.compression) not in _JPEG:
+        image = pictures.open_image(data, "TIFF", max_pixels)
+        return np.array(image.convert("RGB")), "rgb", ()
+    if kind not in (*_CHANNELS, _PALETTE, *_LAB):
+        raise UnreadablePhoto(f"a TIFF of photometric interpretation {kind} is no finished photo")
+    pixels = page.asarray()
+    if pixels.dtype.kind not in "buf" or pixels.dtype.itemsize > 8:
+        raise UnreadablePhoto(f"a TIFF of {pixels.dtype} numbers is no photo")
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False).reshape(page.shaped)
+    pixels = np.moveaxis(pixels[:, 0], 0, 2).reshape(*pixels.shape[2:4], -1)
+    if kind == _PALETTE:
+        return _looked_up(page, pixels), "rgb", ("its palette colours became RGB",)
+    if pixels.dtype == np.bool_:
+        grey = (pixels != (kind == _WHITE_IS_ZERO)).astype(np.uint8) * np.uint8(255)
+        return grey[..., :1], "gray", ("its 1-bit pixels became RGB",)
+    notes: tuple[str, ...] = ()
+    if pixels.dtype.kind == "u":
+        pixels, notes = _whole_bytes(pixels, page.bitspersample)
+    if kind in _LAB:
+        return _rgb_of_lab(pixels, kind), "rgb", (*notes, "its Lab became RGB")
+    if pixels.shape[2] < _CHANNELS[kind]:
+        raise UnreadablePhoto("a TIFF with fewer channels than colours")
+    if not pixels.flags.writeable:
+        pixels = pixels.copy()
+    if kind == _WHITE_IS_ZERO:
+        full = white(pixels, "gray")[0]
+        pixels[..., 0] = pixels.dtype.type(full) - pixels[..., 0]
+    return pixels, {1: "gray", 3: "rgb", 4: "cmyk"}[_CHANNELS[kind]], notes
+
+
+def white(pixels: np.ndarray, model: str) -> tuple[float, tuple[str, ...]]:
+    """Returns the value of white: the type's largest, and of floats 1, or 255 or more if needed."""
+    if pixels.dtype.kind != "f":
+        return float(np.iinfo(pixels.dtype).max), ()
+    colors = pixels[..., : {"gray": 1, "rgb": 3, "cmyk": 4}[model]]
+    top = max(float(np.nanmax(c, initial=0, where=np.isfinite(c))) for c in _bands_of(colors))
+    broken = not all(np.isfinite(c).all() for c in _bands_of(colors))
+    notes = ("some of its numbers are not finite: painted as black",) if broken else ()
+    if top <= 1:
+        return 1.0, notes
+    full = 255.0 if top <= 255 else 65535.0 if top <= 65535 else top
+    return full, (*notes, f"its numbers go to {top:.6g}: {full:.6g} was taken for white")
+
+
+def _bands_of(pixels: np.ndarray) -> list[np.ndarray]:
+    return [pixels[rows] for rows in space.bands(pixels)]
+
+
+def rgb_of_cmyk(pixels: np.ndarray, full: float) -> np.ndarray:
+    """Converts (H, W, 4 and more) CMYK without a profile: RGB = (1 - ink) (1 - black)."""
+    rgb = np.empty((*pixels.shape[:2], pixels.shape[2] - 1), pixels.dtype)
+    for rows in space.bands(pixels):
+        paper = 1 - pixels[rows, :, :4].astype(np.float64) / full
+        value = paper[..., :3] * paper[..., 3:] * full
+        rgb[rows, :, :3] = np.rint(value) if pixels.dtype.kind == "u" else value
+    rgb[..., 3:] = pixels[..., 4:]
+    return rgb
+
+
+def _looked_up(page: Any, pixels: np.ndarray) -> np.ndarray:
+    colormap = page.colormap
+    if colormap is None or pixels.dtype.kind == "f":
+        raise UnreadablePhoto("a TIFF without the palette that it needs")
+    table = np.asarray(colormap).reshape(3, -1).T
+    table = (table >> 8 if table.max(initial=0) > 255 else table).astype(np.uint8)
+    return table[np.minimum(pixels[..., 0].astype(np.int64), len(table) - 1)]
+
+
+def _whole_bytes(pixels: np.ndarray, bits: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Stretches values of 2, 4, 6, 10, 12, 14 or 24 bits to the type that holds them."""
+    bits = max(bits) if isinstance(bits, tuple) else int(bits)
+    if bits == pixels.dtype.itemsize * 8:
+        return pixels, ()
+    full, wanted = 2**bits - 1, np.iinfo(pixels.dtype).max
+    stretched = np.empty(pixels.shape, pixels.dtype)
+    for rows in space.bands(pixels):
+        stretched[rows] = np.rint(np.minimum(pixels[rows], full) * (wanted / full))
+    return stretched, (f"its {bits} bits a channel became {pixels.dtype.itemsize * 8}",)
+
+
+def _rgb_of_lab(pixels: np.ndarray, kind: int) -> np.ndarray:
+    """Converts CIE Lab (ab signed) or ICC Lab (ab with an offset) of 8 or 16 bits to RGB."""
+    if pixels.shape[2] < 3 or pixels.dtype not in (np.uint8, np.uint16):
+        raise UnreadablePhoto(f"a TIFF of Lab in {pixels.dtype} numbers cannot be read")
+    full = np.iinfo(pixels.dtype).max
+    rgb = pixels.copy()
+    for rows in space.bands(pixels):
+        lightness = pixels[rows, :, :1].astype(np.float32) * (100 / full)
+        ab = pixels[rows, :, 1:3]
+        if kind == _LAB[0]:
+            ab = ab.view(np.dtype(f"i{pixels.dtype.itemsize}")).astype(np.float32)
+        else:
+            ab = ab.astype(np.float32) - (full + 1) // 2
+        lab = np.concatenate([lightness, ab / ((full + 1) // 256)], -1)
+        rgb[rows, :, :3] = np.rint(space.srgb_from_lab_d50(lab) * full)
+    return rgb

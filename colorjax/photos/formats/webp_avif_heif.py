@@ -1,0 +1,138 @@
+"""WebP, AVIF, HEIF, GIF and BMP: 8-bit pixels by Pillow, metadata through its encoders."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from colorjax.data.decode import UnreadablePhoto
+from colorjax.photos import exif
+from colorjax.photos.formats import bmp
+from colorjax.photos.formats import pillow as pictures
+from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
+
+_QUALITY = 95
+_MOST_PIXELS_A_SIDE = {"WEBP": 16383, "AVIF": 65536, "HEIF": 65535}
+
+
+def has_heif() -> bool:
+    """Whether HEIF can be read; tells Pillow of it."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    if "HEIF" not in Image.OPEN:
+        pillow_heif.register_heif_opener(thumbnails=False)
+    return True
+
+
+def read(data: bytes, kind: str, max_pixels: int) -> Photo:
+    """Reads what Pillow opens as `kind`; see `colorjax.photos.read`."""
+    image = pictures.open_image(data, kind, max_pixels)
+    metadata = _metadata(image, data, kind)
+    turned = pictures.make_upright(metadata)
+    if kind == "HEIF":  # its pixels come upright, whatever EXIF says
+        turned = 1
+    encoding = {"lossless": kind == "WEBP" and b"VP8L" in _chunk_names(data)}
+    photo = pictures.to_photo(image, kind, metadata, turned)
+    photo.encoding = encoding
+    deep = _bits(data, kind, image)
+    if deep > 8:
+        photo.notes = (*photo.notes, f"its {deep} bits a channel became 8")
+    return photo
+
+
+def _metadata(image: Any, data: bytes, kind: str) -> Metadata:
+    info = image.info
+    packet = info.get("xmp") or b""
+    comment = info.get("comment") or b""
+    return Metadata(
+        exif=exif.without_prefix(info.get("exif") or b""),
+        xmp=packet.encode() if isinstance(packet, str) else packet.rstrip(b"\0"),
+        icc=bmp.embedded_profile(data) if kind == "BMP" else info.get("icc_profile") or b"",
+        dpi=pictures.dpi_of(image),
+        comment=comment.encode() if isinstance(comment, str) else comment,
+    )
+
+
+def _chunk_names(data: bytes) -> set[bytes]:
+    """Returns the names of a WebP's chunks, and of those in an animation's frames."""
+    names, place = set(), 12
+    while place + 8 <= len(data):
+        names.add(data[place : place + 4])
+        if data[place : place + 4] == b"ANMF":
+            names.add(data[place + 24 : place + 28])
+        size = int.from_bytes(data[place + 4 : place + 8], "little")
+        place += 8 + size + size % 2
+    return names
+
+
+def _bits(data: bytes, kind: str, image: Any) -> int:
+    """Returns the bits a channel that AVIF and HEIF say they hold."""
+    if kind == "HEIF":
+        return int(image.info.get("bit_depth", 8))
+    place = data.find(b"av1C", 0, 2**14) if kind == "AVIF" else -1
+    flags = data[place + 6] if 0 <= place < len(data) - 6 else 0
+    return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
+
+
+def write(file: BinaryIO, photo: Photo, kind: str, quality: int | None) -> tuple[str, ...]:
+    """Encodes a photo as WebP, AVIF or HEIF; see `colorjax.photos.write`."""
+    pictures.rgb_only(photo, kind)
+    most = _MOST_PIXELS_A_SIDE[kind]
+    if max(photo.height, photo.width) > most:
+        raise UnwritablePhoto(f"{kind} holds at most {most} pixels a side: write it as PNG")
+    pixels, notes = pictures.eight_bits(photo, kind, alpha=True)
+    if photo.is_grey:  # none of them has grey with alpha
+        pixels = pixels[..., [0, 0, 0, *range(1, pixels.shape[2])]]
+    image = pictures.to_image(np.ascontiguousarray(pixels[..., :4]), photo)
+    image.save(file, kind, **_options(photo, kind, image.mode == "RGBA", quality))
+    return notes
+
+
+def _options(photo: Photo, kind: str, alpha: bool, quality: int | None) -> dict[str, Any]:
+    metadata, options = photo.metadata, dict[str, Any]()
+    if metadata.exif:
+        options["exif"] = b"Exif\0\0" + metadata.exif
+    if metadata.xmp:
+        options["xmp"] = metadata.xmp
+    if metadata.icc:
+        options["icc_profile"] = metadata.icc
+    if kind == "WEBP":
+        lossless = photo.encoding.get("lossless", photo.kind != "WEBP") and quality is None
+        if lossless:
+            return options | {"lossless": True, "exact": True, "quality": 75, "method": 4}
+        return options | {"quality": quality or _QUALITY, "exact": True, "use_sharp_yuv": True}
+    if kind == "AVIF":  # whose encoder gives alpha the quality of colour
+        return options | {
+            "quality": quality or (100 if alpha else _QUALITY),
+            "subsampling": "4:4:4",
+        }
+    return options | {"quality": quality or (-1 if alpha else _QUALITY), "chroma": 444}
+
+
+def heif_writer() -> None:
+    """Checks that HEIF can be written.
+
+    Raises:
+        UnwritablePhoto: pillow_heif, or its encoder, is not there.
+    """
+    with contextlib.suppress(Exception):
+        if has_heif():
+            Image.new("RGB", (8, 8)).save(io.BytesIO(), "HEIF")
+            return
+    raise UnwritablePhoto("HEIF needs an encoder: pip install 'colorjax[heif]', or write it as PNG")
+
+
+def refuse_heif() -> None:
+    """Names the package that reads HEIF.
+
+    Raises:
+        UnreadablePhoto: it is not installed.
+    """
+    if not has_heif():
+        raise UnreadablePhoto("HEIF needs a package: pip install 'colorjax[heif]'")

@@ -1,0 +1,398 @@
+"""Evaluation: a method against the truth and against trivial predictors, on the same photos."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from colorjax import color, losses, metrics
+from colorjax.data import pipeline
+from colorjax.data.hints import MAX_EVALUATION_HINTS
+from colorjax.data.selection import hues, splits
+from colorjax.data.sources.labels import NO_LABEL
+from colorjax.data.sources.source import Source
+from colorjax.methods.method import Method, Variables
+from colorjax.metrics.comparison import (
+    advantages,
+    errors_of_photos,
+    measure,
+    measure_by_hue,
+    measure_scaled,
+    painted,
+    summarize,
+    summarize_hues,
+)
+from colorjax.models.hint_spreading import Keys, feature_layers, keyed, spread_hints
+from colorjax.parallel import mesh as parallel
+from colorjax.train.skipped import SkippedPhotos
+
+# Which way is better, for the metrics that a run may be steered by.
+HIGHER_IS_BETTER = {
+    "mae_ab": False,
+    "rmse_ab": False,
+    "mae_rgb": False,
+    "psnr": True,
+    "psnr_of_mean_mse": True,
+    "ssim": True,
+    "auc": True,
+    "auc_rebalanced": True,
+    "delta_e_2000": False,
+    "accuracy_2": True,
+    "accuracy_5": True,
+    "accuracy_ab_2": True,
+    "accuracy_ab_5": True,
+    "bits_per_pixel": False,
+    "top1": True,
+}
+# Of a batch, what goes to the devices.
+FIELDS = ("rgb", "mask", "label", "edges", "hint_ab", "hint_order", "hue_bin")
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What an evaluation found.
+
+    Attributes:
+        num_images: photos counted.
+        num_grey: those that are exactly grey (R = G = B everywhere), left out of `psnr`.
+        num_unreadable: photos left out because they cannot be decoded.
+        metrics: name -> value, of the method.
+        baselines: trivial predictor -> the same metrics.
+        advantages: trivial predictor -> by how much the method is better; see
+            `colorjax.metrics.comparison.advantages`.
+        hues: for each bin of the photos' mean hue its range, number of photos and metrics.
+        strips: (N, H, 3 W, 3) uint8, some photos: grey | prediction | truth.
+        errors: mae_ab and mse of each photo, (num_images,), in the order of the source.
+    """
+
+    num_images: int
+    num_grey: int
+    num_unreadable: int
+    metrics: dict[str, float]
+    baselines: dict[str, dict[str, float]]
+    advantages: dict[str, dict[str, Any]]
+    hues: list[dict[str, float]]
+    strips: np.ndarray
+    errors: dict[str, np.ndarray]
+
+
+def protocol(config: ConfigDict) -> str:
+    """Says in one line how photos are prepared and compared."""
+    size = config.data.image_size
+    text = (
+        f"centre square at {size}x{size} px; the photo's own L (CIE Lab, D65) with the predicted "
+        "ab, clipped to sRGB, rounded to 8 bits; psnr leaves exactly grey photos out; SSIM with "
+        "an 11x11 Gaussian; auc, mae_ab and rmse_ab of the predicted ab, the rest of the picture; "
+        "auc_rebalanced weights by 1 / prior of the true colour's bin, with the prior of "
+        f"{config.evaluation.prior or 'Tiny ImageNet'}; trivial predictors fitted on training "
+        "photos"
+    )
+    inference = config.to_dict().get("inference", {})
+    saturation, decode = inference.get("saturation", 1.0), inference.get("decode", "ab")
+    if decode != "ab":
+        text += f"; ab decoded as {decode}, at a temperature of {config.model.temperature:g}"
+    if saturation != 1:
+        text += f"; the predicted ab times {saturation:g}"
+    if config.data.saturation != 1:
+        text += (
+            f"; the metrics named _scaled compare with targets whose saturation is scaled by "
+            f"{config.data.saturation}, as in training; all others with the true colours"
+        )
+    if config.evaluation.hint_counts:
+        text += (
+            "; without hints, but psnr_hints_N with N squares of 6/256 of the side, evenly drawn, "
+            "of the true colour's mean, by the network's input or else spread by its features"
+        )
+    return text
+
+
+class Steps(NamedTuple):
+    """The evaluation of one batch, jitted; evaluators of one method share it.
+
+    Attributes:
+        inputs: of the method's network, which batches have to hold.
+        method: (variables, batch) -> (sums of `measure`, predicted photos (N, H, W, 3) uint8,
+            errors of each photo).
+        tables: (tables (T, 101, 2) of an ab colour for each level of L, batch) -> (sums of
+            `measure`, errors of each photo), stacked.
+    """
+
+    inputs: frozenset[str]
+    method: Callable
+    tables: Callable
+
+
+def _feature_loss(
+    method: Method, variables: Variables, rgb: jax.Array, mask: jax.Array, outputs: dict
+) -> tuple[jax.Array, jax.Array]:
+    """Sums over photos how far predicted pictures are from true ones in the feature network.
+
+    The mean over its layers of |difference| / mean |features of the photo|.
+    """
+    assert method.features is not None
+    lab = color.rgb_u8_to_lab(rgb)
+    lab = jnp.concatenate([lab[..., :1], outputs["ab"]], axis=-1)
+    pictures = (color.lab_to_rgb(lab), rgb.astype(jnp.float32) / 255)
+    taps = [method.features.apply(variables, each, train=False)["taps"] for each in pictures]
+    axes = (1, 2, 3)
+    layers = [
+        jnp.mean(jnp.abs(a - b), axis=axes) / (jnp.mean(jnp.abs(b), axis=axes) + 1e-6)
+        for a, b in zip(*taps, strict=True)
+    ]
+    return metrics.masked_sum(sum(layers) / len(layers), mask)
+
+
+def _hinted_ab(
+    outputs: dict[str, jax.Array], lab: jax.Array, batch: dict[str, jax.Array], count: jax.Array
+) -> jax.Array:
+    """Returns the predicted ab (N, H, W, 2) corrected by the first `count` hints of each photo."""
+    keys: Keys = outputs["hint_keys"]  # pyrefly: ignore
+    size, grid = lab.shape[1:3], keys.features.shape[1:3]
+
+    def correct(ab, keys, lightness, hint_ab, order):
+        shown = [
+            jnp.ones((*size, 1)),
+            *jnp.meshgrid(*map(jnp.arange, size), indexing="ij"),
+            hint_ab,
+        ]
+        planes = jnp.concatenate([x.reshape(*size, -1).astype(jnp.float32) for x in shown], -1)
+        numbers = jnp.minimum(order.ravel(), MAX_EVALUATION_HINTS)  # the last: no hint
+        sums = jax.ops.segment_sum(
+            planes.reshape(-1, 5), numbers, num_segments=MAX_EVALUATION_HINTS + 1
+        )[:-1]
+        pixels, means = sums[:, 0], sums[:, 1:] / jnp.maximum(sums[:, :1], 1)
+        scale = jnp.array([grid[0] / size[0], grid[1] / size[1]])
+        cells = ((means[:, :2] + 0.5) * scale[None]).astype(jnp.int32)
+        valid = (pixels > 0) & (jnp.arange(MAX_EVALUATION_HINTS) < count)
+        coarse = jax.image.resize(ab, (*grid, 2), "linear")
+        lightness = jax.image.resize(lightness, grid, "linear")
+        hint_ab = color.denormalize_ab(means[:, 2:])
+        correction = spread_hints(coarse, keys, lightness, cells, hint_ab, valid)
+        return ab + jax.image.resize(correction, ab.shape, "linear")
+
+    fields = (outputs["ab"], keys, lab[..., 0], batch["hint_ab"], batch["hint_order"])
+    return jax.vmap(correct)(*fields)
+
+
+def build_steps(
+    method: Method,
+    prior: np.ndarray | None = None,
+    hint_counts: Sequence[int] = (),
+    num_hues: int = 0,
+) -> Steps:
+    """Builds the evaluation of one batch.
+
+    Args:
+        method: what is evaluated; without hints.
+        prior: as for `measure`.
+        hint_counts: numbers of hints with which psnr_hints_N is measured as well, for batches that
+            hold them and a network that has an input for hints or shows its features.
+        num_hues: bins of the photos' mean hue, for batches that hold `hue_bin`.
+    """
+
+    def evaluate_method(variables: Variables, batch: dict[str, jax.Array]):
+        rgb, mask = batch["rgb"], batch["mask"] > 0
+        lab = color.rgb_u8_to_lab(rgb)
+        seen = method.encode(rgb)
+        fields = {"grey": seen["grey"]}
+        if "edges" in batch:
+            fields["edges"] = batch["edges"]
+        counts = hint_counts if "hint_ab" in batch else ()
+        spreads = bool(counts) and not method.takes_hints
+        if spreads and not feature_layers(method.network):
+            counts, spreads = (), False
+        network = keyed(method.network) if spreads else method.network
+        outputs = dataclasses.replace(method, network=network).predict(variables, fields)
+        sums = measure(rgb, mask, lab, outputs, prior)
+        if "hue_bin" in batch:
+            sums |= measure_by_hue(rgb, mask, lab, outputs, batch["hue_bin"], num_hues)
+        if "features" in variables:
+            sums["feature_loss"] = _feature_loss(method, variables["features"], rgb, mask, outputs)
+        if method.encode.saturation != 1:
+            sums |= measure_scaled(outputs["ab"], color.denormalize_ab(seen["ab"]), mask)
+        if "class_logits" in outputs:
+            labels = jnp.where(mask, batch["label"], NO_LABEL)
+            sums["top1"] = losses.class_hits(outputs["class_logits"], labels)
+        if counts:
+            colored = mask & ~jnp.all(rgb == rgb[..., :1], axis=(1, 2, 3))
+
+            def with_hints(count: jax.Array):
+                if spreads:
+                    ab = _hinted_ab(outputs, lab, batch, count)
+                else:
+                    is_hint = (batch["hint_order"] < count).astype(jnp.float32)
+                    hints = {"hint_ab": batch["hint_ab"] * is_hint, "hint_mask": is_hint}
+                    ab = method.predict_ab(variables, fields | hints)
+                return metrics.masked_sum(metrics.psnr(painted(lab, ab), rgb), colored)
+
+            total, number = jax.lax.map(with_hints, jnp.asarray(counts))
+            for place, count in enumerate(counts):
+                sums[f"psnr_hints_{count}"] = (total[place], number[place])
+        errors = errors_of_photos(rgb, lab, outputs)
+        return sums, painted(outputs.get("lightness", lab), outputs["ab"]), errors
+
+    def evaluate_tables(tables: jax.Array, batch: dict[str, jax.Array]):
+        lab = color.rgb_u8_to_lab(batch["rgb"])
+
+        def measure_table(ab: jax.Array):
+            prediction = {"ab": metrics.ColorTable(ab).predict(lab[..., :1])}
+            sums = measure(batch["rgb"], batch["mask"] > 0, lab, prediction, prior)
+            return sums, errors_of_photos(batch["rgb"], lab, prediction)
+
+        return jax.lax.map(measure_table, tables)  # one after the other: memory for one
+
+    return Steps(method.network.inputs, jax.jit(evaluate_method), jax.jit(evaluate_tables))
+
+
+class Evaluator:
+    """Evaluates weights on the photos of one source, as often as asked."""
+
+    def __init__(
+        self,
+        steps: Steps,
+        config: ConfigDict,
+        source: Source,
+        layout: parallel.Layout,
+        skipped: SkippedPhotos,
+        fitted_on: Source | None = None,
+    ):
+        """Prepares an evaluation.
+
+        Args:
+            steps: of the method, from `build_steps`.
+            config: `data` and `evaluation` are read.
+            source: the photos.
+            layout: the devices.
+            skipped: is told of unreadable photos.
+            fitted_on: training photos for the trivial predictors; None leaves those out.
+        """
+        self._steps = steps
+        self._config = config
+        self._source = source
+        self._layout = layout
+        self._skipped = skipped
+        self._fitted_on = fitted_on
+        self._num_hues = config.evaluation.get("hue_bins") or 0
+        self._baselines: dict[str, dict[str, float]] | None = None if fitted_on else {}
+        self._errors: dict[str, dict[str, np.ndarray]] = {}
+
+    def run(
+        self, variables: Variables, should_stop: Callable[[], bool] = lambda: False
+    ) -> Report | None:
+        """Evaluates weights; the trivial predictors too, the first time.
+
+        Args:
+            variables: of the method's network, on the layout's devices.
+            should_stop: asked before every batch; True ends the evaluation.
+
+        Returns:
+            The report; None if it was ended early.
+        """
+        names, tables = self._tables() if self._baselines is None else ([], None)
+        sums: metrics.Sums = {}
+        baseline_sums: dict[str, Any] = {}  # sums of all predictors, stacked
+        strips: list[np.ndarray] = []
+        shown = _spread(len(self._source), self._config.evaluation.grid_photos)
+        unreadable = 0
+        own, others = [], []  # errors of each photo
+        with contextlib.closing(self._batches()) as batches:
+            for number, batch in enumerate(batches):
+                if should_stop():
+                    return None
+                unreadable += self._skipped.note(self._source, batch["skipped"])
+                if self._num_hues:
+                    batch["hue_bin"] = self._hue_bins(batch["rgb"])
+                fields = {name: batch[name] for name in FIELDS if name in batch}
+                on_devices = parallel.to_global(fields, self._layout)
+                found, rgb, errors = self._steps.method(variables, on_devices)
+                counted = parallel.to_host(on_devices["mask"]) > 0  # of all hosts' rows
+                own.append(_rows(errors, counted))
+                sums = metrics.merge(sums, parallel.to_host(found))
+                first = number * len(counted)
+                rows = [i - first for i in shown if 0 <= i - first < len(counted)]
+                if rows:
+                    truth = parallel.to_host(on_devices["rgb"])
+                    strips += _strips(truth[rows], parallel.to_host(rgb)[rows])
+                if tables is not None:
+                    found, errors = self._steps.tables(tables, on_devices)
+                    others.append(_rows(errors, counted))
+                    baseline_sums = metrics.merge(baseline_sums, parallel.to_host(found))
+        if self._baselines is None:
+            self._baselines = {
+                name: summarize({key: (s[row], c[row]) for key, (s, c) in baseline_sums.items()})
+                for row, name in enumerate(names)
+            }
+            self._errors = {
+                name: {key: np.concatenate([e[key][row] for e in others]) for key in others[0]}
+                for row, name in enumerate(names)
+            }
+        self._skipped.share()
+        errors = {key: np.concatenate([e[key] for e in own]) for key in own[0]}
+        return Report(
+            num_images=int(sums["mse"][1]),
+            num_grey=int(sums["grey"][0]),
+            num_unreadable=sum(parallel.gathered([unreadable], 1)),
+            metrics=summarize(sums),
+            baselines=self._baselines,
+            advantages=advantages(errors, self._errors),
+            hues=summarize_hues(sums, self._num_hues),
+            strips=np.array(strips, np.uint8),
+            errors=errors,
+        )
+
+    def _hue_bins(self, rgb: np.ndarray) -> np.ndarray:
+        mean = self._config.data.get("hue_mean") or "arithmetic"
+        found = np.array([getattr(hues.mean_hues(photo), mean) for photo in rgb])
+        return np.minimum(found * self._num_hues, self._num_hues - 1).astype(np.int32)
+
+    def _batches(self):
+        """Iterates over this host's share of the source."""
+        return pipeline.eval_batches(
+            self._source,
+            self._config.data,
+            batch_size=self._config.evaluation.batch_size,
+            inputs=self._steps.inputs,
+            with_hints=bool(self._config.evaluation.hint_counts),
+            host=jax.process_index(),
+            hosts=jax.process_count(),
+        )
+
+    def _tables(self) -> tuple[list[str], jax.Array]:
+        assert self._fitted_on is not None
+        tables = fit_color_tables(self._fitted_on, self._config)
+        stacked = np.stack([table.ab for table in tables.values()])
+        return list(tables), jax.device_put(stacked, self._layout.replicated)
+
+
+def fit_color_tables(source: Source, config: ConfigDict) -> dict[str, metrics.ColorTable]:
+    """Fits the trivial predictors on `evaluation.baseline_photos` photos of a source."""
+    some = splits.limit(source, config.evaluation.baseline_photos)
+    sums = np.zeros((101, 3))
+    batches = pipeline.eval_batches(some, config.data, batch_size=config.evaluation.batch_size)
+    with contextlib.closing(batches):
+        for batch in batches:
+            sums += metrics.color_sums(color.rgb_u8_to_lab(batch["rgb"][batch["mask"] > 0]))
+    return metrics.fit_color_tables(sums)
+
+
+def _rows(errors: dict[str, jax.Array], counted: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the errors (..., N) of the photos that count."""
+    return {name: value[..., counted] for name, value in parallel.to_host(errors).items()}
+
+
+def _spread(length: int, number: int) -> list[int]:
+    """Returns up to `number` places spread over a sequence: neighbours often show one class."""
+    return sorted({round(place) for place in np.linspace(0, length - 1, min(number, length))})
+
+
+def _strips(truth: np.ndarray, predicted: np.ndarray) -> list[np.ndarray]:
+    lab = color.rgb_u8_to_lab(truth)
+    lab[..., 1:] = 0
+    return list(np.concatenate([color.lab_to_rgb_u8(lab), predicted, truth], axis=2))

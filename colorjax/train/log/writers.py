@@ -1,0 +1,165 @@
+"""Where a run's numbers and pictures go: metrics.jsonl and TensorBoard, by clu's method names."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from etils import epath
+
+from colorjax.runtime import paths
+
+
+class Writer(Protocol):
+    """The methods of `clu.metric_writers.MetricWriter` that colorjax uses."""
+
+    def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Writes named numbers."""
+        ...
+
+    def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
+        """Writes named pictures, (H, W, 3) uint8."""
+        ...
+
+    def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
+        """Writes named Markdown texts."""
+        ...
+
+    def flush(self) -> None:
+        """Makes what was written visible to readers."""
+        ...
+
+    def close(self) -> None:
+        """Flushes and lets go."""
+        ...
+
+
+class MetricsFile:
+    """Appends one JSON line for each call: {"step": 3, "train/loss": 0.02, ...}."""
+
+    def __init__(self, path: epath.Path):
+        """Opens the file at its end."""
+        self._file = paths.GrowingFile(path)
+        self._period = paths.PERIOD if paths.is_remote(path) else 0.0
+
+    def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Writes one line and flushes it; in an object store, now and then."""
+        numbers = {name: float(value) for name, value in scalars.items()}
+        self._file.write(json.dumps({"step": step, **numbers}).encode() + b"\n")
+        self._file.flush_now_and_then(self._period)
+
+    def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
+        """Leaves pictures to the other writers."""
+
+    def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
+        """Leaves texts to the other writers."""
+
+    def flush(self) -> None:
+        """Makes all lines visible."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+class _GrowingFiles:
+    """Opens event files in object stores for tensorboardX."""
+
+    def open(self, path: str) -> paths.GrowingFile:
+        return paths.GrowingFile(paths.locate(path))
+
+
+class TensorBoard:
+    """Writes TensorBoard events by tensorboardX, without TensorFlow.
+
+    Not by its `SummaryWriter`: that one writes from a thread, and waits for ever for a thread that
+    ended because the disk was full.
+    """
+
+    def __init__(self, folder: epath.Path, first_step: int | None = None):
+        """Starts an event file; events of `first_step` and later from earlier runs are purged."""
+        from tensorboardX import record_writer
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import SessionLog  # pyrefly: ignore
+
+        for scheme in ("gs", "s3"):
+            record_writer.register_writer_factory(scheme, _GrowingFiles())
+        folder.mkdir(parents=True, exist_ok=True)
+        self._events = EventsWriter(str(folder / "events"))
+        if first_step is not None:
+            self._write(first_step, session_log=SessionLog(status=SessionLog.START))
+        self.flush()
+
+    def _write(self, step: int, **content: Any) -> None:
+        from tensorboardX.proto.event_pb2 import Event  # pyrefly: ignore
+
+        self._events.write_event(Event(wall_time=time.time(), step=step, **content))
+
+    def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Writes one curve point a number."""
+        from tensorboardX import summary
+
+        for name, value in scalars.items():
+            self._write(step, summary=summary.scalar(name, float(value)))
+        if time.monotonic() - self._flushed > paths.PERIOD:
+            self.flush()
+
+    def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
+        """Writes pictures, (H, W, 3) uint8."""
+        from tensorboardX import summary
+
+        for name, image in images.items():
+            self._write(step, summary=summary.image(name, image, dataformats="HWC"))
+
+    def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
+        """Writes Markdown texts."""
+        from tensorboardX import summary
+
+        for name, text in texts.items():
+            self._write(step, summary=summary.text(name, text))
+
+    def flush(self) -> None:
+        """Makes events visible to a TensorBoard that is open."""
+        self._flushed = time.monotonic()
+        self._events.flush()
+
+    def close(self) -> None:
+        """Flushes and closes the event file."""
+        self._events.close()
+
+
+class Writers:
+    """Writes to several writers."""
+
+    def __init__(self, writers: Sequence[Writer]):
+        """Takes the writers; none on hosts that only compute."""
+        self._writers = writers
+
+    def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Writes named numbers to all."""
+        for writer in self._writers:
+            writer.write_scalars(step, scalars)
+
+    def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
+        """Writes named pictures to all."""
+        for writer in self._writers:
+            writer.write_images(step, images)
+
+    def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
+        """Writes named texts to all."""
+        for writer in self._writers:
+            writer.write_texts(step, texts)
+
+    def flush(self) -> None:
+        """Flushes all."""
+        for writer in self._writers:
+            writer.flush()
+
+    def close(self) -> None:
+        """Closes all."""
+        for writer in self._writers:
+            writer.close()

@@ -1,0 +1,194 @@
+"""Evaluations of a run and where their results go: eval.json, metrics, TensorBoard, images."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ml_collections import ConfigDict
+from PIL import Image
+
+from colorjax.data import prior
+from colorjax.data.selection import splits
+from colorjax.data.selection.splits import Splits
+from colorjax.data.sources.source import Source
+from colorjax.methods import method as methods
+from colorjax.methods.method import Method, Variables
+from colorjax.parallel import hosts as peers
+from colorjax.parallel import mesh as parallel
+from colorjax.runtime import paths
+from colorjax.train import evaluator as evaluate
+from colorjax.train.log.writers import MetricsFile, TensorBoard, Writer, Writers
+from colorjax.train.skipped import SkippedPhotos
+from colorjax.train.stopping import StopSignal
+from colorjax.weights import load as weights
+from colorjax.weights.workdir import Workdir
+
+log = logging.getLogger(__name__)
+
+DONE, STOPPED = 0, 75  # exit status
+
+
+class Reporter:
+    """Evaluates weights on the photos to choose by and on those to report."""
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        method: Method,
+        layout: parallel.Layout,
+        splits: Splits,
+        workdir: Workdir,
+        writer: Writer,
+        skipped: SkippedPhotos,
+        should_stop: Callable[[], bool],
+    ):
+        """Prepares both evaluations; nothing is compiled or read yet."""
+        self._config = config
+        self._workdir = workdir
+        self._writer = writer
+        self._should_stop = should_stop
+        counts = config.evaluation.hint_counts
+        steps = evaluate.build_steps(
+            method,
+            prior.load(config.evaluation.prior),
+            counts,
+            config.evaluation.get("hue_bins") or 0,
+        )
+
+        def evaluator(source: Source, fitted_on: Source | None) -> evaluate.Evaluator | None:
+            if not len(source):
+                return None
+            return evaluate.Evaluator(steps, config, source, layout, skipped, fitted_on)
+
+        self._validation = evaluator(splits.validation, None)
+        self._reports = config.evaluation.get("report") is not False
+        self._eval = evaluator(splits.eval, splits.train) if self._reports else None
+
+    def validate(self, step: int, variables: Variables) -> dict[str, float] | None:
+        """Evaluates on the photos to choose by; None if stopped early or there are none."""
+        if self._validation is None:
+            return None
+        report = self._validation.run(variables, self._should_stop)
+        if report is None:
+            return None
+        scalars = {f"validation/{name}": value for name, value in report.metrics.items()}
+        self._writer.write_scalars(step, scalars)
+        self._workdir.write_json("validation.json", {"step": step} | _found(report))
+        return report.metrics
+
+    def report(self, step: int, variables: Variables) -> bool:
+        """Evaluates on the photos to report and writes everything; False if stopped early."""
+        if self._eval is None:
+            if not self._reports:
+                return True
+            log.warning("no photo to report on: data.eval_fraction is 0 and eval_path empty")
+            return True
+        report = self._eval.run(variables, self._should_stop)
+        if report is None:
+            return False
+        scalars = {f"eval/{name}": value for name, value in report.metrics.items()}
+        for predictor, found in report.baselines.items():
+            scalars |= {f"eval/{predictor}/{name}": value for name, value in found.items()}
+        self._writer.write_scalars(step, scalars)
+        self._write_grid(step, report)
+        self._writer.flush()
+        self._workdir.write_json(
+            self._workdir.eval_file.name,
+            {
+                "step": step,
+                "protocol": evaluate.protocol(self._config),
+                "dataset": _dataset(self._config.data),
+            }
+            | _found(report)
+            | {"baselines": report.baselines, "advantages": report.advantages},
+        )
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in report.metrics.items())
+        log.info("step %d, %d photos: %s", step, report.num_images, numbers)
+        return True
+
+    def owes(self, step: int) -> bool:
+        """Whether eval.json does not yet speak of this step."""
+        if self._eval is None:
+            return False
+        try:
+            owed = json.loads(self._workdir.eval_file.read_text())["step"] != step
+        except (OSError, ValueError, KeyError):
+            owed = True
+        return bool(parallel.agreed(owed))
+
+    def _write_grid(self, step: int, report: evaluate.Report) -> None:
+        if not len(report.strips) or not parallel.is_first():
+            return
+        grid = report.strips.reshape(-1, *report.strips.shape[2:])
+        self._writer.write_images(step, {"eval/grey_prediction_truth": grid})
+        paths.write_png(self._workdir.images / f"{step:08d}.png", Image.fromarray(grid))
+
+
+def _found(report: evaluate.Report) -> dict[str, Any]:
+    found = {
+        "num_images": report.num_images,
+        "num_grey": report.num_grey,
+        "num_unreadable": report.num_unreadable,
+        "metrics": report.metrics,
+    }
+    return found | ({"hues": report.hues} if report.hues else {})
+
+
+def _dataset(data: ConfigDict) -> str:
+    if data.eval_path or data.eval_split:
+        return " ".join(filter(None, (data.name, data.eval_path or data.path, data.eval_split)))
+    return f"{data.name} {data.path} ({data.eval_fraction:.0%} held out by hash)".replace("  ", " ")
+
+
+def open_writers(workdir: Workdir, first_step: int | None, stack: contextlib.ExitStack) -> Writers:
+    """Opens what a run writes its numbers to, until the stack ends; nothing but on the first host.
+
+    Args:
+        workdir: of the run.
+        first_step: TensorBoard forgets what it has of this step and later ones; None: nothing.
+        stack: closes them.
+    """
+    if not parallel.is_first():
+        return Writers([])
+    writers = [MetricsFile(workdir.metrics_file), TensorBoard(workdir.tensorboard, first_step)]
+    return stack.enter_context(contextlib.closing(Writers(writers)))
+
+
+def evaluate_only(config: ConfigDict, workdir: str, *, time_limit: float | None = None) -> int:
+    """Evaluates the weights of a workdir, the best ones where it keeps those.
+
+    Args:
+        config: that of the run; its data may be another. The network is the one of the workdir,
+            but for `model.temperature`, which decides no weights; where the workdir stores another
+            `inference.decode` than "ab", its temperature counts too.
+        workdir: folder of a run.
+        time_limit: seconds after which it ends.
+
+    Returns:
+        0 when done; 75 when a signal or the time limit ended it early.
+
+    Raises:
+        RequestError: config, data or workdir cannot be used, or there are no weights.
+    """
+    folder = Workdir(workdir)
+    layout = parallel.make_layout(config.evaluation.batch_size)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(peers.Watch(lambda: "run the same command again"))
+        stop = stack.enter_context(StopSignal(time_limit))
+        config = folder.with_its_network(config)
+        method = methods.build(config, with_loss=False)
+        step, variables = weights.load(folder.root, method, layout.replicated)
+        classes = folder.read_classes()
+        parts = splits.open_splits(config.data, classes)
+        if classes and parts.eval.class_names != classes:
+            log.warning(
+                "the labels of the data are not those that the weights know: top1 says nothing"
+            )
+        writer = open_writers(folder, None, stack)
+        skipped = SkippedPhotos(folder.skipped_file)
+        reporter = Reporter(config, method, layout, parts, folder, writer, skipped, stop.poll)
+        return DONE if reporter.report(step, variables) else STOPPED

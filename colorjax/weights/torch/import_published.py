@@ -1,0 +1,107 @@
+"""Makes a workdir from published weights, for `colorize`, `--mode=eval` and `init_from`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from colorjax import color
+from colorjax.errors import RequestError
+from colorjax.weights.checkpoint import Checkpoints
+from colorjax.weights.torch import file as torch_file
+from colorjax.weights.torch import zhang as zhang_weights
+from colorjax.weights.workdir import Workdir
+
+_SIZE = 256  # pixels; what both networks were published for
+_CENTERS = "model_out.weight"  # of zhang16: colours of the bins, over 110
+
+
+def import_weights(
+    kind: str,
+    file: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    **meaning: float,
+) -> list[str]:
+    """Imports the weights of a PyTorch file, without PyTorch and without executing the file.
+
+    Args:
+        kind: "zhang16" or "zhang17".
+        file: state dict, saved by `torch.save` in either of its formats.
+        output: workdir to make.
+        **meaning: `folded_temperature` (zhang16) or `mask_cent` (zhang17), where the weights are
+            not the published ones.
+
+    Returns:
+        Notices for the user, one line each; the first gives the file's SHA-256.
+
+    Raises:
+        RequestError: an unknown kind; a file that cannot be read, that is refused, or whose arrays
+            are missing or have other shapes; an output that exists or cannot be written.
+    """
+    published = zhang_weights.kind_of(kind)
+    workdir = Workdir(output)
+    if workdir.config_file.exists() or workdir.checkpoints.exists():
+        raise RequestError(f"{str(workdir.root)!r} holds a run already; give another --output")
+    unknown = meaning.keys() - published.model.keys()
+    if unknown:
+        raise RequestError(f"weights of {kind} have no {', '.join(sorted(unknown))}")
+    path = Path(file).expanduser()
+    state = torch_file.read_state_dict(path)
+    notices = [_compare_sum(torch_file.sha256(path))]
+    model = published.model | meaning
+    if kind == "zhang17" and "model_class.0.weight" not in state:
+        model["class_head"] = False
+        notices.append("the file has no class head (model_class): left out, colours do not need it")
+    variables, unused = zhang_weights.to_flax(published, state, model)
+    if unused:
+        notices.append(f"not used: {', '.join(unused)}")
+    notices += _check_centers(kind, state)
+    _write(workdir, _config(model), variables)
+    return notices
+
+
+def _compare_sum(found: str) -> str:
+    for kind in zhang_weights.KINDS.values():
+        if kind.sha256 == found:
+            return f"sha256 {found}: the published {kind.file}"
+    return f"sha256 {found}: neither of the two published files; used as it is"
+
+
+def _check_centers(kind: str, state: zhang_weights.State) -> list[str]:
+    if kind != "zhang16":
+        return []
+    found = state[_CENTERS][:, :, 0, 0].T * color.AB_SCALE
+    off = float(np.abs(found - color.ab_bins()).max())
+    if off <= 1e-2:
+        return []
+    return [f"{_CENTERS} is up to {off:.1f} ab units from the 313 bins; the file's own are used"]
+
+
+def _config(model: dict[str, Any]) -> ConfigDict:
+    """What prediction needs of a config; there is no run behind imported weights."""
+    return ConfigDict(
+        {
+            "dtype": "float32",
+            "model": model,
+            "data": {"image_size": _SIZE, "saturation": 1.0, "saturation_clip": True},
+            "inference": {"size": _SIZE},
+        }
+    )
+
+
+def _write(workdir: Workdir, config: ConfigDict, variables: dict[str, Any]) -> None:
+    """Writes the weights, then the config that makes the folder a workdir."""
+    try:
+        workdir.root.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(Checkpoints(workdir.checkpoints)) as checkpoints:
+            checkpoints.save(0, variables)
+    except OSError as error:
+        raise RequestError(
+            f"--output {str(workdir.root)!r} cannot be written ({error.strerror}); give another"
+        ) from None
+    workdir.prepare(config)
