@@ -51,12 +51,12 @@ from skimage.color import rgb2lab
 from benchmarks import measure
 from colorjax import color
 from colorjax.data import crops
-from colorjax.data.decode import UnreadablePhoto, decode_region
+from colorjax.data.decode import decode_region
 from colorjax.data.pipeline import LoadForTraining, train_batches
 from colorjax.data.sources.records import ArrayRecordSource
 from colorjax.data.sources.source import FolderSource, Source
 from colorjax.data.targets import TargetEncoder
-from colorjax.errors import RequestError
+from colorjax.errors import RequestError, UnreadablePhoto
 from configs import default
 
 QUESTION = "host images per second"

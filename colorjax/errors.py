@@ -1,4 +1,9 @@
-"""The one error that is the user's to mend."""
+"""Errors that are the user's to mend, and the exit statuses of the programs."""
+
+DONE = 0
+SOME_FAILED = 1  # the others are done
+WRONG_REQUEST = 2
+STOPPED = 75  # the same command goes on
 
 
 class RequestError(ValueError):
@@ -19,3 +24,7 @@ class Interrupted(Exception):
 
     Commands print it as one line and exit with status 75.
     """
+
+
+class UnreadablePhoto(Exception):
+    """The bytes are no photo: cut short, damaged, too small, or not an image at all."""

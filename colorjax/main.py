@@ -147,7 +147,6 @@ def _run_suite(config: ConfigDict, workdir: str, time_limit: float | None) -> in
     if _PROFILE.value or _DISTRIBUTED.value != "off":
         raise RequestError("--profile and --distributed are not for --suite: one device measures")
     from colorjax import evaluate as suites
-    from colorjax.cli import evaluate as evaluate_command
     from colorjax.evaluate import protocols
 
     # A folder to train on would be measured on what was learnt.
@@ -157,7 +156,7 @@ def _run_suite(config: ConfigDict, workdir: str, time_limit: float | None) -> in
         raise RequestError("--suite wants photos to report on: --config.data.eval_path=PLACE")
     output = str(Path(workdir) / "suites" / _SUITE.value)
     size = config.data.image_size if of_folder else 0
-    return evaluate_command.run(
+    return suites.run(
         suites.Request([workdir], _SUITE.value, data, output, size=size, renew=True), time_limit
     )
 

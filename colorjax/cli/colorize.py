@@ -1,17 +1,13 @@
-"""Commands over photos: colorize, decolorize."""
+"""The command `colorjax colorize`: photos and films."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import shutil
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from colorjax.cli import color_options
+from colorjax.cli import batch_options, color_options
 from colorjax.cli.color_options import Once
 from colorjax.errors import RequestError
 from colorjax.runtime import jax_setup as startup
@@ -23,10 +19,11 @@ from colorjax.version import __version__
 if TYPE_CHECKING:
     from colorjax.inference.batch.pipeline import Work
     from colorjax.inference.batch.plan import Job
-    from colorjax.inference.batch.run import Manner
     from colorjax.inference.hints import Hint
 
-EXAMPLES = """\
+
+DESCRIPTION = "Colorizes photos; their lightness, size and metadata stay."
+EPILOG = """\
 examples:
   colorjax colorize grandma.jpg                                 -> grandma.color.jpg
   colorjax colorize album --output coloured --checkpoint runs/zhang16 --temperature 0.3
@@ -37,26 +34,16 @@ examples:
 """
 
 
-def add_colorize(commands: argparse._SubParsersAction) -> None:
-    """Adds `colorjax colorize`."""
-    colorize = commands.add_parser(
-        "colorize",
-        help="colorize photos and folders of photos",
-        description="Colorizes photos; their lightness, size and metadata stay.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    colorize.set_defaults(act=_colorize)
-    _add_batch_options(
-        colorize, output="folder for the results; default NAME.color.EXT beside each"
-    )
-    colorize.add_argument(
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of the command."""
+    batch_options.add(parser, output="folder for the results; default NAME.color.EXT beside each")
+    parser.add_argument(
         "--checkpoint",
         metavar="WORKDIR",
         help="folder of a trained run or of imported weights, or weights that ship: unet-small "
         "(the default), zhang16-small",
     )
-    colorize.add_argument(
+    parser.add_argument(
         "--hint",
         action="append",
         default=[],
@@ -64,14 +51,14 @@ def add_colorize(commands: argparse._SubParsersAction) -> None:
         help="pixel x,y of the upright photo (origin top left) has this color, and so has what is "
         "alike; may be repeated",
     )
-    colorize.add_argument(
+    parser.add_argument(
         "--hints",
         action=Once,
         metavar="FILE.json",
         help="hints as a list of {x, y, color}, each with a region [[x, y], ...] if wanted",
     )
-    color_options.add(colorize)
-    colorize.add_argument(
+    color_options.add(parser)
+    parser.add_argument(
         "--contact-sheet",
         action=Once,
         metavar="FILE",
@@ -79,67 +66,8 @@ def add_colorize(commands: argparse._SubParsersAction) -> None:
     )
 
 
-def add_decolorize(commands: argparse._SubParsersAction) -> None:
-    """Adds `colorjax decolorize`."""
-    decolorize = commands.add_parser(
-        "decolorize",
-        help="make grey copies of photos",
-        description="Makes grey copies of photos; their size and metadata stay.",
-        epilog="example:\n  colorjax decolorize album --output grey",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    decolorize.set_defaults(act=_decolorize)
-    _add_batch_options(decolorize, output="folder for the results", output_required=True)
-    decolorize.add_argument(
-        "--grey",
-        action=Once,
-        choices=("lightness", "luma", "mean"),
-        default="lightness",
-        help="lightness: L of CIE Lab stays; luma: 0.299 R + 0.587 G + 0.114 B; mean: of R, G and "
-        "B (default: %(default)s)",
-    )
-
-
-def _add_batch_options(
-    parser: argparse.ArgumentParser, *, output: str, output_required: bool = False
-) -> None:
-    """Declares what every command over many photos has."""
-    parser.add_argument(
-        "inputs",
-        nargs="+",
-        metavar="INPUT",
-        help="photo, folder of photos, pattern such as 'album/**/*.jpg', or - for standard input; "
-        "colorize takes films too",
-    )
-    parser.add_argument("--output", metavar="DIR", required=output_required, help=output)
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace existing results instead of skipping"
-    )
-    parser.add_argument(
-        "--jobs",
-        action=Once,
-        type=int,
-        default=2,
-        metavar="N",
-        help="photos under way at a time, one of them in the network (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max-pixels",
-        action=Once,
-        type=int,
-        default=2**28,
-        metavar="N",
-        help="refuse larger photos (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="tell what would be done, and do nothing"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="tell scripts: a JSON object a line, then a summary"
-    )
-
-
-def _colorize(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
     loading, coloring = color_options.read(args)
     coloring["hints"] = _read_hints(args.hint, args.hints) if args.hint or args.hints else []
     if coloring["hints"] and args.tile not in (None, "exact"):
@@ -156,9 +84,9 @@ def _colorize(args: argparse.Namespace) -> int:
         from colorjax.cli import colorize_film as film_commands
 
         args.inputs = [name for name in args.inputs if name not in films]
-        _manner(args, "colorized")
+        batch_options.batch_options(args, "colorized")
         jobs = film_commands.plan(films, args, coloring)
-        status = _colorize(args) if args.inputs else 0
+        status = run(args) if args.inputs else 0
         if status == STOPPED:
             return status
         return max(status, film_commands.colorize_films(jobs, args, loading, coloring))
@@ -175,86 +103,7 @@ def _colorize(args: argparse.Namespace) -> int:
         painting = Colorizing(Colorizer.load(weights, **loading), **coloring)
         return PhotoWork(painting, args.max_pixels, mark)
 
-    return _run(args, start, check)
-
-
-def _decolorize(args: argparse.Namespace) -> int:
-    def start() -> Work:
-        from colorjax.inference.batch.work import Decolorizing, PhotoWork
-
-        return PhotoWork(Decolorizing(args.grey), args.max_pixels)
-
-    return _run(args, start, done_word="turned grey")
-
-
-def _run(
-    args: argparse.Namespace,
-    start: Callable[[], Work],
-    check: Callable[[Sequence[Job]], None] = lambda jobs: None,
-    done_word: str = "colorized",
-) -> int:
-    """Plans the photos of a command, and does them or tells what would be done."""
-    from colorjax.inference.batch import run as batch
-    from colorjax.inference.batch.plan import check_writable, plan
-
-    manner = _manner(args, done_word)
-    with _standard_input(args) as standard_input:
-        jobs = plan(
-            args.inputs,
-            args.output,
-            max_pixels=args.max_pixels,
-            standard_input=standard_input,
-            sheet=getattr(args, "contact_sheet", None),
-        )
-        check(jobs)
-        if args.output is not None:
-            check_writable(paths.local(args.output), "--output")
-        if manner.sheet is not None:
-            check_writable(manner.sheet.parent, "the folder of --contact-sheet")
-        if args.dry_run:
-            return batch.show_plan(jobs, manner)
-        return batch.run(jobs, start, manner)
-
-
-def _manner(args: argparse.Namespace, done_word: str) -> Manner:
-    """Checks the options of the run itself."""
-    from colorjax.inference.batch import contact_sheet
-    from colorjax.inference.batch.run import Manner
-
-    for option, value in (("--jobs", args.jobs), ("--max-pixels", args.max_pixels)):
-        if value < 1:
-            raise RequestError(f"{option} is at least 1, not {value}")
-    named = getattr(args, "contact_sheet", None)
-    sheet = paths.local(named) if named else None
-    if sheet is not None:
-        contact_sheet.check(sheet, overwrite=args.overwrite)
-    return Manner(done_word, args.jobs, args.overwrite, args.json, sheet)
-
-
-@contextlib.contextmanager
-def _standard_input(args: argparse.Namespace) -> Iterator[Path | None]:
-    """Keeps what comes from standard input in a file, if it is asked for."""
-    number = args.inputs.count("-")
-    if number > 1:
-        raise RequestError("standard input, -, is given twice; give it once")
-    if number and args.json and args.output is None:
-        raise RequestError("--json and the picture both want standard output; give an --output")
-    if number and not args.dry_run:
-        _check_standard(args.output)
-    if not number or args.dry_run:
-        yield None
-        return
-    with tempfile.NamedTemporaryFile(prefix="colorjax-") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-        file.flush()
-        yield Path(file.name)
-
-
-def _check_standard(output: str | None) -> None:
-    if sys.stdin is None:  # <&-
-        raise RequestError("standard input is closed; give it a photo")
-    if output is None and (sys.stdout is None or sys.stdout.isatty()):
-        raise RequestError("standard output is no file or pipe; redirect it, or give an --output")
+    return batch_options.run(args, start, check)
 
 
 def _read_hints(words: list[str], file: str | None) -> list[Hint]:

@@ -1,81 +1,67 @@
-"""The command `colorjax evaluate`."""
+"""The command `colorjax evaluate`: metrics by a named protocol."""
 
 from __future__ import annotations
 
 import argparse
-import math
-import sys
-import time
-from typing import TYPE_CHECKING
 
-from colorjax.errors import Interrupted
 from colorjax.runtime import jax_setup as startup
 
-if TYPE_CHECKING:
-    from colorjax.evaluate import Request
+DESCRIPTION = (
+    "Writes result.json, .csv and .md and index.html: every metric with its interval, skill "
+    "over a table of colours, differences paired by photo, pictures. The same command goes on"
+    " where it was stopped."
+)
+EPILOG = """\
+examples:
+  colorjax evaluate unet-small --suite folder --data album --output measured
+  colorjax evaluate ours=runs/unet theirs=finished_pictures --suite val5k \
+      --data ILSVRC2012/val --output measured
+  colorjax evaluate runs/unet --suite cifar10-exact \
+      --data cifar-10-python.tar.gz --output measured"""
 
-_STOPPED = 75  # exit status
 
-
-def add_evaluate(commands: argparse._SubParsersAction) -> None:
-    """Adds `colorjax evaluate`."""
-    evaluate = commands.add_parser(
-        "evaluate",
-        help="measure weights by a named protocol, beside trivial predictors",
-        description="Writes result.json, .csv and .md and index.html: every metric with its "
-        "interval, skill over a table of colours, differences paired by photo, pictures. The same "
-        "command goes on where it was stopped.",
-        epilog=(
-            "examples:\n"
-            "  colorjax evaluate unet-small --suite folder --data album --output measured\n"
-            "  colorjax evaluate ours=runs/unet theirs=finished_pictures --suite val5k "
-            "--data ILSVRC2012/val --output measured\n"
-            "  colorjax evaluate runs/unet --suite cifar10-exact --data cifar-10-python.tar.gz "
-            "--output measured"
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    evaluate.set_defaults(act=_evaluate)
-    evaluate.add_argument(
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of the command."""
+    parser.add_argument(
         "methods",
         nargs="+",
         metavar="METHOD",
         help="[NAME=]PLACE: a workdir, weights that ship, or a folder of finished pictures; "
         "differences are to the first",
     )
-    evaluate.add_argument(
+    parser.add_argument(
         "--suite",
         required=True,
         metavar="NAME",
         help="val5k, val50k, coltran-5k, ctest10k, cifar10-kth, cifar10-exact, folder or "
         "bsds-aged; docs/evaluate.md says what each is",
     )
-    evaluate.add_argument("--data", required=True, metavar="PLACE", help="your copy of its photos")
-    evaluate.add_argument("--output", required=True, metavar="DIR", help="folder to write")
-    evaluate.add_argument(
+    parser.add_argument("--data", required=True, metavar="PLACE", help="your copy of its photos")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument(
         "--limit", type=int, default=0, metavar="N", help="the first N photos alone"
     )
-    evaluate.add_argument(
+    parser.add_argument(
         "--size",
         type=int,
         default=0,
         metavar="PX",
         help="of folder and bsds-aged: centre squares of this side (default: as they are)",
     )
-    evaluate.add_argument(
+    parser.add_argument(
         "--tables",
         default="",
         metavar="FOLDER",
         help="photos behind the rows mean and per_lightness (default: Tiny ImageNet's, counted "
         "once; CIFAR-10's own training photos)",
     )
-    evaluate.add_argument(
+    parser.add_argument(
         "--groups",
         default="",
         metavar="FILE",
         help="lines PHOTO GROUP, or `folder`: metrics for each group too",
     )
-    networks = evaluate.add_argument_group(
+    networks = parser.add_argument_group(
         "feature networks", "files that you bring, docs/feature_networks.md"
     )
     networks.add_argument(
@@ -97,10 +83,11 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
         metavar="PLACE",
         help="a folder or file with all 1000 WordNet ids, where classes are such ids",
     )
-    evaluate.add_argument("--overwrite", action="store_true", help="replace another evaluation")
+    parser.add_argument("--overwrite", action="store_true", help="replace another evaluation")
 
 
-def _evaluate(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
     startup.hush_libraries()
     startup.use_compilation_cache("auto")
     from colorjax import evaluate as suites  # imports JAX: not for --help
@@ -124,36 +111,4 @@ def _evaluate(args: argparse.Namespace) -> int:
         ),
         overwrite=args.overwrite,
     )
-    return run(request)
-
-
-def run(request: Request, time_limit: float | None = None) -> int:
-    """Runs a suite, prints its table and where its page is; returns the exit status.
-
-    Args:
-        request: what is to be evaluated.
-        time_limit: seconds after which it stops, with status 75, to be continued.
-
-    Raises:
-        RequestError: see `colorjax.evaluate.evaluate`.
-    """
-    from colorjax import evaluate as suites
-    from colorjax.runtime.signals import Stop
-
-    end = math.inf if time_limit is None else time.monotonic() + time_limit
-    with Stop(lambda: None, "part") as stop:
-
-        def should_stop() -> bool:
-            return bool(stop) or time.monotonic() >= end
-
-        try:
-            found = suites.evaluate(request, progress=True, should_stop=should_stop)
-        except Interrupted as error:
-            print(f"colorjax: {error}", file=sys.stderr)
-            return _STOPPED
-    print(found.table)
-    print(found.output / "index.html")
-    unreadable = found.result["photos"]["unreadable"]
-    for name in unreadable:
-        print(f"colorjax: passed over {name}", file=sys.stderr)
-    return 1 if unreadable else 0
+    return suites.run(request)

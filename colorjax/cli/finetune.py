@@ -1,4 +1,4 @@
-"""The command `colorjax finetune`."""
+"""The command `colorjax finetune`: weights tuned on photos of one's own."""
 
 from __future__ import annotations
 
@@ -6,35 +6,28 @@ import argparse
 import logging
 import sys
 
-from colorjax.errors import Interrupted
 from colorjax.runtime import jax_setup as startup
 
-_STOPPED = 75  # exit status
+DESCRIPTION = (
+    "Tunes weights on a folder of colour photos of one domain, and measures held-out ones "
+    "before and after. The output is a workdir for --checkpoint; the same command goes on "
+    "where it was stopped."
+)
+EPILOG = """\
+examples:
+  colorjax finetune unet-small --data plants --output runs/plants --only head
+  colorjax finetune runs/unet --data indoor --output runs/indoor --add-layer
+  colorjax colorize old.jpg --checkpoint runs/plants"""
 
 
-def add_finetune(commands: argparse._SubParsersAction) -> None:
-    """Adds `colorjax finetune`."""
-    finetune = commands.add_parser(
-        "finetune",
-        help="tune weights on your own photos",
-        description="Tunes weights on a folder of colour photos of one domain, and measures "
-        "held-out ones before and after. The output is a workdir for --checkpoint; the same "
-        "command goes on where it was stopped.",
-        epilog=(
-            "examples:\n"
-            "  colorjax finetune unet-small --data plants --output runs/plants --only head\n"
-            "  colorjax finetune runs/unet --data indoor --output runs/indoor --add-layer\n"
-            "  colorjax colorize old.jpg --checkpoint runs/plants"
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    finetune.set_defaults(act=_finetune)
-    finetune.add_argument(
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of the command."""
+    parser.add_argument(
         "workdir", metavar="WORKDIR", help="of a run or of imported weights, or weights that ship"
     )
-    finetune.add_argument("--data", metavar="FOLDER", required=True, help="colour photos")
-    finetune.add_argument("--output", metavar="DIR", required=True, help="workdir to make")
-    which = finetune.add_mutually_exclusive_group()
+    parser.add_argument("--data", metavar="FOLDER", required=True, help="colour photos")
+    parser.add_argument("--output", metavar="DIR", required=True, help="workdir to make")
+    which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--only", choices=["head"], help="train the last layer alone, and keep all others"
     )
@@ -43,36 +36,37 @@ def add_finetune(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="train a small new layer before the last one, and keep all others",
     )
-    finetune.add_argument(
+    parser.add_argument(
         "--steps", type=int, default=200, metavar="N", help="of training (default: %(default)s)"
     )
-    finetune.add_argument(
+    parser.add_argument(
         "--learning-rate", type=float, metavar="R", help="(1e-4; 1e-3 for a single layer)"
     )
-    finetune.add_argument(
+    parser.add_argument(
         "--batch-size", type=int, default=16, metavar="N", help="photos (default: %(default)s)"
     )
-    finetune.add_argument(
+    parser.add_argument(
         "--size", type=int, metavar="PX", help="of training photos (that of WORKDIR, at most 128)"
     )
-    finetune.add_argument(
+    parser.add_argument(
         "--min-side",
         type=int,
         default=64,
         metavar="PX",
         help="leave smaller photos out (default: %(default)s)",
     )
-    finetune.add_argument(
+    parser.add_argument(
         "--min-chroma",
         type=float,
         default=3.0,
         metavar="C",
         help="leave photos with a lower mean chroma, in Lab units, out (default: %(default)s)",
     )
-    finetune.add_argument("--seed", type=int, default=0, metavar="S", help="(default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="(default: %(default)s)")
 
 
-def _finetune(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
     from absl import flags
 
     if not flags.FLAGS.is_parsed():
@@ -95,11 +89,7 @@ def _finetune(args: argparse.Namespace) -> int:
         min_chroma=args.min_chroma,
         seed=args.seed,
     )
-    try:
-        found = finetune.finetune(args.workdir, args.data, args.output, options)
-    except Interrupted as error:
-        print(f"colorjax: {error}", file=sys.stderr)
-        return _STOPPED
+    found = finetune.finetune(args.workdir, args.data, args.output, options)
     if found.status:
         return found.status
     photos = found.record["photos"]

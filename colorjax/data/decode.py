@@ -10,15 +10,13 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image, ImageOps
 
+from colorjax.errors import UnreadablePhoto
+
 MIN_SIDE = 8  # pixels; a smaller photo (a tracking pixel, a thumbnail gone wrong) teaches nothing
 
 Box: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 _ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-
-
-class UnreadablePhoto(Exception):
-    """The bytes are no photo: cut short, damaged, too small, or not an image at all."""
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

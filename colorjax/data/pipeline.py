@@ -23,13 +23,13 @@ from ml_collections import ConfigDict
 
 from colorjax.data import crops, hints
 from colorjax.data.aging import age
-from colorjax.data.decode import UnreadablePhoto, decode_region
+from colorjax.data.decode import decode_region
 from colorjax.data.edges import EdgeDetector
 from colorjax.data.selection import weighting
 from colorjax.data.sources import source as sources
 from colorjax.data.sources.source import Source
 from colorjax.data.targets import TargetEncoder
-from colorjax.errors import Interrupted, RequestError, unknown_name
+from colorjax.errors import Interrupted, RequestError, UnreadablePhoto, unknown_name
 
 Batch: TypeAlias = dict[str, Any]  # name -> NumPy array
 

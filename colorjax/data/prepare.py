@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from colorjax.data.decode import UnreadablePhoto, decode_rgb
+from colorjax.data.decode import decode_rgb
 from colorjax.data.selection import duplicates as selection
 from colorjax.data.selection.duplicates import Reason
 from colorjax.data.sources import labels as label_names
 from colorjax.data.sources.archives import Archive, ChosenPhotos, open_archive
 from colorjax.data.sources.records import CLASSES_FILE, HASHES, INDEX_FILE, pack
 from colorjax.data.sources.source import digest, hash_name, source_of
-from colorjax.errors import RequestError
+from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.runtime import paths
 
 PLAN_FILE = "plan.json"
@@ -72,8 +72,8 @@ def prepare(
     `index.npz` with the label and source of every photo, so that no start has to read the records.
 
     With `exclude` or `min_side` all photos are read once before, and those that cannot be read,
-    are too small, or are near duplicates (`colorjax.data.selection.duplicates`) are left out. The result is
-    stored in `selection.npz`.
+    are too small, or are near duplicates (`colorjax.data.selection.duplicates`) are left out. The
+    result is stored in `selection.npz`.
 
     Args:
         source: a folder, a zip or a plain tar.

@@ -18,10 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from colorjax import color
-from colorjax.data.decode import UnreadablePhoto, decode_reduced
+from colorjax.data.decode import decode_reduced
 from colorjax.data.selection.parallel_map import in_portions
 from colorjax.data.sources.source import Source
-from colorjax.errors import RequestError
+from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.runtime import paths
 
 SHIPPED = Path(__file__).with_name("tinyimagenet_prior.npz")

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from colorjax import color, metrics
-from colorjax.data.decode import UnreadablePhoto, decode_rgb
+from colorjax.data.decode import decode_rgb
 from colorjax.data.selection import splits
 from colorjax.data.sources.source import FolderSource, Source
-from colorjax.errors import RequestError
+from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.evaluate import entries as methods
 from colorjax.inference.predictor import enlarged
 from colorjax.metrics import ColorTable

@@ -20,10 +20,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from colorjax.compare import measures, page
-from colorjax.data.decode import UnreadablePhoto
 from colorjax.data.selection import draw as choice
 from colorjax.data.selection.draw import Photos
-from colorjax.errors import RequestError
+from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.evaluate import entries as what
 from colorjax.evaluate import figure as figures
 from colorjax.evaluate.entries import GREY, PICTURES, TRUTH, Method, Pictures, Weights

@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from colorjax.data.decode import UnreadablePhoto, decode_rgb
+from colorjax.data.decode import decode_rgb
 from colorjax.data.sources.source import FolderSource
-from colorjax.errors import RequestError
+from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.inference.colorizer import Colorizer
+from colorjax.runtime.file_names import MARK
 from colorjax.weights import named as shipped
 
 GREY, TRUTH = "grey", "truth"  # columns that every comparison has
 WEIGHTS, PICTURES = "weights", "pictures"
-MARK = ".color"  # of what `colorjax colorize` writes beside a photo: NAME.color.EXT
 _MAX_NAME = 100  # characters; it names a folder
 
 

@@ -69,7 +69,8 @@ class FeatureNetworks:
             lpips: (torchvision's alexnet or vgg16, lpips' linear layers of the same trunk).
             vgg16: torchvision's, without BatchNorm.
             inception_scale: how photos are put before torchvision's InceptionV3, see
-                `colorjax.models.judges.inception_v3.inception_input`: "ddcolor" (the default) or "ct2".
+                `colorjax.models.judges.inception_v3.inception_input`: "ddcolor" (the default) or
+                "ct2".
                 pytorch-fid's has one scale, its own.
             batch_size: photos that pass a network at once.
 

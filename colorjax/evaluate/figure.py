@@ -17,9 +17,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from colorjax import color, photos
-from colorjax.data.decode import UnreadablePhoto
 from colorjax.data.sources.source import FolderSource
-from colorjax.errors import RequestError
+from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.inference.colorizer import Colorizer
 from colorjax.runtime import paths
 

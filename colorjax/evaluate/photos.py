@@ -13,11 +13,11 @@ from PIL import Image
 
 from colorjax import color
 from colorjax.data.aging import age
-from colorjax.data.decode import UnreadablePhoto, decode_rgb
+from colorjax.data.decode import decode_rgb
 from colorjax.data.sources import labels
 from colorjax.data.sources.cifar10 import Cifar10Source
 from colorjax.data.sources.source import FolderSource
-from colorjax.errors import RequestError
+from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.evaluate import protocols
 from colorjax.evaluate.protocols import Protocol
 

@@ -8,9 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from colorjax.data.decode import UnreadablePhoto
 from colorjax.data.sources.cifar10 import Cifar10Source
-from colorjax.errors import RequestError
+from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.evaluate import baselines as rows
 from colorjax.evaluate import entries as methods
 from colorjax.evaluate import photos as suite_photos

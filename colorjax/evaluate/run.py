@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,8 +14,7 @@ from tqdm import tqdm
 
 from colorjax import color
 from colorjax.data import prior
-from colorjax.data.decode import UnreadablePhoto
-from colorjax.errors import Interrupted, RequestError
+from colorjax.errors import Interrupted, RequestError, UnreadablePhoto
 from colorjax.evaluate import baselines as rows
 from colorjax.evaluate import page as card
 from colorjax.evaluate import photos as suite_photos
@@ -25,6 +26,7 @@ from colorjax.evaluate.request import REFERENCE, TRUTH, Opened
 from colorjax.metrics import frechet_distance, small_sample_warning
 from colorjax.metrics.picture import Measurer, truth_of
 from colorjax.runtime import paths
+from colorjax.runtime.signals import Stop
 from colorjax.suites.request import Outcome, Request
 
 _PART = {True: 64, False: 8}  # photos in a part: of one size, of their own sizes
@@ -280,3 +282,29 @@ class _Run:
             prepared = self.photos.prepared(place[key])
             grey = self.photos.seen(place[key], prepared)
             yield grey, self.opened.rows[name].picture(key, prepared, grey), prepared
+
+
+def run(request: Request, time_limit: float | None = None) -> int:
+    """Runs an evaluation, prints its table and where its page is; returns the exit status.
+
+    Args:
+        request: what is to be evaluated.
+        time_limit: seconds after which it stops, with status 75, to be continued.
+
+    Raises:
+        RequestError: see `evaluate`.
+        Interrupted: a signal or the time limit ended it early.
+    """
+    end = math.inf if time_limit is None else time.monotonic() + time_limit
+    with Stop(lambda: None, "part") as stop:
+
+        def should_stop() -> bool:
+            return bool(stop) or time.monotonic() >= end
+
+        found = evaluate(request, progress=True, should_stop=should_stop)
+    print(found.table)
+    print(found.output / "index.html")
+    unreadable = found.result["photos"]["unreadable"]
+    for name in unreadable:
+        print(f"colorjax: passed over {name}", file=sys.stderr)
+    return 1 if unreadable else 0

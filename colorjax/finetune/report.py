@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 
 from colorjax.compare import measures
-from colorjax.data.decode import UnreadablePhoto, decode_rgb
+from colorjax.data.decode import decode_rgb
 from colorjax.data.sources import source as sources
 from colorjax.data.sources.source import Source
-from colorjax.errors import RequestError
+from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.evaluate import figure as figures
 from colorjax.inference.colorizer import Colorizer
 from colorjax.weights.workdir import Workdir

@@ -1,6 +1,6 @@
 """Photo files in and out: pixels of every depth, metadata, profile and alpha are kept."""
 
-from colorjax.data.decode import UnreadablePhoto
+from colorjax.errors import UnreadablePhoto
 from colorjax.photos.files import MAX_PIXELS, has_xmp, read, write
 from colorjax.photos.header import Header, probe
 from colorjax.photos.photo import Photo, UnwritablePhoto

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from colorjax.data.decode import UnreadablePhoto
+from colorjax.errors import UnreadablePhoto
 from colorjax.photos import header, xmp
 from colorjax.photos.formats import bmp, jpeg, jpeg2000, netpbm, png, tiff
 from colorjax.photos.formats import webp_avif_heif as modern

@@ -47,3 +47,6 @@ def is_film(path: str | os.PathLike[str]) -> bool:
     (True, False)
     """
     return Path(path).suffix.lower() in _FILM_SUFFIXES
+
+
+MARK = ".color"  # of what `colorjax colorize` writes beside a photo: NAME.color.EXT

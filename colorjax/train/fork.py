@@ -9,7 +9,6 @@ from ml_collections import ConfigDict
 from colorjax.errors import RequestError
 from colorjax.parallel.mesh import Layout
 from colorjax.train import phases, start, state
-from colorjax.weights import load as weights
 from colorjax.weights import workdir
 from colorjax.weights.checkpoint import Checkpoints
 from colorjax.weights.workdir import Workdir
@@ -112,7 +111,7 @@ def begin(
                 f"({str(error).splitlines()[0][:300]}); give the network, loss and optimizer of "
                 "that run, or start from its weights only with init_from"
             ) from None
-    checkpoints.save(step, weights.weights_of(found), found.training)
+    checkpoints.save(step, state.weights_of(found), found.training)
     checkpoints.seal(wait=True)
     log.info("forked from step %d of %s", step, parent.root)
     return step, found

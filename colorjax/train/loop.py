@@ -202,7 +202,7 @@ class _Run:
                         self.newest.newest()  # waits for the save under way
                     raise Interrupted(f"{error}; {self._how_to_go_on()}") from None
         if self.candidates and not self.stop:
-            self.candidates.settle(self.best, weights.weights_of(self.state))
+            self.candidates.settle(self.best, state.weights_of(self.state))
         if self.stop or not self._report_what_is_owed():
             self.newest.newest()  # waits for the save under way
             log.warning("stopped by %s; %s", self.stop.reason or "a signal", self._how_to_go_on())
@@ -338,7 +338,7 @@ class _Run:
         if self.stop or self._saves_at(step, phase) or self._is_finished(step):
             self.best.seal(wait=True)  # the best must never be lost to a newer state
             self.writer.flush()
-            self.newest.save(step, weights.weights_of(self.state), self.state.training)
+            self.newest.save(step, state.weights_of(self.state), self.state.training)
 
     def _keep_candidate(self, step: int) -> None:
         """Keeps a state to pick from, and how it does on the photos to choose by."""
@@ -346,7 +346,7 @@ class _Run:
         if not self.stop and not self.candidates.knows(step):
             found = self.reporter.validate(step, self._seen_variables())
             if found is not None:
-                self.candidates.keep(step, weights.weights_of(self.state), found)
+                self.candidates.keep(step, state.weights_of(self.state), found)
 
     @property
     def _judges(self) -> methods.Variables:
@@ -364,7 +364,7 @@ class _Run:
             found = self.reporter.validate(step, variables)
             metric = self.config.early_stopping.metric
             if found is not None and self.patience.update(found.get(metric, math.nan)):
-                self.best.save(step, weights.weights_of(self.state))
+                self.best.save(step, state.weights_of(self.state))
         if step not in self.evaluated and not self.stop:
             self.reporter.report(step, variables)
 

@@ -161,7 +161,7 @@ def read(
     shapes = jax.eval_shape(create, jax.random.key(seed))
     abstract = weights.with_sharding(shapes, layout.of_state(shapes))
     items = checkpoints.restore(
-        step, weights=weights.weights_of(abstract), training=abstract.training
+        step, weights=state.weights_of(abstract), training=abstract.training
     )
     found = items["weights"]
     return state.TrainState(

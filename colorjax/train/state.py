@@ -111,3 +111,9 @@ def create(
         average=jax.tree.map(jnp.copy, params) if average else None,
         optimizer=optimizer.init(params),
     )
+
+
+def weights_of(state: TrainState) -> dict[str, Any]:
+    """Returns params, batch_stats, and the params' average where one is kept."""
+    weights = {"params": state.params, "batch_stats": state.batch_stats}
+    return weights if state.average is None else weights | {"average": state.average}

@@ -1,11 +1,9 @@
-"""The command `colorjax calibrate`: how weights colorize: at which size, how decoded, how vivid."""
+"""How weights colorize: at which size, how decoded, how vivid."""
 
 from __future__ import annotations
 
-import argparse
 import bisect
 import math
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +11,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from colorjax.errors import RequestError
-from colorjax.runtime import jax_setup as startup
 
 SIZES = (32, 48, 64, 96, 128, 176, 256)
 SATURATIONS = tuple(round(1 + 0.05 * k, 2) for k in range(21))
@@ -23,7 +20,7 @@ HELD_OUT = "held_out"
 RECORD = "calibration.json"
 
 Row = dict[str, Any]
-_SHOWN = {"psnr": "PSNR, dB", "mae_ab": "MAE of ab", "colorfulness": "colorfulness"}
+SHOWN = {"psnr": "PSNR, dB", "mae_ab": "MAE of ab", "colorfulness": "colorfulness"}
 
 
 class Decoding(NamedTuple):
@@ -103,7 +100,7 @@ class Calibrator:
         self.true_colorfulness = float(np.mean([each["true_colorfulness"] for each in values]))
         if all(np.isnan(each["psnr"]) for each in values):
             raise RequestError("none of the photos has colour; give --data colour photos")
-        return {name: np.array([each[name] for each in values]) for name in _SHOWN}
+        return {name: np.array([each[name] for each in values]) for name in SHOWN}
 
     def sizes(self, sizes: Sequence[int], trained: int) -> list[Row]:
         """Compares several sizes with that of training.
@@ -241,106 +238,8 @@ def store(
     write_json(workdir.config_file, config.to_dict())
 
 
-def add_calibrate(commands: argparse._SubParsersAction) -> None:
-    """Adds `colorjax calibrate`."""
-    calibrate = commands.add_parser(
-        "calibrate",
-        help="choose the working size, decoding and saturation of weights on held-out photos",
-        description="Colorizes photos at several working sizes and stores the one of the highest "
-        "PSNR with the weights (inference.size in WORKDIR/config.json; the rows are in WORKDIR/"
-        f"{RECORD}): another than that of training only where it is better by more than the 95 % "
-        "interval of the gain. With --colorfulness it also stores the least factor on the colors "
-        "(inference.saturation) with which the results are that colorful, and shows what that "
-        "costs. Of a network that predicts both ab and color bins, such as semantic, it then tries "
-        "every decoding (inference.decode: ab, annealed, blend; model.temperature) and stores the "
-        "one of the highest PSNR at that colorfulness. Take photos that nothing was trained on, "
-        "and that nothing is reported on. Training on, or fine-tuning, sets this back: calibrate "
-        "again.",
-        epilog="example:\n  colorjax calibrate runs/zhang16 --data held_out --colorfulness 20",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    calibrate.set_defaults(act=_calibrate)
-    calibrate.add_argument(
-        "workdir",
-        metavar="WORKDIR",
-        help="of a run or of imported weights; of weights that ship the rows are shown alone",
-    )
-    calibrate.add_argument(
-        "--data",
-        default=HELD_OUT,
-        metavar="FOLDER",
-        help="color photos, `sample_photos`, or those that the run held out of training "
-        "(default: %(default)s)",
-    )
-    calibrate.add_argument(
-        "--sizes",
-        default=",".join(map(str, SIZES)),
-        metavar="PX,...",
-        help="(default: %(default)s)",
-    )
-    calibrate.add_argument(
-        "--colorfulness",
-        type=float,
-        metavar="CF",
-        help="to reach by saturation, as Hasler and Suesstrunk define it (default: saturation 1)",
-    )
-    calibrate.add_argument(
-        "--photos", type=int, default=PHOTOS, metavar="N", help="at most (default: %(default)s)"
-    )
-
-
-def _calibrate(args: argparse.Namespace) -> int:
-    try:
-        sizes = sorted({int(word) for word in args.sizes.split(",")})
-    except ValueError:
-        sizes = [0]
-    if sizes[0] < 1:
-        raise RequestError(f"--sizes is PX,PX,..., each at least 1, not {args.sizes!r}")
-    if args.photos < 1:
-        raise RequestError(f"--photos is at least 1, not {args.photos}")
-    wanted = args.colorfulness
-    if wanted is not None and not 0 < wanted < math.inf:
-        raise RequestError(f"--colorfulness is above 0, not {wanted:g}")
-    startup.hush_libraries()
-    from tqdm import tqdm
-
-    from colorjax.weights import named as shipped
-
-    photos, about, unreadable = _read_photos(args.workdir, args.data, args.photos)
-    with tqdm(unit="photo", disable=None) as bar:
-        config = _config_of(args.workdir)
-        calibrator = Calibrator(args.workdir, photos, bar.update)
-        rows = calibrator.sizes(sizes, config.data.image_size)
-        size, factor, decoding = best_of(rows), 1.0, AS_STORED
-        tried: list[list[Row]] = []
-        if wanted is not None:
-            tried = calibrator.decodings(size, wanted, candidates(config))
-            best = tried[0][-1]
-            factor, decoding = best["saturation"], Decoding(best["decode"], best["temperature"])
-    about["true_colorfulness"] = calibrator.true_colorfulness
-    print(f"{len(photos)} photos; their own colorfulness is {about['true_colorfulness']:.1f}")
-    _show("size, px", "size", rows)
-    chosen = f"{size} px"
-    for found in tried:
-        name = str(Decoding(found[0]["decode"], found[0]["temperature"]))
-        if len(tried) > 1:
-            print(name)
-        _show("saturation", "saturation", found)
-    if tried:
-        chosen += f", saturation {factor:g}" + (f", decode {decoding}" if decoding.decode else "")
-    if shipped.ships(args.workdir):
-        print(f"best: {chosen}; weights that ship are not changed, give it to colorize")
-    else:
-        flat = [row for rows in tried for row in rows]
-        record = {"photos": about, "sizes": rows, "colorfulness": wanted, "saturations": flat}
-        store(args.workdir, size, factor, record, decoding)
-        print(f"stored with the weights: {chosen}")
-    for name in unreadable:
-        print(f"colorjax: passed over {name}", file=sys.stderr)
-    return 1 if unreadable else 0
-
-
-def _config_of(workdir: str) -> ConfigDict:
+def config_of(workdir: str) -> ConfigDict:
+    """Returns the config of a workdir or of weights that ship."""
     from colorjax.weights import named as shipped
     from colorjax.weights.workdir import Workdir
 
@@ -348,15 +247,7 @@ def _config_of(workdir: str) -> ConfigDict:
     return shipped.load(workdir).config if is_shipped else Workdir(workdir).read_config()
 
 
-def _show(title: str, key: str, rows: Sequence[Row]) -> None:
-    print("  ".join([title, *_SHOWN.values()]))
-    for row in rows:
-        cells = [f"{row[name]:{len(_SHOWN[name])}.2f}" for name in _SHOWN]
-        sure = f"better by at least {row['better']:.2f} dB" if row.get("better", 0) > 0 else ""
-        print("  ".join([f"{row[key]:{len(title)}g}", *cells, sure]).rstrip())
-
-
-def _read_photos(
+def read_photos(
     workdir: str, data: str, number: int
 ) -> tuple[list[np.ndarray], dict[str, Any], list[str]]:
     """Returns up to `number` photos, where they are from, and what was unreadable."""
@@ -380,8 +271,9 @@ def _read_photos(
 
 def _read_held_out(workdir: str, number: int) -> tuple[list[np.ndarray], dict[str, Any], list[str]]:
     """Reads photos that a run held out to choose by, evenly spread over them."""
-    from colorjax.data.decode import UnreadablePhoto, decode_rgb
+    from colorjax.data.decode import decode_rgb
     from colorjax.data.selection import splits
+    from colorjax.errors import UnreadablePhoto
     from colorjax.weights import named as shipped
     from colorjax.weights.workdir import Workdir
 

@@ -1,19 +1,7 @@
-r"""Trains a config once for each combination of values, and shows what they change.
-
-    python -m colorjax.tune.grid --config=configs/edge_fusion.py:width=0.25 --workdir=runs/sweep \
-        --vary data.saturation=1,1.4,1.6,1.8,2 --vary model.edges=canny,off --vary seed=0,1 \
-        --config.data.path=PHOTOS
-
-Each combination is a run of `colorjax.main` with a workdir of its own, named by its values;
-finished ones are not run again, and the same command resumes. All other words go to
-`colorjax.main`. Then come `NAME.md` and `NAME.json`, the metrics of every combination with mean and
-standard deviation over the seeds, and a figure for each combination of the other fields: rows are
-photos, columns are grey, the values of the first field varied, truth.
-"""
+"""Trains a config once for each combination of values, and shows what they change: a grid search."""
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import statistics
@@ -25,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from colorjax.errors import RequestError
-from colorjax.runtime import child_process, paths
+from colorjax.runtime import child_process
 
 SEED = "seed"
 TABLE = (
@@ -183,40 +171,45 @@ def reported_photos(workdir: Path, number: int) -> list[np.ndarray]:
     return [decode_rgb(source[place].image) for place in places]
 
 
-def run(argv: list[str] | None = None) -> int:
-    """Runs the sweep that the arguments describe; returns the exit status, as colorjax.main's."""
-    parser = argparse.ArgumentParser(
-        prog="python -m colorjax.tune.grid",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--config", required=True, metavar="FILE.py[:ARGS]")
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the sweep")
-    parser.add_argument("--vary", action="append", required=True, metavar="FIELD=VALUE,VALUE,...")
-    parser.add_argument("--name", default="sweep", help="of the results (default: %(default)s)")
-    parser.add_argument("--photos", nargs="+", default=[], metavar="PHOTO", help="of the figures")
-    args, rest = parser.parse_known_args(argv)
-    try:
-        root = paths.local(args.workdir)
-        fields = [Field.parse(text) for text in args.vary]
-        runs = plan(fields, root)
-        for number, each in enumerate(runs, start=1):
-            print(f"[{number}/{len(runs)}] {each.workdir}", file=sys.stderr)
-            status = _train(args.config, each, rest)
-            if status:
-                return status
-        rows = summarize(runs)
-        root.mkdir(parents=True, exist_ok=True)
-        (root / f"{args.name}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-        (root / f"{args.name}.md").write_text(table(rows), encoding="utf-8")
-        from colorjax.evaluate import figure as drawing
+def run(
+    config: str,
+    root: Path,
+    fields: Sequence[Field],
+    *,
+    name: str = "sweep",
+    photos: Sequence[str] = (),
+    arguments: Sequence[str] = (),
+) -> int:
+    """Trains every combination and writes the table and the figures; prints them.
 
-        photos = drawing.read_photos(args.photos) or reported_photos(runs[0].workdir, 6)
-        drawn = figures(fields, runs, root / args.name, photos)
-    except RequestError as error:
-        print(f"colorjax: {error}", file=sys.stderr)
-        return 2
+    Args:
+        config: FILE.py[:ARGS].
+        root: folder of the sweep.
+        fields: what is varied.
+        name: of the results.
+        photos: files and folders, the rows of the figures; none: photos of the report.
+        arguments: for `colorjax.main`.
+
+    Returns:
+        The exit status: 0, or that of a training that ended otherwise.
+
+    Raises:
+        RequestError: no run, or a photo that cannot be read.
+    """
+    from colorjax.evaluate import figure as drawing
+
+    runs = plan(fields, root)
+    for number, each in enumerate(runs, start=1):
+        print(f"[{number}/{len(runs)}] {each.workdir}", file=sys.stderr)
+        status = _train(config, each, arguments)
+        if status:
+            return status
+    rows = summarize(runs)
+    root.mkdir(parents=True, exist_ok=True)
+    (root / f"{name}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    (root / f"{name}.md").write_text(table(rows), encoding="utf-8")
+    pictures = drawing.read_photos(photos) or reported_photos(runs[0].workdir, 6)
+    drawn = figures(fields, runs, root / name, pictures)
     print(table(rows))
     print("\n".join(map(str, drawn)))
     return 0
@@ -228,7 +221,3 @@ def _train(config: str, each: Run, rest: Sequence[str]) -> int:
     words = [f"--config={config}", f"--workdir={each.workdir}", *values, *rest]
     with child_process.Stop() as stop:  # a child that is told saves and ends with 75
         return child_process.run_module("colorjax.main", words, lambda: bool(stop))
-
-
-if __name__ == "__main__":
-    sys.exit(run())

@@ -12,15 +12,8 @@ from ml_collections import ConfigDict
 
 from colorjax.errors import RequestError
 from colorjax.methods.method import Method, Variables
-from colorjax.train.state import TrainState
 from colorjax.weights.checkpoint import Checkpoints
 from colorjax.weights.workdir import Workdir
-
-
-def weights_of(state: TrainState) -> dict[str, Any]:
-    """Returns params, batch_stats, and the params' average where one is kept."""
-    weights = {"params": state.params, "batch_stats": state.batch_stats}
-    return weights if state.average is None else weights | {"average": state.average}
 
 
 def with_sharding(tree: Any, shardings: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Weights that ship with colorjax: one NPZ file each, made by `python -m colorjax.weights.named`."""
+"""Weights that ship with colorjax, by name: one NPZ file each."""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@ from PIL import Image
 from synthetic import synthetic_images
 
 from colorjax.data import crops
-from colorjax.data.decode import UnreadablePhoto, decode_reduced, decode_region, decode_rgb, to_rgb
+from colorjax.data.decode import decode_reduced, decode_region, decode_rgb, to_rgb
+from colorjax.errors import UnreadablePhoto
 
 
 def encoded(image, **options):

@@ -15,7 +15,6 @@ from colorjax.parallel import mesh as parallel
 from colorjax.train import compile_check as ahead
 from colorjax.train import fork, loop, phases, start, steps
 from colorjax.weights import checkpoint
-from colorjax.weights import load as weights
 from colorjax.weights.checkpoint import Checkpoints
 from colorjax.weights.workdir import Workdir
 from configs import cgan
@@ -209,7 +208,7 @@ def test_a_fork_learns_the_same_on_any_devices(photos, tmp_path):
     fresh = jax.jit(plan.create, out_shardings=layout.replicated)(jax.random.key(0))
     state, _ = run_step(plan, fresh, layout, batch)
     with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(1, weights.weights_of(state), state.training)
+        checkpoints.save(1, state.weights_of(state), state.training)
     with Checkpoints(tmp_path, read_only=True) as checkpoints:
         four = forked_step(checkpoints, photos, 4)
         one = forked_step(checkpoints, photos, 1)

@@ -12,11 +12,12 @@ import numpy as np
 from PIL import Image
 
 from colorjax import color
-from colorjax.data.decode import UnreadablePhoto, decode_reduced, decode_rgb
+from colorjax.data.decode import decode_reduced, decode_rgb
 from colorjax.data.selection.color_filter import is_exactly_grey
 from colorjax.data.selection.parallel_map import in_portions
 from colorjax.data.sources import source as sources
 from colorjax.data.sources.source import Source
+from colorjax.errors import UnreadablePhoto
 
 MIN_SIDE = 64  # pixels
 MIN_CHROMA = 3.0  # Lab units; the mean over pixels

@@ -15,13 +15,13 @@ import numpy as np
 from tqdm import tqdm
 
 from colorjax import color
-from colorjax.data.decode import UnreadablePhoto, decode_reduced, decode_rgb
+from colorjax.data.decode import decode_reduced, decode_rgb
 from colorjax.data.selection import hues
 from colorjax.data.selection.parallel_map import in_portions
 from colorjax.data.sources import source as sources
 from colorjax.data.sources.source import LOW_CHROMA, Source, digest
 from colorjax.data.sources.subsets import fractions
-from colorjax.errors import RequestError, unknown_name
+from colorjax.errors import RequestError, UnreadablePhoto, unknown_name
 
 log = logging.getLogger(__name__)
 

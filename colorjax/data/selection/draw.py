@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from colorjax.data.decode import UnreadablePhoto, decode_rgb
+from colorjax.data.decode import decode_rgb
 from colorjax.data.selection import splits
-from colorjax.errors import RequestError
-from colorjax.evaluate.entries import MARK
+from colorjax.errors import RequestError, UnreadablePhoto
+from colorjax.runtime.file_names import MARK
 
 SHOWN, MEASURED = 8, 200  # photos, where nothing else is asked for
 

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from colorjax.data.decode import UnreadablePhoto, decode_reduced
+from colorjax.data.decode import decode_reduced
 from colorjax.data.selection.cleaning import MAX_BITS, difference_hash
 from colorjax.data.selection.parallel_map import in_portions
 from colorjax.data.sources.archives import Archive
 from colorjax.data.sources.source import source_of
+from colorjax.errors import UnreadablePhoto
 
 # Of 128 bits. A missed copy of a test photo spoils a result, and a false alarm costs one photo, so
 # this limit is looser than that of duplicates. docs/data.md has the counts behind both.

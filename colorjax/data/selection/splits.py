@@ -134,7 +134,8 @@ def open_splits(data: ConfigDict, class_names: Sequence[str] | None = None) -> S
     the same photos, so that numbers of runs with and without the filter can be compared. With
     `random` and `hue` they are left out before the two parts are drawn, as in the original.
 
-    A file `parts` says instead which photos are in which part (`colorjax.data.selection.part_lists`).
+    A file `parts` says instead which photos are in which part (see
+    `colorjax.data.selection.part_lists`).
 
     Args:
         data: `config.data`.
@@ -275,8 +276,8 @@ def hue_histograms(parts: Splits, data: ConfigDict) -> Image.Image | None:
         data: `config.data`, that they were opened by.
 
     Returns:
-        The picture of `colorjax.data.selection.hues.histograms`; None unless validation is drawn, at random
-        or by hue.
+        The picture of `colorjax.data.selection.hues.histograms`; None unless validation is drawn,
+        at random or by hue.
     """
     if not _draws(data):
         return None

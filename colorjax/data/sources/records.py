@@ -12,10 +12,9 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from colorjax.data.decode import UnreadablePhoto
 from colorjax.data.sources.labels import NO_LABEL
 from colorjax.data.sources.source import LIMIT, LOW_CHROMA, NumberedKeys, Photo, digest, file_stamp
-from colorjax.errors import RequestError
+from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.runtime import paths
 
 CLASSES_FILE = "classes.json"

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import NamedTuple, TypeAlias
 
-from colorjax.data.decode import UnreadablePhoto
-from colorjax.errors import RequestError
+from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.inference.batch.plan import Job
 from colorjax.photos import UnwritablePhoto
 

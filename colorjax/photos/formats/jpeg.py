@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image
 
-from colorjax.data.decode import UnreadablePhoto
+from colorjax.errors import UnreadablePhoto
 from colorjax.photos import exif, xmp
 from colorjax.photos.formats import pillow as pictures
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from colorjax.data.decode import UnreadablePhoto
+from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space as space
 from colorjax.photos.formats import pillow as pictures
 from colorjax.photos.formats.png import grey_as_rgb

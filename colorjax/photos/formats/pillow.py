@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from colorjax.data.decode import UnreadablePhoto
+from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space as space
 from colorjax.photos import exif, xmp
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto

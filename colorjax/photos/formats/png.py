@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 import imagecodecs
 import numpy as np
 
-from colorjax.data.decode import UnreadablePhoto
+from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space as space
 from colorjax.photos import exif
 from colorjax.photos.formats import pillow as pictures

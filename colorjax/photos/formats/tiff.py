@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import tifffile
 
-from colorjax.data.decode import UnreadablePhoto
+from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space as space
 from colorjax.photos import exif, xmp
 from colorjax.photos.exif import Entry

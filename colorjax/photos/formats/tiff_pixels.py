@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from colorjax.data.decode import UnreadablePhoto
+from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space as space
 from colorjax.photos.formats import pillow as pictures
 

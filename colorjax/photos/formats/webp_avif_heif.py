@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from colorjax.data.decode import UnreadablePhoto
+from colorjax.errors import UnreadablePhoto
 from colorjax.photos import exif
 from colorjax.photos.formats import bmp
 from colorjax.photos.formats import pillow as pictures

@@ -1,0 +1,126 @@
+"""The command `colorjax calibrate`: working size, decoding and saturation of weights."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+
+from colorjax.errors import RequestError
+from colorjax.runtime import jax_setup as startup
+from colorjax.tune import calibrate as tune
+
+DESCRIPTION = (
+    "Colorizes photos at several working sizes and stores the one of the highest PSNR with "
+    "the weights (inference.size in WORKDIR/config.json; the rows are in "
+    "WORKDIR/calibration.json): another than that of training only where it is better by more"
+    " than the 95 % interval of the gain. With --colorfulness it also stores the least factor"
+    " on the colors (inference.saturation) with which the results are that colorful, and "
+    "shows what that costs. Of a network that predicts both ab and color bins, such as "
+    "semantic, it then tries every decoding (inference.decode: ab, annealed, blend; "
+    "model.temperature) and stores the one of the highest PSNR at that colorfulness. Take "
+    "photos that nothing was trained on, and that nothing is reported on. Training on, or "
+    "fine-tuning, sets this back: calibrate again."
+)
+EPILOG = """\
+example:
+  colorjax calibrate runs/zhang16 --data held_out --colorfulness 20"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of the command."""
+    parser.add_argument(
+        "workdir",
+        metavar="WORKDIR",
+        help="of a run or of imported weights; of weights that ship the rows are shown alone",
+    )
+    parser.add_argument(
+        "--data",
+        default=tune.HELD_OUT,
+        metavar="FOLDER",
+        help="color photos, `sample_photos`, or those that the run held out of training "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sizes",
+        default=",".join(map(str, tune.SIZES)),
+        metavar="PX,...",
+        help="(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--colorfulness",
+        type=float,
+        metavar="CF",
+        help="to reach by saturation, as Hasler and Suesstrunk define it (default: saturation 1)",
+    )
+    parser.add_argument(
+        "--photos",
+        type=int,
+        default=tune.PHOTOS,
+        metavar="N",
+        help="at most (default: %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    try:
+        sizes = sorted({int(word) for word in args.sizes.split(",")})
+    except ValueError:
+        sizes = [0]
+    if sizes[0] < 1:
+        raise RequestError(f"--sizes is PX,PX,..., each at least 1, not {args.sizes!r}")
+    if args.photos < 1:
+        raise RequestError(f"--photos is at least 1, not {args.photos}")
+    wanted = args.colorfulness
+    if wanted is not None and not 0 < wanted < math.inf:
+        raise RequestError(f"--colorfulness is above 0, not {wanted:g}")
+    startup.hush_libraries()
+    from tqdm import tqdm
+
+    from colorjax.weights import named as shipped
+
+    photos, about, unreadable = tune.read_photos(args.workdir, args.data, args.photos)
+    with tqdm(unit="photo", disable=None) as bar:
+        config = tune.config_of(args.workdir)
+        calibrator = tune.Calibrator(args.workdir, photos, bar.update)
+        rows = calibrator.sizes(sizes, config.data.image_size)
+        size, factor, decoding = tune.best_of(rows), 1.0, tune.AS_STORED
+        tried: list[list[tune.Row]] = []
+        if wanted is not None:
+            tried = calibrator.decodings(size, wanted, tune.candidates(config))
+            best = tried[0][-1]
+            factor, decoding = (
+                best["saturation"],
+                tune.Decoding(best["decode"], best["temperature"]),
+            )
+    about["true_colorfulness"] = calibrator.true_colorfulness
+    print(f"{len(photos)} photos; their own colorfulness is {about['true_colorfulness']:.1f}")
+    _show("size, px", "size", rows)
+    chosen = f"{size} px"
+    for found in tried:
+        name = str(tune.Decoding(found[0]["decode"], found[0]["temperature"]))
+        if len(tried) > 1:
+            print(name)
+        _show("saturation", "saturation", found)
+    if tried:
+        chosen += f", saturation {factor:g}" + (f", decode {decoding}" if decoding.decode else "")
+    if shipped.ships(args.workdir):
+        print(f"best: {chosen}; weights that ship are not changed, give it to colorize")
+    else:
+        flat = [row for rows in tried for row in rows]
+        record = {"photos": about, "sizes": rows, "colorfulness": wanted, "saturations": flat}
+        tune.store(args.workdir, size, factor, record, decoding)
+        print(f"stored with the weights: {chosen}")
+    for name in unreadable:
+        print(f"colorjax: passed over {name}", file=sys.stderr)
+    return 1 if unreadable else 0
+
+
+def _show(title: str, key: str, rows: Sequence[tune.Row]) -> None:
+    print("  ".join([title, *tune.SHOWN.values()]))
+    for row in rows:
+        cells = [f"{row[name]:{len(tune.SHOWN[name])}.2f}" for name in tune.SHOWN]
+        sure = f"better by at least {row['better']:.2f} dB" if row.get("better", 0) > 0 else ""
+        print("  ".join([f"{row[key]:{len(title)}g}", *cells, sure]).rstrip())

@@ -1,0 +1,42 @@
+"""The command `colorjax decolorize`: gray copies of photos."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from colorjax.cli import batch_options
+from colorjax.cli.color_options import Once
+
+if TYPE_CHECKING:
+    from colorjax.inference.batch.pipeline import Work
+
+
+DESCRIPTION = "Makes grey copies of photos; their size and metadata stay."
+EPILOG = """\
+example:
+  colorjax decolorize album --output grey"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of the command."""
+    batch_options.add(parser, output="folder for the results", output_required=True)
+    parser.add_argument(
+        "--grey",
+        action=Once,
+        choices=("lightness", "luma", "mean"),
+        default="lightness",
+        help="lightness: L of CIE Lab stays; luma: 0.299 R + 0.587 G + 0.114 B; mean: of R, G and "
+        "B (default: %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+
+    def start() -> Work:
+        from colorjax.inference.batch.work import Decolorizing, PhotoWork
+
+        return PhotoWork(Decolorizing(args.grey), args.max_pixels)
+
+    return batch_options.run(args, start, done_word="turned grey")

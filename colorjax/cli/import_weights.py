@@ -1,0 +1,48 @@
+"""The command `colorjax import-weights`: published weights to a workdir."""
+
+from __future__ import annotations
+
+import argparse
+
+from colorjax.errors import RequestError
+from colorjax.runtime import jax_setup as startup
+
+DESCRIPTION = "Turns published PyTorch weights into a workdir for colorize and --mode=eval."
+EPILOG = """\
+example:
+  colorjax import-weights zhang16 colorization_release_v2-9b330a0b.pth --output weights/zhang16
+  colorjax colorize photo.jpg --checkpoint weights/zhang16"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of the command."""
+    parser.add_argument("kind", metavar="KIND", help="zhang16 or zhang17")
+    parser.add_argument("file", metavar="FILE.pth", help="state dict; PyTorch is not needed")
+    parser.add_argument("--output", metavar="DIR", required=True, help="workdir to make")
+    parser.add_argument(
+        "--folded-temperature",
+        type=float,
+        metavar="T",
+        help="zhang16: annealing that the last layer contains (default: 0.38, as published)",
+    )
+    parser.add_argument(
+        "--mask-cent",
+        type=float,
+        metavar="M",
+        help="zhang17: what is subtracted from the hints' mask (default: 0, as published)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    given = {"folded_temperature": args.folded_temperature, "mask_cent": args.mask_cent}
+    meaning = {name: value for name, value in given.items() if value is not None}
+    if not meaning.get("folded_temperature", 1.0) > 0:
+        raise RequestError(f"--folded-temperature is above 0, not {args.folded_temperature}")
+    startup.hush_libraries()
+    from colorjax.weights.torch.import_published import import_weights
+
+    for notice in import_weights(args.kind, args.file, args.output, **meaning):
+        print(notice)
+    print(f"workdir: {args.output}")
+    return 0

@@ -1,0 +1,76 @@
+"""The command `colorjax prior`: the color prior of a data set."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from colorjax.errors import RequestError
+from colorjax.runtime import jax_setup as startup
+from colorjax.runtime import paths
+
+DESCRIPTION = "Writes the share of a data set's pixels in each of the 313 colour bins."
+EPILOG = """\
+example:
+  colorjax prior PHOTOS --output prior.npz"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of the command."""
+    parser.add_argument(
+        "data", metavar="DATA", help="folder of photos or of array_record shards, or tfds:NAME"
+    )
+    parser.add_argument("--output", metavar="FILE.npz", required=True, help="file to write")
+    parser.add_argument("--split", default="train", help="of tfds:NAME (default: %(default)s)")
+    parser.add_argument("--data-dir", default="", metavar="DIR", help="of tfds:NAME")
+    parser.add_argument(
+        "--short-side", type=int, default=256, metavar="PX", help="shrink larger photos to it"
+    )
+    parser.add_argument(
+        "--weight",
+        action="append",
+        default=[],
+        metavar="SOURCE=W",
+        help="count as training with this weight of data.weights sees them (repeatable)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    output = paths.local(args.output)
+    if output.suffix != ".npz":
+        raise RequestError(f"--output {args.output!r} has to end in .npz")
+    if output.exists() and not args.overwrite:
+        raise RequestError(f"{args.output!r} exists; give another --output, or --overwrite")
+    if args.short_side < 8:
+        raise RequestError(f"--short-side is at least 8 pixels, not {args.short_side}")
+    from tqdm import tqdm
+
+    from colorjax.data import prior
+    from colorjax.data.selection import splits, weighting
+
+    startup.hush_libraries()
+    weights = [_weight(word) for word in args.weight]
+    source = splits.open_data(args.data, args.data_dir, args.split)
+    if weights:
+        source = weighting.first_pass(source, weights)
+    with tqdm(total=len(source), unit="photo", disable=None) as bar:
+        found = prior.count(source, short_side=args.short_side, progress=bar.update)
+    words = " ".join([args.data, *(f"--weight {word}" for word in args.weight)])
+    prior.save(output, found, f"colorjax prior {words}, {found.num_photos} photos")
+    print(f"{output}: {found.num_photos} photos, {found.num_pixels} pixels")
+    flaws = found.flaws()
+    for flaw in flaws:
+        print(f"colorjax: {flaw}", file=sys.stderr)
+    if not flaws:
+        print("sums to 1, is highest at grey, has no empty bin")
+    return 0
+
+
+def _weight(word: str) -> tuple[str, float]:
+    name, _, number = word.rpartition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise RequestError(f"--weight {word!r} is not SOURCE=NUMBER") from None

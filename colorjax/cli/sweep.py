@@ -1,0 +1,42 @@
+"""The command `colorjax sweep`: a config trained with every combination of some values."""
+
+from __future__ import annotations
+
+import argparse
+
+from colorjax.runtime import paths
+
+DESCRIPTION = (
+    "Trains a config once for each combination of values. Each is a run of colorjax.main with a "
+    "workdir of its own, named by its values; finished ones are not run again, and the same "
+    "command resumes. All other arguments go to colorjax.main. Then come NAME.md and NAME.json, "
+    "the metrics of every combination with mean and standard deviation over the seeds, and a "
+    "figure for each combination of the other fields: rows are photos, columns are gray, the "
+    "values of the first field varied, truth."
+)
+EPILOG = """\
+example:
+  colorjax sweep --config=configs/edge_fusion.py:width=0.25 --workdir=runs/sweep \\
+      --vary data.saturation=1,1.4,1.6,1.8,2 --vary model.edges=canny,off --vary seed=0,1 \\
+      --config.data.path=PHOTOS
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of the command."""
+    parser.set_defaults(fields=[])
+    parser.add_argument("--config", required=True, metavar="FILE.py[:ARGS]")
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the sweep")
+    parser.add_argument("--vary", action="append", required=True, metavar="FIELD=VALUE,VALUE,...")
+    parser.add_argument("--name", default="sweep", help="of the results (default: %(default)s)")
+    parser.add_argument("--photos", nargs="+", default=[], metavar="PHOTO", help="of the figures")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    from colorjax.tune import grid
+
+    varied = [grid.Field.parse(text) for text in args.vary]
+    root = paths.local(args.workdir)
+    named = {"name": args.name, "photos": args.photos, "arguments": args.fields}
+    return grid.run(args.config, root, varied, **named)
