@@ -3,9 +3,9 @@
     python -m benchmarks.hints --data PHOTOS [--checkpoint WORKDIR] [--side 300]
 
 One row for each number of hints, the first N of the same random true colors (`psnr_with_hints` of
-`colorjax.evaluate.baselines`): `psnr` (dB, mean of the photos). The last row has `spread_ms`, the median
-time in which the hints of a photo are spread after the network has run, and `picture_ms`, that of
-the picture with them.
+`colorjax.evaluate.baselines`): `psnr` (dB, mean of the photos). The last row has `spread_ms`, the
+median time in which the hints of a photo are spread after the network has run, and `picture_ms`,
+that of the picture with them.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ learns. Rows:
 
 With --forward the prediction is timed instead: of one batch of grey photos, in evaluation mode.
 
-`patches` and `xla` say whether the choice of colorjax.models.blocks.convolution is right here. They fall
-away for a network that does not use it.
+`patches` and `xla` say whether the choice of colorjax.models.blocks.convolution is right here. They
+fall away for a network that does not use it.
 
 The rows take turns; `median_s` is the median of one turn over `images` images. `ratio_to_peer` is
 how many times as fast as PyTorch, the median over the turns: this is the number to read, for it

@@ -36,7 +36,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
     config.parallel = ConfigDict()
     config.parallel.fsdp = 1  # devices that share one copy of weights and optimizer state
-    config.parallel.rules = ()  # (pattern, "widest" | "whole"), before those of colorjax.parallel.mesh
+    config.parallel.rules = ()  # (pattern, "widest" | "whole"), before parallel/mesh.py's
     config.parallel.accumulate = 1  # parts of a batch, one after the other, before an update
 
     data = config.data = ConfigDict()

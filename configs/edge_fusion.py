@@ -1,7 +1,7 @@
 """Natural Image Colorization (ACIIDS 2020): edges fused in, saturated targets (docs/papers.md).
 
     python -m colorjax.main --config=configs/edge_fusion.py --config.data.path=PHOTOS
-    python -m colorjax.tune.grid --config=configs/edge_fusion.py --vary data.saturation=1,1.4,1.6,1.8,2
+    colorjax sweep --config=configs/edge_fusion.py --vary data.saturation=1,1.4,1.6,1.8,2
 
 Arguments after the colon: `size` (px, a multiple of 32, of training and of the global branch),
 `batch`, `width` (factor on all channels), `global_branch` (faithful | iizuka: shared low-level

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from colorjax.compare import compare
 from inference.conftest import fresh_workdir
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
@@ -15,11 +16,12 @@ from skimage.metrics import structural_similarity
 from synthetic import synthetic_images, tiny_config
 
 from colorjax.cli import main as cli
-from colorjax.compare import compare, measures
 from colorjax.data.selection import draw as photos
 from colorjax.errors import RequestError
 from colorjax.evaluate import entries as methods
 from colorjax.evaluate.figure import grey_of
+from colorjax.metrics import picture
+from colorjax.metrics.summary import summarize_methods
 
 
 def save(image, path):
@@ -121,20 +123,20 @@ def test_the_truth_as_a_method_has_no_error(album, tmp_path):
 def test_bootstrap_intervals():
     """Two photos of error 0 and 2: resampled means are 0, 1, 2 with shares 1/4, 1/2, 1/4."""
     truth = np.full((4, 4, 3), 90, np.uint8)
-    base = measures.measure(truth, truth)
+    base = picture.measure(truth, truth)
     first = [base | {"mae_ab": value} for value in (0.0, 2.0)]
     second = [base | {"mae_ab": value + 0.5} for value in (0.0, 2.0)]
-    found = measures.summarize({"a": first, "b": second}, seed=0)
+    found = summarize_methods({"a": first, "b": second}, seed=0)
     assert found["a"]["metrics"]["mae_ab"] == {"mean": 1, "interval": [0, 2], "num_photos": 2}
     assert found["b"]["difference"]["mae_ab"] == {"mean": 0.5, "interval": [0.5, 0.5]}
     assert "psnr" not in found["a"]["metrics"]  # all photos are grey
     assert "chroma_ratio" not in found["a"]["metrics"]
-    one = measures.summarize({"a": first[:1]}, seed=0)
+    one = summarize_methods({"a": first[:1]}, seed=0)
     assert one["a"]["metrics"]["mae_ab"]["interval"] is None
     spread = [
         base | {"mae_ab": float(value)} for value in np.random.default_rng(0).normal(0, 1, 400)
     ]
-    low, high = measures.summarize({"a": spread}, seed=1)["a"]["metrics"]["mae_ab"]["interval"]
+    low, high = summarize_methods({"a": spread}, seed=1)["a"]["metrics"]["mae_ab"]["interval"]
     assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.15)  # of the normal distribution
 
 

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     startup.hush_libraries()
-    from colorjax.compare import compare  # imports JAX: not for --help
+    from colorjax.evaluate.compare import compare  # imports JAX: not for --help
 
     words = ("split", "data_dir", "photos", "metric_photos", "seed", "overwrite")
     options = {name: getattr(args, name) for name in words}

@@ -19,14 +19,15 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from colorjax.compare import measures, page
 from colorjax.data.selection import draw as choice
 from colorjax.data.selection.draw import Photos
 from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.evaluate import entries as what
 from colorjax.evaluate import figure as figures
+from colorjax.evaluate import page
 from colorjax.evaluate.entries import GREY, PICTURES, TRUTH, Method, Pictures, Weights
-from colorjax.metrics import intervals
+from colorjax.metrics import intervals, picture, table
+from colorjax.metrics.summary import summarize_methods
 from colorjax.runtime import paths
 from colorjax.weights.workdir import versions
 
@@ -152,7 +153,7 @@ class _Run:
         self.stage = stage
         self.measured: list[int] = []
         self.unreadable: list[str] = []
-        self.values: dict[str, list[measures.Values]] = {}
+        self.values: dict[str, list[picture.Values]] = {}
         self.columns: dict[str, list[np.ndarray]] = {}
         self.files: list[str] = []  # of the shown photos, below pictures/METHOD
         self._progress = progress
@@ -170,11 +171,11 @@ class _Run:
         names = _Names()
         for number, truth in self.photos.readable(self.unreadable):
             grey = figures.grey_of(truth)
-            self.values[GREY].append(measures.measure(grey, truth))
+            self.values[GREY].append(picture.measure(grey, truth))
             if len(self.measured) < self.photos.num_shown:
                 self.files.append(names.of(self.photos.keys[number]))
-                for name, picture in ((GREY, grey), (TRUTH, truth)):
-                    self._show(name, len(self.measured), picture, thumbnails[name])
+                for name, rgb in ((GREY, grey), (TRUTH, truth)):
+                    self._show(name, len(self.measured), rgb, thumbnails[name])
             self.measured.append(number)
         if not self.measured:
             raise RequestError(
@@ -196,10 +197,10 @@ class _Run:
         )
         for place, number in enumerate(bar):
             truth = self._truth(number)
-            picture = source.picture(self.photos.keys[number], truth, figures.grey_of(truth))
-            self.values[name].append(measures.measure(picture, truth))
+            rgb = source.picture(self.photos.keys[number], truth, figures.grey_of(truth))
+            self.values[name].append(picture.measure(rgb, truth))
             if place < self.photos.num_shown:
-                self._show(name, place, picture, self.columns[name])
+                self._show(name, place, rgb, self.columns[name])
         if self._progress:
             seconds = time.perf_counter() - start
             print(f"{label}: {len(self.measured)} photos in {seconds:.1f} s", file=sys.stderr)
@@ -238,7 +239,7 @@ def _report(
     """Collects the content of metrics.json."""
     seed = run.photos.seed or 0
     values = {name: run.values[name] for name in (GREY, *(method.name for method in named))}
-    summary = measures.summarize(values, seed)
+    summary = summarize_methods(values, seed)
     about: dict[str, dict[str, Any]] = {GREY: {"place": None, "kind": GREY}}
     for method in named:
         about[method.name] = {"place": method.place, "kind": method.kind}
@@ -249,7 +250,7 @@ def _report(
     return {
         "kind": _KIND,
         "command": command,
-        "protocol": measures.PROTOCOL,
+        "protocol": table.PROTOCOL,
         "data": [os.fspath(word) for word in data],
         "seed": run.photos.seed,
         "num_photos": len(run.measured),
@@ -274,12 +275,12 @@ def _write(run: _Run, named: Sequence[Method], report: dict[str, Any]) -> str:
     names = [GREY, *(method.name for method in named), TRUTH]
     figure = figures.lay_out({name: run.columns[name] for name in names}, _CELL)
     figures.save(figure, run.stage / "figure.png")
-    table = page.markdown(report)
+    table = page.compare_markdown(report)
     rows = [(key, run.files[place]) for place, key in enumerate(report["shown"])]
     with _telling(run.stage):
         (run.stage / "metrics.md").write_text(table, encoding="utf-8")
         (run.stage / "metrics.json").write_text(json.dumps(report, indent=2) + "\n")
-        text = page.html(report, names, rows)
+        text = page.compare_html(report, names, rows)
         # Names of files need not be UTF-8; their links hold them as they are.
         (run.stage / "index.html").write_text(text, encoding="utf-8", errors="replace")
     return table

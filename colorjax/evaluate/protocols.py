@@ -11,6 +11,7 @@ from importlib import resources
 from typing import Any
 
 from colorjax.errors import unknown_name
+from colorjax.metrics.table import HIGHER, LOWER, METRICS, SKILL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,41 +181,7 @@ PROTOCOLS = {
     )
 }
 
-# What every name of a result means. RGB is 8-bit sRGB of the finished picture, 0 to 255; ab is of
-# CIE Lab (D65) computed from it; d is the distance in the ab plane.
-METRICS = {
-    "mae_ab": "mean of |a - a'| and |b - b'| over pixels, Lab units; mean of photos",
-    "mae_ab_127": "mae_ab / 127.5",
-    "rmse_ab": "sqrt(mean of (a - a')^2 + (b - b')^2), means over all pixels of all photos",
-    "psnr": "10 log10(255^2 / MSE) dB, MSE over the three channels of a photo; mean of photos "
-    "that are not exactly grey, a perfect photo counts as 148 dB; of one picture a photo, never "
-    "the best of several",
-    "psnr_of_mean_mse": "10 log10(255^2 / mean MSE of all photos) dB",
-    "ssim": "11x11 Gaussian, sigma 1.5, of R, G and B; mean of photos",
-    "delta_e_2000": "CIEDE2000; mean of photos",
-    "auc": "area under the share of pixels with d <= t, t from 0 to 150, over all pixels",
-    "auc_rebalanced": "the same, pixels weighted by 1 / prior of the true colour's bin",
-    "colorfulness": "Hasler and Suesstrunk 2003, signed opponents; mean of photos",
-    "colorfulness_abs": "the same with absolute opponents, as in CT2, ColorFormer and DDColor",
-    "psnr_hints_N": "psnr with the first N of the same random colour hints",
-    "delta_colorfulness": "|mean colorfulness - that of the true photos|; no interval: it is that "
-    "of colorfulness",
-    "delta_colorfulness_abs": "|mean colorfulness_abs - that of the true photos|, DDColor's",
-    "delta_colorfulness_by_photo": "mean of |colorfulness - that of the true photo|",
-    "chroma_ratio": "mean chroma / mean true chroma",
-    "accuracy_2": "share of pixels within 2 % (Nazeri et al. 2018), L counts too",
-    "accuracy_5": "share of pixels within 5 %",
-    "bits_per_pixel": "-log2 of the probability of the true colour's bin at the working size; "
-    "methods with bins alone",
-    "fid": "Frechet distance of Inception features; see the stamp of the network",
-    "lpips": "LPIPS 0.1; see the stamp of the network; mean of photos",
-    "top1": "share of photos whose class VGG16 finds first",
-    "top5": "share of photos whose class is among VGG16's first five",
-}
-# Which way is better; the others have none.
-HIGHER = {"psnr", "psnr_of_mean_mse", "ssim", "auc", "auc_rebalanced", "accuracy_2", "accuracy_5"}
 HIGHER |= {"top1", "top5"}
-LOWER = {"mae_ab", "mae_ab_127", "rmse_ab", "delta_e_2000", "bits_per_pixel", "fid", "lpips"}
 LOWER |= {"delta_colorfulness", "delta_colorfulness_abs", "delta_colorfulness_by_photo"}
 ROWS = {
     "grey": "no colour",
@@ -223,7 +190,6 @@ ROWS = {
     "oracle_mean": "knows the true mean ab of the photo",
     "oracle_bins": "knows the true ab of every pixel, rounded to the nearest of the 313 bins",
 }
-SKILL = "1 - mae_ab / mae_ab of per_lightness"
 PAINTING = (
     "every row paints ab on the grey photo's own L, in 8-bit sRGB; colours outside sRGB lose "
     "chroma at their L"

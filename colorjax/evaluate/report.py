@@ -13,7 +13,7 @@ from colorjax.evaluate import protocols
 from colorjax.evaluate.parts import Record
 from colorjax.evaluate.protocols import Protocol
 from colorjax.evaluate.tables import estimate_text, markdown_table
-from colorjax.metrics import intervals, summary
+from colorjax.metrics import intervals, summary, table
 from colorjax.weights.workdir import versions
 
 NOT_AVAILABLE = "not available"
@@ -210,8 +210,8 @@ def _any(rows: Mapping[str, Any], metric: str) -> bool:
 
 
 def _titled(metric: str) -> str:
-    arrow = "↑" if metric in protocols.HIGHER or metric.startswith("psnr_hints") else ""
-    arrow = arrow or ("↓" if metric in protocols.LOWER else "")
+    arrow = "↑" if metric in table.HIGHER or metric.startswith("psnr_hints") else ""
+    arrow = arrow or ("↓" if metric in table.LOWER else "")
     return f"{metric} {arrow}".strip()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,12 @@ from colorjax.evaluate import entries as methods
 from colorjax.evaluate import photos as suite_photos
 from colorjax.evaluate import protocols
 from colorjax.evaluate.entries import PICTURES, WEIGHTS, Pictures
-from colorjax.evaluate.features import Features, group_names
+from colorjax.evaluate.features import FeatureFiles, Features, group_names
 from colorjax.evaluate.parts import FOLDER, Work
 from colorjax.evaluate.photos import Photos
 from colorjax.evaluate.protocols import Protocol
 from colorjax.metrics import ColorTable
 from colorjax.runtime import paths
-from colorjax.suites.request import Request
 from colorjax.version import __version__
 
 FILES = ("result.json", "result.csv", "result.md", "index.html", "pictures")
@@ -175,3 +175,51 @@ def _settled(protocol: Protocol, size: int) -> Protocol:
         raise RequestError(f"--size is at least 16 pixels, not {size}")
     words = f"centre square at {size}x{size} px, bicubic with antialiasing, rounded to 8 bits"
     return dataclasses.replace(protocol, crop=True, colorize_size=size, preparation=words)
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is to be evaluated.
+
+    Attributes:
+        methods: `[NAME=]PLACE` each: a workdir, weights that ship, or a folder of finished
+            pictures; the first is what the others are compared with.
+        suite: name of a protocol.
+        data: the user's photos; see `open_photos`.
+        output: folder to write.
+        limit: take the first photos alone; 0: all. Such a result says so in its name.
+        size: of the suite "folder": the centre square at this side, in pixels; 0: as they are.
+        tables: folder of photos behind `mean` and `per_lightness`; empty: those that ship, of Tiny
+            ImageNet, or CIFAR-10's own training photos.
+        groups: a file of lines `PHOTO GROUP`, or "folder": metrics for each group; empty: none.
+        features: files of the networks of FID, LPIPS and top1.
+        renew: whether an evaluation of other weights under the same name is replaced.
+        overwrite: whether another evaluation in `output` is replaced.
+    """
+
+    methods: Sequence[str]
+    suite: str
+    data: str
+    output: str
+    limit: int = 0
+    size: int = 0
+    tables: str = ""
+    groups: str = ""
+    features: FeatureFiles = dataclasses.field(default_factory=FeatureFiles)
+    renew: bool = False
+    overwrite: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What was found, and where it is written.
+
+    Attributes:
+        output: the folder.
+        result: the content of result.json.
+        table: the same for a terminal.
+    """
+
+    output: Path
+    result: dict[str, Any]
+    table: str

@@ -22,12 +22,11 @@ from colorjax.evaluate import report
 from colorjax.evaluate.features import moments
 from colorjax.evaluate.parts import Record
 from colorjax.evaluate.photos import Digest, Photos
-from colorjax.evaluate.request import REFERENCE, TRUTH, Opened
+from colorjax.evaluate.request import REFERENCE, TRUTH, Opened, Outcome, Request
 from colorjax.metrics import frechet_distance, small_sample_warning
 from colorjax.metrics.picture import Measurer, truth_of
 from colorjax.runtime import paths
 from colorjax.runtime.signals import Stop
-from colorjax.suites.request import Outcome, Request
 
 _PART = {True: 64, False: 8}  # photos in a part: of one size, of their own sizes
 

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from colorjax.compare import measures
 from colorjax.data.decode import decode_rgb
 from colorjax.data.sources import source as sources
 from colorjax.data.sources.source import Source
 from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.evaluate import figure as figures
 from colorjax.inference.colorizer import Colorizer
+from colorjax.metrics import picture
+from colorjax.metrics.summary import summarize_methods
 from colorjax.weights.workdir import Workdir
 
 BASE, TUNED = "base", "tuned"
@@ -70,12 +71,12 @@ def compare(base: str, tuned: Workdir, held_out: Source, seed: int) -> Report:
     columns = figures.columns_of(photos, colorizers)
     values = {
         name: [
-            measures.measure(picture, truth)
-            for picture, truth in zip(columns[name], photos, strict=True)
+            picture.measure(colored, truth)
+            for colored, truth in zip(columns[name], photos, strict=True)
         ]
         for name in (BASE, TUNED)
     }
-    summary = measures.summarize(values, seed)
+    summary = summarize_methods(values, seed)
     places = sorted(
         {round(i) for i in np.linspace(0, len(photos) - 1, min(_PICTURED, len(photos)))}
     )

@@ -98,3 +98,40 @@ class Measurer:
         else:
             found = values_of(rgb, truth, self._prior)
         return {name: np.asarray(value).tolist() for name, value in found.items()}
+
+
+_SSIM_WINDOW = 11  # pixels, of ssim
+
+
+Values = dict[str, float]
+
+
+def measure(rgb: np.ndarray, truth: np.ndarray) -> Values:
+    """Compares a picture with the true photo.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        truth: the same shape.
+
+    Returns:
+        The metrics of one photo and, for what follows from means, mse, chroma, true_chroma,
+        true_colorfulness and is_grey; NaN for what does not count.
+    """
+    lab, true_lab = color.rgb_u8_to_lab(rgb), color.rgb_u8_to_lab(truth)
+    is_grey = bool(np.all(truth == truth[..., :1]))
+    values = {
+        "mae_ab": metrics.mae_ab(lab[..., 1:], true_lab[..., 1:]),
+        "delta_e_2000": metrics.delta_e_2000(lab, true_lab),
+        "psnr": np.nan if is_grey else metrics.psnr(rgb, truth),
+        "mse": metrics.mse(rgb, truth),
+        "ssim": metrics.ssim(rgb, truth) if min(truth.shape[:2]) >= _SSIM_WINDOW else np.nan,
+        "colorfulness": metrics.colorfulness(rgb),
+        "chroma": metrics.mean_chroma(lab[..., 1:]),
+        # Rounding gives grey a chroma of up to 0.005, which nothing may be divided by.
+        "true_chroma": 0.0 if is_grey else metrics.mean_chroma(true_lab[..., 1:]),
+        "accuracy_2": metrics.accuracy_within(lab, true_lab, 2),
+        "accuracy_5": metrics.accuracy_within(lab, true_lab, 5),
+        "true_colorfulness": metrics.colorfulness(truth),
+        "is_grey": is_grey,
+    }
+    return {name: float(value) for name, value in values.items()}

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from colorjax.evaluate.protocols import HIGHER, LOWER
 from colorjax.metrics import intervals
+from colorjax.metrics.picture import Values
+from colorjax.metrics.table import HIGHER, LOWER, SHOWN
 
 Columns = dict[str, np.ndarray]  # name -> (P,) one number a photo; NaN: it does not count
 
@@ -135,3 +136,62 @@ def reliability(photos: Sequence[Mapping[str, Any]]) -> list[dict[str, float]] |
         for k in range(len(numbers))
         if numbers[k]
     ]
+
+
+def summarize_methods(
+    by_method: Mapping[str, Sequence[Values]], seed: int
+) -> dict[str, dict[str, Any]]:
+    """Turns values of photos into means with intervals, and differences to a method.
+
+    The intervals are percentiles over resamples of the photos, drawn with replacement, the same
+    draws for every method, so that differences are paired.
+
+    Args:
+        by_method: name -> `measure` of each photo, of the same photos in one order; "grey" may be
+            among them; the first other one is what the others are compared with.
+        seed: of the resamples.
+
+    Returns:
+        name -> {"metrics": {metric: {mean, interval, num_photos}}, "difference": {metric: {mean,
+        interval}}, or None for the method compared with}; an interval is (low, high), or None of
+        fewer than two photos. A metric that no photo has a value of is left out.
+    """
+    counts = _photo_draws(len(next(iter(by_method.values()))), seed)
+    found = {name: _method_means(values, counts) for name, values in by_method.items()}
+    first = next((name for name in by_method if name != "grey"), "grey")
+    result: dict[str, dict[str, Any]] = {}
+    for name, means in found.items():
+        numbers = {metric: _num_photos(by_method[name], metric) for metric in SHOWN}
+        with_value = [metric for metric in SHOWN if np.isfinite(means[metric][0])]
+        result[name] = {
+            "metrics": {
+                metric: intervals.estimate(means[metric], numbers[metric])
+                | {"num_photos": numbers[metric]}
+                for metric in with_value
+            },
+            "difference": None
+            if name == first
+            else {
+                m: intervals.estimate(means[m] - found[first][m], numbers[m]) for m in with_value
+            },
+        }
+    return result
+
+
+def _photo_draws(number: int, seed: int) -> np.ndarray:
+    """Counts how often each photo is in each sample: (1 + RESAMPLES, N); row 0 is the data."""
+    return np.concatenate([np.ones((1, number)), intervals.draws(number, seed=seed)])
+
+
+def _method_means(values: Sequence[Values], counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the metrics of each sample of photos, (1 + RESAMPLES,); NaN where there is none."""
+    columns = {name: np.array([each[name] for each in values]) for name in values[0]}
+    means = intervals.sample_means(columns, counts)
+    means["psnr_of_mean_mse"] = intervals.psnr_of(means["mse"])
+    true = means["true_chroma"]
+    means["chroma_ratio"] = np.where(true > 0, means["chroma"] / np.maximum(true, 1e-10), np.nan)
+    return means
+
+
+def _num_photos(values: Sequence[Values], metric: str) -> int:
+    return sum(metric not in each or bool(np.isfinite(each[metric])) for each in values)

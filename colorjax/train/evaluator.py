@@ -33,24 +33,6 @@ from colorjax.models.hint_spreading import Keys, feature_layers, keyed, spread_h
 from colorjax.parallel import mesh as parallel
 from colorjax.train.skipped import SkippedPhotos
 
-# Which way is better, for the metrics that a run may be steered by.
-HIGHER_IS_BETTER = {
-    "mae_ab": False,
-    "rmse_ab": False,
-    "mae_rgb": False,
-    "psnr": True,
-    "psnr_of_mean_mse": True,
-    "ssim": True,
-    "auc": True,
-    "auc_rebalanced": True,
-    "delta_e_2000": False,
-    "accuracy_2": True,
-    "accuracy_5": True,
-    "accuracy_ab_2": True,
-    "accuracy_ab_5": True,
-    "bits_per_pixel": False,
-    "top1": True,
-}
 # Of a batch, what goes to the devices.
 FIELDS = ("rgb", "mask", "label", "edges", "hint_ab", "hint_order", "hue_bin")
 

@@ -16,9 +16,9 @@ from colorjax.data.sources.source import Source
 from colorjax.errors import Interrupted, RequestError, unknown_name
 from colorjax.methods import method as methods
 from colorjax.methods import resolve as settle
+from colorjax.metrics import table
 from colorjax.parallel import hosts as peers
 from colorjax.parallel import mesh as parallel
-from colorjax.train import evaluator as evaluate
 from colorjax.train import fork, phases, start, state, steps
 from colorjax.train.log import profiling
 from colorjax.train.log.chroma_alarm import ChromaAlarm
@@ -390,9 +390,9 @@ def _build_patience(config: ConfigDict) -> Patience | None:
     stopping = config.early_stopping
     if not stopping.metric:
         return None
-    if stopping.metric not in evaluate.HIGHER_IS_BETTER:
-        raise unknown_name("early_stopping.metric", stopping.metric, evaluate.HIGHER_IS_BETTER)
-    better = evaluate.HIGHER_IS_BETTER[stopping.metric]
+    if stopping.metric not in table.HIGHER_IS_BETTER:
+        raise unknown_name("early_stopping.metric", stopping.metric, table.HIGHER_IS_BETTER)
+    better = table.HIGHER_IS_BETTER[stopping.metric]
     return Patience(stopping.patience, higher_is_better=better)
 
 

@@ -81,9 +81,9 @@ class Calibrator:
             RequestError: no photo has colour, the network has one size alone, or the saturation
                 stored with the weights is 0.
         """
-        from colorjax.compare import measures
         from colorjax.evaluate.figure import grey_of
         from colorjax.inference.colorizer import Colorizer
+        from colorjax.metrics import picture
 
         key = size, decoding
         if key not in self._loaded:
@@ -95,7 +95,7 @@ class Calibrator:
         values = []
         for photo in self._photos:
             colored = colorizer.colorize(grey_of(photo), saturation=factor)
-            values.append(measures.measure(colored, photo))
+            values.append(picture.measure(colored, photo))
             self._progress(1)
         self.true_colorfulness = float(np.mean([each["true_colorfulness"] for each in values]))
         if all(np.isnan(each["psnr"]) for each in values):

@@ -1,4 +1,4 @@
-"""Trains a config once for each combination of values, and shows what they change: a grid search."""
+"""Grid search: trains a config once for each combination of values, and compares them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from colorjax.errors import RequestError, unknown_name
 from colorjax.methods import method as methods
 from colorjax.methods import resolve as settle
-from colorjax.train import evaluator as evaluate
+from colorjax.metrics import table
 from colorjax.train import phases
 from colorjax.tune.space import Knob, Value
 
@@ -29,7 +29,7 @@ class Request:
     Attributes:
         config: as it was given; trials start from it.
         knobs: what is varied.
-        metric: of the photos to choose by, from `evaluate.HIGHER_IS_BETTER`.
+        metric: of the photos to choose by, from `table.HIGHER_IS_BETTER`.
         photos: that a trial trains on at most, counting repetitions: the same for all batch sizes.
         minutes: of training that a trial may take, evaluations included, its start not; 0: any.
         evaluations: in a trial, evenly spread over `photos`.
@@ -55,8 +55,8 @@ class Request:
             RequestError: a number out of its range, an unknown name, no photos to choose by, or a
                 value of the space with which the config builds no network.
         """
-        if self.metric not in evaluate.HIGHER_IS_BETTER:
-            raise unknown_name("--metric", self.metric, evaluate.HIGHER_IS_BETTER)
+        if self.metric not in table.HIGHER_IS_BETTER:
+            raise unknown_name("--metric", self.metric, table.HIGHER_IS_BETTER)
         if self.pruner not in PRUNERS:
             raise unknown_name("--pruner", self.pruner, PRUNERS)
         for flag, value, least in (
@@ -90,7 +90,7 @@ class Request:
     @property
     def higher_is_better(self) -> bool:
         """Which way the metric is better."""
-        return evaluate.HIGHER_IS_BETTER[self.metric]
+        return table.HIGHER_IS_BETTER[self.metric]
 
     @property
     def default_values(self) -> dict[str, Value] | None:

@@ -21,7 +21,7 @@ from colorjax.methods.method import Variables
 from colorjax.weights import load as weights
 from colorjax.weights.workdir import Workdir
 
-FOLDER = Path(__file__).with_name("weights")
+FOLDER = Path(__file__).with_name("files")
 DEFAULT = "unet-small"
 # name -> SHA-256 of FOLDER/NAME.npz
 SHA256 = {

@@ -10,7 +10,7 @@ from synthetic import synthetic_images
 from colorjax import color, metrics
 from colorjax.errors import RequestError
 from colorjax.evaluate import photos, protocols
-from colorjax.metrics import summary
+from colorjax.metrics import summary, table
 from colorjax.metrics.picture import hues_of, values_of
 
 PRIOR = np.full(313, 1 / 313)
@@ -286,7 +286,7 @@ def test_a_missing_photo_is_named(tmp_path):
 def test_every_metric_of_a_result_is_defined():
     columns = summary.columns_of([record(*synthetic_images(2, 16)) for _ in range(2)])
     found = summary.summarize({"grey": columns, "per_lightness": columns}, "grey")
-    assert set(found["grey"]["metrics"]) <= set(protocols.METRICS)
+    assert set(found["grey"]["metrics"]) <= set(table.METRICS)
     shown = {name for each in protocols.PROTOCOLS.values() for name in each.shown}
     assert shown <= set(found["grey"]["metrics"])
     assert found["per_lightness"]["skill"]["mean"] == 0
