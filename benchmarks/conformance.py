@@ -3,8 +3,8 @@
     python -m benchmarks.conformance
     python -m benchmarks.conformance --update docs/photos.md
 
-Every file of the test zoo (tests/photos/zoo.py) is read, painted with made-up colours at its own
-lightness and written again; other readers compare what came in and what came out: the exiv2
+Every file of the test zoo (tests/helpers/photos/zoo.py) is read, painted with made-up colors at its
+own lightness and written again; other readers compare what came in and what came out: the exiv2
 binding, tifffile, Pillow, imagecodecs, and exiftool and ImageMagick where they are installed. The
 table is Markdown. Exit status 1 if anything was lost.
 """

@@ -20,8 +20,8 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 import pytest  # noqa: E402
 from absl import flags  # noqa: E402
+from helpers.synthetic import synthetic_images  # noqa: E402
 from PIL import Image  # noqa: E402
-from synthetic import synthetic_images  # noqa: E402
 
 flags.FLAGS.mark_as_parsed()  # grain reads absl flags
 

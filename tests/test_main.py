@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from program import TINY, command, read_metrics, run, says_one_line
+from helpers.program import TINY, command, read_metrics, run, says_one_line
 
 from colorjax import main
 from colorjax.weights.checkpoint import find_flaw

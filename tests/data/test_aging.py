@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from helpers.synthetic import synthetic_images
 from PIL import Image
 from skimage.color import rgb2lab
-from synthetic import synthetic_images
 
 from colorjax.data import aging
 from colorjax.data.targets import TargetEncoder

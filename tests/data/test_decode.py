@@ -2,8 +2,8 @@ import io
 
 import numpy as np
 import pytest
+from helpers.synthetic import synthetic_images
 from PIL import Image
-from synthetic import synthetic_images
 
 from colorjax.data import crops
 from colorjax.data.decode import decode_reduced, decode_region, decode_rgb, to_rgb

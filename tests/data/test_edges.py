@@ -4,9 +4,9 @@ import contextlib
 
 import numpy as np
 import pytest
+from helpers.synthetic import tiny_config
 from skimage.color import rgb2lab
 from skimage.feature import canny
-from synthetic import tiny_config
 
 from colorjax.data import pipeline
 from colorjax.data.edges import EdgeDetector

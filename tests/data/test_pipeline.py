@@ -4,8 +4,8 @@ import itertools
 import jax
 import numpy as np
 import pytest
+from helpers.synthetic import tiny_config
 from skimage.color import rgb2lab
-from synthetic import tiny_config
 
 from colorjax.data import pipeline
 from colorjax.data.sources.source import FolderSource, Photo

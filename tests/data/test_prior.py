@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.synthetic import synthetic_images
 from PIL import Image
 from scipy.spatial import KDTree
 from skimage.color import rgb2lab
-from synthetic import synthetic_images
 
 from colorjax import color
 from colorjax.data import prior

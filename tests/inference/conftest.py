@@ -1,48 +1,9 @@
-import contextlib
-
-import jax
-import numpy as np
 import pytest
-from synthetic import tiny_config
+from helpers.synthetic import tiny_config
+from helpers.workdirs import fresh_workdir
 
-from colorjax import color
 from colorjax.inference.colorizer import Colorizer
-from colorjax.methods import method as methods
-from colorjax.weights.checkpoint import Checkpoints
-from colorjax.weights.workdir import Workdir
 from configs import edge_fusion, iizuka, semantic, zhang16, zhang17
-
-
-def fresh_workdir(root, config, deviation=None):
-    """Fills a folder with fresh weights of a config's network, without training.
-
-    Their standard deviation is `deviation`, or that of He where it is None.
-    """
-    folder = Workdir(root)
-    folder.prepare(config)
-    shapes = jax.eval_shape(methods.build(config).init, jax.random.key(0))  # init compiles for 15 s
-    rng = np.random.default_rng(0)
-
-    def weights(path, leaf):
-        name = path[-1].key
-        if deviation is not None:
-            return rng.normal(0, deviation, leaf.shape).astype(leaf.dtype)
-        if name == "centers":
-            return (color.ab_bins() / 110).astype(np.float32)
-        if name == "scale":
-            return np.ones(leaf.shape, leaf.dtype)
-        spread = np.sqrt(2 / np.prod(leaf.shape[:-1])) if name == "kernel" else 0.1
-        return rng.normal(0, spread, leaf.shape).astype(leaf.dtype)
-
-    variables = {
-        "params": jax.tree_util.tree_map_with_path(weights, shapes["params"]),
-        "batch_stats": jax.tree_util.tree_map_with_path(
-            lambda path, x: np.full(x.shape, path[-1].key == "var", x.dtype), shapes["batch_stats"]
-        ),
-    }
-    with contextlib.closing(Checkpoints(folder.checkpoints)) as checkpoints:
-        checkpoints.save(7, variables)
-    return folder.root
 
 
 @pytest.fixture(scope="session")

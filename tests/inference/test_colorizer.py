@@ -4,8 +4,8 @@ from types import SimpleNamespace
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.synthetic import synthetic_images
 from PIL import Image
-from synthetic import synthetic_images
 
 from colorjax import color
 from colorjax.data.targets import TargetEncoder

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
-from synthetic import synthetic_images
+from helpers.synthetic import synthetic_images
 
 from colorjax.inference.colorizer import Colorizer
 from colorjax.inference.ensemble import predict_fused

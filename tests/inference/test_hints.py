@@ -3,8 +3,8 @@ import json
 import jax
 import numpy as np
 import pytest
+from helpers.synthetic import synthetic_images
 from PIL import Image
-from synthetic import synthetic_images
 
 from colorjax import color
 from colorjax.cli import main as cli

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from synthetic import synthetic_images
+from helpers.synthetic import synthetic_images
 
 from colorjax import color
 from colorjax.inference.colorizer import Colorizer

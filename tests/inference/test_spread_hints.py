@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from helpers.synthetic import synthetic_images
 from PIL import Image
 from skimage.color import rgb2lab
-from synthetic import synthetic_images
 
 from colorjax.cli import main as cli
 from colorjax.errors import RequestError

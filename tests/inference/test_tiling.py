@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from synthetic import synthetic_images
+from helpers.synthetic import synthetic_images
 
 from colorjax import color, models
 from colorjax.data.targets import TargetEncoder

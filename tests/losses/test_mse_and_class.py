@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from synthetic import tiny_config
+from helpers.synthetic import tiny_config
 
 from colorjax import losses
 from colorjax.errors import RequestError

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import skimage.filters
-from synthetic import drawn_variables
+from helpers.synthetic import drawn_variables
 
 from colorjax import models
 from colorjax.errors import RequestError

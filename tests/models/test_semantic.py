@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from synthetic import drawn_variables
+from helpers.synthetic import drawn_variables
 
 from colorjax import losses, models
 from colorjax.data import pipeline

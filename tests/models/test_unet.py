@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import errors
+from helpers.synthetic import drawn_variables
 from skimage.color import rgb2lab
-from synthetic import drawn_variables
 
 from colorjax import models
 from colorjax.errors import RequestError

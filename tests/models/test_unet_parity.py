@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from synthetic import drawn_variables, synthetic_images
+from helpers.synthetic import drawn_variables, synthetic_images
 from torch import nn
 from torch.nn import functional
 

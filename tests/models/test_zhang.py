@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.synthetic import drawn_variables
 from scipy.signal import correlate2d
-from synthetic import drawn_variables
 
 from colorjax import color, models
 from colorjax.errors import RequestError

@@ -1,7 +1,7 @@
 """Nothing is lost: every file of the zoo, looked at by other readers."""
 
 import pytest
-from photos import conformance, programs, zoo
+from helpers.photos import conformance, programs, zoo
 
 
 def test_the_zoo_is_large():

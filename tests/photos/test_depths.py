@@ -8,7 +8,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from photos import readers
+from helpers.photos import readers
 from PIL import Image
 
 from colorjax import photos

@@ -14,7 +14,7 @@ import exiv2
 import imagecodecs
 import numpy as np
 import pytest
-from photos import conformance, readers, zoo
+from helpers.photos import conformance, readers, zoo
 from PIL import Image
 
 from colorjax import color, photos

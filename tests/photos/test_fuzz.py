@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from photos import damage
+from helpers.photos import damage
 
 FUZZ = Path(__file__).with_name("fuzz.py")
 

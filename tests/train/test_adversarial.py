@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers.synthetic import TinyNet, tiny_config
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from synthetic import TinyNet, tiny_config
 
 from colorjax.errors import RequestError
 from colorjax.methods import method as methods

@@ -5,8 +5,8 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from program import TIMES
-from synthetic import tiny_config
+from helpers.program import TIMES
+from helpers.synthetic import tiny_config
 
 from colorjax.errors import RequestError
 from colorjax.methods import method as methods

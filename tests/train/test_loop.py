@@ -5,9 +5,9 @@ import signal
 
 import numpy as np
 import pytest
+from helpers.program import TIMES
+from helpers.synthetic import tiny_config
 from PIL import Image
-from program import TIMES
-from synthetic import tiny_config
 
 from colorjax.errors import RequestError
 from colorjax.train import loop, steps

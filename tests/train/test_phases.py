@@ -3,8 +3,8 @@ import json
 import jax
 import numpy as np
 import pytest
-from program import TIMES
-from synthetic import tiny_config
+from helpers.program import TIMES
+from helpers.synthetic import tiny_config
 
 from colorjax.data.selection import splits
 from colorjax.errors import RequestError

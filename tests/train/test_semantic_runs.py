@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from program import TIMES
+from helpers.program import TIMES
+from helpers.synthetic import drawn_variables, synthetic_images
 from skimage.color import lab2rgb
-from synthetic import drawn_variables, synthetic_images
 
 from colorjax import losses
 from colorjax.inference.colorizer import Colorizer

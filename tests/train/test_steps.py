@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from synthetic import tiny_config
+from helpers.synthetic import tiny_config
 
 from colorjax.methods import method
 from colorjax.train import phases, state, steps

@@ -1,6 +1,6 @@
 import pytest
-import tune_fakes
-from synthetic import tiny_config
+from helpers import tune_fakes
+from helpers.synthetic import tiny_config
 
 from colorjax.runtime import child_process
 from colorjax.tune.request import Request
@@ -9,7 +9,7 @@ from colorjax.tune.space import read_space
 
 @pytest.fixture
 def fakes(monkeypatch):
-    """Trials and measures of tests/tune_fakes.py, in this process."""
+    """Trials and measures of tests/helpers/tune_fakes.py, in this process."""
     monkeypatch.setattr(child_process, "run_module", tune_fakes.run_module)
 
 

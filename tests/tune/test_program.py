@@ -10,9 +10,9 @@ import sys
 import time
 
 import numpy as np
-import program
 import pytest
-from synthetic import tiny_config
+from helpers import program
+from helpers.synthetic import tiny_config
 
 from colorjax.cli import main as cli
 from colorjax.runtime import child_process

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-import tune_fakes
+from helpers import tune_fakes
 from PIL import Image
 
 from colorjax.errors import Interrupted, RequestError

@@ -1,5 +1,5 @@
 import pytest
-from synthetic import tiny_config
+from helpers.synthetic import tiny_config
 
 from colorjax.errors import RequestError
 from colorjax.tune import space

@@ -1,0 +1,122 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers.synthetic import synthetic_images
+
+from colorjax import color, metrics
+from colorjax.data import hints, prior
+from colorjax.methods import method as methods
+from colorjax.train import evaluator as evaluate
+from configs import zhang16, zhang17
+
+RGB = np.stack([*synthetic_images(5, 32, seed=1), np.full((32, 32, 3), 90, np.uint8)])
+LAB = color.rgb_u8_to_lab(RGB)
+MASK = np.array([True, True, True, True, False, True])
+PRIOR = prior.load("")
+
+
+def tiny(module):
+    config = module.get_config("size=32,batch=4,width=0.125,debug")
+    return methods.build(config)
+
+
+@pytest.fixture(scope="module")
+def prediction():
+    noise = np.random.default_rng(0).normal(0, 12, (6, 32, 32, 2)).astype(np.float32)
+    logits = np.random.default_rng(1).normal(0, 2, (6, 8, 8, 313)).astype(np.float32)
+    return {"ab": LAB[..., 1:] + noise, "bin_logits": logits}
+
+
+def measured(rows, prediction):
+    parts = {name: value[rows] for name, value in prediction.items()}
+    return evaluate.measure(RGB[rows], MASK[rows], LAB[rows], parts, PRIOR)
+
+
+def test_measures_are_those_of_the_metrics(prediction):
+    found = evaluate.summarize(metrics.merge({}, measured(slice(0, 6), prediction)))
+    ab, truth = prediction["ab"][MASK], LAB[MASK]
+    painted = color.lab_to_rgb_u8(np.concatenate([truth[..., :1], ab], -1))
+    seen = color.rgb_u8_to_lab(painted)
+    counted = np.array([0, 1, 2, 3, 5])
+    distance = np.linalg.norm(ab - truth[..., 1:], axis=-1)
+    weight = 1 / PRIOR[color.nearest_bin(truth[..., 1:])]
+    right = 1 - np.minimum(distance, 150) / 150
+    wanted = {
+        "mae_ab": np.abs(ab - truth[..., 1:]).mean(),
+        "rmse_ab": np.sqrt((distance**2).mean()),
+        "auc": right.mean(),
+        "auc_rebalanced": (right * weight).sum() / weight.sum(),
+        "delta_e_2000": metrics.delta_e_2000(seen, truth).mean(),
+        "accuracy_5": metrics.accuracy_within(seen, truth, 5).mean(),
+        "accuracy_ab_2": metrics.accuracy_within_ab(ab, truth[..., 1:], 2).mean(),
+        "colorfulness_abs": metrics.colorfulness_abs(painted).mean(),
+        "chroma_ratio": np.linalg.norm(ab, axis=-1).mean()
+        / np.linalg.norm(truth[..., 1:], axis=-1).mean(),
+        "psnr": metrics.psnr(painted, RGB[MASK])[:4].mean(),  # the grey photo is left out
+    }
+    logits = prediction["bin_logits"][counted].astype(np.float64)
+    shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    bins = color.nearest_bin(truth[:, ::4, ::4, 1:])
+    wanted["bits_per_pixel"] = -np.log2(np.take_along_axis(shares, bins[..., None], -1)).mean()
+    assert {name: found[name] for name in wanted} == pytest.approx(wanted, rel=2e-4)
+
+
+def test_sums_merge_to_the_same_for_any_batches(prediction):
+    whole = metrics.merge({}, measured(slice(0, 6), prediction))
+    parts = metrics.merge(measured(slice(0, 2), prediction), measured(slice(2, 6), prediction))
+    assert evaluate.summarize(parts) == pytest.approx(evaluate.summarize(whole), rel=1e-5)
+
+
+def test_no_logits_no_bits_and_no_prior_no_rebalanced_auc(prediction):
+    sums = evaluate.measure(RGB, MASK, LAB, {"ab": prediction["ab"]})
+    assert not {"bits_per_pixel", "auc_rebalanced"} & sums.keys()
+
+
+def fresh(method):
+    shapes = jax.eval_shape(method.init, jax.random.key(0))
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: rng.normal(0, 0.2, x.shape).astype(x.dtype), shapes["params"])
+    statistics = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), shapes["batch_stats"])
+    return {"params": params, "batch_stats": statistics}
+
+
+def hinted_batch():
+    drawn = [hints.draw_for_evaluation(np.random.default_rng(i), 32) for i in range(6)]
+    truth = color.normalize_ab(LAB[..., 1:])
+    revealed = [hints.reveal(ab, some) for ab, some in zip(truth, drawn, strict=True)]
+    hint_ab, order = (np.stack(parts) for parts in zip(*revealed, strict=True))
+    return {"rgb": RGB, "mask": MASK.astype(np.float32), "hint_ab": hint_ab, "hint_order": order}
+
+
+def test_psnr_with_hints_sees_that_many():
+    method = tiny(zhang17)
+    variables, batch = fresh(method), hinted_batch()
+    sums, *_ = evaluate.build_steps(method, PRIOR, (0, 3)).method(variables, batch)
+    found = evaluate.summarize(metrics.merge({}, sums))
+    assert found["psnr_hints_0"] == pytest.approx(found["psnr"], rel=1e-5)
+    is_hint = batch["hint_order"] < 3
+    given = {"hint_ab": batch["hint_ab"] * is_hint, "hint_mask": is_hint.astype(np.float32)}
+    grey = jnp.asarray(LAB[..., :1] / 50 - 1)
+    ab = method.predict_ab(variables, {"grey": grey} | given)
+    wanted = metrics.psnr(np.asarray(evaluate.painted(jnp.asarray(LAB), ab)), RGB)[:4].mean()
+    assert found["psnr_hints_3"] == pytest.approx(wanted, rel=1e-4)
+    assert found["psnr_hints_3"] != pytest.approx(found["psnr_hints_0"], rel=1e-5)
+
+
+def test_hints_spread_where_the_network_has_no_input_for_them():
+    method = tiny(zhang16)
+    batch = hinted_batch()
+    sums, *_ = evaluate.build_steps(method, PRIOR, (0, 3, 100)).method(fresh(method), batch)
+    found = evaluate.summarize(metrics.merge({}, sums))
+    assert found["psnr_hints_0"] == pytest.approx(found["psnr"], rel=1e-5)
+    assert found["psnr_hints_0"] < found["psnr_hints_3"] < found["psnr_hints_100"] - 1
+    assert "bits_per_pixel" in sums
+
+
+def test_a_method_that_shows_no_features_has_no_such_curve(monkeypatch):
+    method = tiny(zhang16)
+    monkeypatch.setattr(type(method.network), "feature_layers", ())
+    sums, *_ = evaluate.build_steps(method, PRIOR, (0, 3)).method(fresh(method), hinted_batch())
+    assert not [name for name in sums if name.startswith("psnr_hints")]
+    assert "bits_per_pixel" in sums
