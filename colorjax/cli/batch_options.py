@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from colorjax.cli.color_options import Once
+from colorjax.cli import options
 from colorjax.errors import RequestError
 from colorjax.runtime import paths
 
@@ -30,21 +30,14 @@ def add(parser: argparse.ArgumentParser, *, output: str, output_required: bool =
         help="photo, folder of photos, pattern such as 'album/**/*.jpg', or - for standard input; "
         "colorize takes films too",
     )
-    parser.add_argument("--output", metavar="DIR", required=output_required, help=output)
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace existing results instead of skipping"
-    )
-    parser.add_argument(
-        "--jobs",
-        action=Once,
-        type=int,
-        default=2,
-        metavar="N",
-        help="photos under way at a time, one of them in the network (default: %(default)s)",
+    options.add_output(parser, output, required=output_required)
+    options.add_overwrite(parser, "replace existing results instead of skipping")
+    options.add_jobs(
+        parser, 2, "photos under way at a time, one of them in the network (default: %(default)s)"
     )
     parser.add_argument(
         "--max-pixels",
-        action=Once,
+        action=options.Once,
         type=int,
         default=2**28,
         metavar="N",

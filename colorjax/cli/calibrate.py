@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Sequence
 
+from colorjax.cli import options
 from colorjax.errors import RequestError
 from colorjax.runtime import jax_setup as startup
 from colorjax.tune import calibrate as tune
@@ -35,12 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WORKDIR",
         help="of a run or of imported weights; of weights that ship the rows are shown alone",
     )
-    parser.add_argument(
-        "--data",
-        default=tune.HELD_OUT,
-        metavar="FOLDER",
-        help="color photos, `sample_photos`, or those that the run held out of training "
+    options.add_data(
+        parser,
+        "color photos, `sample_photos`, or those that the run held out of training "
         "(default: %(default)s)",
+        default=tune.HELD_OUT,
     )
     parser.add_argument(
         "--sizes",

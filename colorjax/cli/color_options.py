@@ -9,43 +9,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from colorjax.cli import options
 from colorjax.errors import RequestError
 
 if TYPE_CHECKING:
     from colorjax.inference.tiling import Tiling
 
 
-class Once(argparse.Action):
-    """Stores the value of an option that may be given once."""
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        """Refuses the second one."""
-        given = vars(namespace).setdefault("_given_once", set())
-        if self.dest in given:
-            parser.error(f"{option_string} is given twice; give it once")
-        given.add(self.dest)
-        setattr(namespace, self.dest, values)
-
-
 def add(parser: argparse.ArgumentParser) -> None:
     """Declares what decides the colours; `read` turns it into arguments."""
     parser.add_argument(
         "--temperature",
-        action=Once,
+        action=options.Once,
         type=float,
         metavar="T",
         help="of color bins; 0: vivid mode, 1: pale mean",
     )
     parser.add_argument(
         "--decode",
-        action=Once,
+        action=options.Once,
         choices=("ab", "annealed", "blend"),
         help="of weights with ab and color bins (semantic): take colors from ab, from the bins at "
         "--temperature, or from both (default: what is stored with the weights)",
     )
     parser.add_argument(
         "--saturation",
-        action=Once,
+        action=options.Once,
         type=float,
         default=1.0,
         metavar="S",
@@ -53,7 +42,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--size",
-        action=Once,
+        action=options.Once,
         type=_working_size,
         metavar="PX",
         help="short side at which colours are predicted, or own: the photo's (default: what is "
@@ -61,7 +50,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--aspect",
-        action=Once,
+        action=options.Once,
         choices=("short", "long", "squash", "pad_square"),
         default="short",
         help="which side gets that size; squash: both; pad_square: mirrored to a square "
@@ -69,14 +58,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--quality",
-        action=Once,
+        action=options.Once,
         choices=("draft", "normal", "best"),
         default="normal",
         help="draft: no guided enlargement; best: six predictions fused (default: %(default)s)",
     )
     parser.add_argument(
         "--upsampling",
-        action=Once,
+        action=options.Once,
         choices=("guided", "bilinear"),
         default="guided",
         help="how colours come to full size: guided by the photo's lightness, or not "
@@ -84,7 +73,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--strength",
-        action=Once,
+        action=options.Once,
         type=float,
         default=1.0,
         metavar="S",
@@ -92,17 +81,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--tile",
-        action=Once,
+        action=options.Once,
         metavar="WxH",
         help="predict in tiles of the full-resolution photo, such as 256 or 512x384; exact: all of "
         "it at its own size, with the memory of a tile",
     )
     parser.add_argument(
-        "--stride", action=Once, metavar="X,Y", help="from tile to tile, in pixels (half a tile)"
+        "--stride",
+        action=options.Once,
+        metavar="X,Y",
+        help="from tile to tile, in pixels (half a tile)",
     )
     parser.add_argument(
         "--combine",
-        action=Once,
+        action=options.Once,
         choices=("hann", "average", "maximum", "max_chroma", "distribution", "none"),
         help="what becomes of overlapping tiles (hann)",
     )
@@ -113,7 +105,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--global-image",
-        action=Once,
+        action=options.Once,
         metavar="PHOTO",
         help="take the palette (semantic) or the scene-level features (iizuka, edge_fusion) of "
         "another photo",

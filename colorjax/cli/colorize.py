@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from colorjax.cli import batch_options, color_options
-from colorjax.cli.color_options import Once
+from colorjax.cli import batch_options, color_options, options
 from colorjax.errors import RequestError
 from colorjax.runtime import jax_setup as startup
 from colorjax.runtime import paths
@@ -53,14 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--hints",
-        action=Once,
+        action=options.Once,
         metavar="FILE.json",
         help="hints as a list of {x, y, color}, each with a region [[x, y], ...] if wanted",
     )
     color_options.add(parser)
     parser.add_argument(
         "--contact-sheet",
-        action=Once,
+        action=options.Once,
         metavar="FILE",
         help="write small pictures of the photos before and after, .png or .jpg, 100 at most",
     )

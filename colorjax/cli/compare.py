@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from colorjax.cli import options
 from colorjax.runtime import jax_setup as startup
 
 DESCRIPTION = (
@@ -21,16 +22,14 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of the command."""
     parser.add_argument("methods", nargs="+", metavar="METHOD", help="[NAME=]PLACE")
-    parser.add_argument(
-        "--data",
+    options.add_data(
+        parser,
+        "folder of photos, tfds:NAME, or a photo; photos may be repeated",
         action="append",
-        required=True,
         metavar="DATA",
-        help="folder of photos, tfds:NAME, or a photo; photos may be repeated",
     )
-    parser.add_argument("--output", metavar="DIR", required=True, help="folder to write")
-    parser.add_argument("--split", default="train", help="of tfds:NAME (default: %(default)s)")
-    parser.add_argument("--data-dir", default="", metavar="DIR", help="of tfds:NAME")
+    options.add_output(parser, "folder to write")
+    options.add_tfds(parser)
     parser.add_argument(
         "--photos", type=int, metavar="N", help="photos shown (8; all that are given as files)"
     )
@@ -40,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="M",
         help="photos measured, those shown among them; 0: all (200)",
     )
-    parser.add_argument("--seed", type=int, metavar="S", help="which photos (0; files in order)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an earlier comparison")
+    options.add_seed(parser, "which photos (0; files in order)", default=None)
+    options.add_overwrite(parser, "replace an earlier comparison")
 
 
 def run(args: argparse.Namespace) -> int:

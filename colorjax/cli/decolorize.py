@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from colorjax.cli import batch_options
-from colorjax.cli.color_options import Once
+from colorjax.cli import batch_options, options
 
 if TYPE_CHECKING:
     from colorjax.inference.batch.pipeline import Work
@@ -23,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     batch_options.add(parser, output="folder for the results", output_required=True)
     parser.add_argument(
         "--grey",
-        action=Once,
+        action=options.Once,
         choices=("lightness", "luma", "mean"),
         default="lightness",
         help="lightness: L of CIE Lab stays; luma: 0.299 R + 0.587 G + 0.114 B; mean: of R, G and "

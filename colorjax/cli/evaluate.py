@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from colorjax.cli import options
 from colorjax.runtime import jax_setup as startup
 
 DESCRIPTION = (
@@ -14,9 +15,9 @@ DESCRIPTION = (
 EPILOG = """\
 examples:
   colorjax evaluate unet-small --suite folder --data album --output measured
-  colorjax evaluate ours=runs/unet theirs=finished_pictures --suite val5k \
+  colorjax evaluate ours=runs/unet theirs=finished_pictures --suite val5k \\
       --data ILSVRC2012/val --output measured
-  colorjax evaluate runs/unet --suite cifar10-exact \
+  colorjax evaluate runs/unet --suite cifar10-exact \\
       --data cifar-10-python.tar.gz --output measured"""
 
 
@@ -36,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="val5k, val50k, coltran-5k, ctest10k, cifar10-kth, cifar10-exact, folder or "
         "bsds-aged; docs/evaluate.md says what each is",
     )
-    parser.add_argument("--data", required=True, metavar="PLACE", help="your copy of its photos")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
+    options.add_data(parser, "your copy of its photos", metavar="PLACE")
+    options.add_output(parser, "folder to write")
     parser.add_argument(
         "--limit", type=int, default=0, metavar="N", help="the first N photos alone"
     )
@@ -83,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PLACE",
         help="a folder or file with all 1000 WordNet ids, where classes are such ids",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace another evaluation")
+    options.add_overwrite(parser, "replace another evaluation")
 
 
 def run(args: argparse.Namespace) -> int:

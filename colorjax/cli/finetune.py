@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 
+from colorjax.cli import options
 from colorjax.runtime import jax_setup as startup
 
 DESCRIPTION = (
@@ -25,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "workdir", metavar="WORKDIR", help="of a run or of imported weights, or weights that ship"
     )
-    parser.add_argument("--data", metavar="FOLDER", required=True, help="colour photos")
-    parser.add_argument("--output", metavar="DIR", required=True, help="workdir to make")
+    options.add_data(parser, "color photos")
+    options.add_output(parser, "workdir to make")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--only", choices=["head"], help="train the last layer alone, and keep all others"
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="C",
         help="leave photos with a lower mean chroma, in Lab units, out (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="(default: %(default)s)")
+    options.add_seed(parser, "(default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

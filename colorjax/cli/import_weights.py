@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from colorjax.cli import options
 from colorjax.errors import RequestError
 from colorjax.runtime import jax_setup as startup
 
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of the command."""
     parser.add_argument("kind", metavar="KIND", help="zhang16 or zhang17")
     parser.add_argument("file", metavar="FILE.pth", help="state dict; PyTorch is not needed")
-    parser.add_argument("--output", metavar="DIR", required=True, help="workdir to make")
+    options.add_output(parser, "workdir to make")
     parser.add_argument(
         "--folded-temperature",
         type=float,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from colorjax.cli import options
 from colorjax.runtime import jax_setup as startup
 
 DESCRIPTION = (
@@ -20,7 +21,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of the command."""
     parser.add_argument("source", metavar="SOURCE", help="folder, zip or plain tar of photos")
-    parser.add_argument("--output", metavar="DIR", required=True, help="folder for the shards")
+    options.add_output(parser, "folder for the shards")
     parser.add_argument(
         "--shards", type=int, default=16, metavar="N", help="files (default: %(default)s)"
     )
@@ -60,9 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KIND",
         help="folder, path, none, or a file of lines `PHOTO LABEL` (default: %(default)s)",
     )
-    parser.add_argument(
-        "--jobs", type=int, default=0, metavar="N", help="processes (default: one a core)"
-    )
+    options.add_jobs(parser, 0, "processes (default: one a core)")
 
 
 def run(args: argparse.Namespace) -> int:

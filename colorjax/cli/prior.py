@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from colorjax.cli import options
 from colorjax.errors import RequestError
 from colorjax.runtime import jax_setup as startup
 from colorjax.runtime import paths
@@ -20,9 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data", metavar="DATA", help="folder of photos or of array_record shards, or tfds:NAME"
     )
-    parser.add_argument("--output", metavar="FILE.npz", required=True, help="file to write")
-    parser.add_argument("--split", default="train", help="of tfds:NAME (default: %(default)s)")
-    parser.add_argument("--data-dir", default="", metavar="DIR", help="of tfds:NAME")
+    options.add_output(parser, "file to write", metavar="FILE.npz")
+    options.add_tfds(parser)
     parser.add_argument(
         "--short-side", type=int, default=256, metavar="PX", help="shrink larger photos to it"
     )
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE=W",
         help="count as training with this weight of data.weights sees them (repeatable)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    options.add_overwrite(parser, "replace an existing file")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from colorjax.cli import options
 from colorjax.runtime import paths
 
 DESCRIPTION = (
@@ -24,9 +25,7 @@ example:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of the command."""
-    parser.set_defaults(fields=[])
-    parser.add_argument("--config", required=True, metavar="FILE.py[:ARGS]")
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the sweep")
+    options.add_config(parser, "folder of the sweep")
     parser.add_argument("--vary", action="append", required=True, metavar="FIELD=VALUE,VALUE,...")
     parser.add_argument("--name", default="sweep", help="of the results (default: %(default)s)")
     parser.add_argument("--photos", nargs="+", default=[], metavar="PHOTO", help="of the figures")

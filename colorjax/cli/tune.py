@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from colorjax import config as config_words
+from colorjax.cli import options
 from colorjax.errors import RequestError
 from colorjax.runtime import paths
 
@@ -31,9 +32,7 @@ early stopping. See docs/tune.md."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of the command."""
-    parser.set_defaults(fields=[])
-    parser.add_argument("--config", required=True, metavar="FILE.py[:ARGS]")
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the study")
+    options.add_config(parser, "folder of the study")
     parser.add_argument(
         "--space", action="append", default=[], metavar="SPACE", help="what is varied; repeated"
     )
@@ -66,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="gives up trials: median, halving or none (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the search (0)")
+    options.add_seed(parser, "of the search (0)")
     parser.add_argument(
         "--storage",
         default="",

@@ -8,7 +8,6 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from colorjax.compare import compare
 from helpers.synthetic import synthetic_images, tiny_config
 from helpers.workdirs import fresh_workdir
 from PIL import Image
@@ -19,6 +18,7 @@ from colorjax.cli import main as cli
 from colorjax.data.selection import draw as photos
 from colorjax.errors import RequestError
 from colorjax.evaluate import entries as methods
+from colorjax.evaluate.compare import compare
 from colorjax.evaluate.figure import grey_of
 from colorjax.metrics import picture
 from colorjax.metrics.summary import summarize_methods
