@@ -24,7 +24,7 @@ from colorjax.data.sources.archives import Archive, ChosenPhotos, open_archive
 from colorjax.data.sources.records import CLASSES_FILE, HASHES, INDEX_FILE, pack
 from colorjax.data.sources.source import digest, hash_name, source_of
 from colorjax.errors import RequestError, UnreadablePhoto
-from colorjax.runtime import paths
+from colorjax.runtime import atomic, paths
 
 PLAN_FILE = "plan.json"
 SELECTION_FILE = "selection.npz"
@@ -159,8 +159,8 @@ def prepare(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    paths.write_bytes(output / CLASSES_FILE, json.dumps(list(classes)).encode())
-    paths.write_bytes(output / INDEX_FILE, _index(archive.keys, ids, num_shards))
+    atomic.write_bytes(output / CLASSES_FILE, json.dumps(list(classes)).encode())
+    atomic.write_bytes(output / INDEX_FILE, _index(archive.keys, ids, num_shards))
     return Prepared(files, len(archive.keys), num_written, sorted(kept_whole), counts)
 
 
@@ -176,7 +176,7 @@ def _selection(file: Path, select: Callable[[], np.ndarray], number: int) -> np.
     reasons = select()
     content = io.BytesIO()
     np.savez(content, reasons=reasons)
-    paths.write_bytes(file, content.getvalue())
+    atomic.write_bytes(file, content.getvalue())
     return reasons
 
 
@@ -207,7 +207,7 @@ def _keep_plan(output: Path, plan: dict[str, Any]) -> None:
                 f"{str(output)!r} holds shards of other photos, or with another --shards, --size, "
                 "--quality, --exclude, --min-side or --labels; give an empty folder"
             )
-        paths.write_bytes(file, json.dumps(plan).encode())
+        atomic.write_bytes(file, json.dumps(plan).encode())
     except ValueError as error:
         if isinstance(error, RequestError):
             raise
@@ -254,18 +254,16 @@ def _write_records(path: Path, records: Iterator[bytes]) -> int:
     """Writes a file of records in one step; returns how many."""
     from array_record.python import array_record_module
 
-    partial = path.with_suffix(".partial")
     count = 0
     try:
-        # Records are stored one a chunk, which random access needs.
-        writer = array_record_module.ArrayRecordWriter(str(partial), "group_size:1")
-        for record in records:
-            writer.write(record)
-            count += 1
-        writer.close()
-        partial.rename(path)
+        with atomic.replacing(path) as partial:
+            # Records are stored one a chunk, which random access needs.
+            writer = array_record_module.ArrayRecordWriter(str(partial), "group_size:1")
+            for record in records:
+                writer.write(record)
+                count += 1
+            writer.close()
     except RuntimeError as error:  # array_record's, whatever has gone wrong
-        partial.unlink(missing_ok=True)
         reason = str(error).split(";")[0][:200]
         raise RequestError(
             f"{str(path)!r} cannot be written ({reason}); make room and run the same command "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import io
@@ -22,7 +21,7 @@ from colorjax.data.decode import decode_reduced
 from colorjax.data.selection.parallel_map import in_portions
 from colorjax.data.sources.source import Source
 from colorjax.errors import RequestError, UnreadablePhoto
-from colorjax.runtime import paths
+from colorjax.runtime import atomic, paths
 
 SHIPPED = Path(__file__).with_name("tinyimagenet_prior.npz")
 EPSILON = 1e-9  # what empty bins are lifted to; the rarest bin of ImageNet has 6e-9
@@ -155,17 +154,13 @@ def save(path: Path, found: Prior, description: str) -> None:
     """
     fields: dict[str, Any] = dataclasses.asdict(found)
     fields |= {"bins": color.ab_bins(), "description": description}
-    partial = path.with_name(path.name + ".partial")
+    buffer = io.BytesIO()
+    np.savez(buffer, **fields)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.savez(file, **fields)
-        partial.replace(path)
+        atomic.write_bytes(path, buffer.getvalue())
     except OSError as error:
         raise RequestError(f"{str(path)!r} cannot be written: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):  # where the folder is none, there is nothing to remove
-            partial.unlink()
 
 
 def load(path: str | os.PathLike[str]) -> np.ndarray:

@@ -20,7 +20,7 @@ from colorjax import color, photos
 from colorjax.data.sources.source import FolderSource
 from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.inference.colorizer import Colorizer
-from colorjax.runtime import paths
+from colorjax.runtime import atomic, paths
 
 _GAP = 4  # pixels between cells
 _TITLE = 22  # pixels of the line above the columns
@@ -108,7 +108,7 @@ def save(figure: Image.Image, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()
         figure.save(content, Image.registered_extensions()[path.suffix.lower()], quality=95)
-        paths.write_bytes(path, content.getvalue())
+        atomic.write_bytes(path, content.getvalue())
     except (OSError, KeyError) as error:
         reason = getattr(error, "strerror", None) or f"name it .png or .jpg, not {error}"
         raise RequestError(f"{str(path)!r} cannot be written: {reason}") from None

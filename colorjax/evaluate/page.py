@@ -18,7 +18,7 @@ from colorjax.evaluate import figure as figures
 from colorjax.evaluate import tables as markup
 from colorjax.evaluate.tables import Table, estimate_text, html_table, markdown_table
 from colorjax.metrics.table import SHOWN
-from colorjax.runtime import paths
+from colorjax.runtime import atomic
 
 _SIDE = 256  # pixels of a picture
 _SAID = {
@@ -50,10 +50,10 @@ def write(folder: Path, result: Mapping[str, Any], pictures_of: PicturesOf) -> N
                 for column, picture in zip(columns.values(), triple, strict=True):
                     column.append(_fitted(picture))
             if keys:
-                paths.write_png(folder / file, figures.lay_out(columns, _SIDE))
+                atomic.write_png(folder / file, figures.lay_out(columns, _SIDE))
             shown.append((kind, file, keys))
         sections.append(_row(name, row, shown))
-    paths.write_text(folder / "index.html", page(result, sections))
+    atomic.write_text(folder / "index.html", page(result, sections))
 
 
 def _fitted(picture: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from colorjax.errors import RequestError
-from colorjax.runtime import paths
+from colorjax.runtime import atomic
 
 FOLDER = "work"
 _PLAN = "plan.json"
@@ -64,7 +64,7 @@ class Work:
                     )
         self._root.mkdir(parents=True, exist_ok=True)
         content = {"plan": plan, "rows": told["rows"] | dict(rows)}
-        paths.write_text(file, json.dumps(content, indent=2) + "\n")
+        atomic.write_text(file, json.dumps(content, indent=2) + "\n")
 
     def is_there(self) -> bool:
         """Whether the folder holds an evaluation, whole or in parts."""
@@ -94,8 +94,8 @@ class Work:
         if arrays:
             buffer = io.BytesIO()
             np.savez(buffer, **dict(arrays))  # pyrefly: ignore
-            paths.write_bytes(file.with_suffix(".npz"), buffer.getvalue())
-        paths.write_text(file, json.dumps(records))
+            atomic.write_bytes(file.with_suffix(".npz"), buffer.getvalue())
+        atomic.write_text(file, json.dumps(records))
 
     def load(self, row: str, part: int) -> list[Record]:
         """Returns the records of a finished part."""

@@ -25,7 +25,7 @@ from colorjax.evaluate.photos import Digest, Photos
 from colorjax.evaluate.request import REFERENCE, TRUTH, Opened, Outcome, Request
 from colorjax.metrics import frechet_distance, small_sample_warning
 from colorjax.metrics.picture import Measurer, truth_of
-from colorjax.runtime import paths
+from colorjax.runtime import atomic
 from colorjax.runtime.signals import Stop
 
 _PART = {True: 64, False: 8}  # photos in a part: of one size, of their own sizes
@@ -55,9 +55,9 @@ def evaluate(
     run.measure(progress, should_stop)
     result = run.result()
     folder = run.opened.folder
-    paths.write_text(folder / "result.json", json.dumps(result, indent=2) + "\n")
-    paths.write_text(folder / "result.csv", report.csv_of(result))
-    paths.write_text(folder / "result.md", report.markdown_of(result))
+    atomic.write_text(folder / "result.json", json.dumps(result, indent=2) + "\n")
+    atomic.write_text(folder / "result.csv", report.csv_of(result))
+    atomic.write_text(folder / "result.md", report.markdown_of(result))
     card.write(folder, result, run.pictures_of)
     return Outcome(folder, result, report.table_of(result))
 

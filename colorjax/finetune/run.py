@@ -22,7 +22,7 @@ from colorjax.errors import RequestError
 from colorjax.finetune import config as finetune_config
 from colorjax.finetune import report as finetune_report
 from colorjax.finetune.config import Base, Options, build_config, open_base
-from colorjax.runtime import paths
+from colorjax.runtime import atomic, paths
 from colorjax.train import loop
 from colorjax.weights.workdir import Workdir, write_json
 
@@ -95,7 +95,7 @@ def finetune(
     )
     record |= {"held_out": report.content}
     table = finetune_report.markdown(record)
-    paths.write_text(folder.root / "finetune.md", table)
+    atomic.write_text(folder.root / "finetune.md", table)
     write_json(folder.root / RECORD, record)
     return Outcome(status, record, table, report.warnings)
 

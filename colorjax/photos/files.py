@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -18,6 +16,7 @@ from colorjax.photos.formats import bmp, jpeg, jpeg2000, netpbm, png, tiff
 from colorjax.photos.formats import webp_avif_heif as modern
 from colorjax.photos.library_warnings import complaints
 from colorjax.photos.photo import Photo, UnwritablePhoto
+from colorjax.runtime.atomic import replacing
 
 MAX_PIXELS = 2**28
 _WITHOUT_XMP = ("BMP", "PPM")
@@ -132,14 +131,8 @@ def has_xmp(kind: str) -> bool:
 
 
 def _write_file(path: Path, photo: Photo, kind: str, quality: int | None) -> tuple[str, ...]:
-    partial = path.with_name(f".colorjax-{os.getpid()}-{secrets.token_hex(4)}.partial")
-    try:
-        with partial.open("x+b") as file:
-            notes = _encode(file, photo, kind, quality)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return notes
+    with replacing(path) as partial, partial.open("x+b") as file:
+        return _encode(file, photo, kind, quality)
 
 
 def _encode(file: BinaryIO, photo: Photo, kind: str, quality: int | None) -> tuple[str, ...]:

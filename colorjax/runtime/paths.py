@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from etils import epath
-from PIL import Image
 
 from colorjax.errors import RequestError
 
@@ -68,28 +67,6 @@ def files_below(folder: epath.Path) -> Iterator[epath.Path]:
             yield from files_below(path)
         else:
             yield path
-
-
-def write_bytes(path: epath.Path | Path, content: bytes) -> None:
-    """Writes a file in one step: readers see the old one or the new one."""
-    if is_remote(path):
-        path.write_bytes(content)  # there once it is whole
-        return
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
-
-
-def write_text(path: epath.Path | Path, text: str) -> None:
-    """Writes a text file in UTF-8 in one step."""
-    write_bytes(path, text.encode())
-
-
-def write_png(path: epath.Path | Path, picture: Image.Image) -> None:
-    """Writes a picture as PNG in one step."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "png")
-    write_bytes(path, buffer.getvalue())
 
 
 class GrowingFile:

@@ -19,7 +19,7 @@ from colorjax.methods import method as methods
 from colorjax.methods.method import Method, Variables
 from colorjax.parallel import hosts as peers
 from colorjax.parallel import mesh as parallel
-from colorjax.runtime import paths
+from colorjax.runtime import atomic
 from colorjax.train import evaluator as evaluate
 from colorjax.train.log.writers import MetricsFile, TensorBoard, Writer, Writers
 from colorjax.train.skipped import SkippedPhotos
@@ -125,7 +125,7 @@ class Reporter:
             return
         grid = report.strips.reshape(-1, *report.strips.shape[2:])
         self._writer.write_images(step, {"eval/grey_prediction_truth": grid})
-        paths.write_png(self._workdir.images / f"{step:08d}.png", Image.fromarray(grid))
+        atomic.write_png(self._workdir.images / f"{step:08d}.png", Image.fromarray(grid))
 
 
 def _found(report: evaluate.Report) -> dict[str, Any]:

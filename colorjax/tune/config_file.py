@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from colorjax.runtime import paths
+from colorjax.runtime import atomic
 
 _TEMPLATE = '''r"""{told}
 """
@@ -36,4 +36,4 @@ def write(path: Path, config: ConfigDict, told: str) -> None:
     fields = config.copy_and_resolve_references().to_dict()
     text = pprint.pformat(fields, width=96, sort_dicts=False)
     told = told.replace('"""', "'''").rstrip("\\\n ")
-    paths.write_bytes(path, _TEMPLATE.format(told=told, fields=text).encode())
+    atomic.write_bytes(path, _TEMPLATE.format(told=told, fields=text).encode())

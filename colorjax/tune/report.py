@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from colorjax.runtime import paths
+from colorjax.runtime import atomic, paths
 from colorjax.tune import config_file
 from colorjax.tune.ledger import DEFAULT, ENDED, Ledger
 from colorjax.tune.request import Request
@@ -63,8 +63,8 @@ def write(ledger: Ledger, request: Request, compared: dict[str, Any]) -> Found:
         "compared": compared,
     }
     files = (root / "report.md", root / "best.json", root / "best.py")
-    paths.write_bytes(files[0], _page(ledger, request, compared, summary, drawn).encode())
-    paths.write_bytes(files[1], (json.dumps(content, indent=2) + "\n").encode())
+    atomic.write_bytes(files[0], _page(ledger, request, compared, summary, drawn).encode())
+    atomic.write_bytes(files[1], (json.dumps(content, indent=2) + "\n").encode())
     write_best(files[2], request, best)
     return Found(summary, files)
 
@@ -150,7 +150,7 @@ def _draw(study: optuna.Study, metric: str, root: Path) -> dict[str, str]:
             content = io.BytesIO()
             figure.savefig(content, dpi=100, bbox_inches="tight", format="png")
         plt.close("all")
-        paths.write_bytes(root / name, content.getvalue())
+        atomic.write_bytes(root / name, content.getvalue())
         found[title] = name
     return found
 

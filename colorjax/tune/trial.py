@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from colorjax.errors import RequestError
-from colorjax.runtime import child_process, paths
+from colorjax.runtime import atomic, child_process
 from colorjax.tune import config_file
 from colorjax.tune.ledger import Claim
 from colorjax.tune.request import Request
@@ -97,7 +97,7 @@ class Clock:
         """Writes the time, and the step that the trial is to end at; 0: as planned."""
         self._written = time.monotonic()
         content = {"seconds": self.seconds, "last_step": self.last_step}
-        paths.write_bytes(self._file, json.dumps(content).encode())
+        atomic.write_bytes(self._file, json.dumps(content).encode())
 
 
 def validations(folder: Path, metric: str) -> dict[int, float]:

@@ -22,7 +22,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from colorjax.errors import RequestError
 from colorjax.parallel import mesh as parallel
-from colorjax.runtime import paths
+from colorjax.runtime import atomic, paths
 
 log = logging.getLogger(__name__)
 
@@ -255,7 +255,7 @@ def _write_seal(folder: epath.Path) -> None:
     # A run killed while it wrote the seal has left half of one, which this one will replace.
     files = sorted(path for path in paths.files_below(folder) if not path.name.startswith(SEAL))
     lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
-    paths.write_text(folder / SEAL, "".join(lines))
+    atomic.write_text(folder / SEAL, "".join(lines))
 
 
 def _sha256(path: epath.Path) -> str:

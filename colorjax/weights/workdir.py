@@ -19,7 +19,7 @@ from PIL import Image
 
 from colorjax.errors import RequestError
 from colorjax.parallel import mesh as parallel
-from colorjax.runtime import paths
+from colorjax.runtime import atomic, paths
 from colorjax.version import __version__
 
 log = logging.getLogger(__name__)
@@ -212,9 +212,9 @@ class Workdir:
             return
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **dict(indices))  # pyrefly: ignore
-        paths.write_bytes(self.root / "split.npz", buffer.getvalue())
+        atomic.write_bytes(self.root / "split.npz", buffer.getvalue())
         if picture is not None:
-            paths.write_png(self.images / "hue_histograms.png", picture)
+            atomic.write_png(self.images / "hue_histograms.png", picture)
 
     def _read_split(self) -> dict[str, np.ndarray] | None:
         try:
@@ -249,7 +249,7 @@ class Workdir:
         """Drops lines of metrics.jsonl past a step, and the half line that a crash may leave."""
         if parallel.is_first():
             kept = [line for line in self.read_metrics() if line["step"] <= step]
-            paths.write_text(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
+            atomic.write_text(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
         parallel.barrier("metrics are cut")
 
     def write_json(self, name: str, content: Any) -> None:
@@ -315,7 +315,7 @@ def versions() -> dict[str, str]:
 
 def write_json(path: epath.Path, content: Any) -> None:
     """Writes a JSON file in one step: readers see the old one or the new one."""
-    paths.write_text(path, json.dumps(content, indent=2) + "\n")
+    atomic.write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:

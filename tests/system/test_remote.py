@@ -13,7 +13,7 @@ from PIL import Image
 
 from colorjax.cli import main as cli
 from colorjax.errors import RequestError
-from colorjax.runtime import paths
+from colorjax.runtime import atomic, paths
 from colorjax.tune import grid as sweep
 
 
@@ -102,20 +102,20 @@ def test_so_does_a_sweep(tmp_path, monkeypatch, capsys):
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = paths.locate(tmp_path / "a.txt")
-    paths.write_text(path, "first")
+    atomic.write_text(path, "first")
 
     def fail(*_):
         raise OSError("no room")
 
     monkeypatch.setattr(type(path), "write_bytes", fail)
     with pytest.raises(OSError, match="no room"):
-        paths.write_text(path, "second")
+        atomic.write_text(path, "second")
     assert path.read_text() == "first"
 
 
 def test_pictures_and_files_that_grow(tmp_path):
     picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    paths.write_png(paths.locate(tmp_path / "a.png"), Image.fromarray(picture))
+    atomic.write_png(paths.locate(tmp_path / "a.png"), Image.fromarray(picture))
     found = Image.open(io.BytesIO((tmp_path / "a.png").read_bytes()))
     np.testing.assert_array_equal(np.asarray(found), picture)
     for text in (b"one\n", b"two\n"):

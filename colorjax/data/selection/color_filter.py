@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import logging
 import math
 import os
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from colorjax.data.sources import source as sources
 from colorjax.data.sources.source import LOW_CHROMA, Source, digest
 from colorjax.data.sources.subsets import fractions
 from colorjax.errors import RequestError, UnreadablePhoto, unknown_name
+from colorjax.runtime import atomic
 
 log = logging.getLogger(__name__)
 
@@ -183,11 +184,6 @@ def _save(path: Path, name: str, colors: _Colors) -> None:
     if not path.is_absolute():  # expanduser has left the ~ as it is
         raise FileNotFoundError(errno.ENOENT, "there is no home folder")
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(suffix=".partial", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, name=name, **colors._asdict())
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
+    buffer = io.BytesIO()
+    np.savez(buffer, name=name, **colors._asdict())
+    atomic.write_bytes(path, buffer.getvalue())

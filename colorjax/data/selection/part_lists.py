@@ -13,7 +13,7 @@ from etils import epath
 from colorjax.data.sources.source import Source
 from colorjax.data.sources.subsets import Subset
 from colorjax.errors import RequestError
-from colorjax.runtime import paths
+from colorjax.runtime import atomic, paths
 
 PARTS = ("train", "validation", "eval")
 
@@ -21,7 +21,7 @@ PARTS = ("train", "validation", "eval")
 def write(path: epath.Path | Path, parts: Mapping[str, Sequence[str]]) -> None:
     """Writes the names of the photos of each part, in one step."""
     named = {part: list(parts[part]) for part in PARTS}
-    paths.write_bytes(path, (json.dumps(named, indent=1) + "\n").encode())
+    atomic.write_bytes(path, (json.dumps(named, indent=1) + "\n").encode())
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, list[str]]:

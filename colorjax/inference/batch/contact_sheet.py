@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import math
-import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from colorjax import photos
 from colorjax.errors import RequestError
 from colorjax.photos import UnreadablePhoto
+from colorjax.runtime import atomic
 from colorjax.runtime.file_names import shown
 
 MAX_PAIRS = 100
@@ -78,13 +78,9 @@ def write(path: Path, pairs: Sequence[Pair]) -> None:
     marks.add_text("Software", _MARK)
     options = {"pnginfo": marks} if kind == "PNG" else {"comment": _MARK, "quality": 90}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".colorjax-{os.getpid()}-{secrets.token_hex(4)}.partial")
-    try:
-        with partial.open("xb") as file:
-            sheet.save(file, kind, **options)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    sheet.save(buffer, kind, **options)
+    atomic.write_bytes(path, buffer.getvalue())
 
 
 def _thumbnail(path: Path) -> Image.Image:

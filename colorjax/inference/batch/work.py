@@ -20,7 +20,7 @@ from colorjax.inference.batch.plan import MAX_PIXELS, Job
 from colorjax.inference.batch.report import close
 from colorjax.inference.chroma import bands
 from colorjax.photos import Photo, UnwritablePhoto
-from colorjax.runtime import paths
+from colorjax.runtime import atomic
 
 if TYPE_CHECKING:
     from colorjax.inference.colorizer import Colorizer  # and all of the networks
@@ -166,7 +166,7 @@ def _write(job: Job, photo: Photo, mark: dict[str, str] | None) -> tuple[str, ..
 def _write_sidecar(output: Path, mark: dict[str, str]) -> str:
     sidecar = output.with_name(f"{output.name}.xmp")
     try:
-        paths.write_bytes(sidecar, photos.sidecar_xmp(mark))
+        atomic.write_bytes(sidecar, photos.sidecar_xmp(mark))
     except OSError as error:
         raise UnwritablePhoto(f"{str(sidecar)!r} cannot be written: {error.strerror}") from error
     return f"the mark is in {sidecar.name}"

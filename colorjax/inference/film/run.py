@@ -16,6 +16,7 @@ from colorjax.errors import Interrupted, RequestError
 from colorjax.inference.film.chroma import ChromaTrack, small_view
 from colorjax.inference.film.read import FilmReader, Frame, UnreadableFilm, import_av
 from colorjax.inference.film.write import CONTAINERS, PartEncoder, UnwritableFilm, join, reason
+from colorjax.runtime import atomic
 from colorjax.version import __version__
 
 PART_FRAMES = 120  # of a part: what a kill can cost, and the longest way between key frames
@@ -167,7 +168,7 @@ class _Parts:
         if not made_for.is_file() or made_for.read_text() != content:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            _write_whole(made_for, content.encode())
+            atomic.write_bytes(made_for, content.encode())
         while self._part(self.count).is_file():
             self.count += 1
 
@@ -179,8 +180,8 @@ class _Parts:
 
     def add(self, part: bytes, track: ChromaTrack) -> None:
         """Keeps the next part."""
-        _write_whole(self._track(self.count), track.to_bytes())
-        _write_whole(self._part(self.count), part)
+        atomic.write_bytes(self._track(self.count), track.to_bytes())
+        atomic.write_bytes(self._part(self.count), part)
         if self.count:
             self._track(self.count - 1).unlink(missing_ok=True)
         self.count += 1
@@ -270,16 +271,6 @@ def _with_next(
         before = frame, view
     if before is not None:
         yield *before, None
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Writes a file that is there once it is whole and on the disk."""
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 __all__ = [

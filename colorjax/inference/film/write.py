@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import heapq
 import io
-import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from colorjax.inference.film.read import FilmInfo, Frame, import_av, main_video
+from colorjax.runtime.atomic import replacing
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _QUALITY = "16"  # of x264: next to no visible loss
@@ -81,15 +81,10 @@ def join(
     Raises:
         UnwritableFilm: the disk is full, or such.
     """
-    partial = target.with_name(target.name + ".partial")
     try:
-        with open(partial, "wb") as file:
+        with replacing(target) as partial, open(partial, "wb") as file:
             notes = _joined(parts, source, file, CONTAINERS[target.suffix.lower()], info, mark)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
     except (import_av().FFmpegError, OSError) as error:
-        partial.unlink(missing_ok=True)
         raise UnwritableFilm(f"{target.name} cannot be written: {reason(error)}") from None
     return notes
 

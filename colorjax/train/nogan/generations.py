@@ -19,7 +19,7 @@ from colorjax.data.sources.source import FolderSource, Photo, Source, digest
 from colorjax.errors import RequestError
 from colorjax.methods.method import Method, Variables
 from colorjax.parallel import mesh as parallel
-from colorjax.runtime import paths
+from colorjax.runtime import atomic
 from colorjax.train import evaluator as evaluate
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def open_source(
         if should_stop():
             return None
         if parallel.is_first():
-            paths.write_text(folder / _WHOLE, f"{len(models)} photos\n")
+            atomic.write_text(folder / _WHOLE, f"{len(models)} photos\n")
         parallel.barrier("generations")
     return TrueAndGenerated(FolderSource.open(folder, labels="none"), true)
 
@@ -147,4 +147,4 @@ def _generate(
             rgb, mask = parallel.to_host((rgb, on_devices["mask"]))
             for row in np.flatnonzero(mask) if parallel.is_first() else ():
                 picture = Image.fromarray(rgb[row])
-                paths.write_png(folder / f"{first + row:06d}.png", picture)
+                atomic.write_png(folder / f"{first + row:06d}.png", picture)
