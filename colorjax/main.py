@@ -13,6 +13,7 @@ from ml_collections import ConfigDict, config_flags
 
 from colorjax import config as config_words
 from colorjax.errors import Interrupted, RequestError
+from colorjax.runtime import durations
 from colorjax.runtime import jax_setup as startup
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -110,13 +111,12 @@ def _is_of_writing(error: Exception, workdir: str) -> bool:
 def _act(config: ConfigDict, workdir: str) -> int:
     from colorjax.parallel import hosts as peers  # after the flags: a wrong one is told at once
     from colorjax.parallel import mesh as parallel
-    from colorjax.train import stopping
 
     if _MODE.value != "compile" and (_DEVICES.value or _TOPOLOGY.value or _MEMORY.value):
         raise RequestError("--devices, --topology and --memory are for --mode=compile")
     if _SUITE.value and _MODE.value != "eval":
         raise RequestError("--suite is for --mode=eval")
-    time_limit = stopping.parse_duration(_TIME_LIMIT.value) if _TIME_LIMIT.value else None
+    time_limit = durations.parse_duration(_TIME_LIMIT.value) if _TIME_LIMIT.value else None
     startup.use_compilation_cache(_CACHE.value)
     if _MODE.value == "compile":
         from colorjax.train import compile_check as ahead

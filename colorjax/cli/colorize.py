@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from colorjax.cli import batch_options, color_options, options
-from colorjax.errors import RequestError
+from colorjax.errors import STOPPED, RequestError
 from colorjax.runtime import jax_setup as startup
 from colorjax.runtime import paths
 from colorjax.runtime.file_names import is_film
-from colorjax.runtime.signals import STOPPED
 from colorjax.version import __version__
 
 if TYPE_CHECKING:

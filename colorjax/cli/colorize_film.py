@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from colorjax.errors import Interrupted, RequestError
+from colorjax.errors import STOPPED, Interrupted, RequestError
 from colorjax.inference.film.run import UnreadableFilm, UnwritableFilm, colorize_film, output_name
 from colorjax.runtime import jax_setup as startup
 from colorjax.runtime import paths
 from colorjax.runtime.file_names import shown
-from colorjax.runtime.signals import STOPPED, Stop
+from colorjax.runtime.signals import Stop, StopAfterUnit
 
 if TYPE_CHECKING:
     from colorjax.inference.film.painter import FramePainter
@@ -77,7 +77,7 @@ def colorize_films(
     painter = None
     status = DONE
     counts = {"done": 0, "skipped": 0, "failed": 0, "planned": 0}
-    with Stop(lambda: None) as stop:
+    with StopAfterUnit() as stop:
         for name, output in jobs:
             if args.dry_run or (output.exists() and not args.overwrite):
                 state = "skipped" if output.exists() and not args.overwrite else "planned"

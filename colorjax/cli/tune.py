@@ -7,7 +7,7 @@ import argparse
 from colorjax import config as config_words
 from colorjax.cli import options
 from colorjax.errors import RequestError
-from colorjax.runtime import paths
+from colorjax.runtime import durations, paths
 
 DESCRIPTION = (
     "Trains a config many times with other values of some fields, chooses by photos held out "
@@ -90,9 +90,8 @@ def run(args: argparse.Namespace) -> int:
         raise RequestError(f"unrecognized arguments: {wrong[0]}; see colorjax tune --help")
     if args.trials < 1:
         raise RequestError(f"--trials is at least 1, not {args.trials}")
-    from colorjax.train import stopping  # imports JAX: not for --help
 
-    limit = stopping.parse_duration(args.timeout, "--timeout") if args.timeout else None
+    limit = durations.parse_duration(args.timeout, "--timeout") if args.timeout else None
     root = paths.local(args.workdir)
     from colorjax.tune import ledger  # imports Optuna in its functions
 

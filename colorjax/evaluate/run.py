@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -26,7 +24,7 @@ from colorjax.evaluate.request import REFERENCE, TRUTH, Opened, Outcome, Request
 from colorjax.metrics import frechet_distance, small_sample_warning
 from colorjax.metrics.picture import Measurer, truth_of
 from colorjax.runtime import atomic
-from colorjax.runtime.signals import Stop
+from colorjax.runtime.signals import StopAfterUnit
 
 _PART = {True: 64, False: 8}  # photos in a part: of one size, of their own sizes
 
@@ -294,13 +292,8 @@ def run(request: Request, time_limit: float | None = None) -> int:
         RequestError: see `evaluate`.
         Interrupted: a signal or the time limit ended it early.
     """
-    end = math.inf if time_limit is None else time.monotonic() + time_limit
-    with Stop(lambda: None, "part") as stop:
-
-        def should_stop() -> bool:
-            return bool(stop) or time.monotonic() >= end
-
-        found = evaluate(request, progress=True, should_stop=should_stop)
+    with StopAfterUnit("part", time_limit=time_limit) as stop:
+        found = evaluate(request, progress=True, should_stop=lambda: bool(stop))
     print(found.table)
     print(found.output / "index.html")
     unreadable = found.result["photos"]["unreadable"]

@@ -19,13 +19,12 @@ from typing import Any
 
 import jax
 
-from colorjax.errors import Interrupted, RequestError
+from colorjax.errors import STOPPED, Interrupted, RequestError
 from colorjax.parallel import mesh as parallel
 
 log = logging.getLogger(__name__)
 
 AUTO, OFF = "auto", "off"
-STOPPED = 75  # exit status: the same command resumes
 PATIENCE = 30.0  # seconds without a word after which a process counts as gone
 _PERIOD = 2.0
 _FOLDER = "colorjax/alive/"

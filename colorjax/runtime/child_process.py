@@ -7,56 +7,14 @@ process is killed, Linux sends the child SIGTERM, and it saves and ends.
 from __future__ import annotations
 
 import ctypes
-import math
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import IO
 
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
-
-
-class Stop:
-    """Notes SIGTERM, SIGINT and the end of the time while it is entered.
-
-    A second SIGINT interrupts at once.
-    """
-
-    def __init__(self, time_limit: float | None = None):
-        """Starts with no signal seen.
-
-        Args:
-            time_limit: seconds from now after which to stop; None: never.
-        """
-        self._noted = ""
-        self._deadline = math.inf if time_limit is None else time.monotonic() + time_limit
-        self._previous: dict[signal.Signals, object] = {}
-
-    @property
-    def reason(self) -> str:
-        """Why to stop: a signal's name, or the time limit; empty: there is no reason."""
-        return self._noted or ("the time limit" if time.monotonic() > self._deadline else "")
-
-    def __bool__(self) -> bool:
-        return bool(self.reason)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and self._noted == "SIGINT":
-            raise KeyboardInterrupt
-        self._noted = signal.Signals(number).name
-
-    def __enter__(self) -> Stop:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._previous[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
 
 
 def run_module(
@@ -98,7 +56,7 @@ def _become(parent: int, module: str, words: Sequence[str]) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGTERM)
         if os.getppid() != parent:  # it was killed before the tie
-            sys.exit(75)
+            sys.exit(75)  # errors.STOPPED: this file runs without the package
     os.execv(sys.executable, [sys.executable, "-m", module, *words])
 
 

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from colorjax.data import pipeline
 from colorjax.data.selection import splits, weighting
 from colorjax.data.sources.source import Source
-from colorjax.errors import Interrupted, RequestError, unknown_name
+from colorjax.errors import DONE, STOPPED, Interrupted, RequestError, unknown_name
 from colorjax.methods import method as methods
 from colorjax.methods import resolve as settle
 from colorjax.metrics import table
@@ -26,7 +26,7 @@ from colorjax.train.log.health import Health
 from colorjax.train.log.progress import Progress
 from colorjax.train.nogan import generations
 from colorjax.train.nogan.candidates import Candidates
-from colorjax.train.report import DONE, STOPPED, Reporter, open_writers
+from colorjax.train.report import Reporter, open_writers
 from colorjax.train.skipped import SkippedPhotos
 from colorjax.train.stopping import Patience, StopSignal
 from colorjax.weights import load as weights

@@ -15,6 +15,7 @@ from colorjax.data import prior
 from colorjax.data.selection import splits
 from colorjax.data.selection.splits import Splits
 from colorjax.data.sources.source import Source
+from colorjax.errors import DONE, STOPPED
 from colorjax.methods import method as methods
 from colorjax.methods.method import Method, Variables
 from colorjax.parallel import hosts as peers
@@ -28,8 +29,6 @@ from colorjax.weights import load as weights
 from colorjax.weights.workdir import Workdir
 
 log = logging.getLogger(__name__)
-
-DONE, STOPPED = 0, 75  # exit status
 
 
 class Reporter:

@@ -14,6 +14,7 @@ import numpy as np
 
 from colorjax.errors import RequestError
 from colorjax.runtime import child_process
+from colorjax.runtime.signals import Stop
 
 SEED = "seed"
 TABLE = (
@@ -219,5 +220,5 @@ def _train(config: str, each: Run, rest: Sequence[str]) -> int:
     """Trains one combination in a process of its own, which is told of signals."""
     values = [f"--config.{name}={value}" for name, value in each.values.items()]
     words = [f"--config={config}", f"--workdir={each.workdir}", *values, *rest]
-    with child_process.Stop() as stop:  # a child that is told saves and ends with 75
+    with Stop() as stop:  # a child that is told saves and ends with 75
         return child_process.run_module("colorjax.main", words, lambda: bool(stop))

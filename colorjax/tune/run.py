@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from colorjax.errors import Interrupted, RequestError
-from colorjax.runtime import child_process
+from colorjax.runtime.signals import Stop
 from colorjax.tune import compare, report
 from colorjax.tune.ledger import ENDED, Claim, Ledger
 from colorjax.tune.request import Request
@@ -45,7 +45,7 @@ def tune(
         Interrupted: a signal or the time limit ended it; the same call goes on.
     """
     ledger = Ledger(request, root, storage, name)
-    with child_process.Stop(time_limit) as stop:
+    with Stop(time_limit) as stop:
         try:
             _run_trials(ledger, request, trials, stop)
             if not ledger.counts()["COMPLETE"]:
@@ -59,7 +59,7 @@ def tune(
         return report.write(ledger, request, found)
 
 
-def _run_trials(ledger: Ledger, request: Request, wanted: int, stop: child_process.Stop) -> None:
+def _run_trials(ledger: Ledger, request: Request, wanted: int, stop: Stop) -> None:
     has_told_of_waiting = False
     while not ledger.is_done(wanted):
         if stop:

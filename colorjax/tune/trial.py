@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from colorjax.errors import RequestError
+from colorjax.errors import STOPPED, RequestError
 from colorjax.runtime import atomic, child_process
 from colorjax.tune import config_file
 from colorjax.tune.ledger import Claim
@@ -21,7 +21,6 @@ from colorjax.tune.space import Value
 PROGRAM = "colorjax.main"
 _TRIES = 3  # starts of a program that crashes
 _SAVE_CLOCK_EVERY = 5.0  # seconds
-_STOPPED = 75  # exit status: it saved
 
 State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
 
@@ -159,7 +158,7 @@ class Training:
             The program's exit status; 75: `should_stop`.
         """
         status = self._start()
-        if self._is_over and status == _STOPPED:
+        if self._is_over and status == STOPPED:
             self.clock.last_step = max(1, saved_step(self.folder))
             self.clock.write()
             self._is_over = False

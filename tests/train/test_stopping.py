@@ -5,7 +5,8 @@ import time
 import pytest
 
 from colorjax.errors import RequestError
-from colorjax.train.stopping import Patience, StopSignal, parse_duration
+from colorjax.runtime.durations import parse_duration
+from colorjax.train.stopping import Patience, StopSignal
 
 
 def test_patience_counts_evaluations_since_the_best():

@@ -16,6 +16,7 @@ from helpers.synthetic import tiny_config
 
 from colorjax.cli import main as cli
 from colorjax.runtime import child_process
+from colorjax.runtime.signals import Stop
 from colorjax.train import loop
 from colorjax.train.stopping import StopSignal
 from colorjax.tune import measure, space, trial
@@ -139,13 +140,13 @@ def test_a_child_ends_with_its_parent_that_is_killed(child):
 
 
 def test_a_stop_notes_signals_and_the_time():
-    with child_process.Stop() as stop:
+    with Stop() as stop:
         assert not stop
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.reason == "SIGINT"
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-    assert child_process.Stop(time_limit=0.0).reason == "the time limit"
+    assert Stop(time_limit=0.0).reason == "the time limit"
 
 
 SPACE = ["model.kernel_size=1,3", "batch_size=4,8", "model.dropout=0..0.5"]

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from colorjax.errors import STOPPED
 from colorjax.inference.batch import contact_sheet
 from colorjax.inference.batch.inputs import STANDARD
 from colorjax.inference.batch.pipeline import (
@@ -23,7 +24,7 @@ from colorjax.inference.batch.pipeline import (
 from colorjax.inference.batch.plan import Job
 from colorjax.inference.batch.report import Report
 from colorjax.runtime.atomic import remove_partials
-from colorjax.runtime.signals import STOPPED, Stop
+from colorjax.runtime.signals import StopAfterUnit
 
 ALL_DONE, SOME_FAILED, CANNOT_GO_ON = 0, 1, 2  # exit status
 
@@ -86,7 +87,7 @@ def run(jobs: Sequence[Job], start: Callable[[], Work], manner: Manner) -> int:
     report = manner.report(jobs)
     finished: list[Job] = []
     full: list[str] = []  # why no further photo can be written
-    with Stop(clean_up=lambda: remove_partials(folders)) as stop, report:
+    with StopAfterUnit(clean_up=lambda: remove_partials(folders)) as stop, report:
         work = start() if pending else _nothing
         report.begin(len(pending))
         for outcome in outcomes(
