@@ -25,14 +25,14 @@ $(VENV)/.dev: $(VENV)/.core
 	touch $@
 
 demo: $(VENV)/.core
-	$(BIN)/python -m colorjax.demo $(DEMO)
+	$(BIN)/colorjax compare --data sample_photos --output $(DEMO) --overwrite
 
 demo-train: $(VENV)/.core
 	$(BIN)/python -m colorjax.main --config=configs/plain_cnn.py:demo --workdir=$(DEMO)/train
-	$(BIN)/python -m colorjax.demo $(DEMO)/train --checkpoint $(DEMO)/train
+	$(BIN)/colorjax compare $(DEMO)/train --data sample_photos --output $(DEMO)/compared --overwrite
 
 MAIN := $(BIN)/python -m colorjax.main
-SWEEP := $(BIN)/python -m colorjax.sweep
+SWEEP := $(BIN)/colorjax sweep
 TINY := --config.data.path=$(DATA)/train --config.data.eval_path=$(DATA)/val
 SHORT := $(TINY) --config.total_steps=1200 --config.eval_every=0
 U64 := width=0.25,batch=32,size=64

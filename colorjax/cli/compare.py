@@ -21,7 +21,9 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of the command."""
-    parser.add_argument("methods", nargs="+", metavar="METHOD", help="[NAME=]PLACE")
+    parser.add_argument(
+        "methods", nargs="*", metavar="METHOD", help="[NAME=]PLACE (default: the weights that ship)"
+    )
     options.add_data(
         parser,
         "folder of photos, tfds:NAME, or a photo; photos may be repeated",
@@ -47,10 +49,12 @@ def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     startup.hush_libraries()
     from colorjax.evaluate.compare import compare  # imports JAX: not for --help
+    from colorjax.weights import named
 
     words = ("split", "data_dir", "photos", "metric_photos", "seed", "overwrite")
     options = {name: getattr(args, name) for name in words}
-    found = compare(args.methods, args.data, args.output, progress=True, **options)
+    methods = args.methods or [named.DEFAULT]
+    found = compare(methods, args.data, args.output, progress=True, **options)
     print(found.table)
     print(found.output / "index.html")
     for name in found.unreadable:

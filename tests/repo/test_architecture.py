@@ -10,142 +10,33 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "colorjax"
 
-# A module imports its own floor's packages of the same name, and what is below.
-FLOORS = [
-    {"errors", "version"},
-    {"paths"},
-    {"color"},
-    {"models", "losses", "metrics", "data", "photos"},
-    {"parallel", "startup", "child_process", "config_words"},
-    {
-        "method",
-        "train.state",
-        "train.optim",
-        "train.checkpoint",
-        "train.writers",
-        "train.workdir",
-        "train.skipped",
-        "train.progress",
-        "train.stopping",
-        "train.chroma_alarm",
-        "train.profiling",
-        "train.health",
-        "peers",
-        "train.weights",
-        "train.pick",
-        "settle",
-        "shipped",
-    },
-    {
-        "train.steps",
-        "train.adversarial",
-        "train.phases",
-        "train.candidates",
-        "train.start",
-        "train.fork",
-        "train.ahead",
-        "evaluate",
-        "feature_metrics",
-        "inference",
-        "interop",
-    },
-    {
-        "train.reporting",
-        "train.generations",
-        "train.loop",
-        "cli",
-        "data_commands",
-        "photo_commands",
-        "film_commands",
-        "color_options",
-        "finetune",
-        "finetune_config",
-        "finetune_command",
-        "calibrate",
-        "evaluate_command",
-        "suites",
-        "finetune_report",
-        "main",
-        "figures",
-        "compare",
-        "sweep",
-        "tune",
-        "tune_command",
-        "demo",
-        "__main__",
-        "__init__",
-    },
-]
-# Within a floor: these stand on their neighbours.
-ALLOWED_NEIGHBOURS = {
-    "metrics": set(),
-    "data": set(),
-    "photos": {"data"},
-    "method": set(),
-    "train.state": {"method"},
-    "train.weights": {"method", "train.checkpoint", "train.state", "train.workdir"},
-    "settle": {"method"},
-    "train.adversarial": {"train.steps"},
-    "train.phases": {"interop", "train.adversarial", "train.steps"},
-    "train.candidates": set(),
-    "feature_metrics": {"interop"},
-    "train.health": {"train.workdir"},
-    "train.profiling": {"train.workdir"},
-    "train.start": {"interop", "train.phases"},
-    "train.fork": {"train.phases", "train.start"},
-    "train.ahead": {"train.phases", "train.steps"},
-    "train.generations": set(),
-    "shipped": {"method", "train.weights", "train.workdir"},
-    "train.reporting": set(),
-    "train.loop": {"train.generations", "train.reporting"},
-    "main": {"evaluate_command", "suites", "train.loop", "train.reporting"},
-    "photo_commands": {"color_options", "film_commands"},
-    "film_commands": set(),
-    "color_options": set(),
-    "calibrate": {"compare", "figures"},
-    "suites": {"compare", "figures"},
-    "evaluate_command": {"suites"},
-    "cli": {
-        "calibrate",
-        "compare",
-        "data_commands",
-        "evaluate_command",
-        "finetune_command",
-        "photo_commands",
-        "tune_command",
-    },
-    "finetune": {"finetune_config", "finetune_report", "train.loop"},
-    "finetune_config": set(),
-    "finetune_command": {"finetune"},
-    "finetune_report": {"compare", "figures"},
-    "compare": {"figures"},
-    "figures": set(),
-    "sweep": {"figures"},
-    "tune": set(),
-    "tune_command": {"tune"},
-    "demo": {"figures"},
-    "__main__": {"cli"},
+# From the ground up. A module imports its own folder and the storeys below, nothing else.
+# CONTRIBUTING.md shows the same list.
+STOREYS = """
+errors version color
+runtime
+models losses metrics photos parallel
+data config
+methods
+weights
+train inference
+evaluate serve
+finetune tune
+main
+cli
+"""
+STOREY_OF = {
+    room: storey for storey, rooms in enumerate(STOREYS.split("\n")) for room in rooms.split()
 }
-
-
-def unit_of(module):
-    parts = module.split(".")
-    return ".".join(parts[:2]) if parts[0] == "train" and len(parts) > 1 else parts[0]
-
-
-def floor_of(unit):
-    for number, units in enumerate(FLOORS):
-        if unit in units:
-            return number
-    raise AssertionError(f"{unit} stands on no floor; add it to FLOORS")
+# Of the top of the package; __init__ and __main__ are its two doors.
+DOORS = {"__init__", "__main__"}
 
 
 def modules():
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        if parts[-1] == "__init__" and len(parts) > 1:
-            parts = parts[:-1]
-        yield ".".join(parts), path
+        if parts[0] not in DOORS:
+            yield ".".join(parts), path
 
 
 def imports_of(path):
@@ -154,26 +45,26 @@ def imports_of(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                is_module = (ROOT / (inner.replace(".", "/") + ".py")).exists() or (
-                    ROOT / inner.replace(".", "/")
-                ).is_dir()
-                yield inner if is_module else node.module
+                yield f"{node.module}.{alias.name}"
 
 
 @pytest.mark.parametrize(("module", "path"), modules(), ids=lambda value: str(value))
 def test_imports_go_down(module, path):
-    if module in ("train", "__init__"):
-        return  # a docstring; lazily exported names
-    unit = unit_of(module)
+    room = module.split(".")[0]
     for name in imports_of(path):
-        if name == "colorjax" or not name.startswith("colorjax."):
+        if not name.startswith("colorjax."):
             continue
-        other = unit_of(name.removeprefix("colorjax."))
-        if other == unit:
-            continue
-        down = floor_of(other) < floor_of(unit)
-        assert down or other in ALLOWED_NEIGHBOURS.get(unit, set()), f"{module} imports {name}"
+        other = name.split(".")[1]
+        assert other == room or STOREY_OF[other] < STOREY_OF[room], f"{module} imports {name}"
+
+
+def test_the_top_of_the_package_is_what_the_list_says():
+    found = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("__py")}
+    assert found - DOORS == STOREY_OF.keys() - {"serve"}  # which is not built yet
+
+
+def test_contributing_shows_the_same_list():
+    assert STOREYS in (ROOT / "CONTRIBUTING.md").read_text()
 
 
 def test_configs_import_nothing_of_colorjax():
