@@ -56,7 +56,7 @@ results-equal-time: $(VENV)/.core
 	    --equal-time $(EQUAL)/rows.jsonl
 	$(if $(PHOTOS),$(MEASURE) --size 256 --data $(PHOTOS) --output $(EQUAL)/measured_photos)
 
-# The weights that ship, docs/weights.md; `python -m colorjax.shipped` packs them.
+# The weights that ship, docs/weights.md; `python -m colorjax.weights.pack` packs them.
 FIRST := $(RESULTS)/unet-small
 LEARN := --config=configs/unet.py:size=64,width=0.35,batch=32 --config.loss.name=l1 \
     --config.model.dropout=0.0 --config.optimizer.name=adamw --config.optimizer.weight_decay=1e-4 \

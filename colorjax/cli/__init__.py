@@ -1,1 +1,1 @@
-"""TODO."""
+"""The `colorjax` command: a file for each command, loaded when it is called."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Weights tuned on photos of one's own."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""A config as a method: a network with its loss and its targets."""

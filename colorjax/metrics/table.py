@@ -1,4 +1,4 @@
-"""TODO."""
+"""What each metric is: its title, decimals, and which way is better."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The device mesh, and the processes of several hosts."""

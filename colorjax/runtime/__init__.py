@@ -1,1 +1,1 @@
-"""TODO."""
+"""What every program needs: paths, atomic writes, signals, child processes, JAX set-up."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Workdirs, checkpoints, and weights by name."""

@@ -10,6 +10,7 @@ from colorjax.cli import main as cli
 from colorjax.errors import RequestError
 from colorjax.methods import method as methods
 from colorjax.weights import named as shipped
+from colorjax.weights import pack
 from colorjax.weights.checkpoint import Checkpoints
 from colorjax.weights.workdir import Workdir
 from configs import zhang16
@@ -37,7 +38,7 @@ def test_what_is_packed_comes_back(run, tmp_path):
     tried = [{"size": 32, "psnr": 20.0}]
     calibration = {"photos": {"data": "held_out", "photos": ["a.jpg", "b.jpg"]}, "sizes": tried}
     (folder.root / "calibration.json").write_text(json.dumps(calibration))
-    shipped.write(str(folder.root), file, {"command": "the command", "time": "a day"})
+    pack.write(str(folder.root), file, {"command": "the command", "time": "a day"})
     found = shipped.read(file.read_bytes())
     assert found.card["command"] == "the command"
     assert found.card["time"] == "a day"
@@ -104,12 +105,12 @@ def test_the_card_has_the_numbers_of_evaluations(run, tmp_path):
     result = {"suite": "folder", "photos": {"measured": 200}, "compared_with": "x", "rows": rows}
     (tmp_path / "result.json").write_text(json.dumps(result))
     results = {"bsds": tmp_path / "result.json"}
-    shipped.write(str(run[0].root), tmp_path / "x.npz", {"license": "ours"}, results)
+    pack.write(str(run[0].root), tmp_path / "x.npz", {"license": "ours"}, results)
     card = shipped.read((tmp_path / "x.npz").read_bytes()).card
     assert card["license"] == "ours"
     assert card["results"]["bsds"]["photos"] == 200
     assert card["results"]["bsds"]["these"]["psnr"] == value
     (tmp_path / "result.json").write_text("{}")
     with pytest.raises(RequestError, match=r"no result\.json of `colorjax evaluate`"):
-        shipped.write(str(run[0].root), tmp_path / "y.npz", {}, results)
+        pack.write(str(run[0].root), tmp_path / "y.npz", {}, results)
     assert not (tmp_path / "y.npz").exists()

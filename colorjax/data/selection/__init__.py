@@ -1,1 +1,1 @@
-"""TODO."""
+"""Which photos are used, and for what: splits, filters, duplicates, weights."""

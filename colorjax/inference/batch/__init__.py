@@ -1,1 +1,1 @@
-"""TODO."""
+"""Many photo files: what is to be done, in which order, and the report."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Films: read, colorized scene by scene, written with their sound."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Layers that several networks are made of."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Networks that judge pictures: critics, VGG, AlexNet, Inception, small classifiers."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""A module for each format of photo files."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What a training logs: metrics, progress, profiles, health."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""NoGAN: generated photos between two phases, and which checkpoint to keep."""
