@@ -27,7 +27,7 @@ from ml_collections import ConfigDict
 
 from benchmarks import measure
 from benchmarks.step_time import Trainer, read_config
-from colorjax.methods import method as methods
+from colorjax import methods
 from colorjax.methods import resolve as settle
 
 SIZE, BATCH = 64, 32

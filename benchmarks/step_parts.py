@@ -37,7 +37,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks import measure, step_time
-from colorjax.methods import method as methods
+from colorjax import methods
 from colorjax.models.encoders.efficientnet_lite import EfficientNetLite, normalize
 from configs import semantic
 

@@ -49,8 +49,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks import measure
+from colorjax import methods
 from colorjax.errors import RequestError
-from colorjax.methods import method as methods
 from colorjax.methods import resolve as settle
 from colorjax.models.blocks import convolution
 from colorjax.parallel import mesh as parallel

@@ -23,12 +23,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from colorjax import color, metrics
+from colorjax import color, methods, metrics
 from colorjax.data.decode import decode_rgb
 from colorjax.data.sources.source import FolderSource
 from colorjax.evaluate.figure import grey_of
 from colorjax.evaluate.photos import centre_square, resized
-from colorjax.methods import method as methods
 from colorjax.metrics import intervals
 from colorjax.tune.calibrate import Decoding
 from colorjax.weights import load as weights

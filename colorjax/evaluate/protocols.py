@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any
 
 from colorjax.errors import unknown_name
-from colorjax.metrics.table import HIGHER, LOWER, METRICS, SKILL
+from colorjax.metrics.table import METRICS, SKILL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,8 +181,6 @@ PROTOCOLS = {
     )
 }
 
-HIGHER |= {"top1", "top5"}
-LOWER |= {"delta_colorfulness", "delta_colorfulness_abs", "delta_colorfulness_by_photo"}
 ROWS = {
     "grey": "no colour",
     "mean": "the mean ab of other photos, see the stamp of the tables",

@@ -14,10 +14,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from colorjax import models
+from colorjax import methods, models
 from colorjax.data.selection import cleaning
 from colorjax.errors import RequestError, unknown_name
-from colorjax.methods import method as methods
 from colorjax.methods.method import Variables
 from colorjax.models.blocks.added_layer import TRAIN_ONLY
 from colorjax.weights import load as weights

@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from colorjax import color
+from colorjax import color, methods
 from colorjax.errors import RequestError
 from colorjax.inference import hints as user_hints
 from colorjax.inference import tiling as tiles
@@ -27,7 +27,6 @@ from colorjax.inference.predictor import Inputs, Predictor, Size, enlarged, satu
 from colorjax.inference.prepared import PreparedPhoto
 from colorjax.inference.tiling import Tiling
 from colorjax.inference.working_size import WorkingSize
-from colorjax.methods import method as methods
 from colorjax.methods.method import Method, Variables, palette_input
 from colorjax.models.hint_spreading import feature_layers, grid_size
 from colorjax.weights import load as weights

@@ -1,1 +1,15 @@
 """A config as a method: a network with its loss and its targets."""
+
+from colorjax.methods.build import build, build_loss, build_network, takes_decode
+from colorjax.methods.method import DECODES, Method, Variables, palette_input
+
+__all__ = [
+    "DECODES",
+    "Method",
+    "Variables",
+    "build",
+    "build_loss",
+    "build_network",
+    "palette_input",
+    "takes_decode",
+]

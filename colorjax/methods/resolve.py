@@ -6,9 +6,8 @@ import logging
 
 from ml_collections import ConfigDict
 
-from colorjax import losses
+from colorjax import losses, methods
 from colorjax.errors import RequestError
-from colorjax.methods import method
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +41,8 @@ def settle(config: ConfigDict, num_classes: int) -> ConfigDict:
 
 
 def _trains_features(config: ConfigDict) -> bool:
-    network = method.build_network(config)
-    needs = "features" in method.build_loss(config, network).judges
+    network = methods.build_network(config)
+    needs = "features" in methods.build_loss(config, network).judges
     return needs and config.features.name == "classifier"
 
 
@@ -63,7 +62,7 @@ def with_classes(config: ConfigDict, num_classes: int) -> ConfigDict:
         return config
     settled = config.copy_and_resolve_references()
     with settled.unlocked():
-        can_classify = getattr(method.build_network(config), "can_classify", False)
+        can_classify = getattr(methods.build_network(config), "can_classify", False)
         settled.model.num_classes = num_classes if can_classify else 0
     return settled
 

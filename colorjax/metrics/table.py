@@ -61,9 +61,11 @@ METRICS = {
 
 # Which way is better; the others have none.
 HIGHER = {"psnr", "psnr_of_mean_mse", "ssim", "auc", "auc_rebalanced", "accuracy_2", "accuracy_5"}
+HIGHER |= {"top1", "top5"}
 
 
 LOWER = {"mae_ab", "mae_ab_127", "rmse_ab", "delta_e_2000", "bits_per_pixel", "fid", "lpips"}
+LOWER |= {"delta_colorfulness", "delta_colorfulness_abs", "delta_colorfulness_by_photo"}
 
 
 SKILL = "1 - mae_ab / mae_ab of per_lightness"

@@ -13,8 +13,8 @@ import numpy as np
 from jax.sharding import NamedSharding
 from ml_collections import ConfigDict
 
+from colorjax import methods
 from colorjax.errors import RequestError
-from colorjax.methods import method as methods
 from colorjax.methods import resolve as settle
 from colorjax.methods.method import Method
 from colorjax.parallel import mesh as parallel

@@ -10,11 +10,11 @@ import jax
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
+from colorjax import methods
 from colorjax.data import pipeline
 from colorjax.data.selection import splits, weighting
 from colorjax.data.sources.source import Source
 from colorjax.errors import DONE, STOPPED, Interrupted, RequestError, unknown_name
-from colorjax.methods import method as methods
 from colorjax.methods import resolve as settle
 from colorjax.metrics import table
 from colorjax.parallel import hosts as peers

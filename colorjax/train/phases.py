@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from colorjax import methods
 from colorjax.errors import RequestError
-from colorjax.methods import method as methods
 from colorjax.methods.method import Method, Variables
 from colorjax.train import adversarial, optim, state, steps
 from colorjax.train.adversarial import Turns

@@ -11,12 +11,12 @@ from typing import Any
 from ml_collections import ConfigDict
 from PIL import Image
 
+from colorjax import methods
 from colorjax.data import prior
 from colorjax.data.selection import splits
 from colorjax.data.selection.splits import Splits
 from colorjax.data.sources.source import Source
 from colorjax.errors import DONE, STOPPED
-from colorjax.methods import method as methods
 from colorjax.methods.method import Method, Variables
 from colorjax.parallel import hosts as peers
 from colorjax.parallel import mesh as parallel

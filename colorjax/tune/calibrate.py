@@ -189,7 +189,7 @@ def candidates(config: ConfigDict) -> list[Decoding]:
     Those of a network with an ab of its own beside bins: that ab, and for each of `TEMPERATURES`
     the annealed mean of the bins, and the mean of the two. Any other has the one that is stored.
     """
-    from colorjax.methods import method as methods
+    from colorjax import methods
 
     network = methods.build_network(config)
     if not methods.takes_decode(network) or config.model.get("head") == "bins":

@@ -11,10 +11,10 @@ from typing import Any
 
 from absl import flags
 
+from colorjax import methods
 from colorjax.data import prior
 from colorjax.data.selection import splits
 from colorjax.errors import RequestError
-from colorjax.methods import method as methods
 from colorjax.parallel import mesh as parallel
 from colorjax.runtime import jax_setup as startup
 from colorjax.runtime import paths

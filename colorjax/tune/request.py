@@ -10,8 +10,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from colorjax import methods
 from colorjax.errors import RequestError, unknown_name
-from colorjax.methods import method as methods
 from colorjax.methods import resolve as settle
 from colorjax.metrics import table
 from colorjax.train import phases

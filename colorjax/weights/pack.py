@@ -12,8 +12,8 @@ import jax
 import numpy as np
 from flax import traverse_util
 
+from colorjax import methods
 from colorjax.errors import RequestError
-from colorjax.methods import method as methods
 from colorjax.weights import load as weights
 from colorjax.weights import named
 from colorjax.weights.workdir import Workdir

@@ -9,6 +9,7 @@ from helpers.synthetic import drawn_variables, synthetic_images, tiny_config
 from ml_collections import ConfigDict
 from PIL import Image
 
+from colorjax import methods
 from colorjax.cli import main as cli
 from colorjax.errors import RequestError
 from colorjax.finetune import config as finetune_config
@@ -16,7 +17,6 @@ from colorjax.finetune import report as finetune_report
 from colorjax.finetune import run as finetune
 from colorjax.finetune.config import Options, build_config, open_base
 from colorjax.inference.colorizer import Colorizer
-from colorjax.methods import method as methods
 from colorjax.weights import load as weights
 from colorjax.weights import named as shipped
 from colorjax.weights.checkpoint import Checkpoints

@@ -17,7 +17,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from colorjax.methods import method as methods
+from colorjax import methods
 from colorjax.methods import resolve as settle
 from colorjax.models.blocks import iizuka_blocks
 from colorjax.parallel import hosts as peers

@@ -5,8 +5,7 @@ import contextlib
 import jax
 import numpy as np
 
-from colorjax import color
-from colorjax.methods import method as methods
+from colorjax import color, methods
 from colorjax.weights.checkpoint import Checkpoints
 from colorjax.weights.workdir import Workdir
 

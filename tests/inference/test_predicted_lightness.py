@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from helpers.synthetic import synthetic_images
 
-from colorjax import color
+from colorjax import color, methods
 from colorjax.inference.colorizer import Colorizer
-from colorjax.methods import method as methods
 from colorjax.train import evaluator as evaluate
 from configs import cgan
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.synthetic import synthetic_images
 
-from colorjax import color, models
+from colorjax import color, methods, models
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError
 from colorjax.inference import tiling
@@ -18,7 +18,6 @@ from colorjax.inference.colorizer import Colorizer, Options
 from colorjax.inference.predictor import Predictor
 from colorjax.inference.tiling import Tiling, hann, predict_tiles, seam, starts
 from colorjax.inference.working_size import WorkingSize
-from colorjax.methods import method as methods
 from configs import edge_fusion, iizuka, plain_cnn, unet, zhang16, zhang17
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from helpers.synthetic import tiny_config
 
-from colorjax import losses
+from colorjax import losses, methods
 from colorjax.errors import RequestError
-from colorjax.methods import method as methods
 from colorjax.methods import resolve as settle
 from configs import edge_fusion, iizuka
 

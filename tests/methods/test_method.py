@@ -12,11 +12,10 @@ import pytest
 from helpers.synthetic import drawn_variables
 from PIL import Image
 
-from colorjax import color
+from colorjax import color, methods
 from colorjax.data import pipeline
 from colorjax.data.sources.source import FolderSource
 from colorjax.errors import RequestError
-from colorjax.methods import method as methods
 from colorjax.train.compile_check import batch_shapes
 from configs import cgan, edge_fusion, iizuka, plain_cnn, semantic, zhang16, zhang17
 

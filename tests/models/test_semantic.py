@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from helpers.synthetic import drawn_variables
 
-from colorjax import losses, models
+from colorjax import losses, methods, models
 from colorjax.data import pipeline
 from colorjax.data.sources.source import FolderSource
 from colorjax.errors import RequestError
-from colorjax.methods import method as methods
 from colorjax.models.encoders import efficientnet_lite as encoders
 from colorjax.models.hint_spreading import keyed
 from colorjax.models.semantic import _GlobalColors

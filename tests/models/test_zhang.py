@@ -9,9 +9,8 @@ import pytest
 from helpers.synthetic import drawn_variables
 from scipy.signal import correlate2d
 
-from colorjax import color, models
+from colorjax import color, methods, models
 from colorjax.errors import RequestError
-from colorjax.methods import method as methods
 from colorjax.models.blocks.convolution import Conv
 from colorjax.models.blocks.shapes import scaled
 from colorjax.models.blocks.zhang_blocks import BinHead, Block

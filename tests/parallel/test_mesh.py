@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers.synthetic import tiny_config
 
+from colorjax import methods
 from colorjax.errors import RequestError
-from colorjax.methods import method as methods
 from colorjax.methods import resolve as settle
 from colorjax.parallel import mesh as parallel
 from colorjax.train import compile_check as ahead

@@ -21,9 +21,8 @@ from benchmarks import (
     torch_peers,
     trade,
 )
-from colorjax import models
+from colorjax import methods, models
 from colorjax.data.prepare import prepare
-from colorjax.methods import method as methods
 
 FIELDS = {
     "question",

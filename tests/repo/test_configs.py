@@ -4,8 +4,8 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
+from colorjax import methods
 from colorjax.errors import RequestError
-from colorjax.methods import method
 from colorjax.train import optim
 from configs import (
     cgan,
@@ -86,7 +86,7 @@ def test_no_config_escapes_these_tests():
 def test_every_config_builds(name, arg):
     config = METHODS[name].get_config(arg).lock()
     assert isinstance(config, ConfigDict)
-    built = method.build(config)
+    built = methods.build(config)
     shapes = jax.eval_shape(built.init, jax.random.key(0))
     assert shapes["params"]
     assert METHODS[name].__doc__.count("--config=configs/") >= 1
@@ -159,7 +159,7 @@ def test_the_faithful_zhang17_is_the_released_code(learns, rate):
 
 def test_learns_is_checked_where_the_network_is_built():
     with pytest.raises(RequestError, match="known: both, classification, regression"):
-        method.build(zhang17.get_config("learns=all"))
+        methods.build(zhang17.get_config("learns=all"))
 
 
 def test_the_faithful_gans_are_the_originals():

@@ -7,7 +7,7 @@ import pytest
 from helpers.steps_of import CONFIGS, batches_of, config_of
 from jax._src.ad_checkpoint import saved_residuals  # public is one that prints
 
-from colorjax.methods import method as methods
+from colorjax import methods
 from colorjax.methods import resolve as settle
 from colorjax.parallel import mesh as parallel
 from colorjax.train import compile_check as ahead

@@ -9,8 +9,8 @@ import pytest
 from helpers.synthetic import TinyNet, tiny_config
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from colorjax import methods
 from colorjax.errors import RequestError
-from colorjax.methods import method as methods
 from colorjax.models.blocks.convolution import BatchNorm, Conv
 from colorjax.train import adversarial, state, steps
 from colorjax.train.adversarial import Turns

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from helpers.synthetic import synthetic_images
 
-from colorjax import color, metrics
+from colorjax import color, methods, metrics
 from colorjax.data import hints, prior
-from colorjax.methods import method as methods
 from colorjax.train import evaluator as evaluate
 from configs import zhang16, zhang17
 

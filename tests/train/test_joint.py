@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
+from colorjax import methods
 from colorjax.errors import RequestError
-from colorjax.methods import method as methods
 from colorjax.parallel import mesh as parallel
 from colorjax.train import loop
 from colorjax.train import report as reporting

@@ -6,9 +6,9 @@ import pytest
 from helpers.program import TIMES
 from helpers.synthetic import tiny_config
 
+from colorjax import methods
 from colorjax.data.selection import splits
 from colorjax.errors import RequestError
-from colorjax.methods import method as methods
 from colorjax.methods import resolve as settle
 from colorjax.parallel import mesh as parallel
 from colorjax.runtime import paths

@@ -11,9 +11,8 @@ from helpers.program import TIMES
 from helpers.synthetic import drawn_variables, synthetic_images
 from skimage.color import lab2rgb
 
-from colorjax import losses
+from colorjax import losses, methods
 from colorjax.inference.colorizer import Colorizer
-from colorjax.methods import method as methods
 from colorjax.methods import resolve as settle
 from colorjax.models.encoders import efficientnet_lite as encoders
 from colorjax.models.judges import features

@@ -4,14 +4,14 @@ import optax
 import pytest
 from helpers.synthetic import tiny_config
 
-from colorjax.methods import method
+from colorjax import methods
 from colorjax.train import phases, state, steps
 
 
 @pytest.fixture(scope="module")
 def parts(photos):
     """A method, a batch, and the state after one step with an average of decay 0.9."""
-    built = method.build(tiny_config(photos))
+    built = methods.build(tiny_config(photos))
     tx = optax.sgd(0.1)
     first = jax.jit(lambda key: state.create(built, tx, key, average=True))(jax.random.key(0))
     rng = np.random.default_rng(0)
@@ -59,7 +59,7 @@ def test_running_statistics_move(parts):
 def test_the_average_of_frozen_layers_is_those_layers_to_the_bit(photos):
     """Where decay * old + (1 - decay) * new rounds."""
     config = tiny_config(photos, train_only="head", **{"optimizer.ema_decay": 0.999})
-    built = method.build(config)
+    built = methods.build(config)
     plan = phases.build(config, built, num_photos=24)
     first = jax.jit(plan.create)(jax.random.key(0))
     rng = np.random.default_rng(0)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from colorjax import methods
 from colorjax.cli import main as cli
 from colorjax.errors import RequestError
-from colorjax.methods import method as methods
 from colorjax.weights import named as shipped
 from colorjax.weights import pack
 from colorjax.weights.checkpoint import Checkpoints

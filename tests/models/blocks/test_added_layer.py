@@ -6,9 +6,8 @@ import pytest
 from helpers.synthetic import TinyNet, drawn_variables
 from ml_collections import ConfigDict
 
-from colorjax import models
+from colorjax import methods, models
 from colorjax.errors import RequestError
-from colorjax.methods import method as methods
 from colorjax.models.blocks.added_layer import AddedLayer
 from colorjax.train import optim
 from configs import default, edge_fusion, iizuka, plain_cnn, semantic, unet, zhang16, zhang17

@@ -11,8 +11,7 @@ from helpers.torch_signal import photos_lightness, with_signal
 from ml_collections import ConfigDict
 
 from benchmarks.torch_zhang import Zhang16, Zhang17
-from colorjax import models
-from colorjax.methods import method as methods
+from colorjax import methods, models
 from colorjax.models.blocks import convolution
 from colorjax.weights.torch import zhang as zhang_weights
 
