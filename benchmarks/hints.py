@@ -20,9 +20,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.tiling import opened
-from colorjax import metrics
+from colorjax import color, metrics
 from colorjax.evaluate.baselines import random_hints
-from colorjax.evaluate.figure import grey_of
 from colorjax.inference.colorizer import Colorizer
 from colorjax.inference.hints import checked
 
@@ -43,7 +42,7 @@ def rows(colorizer: Colorizer, photos: Sequence[np.ndarray]) -> Iterator[dict[st
     psnr: dict[int, list[float]] = {count: [] for count in COUNTS}
     spreading, painting = [], []
     for number, photo in enumerate(photos):
-        prepared = colorizer.prepare(grey_of(photo))
+        prepared = colorizer.prepare(color.gray_photo(photo))
         hints = random_hints(photo, max(COUNTS), number)
         for count in COUNTS:
             start = time.perf_counter()

@@ -24,7 +24,6 @@ from colorjax import color, metrics
 from colorjax.data.decode import decode_rgb
 from colorjax.data.sources.source import FolderSource
 from colorjax.errors import RequestError
-from colorjax.evaluate.figure import grey_of
 from colorjax.inference.colorizer import Colorizer
 from colorjax.inference.tiling import Tiling, seam
 from colorjax.weights import named as shipped
@@ -50,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if tiling is None or tiling.stride[0] * 2 == tiling.tile[0] or tiling.combine == "none":
             shown.append(pictures[:_SHOWN])
     if args.sheet:
-        columns = [[grey_of(photo) for photo in photos[:_SHOWN]], *shown, photos[:_SHOWN]]
+        columns = [[color.gray_photo(photo) for photo in photos[:_SHOWN]], *shown, photos[:_SHOWN]]
         Image.fromarray(sheet(columns)).save(args.sheet)
         print(json.dumps({"question": "tiling", "sheet": args.sheet, "columns": len(columns)}))
     return 0
@@ -95,7 +94,7 @@ def applied(
     pictures = []
     compiled, start = colorizer.compile_seconds, time.perf_counter()
     for photo in photos:
-        pictures.append(colorizer.colorize(grey_of(photo), tiling=tiling))
+        pictures.append(colorizer.colorize(color.gray_photo(photo), tiling=tiling))
     seconds = time.perf_counter() - start - (colorizer.compile_seconds - compiled)
     seams = [
         seam(color.rgb_u8_to_lab(picture)[..., 1:], tiling.tile[1], tiling.stride[1])

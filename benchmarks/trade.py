@@ -24,10 +24,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from colorjax import color, methods, metrics
+from colorjax.data.crops import cut_center_square, resized
 from colorjax.data.decode import decode_rgb
 from colorjax.data.sources.source import FolderSource
-from colorjax.evaluate.figure import grey_of
-from colorjax.evaluate.photos import centre_square, resized
 from colorjax.metrics import intervals
 from colorjax.tune.calibrate import Decoding
 from colorjax.weights import load as weights
@@ -95,13 +94,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def read(folder: str, size: int) -> np.ndarray:
     """Returns the photos of a folder as center squares, (N, size, size, 3) uint8."""
     source = FolderSource.open(folder, labels="none")
-    squares = (centre_square(decode_rgb(source[k].image)) for k in range(len(source)))
+    squares = (cut_center_square(decode_rgb(source[k].image)) for k in range(len(source)))
     return np.stack([resized(square, size, "bicubic") for square in squares])
 
 
 def grays(photos: np.ndarray) -> np.ndarray:
     """Returns photos without their colors."""
-    return np.stack([grey_of(photo) for photo in photos])
+    return np.stack([color.gray_photo(photo) for photo in photos])
 
 
 def measured(workdir: str, photos: np.ndarray) -> dict[Decoding, Curve]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.tiling import compare, opened
 from colorjax import color, metrics
-from colorjax.evaluate.figure import grey_of
+from colorjax.color import gray_photo
 from colorjax.inference.chroma import Chroma
 from colorjax.inference.colorizer import Colorizer
 from colorjax.inference.options import QUALITIES
@@ -41,7 +41,7 @@ def rows(colorizer: Colorizer, photos: Sequence[np.ndarray]) -> Iterator[dict[st
         yield {"row": f"chroma/{factor}", "mae_ab": guided, "peer_mae_ab": bilinear}
     for quality in QUALITIES:
         compiled, start = colorizer.compile_seconds, time.perf_counter()
-        pictures = [colorizer.colorize(grey_of(photo), quality=quality) for photo in photos]
+        pictures = [colorizer.colorize(gray_photo(photo), quality=quality) for photo in photos]
         seconds = time.perf_counter() - start - (colorizer.compile_seconds - compiled)
         yield {"row": quality, **compare(pictures, photos), "seconds": seconds / len(photos)}
 

@@ -16,7 +16,7 @@ from colorjax.color.bins import (
     soft_encode,
 )
 from colorjax.color.gamut import inside_srgb, shrink_chroma
-from colorjax.color.grey import GREYS, gray_of_lightness, grey_from_rgb
+from colorjax.color.grey import GREYS, gray_of_lightness, gray_photo, gray_plane, grey_from_rgb
 from colorjax.color.lab import (
     lab_to_rgb,
     lab_to_rgb_u8,
@@ -47,6 +47,8 @@ __all__ = [
     "denormalize_ab",
     "denormalize_lightness",
     "gray_of_lightness",
+    "gray_photo",
+    "gray_plane",
     "grey_from_rgb",
     "grid_cell",
     "inside_srgb",

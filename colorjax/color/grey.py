@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import numpy as np
+
 from colorjax.color import cie
 from colorjax.color.arrays import Array, color_array, float_array, namespace
-from colorjax.color.lab import rgb_to_lab
+from colorjax.color.lab import lab_to_rgb, rgb_to_lab, rgb_u8_to_lab
 
 GREYS = ("lightness", "luma", "mean")
 
@@ -62,3 +64,30 @@ def gray_of_lightness(lightness: Any) -> Array:
     near_black = (root - cie.ROOT_OFFSET) / cie.ROOT_SLOPE
     luminance = xp.where(root > cie.ROOT_THRESHOLD, root * root * root, near_black)
     return cie.srgb_from_linear(xp, luminance)
+
+
+def gray_plane(srgb: np.ndarray, kind: str = "lightness") -> np.ndarray:
+    """Returns the gray of colors, as sRGB codes it.
+
+    Args:
+        srgb: (..., 3), uint8, or float32 in [0, 1].
+        kind: "lightness": the gray of the same L of CIE Lab; "luma" and "mean": see
+            `grey_from_rgb`.
+
+    Returns:
+        (...) float32 in [0, 1].
+    """
+    is_8_bit = srgb.dtype == np.uint8
+    if kind != "lightness":
+        rgb = srgb.astype(np.float32) / 255 if is_8_bit else srgb
+        return np.asarray(grey_from_rgb(rgb, kind))[..., 0]
+    lab = np.array(rgb_u8_to_lab(srgb) if is_8_bit else rgb_to_lab(srgb))
+    lab[..., 1:] = 0
+    # Where a value lies between two levels its channels can round apart; green is most of L.
+    return np.asarray(lab_to_rgb(lab))[..., 1]
+
+
+def gray_photo(rgb: np.ndarray, kind: str = "lightness") -> np.ndarray:
+    """Returns a photo (H, W, 3) uint8 without its colors, R = G = B; `kind` as of `gray_plane`."""
+    gray = np.rint(255 * gray_plane(rgb, kind)).astype(np.uint8)
+    return np.repeat(gray[..., None], 3, axis=-1)

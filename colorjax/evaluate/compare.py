@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from colorjax import color
 from colorjax.data.selection import draw as choice
 from colorjax.data.selection.draw import Photos
 from colorjax.errors import RequestError, UnreadablePhoto
@@ -29,7 +30,7 @@ from colorjax.evaluate.entries import GREY, PICTURES, TRUTH, Method, Pictures, W
 from colorjax.metrics import intervals, picture, table
 from colorjax.metrics.summary import summarize_methods
 from colorjax.runtime import paths
-from colorjax.weights.workdir import versions
+from colorjax.runtime.versions import versions
 
 FILES = (
     "pictures",
@@ -170,7 +171,7 @@ class _Run:
         thumbnails: dict[str, list[np.ndarray]] = {GREY: [], TRUTH: []}
         names = _Names()
         for number, truth in self.photos.readable(self.unreadable):
-            grey = figures.grey_of(truth)
+            grey = color.gray_photo(truth)
             self.values[GREY].append(picture.measure(grey, truth))
             if len(self.measured) < self.photos.num_shown:
                 self.files.append(names.of(self.photos.keys[number]))
@@ -197,7 +198,7 @@ class _Run:
         )
         for place, number in enumerate(bar):
             truth = self._truth(number)
-            rgb = source.picture(self.photos.keys[number], truth, figures.grey_of(truth))
+            rgb = source.picture(self.photos.keys[number], truth, color.gray_photo(truth))
             self.values[name].append(picture.measure(rgb, truth))
             if place < self.photos.num_shown:
                 self._show(name, place, rgb, self.columns[name])

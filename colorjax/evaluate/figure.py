@@ -26,14 +26,6 @@ _GAP = 4  # pixels between cells
 _TITLE = 22  # pixels of the line above the columns
 
 
-def grey_of(rgb: np.ndarray) -> np.ndarray:
-    """Returns a photo (H, W, 3) uint8 without its colours: its lightness L alone, R = G = B."""
-    lightness = color.rgb_u8_to_lab(rgb)[..., :1]
-    grey = color.lab_to_rgb_u8(np.concatenate([lightness, *[0 * lightness] * 2], axis=-1))
-    # Where a value lies between two levels its channels can round apart; green is most of L.
-    return np.repeat(grey[..., 1:2], 3, axis=-1)
-
-
 def columns_of(
     photos: Sequence[np.ndarray], colorizers: Mapping[str, Colorizer], *, with_truth: bool = True
 ) -> dict[str, list[np.ndarray]]:
@@ -47,7 +39,7 @@ def columns_of(
     Returns:
         name -> pictures in the order of the photos: "grey", the colorizers, "truth".
     """
-    greys = [grey_of(photo) for photo in photos]
+    greys = [color.gray_photo(photo) for photo in photos]
     columns = {"grey": greys}
     columns |= {name: [each.colorize(g) for g in greys] for name, each in colorizers.items()}
     return columns | ({"truth": list(photos)} if with_truth else {})

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from colorjax import color
 from colorjax.data.aging import age
+from colorjax.data.crops import cut_center_square, resized
 from colorjax.data.decode import decode_rgb
 from colorjax.data.sources import labels
 from colorjax.data.sources.cifar10 import Cifar10Source
@@ -50,14 +50,14 @@ class Photos:
         """
         rgb = self.read(number)
         if self.protocol.crop:
-            rgb = centre_square(rgb)
+            rgb = cut_center_square(rgb)
         side = self.protocol.colorize_size
         return resized(rgb, side, self.protocol.resampling) if side else rgb
 
     def seen(self, number: int, prepared: np.ndarray) -> np.ndarray:
         """Returns what a colorizer sees of a prepared photo, (H, W, 3) uint8 with R = G = B."""
         if not self.protocol.aged:
-            return grey_of(prepared, self.protocol.grey)
+            return color.gray_photo(prepared, self.protocol.grey)
         name = hashlib.sha256(self.keys[number].encode(errors="surrogateescape")).digest()
         return age(prepared, np.random.default_rng([self.protocol.aged, *name]))
 
@@ -139,45 +139,6 @@ def _find(data: str, names: Sequence[str]) -> dict[str, Path]:
             "ImageNet's validation set (ILSVRC2012), or the first ones alone by --limit"
         )
     return {name: found[name] for name in names}
-
-
-def centre_square(rgb: np.ndarray) -> np.ndarray:
-    """Cuts the centre square out of (H, W, 3)."""
-    height, width = rgb.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return rgb[top : top + side, left : left + side]
-
-
-def resized(rgb: np.ndarray, side: int, resampling: str) -> np.ndarray:
-    """Resizes (H, W, 3) uint8 to a square, rounded to 8 bits; `side` 0 leaves it as it is."""
-    if side in (0, rgb.shape[0]) and side in (0, rgb.shape[1]):
-        return rgb
-    if resampling == "bicubic":
-        image = Image.fromarray(np.ascontiguousarray(rgb))
-        return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
-    rows, columns = (_areas(length, side) for length in rgb.shape[:2])
-    averaged = np.einsum("ih,hwc,jw->ijc", rows, rgb.astype(np.float64), columns, optimize=True)
-    return np.clip(np.rint(averaged), 0, 255).astype(np.uint8)
-
-
-def _areas(length: int, side: int) -> np.ndarray:
-    """Returns the share (side, length) of each old pixel in each new one, along one axis."""
-    edges = np.arange(side + 1) * (length / side)
-    old = np.arange(length)
-    high = np.minimum(edges[1:, None], old + 1)
-    low = np.maximum(edges[:-1, None], old)
-    return np.maximum(high - low, 0) / (length / side)
-
-
-def grey_of(rgb: np.ndarray, kind: str) -> np.ndarray:
-    """Returns what a colorizer sees, (H, W, 3) uint8 with R = G = B."""
-    if kind == "lightness":
-        from colorjax.evaluate import figure as figures
-
-        return figures.grey_of(rgb)
-    grey = color.grey_from_rgb(rgb.astype(np.float32) / 255, kind)
-    return np.repeat(np.rint(255 * np.asarray(grey)).astype(np.uint8), 3, axis=-1)
 
 
 class Digest:

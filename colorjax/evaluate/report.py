@@ -14,7 +14,7 @@ from colorjax.evaluate.parts import Record
 from colorjax.evaluate.protocols import Protocol
 from colorjax.evaluate.tables import estimate_text, markdown_table
 from colorjax.metrics import intervals, summary, table
-from colorjax.weights.workdir import versions
+from colorjax.runtime.versions import versions
 
 NOT_AVAILABLE = "not available"
 # metric -> decimals, in the order of the tables.

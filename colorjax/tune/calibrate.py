@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from colorjax import color
 from colorjax.errors import RequestError
 
 SIZES = (32, 48, 64, 96, 128, 176, 256)
@@ -81,7 +82,6 @@ class Calibrator:
             RequestError: no photo has colour, the network has one size alone, or the saturation
                 stored with the weights is 0.
         """
-        from colorjax.evaluate.figure import grey_of
         from colorjax.inference.colorizer import Colorizer
         from colorjax.metrics import picture
 
@@ -94,7 +94,7 @@ class Calibrator:
         factor = saturation / colorizer.saturation
         values = []
         for photo in self._photos:
-            colored = colorizer.colorize(grey_of(photo), saturation=factor)
+            colored = colorizer.colorize(color.gray_photo(photo), saturation=factor)
             values.append(picture.measure(colored, photo))
             self._progress(1)
         self.true_colorfulness = float(np.mean([each["true_colorfulness"] for each in values]))

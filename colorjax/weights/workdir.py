@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import io
 import json
 import logging
 import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,11 +18,10 @@ from PIL import Image
 from colorjax.errors import RequestError
 from colorjax.parallel import mesh as parallel
 from colorjax.runtime import atomic, paths
-from colorjax.version import __version__
+from colorjax.runtime.versions import versions
 
 log = logging.getLogger(__name__)
 
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 # Fields that may differ between the runs of one workdir without a word.
 _FREE = (
     "total_steps",
@@ -305,12 +302,6 @@ def _is_later(name: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
 def _has_phases(config: dict[str, Any]) -> bool:
     trains_features = config.get("features", {}).get("num_classes", -1) > 0  # settled
     return trains_features or bool(config.get("nogan", {}).get("shares"))
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions that a result depends on."""
-    found = {"colorjax": __version__, "python": platform.python_version()}
-    return found | {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 def write_json(path: epath.Path, content: Any) -> None:

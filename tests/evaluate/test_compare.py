@@ -14,12 +14,12 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import structural_similarity
 
+from colorjax import color
 from colorjax.cli import main as cli
 from colorjax.data.selection import draw as photos
 from colorjax.errors import RequestError
 from colorjax.evaluate import entries as methods
 from colorjax.evaluate.compare import compare
-from colorjax.evaluate.figure import grey_of
 from colorjax.metrics import picture
 from colorjax.metrics.summary import summarize_methods
 
@@ -34,7 +34,7 @@ def truths():
     names = ("a/x.png", "a/y.png", "z.png", "grey.png")
     images = synthetic_images(3, 24, seed=3)
     images[2] = images[2][:9, :20]  # too low for ssim
-    return dict(zip(names, [*images, grey_of(synthetic_images(1, 20)[0])], strict=True))
+    return dict(zip(names, [*images, color.gray_photo(synthetic_images(1, 20)[0])], strict=True))
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_unreadable_photos_are_passed_over_and_named(album, tmp_path, capsys):
 def test_results_beside_photos_are_no_photos_but_pictures(album, truths, tmp_path):
     """As `colorize` without --output leaves them; they count, not the photos themselves."""
     for key, truth in truths.items():
-        save(grey_of(truth), (album / key).with_suffix(".color.png"))
+        save(color.gray_photo(truth), (album / key).with_suffix(".color.png"))
     found = compare([f"pale={album}"], album, tmp_path / "out")
     assert sorted(found.report["measured"]) == sorted(truths)
     assert found.mean("pale", "mae_ab") == found.mean("grey", "mae_ab")

@@ -9,7 +9,9 @@ from helpers.workdirs import fresh_workdir
 from PIL import Image
 from scipy.linalg import sqrtm
 
+from colorjax import color
 from colorjax import evaluate as suites
+from colorjax.data import crops
 from colorjax.errors import RequestError
 from colorjax.evaluate import features, photos, protocols
 from colorjax.evaluate.features import FeatureFiles
@@ -74,7 +76,7 @@ def test_fid_lpips_and_classes_of_rows(networks, run, album, tmp_path):
         [run], "folder", str(data), str(tmp_path / "out"), size=SIZE, features=files
     )
     found = suites.evaluate(request).result
-    greys = np.stack([photos.grey_of(truth, "lightness") for truth in truths])
+    greys = np.stack([color.gray_photo(truth, "lightness") for truth in truths])
     row = found["rows"]["grey"]["metrics"]
     wanted = frechet(Networks.features(greys), Networks.features(truths))
     assert row["fid"]["mean"] == pytest.approx(wanted, abs=1e-5)
@@ -128,7 +130,7 @@ def test_coltran_compares_with_other_photos(networks, run, tmp_path, monkeypatch
     direct = [
         np.stack(
             [
-                photos.resized(
+                crops.resized(
                     np.asarray(Image.open(tmp_path / f"ILSVRC2012_val_{n:08d}.JPEG")), side, "area"
                 )
                 for n in wanted(kind)[:3]
@@ -136,7 +138,7 @@ def test_coltran_compares_with_other_photos(networks, run, tmp_path, monkeypatch
         )
         for kind, side in (("coltran_5k.txt", 48), ("coltran_5k_reference.txt", 24))
     ]
-    compared = np.stack([photos.resized(rgb, 24, "area") for rgb in direct[0]])
+    compared = np.stack([crops.resized(rgb, 24, "area") for rgb in direct[0]])
     floor = frechet(Networks.features(compared), Networks.features(direct[1]))
     assert found["truth"]["fid"] == pytest.approx(floor, abs=1e-5)
     assert found["truth"]["fid"] > 1e-3

@@ -4,12 +4,13 @@ import numpy as np
 from PIL import Image
 from skimage.color import rgb2lab
 
+from colorjax import color
 from colorjax.evaluate import figure as figures
 
 
 def test_grey_is_grey_and_keeps_lightness():
     photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
-    grey = figures.grey_of(photo)
+    grey = color.gray_photo(photo)
     assert np.ptp(grey, axis=-1).max() == 0
     away = rgb2lab(grey)[..., 0] - rgb2lab(photo)[..., 0]
     assert np.abs(away).max() < 0.3  # half a level of 8 bits is up to 0.25 in L near black

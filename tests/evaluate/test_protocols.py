@@ -8,6 +8,7 @@ from helpers.synthetic import synthetic_images
 from PIL import Image
 
 from colorjax import color, metrics
+from colorjax.data import crops
 from colorjax.errors import RequestError
 from colorjax.evaluate import photos, protocols
 from colorjax.metrics import summary, table
@@ -71,7 +72,7 @@ def test_area_resizing_averages_exact_areas(length, side):
     rgb = rng.integers(0, 256, (length, length, 3), np.uint8)
     fine = np.repeat(np.repeat(rgb, side, axis=0), side, axis=1).astype(np.float64)
     means = fine.reshape(side, length, side, length, 3).mean(axis=(1, 3))
-    found = photos.resized(rgb, side, "area")
+    found = crops.resized(rgb, side, "area")
     assert abs(found - means).max() <= 0.5 + 1e-9
     if length == side:
         assert found is rgb
@@ -87,7 +88,7 @@ def test_coltran_colorizes_large_and_compares_small(tmp_path):
 def test_luma_is_not_lightness():
     """field.md 4a: mean |L(rgb) - L(luma grey)| is 0.67 on CIFAR-10, p99 5.1."""
     rgb = synthetic_images(1, 32, seed=1)[0]
-    seen = {kind: photos.grey_of(rgb, kind) for kind in ("lightness", "luma")}
+    seen = {kind: color.gray_photo(rgb, kind) for kind in ("lightness", "luma")}
     levels = {kind: color.rgb_u8_to_lab(grey)[..., 0] for kind, grey in seen.items()}
     lightness = color.rgb_u8_to_lab(rgb)[..., 0]
     assert abs(levels["lightness"] - lightness).max() <= 0.2  # half a level of 8 bits
@@ -136,7 +137,7 @@ def test_two_averages_of_psnr_and_grey_photos():
     """Grey photos are perfect: their infinite PSNR is left out of one, their MSE of 0 counts."""
     colorful = synthetic_images(2, 16, seed=2)
     near = np.clip(colorful[0].astype(int) + 1, 0, 255).astype(np.uint8)
-    grey = photos.grey_of(colorful[1], "lightness")
+    grey = color.gray_photo(colorful[1], "lightness")
     pairs = [(near, colorful[0]), (grey, colorful[1]), (grey, grey)]
     columns = summary.columns_of([record(*pair) for pair in pairs])
     found = summary.summarize({"row": columns}, None)["row"]["metrics"]
@@ -151,7 +152,7 @@ def test_two_averages_of_psnr_and_grey_photos():
 def test_grey_photos_count_in_no_psnr_with_hints():
     """field.md 4a (9): grey photos painted grey would lift the curve of hints above psnr."""
     truth = synthetic_images(1, 16, seed=2)[0]
-    grey = photos.grey_of(truth, "lightness")
+    grey = color.gray_photo(truth, "lightness")
     records = [record(grey, truth), record(grey, grey)]
     for each in records:
         each["psnr_hints_0"] = 10 * np.log10(255**2 / max(each["mse"], 1e-10))
@@ -206,7 +207,7 @@ def test_two_formulas_of_colourfulness_and_three_deltas():
 
 def test_metrics_of_all_pixels_weigh_photos_by_their_pixels():
     truths = [synthetic_images(1, side, seed=side)[0] for side in (12, 36)]
-    greys = [photos.grey_of(truth, "lightness") for truth in truths]
+    greys = [color.gray_photo(truth, "lightness") for truth in truths]
     columns = summary.columns_of([record(g, t) for g, t in zip(greys, truths, strict=True)])
     found = summary.summarize({"row": columns}, None)["row"]["metrics"]
     distances = [
@@ -251,7 +252,7 @@ def test_wiring_of_the_other_metrics():
 
 
 def test_grey_photos_alone_have_no_chroma_ratio():
-    grey = photos.grey_of(synthetic_images(1, 16)[0], "lightness")
+    grey = color.gray_photo(synthetic_images(1, 16)[0], "lightness")
     found = summary.summarize({"row": summary.columns_of([record(grey, grey)])}, None)
     assert "chroma_ratio" not in found["row"]["metrics"]
 

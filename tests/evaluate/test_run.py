@@ -15,6 +15,7 @@ from PIL import Image
 from colorjax import color, metrics
 from colorjax import evaluate as suites
 from colorjax.cli import main as cli
+from colorjax.color import gray_photo
 from colorjax.data.sources import cifar10
 from colorjax.errors import Interrupted, RequestError
 from colorjax.evaluate import baselines as rows
@@ -35,7 +36,10 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def album(tmp_path_factory):
     folder = tmp_path_factory.mktemp("album")
-    images = [*synthetic_images(9, 24, seed=7), photos.grey_of(synthetic_images(1, 24)[0], "luma")]
+    images = [
+        *synthetic_images(9, 24, seed=7),
+        gray_photo(synthetic_images(1, 24)[0], "luma"),
+    ]
     for number, image in enumerate(images):
         place = folder / ("out" if number % 2 else "in")
         place.mkdir(exist_ok=True)
@@ -57,7 +61,7 @@ def done(runs, album, tmp_path_factory):
 def test_rows_are_measured_as_their_pictures_are(done, runs, album):
     """The pictures again by the Colorizer and by NumPy; metrics by their own functions."""
     truths = [np.asarray(Image.open(path)) for path in sorted(album.rglob("*.png"))]
-    greys = [photos.grey_of(truth, "lightness") for truth in truths]
+    greys = [gray_photo(truth, "lightness") for truth in truths]
     colorizer = Colorizer.load(runs / "one")
     tables = rows.read_tables()[0]
 
@@ -414,7 +418,7 @@ def test_hints_bring_the_truth_nearer(monkeypatch):
 
     row = rows.Colorized.__new__(rows.Colorized)
     row._colorizer = Painting()
-    grey = photos.grey_of(truth, "lightness")
+    grey = gray_photo(truth, "lightness")
     found = row.psnr_with_hints(truth, grey, (0, 5, 100), seed=3)
     assert found[0] == pytest.approx(float(metrics.psnr(grey, truth)))
     assert found[0] < found[1] < found[2]
@@ -474,7 +478,7 @@ def test_ctest10k_squeezes_and_takes_hints(tmp_path, monkeypatch):
     found = suites.evaluate(ask(tmp_path, data, tmp_path / "out", **options)).result
     metrics_of = found["rows"]["hinted"]["metrics"]
     colorizer = Colorizer.load(tmp_path / "hinted")
-    pictures = [colorizer.colorize(photos.grey_of(truth, "lightness")) for truth in truths]
+    pictures = [colorizer.colorize(gray_photo(truth, "lightness")) for truth in truths]
     pairs = zip(pictures, truths, strict=True)
     psnr = np.mean(
         [10 * np.log10(255**2 / np.square(a - b.astype(float)).mean()) for a, b in pairs]

@@ -10,9 +10,9 @@ from PIL import Image
 
 from colorjax import metrics
 from colorjax.cli import main as cli
+from colorjax.color import gray_photo
 from colorjax.data.selection import splits
 from colorjax.errors import RequestError
-from colorjax.evaluate.figure import grey_of
 from colorjax.inference.colorizer import Colorizer
 from colorjax.tune import calibrate
 from colorjax.weights.workdir import Workdir, write_json
@@ -40,7 +40,7 @@ def test_the_best_size_is_measured_and_stored(run, album, capsys):
     photos, gains = synthetic_images(3, 40, seed=5), []
     for row in rows:
         colorizer = Colorizer.load(run, size=row["size"])
-        pictures = [colorizer.colorize(grey_of(photo)) for photo in photos]
+        pictures = [colorizer.colorize(gray_photo(photo)) for photo in photos]
         pairs = list(zip(pictures, photos, strict=True))
         psnr = np.mean([psnr_of(*pair) for pair in pairs])
         assert row["psnr"] == pytest.approx(psnr, abs=1e-3)
@@ -89,7 +89,7 @@ def test_requests_that_mean_nothing(run, album, capsys, words, said):
 
 def test_grey_photos_choose_nothing(run):
     with pytest.raises(RequestError, match="none of the photos has colour"):
-        calibrate.Calibrator(run, [grey_of(synthetic_images(1, 24)[0])]).measure(16)
+        calibrate.Calibrator(run, [gray_photo(synthetic_images(1, 24)[0])]).measure(16)
 
 
 def test_the_least_saturation_that_reaches_the_colourfulness_is_stored(run, album, capsys):
@@ -97,7 +97,7 @@ def test_the_least_saturation_that_reaches_the_colourfulness_is_stored(run, albu
     raw = Colorizer.load(run, size=32)
 
     def colourfulness(saturation):
-        pictures = [raw.colorize(grey_of(photo), saturation=saturation) for photo in photos]
+        pictures = [raw.colorize(gray_photo(photo), saturation=saturation) for photo in photos]
         return float(np.mean([metrics.colorfulness(picture) for picture in pictures]))
 
     wanted = 0.5 * (colourfulness(1.2) + colourfulness(1.25))
@@ -112,7 +112,7 @@ def test_the_least_saturation_that_reaches_the_colourfulness_is_stored(run, albu
     assert stored.working_size == raw.working_size
     assert stored.digest() != raw.digest()
     for photo in photos:
-        grey = grey_of(photo)
+        grey = gray_photo(photo)
         np.testing.assert_array_equal(stored.colorize(grey), raw.colorize(grey, saturation=1.25))
         np.testing.assert_allclose(
             stored.predict_ab(grey), 1.25 * raw.predict_ab(grey), rtol=1e-5, atol=1e-4
@@ -172,7 +172,7 @@ def test_the_best_decoding_at_a_colorfulness_is_stored(two_heads, album, capsys,
     assert f"saturation 1, decode {best}" in capsys.readouterr().out
     colorizer, photos = Colorizer.load(two_heads), synthetic_images(3, 40, seed=5)
     assert colorizer.decode == best
-    psnr = np.mean([psnr_of(colorizer.colorize(grey_of(photo)), photo) for photo in photos])
+    psnr = np.mean([psnr_of(colorizer.colorize(gray_photo(photo)), photo) for photo in photos])
     assert rows[best]["psnr"] == pytest.approx(psnr, abs=1e-3)
     truth = np.mean([metrics.colorfulness(photo) for photo in photos])
     assert record["photos"]["true_colorfulness"] == pytest.approx(truth, rel=1e-5)

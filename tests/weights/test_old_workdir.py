@@ -17,9 +17,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from colorjax import Colorizer
+from colorjax import Colorizer, color
 from colorjax.data.sources.source import read_sample
-from colorjax.evaluate.figure import grey_of
 from colorjax.train import loop
 from colorjax.weights.workdir import Workdir
 from configs import semantic
@@ -69,6 +68,6 @@ def test_its_weights_colorize(old):
     colorizer = Colorizer.load(old.root)
     assert colorizer.step == 3
     photo = read_sample("coffee.png")[:64, :64]
-    ab = colorizer.predict_ab(grey_of(photo))
+    ab = colorizer.predict_ab(color.gray_photo(photo))
     assert ab.shape == (32, 32, 2)
     assert 0.01 < np.abs(ab).mean() < 50

@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from colorjax import color, photos
 from colorjax.inference.batch.inputs import STANDARD
 from colorjax.inference.batch.pipeline import Result
@@ -117,29 +115,8 @@ class Decolorizing:
         """Paints one photo, a band of rows at a time."""
         start = time.perf_counter()
         for rows in bands(photo.height, photo.width, _BAND_PIXELS):
-            photo.paint_grey(rows, grey_of(photo.srgb(rows), self._grey))
+            photo.paint_grey(rows, color.gray_plane(photo.srgb(rows), self._grey))
         return InNetwork(painting=time.perf_counter() - start)
-
-
-def grey_of(srgb: np.ndarray, kind: str) -> np.ndarray:
-    """Returns the grey of colours, as sRGB codes it.
-
-    Args:
-        srgb: (..., 3), uint8, or float32 in [0, 1].
-        kind: "lightness": the grey of the same L of CIE Lab; "luma": 0.299 R + 0.587 G + 0.114 B;
-            "mean": (R + G + B) / 3.
-
-    Returns:
-        (...) float32 in [0, 1].
-    """
-    is_8_bit = srgb.dtype == np.uint8
-    if kind != "lightness":
-        rgb = srgb.astype(np.float32) / 255 if is_8_bit else srgb
-        return color.grey_from_rgb(rgb, kind)[..., 0]
-    lab = color.rgb_u8_to_lab(srgb) if is_8_bit else color.rgb_to_lab(srgb)
-    lab[..., 1:] = 0
-    # Where a value lies between two levels its channels can round apart; green is most of L.
-    return color.lab_to_rgb(lab)[..., 1]
 
 
 def _renamed(job: Job) -> tuple[str, ...]:
