@@ -12,14 +12,13 @@ from ml_collections import ConfigDict
 
 from colorjax import methods
 from colorjax.data import pipeline
-from colorjax.data.selection import splits, weighting
+from colorjax.data.selection import splits
 from colorjax.data.sources.source import Source
-from colorjax.errors import DONE, STOPPED, Interrupted, RequestError, unknown_name
-from colorjax.methods import resolve as settle
-from colorjax.metrics import table
+from colorjax.errors import DONE, STOPPED, Interrupted, RequestError
 from colorjax.parallel import hosts as peers
 from colorjax.parallel import mesh as parallel
 from colorjax.train import fork, phases, start, state, steps
+from colorjax.train.assemble import assemble
 from colorjax.train.log import profiling
 from colorjax.train.log.chroma_alarm import ChromaAlarm
 from colorjax.train.log.health import Health
@@ -28,7 +27,7 @@ from colorjax.train.nogan import generations
 from colorjax.train.nogan.candidates import Candidates
 from colorjax.train.report import Reporter, open_writers
 from colorjax.train.skipped import SkippedPhotos
-from colorjax.train.stopping import Patience, StopSignal
+from colorjax.train.stopping import StopSignal
 from colorjax.weights import load as weights
 from colorjax.weights.checkpoint import Checkpoints
 from colorjax.weights.workdir import Workdir
@@ -74,37 +73,17 @@ class _Run:
         stack: contextlib.ExitStack,
     ):
         """Builds everything, shapes first, and restores or initializes the state."""
-        _check_numbers(config)
-        pipeline.check(config.data)
-        self.config = config
         self.workdir = workdir
         self.layout = parallel.layout_of(config)
         self._saved = lambda: 0  # the newest step that is saved
         stack.enter_context(peers.Watch(self._how_to_go_on))
-        # Errors come before the data is opened.
-        openly = settle.with_classes(settle.settle_head(config), 1)
-        phases.build(openly, methods.build(openly), num_photos=1)
-        self.patience = _build_patience(config)
+        parts = assemble(config)
+        self.config = config = parts.config
+        self.splits, self.method, self.plan = parts.splits, parts.method, parts.plan
+        self.patience = parts.patience
         self.alarm = ChromaAlarm(config.chroma_alarm)
-        self.splits = splits.open_splits(config.data)
-        if jax.process_count() > 1:
-            parallel.check_alike("photos", splits.summary(self.splits))
-        classes = self.splits.train.class_names
-        self.config = config = settle.settle(config, len(classes))
-        self.method = methods.build(config)
-        num_photos = weighting.pass_length(self.splits.train, config.data.get("weights", ()))
-        self.plan = phases.build(config, self.method, num_photos)
-        if self.patience and not len(self.splits.validation):
-            raise RequestError(
-                "early_stopping.metric needs validation photos and data.validation_fraction "
-                "leaves none; raise it or set early_stopping.metric=''"
-            )
-        picks = [phase for phase in self.plan.phases if phase.picks]
-        for phase in picks:
-            num_steps = phase.last_step - phase.first_step
-            Candidates.check(config, len(self.splits.validation), num_steps)
         fork.check(config, workdir)
-        workdir.prepare(config, classes)
+        workdir.prepare(config, self.splits.train.class_names)
         pictured = splits.hue_histograms(self.splits, config.data)
         workdir.keep_split(splits.indices(self.splits), pictured)
         self.stop = stack.enter_context(stop)
@@ -117,7 +96,7 @@ class _Run:
         self._check_start()
         self.is_new = self.start_step == 0
         self.state = self._first_state()
-        self.candidates = Candidates(workdir, config.nogan) if picks else None
+        self.candidates = Candidates(workdir, config.nogan) if parts.picks else None
         if self.candidates:
             stack.enter_context(self.candidates)
             self.candidates.forget_after(self.start_step)
@@ -384,22 +363,6 @@ class _Run:
         log.info("photos: %s", ", ".join(counts))
         texts = {"parameters": f"```\n{table}\n```", "config": f"```\n{self.config}\n```"}
         self.writer.write_texts(0, texts)
-
-
-def _build_patience(config: ConfigDict) -> Patience | None:
-    stopping = config.early_stopping
-    if not stopping.metric:
-        return None
-    if stopping.metric not in table.HIGHER_IS_BETTER:
-        raise unknown_name("early_stopping.metric", stopping.metric, table.HIGHER_IS_BETTER)
-    better = table.HIGHER_IS_BETTER[stopping.metric]
-    return Patience(stopping.patience, higher_is_better=better)
-
-
-def _check_numbers(config: ConfigDict) -> None:
-    for name in ("total_steps", "log_every", "checkpoint_every"):
-        if config[name] <= 0:
-            raise RequestError(f"{name} is at least 1, not {config[name]}")
 
 
 def _due(step: int, every: int) -> bool:

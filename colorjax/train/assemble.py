@@ -1,0 +1,86 @@
+"""Resolves a config and builds all that a training needs, before anything is written."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+from ml_collections import ConfigDict
+
+from colorjax import methods
+from colorjax.data import pipeline
+from colorjax.data.selection import splits, weighting
+from colorjax.errors import RequestError, unknown_name
+from colorjax.methods import resolve
+from colorjax.metrics import table
+from colorjax.parallel import mesh as parallel
+from colorjax.train import phases
+from colorjax.train.nogan.candidates import Candidates
+from colorjax.train.stopping import Patience
+
+
+@dataclasses.dataclass(frozen=True)
+class Assembled:
+    """What a training is made of.
+
+    Attributes:
+        config: with nothing left open.
+        splits: the photos to train on, to choose by and to report on.
+        method: the network with its loss.
+        plan: the phases.
+        patience: of early stopping; None: without.
+        picks: whether a phase picks a checkpoint among candidates.
+    """
+
+    config: ConfigDict
+    splits: splits.Splits
+    method: methods.Method
+    plan: phases.Plan
+    patience: Patience | None
+    picks: bool
+
+
+def assemble(config: ConfigDict) -> Assembled:
+    """Builds what a config describes. Cheap errors come first, before the data is opened.
+
+    Raises:
+        RequestError: config or data cannot be used.
+    """
+    check_numbers(config)
+    pipeline.check(config.data)
+    openly = resolve.with_classes(resolve.settle_head(config), 1)
+    phases.build(openly, methods.build(openly), num_photos=1)
+    patience = _build_patience(config)
+    parts = splits.open_splits(config.data)
+    if jax.process_count() > 1:
+        parallel.check_alike("photos", splits.summary(parts))
+    config = resolve.settle(config, len(parts.train.class_names))
+    method = methods.build(config)
+    num_photos = weighting.pass_length(parts.train, config.data.get("weights", ()))
+    plan = phases.build(config, method, num_photos)
+    if patience and not len(parts.validation):
+        raise RequestError(
+            "early_stopping.metric needs validation photos and data.validation_fraction "
+            "leaves none; raise it or set early_stopping.metric=''"
+        )
+    picks = [phase for phase in plan.phases if phase.picks]
+    for phase in picks:
+        Candidates.check(config, len(parts.validation), phase.last_step - phase.first_step)
+    return Assembled(config, parts, method, plan, patience, bool(picks))
+
+
+def _build_patience(config: ConfigDict) -> Patience | None:
+    stopping = config.early_stopping
+    if not stopping.metric:
+        return None
+    if stopping.metric not in table.HIGHER_IS_BETTER:
+        raise unknown_name("early_stopping.metric", stopping.metric, table.HIGHER_IS_BETTER)
+    better = table.HIGHER_IS_BETTER[stopping.metric]
+    return Patience(stopping.patience, higher_is_better=better)
+
+
+def check_numbers(config: ConfigDict) -> None:
+    """Raises a RequestError where a count of steps is not at least 1."""
+    for name in ("total_steps", "log_every", "checkpoint_every"):
+        if config[name] <= 0:
+            raise RequestError(f"{name} is at least 1, not {config[name]}")
