@@ -1,17 +1,13 @@
 """Enlargement of predicted colours."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from PIL import Image
+from helpers.samples import sample_photos
 from scipy import ndimage
 from skimage.transform import resize
 
 from colorjax import color
 from colorjax.inference.chroma import Chroma, bands
-
-PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "photos"
 
 
 def enlarge(shown, lightness, guided=True, pixels=10**9):
@@ -88,12 +84,10 @@ def test_predicted_lightness_is_enlarged_without_a_guide(photo):
 
 @pytest.mark.parametrize(("factor", "least"), [(4, 0.06), (8, 0.06)])
 def test_real_chroma_is_restored_better_than_bilinearly(factor, least):
-    names = sorted(PHOTOS.glob("*.jpg"))[::6]
-    if not names:
-        pytest.skip(f"no photos in {PHOTOS}")
     errors = []
-    for name in names:
-        lab = color.rgb_u8_to_lab(np.asarray(Image.open(name).convert("RGB"))[:496, :496])
+    for rgb in sample_photos():
+        height, width = (side // factor * factor for side in rgb.shape[:2])
+        lab = color.rgb_u8_to_lab(rgb[:height, :width])
         small = box(lab[..., 1:], factor)
         errors.append(
             [np.abs(enlarge(small, lab[..., 0], g) - lab[..., 1:]).mean() for g in (False, True)]
