@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import socket
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from colorjax.errors import RequestError
+from colorjax.runtime.locks import alone, lock_of
 from colorjax.tune.request import Request
 from colorjax.tune.space import Value
 
@@ -99,7 +98,7 @@ class Ledger:
             raise RequestError(
                 f"--workdir {str(root)!r} cannot be written ({error.strerror}); give another"
             ) from None
-        with self._alone():
+        with alone(self.root / "study.lock"):  # no other process chooses a trial meanwhile
             self.study = self._open(storage, name)
             self._check_request(storage or f"{root}/study.db")
             if not self.study.get_trials(deepcopy=False) and request.default_values is not None:
@@ -149,7 +148,7 @@ class Ledger:
 
     def next(self, wanted: int) -> Claim | None:
         """Returns a trial to run: one that was left, else a new one; None: there is none now."""
-        with self._alone():
+        with alone(self.root / "study.lock"):  # no other process chooses a trial meanwhile
             return self._take_up() or self._begin(wanted)
 
     def is_done(self, wanted: int) -> bool:
@@ -225,29 +224,6 @@ class Ledger:
 
         seed = (100_003 * self._request.seed + number) % 2**32
         self.study.sampler = TPESampler(seed=seed, n_startup_trials=_FIRST_AT_RANDOM)
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keeps other processes over this folder from choosing a trial at the same time."""
-        with open(self.root / "study.lock", "wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-
-def lock_of(path: Path) -> IO[bytes] | None:
-    """Locks a file, until it is closed here and in the processes that inherit it.
-
-    Returns:
-        The open file; None: another process holds it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "ab")  # noqa: SIM115 (the claim closes it)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
 
 
 def _open_storage(url: str) -> optuna.storages.BaseStorage:
