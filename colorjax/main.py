@@ -156,7 +156,7 @@ def _run_suite(config: ConfigDict, workdir: str, time_limit: float | None) -> in
         raise RequestError("--suite wants photos to report on: --config.data.eval_path=PLACE")
     output = str(Path(workdir) / "suites" / _SUITE.value)
     size = config.data.image_size if of_folder else 0
-    return suites.run(
+    return suites.run_and_print(
         suites.Request([workdir], _SUITE.value, data, output, size=size, renew=True), time_limit
     )
 

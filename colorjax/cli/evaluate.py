@@ -112,4 +112,4 @@ def run(args: argparse.Namespace) -> int:
         ),
         overwrite=args.overwrite,
     )
-    return suites.run(request)
+    return suites.run_and_print(request)

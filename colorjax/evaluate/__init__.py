@@ -2,6 +2,6 @@
 
 from colorjax.evaluate.features import FeatureFiles
 from colorjax.evaluate.request import Outcome, Request
-from colorjax.evaluate.run import evaluate, run
+from colorjax.evaluate.run import evaluate, run_and_print
 
-__all__ = ["FeatureFiles", "Outcome", "Request", "evaluate", "run"]
+__all__ = ["FeatureFiles", "Outcome", "Request", "evaluate", "run_and_print"]

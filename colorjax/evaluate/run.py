@@ -281,7 +281,7 @@ class _Run:
             yield grey, self.opened.rows[name].picture(key, prepared, grey), prepared
 
 
-def run(request: Request, time_limit: float | None = None) -> int:
+def run_and_print(request: Request, time_limit: float | None = None) -> int:
     """Runs an evaluation, prints its table and where its page is; returns the exit status.
 
     Args:

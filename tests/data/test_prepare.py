@@ -195,7 +195,7 @@ def test_an_error_of_the_disk_is_one_line(photos, tmp_path, monkeypatch, capsys)
         if path.name == "index.npz":
             raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(preparing.paths, "write_bytes", full)
+    monkeypatch.setattr(preparing.atomic, "write_bytes", full)
     assert cli.run(["prepare", str(photos), "--output", str(tmp_path / "s")]) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert said.startswith("colorjax: ")

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,6 @@ from PIL import Image
 from colorjax.cli import main as cli
 from colorjax.errors import RequestError
 from colorjax.runtime import atomic, paths
-from colorjax.tune import grid as sweep
 
 
 def run_on(environment, *flags):
@@ -95,7 +95,7 @@ def test_what_needs_a_disk_says_so(words, photos, tmp_path, monkeypatch, capsys)
 def test_so_does_a_sweep(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     flags = ["--config=configs/plain_cnn.py", "--workdir=gs://bucket/s", "--vary=seed=0,1"]
-    assert sweep.run(flags) == 2
+    assert cli.run(["sweep", *flags]) == 2
     assert "has to be on a disk" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
 
@@ -107,7 +107,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("no room")
 
-    monkeypatch.setattr(type(path), "write_bytes", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="no room"):
         atomic.write_text(path, "second")
     assert path.read_text() == "first"

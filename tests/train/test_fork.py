@@ -147,7 +147,7 @@ def test_only_sealed_checkpoints_of_a_parent_count(parent, photos, tmp_path, cap
 def test_a_critic_is_forked_with_the_colorizer(photos, tmp_path):
     config = cgan.get_config("size=32,width=0.0625,batch=4,debug")
     with config.unlocked():
-        config.model = {"name": "synthetic:TinyNet"}
+        config.model = {"name": "helpers.synthetic:TinyNet"}
         config.critic = {"name": "patch", "width": 0.0625}
         config.update_from_flattened_dict(
             {

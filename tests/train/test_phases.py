@@ -27,7 +27,7 @@ def tiny_nogan(photos, **changes):
     """Ten steps of four phases, of networks with few channels."""
     config = nogan.get_config("width=0.125,batch=4")
     with config.unlocked():
-        config.model = {"name": "synthetic:TinyNet"}
+        config.model = {"name": "helpers.synthetic:TinyNet"}
         config.critic = {"name": "patch", "width": 0.125, "conditional": False}
         config.update_from_flattened_dict(
             {

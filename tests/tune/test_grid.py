@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from colorjax import cli
 from colorjax.errors import RequestError
 from colorjax.evaluate import figure as figures
 from colorjax.tune import grid as sweep
@@ -92,7 +93,7 @@ def test_one_command_gives_table_and_figures(without_training, tmp_path, capsys)
     words = ["--config=c.py", f"--workdir={tmp_path / 'sweep'}", "--config.data.path=P"]
     words += ["--vary", "data.saturation=1.0,1.8", "--vary", "config.model.edges=canny,off"]
     words += ["--vary", "seed=0,1", "--photos", str(tmp_path / "photo.png")]
-    assert sweep.run(words) == 0
+    assert cli.run(["sweep", *words]) == 0
     assert len(without_training) == 8
     assert without_training[0][0] == "c.py"
     assert without_training[0][2] == ["--config.data.path=P"]
@@ -109,7 +110,8 @@ def test_one_command_gives_table_and_figures(without_training, tmp_path, capsys)
 @pytest.mark.parametrize("status", [2, 75])
 def test_a_run_that_ends_early_ends_the_sweep(monkeypatch, tmp_path, status):
     monkeypatch.setattr(sweep, "_train", lambda *_: status)
-    assert sweep.run(["--config=c.py", f"--workdir={tmp_path / 's'}", "--vary", "seed=0"]) == status
+    words = ["sweep", "--config=c.py", f"--workdir={tmp_path / 's'}", "--vary", "seed=0"]
+    assert cli.run(words) == status
     assert not (tmp_path / "s").exists()
 
 

@@ -1,3 +1,5 @@
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -117,7 +119,9 @@ class SlowEncoder(TinyNet):
 def of_slow_encoder(monkeypatch, **changes):
     config = plain_cnn.get_config("size=32,batch=4,debug")
     config.optimizer.update(changes)
-    monkeypatch.setattr(methods, "build_network", lambda config: SlowEncoder())
+    monkeypatch.setattr(
+        sys.modules["colorjax.methods.build"], "build_network", lambda config: SlowEncoder()
+    )
     return config, methods.build(config)
 
 
