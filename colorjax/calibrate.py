@@ -16,7 +16,7 @@ from colorjax import startup
 from colorjax.errors import RequestError
 
 SIZES = (32, 48, 64, 96, 128, 176, 256)
-SATURATIONS = tuple(round(1 + 0.05 * k, 2) for k in range(21))
+SATURATIONS = tuple(round(0.5 + 0.05 * k, 2) for k in range(31))
 TEMPERATURES = (0.1, 0.2, 0.38, 0.6, 1.0)
 PHOTOS = 200
 HELD_OUT = "held_out"
@@ -142,9 +142,9 @@ class Calibrator:
             decoding: of the network's outputs.
 
         Returns:
-            Means over photos of what was tried, with decode, temperature and saturation, by
-            saturation; the first row is that of saturation 1, the last is the one found, or
-            reaches less than asked.
+            Means over photos, with decode, temperature and saturation: of saturation 1, to show
+            what the other costs, and last of the one found, or of the highest where none reaches
+            it.
         """
         rows: dict[float, Row] = {}
 
@@ -154,10 +154,10 @@ class Calibrator:
                 rows[factor] = {**decoding._asdict(), "saturation": factor, **values}
             return rows[factor]["colorfulness"] >= colorfulness
 
-        reaches(SATURATIONS[0])  # to show what the saturation costs
+        reaches(1.0)
         place = bisect.bisect_left(SATURATIONS, True, key=reaches)
         least = SATURATIONS[min(place, len(SATURATIONS) - 1)]
-        return [rows[factor] for factor in sorted(rows) if factor <= least]
+        return [rows[1.0], rows[least]] if least != 1 else [rows[1.0]]
 
     def decodings(
         self, size: int, colorfulness: float, candidates: Sequence[Decoding]
