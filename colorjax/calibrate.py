@@ -42,11 +42,7 @@ AS_STORED = Decoding()
 
 
 class Calibrator:
-    """Colorizes photos with one set of weights and compares the results with their own colors.
-
-    Attributes:
-        true_colorfulness: of the photos themselves, their mean, once something was measured.
-    """
+    """Colorizes photos with one set of weights and compares the results with their own colors."""
 
     def __init__(
         self,
@@ -64,7 +60,6 @@ class Calibrator:
         self._weights = workdir_or_name
         self._photos = photos
         self._progress = progress
-        self.true_colorfulness = math.nan
         self._loaded: dict[Any, Any] = {}  # (size, decoding) -> Colorizer, which compiles once
 
     def measure(
@@ -100,17 +95,19 @@ class Calibrator:
             colored = colorizer.colorize(grey_of(photo), saturation=factor)
             values.append(measures.measure(colored, photo))
             self._progress(1)
-        self.true_colorfulness = float(np.mean([each["true_colorfulness"] for each in values]))
         if all(np.isnan(each["psnr"]) for each in values):
             raise RequestError("none of the photos has colour; give --data colour photos")
         return {name: np.array([each[name] for each in values]) for name in _SHOWN}
 
-    def sizes(self, sizes: Sequence[int], trained: int) -> list[Row]:
+    def sizes(
+        self, sizes: Sequence[int], trained: int, decoding: Decoding = AS_STORED
+    ) -> list[Row]:
         """Compares several sizes with that of training.
 
         Args:
             sizes: in pixels.
             trained: the size of training, which is measured too.
+            decoding: of the network's outputs.
 
         Returns:
             One row a size: size, means over photos, and, but for the size of training, `better`:
@@ -118,7 +115,7 @@ class Calibrator:
         """
         from colorjax.metrics import intervals
 
-        found = {size: self.measure(size) for size in sorted({*sizes, trained})}
+        found = {size: self.measure(size, decoding=decoding) for size in sorted({*sizes, trained})}
         rows = []
         for size, values in found.items():
             row = {"size": size, **_means(values)}
@@ -254,8 +251,8 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
         "costs. Of a network that predicts both ab and color bins, such as semantic, it then tries "
         "every decoding (inference.decode: ab, annealed, blend; model.temperature) and stores the "
         "one of the highest PSNR at that colorfulness. Take photos that nothing was trained on, "
-        "and that nothing is reported on. Training on, or fine-tuning, sets this back: calibrate "
-        "again.",
+        "and that nothing is reported on. Training on sets all of it back, fine-tuning the "
+        "saturation: calibrate again.",
         epilog="example:\n  colorjax calibrate runs/zhang16 --data held_out --colorfulness 20",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -304,20 +301,22 @@ def _calibrate(args: argparse.Namespace) -> int:
     startup.hush_libraries()
     from tqdm import tqdm
 
-    from colorjax import shipped
+    from colorjax import metrics, shipped
 
     photos, about, unreadable = _read_photos(args.workdir, args.data, args.photos)
     with tqdm(unit="photo", disable=None) as bar:
         config = _config_of(args.workdir)
         calibrator = Calibrator(args.workdir, photos, bar.update)
-        rows = calibrator.sizes(sizes, config.data.image_size)
+        # What an earlier calibration stored does not count, where this one chooses it again.
+        ways = [AS_STORED] if wanted is None else candidates(config)
+        rows = calibrator.sizes(sizes, config.data.image_size, ways[0])
         size, factor, decoding = best_of(rows), 1.0, AS_STORED
         tried: list[list[Row]] = []
         if wanted is not None:
-            tried = calibrator.decodings(size, wanted, candidates(config))
+            tried = calibrator.decodings(size, wanted, ways)
             best = tried[0][-1]
             factor, decoding = best["saturation"], Decoding(best["decode"], best["temperature"])
-    about["true_colorfulness"] = calibrator.true_colorfulness
+    about["true_colorfulness"] = float(np.mean([metrics.colorfulness(photo) for photo in photos]))
     print(f"{len(photos)} photos; their own colorfulness is {about['true_colorfulness']:.1f}")
     _show("size, px", "size", rows)
     chosen = f"{size} px"

@@ -169,6 +169,14 @@ def test_the_best_decoding_at_a_colorfulness_is_stored(two_heads, album, capsys,
     assert stored.model.temperature == (0.38 if best == "ab" else 0.3)
     assert stored.inference.saturation == 0.5  # the least that is tried
     assert f"saturation 0.5, decode {best}" in capsys.readouterr().out
+    # An evaluation takes the stored decoding, and the temperature that was chosen with it.
+    stored.inference.decode, stored.model.temperature = "blend", 0.3
+    write_json(Workdir(two_heads).config_file, stored.to_dict())
+    command = semantic.get_config("encoder=tiny,size=32,width=0.125")
+    evaluated = Workdir(two_heads).with_its_network(command)
+    assert (evaluated.inference.decode, evaluated.model.temperature) == ("blend", 0.3)
+    stored.inference.decode, stored.model.temperature = best, 0.38 if best == "ab" else 0.3
+    write_json(Workdir(two_heads).config_file, stored.to_dict())
     colorizer, photos = Colorizer.load(two_heads), synthetic_images(3, 40, seed=5)
     assert colorizer.decode == best
     psnr = np.mean([psnr_of(colorizer.colorize(grey_of(photo)), photo) for photo in photos])
