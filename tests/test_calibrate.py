@@ -98,7 +98,7 @@ def test_the_least_saturation_that_reaches_the_colourfulness_is_stored(run, albu
         pictures = [raw.colorize(grey_of(photo), saturation=saturation) for photo in photos]
         return float(np.mean([metrics.colorfulness(picture) for picture in pictures]))
 
-    wanted = 0.5 * (colourfulness(1.2) + colourfulness(1.25))
+    wanted = 0.5 * (colourfulness(1.24) + colourfulness(1.25))
     words = ["calibrate", run, "--data", album, "--sizes", "32", "--colorfulness", f"{wanted}"]
     for _ in range(2):  # what is stored does not count when it is found again
         assert cli.run(words) == 0
