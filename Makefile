@@ -102,7 +102,7 @@ results-semantic: $(VENV)/.core
 	    --config.loss.prior=$(SEM)/prior.npz --config.optimizer.ema_decay=0.998 \
 	    --config.optimizer.warmup_steps=100 --config.total_steps=$(STEPS) \
 	    --config.optimizer.cooldown_steps=$(COOLDOWN)
-	$(MAIN) --config=configs/semantic.py:hints$(if $(SEMANTIC),$(subst :,$(comma),$(SEMANTIC))) \
+	$(MAIN) --config=configs/semantic.py:hints$(subst :,$(comma),$(SEMANTIC)) \
 	    --workdir=$(SEM)/guided $(PHOTOS_OF) $(STEADILY) '--config.data.weights=$(WEIGHTS)' \
 	    --config.init_from=$(SEM)/colors --config.total_steps=$(GUIDE_STEPS) \
 	    --config.optimizer.cooldown_steps=$(GUIDE_COOLDOWN) --config.optimizer.warmup_steps=50 \

@@ -139,7 +139,7 @@ def torch_parts(config: ConfigDict, threads: int) -> dict[str, Callable[[], Any]
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.step_parts",
-        description="Processor time of the parts of a training step, beside PyTorch if installed.",
+        description="Processor time of the parts of a training step, and PyTorch's if installed.",
         epilog="example: python -m benchmarks.step_parts --arg batch=16 --torch-threads 1",
     )
     add, number = parser.add_argument, measure.at_least_one

@@ -6,7 +6,7 @@
 Photos are center squares of `--size` px, painted with their own L. A line for each decoding
 (`inference.decode`, `model.temperature`) has `psnr` (dB, mean of the photos) at `--colorfulness`,
 and the saturation that reaches it, both interpolated. A last line for each network compares its
-best decoding, and its ab as it is, with those of the first network: differences in dB paired by
+best decoding, and its own ab ("own"), with those of the first network: differences in dB paired by
 photo, with 95 % intervals.
 """
 
@@ -28,11 +28,10 @@ from colorjax.data.crops import cut_center_square, resized
 from colorjax.data.decode import decode_rgb
 from colorjax.data.sources.source import FolderSource
 from colorjax.metrics import intervals
-from colorjax.tune.calibrate import Decoding
+from colorjax.tune.calibrate import Decoding, candidates
 from colorjax.weights import load as weights
 from colorjax.weights.workdir import Workdir
 
-TEMPERATURES = (0.1, 0.2, 0.38, 0.6, 1.0)
 SATURATIONS = tuple(round(0.5 + 0.1 * k, 1) for k in range(18))
 _BATCH = 50
 
@@ -74,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for word in args.networks:
         name, _, place = word.partition("=")
         curves[name] = measured(place, photos)
-        found = {"ab": curves[name][Decoding("ab")][1.0]}
+        found = {"own": next(iter(curves[name].values()))[1.0]}  # its ab, or what is stored
         for decoding, curve in curves[name].items():
             reached = at_colorfulness(curve, args.colorfulness)
             if reached is None:
@@ -120,15 +119,14 @@ def measured(workdir: str, photos: np.ndarray) -> dict[Decoding, Curve]:
 
     parts = range(0, len(photos), _BATCH)
     outputs = [jax.device_get(predict(variables, lightness[k : k + _BATCH])) for k in parts]
-    decodings = [Decoding("ab")]
-    if methods.takes_decode(method.network):
-        decodings += [Decoding("annealed", t) for t in TEMPERATURES] + [Decoding("blend", 0.2)]
     curves: dict[Decoding, Curve] = {}
-    for decoding in decodings:
+    for decoding in candidates(config):
         network = method.network
         if decoding.temperature is not None:
             network = network.clone(temperature=decoding.temperature)  # pyrefly: ignore
-        decoder = dataclasses.replace(method, network=network, decode=decoding.decode)
+        decoder = dataclasses.replace(
+            method, network=network, decode=decoding.decode or method.decode
+        )
         decode = jax.jit(decoder.decoded)
         ab = [color.denormalize_ab(decode(found)) for found in outputs]
         curves[decoding] = {}

@@ -7,6 +7,8 @@ import math
 import sys
 from collections.abc import Sequence
 
+import numpy as np
+
 from colorjax.cli import options
 from colorjax.errors import RequestError
 from colorjax.runtime import jax_setup as startup
@@ -21,8 +23,8 @@ DESCRIPTION = (
     "shows what that costs. Of a network that predicts both ab and color bins, such as "
     "semantic, it then tries every decoding (inference.decode: ab, annealed, blend; "
     "model.temperature) and stores the one of the highest PSNR at that colorfulness. Take "
-    "photos that nothing was trained on, and that nothing is reported on. Training on, or "
-    "fine-tuning, sets this back: calibrate again."
+    "photos that nothing was trained on, and that nothing is reported on. Training on sets all "
+    "of it back, fine-tuning the saturation: calibrate again."
 )
 EPILOG = """\
 example:
@@ -79,23 +81,26 @@ def run(args: argparse.Namespace) -> int:
     startup.hush_libraries()
     from tqdm import tqdm
 
+    from colorjax import metrics
     from colorjax.weights import named as shipped
 
     photos, about, unreadable = tune.read_photos(args.workdir, args.data, args.photos)
     with tqdm(unit="photo", disable=None) as bar:
         config = tune.config_of(args.workdir)
         calibrator = tune.Calibrator(args.workdir, photos, bar.update)
-        rows = calibrator.sizes(sizes, config.data.image_size)
+        # What an earlier calibration stored does not count, where this one chooses it again.
+        ways = [tune.AS_STORED] if wanted is None else tune.candidates(config)
+        rows = calibrator.sizes(sizes, config.data.image_size, ways[0])
         size, factor, decoding = tune.best_of(rows), 1.0, tune.AS_STORED
         tried: list[list[tune.Row]] = []
         if wanted is not None:
-            tried = calibrator.decodings(size, wanted, tune.candidates(config))
+            tried = calibrator.decodings(size, wanted, ways)
             best = tried[0][-1]
             factor, decoding = (
                 best["saturation"],
                 tune.Decoding(best["decode"], best["temperature"]),
             )
-    about["true_colorfulness"] = calibrator.true_colorfulness
+    about["true_colorfulness"] = float(np.mean([metrics.colorfulness(photo) for photo in photos]))
     print(f"{len(photos)} photos; their own colorfulness is {about['true_colorfulness']:.1f}")
     _show("size, px", "size", rows)
     chosen = f"{size} px"
