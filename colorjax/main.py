@@ -93,7 +93,7 @@ def _ended(status: int, told: str, *, at_once: bool = False) -> int:
     print(f"colorjax: {told}", file=sys.stderr)
     jax = sys.modules.get("jax")
     if at_once or (jax and jax.distributed.is_initialized()):
-        startup.end_at_once(status)
+        startup.exit_now(status)
     return status
 
 

@@ -69,7 +69,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.turns.critic_steps = 2
         config.turns.generator_steps = 1
         for optimizer in (config.optimizer, config.critic_optimizer):
-            default.train_plainly(optimizer, "adam", 1e-4)
+            default.plain_optimizer(optimizer, "adam", 1e-4)
             optimizer.b1 = 0.9
     if args.faithful:
         config.inference.lightness = "predicted"
@@ -88,7 +88,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.total_steps = 78_000  # 200 epochs
         config.model.dropout = 0.0  # never active there
     if args.debug:
-        default.shorten(config)
+        default.debug_schedule(config)
     return config
 
 

@@ -182,7 +182,7 @@ def get_config(arg: str = "") -> ConfigDict:
     return config
 
 
-def shorten(config: ConfigDict) -> None:
+def debug_schedule(config: ConfigDict) -> None:
     """Makes a config run for a few steps, logging all of them: the argument `debug`."""
     config.total_steps = 6
     config.log_every = 1
@@ -192,7 +192,7 @@ def shorten(config: ConfigDict) -> None:
     config.evaluation.baseline_photos = 16
 
 
-def train_briskly(optimizer: ConfigDict) -> None:
+def adamw_cosine(optimizer: ConfigDict) -> None:
     """Takes AdamW with a cosine decay, for networks with BatchNorm: the most of a short run."""
     optimizer.name = "adamw"
     optimizer.learning_rate = 1e-3
@@ -202,7 +202,7 @@ def train_briskly(optimizer: ConfigDict) -> None:
     optimizer.clip_norm = 1.0
 
 
-def train_plainly(optimizer: ConfigDict, name: str, learning_rate: float) -> None:
+def plain_optimizer(optimizer: ConfigDict, name: str, learning_rate: float) -> None:
     """Takes an optimizer without schedule, decay and clipping, as the older papers do."""
     optimizer.name = name
     optimizer.learning_rate = learning_rate

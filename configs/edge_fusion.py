@@ -54,7 +54,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.upsample = "bilinear"
 
     config.loss.name = "mse_and_class"  # without a classifier: mse
-    default.train_briskly(config.optimizer)
+    default.adamw_cosine(config.optimizer)
 
     if args.faithful:
         config.batch_size = 16
@@ -71,12 +71,12 @@ def get_config(arg: str = "") -> ConfigDict:
         config.model.ab_range = 128.0
         config.model.raw_lightness = True
         config.model.upsample = "nearest"
-        default.train_plainly(config.optimizer, "sgd", 0.01)
+        default.plain_optimizer(config.optimizer, "sgd", 0.01)
         config.optimizer.b1 = 0.0  # no momentum
         config.optimizer.schedule = "plateau"
         config.optimizer.decay_factor = 0.1
         config.optimizer.plateau_window = 12_878  # an epoch
         config.optimizer.plateau_patience = 10
     if args.debug:
-        default.shorten(config)
+        default.debug_schedule(config)
     return config

@@ -49,7 +49,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.name = "mse_and_class"
     config.loss.alpha = 1 / 300  # section 3.3
     # The paper's ADADELTA needs many epochs.
-    default.train_briskly(config.optimizer)
+    default.adamw_cosine(config.optimizer)
 
     if args.faithful:
         config.batch_size = 128
@@ -61,7 +61,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.loss.compare_at = "half"
         # The paper's colours are on a scale of 200 ab units, ours of 110: the same minimum.
         config.loss.alpha = (200 / 110) ** 2 / 300
-        default.train_plainly(config.optimizer, "adadelta", 1.0)
+        default.plain_optimizer(config.optimizer, "adadelta", 1.0)
     if args.tf1:
         config.batch_size = 1
         config.data.image_size = config.model.global_size = 224
@@ -78,7 +78,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.model.ab_range = 127.5  # 8-bit ab / 255, but for half a unit
         config.model.upsample = "nearest"
         config.loss.name = "mse"
-        default.train_plainly(config.optimizer, "adam", 1e-4)
+        default.plain_optimizer(config.optimizer, "adam", 1e-4)
     if args.debug:
-        default.shorten(config)
+        default.debug_schedule(config)
     return config

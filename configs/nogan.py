@@ -50,6 +50,6 @@ def get_config(arg: str = "") -> ConfigDict:
     config.optimizer.schedule = "cosine"
     config.nogan.shares = (0.75, 0.15, 0.1)
     if args.debug:
-        default.shorten(config)
+        default.debug_schedule(config)
         config.nogan.save_every = 1
     return config

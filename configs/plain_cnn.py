@@ -53,5 +53,5 @@ def get_config(arg: str = "") -> ConfigDict:
         if args.variant == "cnn":
             config.model.filters = (32, 64, 64, 128, 128, 128, 64)  # half the width, 4 times faster
     if args.debug:
-        default.shorten(config)
+        default.debug_schedule(config)
     return config

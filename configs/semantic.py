@@ -63,7 +63,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.adversarial_weight = 0.0
     config.features.name = "lite0"  # with loss.feature_weight above 0
 
-    default.train_briskly(config.optimizer)
+    default.adamw_cosine(config.optimizer)
     config.optimizer.schedule = "wsd"
     config.optimizer.ema_decay = 0.999
     config.optimizer.encoder_factor = 1.0 if is_random else 0.1
@@ -78,7 +78,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.data.global_hints = 0.0
         config.evaluation.hint_counts = (0, 1, 2, 5, 10, 20, 50, 100)
     if args.debug:
-        default.shorten(config)
+        default.debug_schedule(config)
         config.data.image_size = args.size or 32
         config.batch_size = args.batch or 8
     return config

@@ -52,7 +52,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.optimizer.decay_factor = 0.3
         config.optimizer.decay_steps = 50
     if args.debug:
-        default.shorten(config)
+        default.debug_schedule(config)
     return config
 
 

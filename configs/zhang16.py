@@ -39,7 +39,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.lam = 0.5  # section 2.2
     # The paper's 3e-5 is for 450,000 steps from a start by k-means; He initialization and BatchNorm
     # stand 1e-3. Its decay of 1e-3 is coupled to a summed loss, ours of 1e-4 is decoupled.
-    default.train_briskly(config.optimizer)
+    default.adamw_cosine(config.optimizer)
 
     if args.faithful:
         config.batch_size = 40
@@ -56,5 +56,5 @@ def get_config(arg: str = "") -> ConfigDict:
         config.optimizer.warmup_steps = 0
         config.optimizer.clip_norm = 0.0
     if args.debug:
-        default.shorten(config)
+        default.debug_schedule(config)
     return config

@@ -34,14 +34,14 @@ def get_config(arg: str = "") -> ConfigDict:
 
     config.loss.name = "smooth_l1_and_grid"
     config.evaluation.hint_counts = (0, 1, 2, 5, 10, 20, 50, 100)
-    default.train_briskly(config.optimizer)
+    default.adamw_cosine(config.optimizer)
 
     if args.faithful:
         config.batch_size = 25
         config.data.image_size = 176
         config.data.crop_scale = (0.08, 1.0)
         rate = 1e-5 if args.learns == "regression" else 1e-4
-        default.train_plainly(config.optimizer, "adam", rate)
+        default.plain_optimizer(config.optimizer, "adam", rate)
     if args.debug:
-        default.shorten(config)
+        default.debug_schedule(config)
     return config

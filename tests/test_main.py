@@ -237,7 +237,7 @@ def test_how_a_run_ends(error, status, says, monkeypatch, capsys):
     monkeypatch.setattr(main, "_read_flags", lambda argv: (None, "/w"))
     monkeypatch.setattr(main.startup, "log_to_stderr", lambda: None)
     monkeypatch.setattr(main, "_act", fail)
-    monkeypatch.setattr(main.startup, "end_at_once", sys.exit)
+    monkeypatch.setattr(main.startup, "exit_now", sys.exit)
     try:
         found = main.run(["main"])
     except SystemExit as ended:

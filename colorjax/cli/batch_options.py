@@ -18,7 +18,7 @@ from colorjax.runtime import paths
 if TYPE_CHECKING:
     from colorjax.inference.batch.pipeline import Work
     from colorjax.inference.batch.plan import Job
-    from colorjax.inference.batch.run import Manner
+    from colorjax.inference.batch.run import BatchOptions
 
 
 def add(parser: argparse.ArgumentParser, *, output: str, output_required: bool = False) -> None:
@@ -80,10 +80,10 @@ def run(
         return batch.run(jobs, start, manner)
 
 
-def batch_options(args: argparse.Namespace, done_word: str) -> Manner:
+def batch_options(args: argparse.Namespace, done_word: str) -> BatchOptions:
     """Checks the options of the run itself."""
     from colorjax.inference.batch import contact_sheet
-    from colorjax.inference.batch.run import Manner
+    from colorjax.inference.batch.run import BatchOptions
 
     for option, value in (("--jobs", args.jobs), ("--max-pixels", args.max_pixels)):
         if value < 1:
@@ -92,7 +92,7 @@ def batch_options(args: argparse.Namespace, done_word: str) -> Manner:
     sheet = paths.local(named) if named else None
     if sheet is not None:
         contact_sheet.check(sheet, overwrite=args.overwrite)
-    return Manner(done_word, args.jobs, args.overwrite, args.json, sheet)
+    return BatchOptions(done_word, args.jobs, args.overwrite, args.json, sheet)
 
 
 @contextlib.contextmanager

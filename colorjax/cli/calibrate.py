@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     wanted = args.colorfulness
     if wanted is not None and not 0 < wanted < math.inf:
         raise RequestError(f"--colorfulness is above 0, not {wanted:g}")
-    startup.hush_libraries()
+    startup.quiet_library_logs()
     from tqdm import tqdm
 
     from colorjax import metrics

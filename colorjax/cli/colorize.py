@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         return max(status, film_commands.colorize_films(jobs, args, loading, coloring))
 
     def start() -> Work:
-        startup.hush_libraries()
+        startup.quiet_library_logs()
         startup.use_compilation_cache("auto")
         from colorjax.inference.batch.work import Colorizing, PhotoWork
         from colorjax.inference.colorizer import Colorizer

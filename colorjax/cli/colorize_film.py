@@ -13,7 +13,7 @@ from colorjax.errors import STOPPED, Interrupted, RequestError
 from colorjax.inference.film.run import UnreadableFilm, UnwritableFilm, colorize_film, output_name
 from colorjax.runtime import jax_setup as startup
 from colorjax.runtime import paths
-from colorjax.runtime.file_names import shown
+from colorjax.runtime.file_names import printable
 from colorjax.runtime.signals import Stop, StopAfterUnit
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def plan(films: Sequence[str], args: argparse.Namespace, coloring: dict[str, Any
     taken = set(places) & {paths.local(name).resolve() for name in films}
     if taken:
         raise RequestError(
-            f"{shown(min(taken).name)} is an input and would be replaced; give another --output"
+            f"{printable(min(taken).name)} is an input and would be replaced; give another --output"
         )
     return jobs
 
@@ -109,7 +109,7 @@ def _output_of(film: Path, folder: str | None) -> Path:
 
 
 def _load(args: argparse.Namespace, loading: dict[str, Any], saturation: float) -> FramePainter:
-    startup.hush_libraries()
+    startup.quiet_library_logs()
     startup.use_compilation_cache("auto")
     from colorjax.inference.colorizer import Colorizer
     from colorjax.inference.film.painter import FramePainter
@@ -132,7 +132,7 @@ def _colorize(
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnwritableFilm(f"{str(output.parent)!r} cannot be made: {error.strerror}") from None
-    with tqdm(unit="frame", disable=None, desc=shown(film.name)) as bar:
+    with tqdm(unit="frame", disable=None, desc=printable(film.name)) as bar:
 
         def progress(done: int, total: int | None) -> None:
             bar.total = total
@@ -167,8 +167,8 @@ def _tell(
         row = {"input": film, "output": str(output), "status": state, "notes": list(notes)}
         print(json.dumps(row | figures), flush=True)
     elif state == "failed":
-        print(f"colorjax: {shown(film)}: {'; '.join(notes)}", file=sys.stderr)
+        print(f"colorjax: {printable(film)}: {'; '.join(notes)}", file=sys.stderr)
     else:
-        print(f"{shown(film)} -> {shown(str(output))}: {text or state}", flush=True)
+        print(f"{printable(film)} -> {printable(str(output))}: {text or state}", flush=True)
         for note in notes:
-            print(f"colorjax: {shown(film)}: {note}", file=sys.stderr)
+            print(f"colorjax: {printable(film)}: {note}", file=sys.stderr)

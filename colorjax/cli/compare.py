@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
-    startup.hush_libraries()
+    startup.quiet_library_logs()
     from colorjax.evaluate.compare import compare  # imports JAX: not for --help
     from colorjax.weights import named
 

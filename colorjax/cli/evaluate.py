@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
-    startup.hush_libraries()
+    startup.quiet_library_logs()
     startup.use_compilation_cache("auto")
     from colorjax import evaluate as suites  # imports JAX: not for --help
 

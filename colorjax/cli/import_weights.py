@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     meaning = {name: value for name, value in given.items() if value is not None}
     if not meaning.get("folded_temperature", 1.0) > 0:
         raise RequestError(f"--folded-temperature is above 0, not {args.folded_temperature}")
-    startup.hush_libraries()
+    startup.quiet_library_logs()
     from colorjax.weights.torch.import_published import import_weights
 
     for notice in import_weights(args.kind, args.file, args.output, **meaning):

@@ -8,7 +8,7 @@ import sys
 from typing import NoReturn
 
 from colorjax.errors import STOPPED, WRONG_REQUEST, Interrupted, RequestError
-from colorjax.runtime.file_names import shown
+from colorjax.runtime.file_names import printable
 from colorjax.version import __version__
 
 # name -> one line of `colorjax --help`. The command is the module of that name in this folder, with
@@ -60,7 +60,7 @@ def run(argv: list[str] | None = None) -> int:
         print(f"colorjax: {error}", file=sys.stderr)
         return STOPPED
     except OSError as error:  # a full disk, a folder without the right to write, a lost mount
-        path = shown(error.filename or error.__class__.__name__)
+        path = printable(error.filename or error.__class__.__name__)
         print(
             f"colorjax: {path}: {error.strerror or error}; "
             "the same command continues once that is mended",

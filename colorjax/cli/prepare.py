@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
     from colorjax.data.prepare import prepare
 
-    startup.hush_libraries()
+    startup.quiet_library_logs()
     with (
         tqdm(unit="photo", desc="selecting", disable=None) as selecting,
         tqdm(unit="photo", desc="writing", disable=None) as bar,

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from colorjax.data import prior
     from colorjax.data.selection import splits, weighting
 
-    startup.hush_libraries()
+    startup.quiet_library_logs()
     weights = [_weight(word) for word in args.weight]
     source = splits.open_data(args.data, args.data_dir, args.split)
     if weights:

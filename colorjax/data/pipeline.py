@@ -121,8 +121,8 @@ class LoadForTraining:
     def _grey(self, rgb: np.ndarray, encoded: Batch, rng: np.random.Generator) -> np.ndarray:
         """Returns what the network sees; draws last: no crop, flip or hint depends on the share."""
         if rng.random() < self._aged:
-            return self._encode.see(age(rgb, rng))
-        return encoded["grey"] if encoded else self._encode.see(rgb)
+            return self._encode.gray_input(age(rgb, rng))
+        return encoded["grey"] if encoded else self._encode.gray_input(rgb)
 
     def _box(self, rng: np.random.Generator):
         return lambda width, height: crops.random_resized(
@@ -161,7 +161,7 @@ class LoadForEvaluation:
                 skipped = index
         fields: Batch = {}
         if self._detect:
-            fields["edges"] = self._detect(self._encode.see(rgb))
+            fields["edges"] = self._detect(self._encode.gray_input(rgb))
         if self._with_hints:
             drawn = hints.draw_for_evaluation(np.random.default_rng(index), self._size)
             truth = TargetEncoder()(rgb)["ab"]

@@ -65,14 +65,14 @@ class TargetEncoder:
         """
         grey, ab = color.rgb_u8_to_normalized(rgb_u8)
         if self.grey != "lightness":
-            grey = self.see(rgb_u8)
+            grey = self.gray_input(rgb_u8)
         if self.saturation != 1.0:
             rgb = rgb_u8.astype(np.float32) / 255
             saturated = color.scale_saturation(rgb, self.saturation, self.clip)
             ab = color.normalize_ab(color.rgb_to_lab(saturated)[..., 1:])
         return {"grey": grey, "ab": ab}
 
-    def see(self, rgb_u8: Array) -> Array:
+    def gray_input(self, rgb_u8: Array) -> Array:
         """Returns the grey input alone; argument and result as of the call."""
         if self.grey == "lightness":
             return color.rgb_u8_to_normalized(rgb_u8)[0]

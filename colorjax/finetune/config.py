@@ -188,7 +188,7 @@ def build_config(base: Base, options: Options) -> ConfigDict:
     return config
 
 
-def tell_what_learns(config: ConfigDict) -> None:
+def log_trainable_params(config: ConfigDict) -> None:
     """Logs how many of the parameters learn."""
     method = methods.build(config)
     params = jax.eval_shape(method.init, jax.random.key(0))["params"]

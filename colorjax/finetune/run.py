@@ -86,7 +86,7 @@ def finetune(
         config.loss.prior = str(_count_colors(folder, source, config.loss))
     config.data.path = str(Path(source.root).resolve())
     config.data.parts = str(folder.root / _PARTS)
-    finetune_config.tell_what_learns(config)
+    finetune_config.log_trainable_params(config)
     status = loop.train_and_evaluate(config.lock(), str(folder.root))
     if status != loop.DONE:
         return Outcome(status, record)

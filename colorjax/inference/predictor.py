@@ -77,7 +77,7 @@ class Predictor:
 
         def predict(variables: Variables, fields: Inputs) -> tuple[jax.Array, jax.Array]:
             found = method.predict(variables, fields)
-            return method.shown(found), found["hint_keys"]
+            return method.to_picture(found), found["hint_keys"]
 
         return self.run("keyed", predict, fields)
 
@@ -123,7 +123,7 @@ class Predictor:
             logs = jax.nn.log_softmax(found["bin_logits"], axis=-1)
             entropy = -jnp.sum(jnp.exp(logs) * logs, axis=-1, keepdims=True)
             confidence = jax.image.resize(jnp.exp(-entropy), (*size, 1), "linear")
-        return self.method.shown(found), confidence
+        return self.method.to_picture(found), confidence
 
     def run(self, name: object, function: Callable[..., Any], fields: Any) -> Any:
         """Calls function(variables, fields), compiled where the name or the shapes are new."""

@@ -62,10 +62,10 @@ class Tiling:
             )
 
 
-def starts(length: int, tile: int, stride: int) -> list[int]:
+def tile_starts(length: int, tile: int, stride: int) -> list[int]:
     """Returns where tiles begin along one side; the last ends where the side ends.
 
-    >>> starts(100, 40, 25), starts(30, 40, 25)
+    >>> tile_starts(100, 40, 25), tile_starts(30, 40, 25)
     ([0, 25, 50, 60], [0])
     """
     if length <= tile:
@@ -153,8 +153,8 @@ class _Cut(NamedTuple):
         height, width = self.seen.shape
         places = [
             (top, left)
-            for top in starts(height, self.tile[0], self.stride[0])
-            for left in starts(width, self.tile[1], self.stride[1])
+            for top in tile_starts(height, self.tile[0], self.stride[0])
+            for left in tile_starts(width, self.tile[1], self.stride[1])
         ]
         for first in range(0, len(places), _BATCH):
             some = places[first : first + _BATCH]
@@ -314,7 +314,7 @@ def seam(ab: np.ndarray, tile: int, stride: int) -> float:
         one column beside them; NaN without borders.
     """
     width = ab.shape[1]
-    begins = starts(width, tile, stride)
+    begins = tile_starts(width, tile, stride)
     borders = {x for first in begins for x in (first, first + tile) if 2 <= x <= width - 2}
     if not borders:
         return math.nan

@@ -212,7 +212,7 @@ class Method:
 
         def run(variables: Variables, inputs: Fields, key: jax.Array):
             if self.trains or self.frozen:
-                held = models.hold_still(variables["params"], self.trains, self.frozen)
+                held = models.stop_gradients_except(variables["params"], self.trains, self.frozen)
                 variables = variables | {"params": held}
             train, rngs = not self.trains, {"dropout": key}
             return self.network.apply(
@@ -327,9 +327,9 @@ class Method:
 
     def predict_shown(self, variables: Variables, fields: Fields) -> jax.Array:
         """Returns what of `predict` makes a picture: ab, or the predicted lightness and ab."""
-        return self.shown(self.predict(variables, fields))
+        return self.to_picture(self.predict(variables, fields))
 
-    def shown(self, found: Fields) -> jax.Array:
+    def to_picture(self, found: Fields) -> jax.Array:
         """Returns what of the result of `predict` makes a picture; see `predict_shown`."""
         if not self.predicts_lightness:
             return found["ab"]

@@ -184,7 +184,7 @@ def measure_by_hue(
     }
 
 
-def advantages(
+def paired_gains(
     errors: Mapping[str, np.ndarray], others: Mapping[str, Mapping[str, np.ndarray]]
 ) -> dict[str, dict[str, Any]]:
     """Compares a method with others on the same photos, by paired bootstrap.

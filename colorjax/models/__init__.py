@@ -10,8 +10,8 @@ import flax.linen as nn
 
 from colorjax.errors import RequestError, unknown_name
 from colorjax.models.blocks.added_layer import (
-    hold_still,
     layer_factors,
+    stop_gradients_except,
     trained_layers,
     which_learn,
     without_new_layers,
@@ -48,8 +48,8 @@ __all__ = [
     "Zhang17",
     "convolutions",
     "create",
-    "hold_still",
     "layer_factors",
+    "stop_gradients_except",
     "trained_layers",
     "which_learn",
     "without_new_layers",

@@ -176,7 +176,7 @@ def barrier(name: str) -> None:
             multihost_utils.sync_global_devices(name)
 
 
-def agreed(number: int) -> int:
+def any_host(number: int) -> int:
     """Returns the first host's number on every host."""
     if jax.process_count() == 1:
         return number
@@ -184,18 +184,18 @@ def agreed(number: int) -> int:
         return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
 
 
-def check_alike(what: str, text: str) -> None:
+def assert_same_on_hosts(what: str, text: str) -> None:
     """Compares a text between all hosts.
 
     Raises:
         RequestError: they differ; on every host.
     """
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1  # int32, not below 0
-    if len(set(gathered([number], 1))) > 1:
+    if len(set(allgather_ints([number], 1))) > 1:
         raise RequestError(f"the hosts see different {what}; give all of them the same")
 
 
-def gathered(numbers: Sequence[int], most: int) -> list[int]:
+def allgather_ints(numbers: Sequence[int], most: int) -> list[int]:
     """Returns the numbers, at least 0, of all hosts, up to `most` of each."""
     if jax.process_count() == 1:
         return list(numbers)

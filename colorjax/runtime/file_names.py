@@ -7,13 +7,13 @@ import unicodedata
 from pathlib import Path
 
 
-def shown(text: object) -> str:
+def printable(text: object) -> str:
     r"""Returns a text that fits one line of any terminal.
 
     Args:
         text: a path, which may hold line ends and bytes that are not UTF-8, or a message.
 
-    >>> print(shown("two\nlines"), shown(os.fsdecode(b"caf\xe9.jpg")))
+    >>> print(printable("two\nlines"), printable(os.fsdecode(b"caf\xe9.jpg")))
     two\nlines caf\xe9.jpg
     """
     return "".join(c if c.isprintable() else _escaped(c) for c in str(text))
@@ -25,7 +25,7 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def place_of(path: Path) -> str:
+def canonical(path: Path) -> str:
     """Returns where a path leads, equal for names that some file system takes for one.
 
     Links are followed; upper and lower case and the two spellings of accents are the same.

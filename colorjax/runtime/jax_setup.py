@@ -92,7 +92,7 @@ def tpu_devices(topology: str) -> Sequence[jax.Device]:
         ) from None
 
 
-def hush_libraries() -> None:
+def quiet_library_logs() -> None:
     """Leaves only the warnings of the libraries, which log through absl, and not JAX's on TPUs."""
     from absl import logging as absl_logging
 
@@ -118,7 +118,7 @@ class _AboveTheBar(logging.Handler):
 
 def log_to_stderr() -> None:
     """Shows colorjax's own messages; of the libraries only warnings."""
-    hush_libraries()
+    quiet_library_logs()
     handler = _AboveTheBar()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("colorjax")
@@ -127,7 +127,7 @@ def log_to_stderr() -> None:
     logger.propagate = False
 
 
-def end_at_once(status: int) -> NoReturn:
+def exit_now(status: int) -> NoReturn:
     """Ends the process without the last words of libraries, which would hide what was said.
 
     Where a disk is full every thread that writes to it ends with a traceback of its own.

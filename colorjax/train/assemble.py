@@ -53,7 +53,7 @@ def assemble(config: ConfigDict) -> Assembled:
     patience = _build_patience(config)
     parts = splits.open_splits(config.data)
     if jax.process_count() > 1:
-        parallel.check_alike("photos", splits.summary(parts))
+        parallel.assert_same_on_hosts("photos", splits.summary(parts))
     config = resolve.settle(config, len(parts.train.class_names))
     method = methods.build(config)
     num_photos = weighting.pass_length(parts.train, config.data.get("weights", ()))

@@ -20,12 +20,12 @@ from colorjax.data.sources.labels import NO_LABEL
 from colorjax.data.sources.source import Source
 from colorjax.methods.method import Method, Variables
 from colorjax.metrics.comparison import (
-    advantages,
     errors_of_photos,
     measure,
     measure_by_hue,
     measure_scaled,
     painted,
+    paired_gains,
     summarize,
     summarize_hues,
 )
@@ -47,8 +47,8 @@ class Report:
         num_unreadable: photos left out because they cannot be decoded.
         metrics: name -> value, of the method.
         baselines: trivial predictor -> the same metrics.
-        advantages: trivial predictor -> by how much the method is better; see
-            `colorjax.metrics.comparison.advantages`.
+        paired_gains: trivial predictor -> by how much the method is better; see
+            `colorjax.metrics.comparison.paired_gains`.
         hues: for each bin of the photos' mean hue its range, number of photos and metrics.
         strips: (N, H, 3 W, 3) uint8, some photos: grey | prediction | truth.
         errors: mae_ab and mse of each photo, (num_images,), in the order of the source.
@@ -59,7 +59,7 @@ class Report:
     num_unreadable: int
     metrics: dict[str, float]
     baselines: dict[str, dict[str, float]]
-    advantages: dict[str, dict[str, Any]]
+    paired_gains: dict[str, dict[str, Any]]
     hues: list[dict[str, float]]
     strips: np.ndarray
     errors: dict[str, np.ndarray]
@@ -320,10 +320,10 @@ class Evaluator:
         return Report(
             num_images=int(sums["mse"][1]),
             num_grey=int(sums["grey"][0]),
-            num_unreadable=sum(parallel.gathered([unreadable], 1)),
+            num_unreadable=sum(parallel.allgather_ints([unreadable], 1)),
             metrics=summarize(sums),
             baselines=self._baselines,
-            advantages=advantages(errors, self._errors),
+            paired_gains=paired_gains(errors, self._errors),
             hues=summarize_hues(sums, self._num_hues),
             strips=np.array(strips, np.uint8),
             errors=errors,

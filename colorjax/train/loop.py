@@ -105,7 +105,7 @@ class _Run:
         self.newest_values: dict[str, float] = {}  # of each metric, since the last line of the log
         self.logged: dict[str, float] = {}  # speed and health, in the last line of the log
         self.num_skipped = 0  # times that an unreadable photo gave its place to another
-        self._take_up_metrics()
+        self._restore_history()
         self.skipped = SkippedPhotos(workdir.skipped_file)
         self.writer = open_writers(workdir, self.start_step + 1, stack)
         self.reporter = Reporter(
@@ -133,13 +133,13 @@ class _Run:
     def _check_start(self) -> None:
         """Refuses to begin anew over a run that has saved, and whose checkpoints are gone."""
         saved = self.health.last_saved()
-        if parallel.agreed(self.start_step == 0 and saved > 0):
+        if parallel.any_host(self.start_step == 0 and saved > 0):
             raise RequestError(
                 f"{str(self.workdir.root)!r} had saved step {saved}, and no checkpoint is there; "
                 "restore a copy of one, or give another --workdir to start anew"
             )
 
-    def _take_up_metrics(self) -> None:
+    def _restore_history(self) -> None:
         """Forgets what lies past the restored step, and recalls what was found up to it."""
         self.newest.forget_after(self.start_step)  # damaged ones: their steps are saved anew
         self.best.forget_after(self.start_step)
@@ -233,7 +233,7 @@ class _Run:
             contextlib.closing(progress),
             jax.transfer_guard("disallow"),
         ):
-            arriving = progress.waiting(batches)
+            arriving = progress.timed(batches)
             for step in range(done + 1, phase.last_step + 1):
                 batch = next(arriving)
                 self.num_skipped += self.skipped.note(photos, batch.pop("skipped"))
@@ -299,7 +299,7 @@ class _Run:
             values, self.newest_values = self.newest_values, {}
             speed = progress.measure(step)
             self.skipped.share()
-            found = {"skipped_photos": sum(parallel.gathered([self.num_skipped], 1))}
+            found = {"skipped_photos": sum(parallel.allgather_ints([self.num_skipped], 1))}
             found |= self.health.measure()
             scalars = values | speed | found
             self.writer.write_scalars(step, {f"train/{k}": v for k, v in scalars.items()})
@@ -353,7 +353,7 @@ class _Run:
         self.best.seal(wait=True)
         step, variables = weights.load(self.workdir.root, self.method, self.layout.replicated)
         variables |= self.layout.whole(self._judges)
-        return not self.reporter.owes(step) or self.reporter.report(step, variables)
+        return not self.reporter.needs_report(step) or self.reporter.report(step, variables)
 
     def _describe(self) -> None:
         table = parameter_overview.get_parameter_overview(self.state.params, include_stats=False)

@@ -103,13 +103,13 @@ class Reporter:
                 "dataset": _dataset(self._config.data),
             }
             | _found(report)
-            | {"baselines": report.baselines, "advantages": report.advantages},
+            | {"baselines": report.baselines, "paired_gains": report.paired_gains},
         )
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in report.metrics.items())
         log.info("step %d, %d photos: %s", step, report.num_images, numbers)
         return True
 
-    def owes(self, step: int) -> bool:
+    def needs_report(self, step: int) -> bool:
         """Whether eval.json does not yet speak of this step."""
         if self._eval is None:
             return False
@@ -117,7 +117,7 @@ class Reporter:
             owed = json.loads(self._workdir.eval_file.read_text())["step"] != step
         except (OSError, ValueError, KeyError):
             owed = True
-        return bool(parallel.agreed(owed))
+        return bool(parallel.any_host(owed))
 
     def _write_grid(self, step: int, report: evaluate.Report) -> None:
         if not len(report.strips) or not parallel.is_first():

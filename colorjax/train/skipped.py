@@ -52,7 +52,7 @@ class SkippedPhotos:
         """Names what was noted, on all hosts; they have to call it at the same places."""
         if self._source is None:
             return
-        for number in parallel.gathered(self._fresh, _MOST):
+        for number in parallel.allgather_ints(self._fresh, _MOST):
             self._name(self._source.keys[number])
         self._fresh = []
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from colorjax.errors import Interrupted, RequestError
-from colorjax.metrics.comparison import advantages
+from colorjax.metrics.comparison import paired_gains
 from colorjax.runtime import child_process
 from colorjax.tune import trial as trials
 from colorjax.tune.ledger import DEFAULT, ENDED, REPORTED, Ledger
@@ -36,8 +36,8 @@ def compare(ledger: Ledger, request: Request, should_stop: Callable[[], bool]) -
     Returns:
         `best` and `default`: trial (None: not within the space) and folder; `protocol`; for
         `validation` and `eval`: num_images, metrics of both, baselines, `advantage` of the best
-        (see `colorjax.metrics.comparison.advantages`) and `verdict`; `looks`: how often the photos
-        to report on were looked at, once for each trial that was the best.
+        (see `colorjax.metrics.comparison.paired_gains`) and `verdict`; `looks`: how often the
+        photos to report on were looked at, once for each trial that was the best.
 
     Raises:
         RequestError: weights or photos cannot be used.
@@ -89,7 +89,7 @@ def _set_against(measured: Mapping[str, Mapping[str, Any]], metric: str) -> dict
             name: {key: np.array(column) for key, column in each["errors"].items()}
             for name, each in measured.items()
         }
-        found = advantages(errors["best"], {"default": errors["default"]})["default"]
+        found = paired_gains(errors["best"], {"default": errors["default"]})["default"]
         by = "psnr_of_mean_mse" if metric.startswith("psnr") else "mae_ab"
         told = f"{verdict(found[by]['interval'])}, by {by}"
         result |= {"advantage": found, "verdict": told}
@@ -137,7 +137,7 @@ def _train(training: trials.Training, should_stop: Callable[[], bool]) -> None:
         raise Interrupted("stopped while the best trial was set against the default")
     if status:
         log = training.folder / "log.txt"
-        raise RequestError(f"{training.folder}: {trials.last_words(log)}")
+        raise RequestError(f"{training.folder}: {trials.log_tail(log)}")
 
 
 def _measure(folder: Path, should_stop: Callable[[], bool]) -> dict[str, Any]:
@@ -150,5 +150,5 @@ def _measure(folder: Path, should_stop: Callable[[], bool]) -> dict[str, Any]:
         if should_stop() and status:
             raise Interrupted("stopped while the best trial and the default were measured")
         if status:
-            raise RequestError(f"{folder} cannot be measured: {trials.last_words(log)}")
+            raise RequestError(f"{folder} cannot be measured: {trials.log_tail(log)}")
     return json.loads(file.read_text())

@@ -227,11 +227,11 @@ class Runner:
                 return self._ended("RUNNING")
             if self._is_hopeless:
                 return self._ended("PRUNED")
-            if status == 2 and re.match(r"step \d+: ", last_words(log)):
-                return self._ended("FAIL", why=last_words(log))  # it diverged
+            if status == 2 and re.match(r"step \d+: ", log_tail(log)):
+                return self._ended("FAIL", why=log_tail(log))  # it diverged
             if status == 2:
-                raise RequestError(f"trial {self._claim.number}: {last_words(log)}")
-        return self._ended("FAIL", why=f"ended {_TRIES} times with {status}: {last_words(log)}")
+                raise RequestError(f"trial {self._claim.number}: {log_tail(log)}")
+        return self._ended("FAIL", why=f"ended {_TRIES} times with {status}: {log_tail(log)}")
 
     def _watch(self) -> bool:
         """Looks at the training; returns whether it is to end now."""
@@ -275,7 +275,7 @@ def saved_step(folder: Path) -> int:
     return max((int(place.name) for place in places if place.name.isdecimal()), default=0)
 
 
-def last_words(log: Path) -> str:
+def log_tail(log: Path) -> str:
     """Returns what a program said last, without its name: why it ended."""
     try:
         lines = log.read_text(errors="replace").splitlines()[-50:]

@@ -143,7 +143,7 @@ class Checkpoints:
         """
         self.seal(wait=True)
         # One process looks: the others would read every file again, and might see another state.
-        found = parallel.agreed(self._find_newest(step) if parallel.is_first() else _NONE)
+        found = parallel.any_host(self._find_newest(step) if parallel.is_first() else _NONE)
         if found == _ALL_DAMAGED:
             raise RequestError(
                 f"no whole checkpoint is left in {str(self._folder)!r}; restore a copy of one, or "

@@ -16,7 +16,7 @@ from colorjax.inference import tiling
 from colorjax.inference.chroma import Chroma
 from colorjax.inference.colorizer import Colorizer, Options
 from colorjax.inference.predictor import Predictor
-from colorjax.inference.tiling import Tiling, hann, predict_tiles, seam, starts
+from colorjax.inference.tiling import Tiling, hann, predict_tiles, seam, tile_starts
 from colorjax.inference.working_size import WorkingSize
 from configs import edge_fusion, iizuka, plain_cnn, unet, zhang16, zhang17
 
@@ -59,7 +59,7 @@ def combined(grey, tile, stride, rule, **more):
     ],
 )
 def test_tiles_cover_a_side(length, tile, stride, expected):
-    assert starts(length, tile, stride) == expected
+    assert tile_starts(length, tile, stride) == expected
 
 
 def test_hann_trusts_the_middle():

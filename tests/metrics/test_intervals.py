@@ -25,7 +25,7 @@ def test_advantages_against_numpy():
     rng = np.random.default_rng(1)
     own = {"mae_ab": rng.uniform(5, 9, 300), "mse": rng.uniform(100, 300, 300)}
     other = {name: 2 * x for name, x in own.items()}
-    found = comparison.advantages(own, {"twice": other})["twice"]
+    found = comparison.paired_gains(own, {"twice": other})["twice"]
     assert found["mae_ab"]["better_by"] == pytest.approx(own["mae_ab"].mean())
     assert found["skill"]["better_by"] == pytest.approx(0.5)
     np.testing.assert_allclose(found["skill"]["interval"], 0.5)

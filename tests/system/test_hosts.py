@@ -235,6 +235,6 @@ def test_hosts_that_see_other_photos_are_refused(monkeypatch):
 
     monkeypatch.setattr(parallel, "gathered", gather)
     for _ in range(2):
-        parallel.check_alike("photos", "a")
+        parallel.assert_same_on_hosts("photos", "a")
     with pytest.raises(RequestError, match="the hosts see different photos"):
-        parallel.check_alike("photos", "b")
+        parallel.assert_same_on_hosts("photos", "b")

@@ -13,7 +13,7 @@ from colorjax import photos
 from colorjax.errors import RequestError
 from colorjax.photos import UnreadablePhoto
 from colorjax.runtime import atomic
-from colorjax.runtime.file_names import shown
+from colorjax.runtime.file_names import printable
 
 MAX_PAIRS = 100
 
@@ -63,7 +63,7 @@ def draw(pairs: Sequence[Pair]) -> Image.Image:
         left, top = (_GAP + n * (s + _GAP) for n, s in zip((column, row), _CELL, strict=True))
         for offset, path in ((0, before), (_SIDE + _GAP, after)):
             sheet.paste(_thumbnail(path), (left + offset, top))
-        pen.text((left, top + _SIDE + 1), _fitting(shown(name), font), _INK, font)
+        pen.text((left, top + _SIDE + 1), _fitting(printable(name), font), _INK, font)
     return sheet
 
 

@@ -14,7 +14,7 @@ from colorjax.errors import RequestError
 from colorjax.inference.batch.inputs import OWN_MARK, STANDARD, Found, Results, find
 from colorjax.photos import Header
 from colorjax.runtime import paths
-from colorjax.runtime.file_names import place_of
+from colorjax.runtime.file_names import canonical
 
 MAX_PIXELS = 2**28  # of one photo, unless the user says otherwise
 
@@ -84,7 +84,7 @@ def plan(
     jobs: dict[str, Job] = {}
     for found in find(words, Results.at(root, contact)):
         job = _job(found, root, max_pixels, standard_input)
-        first = jobs.setdefault(place_of(job.output or job.source), job)
+        first = jobs.setdefault(canonical(job.output or job.source), job)
         if first is not job and not _is_same(first.source, job.source):
             raise RequestError(
                 f"{first.name!r} and {job.name!r} would both become "
@@ -155,13 +155,13 @@ def _output(found: Found, root: Path | None, suffix: str) -> Path:
 
 
 def _check_inputs_stay(jobs: dict[str, Job], sheet: Path | None) -> None:
-    sources = {place_of(job.source): job for job in jobs.values()}
+    sources = {canonical(job.source): job for job in jobs.values()}
     for place, job in jobs.items():
         if job.file is not None and place in sources:
             raise RequestError(
                 f"{str(job.output)!r} is an input and would be replaced; give another --output"
             )
-    if sheet is not None and (place_of(sheet) in sources or place_of(sheet) in jobs):
+    if sheet is not None and (canonical(sheet) in sources or canonical(sheet) in jobs):
         raise RequestError(f"--contact-sheet {str(sheet)!r} is a photo of this run; name another")
 
 

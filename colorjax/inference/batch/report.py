@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from colorjax.inference.batch.pipeline import DONE, FAILED, PLANNED, SKIPPED, Outcome
-from colorjax.runtime.file_names import shown
+from colorjax.runtime.file_names import printable
 
 
 @dataclasses.dataclass
@@ -80,10 +80,10 @@ class Report:
         if self._as_json:
             _print(json.dumps(_as_object(outcome)), sys.stdout)
         elif outcome.status in (DONE, PLANNED) and not (self._is_quiet or self._shows_bar()):
-            _print(f"{shown(outcome.job.name)} -> {shown(outcome.job.output)}", sys.stdout)
+            _print(f"{printable(outcome.job.name)} -> {printable(outcome.job.output)}", sys.stdout)
         elif outcome.status == SKIPPED and not self._has_bar:
             _print(
-                f"skipped: {shown(outcome.job.name)}: {shown(outcome.job.output)} exists",
+                f"skipped: {printable(outcome.job.name)}: {printable(outcome.job.output)} exists",
                 sys.stdout,
             )
         for note in outcome.result.notes:
@@ -93,7 +93,7 @@ class Report:
 
     def tell(self, message: str) -> None:
         """Tells people one line on standard error."""
-        _print(f"colorjax: {shown(message)}", sys.stderr)
+        _print(f"colorjax: {printable(message)}", sys.stderr)
 
     def __enter__(self) -> Report:
         return self

@@ -30,7 +30,7 @@ ALL_DONE, SOME_FAILED, CANNOT_GO_ON = 0, 1, 2  # exit status
 
 
 @dataclasses.dataclass(frozen=True)
-class Manner:
+class BatchOptions:
     """How a run goes.
 
     Attributes:
@@ -53,7 +53,7 @@ class Manner:
         return Report(self.done_word, as_json=self.as_json, is_taken=is_taken, has_bar=has_bar)
 
 
-def show_plan(jobs: Sequence[Job], manner: Manner) -> int:
+def show_plan(jobs: Sequence[Job], manner: BatchOptions) -> int:
     """Tells what a run would do, and does nothing.
 
     Returns:
@@ -66,7 +66,7 @@ def show_plan(jobs: Sequence[Job], manner: Manner) -> int:
     return SOME_FAILED if report.tally.failures else ALL_DONE
 
 
-def run(jobs: Sequence[Job], start: Callable[[], Work], manner: Manner) -> int:
+def run(jobs: Sequence[Job], start: Callable[[], Work], manner: BatchOptions) -> int:
     """Does what is left of jobs, tells of each and sums up.
 
     Args:

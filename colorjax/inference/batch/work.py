@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _BAND_PIXELS = 2**18  # turned grey at a time
 
 
-class InNetwork(NamedTuple):
+class NetworkTimes(NamedTuple):
     """Seconds of one photo in the network.
 
     Attributes:
@@ -50,7 +50,7 @@ class PhotoWork:
         mark: what is written into the results about their colours; None: nothing.
     """
 
-    paint: Callable[[Photo], InNetwork]
+    paint: Callable[[Photo], NetworkTimes]
     max_pixels: int = MAX_PIXELS
     mark: dict[str, str] | None = None
 
@@ -89,17 +89,17 @@ class Colorizing:
         self._options = Options(**options)
         self._thread = ThreadPoolExecutor(1, "network")
 
-    def __call__(self, photo: Photo) -> InNetwork:
+    def __call__(self, photo: Photo) -> NetworkTimes:
         """Paints one photo, after those that came before it."""
         return self._thread.submit(self._paint, photo).result()
 
-    def _paint(self, photo: Photo) -> InNetwork:
+    def _paint(self, photo: Photo) -> NetworkTimes:
         start = time.perf_counter()
         before = self._colorizer.network_seconds, self._colorizer.compile_seconds
         self._colorizer.paint(photo, self._options)
         predicting = self._colorizer.network_seconds - before[0]
         compiling = self._colorizer.compile_seconds - before[1]
-        return InNetwork(
+        return NetworkTimes(
             predicting, compiling, time.perf_counter() - start - predicting - compiling
         )
 
@@ -111,12 +111,12 @@ class Decolorizing:
         """Takes the kind of grey: one of `color.GREYS`."""
         self._grey = grey
 
-    def __call__(self, photo: Photo) -> InNetwork:
+    def __call__(self, photo: Photo) -> NetworkTimes:
         """Paints one photo, a band of rows at a time."""
         start = time.perf_counter()
         for rows in bands(photo.height, photo.width, _BAND_PIXELS):
             photo.paint_grey(rows, color.gray_plane(photo.srgb(rows), self._grey))
-        return InNetwork(painting=time.perf_counter() - start)
+        return NetworkTimes(painting=time.perf_counter() - start)
 
 
 def _renamed(job: Job) -> tuple[str, ...]:

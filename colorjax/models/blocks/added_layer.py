@@ -110,7 +110,7 @@ def which_learn(
     return marked
 
 
-def hold_still(
+def stop_gradients_except(
     params: dict[str, Any], trained: tuple[str, ...] = (), frozen: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     """Cuts the gradient of layers that do not learn, so that none is computed."""

@@ -42,7 +42,7 @@ class Progress:
             total=total, initial=step, unit="img", unit_scale=batch_size, disable=not show
         )
 
-    def waiting(self, batches: Iterator) -> Iterator:
+    def timed(self, batches: Iterator) -> Iterator:
         """Yields from `batches`, timing how long each took to come."""
         while True:
             start = time.perf_counter()

@@ -100,7 +100,7 @@ def open_source(
         raise RequestError(f"nogan.generated={share} of {len(photos)} photos is none; raise it")
     drawn = splits.limit(photos, 2 * number)  # by a hash of their names
     models, true = (splits.Subset(drawn, np.arange(first, len(drawn), 2)) for first in (0, 1))
-    if not parallel.agreed((folder / _WHOLE).is_file()):
+    if not parallel.any_host((folder / _WHOLE).is_file()):
         _generate(folder, method, variables, models, config, layout, should_stop)
         if should_stop():
             return None
@@ -124,7 +124,7 @@ def _generate(
     if parallel.is_first():
         folder.mkdir(parents=True, exist_ok=True)
         done = max((int(path.stem) + 1 for path in folder.glob("*.png")), default=0)
-    done = parallel.agreed(done)
+    done = parallel.any_host(done)
     if done == len(photos):
         return
     step = evaluate.build_steps(method).method

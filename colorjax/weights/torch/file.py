@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from colorjax.errors import RequestError
-from colorjax.weights.torch.pickle import Machine, Refused, Storage, Tensor, of_type, shown
+from colorjax.weights.torch.pickle import Machine, Refused, Storage, Tensor, of_type, quoted
 
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001  # that a stream of pickles begins with
 _MOST_PICKLE = 4 * 2**20  # bytes; one tensor takes about 250
@@ -80,7 +80,7 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise RequestError(f"{str(path)!r} {error}") from None
     except _DAMAGE as error:
         raise RequestError(
-            f"{str(path)!r} is cut short or damaged ({shown(str(error))}); download or save it "
+            f"{str(path)!r} is cut short or damaged ({quoted(str(error))}); download or save it "
             "again"
         ) from error
 
@@ -212,7 +212,7 @@ def _named_tensors(saved: Any) -> dict[str, Tensor]:
             break
     tensors = {name: value for name, value in saved.items() if type(value) is Tensor}
     if not tensors:
-        found = shown(", ".join(str(name) for name in list(saved)[:5])) or "nothing"
+        found = quoted(", ".join(str(name) for name in list(saved)[:5])) or "nothing"
         raise Refused(f"holds no tensors (it holds {found}); save the state_dict() alone")
     if not all(type(name) is str and name.isprintable() for name in tensors):
         raise Refused("holds tensors without names; save the state_dict()")
@@ -267,10 +267,10 @@ def _array(name: str, tensor: Tensor, numbers: dict[str, np.ndarray]) -> np.ndar
     reach = 0  # of the axes so far, in elements
     for stride, length in axes:
         if length > 1 and stride <= reach:
-            raise Refused(f"is refused: {shown(name)} overlaps itself; save its clone()")
+            raise Refused(f"is refused: {quoted(name)} overlaps itself; save its clone()")
         reach += stride * (length - 1)
     if tensor.offset + reach >= tensor.storage.size:
-        raise Refused(f"is refused: {shown(name)} reaches outside its storage; save it again")
+        raise Refused(f"is refused: {quoted(name)} reaches outside its storage; save it again")
     view = np.ndarray(
         tensor.shape,
         dtype,

@@ -210,7 +210,7 @@ class Machine:
         return Storage(whole.key, dtype, first, size)
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """Returns words of a file as one short line of ASCII."""
     return ascii(text[:80])[1:-1]
 
@@ -248,7 +248,7 @@ def _set_items(found: dict[Any, Any], items: Iterable[Any]) -> dict[Any, Any]:
 def _import(module: str, name: str) -> Imported:
     imported = Imported(f"{module}.{name}")
     if imported.name not in _NAMES:
-        raise Refused(f"is refused: it asks for {shown(imported.name)}, {_NEVER}")
+        raise Refused(f"is refused: it asks for {quoted(imported.name)}, {_NEVER}")
     return imported
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 from colorjax.errors import RequestError
 from colorjax.inference.batch.plan import plan
 from colorjax.runtime.atomic import remove_partials
-from colorjax.runtime.file_names import place_of, shown
+from colorjax.runtime.file_names import canonical, printable
 
 NOBODY = 2**22 + 1  # above the highest number of a process that Linux gives
 
@@ -191,15 +191,15 @@ def test_standard_input(album, tmp_path):
 
 
 def test_names_are_shown_in_one_line():
-    assert shown("a\nb\x1b[1m") == r"a\nb\x1b[1m"
-    assert shown(os.fsdecode(b"caf\xe9")) == r"caf\xe9"
-    assert shown("Grüße 日本.jpg") == "Grüße 日本.jpg"
-    assert shown("\ud800") == r"\ud800"
+    assert printable("a\nb\x1b[1m") == r"a\nb\x1b[1m"
+    assert printable(os.fsdecode(b"caf\xe9")) == r"caf\xe9"
+    assert printable("Grüße 日本.jpg") == "Grüße 日本.jpg"
+    assert printable("\ud800") == r"\ud800"
 
 
 def test_spellings_of_one_name_are_one_place(tmp_path):
-    assert place_of(tmp_path / "\u00c9.jpg") == place_of(tmp_path / "e\u0301.JPG")
-    assert place_of(tmp_path / "a.jpg") != place_of(tmp_path / "b.jpg")
+    assert canonical(tmp_path / "\u00c9.jpg") == canonical(tmp_path / "e\u0301.JPG")
+    assert canonical(tmp_path / "a.jpg") != canonical(tmp_path / "b.jpg")
 
 
 def test_partial_files_of_the_dead_are_removed(tmp_path):

@@ -44,7 +44,7 @@ def test_waiting_and_pauses_are_measured(monkeypatch):
             yield "batch"
 
     progress = Progress(0, 10, 8, bar=False)
-    arriving = progress.waiting(slow_batches())
+    arriving = progress.timed(slow_batches())
     for _ in range(3):
         assert next(arriving) == "batch"
         now[0] += 3.0  # the step
