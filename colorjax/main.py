@@ -1,4 +1,4 @@
-"""Trains or evaluates: `python -m colorjax.main --config=configs/NAME.py --workdir=DIR`."""
+"""Trains or evaluates a model: `python -m colorjax.main --config=configs/NAME.py --workdir=DIR`."""
 
 from __future__ import annotations
 
@@ -17,53 +17,55 @@ from colorjax.runtime import durations
 from colorjax.runtime import jax_setup as startup
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Config file, configs/NAME.py, with :key=value,... for its arguments."
+    "config", None, "Config file: configs/NAME.py, optionally with arguments as :key=value,..."
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default runs/CONFIG.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default: runs/CONFIG.")
 _MODE = flags.DEFINE_enum(
     "mode",
     "train",
     ["train", "eval", "compile"],
-    "What to do; compile: say what a step needs, without training.",
+    "What to do. compile: report the memory and FLOPs of a step, without training.",
 )
 _SUITE = flags.DEFINE_string(
     "suite",
     "",
-    "Of mode=eval: a named protocol of `colorjax evaluate`, on data.eval_path or else data.path.",
+    "With mode=eval: a protocol of `colorjax evaluate`, run on data.eval_path or else data.path.",
 )
 _DISTRIBUTED = flags.DEFINE_string(
     "distributed",
     "off",
-    "Several processes: auto (Cloud TPU, GKE, SLURM, Open MPI), off, or ADDRESS,COUNT,INDEX.",
+    "Multi-process training: auto (Cloud TPU, GKE, SLURM, Open MPI), off, or ADDRESS,COUNT,INDEX.",
 )
 _TIME_LIMIT = flags.DEFINE_string(
-    "time_limit", "", "Save and end with status 75 after a time such as 55m or 1h30m."
+    "time_limit", "", "Save and exit with status 75 after this time, such as 55m or 1h30m."
 )
 _PROFILE = flags.DEFINE_string(
-    "profile", "", "START:STOP, steps to trace into WORKDIR/profile, for TensorBoard and Perfetto."
+    "profile",
+    "",
+    "START:STOP: trace these steps into WORKDIR/profile, for TensorBoard and Perfetto.",
 )
 _DEVICES = flags.DEFINE_integer(
-    "devices", 0, "Of mode=compile: simulate so many devices; 0: those of this machine.", 0
+    "devices", 0, "With mode=compile: number of devices to simulate; 0: use the real devices.", 0
 )
 _TOPOLOGY = flags.DEFINE_string(
-    "topology", "", "Of mode=compile: compile for a TPU such as v5e:2x2; needs libtpu, and no TPU."
+    "topology", "", "With mode=compile: compile for a TPU such as v5e:2x2; needs libtpu but no TPU."
 )
 _MEMORY = flags.DEFINE_string(
-    "memory", "", "Of mode=compile: what a device has, such as 16GiB; default: what it says."
+    "memory", "", "With mode=compile: memory of a device, such as 16GiB; default: as it reports."
 )
 _CACHE = flags.DEFINE_string(
     "compilation_cache",
     "auto",
-    "Folder for compiled programs; auto: in the user's cache folder, by version; off.",
+    "Folder for compiled programs; auto: one per version in the user's cache folder; off: none.",
 )
 
 
 def run(argv: list[str] | None = None) -> int:
-    """Reads flags, trains or evaluates, and returns the exit status."""
+    """Trains or evaluates as the flags say; returns the exit status."""
     argv = sys.argv if argv is None else argv
     if {"--help", "-h", "-help"} & set(argv):
         print(f"{__doc__}\n\n{flags.FLAGS.module_help(sys.modules[__name__])}")
-        print("\n  --config.FIELD=VALUE: sets a field; configs/default.py has them all.")
+        print("\n  --config.FIELD=VALUE: sets a field; configs/default.py lists all fields.")
         return 0
     workdir = ""
     try:
@@ -71,26 +73,29 @@ def run(argv: list[str] | None = None) -> int:
         startup.log_to_stderr()
         return _act(config, workdir)
     except RequestError as error:
-        return _ended(2, str(error), at_once=error.__cause__ is not None)  # a save failed
+        return _exit_with(2, str(error), at_once=error.__cause__ is not None)  # failed save
     except Interrupted as error:
-        return _ended(75, str(error))
+        return _exit_with(75, str(error))
     except KeyboardInterrupt:
-        return _ended(75, "stopped by SIGINT; run the same command again")
+        return _exit_with(75, "stopped by SIGINT; run the same command again")
     except Exception as error:
         if not _is_of_writing(error, workdir):
             raise
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        place = getattr(error, "filename", None) or workdir
-        told = (
-            f"{place} cannot be written ({reason}). Make room "
-            "or give another --workdir; the same command goes on from what is saved"
+        path = getattr(error, "filename", None) or workdir
+        message = (
+            f"{path} cannot be written ({reason}). Make room "
+            "or give another --workdir; the same command resumes from the newest saved step"
         )
-        return _ended(2, told, at_once=True)
+        return _exit_with(2, message, at_once=True)
 
 
-def _ended(status: int, told: str, *, at_once: bool = False) -> int:
-    """Says why the program ends; connected to others, without what it would wait for in vain."""
-    print(f"colorjax: {told}", file=sys.stderr)
+def _exit_with(status: int, message: str, *, at_once: bool = False) -> int:
+    """Prints why the program ends; in multi-process runs skips JAX's shutdown barrier.
+
+    The barrier would hang, because the other processes never reach it.
+    """
+    print(f"colorjax: {message}", file=sys.stderr)
     jax = sys.modules.get("jax")
     if at_once or (jax and jax.distributed.is_initialized()):
         startup.exit_now(status)
@@ -98,18 +103,18 @@ def _ended(status: int, told: str, *, at_once: bool = False) -> int:
 
 
 def _is_of_writing(error: Exception, workdir: str) -> bool:
-    """Whether a disk is full, or the workdir may not be written."""
-    if type(error).__module__.startswith("gcsfs"):  # whatever a bucket answers
+    """Returns whether the error means a full disk or a workdir that is not writable."""
+    if type(error).__module__.startswith("gcsfs"):  # any error of a bucket
         return True
     if not isinstance(error, OSError):
         return False
-    place = error.filename if isinstance(error.filename, str) else ""
-    inside = bool(workdir) and place.startswith(os.path.abspath(os.path.expanduser(workdir)))
-    return error.errno in _NO_ROOM or (inside and error.errno in _NO_LEAVE)
+    path = error.filename if isinstance(error.filename, str) else ""
+    inside = bool(workdir) and path.startswith(os.path.abspath(os.path.expanduser(workdir)))
+    return error.errno in _NO_ROOM or (inside and error.errno in _NO_PERMISSION)
 
 
 def _act(config: ConfigDict, workdir: str) -> int:
-    from colorjax.parallel import hosts as peers  # after the flags: a wrong one is told at once
+    from colorjax.parallel import hosts as peers  # slow import, so after the flags are checked
     from colorjax.parallel import mesh as parallel
 
     if _MODE.value != "compile" and (_DEVICES.value or _TOPOLOGY.value or _MEMORY.value):
@@ -145,15 +150,15 @@ def _act(config: ConfigDict, workdir: str) -> int:
 
 def _run_suite(config: ConfigDict, workdir: str, time_limit: float | None) -> int:
     if _PROFILE.value or _DISTRIBUTED.value != "off":
-        raise RequestError("--profile and --distributed are not for --suite: one device measures")
+        raise RequestError("--suite runs on one device; leave out --profile and --distributed")
     from colorjax import evaluate as suites
     from colorjax.evaluate import protocols
 
-    # A folder to train on would be measured on what was learnt.
+    # data.path would be the training photos here.
     of_folder = protocols.find(_SUITE.value).data == "folder"
     data = config.data.eval_path or ("" if of_folder else config.data.path)
     if not data:
-        raise RequestError("--suite wants photos to report on: --config.data.eval_path=PLACE")
+        raise RequestError("--suite needs test photos; set --config.data.eval_path=FOLDER")
     output = str(Path(workdir) / "suites" / _SUITE.value)
     size = config.data.image_size if of_folder else 0
     return suites.run_and_print(
@@ -162,7 +167,7 @@ def _run_suite(config: ConfigDict, workdir: str, time_limit: float | None) -> in
 
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-_NO_LEAVE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR)
+_NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR)
 
 
 def _read_flags(argv: list[str]) -> tuple[ConfigDict, str]:
@@ -170,7 +175,7 @@ def _read_flags(argv: list[str]) -> tuple[ConfigDict, str]:
         rest = flags.FLAGS(argv)[1:]
         config = _CONFIG.value
         if config is not None:
-            _ = config.total_steps  # a missing file is told when it is used
+            _ = config.total_steps  # a missing file raises on first access
     if rest:
         raise RequestError(f"unexpected argument {rest[0]!r}; flags look like --name=value")
     if config is None:

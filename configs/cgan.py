@@ -4,12 +4,12 @@
         --config.data.path=DIR --config.data.eval_split=test
     python -m colorjax.main --config=configs/cgan.py:size=64 --config.data.path=PHOTOS
 
-A U-Net that predicts ab against a patch discriminator that sees grey and ab; L1 times 100.
+A U-Net predicts ab. A patch discriminator sees gray and ab. The L1 loss has weight 100.
 
-Arguments after the colon: `size`, `batch`, `width` (of both networks), `nazeri` (Lab with its
+Arguments after the colon: `size`, `batch`, `width` (of both networks), `nazeri` (predicts Lab with
 lightness, as released), `dcgan` (the KTH DD2424 project's DCGAN in RGB, 32 px), `faithful` (with
-nazeri or dcgan: pictures have the predicted lightness, losses and turns are the original's),
-`debug`.
+nazeri or dcgan: pictures use the predicted lightness; losses and training schedule are the
+original's), `debug`.
 """
 
 from ml_collections import ConfigDict
@@ -30,12 +30,12 @@ def get_config(arg: str = "") -> ConfigDict:
         debug=False,
     )
     if args.nazeri and args.dcgan:
-        raise ValueError("nazeri and dcgan are two systems: give one of them")
+        raise ValueError("nazeri and dcgan exclude each other; give one of them")
     if args.faithful and not (args.nazeri or args.dcgan):
-        raise ValueError("faithful needs nazeri or dcgan: whom to be faithful to")
+        raise ValueError("faithful needs nazeri or dcgan; add one of them")
     config = default.get_config()
     config.batch_size = args.batch
-    config.total_steps = 10_400  # 30 times 44,476 photos; the original: 200 times 49,418
+    config.total_steps = 10_400  # 30 epochs of 44,476 photos; the original: 200 epochs of 49,418
     config.eval_every = 2_080
     config.checkpoint_every = 520
     unet.take_small_photos(config, args.size)
@@ -51,7 +51,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.l1_weight = 100.0
     config.turns.critic_steps = 1
     config.turns.generator_steps = 2
-    # The rates fall with the critic's steps, of which there is one for two of the generator.
+    # The rates decay with the critic's steps: one for two of the generator.
     _decay(config.optimizer, 3e-4, 20_000, 1e-6)
     _decay(config.critic_optimizer, 3e-5, 10_000, 1e-7)
 
@@ -77,7 +77,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.data.flip = args.nazeri
     if args.faithful and args.dcgan:
         config.total_steps = (
-            900_000  # 300 times two passes for the critic and one for the colorizer
+            900_000  # 300 times two epochs for the critic and one for the colorizer
         )
         config.model.kernel_init = "glorot"
         config.turns.kind = "passes"

@@ -1,4 +1,4 @@
-"""Natural Image Colorization (ACIIDS 2020): edges fused in, saturated targets (docs/papers.md).
+"""Natural Image Colorization (ACIIDS 2020): edge branch, saturated targets (docs/papers.md).
 
     python -m colorjax.main --config=configs/edge_fusion.py --config.data.path=PHOTOS
     colorjax sweep --config=configs/edge_fusion.py --vary data.saturation=1,1.4,1.6,1.8,2
@@ -9,7 +9,7 @@ features and a classifier), `edges` (canny | sobel | off), `faithful` (the origi
 optimizer and size), `debug` (a few steps).
 
 The factor T on the saturation of the targets is data.saturation, 1.8 here. Evaluation compares with
-the true colours, and under names that end in _scaled with these targets.
+the true colors; metrics whose names end in _scaled compare with the saturated targets.
 """
 
 from ml_collections import ConfigDict
@@ -37,17 +37,17 @@ def get_config(arg: str = "") -> ConfigDict:
 
     config.data.image_size = args.size
     config.data.saturation = 1.8  # T, chosen by eye among 1, 1.4, 1.6, 1.8 and 2
-    config.data.saturation_clip = True  # the original lets the saturation pass 1
-    config.data.canny_scale = 1.0  # L / 100; the original gives L to thresholds meant for 0 ... 1
+    config.data.saturation_clip = True  # in the original the saturation can exceed 1
+    config.data.canny_scale = 1.0  # L / 100; the original uses L with thresholds for 0 ... 1
 
     config.model = ConfigDict({"name": "edge_fusion", "width": args.width})
     config.model.add_layer = False  # before the last layer, for fine-tuning (train_only=added)
     config.model.global_size = args.size
     config.model.global_branch = args.global_branch
     config.model.edges = args.edges
-    config.model.num_classes = -1  # as many as the data has, with global_branch=iizuka
-    config.model.norm = True  # the original has none, and SGD hardly moves it
-    config.model.dense_activation = "relu"  # linear in the original, so that two layers are one
+    config.model.num_classes = -1  # that of the data, with global_branch=iizuka
+    config.model.norm = True  # the original has none, and hardly learns with SGD
+    config.model.dense_activation = "relu"  # linear in the original, which merges the two layers
     config.model.kernel_init = "he"
     config.model.ab_range = 110.0
     config.model.raw_lightness = False

@@ -9,7 +9,7 @@ sizes), `tf1` (the layout of colorization_tensorflow: tanh, no BatchNorm, no cla
 few steps).
 
 Labels are the folders of the photos (`data.labels`). Without labels, or with loss.alpha 0, the
-classifier is off, and the log says so.
+classifier is off; the log reports it.
 """
 
 from ml_collections import ConfigDict
@@ -23,7 +23,7 @@ def get_config(arg: str = "") -> ConfigDict:
         arg, size=64, batch=32, width=1.0, faithful=False, tf1=False, debug=False
     )
     if args.faithful and args.tf1:
-        raise ValueError("faithful is the paper's, tf1 the port's layout: give one of them")
+        raise ValueError("faithful (the paper) and tf1 (the port) exclude each other; give one")
     config = default.get_config()
     config.batch_size = args.batch
     config.total_steps = 100_000
@@ -31,19 +31,20 @@ def get_config(arg: str = "") -> ConfigDict:
     config.checkpoint_every = 1_000
 
     config.data.image_size = args.size
-    config.data.grey = "luma"  # image.rgb2y of the released code; less its mean there, 2 Y - 1 here
-    # "Grayscale and low color variance" photos are left out; how low is not stated.
+    # image.rgb2y of the released code, which subtracts its mean; here it is 2 Y - 1.
+    config.data.grey = "luma"
+    # "Grayscale and low color variance" photos are dropped; the paper gives no threshold.
     config.data.drop_grey = True
     config.data.min_chroma = 3.0
 
     config.model = ConfigDict({"name": "iizuka", "width": args.width})
     config.model.add_layer = False  # before the last layer, for fine-tuning (train_only=added)
     config.model.global_size = args.size
-    config.model.num_classes = -1  # as many as the data has; 0: no classifier
+    config.model.num_classes = -1  # -1: that of the data; 0: no classifier
     config.model.norm = True
     config.model.activation = "relu"
     config.model.kernel_init = "he"
-    config.model.ab_range = 110.0  # the paper's 100 cuts the bluest blue off
+    config.model.ab_range = 110.0  # the paper's 100 clips the bluest blue
     config.model.upsample = "bilinear"
 
     config.loss.name = "mse_and_class"
@@ -59,7 +60,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.data.crop_ratio = (1.0, 1.0)
         config.model.ab_range = 100.0
         config.loss.compare_at = "half"
-        # The paper's colours are on a scale of 200 ab units, ours of 110: the same minimum.
+        # The paper scales colors by 200 ab units, we by 110. This keeps the same minimum.
         config.loss.alpha = (200 / 110) ** 2 / 300
         default.plain_optimizer(config.optimizer, "adadelta", 1.0)
     if args.tf1:
@@ -69,13 +70,16 @@ def get_config(arg: str = "") -> ConfigDict:
         config.data.drop_grey = False
         config.data.min_chroma = 0.0
         config.data.crop_scale = (1.0, 1.0)
-        config.data.crop_ratio = (1.0, 1.0)  # the middle square; the port squeezes the photo
+        config.data.crop_ratio = (
+            1.0,
+            1.0,
+        )  # center square; the port resizes without keeping the aspect
         config.data.flip = False
         config.model.num_classes = 0
         config.model.norm = False
         config.model.activation = "tanh"
         config.model.kernel_init = "normal"
-        config.model.ab_range = 127.5  # 8-bit ab / 255, but for half a unit
+        config.model.ab_range = 127.5  # 8-bit ab / 255, up to half a unit
         config.model.upsample = "nearest"
         config.loss.name = "mse"
         default.plain_optimizer(config.optimizer, "adam", 1e-4)

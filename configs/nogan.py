@@ -4,14 +4,14 @@
         --config.data.path=DIR --config.data.eval_split=test
     python -m colorjax.main --config=configs/nogan.py:size=64 --config.data.path=PHOTOS
 
-One command runs all phases, and goes on in the one where it was stopped:
+One command runs all phases and resumes in the phase where it was stopped:
 
 1. features: a small classifier learns the photos' labels (not with features.name=vgg16_bn);
-2. pretrain: the colorizer learns by L1 and by that classifier's features;
-3. critic: it learns to tell what the colorizer makes of training photos from true ones;
-4. gan: both by turns, a short while, with a state kept every few steps.
+2. pretrain: the colorizer trains with L1 and feature loss, on that classifier's features;
+3. critic: the critic learns to distinguish colorized training photos from true ones;
+4. gan: both train alternately for a short time; a candidate is saved every few steps.
 
-Then one of these states is picked (pick.json; TensorBoard: validation/...). To overrule it run the
+Then one candidate is picked (pick.json; TensorBoard: validation/...). To override the pick, run the
 same command with --config.nogan.pick=STEP.
 
 Arguments after the colon: `size`, `batch`, `width` (of all networks), `debug`.
@@ -32,10 +32,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.eval_every = 3_000
     config.checkpoint_every = 500
     unet.take_small_photos(config, args.size)
-    config.data.validation_fraction = 0.02  # they are looked at every nogan.save_every steps
+    config.data.validation_fraction = 0.02  # small: evaluated every nogan.save_every steps
     config.model = unet.unet_model(args.width)
     config.critic = ConfigDict({"name": "nogan", "width": args.width})
-    # 256 and 3 in the original, which takes 64 px at least.
+    # 256 and 3 in the original, which needs at least 64 px.
     config.critic.channels = 64
     config.critic.blocks = 2
     config.features.width = 0.5 * args.width

@@ -4,11 +4,11 @@
     python -m colorjax.main --config=configs/plain_cnn.py:variant=dense --config.data.path=PHOTOS
 
 Arguments after the colon: `size` (px), `batch`, `variant` (cnn | dense), `demo` (about a minute
-on the photos inside scikit-image), `debug` (a few steps).
+on scikit-image's sample photos), `debug` (a few steps).
 
-Two CPU cores train 17 images a second at 64 px (2026-11-21). Expect, after 38,400 crops of 7,586
-Tiny ImageNet photos, MAE of ab 9.71 and PSNR of mean MSE 20.89 dB, where grey gives 10.69 and
-19.89; the command is in docs/results.md.
+Two CPU cores train 17 images per second at 64 px (2026-11-21). After 38,400 crops of 7,586 Tiny
+ImageNet photos, expect an MAE of ab of 9.71 and a PSNR of mean MSE of 20.89 dB; gray gives 10.69
+and 19.89. The command is in docs/results.md.
 """
 
 from ml_collections import ConfigDict
@@ -20,7 +20,7 @@ def get_config(arg: str = "") -> ConfigDict:
     """Returns the config of the plain CNN; see the file's docstring for `arg`."""
     args = default.parse_arg(arg, size=64, batch=16, variant="cnn", demo=False, debug=False)
     config = default.get_config()
-    # The report found a batch of 10 better than 20; 16 is the nearest that 2, 4, 8 devices share.
+    # The report prefers a batch of 10 over 20; 16 is the nearest that 2, 4 or 8 devices can share.
     config.batch_size = args.batch
     config.total_steps = 30_000
     config.eval_every = 1_000
@@ -30,7 +30,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model = ConfigDict({"name": "plain_cnn", "variant": args.variant})
     config.model.add_layer = False  # before the last layer, for fine-tuning (train_only=added)
     if args.variant == "cnn":
-        # The knobs of the report that belong to the network, at its best values, and its widths.
+        # Network hyperparameters of the report, at their best values, and its widths.
         config.model.kernel_size = 3
         config.model.dropout = 0.4
         config.model.strides = (1, 2, 2, 1, 1, 1)
@@ -39,7 +39,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
     config.loss.name = "mse"  # ||prediction - label||^2 on ab / 110
     config.optimizer.learning_rate = 1e-3  # Adam; the originals: RMSprop 1e-3, SGD 0.01
-    # It overfits fast (the original's README says so): stop early, keep the best.
+    # It overfits quickly, as the original's README says: stop early, keep the best.
     config.early_stopping.metric = "mae_ab"
     config.early_stopping.patience = 10
 

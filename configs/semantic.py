@@ -1,16 +1,16 @@
-"""Colors on the features of a pretrained classifier: the network that ships (docs/papers.md).
+"""Colorizer on the features of a pretrained classifier: the network that ships (docs/papers.md).
 
     pip install 'colorjax[encoders]'
     python -m colorjax.main --config=configs/semantic.py --config.data.path=PHOTOS
     python -m colorjax.main --config=configs/semantic.py:imagenet --config.data.path=IMAGENET
 
 Arguments after the colon: `imagenet` (for a GPU or TPU: 224 px, bfloat16, a batch of 256, the whole
-encoder learns), `encoder` (lite0 | lite1 | lite2 | none: lite0 from a random start | tiny: small,
-and random too), `decoder` (plain | query), `size` (px, a multiple of 32), `batch`, `width` (factor
-on the decoder's channels), `hints` (trains the hint guide alone: with --config.init_from=WORKDIR of
-a trained network), `debug` (a few steps).
+encoder learns), `encoder` (lite0 | lite1 | lite2 | none: lite0, randomly initialized | tiny: small
+and randomly initialized), `decoder` (plain | query), `size` (px, a multiple of 32), `batch`,
+`width` (factor on the decoder's channels), `hints` (trains only the hint guide; needs
+--config.init_from=WORKDIR of a trained network), `debug` (a few steps).
 
-`loss.prior` is best counted on the training photos: `colorjax prior PHOTOS --output FILE.npz`.
+Compute `loss.prior` on the training photos: `colorjax prior PHOTOS --output FILE.npz`.
 """
 
 from ml_collections import ConfigDict
@@ -50,15 +50,15 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.decoder_norm = "batch"  # batch | group
     config.model.width = args.width
     config.model.queries = 32  # of the query decoder
-    config.model.temperature = 0.38  # of tiles that are combined by their bins; decides no weights
+    config.model.temperature = 0.38  # for combining tiles by their bins; not used in training
     config.model.add_layer = False  # before the heads, for fine-tuning (train_only=added)
-    config.model.hint_guide = args.hints  # how far a user's color hints reach is learned
+    config.model.hint_guide = args.hints  # learn how far a user's color hints spread
     config.init_encoder = "" if is_random else "imagenet"
 
     config.loss.name = "smooth_l1_and_bins"
     config.loss.delta = 5 / 110
     config.loss.l1_weight = 11.0  # 0.1 for each ab unit
-    config.loss.lam = 0.9  # 0.5 of Zhang et al. 2016 makes this head too red
+    config.loss.lam = 0.9  # Zhang et al. 2016 use 0.5, which makes this head too red
     config.loss.feature_weight = 0.0
     config.loss.adversarial_weight = 0.0
     config.features.name = "lite0"  # with loss.feature_weight above 0

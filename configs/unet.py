@@ -1,4 +1,4 @@
-"""U-Net on small photos, CIFAR-10 above all (KTH DD2424 project, Nazeri et al.; docs/papers.md).
+"""U-Net for small photos such as CIFAR-10 (KTH DD2424 project, Nazeri et al.; docs/papers.md).
 
     python -m colorjax.main --config=configs/unet.py --config.data.name=cifar10 \
         --config.data.path=DIR --config.data.eval_split=test
@@ -8,8 +8,8 @@ Arguments after the colon: `size` (px, a multiple of 16; 32), `batch`, `width` (
 channels), `places` (the deeper layout; a multiple of 128 px; 256), `faithful` (the project's
 optimizer, normalization and split), `debug` (a few steps).
 
-It trains with loss.name=mse, l1, smooth_l1, rebalanced_ce (its head is then one over bins), feature
-or adversarial.
+It trains with loss.name=mse, l1, smooth_l1, rebalanced_ce (with a head over bins), feature or
+adversarial.
 """
 
 from ml_collections import ConfigDict
@@ -24,7 +24,7 @@ def get_config(arg: str = "") -> ConfigDict:
     )
     config = default.get_config()
     config.batch_size = args.batch
-    config.total_steps = 10_400  # 30 times the 44,476 photos of the original's split
+    config.total_steps = 10_400  # 30 epochs of the 44,476 photos of the original's split
     config.eval_every = 2_080
     config.checkpoint_every = 520
     take_small_photos(config, args.size or (256 if args.places else 32))
@@ -47,7 +47,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.data.drop_lowest_hue = 582
         config.model.norm = "affine"  # its BatchNorm was never in training mode
         config.model.kernel_init = "glorot"
-        # Steps, where epochs were meant: after one epoch the rate is 2.4e-7.
+        # In steps, although epochs were intended: after one epoch the rate is 2.4e-7.
         config.optimizer.schedule = "exponential"
         config.optimizer.decay_factor = 0.3
         config.optimizer.decay_steps = 50
@@ -57,7 +57,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
 
 def take_small_photos(config: ConfigDict, size: int) -> None:
-    """Takes photos whole, mirrored at random, as those who train on CIFAR-10 do."""
+    """Sets uncropped photos with random mirroring, as usual for CIFAR-10."""
     config.data.image_size = size
     config.data.crop_scale = (1.0, 1.0)
     config.data.crop_ratio = (1.0, 1.0)
@@ -67,7 +67,7 @@ def unet_model(width: float) -> ConfigDict:
     """Returns `config.model` of a U-Net with every field."""
     model = ConfigDict({"name": "unet", "layout": "cifar", "width": width})
     model.add_layer = False  # before the last layer, for fine-tuning (train_only=added)
-    model.space = "ab"  # what it predicts: ab | lab | rgb
+    model.space = "ab"  # output space: ab | lab | rgb
     model.head = "auto"  # ab | bins; auto: bins for losses over bins
     model.dropout = 0.5
     model.norm = "batch"  # batch | affine

@@ -21,7 +21,7 @@ def get_config(arg: str = "") -> ConfigDict:
         arg, variant="full", size=64, batch=32, width=1.0, faithful=False, debug=False
     )
     if args.variant not in VARIANTS:
-        raise ValueError(f"variant is one of {', '.join(VARIANTS)}, not {args.variant!r}")
+        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, not {args.variant!r}")
     config = default.get_config()
     config.batch_size = args.batch
     config.total_steps = 100_000
@@ -32,13 +32,13 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model = ConfigDict({"name": "zhang16", "width": args.width})
     config.model.add_layer = False  # before the last layer, for fine-tuning (train_only=added)
     config.model.head = "ab" if args.variant == "l2" else "bins"
-    config.model.temperature = 0.38  # T of the annealed mean, section 2.3; decides no weights
-    config.model.folded_temperature = 1.0  # 0.38 in imported weights, which already contain it
+    config.model.temperature = 0.38  # T of the annealed mean, section 2.3; not used in training
+    config.model.folded_temperature = 1.0  # 0.38 in imported weights, which already include it
 
     config.loss.name = VARIANTS[args.variant]
     config.loss.lam = 0.5  # section 2.2
-    # The paper's 3e-5 is for 450,000 steps from a start by k-means; He initialization and BatchNorm
-    # stand 1e-3. Its decay of 1e-3 is coupled to a summed loss, ours of 1e-4 is decoupled.
+    # The paper's 3e-5 is for 450,000 steps from a k-means initialization; He initialization and
+    # BatchNorm allow 1e-3. Its decay of 1e-3 is coupled to a summed loss; ours, 1e-4, is decoupled.
     default.adamw_cosine(config.optimizer)
 
     if args.faithful:

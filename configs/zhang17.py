@@ -4,8 +4,8 @@
     colorjax colorize photo.jpg --checkpoint runs/zhang17 --hint 120,80,#c04030
 
 Arguments after the colon: `size` (px), `batch`, `width` (factor on all channels), `learns` (both |
-classification | regression: the original's stages, chained by --config.init_from), `faithful` (the
-original's crop, batch and first learning rate), `debug` (a few steps).
+classification | regression: the original's stages; chain them with --config.init_from), `faithful`
+(the original's crop, batch and first learning rate), `debug` (a few steps).
 """
 
 from ml_collections import ConfigDict
@@ -24,7 +24,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.eval_every = 2_000
     config.checkpoint_every = 1_000
     config.data.image_size = args.size
-    config.data.hints = True  # 7 on average, one photo in eight has none
+    config.data.hints = True  # 7 on average; one photo in eight has none
 
     config.model = ConfigDict({"name": "zhang17", "width": args.width})
     config.model.add_layer = False  # before the last layer, for fine-tuning (train_only=added)

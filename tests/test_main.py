@@ -1,4 +1,4 @@
-"""The program as a user starts it: exit status and what it says."""
+"""The program as a user runs it: exit status and messages."""
 
 import json
 import shutil
@@ -46,7 +46,7 @@ def trained(photos, tmp_path_factory):
         ),
         pytest.param(
             [*TINY, "--config.data.crop_ratio=(0,1)"],
-            "data.crop_ratio is (low, high) above 0",
+            "data.crop_ratio must be (low, high) above 0",
             marks=pytest.mark.slow,
         ),
         pytest.param(
@@ -61,7 +61,7 @@ def trained(photos, tmp_path_factory):
         ),
         (
             [*TINY, "--config.loss.name=class_cross_entropy"],
-            "needs the output class_logits that model plain_cnn does not give; losses for it: "
+            "needs the output class_logits that model plain_cnn lacks; usable losses: "
             "adversarial, feature",
         ),
         pytest.param(
@@ -78,7 +78,7 @@ def trained(photos, tmp_path_factory):
         ),
     ],
 )
-def test_a_wrong_request_is_told_in_one_line(flags, text, tmp_path):
+def test_a_wrong_request_is_reported_in_one_line(flags, text, tmp_path):
     says_one_line(run(*flags, f"--workdir={tmp_path / 'w'}"), text)
     assert not (tmp_path / "w").exists()
 
@@ -117,10 +117,10 @@ def test_damaged_checkpoints(trained, photos, tmp_path):
     assert result.stderr.count("checkpoint 6 is damaged") == 1
     assert "resuming from step 3" in result.stderr
     assert read_metrics(copy) == read_metrics(trained)
-    assert find_flaw(copy / "checkpoints" / "6") is None  # saved anew
+    assert find_flaw(copy / "checkpoints" / "6") is None  # saved again
     for step in ("3", "6"):
         damage(copy / "checkpoints" / step)
-    says_one_line(run(*flags), "no whole checkpoint is left")
+    says_one_line(run(*flags), "no intact checkpoint is left")
 
 
 @pytest.mark.slow
@@ -130,10 +130,10 @@ def test_eval_mode(trained, photos, tmp_path):
     (copy / "eval.json").unlink()
     flags = [*TINY, f"--config.data.path={photos}", f"--workdir={copy}", "--mode=eval"]
     assert run(*flags).returncode == 0
-    found, expected = (json.loads((w / "eval.json").read_text()) for w in (copy, trained))
-    assert found["metrics"] == pytest.approx(expected["metrics"], rel=1e-6)
+    actual, expected = (json.loads((w / "eval.json").read_text()) for w in (copy, trained))
+    assert actual["metrics"] == pytest.approx(expected["metrics"], rel=1e-6)
     says_one_line(run(*flags[:-2], f"--workdir={tmp_path / 'none'}", "--mode=eval"), "no workdir")
-    says_one_line(run(*flags, "--suite=folder"), "--suite wants photos to report on")
+    says_one_line(run(*flags, "--suite=folder"), "--suite needs test photos")
     flags.append(f"--config.data.eval_path={photos}")
     assert run(*flags, "--suite=folder", "--time_limit=1s").returncode == 75
     file = copy / "suites" / "folder" / "result.json"
@@ -164,7 +164,7 @@ def test_a_checkpoint_moves_between_device_counts(first, then, photos, tmp_path)
     assert "resuming from step 6" in result.stderr
 
 
-@pytest.mark.slow  # tests/train/test_loop.py resumes to the bit in one process
+@pytest.mark.slow  # tests/train/test_loop.py tests bitwise resume in one process
 def test_kill_9_and_resume_is_bitwise_the_uninterrupted_run(trained, photos, tmp_path):
     workdir = tmp_path / "killed"
     flags = [*TINY, f"--config.data.path={photos}", f"--workdir={workdir}"]
@@ -200,9 +200,9 @@ def test_a_signal_saves_and_exits_75(number, trained, photos, tmp_path):
     )
     wait_for(lambda: "train/loss" in read_text(workdir / "metrics.jsonl"), process)
     process.send_signal(number)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 75, told
-    step = int(told.rsplit("resumes from step", 1)[1].split()[0])
+    _, output = process.communicate(timeout=60)
+    assert process.returncode == 75, output
+    step = int(output.rsplit("resumes from step", 1)[1].split()[0])
     assert (workdir / "checkpoints" / str(step)).is_dir()
 
 
@@ -239,13 +239,13 @@ def test_how_a_run_ends(error, status, says, monkeypatch, capsys):
     monkeypatch.setattr(main, "_act", fail)
     monkeypatch.setattr(main.startup, "exit_now", sys.exit)
     try:
-        found = main.run(["main"])
+        code = main.run(["main"])
     except SystemExit as ended:
-        found = ended.code
-    assert found == status
+        code = ended.code
+    assert code == status
     assert says in capsys.readouterr().err
 
 
-def test_an_unreadable_photo_of_the_users_is_no_matter_of_writing():
+def test_an_unreadable_photo_of_the_users_is_not_a_write_error():
     error = PermissionError(13, "Permission denied", "/photos/a.png")
     assert not main._is_of_writing(error, "/w")

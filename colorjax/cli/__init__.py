@@ -1,4 +1,4 @@
-"""The `colorjax` command: a file for each command, loaded when it is called."""
+"""The `colorjax` command: one file per command, loaded when it is called."""
 
 from colorjax.cli.main import run
 

@@ -1,4 +1,4 @@
-"""What the commands over many photo files have in common: options, and the run."""
+"""Options and run shared by the commands that process many photo files."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 
 def add(parser: argparse.ArgumentParser, *, output: str, output_required: bool = False) -> None:
-    """Declares what every command over many photos has."""
+    """Adds the options of every command that processes many photos."""
     parser.add_argument(
         "inputs",
         nargs="+",
         metavar="INPUT",
         help="photo, folder of photos, pattern such as 'album/**/*.jpg', or - for standard input; "
-        "colorize takes films too",
+        "colorize also takes films",
     )
     options.add_output(parser, output, required=output_required)
     options.add_overwrite(parser, "replace existing results instead of skipping")
     options.add_jobs(
-        parser, 2, "photos under way at a time, one of them in the network (default: %(default)s)"
+        parser, 2, "photos in parallel, one of them in the network (default: %(default)s)"
     )
     parser.add_argument(
         "--max-pixels",
@@ -44,10 +44,10 @@ def add(parser: argparse.ArgumentParser, *, output: str, output_required: bool =
         help="refuse larger photos (default: %(default)s)",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="tell what would be done, and do nothing"
+        "--dry-run", action="store_true", help="print what would be done, and write nothing"
     )
     parser.add_argument(
-        "--json", action="store_true", help="tell scripts: a JSON object a line, then a summary"
+        "--json", action="store_true", help="print one JSON object per photo, then a summary"
     )
 
 
@@ -57,11 +57,11 @@ def run(
     check: Callable[[Sequence[Job]], None] = lambda jobs: None,
     done_word: str = "colorized",
 ) -> int:
-    """Plans the photos of a command, and does them or tells what would be done."""
+    """Plans the photos of a command, then processes them or prints the plan (--dry-run)."""
     from colorjax.inference.batch import run as batch
     from colorjax.inference.batch.plan import check_writable, plan
 
-    manner = batch_options(args, done_word)
+    run_options = batch_options(args, done_word)
     with _standard_input(args) as standard_input:
         jobs = plan(
             args.inputs,
@@ -73,21 +73,21 @@ def run(
         check(jobs)
         if args.output is not None:
             check_writable(paths.local(args.output), "--output")
-        if manner.sheet is not None:
-            check_writable(manner.sheet.parent, "the folder of --contact-sheet")
+        if run_options.sheet is not None:
+            check_writable(run_options.sheet.parent, "the folder of --contact-sheet")
         if args.dry_run:
-            return batch.show_plan(jobs, manner)
-        return batch.run(jobs, start, manner)
+            return batch.show_plan(jobs, run_options)
+        return batch.run(jobs, start, run_options)
 
 
 def batch_options(args: argparse.Namespace, done_word: str) -> BatchOptions:
-    """Checks the options of the run itself."""
+    """Returns the checked options of the run."""
     from colorjax.inference.batch import contact_sheet
     from colorjax.inference.batch.run import BatchOptions
 
     for option, value in (("--jobs", args.jobs), ("--max-pixels", args.max_pixels)):
         if value < 1:
-            raise RequestError(f"{option} is at least 1, not {value}")
+            raise RequestError(f"{option} must be at least 1, not {value}")
     named = getattr(args, "contact_sheet", None)
     sheet = paths.local(named) if named else None
     if sheet is not None:
@@ -97,12 +97,12 @@ def batch_options(args: argparse.Namespace, done_word: str) -> BatchOptions:
 
 @contextlib.contextmanager
 def _standard_input(args: argparse.Namespace) -> Iterator[Path | None]:
-    """Keeps what comes from standard input in a file, if it is asked for."""
+    """Copies standard input to a temporary file, if `-` is an input."""
     number = args.inputs.count("-")
     if number > 1:
         raise RequestError("standard input, -, is given twice; give it once")
     if number and args.json and args.output is None:
-        raise RequestError("--json and the picture both want standard output; give an --output")
+        raise RequestError("--json and the picture both need standard output; give --output")
     if number and not args.dry_run:
         _check_standard(args.output)
     if not number or args.dry_run:
@@ -116,6 +116,8 @@ def _standard_input(args: argparse.Namespace) -> Iterator[Path | None]:
 
 def _check_standard(output: str | None) -> None:
     if sys.stdin is None:  # <&-
-        raise RequestError("standard input is closed; give it a photo")
+        raise RequestError("standard input is closed; pipe a photo into it")
     if output is None and (sys.stdout is None or sys.stdout.isatty()):
-        raise RequestError("standard output is no file or pipe; redirect it, or give an --output")
+        raise RequestError(
+            "standard output must be a file or a pipe; redirect it, or give --output"
+        )

@@ -15,16 +15,16 @@ from colorjax.runtime import jax_setup as startup
 from colorjax.tune import calibrate as tune
 
 DESCRIPTION = (
-    "Colorizes photos at several working sizes and stores the one of the highest PSNR with "
-    "the weights (inference.size in WORKDIR/config.json; the rows are in "
-    "WORKDIR/calibration.json): another than that of training only where it is better by more"
-    " than the 95 % interval of the gain. With --colorfulness it also stores the least factor"
-    " on the colors (inference.saturation) with which the results are that colorful, and "
-    "shows what that costs. Of a network that predicts both ab and color bins, such as "
-    "semantic, it then tries every decoding (inference.decode: ab, annealed, blend; "
-    "model.temperature) and stores the one of the highest PSNR at that colorfulness. Take "
-    "photos that nothing was trained on, and that nothing is reported on. Training on sets all "
-    "of it back, fine-tuning the saturation: calibrate again."
+    "Colorizes photos at several working sizes and stores the size with the highest PSNR in "
+    "the weights (inference.size in WORKDIR/config.json; the table is in "
+    "WORKDIR/calibration.json). A size other than that of training is stored only if its gain "
+    "exceeds the 95 % interval. With --colorfulness it also stores the smallest factor on the "
+    "colors (inference.saturation) that makes the results that colorful, and prints the cost in "
+    "PSNR. For a network that predicts both ab and color bins, such as semantic, it then tries "
+    "every decoding (inference.decode: ab, annealed, blend; model.temperature) and stores the "
+    "one with the highest PSNR at that colorfulness. Use validation photos: neither training nor "
+    "test photos. Further training resets these values, fine-tuning resets the "
+    "saturation; calibrate again."
 )
 EPILOG = """\
 example:
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "workdir",
         metavar="WORKDIR",
-        help="of a run or of imported weights; of weights that ship the rows are shown alone",
+        help="workdir of a run or of imported weights; weights that ship are measured, not changed",
     )
     options.add_data(
         parser,
@@ -48,36 +48,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sizes",
         default=",".join(map(str, tune.SIZES)),
         metavar="PX,...",
-        help="(default: %(default)s)",
+        help="working sizes to try (default: %(default)s)",
     )
     parser.add_argument(
         "--colorfulness",
         type=float,
         metavar="CF",
-        help="to reach by saturation, as Hasler and Suesstrunk define it (default: saturation 1)",
+        help="colorfulness to reach, as defined by Hasler and Suesstrunk (default: saturation 1)",
     )
     parser.add_argument(
         "--photos",
         type=int,
         default=tune.PHOTOS,
         metavar="N",
-        help="at most (default: %(default)s)",
+        help="maximum number of photos (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     try:
-        sizes = sorted({int(word) for word in args.sizes.split(",")})
+        sizes = sorted({int(text) for text in args.sizes.split(",")})
     except ValueError:
         sizes = [0]
     if sizes[0] < 1:
-        raise RequestError(f"--sizes is PX,PX,..., each at least 1, not {args.sizes!r}")
+        raise RequestError(f"--sizes must be PX,PX,..., each at least 1, not {args.sizes!r}")
     if args.photos < 1:
-        raise RequestError(f"--photos is at least 1, not {args.photos}")
+        raise RequestError(f"--photos must be at least 1, not {args.photos}")
     wanted = args.colorfulness
     if wanted is not None and not 0 < wanted < math.inf:
-        raise RequestError(f"--colorfulness is above 0, not {wanted:g}")
+        raise RequestError(f"--colorfulness must be above 0, not {wanted:g}")
     startup.quiet_library_logs()
     from tqdm import tqdm
 
@@ -104,22 +104,22 @@ def run(args: argparse.Namespace) -> int:
     print(f"{len(photos)} photos; their own colorfulness is {about['true_colorfulness']:.1f}")
     _show("size, px", "size", rows)
     chosen = f"{size} px"
-    for found in tried:
-        name = str(tune.Decoding(found[0]["decode"], found[0]["temperature"]))
+    for table in tried:
+        name = str(tune.Decoding(table[0]["decode"], table[0]["temperature"]))
         if len(tried) > 1:
             print(name)
-        _show("saturation", "saturation", found)
+        _show("saturation", "saturation", table)
     if tried:
         chosen += f", saturation {factor:g}" + (f", decode {decoding}" if decoding.decode else "")
     if shipped.ships(args.workdir):
-        print(f"best: {chosen}; weights that ship are not changed, give it to colorize")
+        print(f"best: {chosen}; weights that ship are not changed, give these options to colorize")
     else:
         flat = [row for rows in tried for row in rows]
         record = {"photos": about, "sizes": rows, "colorfulness": wanted, "saturations": flat}
         tune.store(args.workdir, size, factor, record, decoding)
         print(f"stored with the weights: {chosen}")
     for name in unreadable:
-        print(f"colorjax: passed over {name}", file=sys.stderr)
+        print(f"colorjax: skipped {name}", file=sys.stderr)
     return 1 if unreadable else 0
 
 

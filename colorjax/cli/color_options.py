@@ -1,4 +1,4 @@
-"""What decides the colours of photos: options of the command line, for Colorizer and Options."""
+"""Command-line options for `Colorizer.load` and `Options`."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Declares what decides the colours; `read` turns it into arguments."""
+    """Adds the options; `read` turns them into keyword arguments."""
     parser.add_argument(
         "--temperature",
         action=options.Once,
         type=float,
         metavar="T",
-        help="of color bins; 0: vivid mode, 1: pale mean",
+        help="temperature of color bins; 0: the most likely color, vivid; 1: the mean, pale",
     )
     parser.add_argument(
         "--decode",
         action=options.Once,
         choices=("ab", "annealed", "blend"),
-        help="of weights with ab and color bins (semantic): take colors from ab, from the bins at "
-        "--temperature, or from both (default: what is stored with the weights)",
+        help="for weights with ab and color bins (semantic): take colors from ab, from the bins at "
+        "--temperature, or from both (default: as stored with the weights)",
     )
     parser.add_argument(
         "--saturation",
@@ -38,14 +38,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1.0,
         metavar="S",
-        help="factor on the colours; above 1: more vivid (1)",
+        help="factor on a and b; above 1: more vivid (default: 1)",
     )
     parser.add_argument(
         "--size",
         action=options.Once,
         type=_working_size,
         metavar="PX",
-        help="short side at which colours are predicted, or own: the photo's (default: what is "
+        help="short side at which colors are predicted, or own: the photo's own size (default: as "
         "stored with the weights)",
     )
     parser.add_argument(
@@ -53,22 +53,22 @@ def add(parser: argparse.ArgumentParser) -> None:
         action=options.Once,
         choices=("short", "long", "squash", "pad_square"),
         default="short",
-        help="which side gets that size; squash: both; pad_square: mirrored to a square "
-        "(default: %(default)s)",
+        help="which side gets --size; squash: both; pad_square: the long side, mirrored to a "
+        "square (default: %(default)s)",
     )
     parser.add_argument(
         "--quality",
         action=options.Once,
         choices=("draft", "normal", "best"),
         default="normal",
-        help="draft: no guided enlargement; best: six predictions fused (default: %(default)s)",
+        help="draft: no guided upsampling; best: average of six predictions (default: %(default)s)",
     )
     parser.add_argument(
         "--upsampling",
         action=options.Once,
         choices=("guided", "bilinear"),
         default="guided",
-        help="how colours come to full size: guided by the photo's lightness, or not "
+        help="how colors are enlarged to full size: guided by the photo's lightness, or bilinear "
         "(default: %(default)s)",
     )
     parser.add_argument(
@@ -77,37 +77,37 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1.0,
         metavar="S",
-        help="share of the predicted colours, 0 to 1; the rest are the photo's own (1)",
+        help="share of the predicted colors, 0 to 1; the rest is the photo's own (default: 1)",
     )
     parser.add_argument(
         "--tile",
         action=options.Once,
         metavar="WxH",
-        help="predict in tiles of the full-resolution photo, such as 256 or 512x384; exact: all of "
-        "it at its own size, with the memory of a tile",
+        help="predict in tiles of the full-resolution photo, such as 256 or 512x384; exact: same "
+        "result as the whole photo at its own size, with the memory of one tile",
     )
     parser.add_argument(
         "--stride",
         action=options.Once,
         metavar="X,Y",
-        help="from tile to tile, in pixels (half a tile)",
+        help="step from tile to tile, in pixels (default: half a tile)",
     )
     parser.add_argument(
         "--combine",
         action=options.Once,
         choices=("hann", "average", "maximum", "max_chroma", "distribution", "none"),
-        help="what becomes of overlapping tiles (hann)",
+        help="how overlapping tiles are combined (default: hann)",
     )
     parser.add_argument(
         "--keep-global",
         action="store_true",
-        help="take broad colours from the whole photo, and from tiles their detail alone",
+        help="take broad colors from the whole photo, and only detail from the tiles",
     )
     parser.add_argument(
         "--global-image",
         action=options.Once,
         metavar="PHOTO",
-        help="take the palette (semantic) or the scene-level features (iizuka, edge_fusion) of "
+        help="take the palette (semantic) or the scene-level features (iizuka, edge_fusion) from "
         "another photo",
     )
 
@@ -116,16 +116,18 @@ def read(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns the keyword arguments of `Colorizer.load` and of `Colorizer.colorize`.
 
     Raises:
-        RequestError: a value is out of its range.
+        RequestError: a value is out of range.
     """
     if not 0 <= args.saturation < math.inf:
-        raise RequestError(f"--saturation is at least 0, not {args.saturation}")
+        raise RequestError(f"--saturation must be at least 0, not {args.saturation}")
     if args.temperature is not None and not 0 <= args.temperature < math.inf:
-        raise RequestError(f"--temperature is at least 0, not {args.temperature}")
+        raise RequestError(f"--temperature must be at least 0, not {args.temperature}")
     if not 0 <= args.strength <= 1:
-        raise RequestError(f"--strength is from 0 to 1, not {args.strength}")
+        raise RequestError(f"--strength must be from 0 to 1, not {args.strength}")
     if args.tile and args.quality == "best":
-        raise RequestError("--quality best is for whole photos; leave --tile out, or it")
+        raise RequestError(
+            "--quality best is for whole photos; give only one of --quality best and --tile"
+        )
     loading = {name: getattr(args, name) for name in ("temperature", "decode", "size", "aspect")}
     coloring: dict[str, Any] = {
         name: getattr(args, name) for name in ("saturation", "strength", "quality", "upsampling")
@@ -138,15 +140,19 @@ def read(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _tiling(args: argparse.Namespace) -> Tiling | str:
-    from colorjax.inference.tiling import EXACT, Tiling  # imports JAX: not for other requests
+    from colorjax.inference.tiling import EXACT, Tiling  # imports JAX: only if needed
 
     if not args.tile:
-        raise RequestError("--stride, --combine and --keep-global are of tiles: give --tile WxH")
+        raise RequestError("--stride, --combine and --keep-global need tiles; give --tile WxH")
     if args.tile == EXACT:
         if args.stride or args.combine or args.keep_global:
-            raise RequestError("--tile exact has no --stride, --combine or --keep-global")
+            raise RequestError(
+                "--tile exact takes no --stride, --combine or --keep-global; leave them out"
+            )
         if args.size is not None or args.aspect != "short":
-            raise RequestError("--tile exact works at the photo's own size: no --size, no --aspect")
+            raise RequestError(
+                "--tile exact uses the photo's own size; leave --size and --aspect out"
+            )
         return EXACT
     width, height = _pair("--tile", args.tile, "x")
     stride = (height // 2, width // 2)
@@ -157,27 +163,27 @@ def _tiling(args: argparse.Namespace) -> Tiling | str:
 
 
 def _pair(option: str, text: str, between: str) -> tuple[int, int]:
-    """Reads "256" or "512x384"."""
-    words = text.split(between)
-    if len(words) > 2 or not all(word.isdecimal() and len(word) < 7 for word in words):
+    """Returns the two numbers of "256" or "512x384"."""
+    parts = text.split(between)
+    if len(parts) > 2 or not all(part.isdecimal() and len(part) < 7 for part in parts):
         raise RequestError(
-            f"{option} is a number of pixels or two of them, such as 512{between}384, not {text!r}"
+            f"{option} must be one or two numbers of pixels, such as 512{between}384, not {text!r}"
         )
-    return int(words[0]), int(words[-1])
+    return int(parts[0]), int(parts[-1])
 
 
 def _working_size(text: str) -> int | str:
     if text != "own" and not (text.isdecimal() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"a number of pixels above 0, or own, not {text!r}")
+        raise argparse.ArgumentTypeError(f"give a number of pixels above 0, or own, not {text!r}")
     return text if text == "own" else int(text)
 
 
 def _read_srgb(option: str, path: str) -> np.ndarray:
-    """Returns a photo, (H, W, 3)."""
+    """Returns the sRGB of a photo, (H, W, 3)."""
     from colorjax import photos
 
     try:
         photo = photos.read(Path(path).expanduser())
     except photos.UnreadablePhoto as error:
-        raise RequestError(f"{option} {path!r} is no photo that can be read: {error}") from None
+        raise RequestError(f"{option} {path!r} cannot be read as a photo: {error}") from None
     return photo.srgb(slice(0, photo.height))

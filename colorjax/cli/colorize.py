@@ -20,47 +20,49 @@ if TYPE_CHECKING:
     from colorjax.inference.hints import Hint
 
 
-DESCRIPTION = "Colorizes photos; their lightness, size and metadata stay."
+DESCRIPTION = "Colorizes photos and films; keeps their lightness, size and metadata."
 EPILOG = """\
 examples:
   colorjax colorize grandma.jpg                                 -> grandma.color.jpg
-  colorjax colorize album --output coloured --checkpoint runs/zhang16 --temperature 0.3
-  colorjax colorize 'album/**/*.tif' --output coloured --contact-sheet sheet.png
-  colorjax colorize - < grey.png > coloured.png
+  colorjax colorize album --output colored --checkpoint runs/zhang16 --temperature 0.3
+  colorjax colorize 'album/**/*.tif' --output colored --contact-sheet sheet.png
+  colorjax colorize - < grey.png > colored.png
   colorjax colorize dress.jpg --hint 120,80,#c04030
   colorjax colorize beach.jpg --checkpoint runs/iizuka --global-image sunset.jpg
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments of the command."""
-    batch_options.add(parser, output="folder for the results; default NAME.color.EXT beside each")
+    """Adds the arguments of the command."""
+    batch_options.add(
+        parser, output="folder for the results; default: NAME.color.EXT next to each photo"
+    )
     parser.add_argument(
         "--checkpoint",
         metavar="WORKDIR",
-        help="folder of a trained run or of imported weights, or weights that ship: unet-small "
-        "(the default), zhang16-small",
+        help="workdir of a trained run or of imported weights, or the name of weights that ship: "
+        "unet-small (default), zhang16-small",
     )
     parser.add_argument(
         "--hint",
         action="append",
         default=[],
         metavar="x,y,#rrggbb",
-        help="pixel x,y of the upright photo (origin top left) has this color, and so has what is "
-        "alike; may be repeated",
+        help="color of pixel x,y of the upright photo (origin top left); it spreads over similar "
+        "parts; may be repeated",
     )
     parser.add_argument(
         "--hints",
         action=options.Once,
         metavar="FILE.json",
-        help="hints as a list of {x, y, color}, each with a region [[x, y], ...] if wanted",
+        help="hints as a list of {x, y, color}, each with an optional region [[x, y], ...]",
     )
     color_options.add(parser)
     parser.add_argument(
         "--contact-sheet",
         action=options.Once,
         metavar="FILE",
-        help="write small pictures of the photos before and after, .png or .jpg, 100 at most",
+        help="also write small pictures of the photos before and after, .png or .jpg; 100 at most",
     )
 
 
@@ -69,11 +71,11 @@ def run(args: argparse.Namespace) -> int:
     loading, coloring = color_options.read(args)
     coloring["hints"] = _read_hints(args.hint, args.hints) if args.hint or args.hints else []
     if coloring["hints"] and args.tile not in (None, "exact"):
-        raise RequestError("hints are for whole photos; leave --tile out")
+        raise RequestError("hints need the whole photo; leave --tile out")
 
     def check(jobs: Sequence[Job]) -> None:
         if coloring["hints"] and len(jobs) > 1:
-            raise RequestError(f"hints are for one photo, not for {len(jobs)}")
+            raise RequestError(f"hints are for one photo, not for {len(jobs)}; give one photo")
         if coloring["hints"] and any(paths.local(name).is_dir() for name in args.inputs):
             raise RequestError("hints are for one photo, not for a folder; give the photo itself")
 
@@ -94,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         startup.use_compilation_cache("auto")
         from colorjax.inference.batch.work import Colorizing, PhotoWork
         from colorjax.inference.colorizer import Colorizer
-        from colorjax.weights import named as shipped  # imports JAX: only for right requests
+        from colorjax.weights import named as shipped  # imports JAX: only for valid requests
 
         weights = args.checkpoint or shipped.DEFAULT
         mark = {"by": Path(weights).name, "tool": f"colorjax {__version__}"}
@@ -104,8 +106,8 @@ def run(args: argparse.Namespace) -> int:
     return batch_options.run(args, start, check)
 
 
-def _read_hints(words: list[str], file: str | None) -> list[Hint]:
+def _read_hints(texts: list[str], file: str | None) -> list[Hint]:
     from colorjax.inference import hints
 
-    # Where hints overlap the last one counts: the command line has the last word.
-    return (hints.read_json(file) if file else []) + [hints.parse(word) for word in words]
+    # Where hints overlap, the last one counts: the command line overrides the file.
+    return (hints.read_json(file) if file else []) + [hints.parse(text) for text in texts]

@@ -1,4 +1,4 @@
-"""Films on the command line: what `colorjax colorize film.mp4` does."""
+"""Films on the command line: `colorjax colorize film.mp4`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from colorjax.inference.film.painter import FramePainter
 
 DONE, SOME_FAILED = 0, 1  # exit status
-# Options of photos that films do not take, and their values where they are not given.
+# Options that films do not support, with their defaults.
 _OF_PHOTOS = {
     "hints": [],
     "global_image": None,
@@ -29,33 +29,38 @@ _OF_PHOTOS = {
     "quality": "normal",
     "upsampling": "guided",
 }
-Job: TypeAlias = tuple[str, Path]  # film as it was named, output
+Job: TypeAlias = tuple[str, Path]  # film as the user named it, output
 
 
 def plan(films: Sequence[str], args: argparse.Namespace, coloring: dict[str, Any]) -> list[Job]:
-    """Decides where films go.
+    """Returns the output path of each film.
 
     Args:
-        films: files.
-        args: of the command; its inputs are the photos.
-        coloring: fields of `Options`; of them films take the saturation.
+        films: paths of the films.
+        args: arguments of the command; its inputs are the photos.
+        coloring: fields of `Options`; films use only the saturation.
 
     Raises:
-        RequestError: an option that films do not take, two films with one output, or an output that
-            is a film of the request.
+        RequestError: an option that films do not support, two films with the same output, or an
+            output that is one of the films.
     """
     given = [name for name, none in _OF_PHOTOS.items() if coloring.get(name, none) != none]
     given += ["contact_sheet"] if args.contact_sheet and not args.inputs else []
     if given:
-        raise RequestError(f"films take no {' and no '.join(given)}; colorize them apart")
-    jobs = [(name, _output_of(paths.local(name), args.output)) for name in films]
-    places = [output.resolve() for _, output in jobs]
-    if len(set(places)) < len(places):
-        raise RequestError("two films would get one output; colorize them apart")
-    taken = set(places) & {paths.local(name).resolve() for name in films}
-    if taken:
         raise RequestError(
-            f"{printable(min(taken).name)} is an input and would be replaced; give another --output"
+            f"films take no {' and no '.join(given)}; colorize them without, in a separate command"
+        )
+    jobs = [(name, _output_of(paths.local(name), args.output)) for name in films]
+    outputs = [output.resolve() for _, output in jobs]
+    if len(set(outputs)) < len(outputs):
+        raise RequestError(
+            "two films would get the same output; colorize them in separate commands"
+        )
+    replaced = set(outputs) & {paths.local(name).resolve() for name in films}
+    if replaced:
+        raise RequestError(
+            f"{printable(min(replaced).name)} is an input and would be replaced; "
+            "give another --output"
         )
     return jobs
 
@@ -66,11 +71,11 @@ def colorize_films(
     loading: dict[str, Any],
     coloring: dict[str, Any],
 ) -> int:
-    """Colorizes films one after the other; returns the exit status.
+    """Colorizes films one after the other and returns the exit status.
 
     Args:
         jobs: from `plan`.
-        args: of the command.
+        args: arguments of the command.
         loading: arguments of `Colorizer.load`.
         coloring: fields of `Options`.
     """
@@ -81,7 +86,7 @@ def colorize_films(
         for name, output in jobs:
             if args.dry_run or (output.exists() and not args.overwrite):
                 state = "skipped" if output.exists() and not args.overwrite else "planned"
-                _tell(args, name, output, state)
+                _report(args, name, output, state)
                 counts[state] += 1
                 continue
             painter = painter or _load(args, loading, coloring["saturation"])
@@ -89,7 +94,7 @@ def colorize_films(
                 _colorize(args, paths.local(name), output, painter, loading, stop)
                 counts["done"] += 1
             except (UnreadableFilm, UnwritableFilm) as error:
-                _tell(args, name, output, "failed", notes=[str(error)])
+                _report(args, name, output, "failed", notes=[str(error)])
                 counts["failed"] += 1
                 status = SOME_FAILED
             except Interrupted as error:
@@ -131,7 +136,9 @@ def _colorize(
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UnwritableFilm(f"{str(output.parent)!r} cannot be made: {error.strerror}") from None
+        raise UnwritableFilm(
+            f"{str(output.parent)!r} cannot be created: {error.strerror}"
+        ) from None
     with tqdm(unit="frame", disable=None, desc=printable(film.name)) as bar:
 
         def progress(done: int, total: int | None) -> None:
@@ -150,10 +157,10 @@ def _colorize(
         )
     assert report is not None, "existing outputs were skipped before"
     figures = {name: value for name, value in report._asdict().items() if name != "notes"}
-    _tell(args, str(film), output, "done", report.line(), notes=list(report.notes), **figures)
+    _report(args, str(film), output, "done", report.line(), notes=list(report.notes), **figures)
 
 
-def _tell(
+def _report(
     args: argparse.Namespace,
     film: str,
     output: Path,

@@ -1,4 +1,4 @@
-"""The command `colorjax compare`: methods side by side on the same photos."""
+"""The command `colorjax compare`: pictures and metrics of methods on the same photos."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from colorjax.runtime import jax_setup as startup
 
 DESCRIPTION = (
     "Writes figure.png, metrics.md, metrics.json, index.html and pictures/ of some photos: "
-    "grey, each method, truth. A METHOD is [NAME=]PLACE: the workdir of a run or of imported "
+    "gray, each method, truth. A METHOD is [NAME=]PLACE: the workdir of a run or of imported "
     "weights, the name of weights that ship, or a folder of finished pictures."
 )
 EPILOG = """\
@@ -20,7 +20,7 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments of the command."""
+    """Adds the arguments of the command."""
     parser.add_argument(
         "methods", nargs="*", metavar="METHOD", help="[NAME=]PLACE (default: the weights that ship)"
     )
@@ -33,15 +33,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_output(parser, "folder to write")
     options.add_tfds(parser)
     parser.add_argument(
-        "--photos", type=int, metavar="N", help="photos shown (8; all that are given as files)"
+        "--photos",
+        type=int,
+        metavar="N",
+        help="photos in the figure (default: 8; all photos given as files)",
     )
     parser.add_argument(
         "--metric-photos",
         type=int,
         metavar="M",
-        help="photos measured, those shown among them; 0: all (200)",
+        help="photos in the metrics, those of the figure included; 0: all (default: 200)",
     )
-    options.add_seed(parser, "which photos (0; files in order)", default=None)
+    options.add_seed(
+        parser, "seed of the draw of photos (default: 0; files in order)", default=None
+    )
     options.add_overwrite(parser, "replace an earlier comparison")
 
 
@@ -51,12 +56,12 @@ def run(args: argparse.Namespace) -> int:
     from colorjax.evaluate.compare import compare  # imports JAX: not for --help
     from colorjax.weights import named
 
-    words = ("split", "data_dir", "photos", "metric_photos", "seed", "overwrite")
-    options = {name: getattr(args, name) for name in words}
+    names = ("split", "data_dir", "photos", "metric_photos", "seed", "overwrite")
+    options = {name: getattr(args, name) for name in names}
     methods = args.methods or [named.DEFAULT]
-    found = compare(methods, args.data, args.output, progress=True, **options)
-    print(found.table)
-    print(found.output / "index.html")
-    for name in found.unreadable:
-        print(f"colorjax: passed over {name}", file=sys.stderr)
-    return 1 if found.unreadable else 0
+    comparison = compare(methods, args.data, args.output, progress=True, **options)
+    print(comparison.table)
+    print(comparison.output / "index.html")
+    for name in comparison.unreadable:
+        print(f"colorjax: skipped {name}", file=sys.stderr)
+    return 1 if comparison.unreadable else 0

@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from colorjax.inference.batch.pipeline import Work
 
 
-DESCRIPTION = "Makes grey copies of photos; their size and metadata stay."
+DESCRIPTION = "Makes gray copies of photos; keeps their size and metadata."
 EPILOG = """\
 example:
   colorjax decolorize album --output grey"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments of the command."""
+    """Adds the arguments of the command."""
     batch_options.add(parser, output="folder for the results", output_required=True)
     parser.add_argument(
         "--grey",
         action=options.Once,
         choices=("lightness", "luma", "mean"),
         default="lightness",
-        help="lightness: L of CIE Lab stays; luma: 0.299 R + 0.587 G + 0.114 B; mean: of R, G and "
-        "B (default: %(default)s)",
+        help="lightness: keep L of CIE Lab; luma: 0.299 R + 0.587 G + 0.114 B; mean: mean of R, "
+        "G and B (default: %(default)s)",
     )
 
 
@@ -38,4 +38,4 @@ def run(args: argparse.Namespace) -> int:
 
         return PhotoWork(Decolorizing(args.grey), args.max_pixels)
 
-    return batch_options.run(args, start, done_word="turned grey")
+    return batch_options.run(args, start, done_word="turned gray")

@@ -9,8 +9,8 @@ from colorjax.runtime import jax_setup as startup
 
 DESCRIPTION = (
     "Writes result.json, .csv and .md and index.html: every metric with its interval, skill "
-    "over a table of colours, differences paired by photo, pictures. The same command goes on"
-    " where it was stopped."
+    "over a table of colors, paired differences per photo, pictures. After a stop, the same "
+    "command continues."
 )
 EPILOG = """\
 examples:
@@ -22,69 +22,77 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments of the command."""
+    """Adds the arguments of the command."""
     parser.add_argument(
         "methods",
         nargs="+",
         metavar="METHOD",
         help="[NAME=]PLACE: a workdir, weights that ship, or a folder of finished pictures; "
-        "differences are to the first",
+        "differences are relative to the first",
     )
     parser.add_argument(
         "--suite",
         required=True,
         metavar="NAME",
         help="val5k, val50k, coltran-5k, ctest10k, cifar10-kth, cifar10-exact, folder or "
-        "bsds-aged; docs/evaluate.md says what each is",
+        "bsds-aged; see docs/evaluate.md",
     )
-    options.add_data(parser, "your copy of its photos", metavar="PLACE")
+    options.add_data(parser, "your copy of the photos of the suite", metavar="PATH")
     options.add_output(parser, "folder to write")
     parser.add_argument(
-        "--limit", type=int, default=0, metavar="N", help="the first N photos alone"
+        "--limit", type=int, default=0, metavar="N", help="use only the first N photos"
     )
     parser.add_argument(
         "--size",
         type=int,
         default=0,
         metavar="PX",
-        help="of folder and bsds-aged: centre squares of this side (default: as they are)",
+        help="for folder and bsds-aged: center squares of this side (default: whole photos)",
     )
     parser.add_argument(
         "--tables",
         default="",
         metavar="FOLDER",
-        help="photos behind the rows mean and per_lightness (default: Tiny ImageNet's, counted "
-        "once; CIFAR-10's own training photos)",
+        help="photos to fit the baselines mean and per_lightness on (default: a stored fit on "
+        "Tiny ImageNet; for CIFAR-10 its own training photos)",
     )
     parser.add_argument(
         "--groups",
         default="",
         metavar="FILE",
-        help="lines PHOTO GROUP, or `folder`: metrics for each group too",
+        help="file of lines PHOTO GROUP, or `folder`: also report metrics per group",
     )
     networks = parser.add_argument_group(
-        "feature networks", "files that you bring, docs/feature_networks.md"
+        "feature networks", "files to download yourself, see docs/feature_networks.md"
     )
     networks.add_argument(
-        "--inception", default="", metavar="FILE", help="for fid: pytorch-fid's or torchvision's"
+        "--inception",
+        default="",
+        metavar="FILE",
+        help="weights for fid: of pytorch-fid or torchvision",
     )
     networks.add_argument(
-        "--inception-scale", default="", metavar="NAME", help="of torchvision's: ddcolor or ct2"
+        "--inception-scale",
+        default="",
+        metavar="NAME",
+        help="input scaling of torchvision weights: ddcolor or ct2",
     )
     networks.add_argument(
-        "--lpips", nargs=2, default=(), metavar=("TRUNK", "LINEAR"), help="for lpips"
+        "--lpips", nargs=2, default=(), metavar=("TRUNK", "LINEAR"), help="weights for lpips"
     )
-    networks.add_argument("--vgg16", default="", metavar="FILE", help="for top1: torchvision's")
     networks.add_argument(
-        "--classes", default="", metavar="FILE", help="lines PHOTO CLASS, or `folder`"
+        "--vgg16", default="", metavar="FILE", help="weights for top1: of torchvision"
+    )
+    networks.add_argument(
+        "--classes", default="", metavar="FILE", help="file of lines PHOTO CLASS, or `folder`"
     )
     networks.add_argument(
         "--class-ids",
         default="",
-        metavar="PLACE",
-        help="a folder or file with all 1000 WordNet ids, where classes are such ids",
+        metavar="PATH",
+        help="folder or file with all 1000 WordNet ids, if classes are such ids",
     )
-    options.add_overwrite(parser, "replace another evaluation")
+    options.add_overwrite(parser, "replace an earlier evaluation")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The command `colorjax finetune`: weights tuned on photos of one's own."""
+"""The command `colorjax finetune`: fine-tunes weights on your own photos."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from colorjax.cli import options
 from colorjax.runtime import jax_setup as startup
 
 DESCRIPTION = (
-    "Tunes weights on a folder of colour photos of one domain, and measures held-out ones "
-    "before and after. The output is a workdir for --checkpoint; the same command goes on "
-    "where it was stopped."
+    "Fine-tunes weights on a folder of color photos of one domain, and measures held-out photos "
+    "before and after. The output is a workdir for --checkpoint. After a stop, the same command "
+    "continues."
 )
 EPILOG = """\
 examples:
@@ -22,32 +22,44 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments of the command."""
+    """Adds the arguments of the command."""
     parser.add_argument(
-        "workdir", metavar="WORKDIR", help="of a run or of imported weights, or weights that ship"
+        "workdir",
+        metavar="WORKDIR",
+        help="workdir of a run or of imported weights, or name of weights that ship",
     )
-    options.add_data(parser, "color photos")
-    options.add_output(parser, "workdir to make")
+    options.add_data(parser, "folder of color photos")
+    options.add_output(parser, "workdir to create")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
-        "--only", choices=["head"], help="train the last layer alone, and keep all others"
+        "--only", choices=["head"], help="train only the last layer, and freeze all others"
     )
     which.add_argument(
         "--add-layer",
         action="store_true",
-        help="train a small new layer before the last one, and keep all others",
+        help="train only a small new layer before the last one, and freeze all others",
     )
     parser.add_argument(
-        "--steps", type=int, default=200, metavar="N", help="of training (default: %(default)s)"
+        "--steps", type=int, default=200, metavar="N", help="training steps (default: %(default)s)"
     )
     parser.add_argument(
-        "--learning-rate", type=float, metavar="R", help="(1e-4; 1e-3 for a single layer)"
+        "--learning-rate",
+        type=float,
+        metavar="R",
+        help="learning rate (default: 1e-4; 1e-3 for a single layer)",
     )
     parser.add_argument(
-        "--batch-size", type=int, default=16, metavar="N", help="photos (default: %(default)s)"
+        "--batch-size",
+        type=int,
+        default=16,
+        metavar="N",
+        help="photos per step (default: %(default)s)",
     )
     parser.add_argument(
-        "--size", type=int, metavar="PX", help="of training photos (that of WORKDIR, at most 128)"
+        "--size",
+        type=int,
+        metavar="PX",
+        help="size of training photos (default: that of WORKDIR, at most 128)",
     )
     parser.add_argument(
         "--min-side",
@@ -63,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="C",
         help="leave photos with a lower mean chroma, in Lab units, out (default: %(default)s)",
     )
-    options.add_seed(parser, "(default: %(default)s)")
+    options.add_seed(parser, "random seed (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # grain reads them
     startup.log_to_stderr()
-    # The table of all layers is for those who build networks.
+    # The table of all layers is only of use to those who build networks.
     logging.getLogger("colorjax.train.loop").addFilter(
         lambda record: not record.getMessage().startswith("parameters:")
     )
@@ -90,15 +102,15 @@ def run(args: argparse.Namespace) -> int:
         min_chroma=args.min_chroma,
         seed=args.seed,
     )
-    found = finetune.finetune(args.workdir, args.data, args.output, options)
-    if found.status:
-        return found.status
-    photos = found.record["photos"]
-    told = finetune.describe_left_out(photos["left_out"])
-    print(f"{photos['kept']} of {photos['found']} photos; {told}")
-    print(found.table)
+    result = finetune.finetune(args.workdir, args.data, args.output, options)
+    if result.status:
+        return result.status
+    photos = result.record["photos"]
+    left_out = finetune.describe_left_out(photos["left_out"])
+    print(f"{photos['kept']} of {photos['found']} photos; {left_out}")
+    print(result.table)
     print(f"workdir: {args.output}; pictures: {args.output}/finetune.png")
-    for warning in found.warnings:
+    for warning in result.warnings:
         print(f"colorjax: warning: {warning}", file=sys.stderr)
     unreadable = photos["names_left_out"]["unreadable"]
     for name in unreadable:

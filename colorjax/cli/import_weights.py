@@ -1,4 +1,4 @@
-"""The command `colorjax import-weights`: published weights to a workdir."""
+"""The command `colorjax import-weights`: converts published weights to a workdir."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from colorjax.cli import options
 from colorjax.errors import RequestError
 from colorjax.runtime import jax_setup as startup
 
-DESCRIPTION = "Turns published PyTorch weights into a workdir for colorize and --mode=eval."
+DESCRIPTION = "Converts published PyTorch weights to a workdir for colorize and --mode=eval."
 EPILOG = """\
 example:
   colorjax import-weights zhang16 colorization_release_v2-9b330a0b.pth --output weights/zhang16
@@ -16,21 +16,23 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments of the command."""
+    """Adds the arguments of the command."""
     parser.add_argument("kind", metavar="KIND", help="zhang16 or zhang17")
-    parser.add_argument("file", metavar="FILE.pth", help="state dict; PyTorch is not needed")
-    options.add_output(parser, "workdir to make")
+    parser.add_argument(
+        "file", metavar="FILE.pth", help="PyTorch state dict; PyTorch itself is not needed"
+    )
+    options.add_output(parser, "workdir to create")
     parser.add_argument(
         "--folded-temperature",
         type=float,
         metavar="T",
-        help="zhang16: annealing that the last layer contains (default: 0.38, as published)",
+        help="zhang16: temperature folded into the last layer (default: 0.38, as published)",
     )
     parser.add_argument(
         "--mask-cent",
         type=float,
         metavar="M",
-        help="zhang17: what is subtracted from the hints' mask (default: 0, as published)",
+        help="zhang17: value subtracted from the hint mask (default: 0, as published)",
     )
 
 
@@ -39,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     given = {"folded_temperature": args.folded_temperature, "mask_cent": args.mask_cent}
     meaning = {name: value for name, value in given.items() if value is not None}
     if not meaning.get("folded_temperature", 1.0) > 0:
-        raise RequestError(f"--folded-temperature is above 0, not {args.folded_temperature}")
+        raise RequestError(f"--folded-temperature must be above 0, not {args.folded_temperature}")
     startup.quiet_library_logs()
     from colorjax.weights.torch.import_published import import_weights
 

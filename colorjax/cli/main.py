@@ -1,4 +1,4 @@
-"""The `colorjax` command: finds the command that is asked for, and runs it."""
+"""The `colorjax` command: reads the arguments and runs one subcommand."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from colorjax.errors import STOPPED, WRONG_REQUEST, Interrupted, RequestError
 from colorjax.runtime.file_names import printable
 from colorjax.version import __version__
 
-# name -> one line of `colorjax --help`. The command is the module of that name in this folder, with
-# DESCRIPTION, EPILOG, add_arguments(parser) and run(args); it alone is imported.
+# name -> one line of `colorjax --help`. A command is the module of that name in this folder, with
+# DESCRIPTION, EPILOG, add_arguments(parser) and run(args). Only the requested one is imported.
 COMMANDS = {
     "colorize": "colorize photos, folders of photos and films",
     "decolorize": "make gray copies of photos",
-    "compare": "show methods side by side on the same photos, with metrics",
-    "evaluate": "measure weights by a named protocol, beside trivial predictors",
+    "compare": "compare methods on the same photos, with pictures and metrics",
+    "evaluate": "measure weights by a named protocol, with trivial baselines",
     "prepare": "write photos as array_record shards, for large data sets",
     "prior": "count the colors of a data set, for loss.prior",
-    "finetune": "tune weights on your own photos",
-    "calibrate": "choose the working size, decoding and saturation of weights on held-out photos",
-    "tune": "search good values of a config's fields, with Optuna",
-    "sweep": "train a config with every combination of some fields' values",
-    "import-weights": "make a workdir of published weights",
+    "finetune": "fine-tune weights on your own photos",
+    "calibrate": "choose working size, decoding and saturation of weights on held-out photos",
+    "tune": "search for good values of config fields, with Optuna",
+    "sweep": "train a config with every combination of field values",
+    "import-weights": "convert published weights to a workdir",
 }
 _EPILOG = """\
 examples:
@@ -35,7 +35,7 @@ examples:
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argparse parser whose errors are requests to mend."""
+    """An argparse parser that raises RequestError for wrong arguments."""
 
     def error(self, message: str) -> NoReturn:
         raise RequestError(f"{message}; see {self.prog} --help")
@@ -63,7 +63,7 @@ def run(argv: list[str] | None = None) -> int:
         path = printable(error.filename or error.__class__.__name__)
         print(
             f"colorjax: {path}: {error.strerror or error}; "
-            "the same command continues once that is mended",
+            "the same command continues once that is fixed",
             file=sys.stderr,
         )
         return WRONG_REQUEST
@@ -75,7 +75,7 @@ def run(argv: list[str] | None = None) -> int:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """Reads the arguments after `colorjax`; None: those of this process.
+    """Parses the arguments after `colorjax`; None: those of this process.
 
     Raises:
         RequestError: there is no such command or option.
@@ -90,7 +90,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def _parser(argv: list[str]) -> argparse.ArgumentParser:
-    """Returns a parser that knows all commands by name, and the options of the one in `argv`."""
+    """Returns a parser of all command names, with the options of only the one in `argv`."""
     parser = _Parser(
         prog="colorjax",
         description="Gives black-and-white photos color.",
@@ -99,7 +99,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"colorjax {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    wanted = next((word for word in argv if not word.startswith("-")), None)
+    wanted = next((arg for arg in argv if not arg.startswith("-")), None)
     for name, summary in COMMANDS.items():
         if name != wanted:
             commands.add_parser(name, help=summary)

@@ -1,4 +1,4 @@
-"""The command `colorjax prepare`: photos to array_record shards."""
+"""The command `colorjax prepare`: writes photos as array_record shards."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from colorjax.cli import options
 from colorjax.runtime import jax_setup as startup
 
 DESCRIPTION = (
-    "Writes a folder, zip or tar of photos as shards, in parallel. The same command goes on "
-    "where it was stopped."
+    "Writes a folder, zip or tar of photos as shards, in parallel. After a stop, the same "
+    "command continues."
 )
 EPILOG = """\
 examples:
@@ -19,34 +19,40 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments of the command."""
-    parser.add_argument("source", metavar="SOURCE", help="folder, zip or plain tar of photos")
+    """Adds the arguments of the command."""
+    parser.add_argument(
+        "source", metavar="SOURCE", help="folder, zip or uncompressed tar of photos"
+    )
     options.add_output(parser, "folder for the shards")
     parser.add_argument(
-        "--shards", type=int, default=16, metavar="N", help="files (default: %(default)s)"
+        "--shards",
+        type=int,
+        default=16,
+        metavar="N",
+        help="number of shards (default: %(default)s)",
     )
     parser.add_argument(
         "--size",
         type=int,
         default=0,
         metavar="PX",
-        help="make the short side this where it is longer (default: keep each file's bytes)",
+        help="shrink photos to this short side (default: keep the bytes of each file)",
     )
     parser.add_argument(
         "--quality",
         type=int,
         default=0,
         metavar="Q",
-        help="with --size: make every photo a JPEG, resized ones of this quality, 1 to 100 "
-        "(default: JPEG files of quality 95, others PNG)",
+        help="with --size: store every photo as JPEG, resized ones at this quality, 1 to 100 "
+        "(default: JPEG files at quality 95, others as PNG)",
     )
     parser.add_argument(
         "--exclude",
         action="append",
         default=[],
         metavar="FOLDER",
-        help="leave out near duplicates of the photos of this folder, zip or tar, and of earlier "
-        "photos (repeatable)",
+        help="leave out near duplicates of the photos in this folder, zip or tar, and of earlier "
+        "photos; may be repeated",
     )
     parser.add_argument(
         "--min-side",
@@ -61,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KIND",
         help="folder, path, none, or a file of lines `PHOTO LABEL` (default: %(default)s)",
     )
-    options.add_jobs(parser, 0, "processes (default: one a core)")
+    options.add_jobs(parser, 0, "parallel processes (default: one per core)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         tqdm(unit="photo", desc="selecting", disable=None) as selecting,
         tqdm(unit="photo", desc="writing", disable=None) as bar,
     ):
-        found = prepare(
+        result = prepare(
             args.source,
             args.output,
             num_shards=args.shards,
@@ -88,24 +94,24 @@ def run(args: argparse.Namespace) -> int:
             selecting=selecting.update,
             progress=bar.update,
         )
-    if found.counts:
-        print(_table(found.counts))
-    for key in found.kept_whole:
-        print(f"colorjax: {key} cannot be read as a photo; kept as it is", file=sys.stderr)
+    if result.counts:
+        print(_table(result.counts))
+    for key in result.kept_whole:
+        print(f"colorjax: {key} cannot be read as a photo; its bytes are kept", file=sys.stderr)
     print(
-        f"{args.output}: {found.num_photos} photos in {len(found.paths)} shards, "
-        f"{found.num_written} written now; train with --config.data.name=array_record "
+        f"{args.output}: {result.num_photos} photos in {len(result.paths)} shards, "
+        f"{result.num_written} written now; train with --config.data.name=array_record "
         f"--config.data.path={args.output}"
     )
-    return 1 if found.kept_whole else 0
+    return 1 if result.kept_whole else 0
 
 
 def _table(counts: dict[str, list[int]]) -> str:
-    """Returns a table of the photos of each source by the reason why they are left out."""
+    """Returns a table of the photos of each source by the reason for leaving them out."""
     head = ("source", "photos", "unreadable", "too small", "excluded", "duplicates", "written")
     rows = [(name or ".", *count) for name, count in counts.items()]
     rows.append(("all", *(sum(column) for column in zip(*counts.values(), strict=True))))
-    # Each row counts the kept photos first.
+    # The first count of each row is of the kept photos.
     lines = [(name, sum(count), *count[1:], count[0]) for name, *count in rows]
     width = max(len(str(name)) for name, *_ in [head, *rows])
     return "\n".join(

@@ -1,4 +1,4 @@
-"""The command `colorjax sweep`: a config trained with every combination of some values."""
+"""The command `colorjax sweep`: trains a config with every combination of some values."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from colorjax.cli import options
 from colorjax.runtime import paths
 
 DESCRIPTION = (
-    "Trains a config once for each combination of values. Each is a run of colorjax.main with a "
-    "workdir of its own, named by its values; finished ones are not run again, and the same "
-    "command resumes. All other arguments go to colorjax.main. Then come NAME.md and NAME.json, "
-    "the metrics of every combination with mean and standard deviation over the seeds, and a "
-    "figure for each combination of the other fields: rows are photos, columns are gray, the "
-    "values of the first field varied, truth."
+    "Trains a config once for each combination of values. Each is a run of colorjax.main with its "
+    "own workdir, named by its values. Finished runs are not repeated; after a stop, the same "
+    "command continues. All other arguments go to colorjax.main. At the end it writes NAME.md and "
+    "NAME.json, the metrics of every combination with mean and standard deviation over the seeds, "
+    "and a figure for each combination of the other fields: rows are photos, columns are gray, "
+    "the values of the first varied field, truth."
 )
 EPILOG = """\
 example:
@@ -24,11 +24,15 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments of the command."""
+    """Adds the arguments of the command."""
     options.add_config(parser, "folder of the sweep")
     parser.add_argument("--vary", action="append", required=True, metavar="FIELD=VALUE,VALUE,...")
-    parser.add_argument("--name", default="sweep", help="of the results (default: %(default)s)")
-    parser.add_argument("--photos", nargs="+", default=[], metavar="PHOTO", help="of the figures")
+    parser.add_argument(
+        "--name", default="sweep", help="name of the result files (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--photos", nargs="+", default=[], metavar="PHOTO", help="photos of the figures"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

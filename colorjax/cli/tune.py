@@ -1,4 +1,4 @@
-"""The command `colorjax tune`: a search over config fields."""
+"""The command `colorjax tune`: searches over config fields."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from colorjax.errors import RequestError
 from colorjax.runtime import durations, paths
 
 DESCRIPTION = (
-    "Trains a config many times with other values of some fields, chooses by photos held out "
-    "of training, and writes a report and the best config. Hopeless trials are given up "
-    "early. The same command goes on where it was stopped or killed."
+    "Trains a config many times with different values of some fields, selects by the metric of "
+    "validation photos, and writes a report and the best config. Poor trials are pruned early. "
+    "After a stop or crash, the same command continues."
 )
 EPILOG = """\
 examples:
@@ -21,59 +21,81 @@ examples:
   colorjax tune --config=configs/unet.py:width=0.25 --workdir=runs/unet-rate \\
       --space optimizer.learning_rate=log:1e-4..1e-2 --space batch_size=16,32,64 \\
       --photos 50000 --config.data.path=PHOTOS
-  colorjax tune ... --storage=postgresql://USER@HOST/DB   on each of some machines
+  colorjax tune ... --storage=postgresql://USER@HOST/DB   on each of several machines
   python -m colorjax.main --config=runs/knobs/best.py --workdir=runs/best
 
 spaces: FIELD=VALUE,VALUE,... FIELD=LOW..HIGH FIELD=log:LOW..HIGH; for tuples
-(1,2),(2,2) or factors x0.5,x1; a file of such lines; six-knobs, of plain_cnn
-(its default): kernel size, filters, dropout, batch size, strides, and epochs by
+(1,2),(2,2) or factors x0.5,x1; a file of such lines; six-knobs, the default for
+plain_cnn: kernel size, filters, dropout, batch size, strides, and epochs by
 early stopping. See docs/tune.md."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments of the command."""
+    """Adds the arguments of the command."""
     options.add_config(parser, "folder of the study")
     parser.add_argument(
-        "--space", action="append", default=[], metavar="SPACE", help="what is varied; repeated"
+        "--space",
+        action="append",
+        default=[],
+        metavar="SPACE",
+        help="field to search and its values; may be repeated",
     )
     parser.add_argument(
-        "--trials", type=int, default=30, metavar="N", help="of the study (default: %(default)s)"
+        "--trials",
+        type=int,
+        default=30,
+        metavar="N",
+        help="trials of the study (default: %(default)s)",
     )
     parser.add_argument(
         "--photos",
         type=int,
         metavar="N",
-        help="that a trial trains on, counting repetitions (those of the config)",
+        help="training photos per trial, repetitions included (default: those of the config)",
     )
     parser.add_argument(
-        "--minutes", type=float, default=0.0, metavar="M", help="of training, at most, a trial"
+        "--minutes",
+        type=float,
+        default=0.0,
+        metavar="M",
+        help="maximum training time per trial (default: no limit)",
     )
     parser.add_argument(
-        "--evaluations", type=int, default=10, metavar="N", help="in a trial (%(default)s)"
+        "--evaluations",
+        type=int,
+        default=10,
+        metavar="N",
+        help="evaluations per trial (default: %(default)s)",
     )
     parser.add_argument(
         "--patience",
         type=int,
         default=3,
         metavar="N",
-        help="evaluations without improvement that end a trial; 0: never (%(default)s)",
+        help="end a trial after N evaluations without improvement; 0: never (default: %(default)s)",
     )
-    parser.add_argument("--metric", help="of the photos to choose by (the config's, else mae_ab)")
+    parser.add_argument(
+        "--metric", help="validation metric (default: that of the config, or mae_ab)"
+    )
     parser.add_argument(
         "--pruner",
         default="median",
         metavar="NAME",
-        help="gives up trials: median, halving or none (default: %(default)s)",
+        help="rule that ends poor trials: median, halving or none (default: %(default)s)",
     )
-    options.add_seed(parser, "of the search (0)")
+    options.add_seed(parser, "seed of the search (default: 0)")
     parser.add_argument(
         "--storage",
         default="",
         metavar="URL",
-        help="of Optuna, for several machines; journal:FILE (default: WORKDIR/study.db)",
+        help="Optuna storage, for several machines, or journal:FILE (default: WORKDIR/study.db)",
     )
-    parser.add_argument("--study", default="tune", metavar="NAME", help="within the storage")
-    parser.add_argument("--timeout", metavar="TIME", help="end with status 75 after, say, 55m")
+    parser.add_argument(
+        "--study", default="tune", metavar="NAME", help="name of the study in the storage"
+    )
+    parser.add_argument(
+        "--timeout", metavar="TIME", help="end with status 75 after this time, such as 55m"
+    )
     parser.add_argument(
         "--config.FIELD",
         dest="config_field",
@@ -85,11 +107,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
-    wrong = [word for word in args.fields if not word.startswith("--config.") or "=" not in word]
+    wrong = [arg for arg in args.fields if not arg.startswith("--config.") or "=" not in arg]
     if wrong:
         raise RequestError(f"unrecognized arguments: {wrong[0]}; see colorjax tune --help")
     if args.trials < 1:
-        raise RequestError(f"--trials is at least 1, not {args.trials}")
+        raise RequestError(f"--trials must be at least 1, not {args.trials}")
 
     limit = durations.parse_duration(args.timeout, "--timeout") if args.timeout else None
     root = paths.local(args.workdir)
@@ -113,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
     )
     request.check()
-    found = run.tune(
+    result = run.tune(
         request,
         root,
         args.trials,
@@ -121,14 +143,16 @@ def run(args: argparse.Namespace) -> int:
         name=args.study,
         time_limit=limit,
     )
-    print(found.summary)
-    for file in found.files:
+    print(result.summary)
+    for file in result.files:
         print(file)
     return 0
 
 
 class _Example(argparse.Action):
-    """Stands in --help for the fields of a config, which are read elsewhere."""
+    """An entry of --help only: config fields are read elsewhere."""
 
     def __call__(self, parser, namespace, values, option_string=None):
-        raise RequestError("--config.FIELD stands for a field, such as --config.batch_size=32")
+        raise RequestError(
+            "--config.FIELD stands for a config field; give, for example, --config.batch_size=32"
+        )

@@ -1,7 +1,7 @@
-"""Color science: pure maths, one implementation for NumPy and JAX arrays.
+"""Color conversions: pure functions, one implementation for NumPy and JAX arrays.
 
-NumPy in, NumPy out; JAX in, JAX out. Everything is computed in float32 at least. sRGB is in [0, 1]
-or, where a name says `u8`, uint8; Lab has L in [0, 100] under D65.
+NumPy arrays give NumPy results, JAX arrays JAX results. The precision is at least float32. sRGB is
+in [0, 1], or uint8 where a name contains `u8`. Lab has L in [0, 100] under D65.
 """
 
 from colorjax.color.bins import (

@@ -1,4 +1,4 @@
-"""One implementation for NumPy and JAX: the array namespace and the checks at public borders."""
+"""One implementation for NumPy and JAX: the array namespace and argument checks."""
 
 from typing import Any, TypeAlias
 
@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-Array: TypeAlias = Any  # numpy.ndarray or jax.Array: out comes the kind that went in
+Array: TypeAlias = Any  # numpy.ndarray or jax.Array: results have the kind of the argument
 
 
 def namespace(*arrays: Any) -> Any:
-    """Returns `jax.numpy` if any of the arrays is a JAX array or tracer, and `numpy` if none is.
+    """Returns `jax.numpy` if any of the arrays is a JAX array or tracer, else `numpy`.
 
     >>> namespace(np.zeros(3)).__name__
     'numpy'
@@ -31,7 +31,7 @@ def float_array(array: Any, name: str) -> Array:
         The array, in its own kind (NumPy or JAX).
 
     Raises:
-        ValueError: if the array holds integers or booleans, whose scale nobody can know.
+        ValueError: if the array holds integers or booleans, whose scale is unknown.
     """
     array = array if isinstance(array, jax.Array) else np.asarray(array)
     if not jnp.issubdtype(array.dtype, jnp.floating):

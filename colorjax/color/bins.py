@@ -1,6 +1,6 @@
-"""The 313 colour bins of Zhang et al. 2016: encoding ab into them and decoding back.
+"""The 313 color bins of Zhang et al. 2016: encodes ab as bins and decodes bins to ab.
 
-Bins are points of the ab plane, ten units apart, that sRGB colours can lie near.
+Bins are the points of an ab grid with spacing 10 that lie in or near the sRGB gamut.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from colorjax.color.arrays import Array, check_last_axis, float_array, namespace
 from colorjax.color.lab import rgb_to_lab
 
 NUM_BINS = 313
-SPACING = 10  # ab units between neighbouring bins
+SPACING = 10  # ab units between neighboring bins
 _REACH = 11  # bins lie in -110 ... 110
 _SIDE = 2 * _REACH + 1
-NUM_GRID_CELLS = _SIDE**2  # 529: the whole grid, in gamut or not
+NUM_GRID_CELLS = _SIDE**2  # 529: the whole grid, in gamut or outside
 # A bin is kept if it lies in the convex hull of the gamut, widened by this square. Every value in
 # 9.74 ... 10.05 gives the same 313 points.
 _MARGIN = 9.9
@@ -48,7 +48,7 @@ def _bins() -> np.ndarray:
 
 @functools.cache
 def _bin_of_cell() -> np.ndarray:
-    """Returns (23, 23) int32: the bin at each grid point, -1 where there is none."""
+    """Returns (23, 23) int32: the bin at each grid point, -1 for none."""
     table = np.full((_SIDE, _SIDE), -1, np.int32)
     a, b = _bins().T // SPACING + _REACH
     table[a, b] = np.arange(NUM_BINS)
@@ -58,8 +58,8 @@ def _bin_of_cell() -> np.ndarray:
 def ab_bins() -> np.ndarray:
     """Returns the 313 bins (Zhang et al. 2016, section 2.1; the paper's Q).
 
-    The points of the grid of spacing 10 inside the convex hull of the sRGB gamut's (a, b), widened
-    by a square of +-9.9: exactly the published `pts_in_hull.npy`, in its order.
+    They are the points of the grid with spacing 10 inside the convex hull of the (a, b) of the sRGB
+    gamut, dilated by a square of +-9.9. They equal the published `pts_in_hull.npy`, in its order.
 
     Returns:
         (313, 2) int64, a and b in Lab units, sorted by a, then by b; read-only.
@@ -93,10 +93,10 @@ def grid_cell(ab: Any) -> Array:
 
 
 def nearest_bin(ab: Any) -> Array:
-    """Returns the nearest bin of each colour.
+    """Returns the nearest bin of each color.
 
-    By rounding to tens, which is exact for every sRGB colour; only colours whose tens are no bin,
-    far outside sRGB, are searched for.
+    Rounding to the grid is exact for every sRGB color. Only colors far outside sRGB, whose grid
+    point is not a bin, need a search over all bins.
 
     Args:
         ab: (..., 2) floating point, Lab units.
@@ -114,33 +114,33 @@ def nearest_bin(ab: Any) -> Array:
     check_last_axis(ab, 2, "ab")
     xp = namespace(ab)
     cells = _cells(xp, ab)
-    found = xp.asarray(_bin_of_cell())[cells[..., 0], cells[..., 1]]
+    bins = xp.asarray(_bin_of_cell())[cells[..., 0], cells[..., 1]]
     if xp is np:
-        outside = found < 0
+        outside = bins < 0
         if not outside.any():
-            return found
-        return np.where(outside, np.argmin(_squared_distances(ab), axis=-1), found).astype(np.int32)
+            return bins
+        return np.where(outside, np.argmin(_squared_distances(ab), axis=-1), bins).astype(np.int32)
     return lax.cond(
-        jnp.any(found < 0),
+        jnp.any(bins < 0),
         lambda: jnp.where(
-            found < 0, jnp.argmin(_squared_distances(ab), axis=-1).astype(np.int32), found
+            bins < 0, jnp.argmin(_squared_distances(ab), axis=-1).astype(np.int32), bins
         ),
-        lambda: found,
+        lambda: bins,
     )
 
 
 def _squared_distances(ab: Array) -> Array:
-    """Returns (..., 313): the squared distance of (..., 2) colours to every bin."""
+    """Returns (..., 313): the squared distance of (..., 2) colors to every bin."""
     xp = namespace(ab)
     a, b = (xp.asarray(line, ab.dtype).reshape((1,) * (ab.ndim - 1) + (-1,)) for line in _bins().T)
     return xp.square(ab[..., :1] - a) + xp.square(ab[..., 1:] - b)
 
 
 def soft_encode(ab: Any, k: int = 5, sigma: float = 5.0) -> Array:
-    """Spreads each colour over its k nearest bins (Zhang et al. 2016, soft encoding H^-1).
+    """Spreads each color over its k nearest bins (Zhang et al. 2016, soft encoding H^-1).
 
-    Weights exp(-d^2 / (2 sigma^2)) of the distances d, over their sum. The paper has k = 5, its
-    released training code k = 10. Of bins equally far the first ones count.
+    The weights are exp(-d^2 / (2 sigma^2)) of the distances d, divided by their sum. The paper uses
+    k = 5, its released training code k = 10. Of equally distant bins the first ones are taken.
 
     Args:
         ab: (..., 2) floating point, Lab units.
@@ -168,7 +168,7 @@ def soft_encode(ab: Any, k: int = 5, sigma: float = 5.0) -> Array:
 
 
 def nearest_bins(ab: Any, k: int = 5, sigma: float = 5.0) -> tuple[Array, Array]:
-    """Returns the soft encoding as the few bins that have a weight; see `soft_encode`.
+    """Returns the soft encoding in sparse form: k bins and their weights; see `soft_encode`.
 
     Args:
         ab: (..., 2) floating point, Lab units.
@@ -185,9 +185,9 @@ def nearest_bins(ab: Any, k: int = 5, sigma: float = 5.0) -> tuple[Array, Array]
     ab = float_array(ab, "ab")
     check_last_axis(ab, 2, "ab")
     if not 1 <= k <= NUM_BINS:
-        raise ValueError(f"k is 1 ... {NUM_BINS}, got {k}")
+        raise ValueError(f"k must be in 1 ... {NUM_BINS}, got {k}")
     if not sigma > 0:
-        raise ValueError(f"sigma is above 0, got {sigma}")
+        raise ValueError(f"sigma must be above 0, got {sigma}")
     if isinstance(ab, jax.Array):
         return _nearest_bins_jax(ab, k, sigma)
     squared = _squared_distances(ab)
@@ -198,11 +198,11 @@ def nearest_bins(ab: Any, k: int = 5, sigma: float = 5.0) -> tuple[Array, Array]
 
 
 @functools.cache
-def _neighbours(k: int) -> np.ndarray:
-    """Returns (313, C) int32: all bins that may be among the k nearest of a colour of each bin.
+def _neighbor_bins(k: int) -> np.ndarray:
+    """Returns (313, C) int32: for each bin, the candidates for the k nearest bins of its colors.
 
-    A colour of a bin is at most 5 from it along each axis, so its k nearest bins are at most
-    the k-th distance of the bin itself plus the half diagonal away. Padded with 313.
+    A color is at most 5 units from its bin along each axis. So its k nearest bins are within the
+    k-th distance of that bin plus half the diagonal of a cell. Rows are padded with 313.
     """
     bins = _bins()
     apart = np.abs(bins[:, None] - bins)
@@ -215,47 +215,47 @@ def _neighbours(k: int) -> np.ndarray:
 
 
 def _nearest_bins_jax(ab: jax.Array, k: int, sigma: float) -> tuple[jax.Array, jax.Array]:
-    """Searches among the few neighbours of the rounded colour: ten times as fast as among all."""
+    """Searches the neighbors of the rounded color only: ten times as fast as a search of all."""
     cells = _cells(jnp, ab)
     own = jnp.asarray(_bin_of_cell())[cells[..., 0], cells[..., 1]]
     every = jnp.arange(NUM_BINS, dtype=jnp.int32).reshape((1,) * own.ndim + (-1,))
     return lax.cond(
-        jnp.any(own < 0),  # colours far outside sRGB
+        jnp.any(own < 0),  # colors far outside sRGB
         lambda: _nearest_among(ab, every, k, sigma),
-        lambda: _nearest_among(ab, jnp.asarray(_neighbours(k))[own], k, sigma),
+        lambda: _nearest_among(ab, jnp.asarray(_neighbor_bins(k))[own], k, sigma),
     )
 
 
 def _nearest_among(
     ab: jax.Array, bins: jax.Array, k: int, sigma: float
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns the k nearest of some bins to colors (..., 2), and their weights.
+    """Returns the k candidate bins nearest to colors (..., 2), and their weights.
 
-    The bins are (..., C) or of a shape that broadcasts to it; 313: none.
+    `bins` are the candidates, (..., C) or a shape that broadcasts to it; 313: none.
     """
     centers = jnp.asarray(np.append(_bins(), [[np.inf, np.inf]], axis=0), ab.dtype)[bins]
     squared = jnp.sum(jnp.square(ab[..., None, :] - centers), axis=-1)
-    places, distances = [], []
+    nearest, distances = [], []
     for _ in range(k):  # faster than lax.top_k on a CPU
-        place = jnp.argmin(squared, axis=-1, keepdims=True)
-        places.append(jnp.take_along_axis(bins, place, axis=-1))
-        distances.append(jnp.take_along_axis(squared, place, axis=-1))
+        index = jnp.argmin(squared, axis=-1, keepdims=True)
+        nearest.append(jnp.take_along_axis(bins, index, axis=-1))
+        distances.append(jnp.take_along_axis(squared, index, axis=-1))
         column = jnp.arange(bins.shape[-1]).reshape((1,) * (ab.ndim - 1) + (-1,))
-        squared = jnp.where(column == place, jnp.inf, squared)
+        squared = jnp.where(column == index, jnp.inf, squared)
     weights = jax.nn.softmax(jnp.concatenate(distances, axis=-1) / (-2 * sigma**2), axis=-1)
-    return jnp.concatenate(places, axis=-1), weights
+    return jnp.concatenate(nearest, axis=-1), weights
 
 
 def annealed_mean(logits: Any, temperature: float = 0.38, centers: Any = None) -> Array:
-    """Decodes a distribution over bins into one colour (Zhang et al. 2016, equation 5).
+    """Decodes a distribution over bins into one color (Zhang et al. 2016, equation 5).
 
-    f_T(z) = exp(log(z) / T) / sum exp(log(z) / T), then its mean; in float32 and log space.
+    Takes the mean of f_T(z) = exp(log(z) / T) / sum exp(log(z) / T), in float32 and log space.
 
     Args:
         logits: (..., 313) floating point: logarithms of probabilities, up to a constant.
-        temperature: T >= 0. 1 is the mean of the distribution, 0 its mode (of equal ones the
-            first), in between the annealed mean.
-        centers: (313, 2) colours of the bins; `ab_bins()` where None.
+        temperature: T >= 0. 1: the mean of the distribution; 0: its mode (the first of equal
+            ones); in between: the annealed mean.
+        centers: (313, 2) colors of the bins; None: `ab_bins()`.
 
     Returns:
         (..., 2) float32, in the units of `centers`: Lab.
@@ -271,7 +271,7 @@ def annealed_mean(logits: Any, temperature: float = 0.38, centers: Any = None) -
     logits = float_array(logits, "logits")
     check_last_axis(logits, NUM_BINS, "logits")
     if not temperature >= 0:
-        raise ValueError(f"temperature is at least 0, got {temperature}")
+        raise ValueError(f"temperature must be at least 0, got {temperature}")
     xp = namespace(logits, centers)
     logits = xp.asarray(logits, np.float32)
     centers = xp.asarray(_bins() if centers is None else centers, np.float32)
@@ -287,22 +287,22 @@ def annealed_mean(logits: Any, temperature: float = 0.38, centers: Any = None) -
 
 
 def rebalancing_weights(prior: Any, lam: float = 0.5) -> np.ndarray:
-    """Returns how much a pixel of each bin counts (Zhang et al. 2016, equation 4).
+    """Returns the loss weight of each bin (Zhang et al. 2016, equation 4).
 
     w_q = c / ((1 - lam) p_q + lam u), u = 1 / (number of bins with p > 0), c such that
     sum_q p_q w_q = 1. (The paper writes u = 1 / Q; no bin of its prior is empty.)
 
     Args:
         prior: (313,) share of pixels in each bin, at least 0; scaled to sum 1.
-        lam: share of the uniform distribution; 1: all weights are 1. At 0, empty bins would have
-            no weight that is finite.
+        lam: share of the uniform distribution; 1: all weights are 1. With 0 the
+            weight of an empty bin would be infinite.
 
     Returns:
         (313,) float32.
 
     Raises:
         ValueError: `prior` is not (313,), has a negative value or no positive one; `lam` is not in
-            [0, 1], or is 0 where a bin is empty.
+            [0, 1], or is 0 although a bin is empty.
     """
     prior = np.asarray(prior, np.float64)
     if prior.shape != (NUM_BINS,):
@@ -310,7 +310,7 @@ def rebalancing_weights(prior: Any, lam: float = 0.5) -> np.ndarray:
     if not (np.all(np.isfinite(prior)) and prior.min() >= 0 and prior.sum() > 0):
         raise ValueError("prior must hold shares of pixels: finite, at least 0, not all 0")
     if not 0 <= lam <= 1:
-        raise ValueError(f"lam is in [0, 1], got {lam}")
+        raise ValueError(f"lam must be in [0, 1], got {lam}")
     prior = prior / prior.sum()
     mixed = (1 - lam) * prior + lam / np.count_nonzero(prior)
     if mixed.min() == 0:

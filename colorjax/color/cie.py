@@ -1,10 +1,10 @@
 """The constants and curves between sRGB and CIE Lab (D65 white, 2 degree observer).
 
-The constants are scikit-image's, which are also those that the published colorization networks
-were trained with. Every function takes the array namespace first and works on (..., 3) arrays.
-Channels are mixed by hand, never with a dot product: XLA computes a float32 dot in TF32 or bfloat16
-on accelerators, and color is always float32. `maximum` keeps the argument of each power inside the
-range where its branch is chosen, so that gradients stay finite in the branch that is not.
+The constants are those of scikit-image, with which the published colorization networks were
+trained. Every function takes the array namespace first and works on (..., 3) arrays. Channels are
+mixed without a dot product, because XLA computes a float32 dot in TF32 or bfloat16 on accelerators,
+and color is always float32. `maximum` keeps the argument of each power inside the range of its
+branch, so that gradients of the branch that is not selected stay finite.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ XYZ_FROM_RGB = np.array(
 )
 WHITE_XYZ = np.array([0.95047, 1.0, 1.08883])
 
-# Linear RGB to XYZ relative to white, and back; lists of Python floats leave dtypes alone.
+# Linear RGB to XYZ relative to white, and back; lists of Python floats do not change dtypes.
 RELATIVE_XYZ_FROM_RGB: Matrix = (XYZ_FROM_RGB / WHITE_XYZ[:, None]).tolist()
 RGB_FROM_RELATIVE_XYZ: Matrix = np.linalg.inv(XYZ_FROM_RGB / WHITE_XYZ[:, None]).tolist()
 
@@ -40,7 +40,7 @@ ROOT_OFFSET = 16.0 / 116.0
 
 
 def linear_from_srgb(xp: Any, rgb: Array) -> Array:
-    """Undoes the sRGB curve: ((v + 0.055) / 1.055) ** 2.4, or v / 12.92 near black and below."""
+    """Inverts the sRGB curve: ((v + 0.055) / 1.055) ** 2.4, or v / 12.92 near black and below."""
     power = ((xp.maximum(rgb, SRGB_THRESHOLD) + 0.055) / 1.055) ** 2.4
     return xp.where(rgb > SRGB_THRESHOLD, power, rgb / 12.92)
 
@@ -52,8 +52,8 @@ def srgb_from_linear(xp: Any, linear: Array) -> Array:
 
 
 def lab_from_linear(xp: Any, linear: Array) -> Array:
-    """Lab of linear RGB: with t = XYZ / white, f(t) = cbrt(t), or 7.787 t + 16/116 near black."""
-    # Channel by channel to the end: XLA's CPU backend is half as fast with a stack in between.
+    """Converts linear RGB to Lab: t = XYZ / white, f(t) = cbrt(t) or 7.787 t + 16/116 (dark)."""
+    # Channels stay separate to the end: a stack in between halves the speed of XLA's CPU backend.
     x, y, z = (_lab_root(xp, t) for t in _mixed(RELATIVE_XYZ_FROM_RGB, linear))
     return xp.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], axis=-1)
 
@@ -67,14 +67,14 @@ def _cube_root(xp: Any, x: Array) -> Array:
     """Returns the cube root of positive numbers."""
     if xp is np:
         return np.cbrt(x)
-    # XLA's CPU backend takes cbrt one by one, exp and log in vectors; a step of Newton's method
-    # corrects their rounding. Six times as fast.
+    # XLA's CPU backend vectorizes exp and log but not cbrt: six times as fast. A step of Newton's
+    # method corrects the rounding.
     root = xp.exp(xp.log(x) / 3)
     return root - (root - x / (root * root)) / 3
 
 
 def linear_from_lab(xp: Any, lab: Array) -> Array:
-    """Linear RGB of Lab, unclipped but for f(Z) >= 0, as scikit-image has it."""
+    """Converts Lab to linear RGB, clipping f(Z) to at least 0 only, as scikit-image does."""
     y = (lab[..., 0] + 16.0) / 116.0
     x = lab[..., 1] / 500.0 + y
     z = xp.maximum(y - lab[..., 2] / 200.0, 0.0)

@@ -1,4 +1,4 @@
-"""Mapping of Lab colors into sRGB at fixed lightness and hue."""
+"""Gamut mapping: moves Lab colors into sRGB at fixed lightness and hue."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,20 +11,20 @@ from colorjax.color.arrays import Array, color_array, namespace
 
 Bounds = tuple[Array, Array]
 
-# Halvings of the interval of chroma factors: 2 ** -16 of the largest chroma, 180, is 0.003.
+# Bisections of the interval of chroma factors: 2 ** -16 of the largest chroma, 180, is 0.003.
 _BISECTION_STEPS = 16
 
-# A channel may leave [0, 1] by this much, in linear light, and still count as inside. It is above
-# float32 rounding of sRGB colors that went through Lab, and the clip that follows moves L by at
-# most 903.3 * 5e-6 = 0.0045, near black.
+# A channel may leave [0, 1] by this much, in linear light, and still count as inside. It exceeds
+# the float32 rounding error of a round trip of sRGB colors through Lab. The clip that follows
+# changes L by at most 903.3 * 5e-6 = 0.0045, near black.
 _LINEAR_TOLERANCE = 5e-6
 
 
 def shrink_chroma(lab: Any) -> Array:
-    """Scales ab towards grey, at fixed lightness and hue, until the color is inside sRGB.
+    """Scales ab toward gray, at fixed lightness and hue, until the color is inside sRGB.
 
-    The result is (L, s a, s b), s in [0, 1] found by bisection in a fixed number of steps. Colors
-    inside sRGB come back unchanged. Gradients treat s as a constant.
+    The result is (L, s a, s b), with s in [0, 1] from a fixed number of bisection steps. Colors
+    inside sRGB are returned unchanged. Gradients treat s as a constant.
 
     Args:
         lab: (..., 3) floating point. L is clipped to [0, 100]; a and b may have any finite value.
@@ -48,7 +48,7 @@ def shrink_chroma(lab: Any) -> Array:
 
 
 def inside_srgb(lab: Any) -> Array:
-    """Says which colors sRGB has: those that `shrink_chroma` leaves as they are.
+    """Returns which colors are inside sRGB: those that `shrink_chroma` does not change.
 
     Args:
         lab: (..., 3) floating point.
@@ -73,7 +73,7 @@ def _fits(xp: Any, lab: Array) -> Array:
 
 
 def _largest_factor(xp: Any, lightness: Array, ab: Array) -> Array:
-    """The chroma factor (..., 1) in [0, 1]; always one that was seen inside, or 0, or 1."""
+    """Returns the chroma factor (..., 1) in [0, 1]: one tested to be inside, or 0 or 1."""
     if isinstance(ab, jax.Array):
         lightness, ab = jax.lax.stop_gradient((lightness, ab))
 
@@ -92,7 +92,7 @@ def _largest_factor(xp: Any, lightness: Array, ab: Array) -> Array:
 
 
 def _repeat(xp: Any, steps: int, body: Callable[[Any, Bounds], Bounds], bounds: Bounds) -> Bounds:
-    """A plain loop for NumPy; for JAX one that is compiled once, not unrolled."""
+    """Loops in Python for NumPy; for JAX with `fori_loop`, which compiles the body once."""
     if xp is not np:
         return jax.lax.fori_loop(0, steps, body, bounds)
     for step in range(steps):

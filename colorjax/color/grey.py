@@ -1,4 +1,4 @@
-"""Three ways from colour to grey, each on a scale from 0 to 1."""
+"""Three conversions from color to gray, each on a scale from 0 to 1."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _LUMA = (0.299, 0.587, 0.114)  # of BT.601, on gamma-encoded values
 
 
 def grey_from_rgb(rgb: Any, kind: str = "lightness") -> Array:
-    """Turns colours grey.
+    """Converts colors to gray.
 
     Args:
         rgb: (..., 3) floating point, sRGB in [0, 1].
@@ -32,7 +32,7 @@ def grey_from_rgb(rgb: Any, kind: str = "lightness") -> Array:
     0.5
     """
     if kind not in GREYS:
-        raise ValueError(f"kind is one of {', '.join(GREYS)}, not {kind!r}")
+        raise ValueError(f"kind must be one of {', '.join(GREYS)}, not {kind!r}")
     if kind == "lightness":
         return rgb_to_lab(rgb)[..., :1] / 100
     rgb = color_array(rgb, "rgb")
@@ -43,13 +43,13 @@ def grey_from_rgb(rgb: Any, kind: str = "lightness") -> Array:
 
 
 def gray_of_lightness(lightness: Any) -> Array:
-    """Returns the sRGB value of the neutral color of a lightness.
+    """Returns the sRGB value of the neutral color with a given lightness.
 
     Args:
         lightness: L in [0, 100], floating point, any shape.
 
     Returns:
-        The same shape, kind and dtype, in [0, 1]: R = G = B of that L.
+        The same shape, kind and dtype, in [0, 1]: the value of R = G = B with that L.
 
     Raises:
         ValueError: `lightness` holds integers.
@@ -67,11 +67,11 @@ def gray_of_lightness(lightness: Any) -> Array:
 
 
 def gray_plane(srgb: np.ndarray, kind: str = "lightness") -> np.ndarray:
-    """Returns the gray of colors, as sRGB codes it.
+    """Returns the sRGB-coded gray level of colors.
 
     Args:
         srgb: (..., 3), uint8, or float32 in [0, 1].
-        kind: "lightness": the gray of the same L of CIE Lab; "luma" and "mean": see
+        kind: "lightness": the gray with the same L of CIE Lab; "luma" and "mean": see
             `grey_from_rgb`.
 
     Returns:
@@ -83,11 +83,11 @@ def gray_plane(srgb: np.ndarray, kind: str = "lightness") -> np.ndarray:
         return np.asarray(grey_from_rgb(rgb, kind))[..., 0]
     lab = np.array(rgb_u8_to_lab(srgb) if is_8_bit else rgb_to_lab(srgb))
     lab[..., 1:] = 0
-    # Where a value lies between two levels its channels can round apart; green is most of L.
+    # Rounding to levels can give channels that differ by one; green contributes most to L.
     return np.asarray(lab_to_rgb(lab))[..., 1]
 
 
 def gray_photo(rgb: np.ndarray, kind: str = "lightness") -> np.ndarray:
-    """Returns a photo (H, W, 3) uint8 without its colors, R = G = B; `kind` as of `gray_plane`."""
+    """Returns the gray version of a photo, (H, W, 3) uint8; for `kind` see `gray_plane`."""
     gray = np.rint(255 * gray_plane(rgb, kind)).astype(np.uint8)
     return np.repeat(gray[..., None], 3, axis=-1)

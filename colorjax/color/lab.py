@@ -14,13 +14,13 @@ from colorjax.color.scaling import AB_SCALE, normalize_ab, normalize_lightness
 Gamut = Literal["clip", "shrink_chroma"]
 
 # The host path works on blocks that fit a core's cache. Their 3 x 3 products are also too small for
-# OpenBLAS to start threads, which would fight with the other workers of a data pipeline.
+# OpenBLAS to start threads, which would compete with the other workers of a data pipeline.
 _BLOCK_PIXELS = 16384
 _LINEAR_FROM_U8 = cie.linear_from_srgb(np, np.arange(256) / 255.0).astype(np.float32)
 _XYZ_FROM_LINEAR = np.array(cie.RELATIVE_XYZ_FROM_RGB, np.float32)
 _LAB_FROM_ROOTS = np.array(cie.LAB_FROM_ROOTS, np.float32)
 _LAB_OFFSET = np.array([[-16], [0], [0]], np.float32)
-# The same for the networks' scale, L / 50 - 1 and ab / 110.
+# The same for the scale of the networks, L / 50 - 1 and ab / 110.
 _NORMALIZED_SCALE = np.array([[50], [AB_SCALE], [AB_SCALE]], np.float32)
 _NORMALIZED_FROM_ROOTS = _LAB_FROM_ROOTS / _NORMALIZED_SCALE
 _NORMALIZED_OFFSET = np.array([[-16 / 50 - 1], [0], [0]], np.float32)
@@ -29,7 +29,7 @@ _NORMALIZED_OFFSET = np.array([[-16 / 50 - 1], [0], [0]], np.float32)
 def rgb_to_lab(rgb: Any) -> Array:
     """Converts sRGB to CIE Lab (D65 white, 2 degree observer), equal to scikit-image's `rgb2lab`.
 
-    Values a little outside [0, 1], as unclipped saturation scaling makes them, follow the same
+    Values slightly outside [0, 1], such as those of unclipped saturation scaling, follow the same
     curves. Gradients are finite everywhere.
 
     Args:
@@ -51,12 +51,12 @@ def rgb_to_lab(rgb: Any) -> Array:
 
 
 def lab_to_rgb(lab: Any, gamut: Gamut = "clip") -> Array:
-    """Converts CIE Lab to sRGB, with a choice of what happens to colors that sRGB cannot show.
+    """Converts CIE Lab to sRGB, with a choice of gamut mapping for colors outside sRGB.
 
     Args:
         lab: (..., 3) floating point; L in [0, 100].
         gamut: "clip" clips the RGB channels, as scikit-image's `lab2rgb` does, which also changes
-            the lightness; "shrink_chroma" keeps the lightness and the hue and gives up chroma.
+            the lightness; "shrink_chroma" keeps lightness and hue and reduces chroma.
 
     Returns:
         (..., 3) sRGB in [0, 1], in the kind and dtype of `lab`.
@@ -76,7 +76,7 @@ def lab_to_rgb(lab: Any, gamut: Gamut = "clip") -> Array:
 
 
 def rgb_u8_to_lab(rgb_u8: Any) -> Array:
-    """Converts 8-bit sRGB to CIE Lab; on the host several times as fast as scikit-image.
+    """Converts 8-bit sRGB to CIE Lab; on the host it is several times as fast as scikit-image.
 
     Args:
         rgb_u8: (..., 3) uint8, sRGB in [0, 255].
@@ -99,7 +99,7 @@ def rgb_u8_to_lab(rgb_u8: Any) -> Array:
 
 
 def rgb_u8_to_normalized(rgb_u8: Any) -> tuple[Array, Array]:
-    """Converts 8-bit sRGB to what networks see and learn, as fast as `rgb_u8_to_lab`.
+    """Converts 8-bit sRGB to network inputs and targets, as fast as `rgb_u8_to_lab`.
 
     Args:
         rgb_u8: (..., 3) uint8, sRGB in [0, 255].
@@ -130,8 +130,8 @@ def lab_to_rgb_u8(lab: Any, gamut: Gamut = "clip") -> Array:
         gamut: as in `lab_to_rgb`.
 
     Returns:
-        (..., 3) uint8 sRGB in [0, 255], in the kind of `lab`. It undoes `rgb_u8_to_lab` exactly for
-        all 16,777,216 colors.
+        (..., 3) uint8 sRGB in [0, 255], in the kind of `lab`: the exact inverse of `rgb_u8_to_lab`
+        for all 16,777,216 colors.
 
     Raises:
         ValueError: if `lab` is not (..., 3) or holds integers, or `gamut` is unknown.
@@ -154,22 +154,22 @@ def _checked_u8(rgb_u8: Any) -> Array:
 def _write_planes(
     rgb_u8: np.ndarray, matrix: np.ndarray, offset: np.ndarray, planes: Sequence[np.ndarray]
 ) -> None:
-    """Writes matrix @ f(XYZ) + offset of (N, 3) pixels into three planes (N,), by blocks."""
+    """Writes matrix @ f(XYZ) + offset of (N, 3) pixels into three planes (N,), block by block."""
     for start in range(0, len(rgb_u8), _BLOCK_PIXELS):
         block = slice(start, start + _BLOCK_PIXELS)
-        # mode="clip" spares the bounds check: a uint8 cannot leave a table of 256.
+        # mode="clip" avoids the bounds check: a uint8 cannot exceed a table of 256.
         linear = _LINEAR_FROM_U8.take(rgb_u8[block].T, mode="clip")
-        found = matrix @ _lightness_roots(_XYZ_FROM_LINEAR @ linear)
-        found += offset
-        for plane, values in zip(planes, found, strict=True):
-            plane[block] = values  # three strided copies beat one transposition
+        mixed = matrix @ _lightness_roots(_XYZ_FROM_LINEAR @ linear)
+        mixed += offset
+        for plane, values in zip(planes, mixed, strict=True):
+            plane[block] = values  # three strided copies are faster than one transposition
 
 
 def _lightness_roots(xyz: np.ndarray) -> np.ndarray:
-    """f(t) of Lab without a branch, overwriting `xyz`: f(max(t, t0)) + 7.787 min(t - t0, 0).
+    """Returns f(t) of Lab without a branch: f(max(t, t0)) + 7.787 min(t - t0, 0); overwrites `xyz`.
 
-    `np.where` costs more here than the cube root. The two pieces of f miss each other by 3.3e-7 at
-    the threshold t0, and this form carries that step to all darker values: 1.7e-4 in a.
+    `np.where` costs more here than the cube root. The two pieces of f differ by 3.3e-7 at the
+    threshold t0, and this form adds that step to all darker values: 1.7e-4 in a.
     """
     below = np.minimum(xyz, cie.XYZ_THRESHOLD)
     below -= cie.XYZ_THRESHOLD

@@ -1,4 +1,4 @@
-"""Which colors a picture has, wherever they are: the global hint of Zhang et al. 2017."""
+"""Color histogram of a picture without positions: the global hint of Zhang et al. 2017."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ PALETTE_SIZE = NUM_BINS + 1
 
 
 def palette(ab: Any) -> Array:
-    """Summarizes the colors of pictures: their histogram over the bins, and how vivid they are.
+    """Returns the color histogram of pictures over the bins, and their mean chroma.
 
     Args:
         ab: (..., H, W, 2) floating point, Lab units.
@@ -39,7 +39,7 @@ def palette(ab: Any) -> Array:
 
 
 def _mean_shares(ab: jax.Array) -> jax.Array:
-    """Returns (..., 313): the mean soft encoding, without the one of each pixel."""
+    """Returns (..., 313): the mean soft encoding, without storing that of each pixel."""
     *leading, height, width, _ = ab.shape
     bins, weights = (x.reshape(-1, height * width * x.shape[-1]) for x in nearest_bins(ab))
     pictures = jnp.arange(len(bins))[:, None]

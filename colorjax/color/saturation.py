@@ -1,4 +1,4 @@
-"""Scaling of the HSV saturation, which makes training targets more vivid."""
+"""Scales the HSV saturation, which makes training targets more vivid."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ from colorjax.color.arrays import Array, color_array, namespace
 
 
 def scale_saturation(rgb: Any, factor: Any, clip: bool = True) -> Array:
-    """Multiplies the HSV saturation of sRGB colors by a factor; hue and value stay.
+    """Multiplies the HSV saturation of sRGB colors by a factor; hue and value do not change.
 
-    With V = max(R, G, B) and S = (V - min(R, G, B)) / V, the way through HSV and back is, for each
-    channel c, c' = V - k (V - c), where k = factor, or min(factor, 1 / S) with `clip`. Grey and
-    black have no saturation and stay as they are; a factor of 1 changes no bit.
+    With V = max(R, G, B) and S = (V - min(R, G, B)) / V, the round trip through HSV is, for each
+    channel c, c' = V - k (V - c), where k = factor, or min(factor, 1 / S) with `clip`. Gray and
+    black have no saturation and do not change. A factor of 1 leaves every bit unchanged.
 
     Args:
         rgb: (..., 3) floating point, sRGB in [0, 1].
         factor: scalar, at least 0; the published colorizer with vivid targets uses 1.8.
-        clip: whether the scaled saturation is clipped to 1. Without it channels can fall below 0,
-            down to 1 - factor, as in that colorizer's own code.
+        clip: whether the scaled saturation is clipped to 1. Without clipping, channels can fall
+            below 0, down to 1 - factor, as in the code of that colorizer.
 
     Returns:
         (..., 3) sRGB in the kind and dtype of `rgb`, in [0, 1] if `clip`.

@@ -1,4 +1,4 @@
-"""The scale on which networks see Lab: lightness and ab both roughly in [-1, 1]."""
+"""Normalization of Lab for networks: lightness and ab are both roughly in [-1, 1]."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def denormalize_lightness(normalized: Any) -> Array:
 
 
 def normalize_ab(ab: Any) -> Array:
-    """Maps ab to ab / 110, inside [-1, 1] for every sRGB color, for an array of any shape."""
+    """Maps ab to ab / 110, which is in [-1, 1] for every sRGB color, for an array of any shape."""
     return float_array(ab, "ab") / AB_SCALE
 
 

@@ -1,4 +1,4 @@
-"""The colour spaces that networks predict in, on a scale of about [-1, 1]."""
+"""Output color spaces of networks, on a scale of about [-1, 1]."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPACES = {"ab": 2, "lab": 3, "rgb": 3}  # name -> channels
 
 
 def lab_to_space(lab: Any, space: str) -> Array:
-    """Turns CIE Lab into what networks predict.
+    """Converts CIE Lab to the output space of a network.
 
     Args:
         lab: (..., 3) floating point; L in [0, 100].
@@ -40,12 +40,12 @@ def lab_to_space(lab: Any, space: str) -> Array:
 
 
 def space_to_lab(values: Any, space: str, lightness: Any) -> Array:
-    """Undoes `lab_to_space`; of "lab" and "rgb" the lightness is the predicted one.
+    """Inverts `lab_to_space`; for "lab" and "rgb" the lightness is the predicted one.
 
     Args:
         values: (..., 2) or (..., 3) floating point, in the given space.
-        space: as of `lab_to_space`.
-        lightness: (..., 1), L in [0, 100], that "ab" lacks.
+        space: as in `lab_to_space`.
+        lightness: (..., 1), L in [0, 100], which "ab" does not contain.
 
     Raises:
         ValueError: unknown space.
@@ -62,4 +62,4 @@ def space_to_lab(values: Any, space: str, lightness: Any) -> Array:
 
 def _check(space: str) -> None:
     if space not in SPACES:
-        raise ValueError(f"space is one of {', '.join(SPACES)}, not {space!r}")
+        raise ValueError(f"space must be one of {', '.join(SPACES)}, not {space!r}")

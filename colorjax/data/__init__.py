@@ -1,1 +1,1 @@
-"""Photos in: sources, splits, transforms and the grain pipeline."""
+"""Data loading: sources, splits, transforms and the grain pipeline."""

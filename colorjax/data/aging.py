@@ -1,12 +1,12 @@
-"""Gray photos that look old: what a network sees in place of a modern photo's lightness.
+"""Simulated old gray photos: augmented network inputs that replace the lightness of a photo.
 
 Old photographs differ from the lightness of a color photo: early film is nearly blind to red,
 prints fade unevenly, lenses and scans are soft, film has grain, surfaces have scratches, and copies
 come from newspapers and JPEG files. `age` draws a random subset of these effects.
 
-Lengths are in units of 1/128 of the short side, so that a photo is aged alike at every size; at 128
-px a unit is one pixel. Only the JPEG round trip has its blocks of 8 px at any size. Gray levels are
-those of gamma-encoded sRGB, from 0 (black) to 1 (white).
+Lengths are in units of 1/128 of the short side, so that the effects scale with the photo; at 128 px
+a unit is one pixel. Only the JPEG round trip always has blocks of 8 px. Gray levels are those of
+gamma-encoded sRGB, from 0 (black) to 1 (white).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _LINEAR = np.where(  # IEC 61966-2-1
     _LEVELS <= 0.04045, _LEVELS / 12.92, ((_LEVELS + 0.055) / 1.055) ** 2.4
 ).astype(np.float32)
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)  # of linear sRGB: CIE Y
-_OVERSAMPLING = 2  # of the masks of scratches, for smooth lines
+_OVERSAMPLING = 2  # of the scratch masks, for antialiased lines
 
 
 def film_weights(rng: np.random.Generator) -> np.ndarray:
-    """Draws how a film weighs linear red, green and blue; (3,), at least 0, with sum 1.
+    """Draws the spectral weights of a film for linear red, green and blue; (3,), >= 0, sum 1.
 
     - 30 %: blue-sensitive plates, until about 1885: blue, some green, no red; white skies and dark
       skin.
@@ -53,7 +53,7 @@ def expose(rgb_u8: np.ndarray, weights: np.ndarray) -> Gray:
 
     Args:
         rgb_u8: (H, W, 3) uint8 sRGB.
-        weights: (3,), of red, green and blue, with sum 1; those of luminance keep the lightness.
+        weights: (3,), of red, green and blue, with sum 1; luminance weights preserve the lightness.
 
     Returns:
         (H, W) float32 in [0, 1].
@@ -64,15 +64,15 @@ def expose(rgb_u8: np.ndarray, weights: np.ndarray) -> Gray:
 
 
 def blur(gray: Gray, rng: np.random.Generator, unit: float) -> Gray:
-    """Softens by a Gaussian of sigma 0.2 to 0.8 units: old lenses, prints of prints, poor scans."""
+    """Blurs with a Gaussian of sigma 0.2 to 0.8 units: old lenses, prints of prints, poor scans."""
     return _levels(_image(gray).filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.8) * unit)))
 
 
 def tone(gray: Gray, rng: np.random.Generator, unit: float) -> Gray:
     """Changes exposure by a power of 0.7 to 1.5, then contrast by a factor of 0.9 to 1.4.
 
-    The factor is around the photo's mean and cuts off: hard paper has white skies and black
-    shadows.
+    The contrast factor applies around the mean of the photo, and values are clipped: hard paper has
+    white skies and black shadows.
     """
     gray = gray ** np.float32(math.exp(rng.uniform(math.log(0.7), math.log(1.5))))
     mean = gray.mean()
@@ -80,13 +80,13 @@ def tone(gray: Gray, rng: np.random.Generator, unit: float) -> Gray:
 
 
 def fade(gray: Gray, rng: np.random.Generator, unit: float) -> Gray:
-    """Raises black by up to 0.25 and lowers white by up to 0.2, as silver and paper age."""
+    """Raises black by up to 0.25 and lowers white by up to 0.2, like aged silver and paper."""
     black, white = rng.uniform(0.0, 0.25), rng.uniform(0.8, 1.0)
     return np.float32(black) + np.float32(white - black) * gray
 
 
 def shade(gray: Gray, rng: np.random.Generator, unit: float) -> Gray:
-    """Lights unevenly: corners darker by up to 0.45 or fading to white by up to 0.3, and stains.
+    """Adds uneven shading: corners darker by up to 0.45 or lighter by up to 0.3, and stains.
 
     Stains are a smooth field of about 3x3 spots with a standard deviation of up to 0.05.
     """
@@ -103,7 +103,7 @@ def shade(gray: Gray, rng: np.random.Generator, unit: float) -> Gray:
 
 
 def grain(gray: Gray, rng: np.random.Generator, unit: float) -> Gray:
-    """Adds correlated noise of 0.01 to 0.05, in grains of 0.6 to 1.4 units, at least 1 px.
+    """Adds correlated noise of strength 0.01 to 0.05, grain size 0.6 to 1.4 units, at least 1 px.
 
     Silver grain shows least where film is clear or black: the noise is multiplied by
     0.3 + 0.7 * 4 v (1 - v).
@@ -114,7 +114,7 @@ def grain(gray: Gray, rng: np.random.Generator, unit: float) -> Gray:
 
 
 def halftone(gray: Gray, rng: np.random.Generator, unit: float) -> Gray:
-    """Lays a rotated screen of dots over the photo, as newspapers print; mild.
+    """Adds a mild rotated halftone screen, as in newspaper prints.
 
     The pitch is 2.5 to 4.5 units, at least 2.5 px; the amplitude is 0.03 to 0.1 in middle gray and
     0 in black and white, which have no dots.
@@ -180,14 +180,14 @@ def _draw_specks(
 
 
 def compress(gray: Gray, rng: np.random.Generator, unit: float) -> Gray:
-    """Passes through a JPEG file of quality 30 to 80, as scans on the web do."""
+    """Compresses as JPEG with quality 30 to 80, like scans on the web."""
     buffer = io.BytesIO()
     _image(gray).save(buffer, "JPEG", quality=int(rng.integers(30, 81)))
     return _levels(Image.open(buffer))
 
 
-# In the order in which a photograph meets them: lens, development, print, storage, scan.
-EFFECTS: tuple[tuple[Effect, float], ...] = (  # and the share of aged photos that has each
+# In physical order: lens, development, print, storage, scan.
+EFFECTS: tuple[tuple[Effect, float], ...] = (  # (effect, its probability)
     (blur, 0.5),
     (tone, 0.6),
     (grain, 0.5),
@@ -200,14 +200,14 @@ EFFECTS: tuple[tuple[Effect, float], ...] = (  # and the share of aged photos th
 
 
 def age(rgb_u8: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Makes an old gray photograph of a color photo: `expose` by some film, then some `EFFECTS`.
+    """Simulates an old photograph: `expose` with a random film, then random `EFFECTS`.
 
     Args:
         rgb_u8: (H, W, 3) uint8 sRGB.
-        rng: decides everything.
+        rng: source of all randomness.
 
     Returns:
-        (H, W, 3) uint8 with R = G = B, what a colorizer is given in place of the photo.
+        (H, W, 3) uint8 with R = G = B, the colorizer's input instead of the photo.
     """
     gray = expose(rgb_u8, film_weights(rng))
     unit = min(gray.shape) / 128
@@ -218,7 +218,7 @@ def age(rgb_u8: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(shape: tuple[int, int], spacing: float, rng: np.random.Generator) -> np.ndarray:
-    """Returns smooth noise (H, W), float32: mean 0, standard deviation 1, `spacing` px apart."""
+    """Returns smooth noise (H, W) float32, mean 0, deviation 1, with samples `spacing` px apart."""
     height, width = (max(2, math.ceil(side / max(1.0, spacing))) for side in shape)
     drawn = rng.standard_normal((height, width), np.float32)
     smooth = Image.fromarray(drawn).resize(shape[::-1], Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""Which region of a photo is seen: centre crops and random resized crops."""
+"""Crops and resizing: center crops and random resized crops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from colorjax.data.decode import Box
 
 
 def center_square(width: int, height: int) -> Box:
-    """Returns the largest centred square of a photo.
+    """Returns the largest centered square of a photo.
 
     >>> center_square(6, 4)
     (1.0, 0.0, 5.0, 4.0)
@@ -38,8 +38,8 @@ def random_resized(
         ratio: bounds of the region's width / height; drawn evenly in its logarithm.
 
     Returns:
-        Box with whole-pixel edges inside the photo. A region that would not fit is cut to the
-        photo's sides.
+        Box with whole-pixel edges inside the photo. A region that does not fit is clipped to
+        the photo.
     """
     area = width * height * rng.uniform(*scale)
     aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
@@ -51,7 +51,7 @@ def random_resized(
 
 
 def cut_center_square(rgb: np.ndarray) -> np.ndarray:
-    """Cuts the centre square out of (H, W, 3)."""
+    """Cuts the center square out of (H, W, 3)."""
     height, width = rgb.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -59,7 +59,7 @@ def cut_center_square(rgb: np.ndarray) -> np.ndarray:
 
 
 def resized(rgb: np.ndarray, side: int, resampling: str) -> np.ndarray:
-    """Resizes (H, W, 3) uint8 to a square, rounded to 8 bits; `side` 0 leaves it as it is."""
+    """Resizes (H, W, 3) uint8 to a square, rounded to 8 bits; `side` 0 does not change it."""
     if side in (0, rgb.shape[0]) and side in (0, rgb.shape[1]):
         return rgb
     if resampling == "bicubic":
@@ -71,7 +71,7 @@ def resized(rgb: np.ndarray, side: int, resampling: str) -> np.ndarray:
 
 
 def _areas(length: int, side: int) -> np.ndarray:
-    """Returns the share (side, length) of each old pixel in each new one, along one axis."""
+    """Returns area overlaps (side, length): the weight of each old pixel in each new one."""
     edges = np.arange(side + 1) * (length / side)
     old = np.arange(length)
     high = np.minimum(edges[1:, None], old + 1)

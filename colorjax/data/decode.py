@@ -1,4 +1,4 @@
-"""Photos in: anything Pillow opens becomes upright 8-bit RGB, whole or one region of it."""
+"""Decodes any image that Pillow opens to upright 8-bit RGB: the whole photo or one region."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from colorjax.errors import UnreadablePhoto
 
-MIN_SIDE = 8  # pixels; a smaller photo (a tracking pixel, a thumbnail gone wrong) teaches nothing
+MIN_SIDE = 8  # pixels; smaller images (tracking pixels, broken thumbnails) are useless for training
 
 Box: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 _ORIENTATION = 0x0112
@@ -20,10 +20,10 @@ _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Converts any Pillow image to mode RGB, 8 bits a channel.
+    """Converts any Pillow image to mode RGB, 8 bits per channel.
 
-    Deep greys (16-bit integer, float) are scaled, where Pillow alone would clip them to white;
-    alpha is dropped; palettes are looked up.
+    16-bit integer and float gray levels are scaled, because Pillow would clip them to white. Alpha
+    is dropped; palettes are looked up.
     """
     if image.mode == "RGB":
         return image
@@ -61,7 +61,7 @@ def decode_rgb(photo: bytes | np.ndarray) -> np.ndarray:
         (H, W, 3) uint8 sRGB, upright (EXIF orientation applied).
 
     Raises:
-        UnreadablePhoto: not an image, cut short, or a side under 8 px.
+        UnreadablePhoto: not an image, truncated, or a side below 8 px.
     """
     if isinstance(photo, np.ndarray):
         return photo
@@ -71,14 +71,14 @@ def decode_rgb(photo: bytes | np.ndarray) -> np.ndarray:
             return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
     except UnreadablePhoto:
         raise
-    except Exception as error:  # Pillow's plug-ins raise whatever a broken file leads them to
+    except Exception as error:  # Pillow's plug-ins raise errors of any type on broken files
         raise UnreadablePhoto(f"{type(error).__name__}: {error}") from error
 
 
 def decode_reduced(photo: bytes | np.ndarray, short_side: int) -> np.ndarray:
-    """Decodes a whole photo, shrunk where its shorter side is longer than `short_side` pixels.
+    """Decodes a whole photo, shrunk if its shorter side is longer than `short_side` pixels.
 
-    Arguments, result and errors otherwise are those of `decode_rgb`.
+    Arguments, result and errors are otherwise those of `decode_rgb`.
     """
     try:
         with _open(photo) as image:
@@ -87,8 +87,8 @@ def decode_reduced(photo: bytes | np.ndarray, short_side: int) -> np.ndarray:
             if scale >= 1:
                 return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
             size = [math.ceil(side * scale) for side in image.size]
-            image.draft("RGB", (size[0], size[1]))  # of JPEG alone; nothing for other formats
-            # Pillow gives the upright size of a TIFF, whose info has no "exif".
+            image.draft("RGB", (size[0], size[1]))  # affects JPEG only
+            # For a TIFF, whose info has no "exif", Pillow reports the upright size.
             if "exif" in image.info and image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS:
                 size = size[::-1]
             rgb = to_rgb(ImageOps.exif_transpose(image))
@@ -121,7 +121,7 @@ def decode_region(
         (size, size, 3) uint8 sRGB.
 
     Raises:
-        UnreadablePhoto: not an image, cut short, or a side under 8 px.
+        UnreadablePhoto: not an image, truncated, or a side below 8 px.
     """
     try:
         if isinstance(photo, np.ndarray):
@@ -163,4 +163,4 @@ def _resize(image: Image.Image, box: Box, size: int) -> np.ndarray:
 
 def _check_size(width: int, height: int) -> None:
     if min(width, height) < MIN_SIDE:
-        raise UnreadablePhoto(f"{width}x{height} px, a side is under {MIN_SIDE} px")
+        raise UnreadablePhoto(f"{width}x{height} px: a side is below {MIN_SIDE} px")

@@ -1,4 +1,4 @@
-"""Edges of a grey photo, by Canny's detector, for networks that take them as an input."""
+"""Canny edges of a gray photo, for networks with an edge input."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from colorjax.errors import RequestError
 
 @dataclasses.dataclass(frozen=True)
 class EdgeDetector:
-    """scikit-image's Canny with its own defaults, on the grey that the network sees.
+    """scikit-image's Canny detector with its default settings, applied to the network's gray input.
 
     Attributes:
-        scale: edges are found in grey from 0 to `scale`; the thresholds are meant for 1, the
-            original's 100 lets nearly every gradient pass.
+        scale: the gray levels are scaled to 0 ... `scale`; the thresholds are meant for 1. With
+            the original's 100 nearly every gradient is an edge.
         sigma: of the Gaussian, in pixels.
-        low: threshold on the gradient for pixels beside an edge.
-        high: threshold for pixels that start one.
+        low: gradient threshold for pixels that continue an edge.
+        high: gradient threshold for pixels that start an edge.
     """
 
     scale: float = 1.0
@@ -29,32 +29,33 @@ class EdgeDetector:
 
     @classmethod
     def from_config(cls, data: ConfigDict) -> EdgeDetector:
-        """Reads `config.data`; configs of earlier versions do not have the fields.
+        """Reads `config.data`; configs of earlier versions lack the fields.
 
         Raises:
-            RequestError: a value that means nothing.
+            RequestError: an invalid value.
         """
         known = data.to_dict()
         low, high = known.get("canny_thresholds", (cls.low, cls.high))
         scale, sigma = known.get("canny_scale", cls.scale), known.get("canny_sigma", cls.sigma)
         if not (scale > 0 and sigma >= 0 and 0 <= low <= high):
             raise RequestError(
-                "data.canny_scale is above 0, data.canny_sigma at least 0 and "
-                f"data.canny_thresholds (low, high), not {scale}, {sigma} and {low, high}"
+                "data.canny_scale must be above 0, data.canny_sigma at least 0 and "
+                "data.canny_thresholds (low, high) with 0 <= low <= high, not "
+                f"{scale}, {sigma} and {low, high}"
             )
         return cls(scale, sigma, low, high)
 
     def __call__(self, grey: np.ndarray) -> np.ndarray:
-        """Finds edges.
+        """Detects edges.
 
         Args:
-            grey: (H, W, 1) float32 in [-1, 1], what the network sees.
+            grey: (H, W, 1) float32 in [-1, 1], the network's gray input.
 
         Returns:
             (H, W, 1) uint8: 1 on edges, else 0.
         """
-        from skimage.feature import canny  # half a second, that other methods need not wait for
+        from skimage.feature import canny  # the import takes half a second: only when needed
 
         image = (grey[..., 0] + 1) * (self.scale / 2)
-        found = canny(image, self.sigma, self.low, self.high)
-        return found[..., None].astype(np.uint8)
+        edges = canny(image, self.sigma, self.low, self.high)
+        return edges[..., None].astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Colour hints of a simulated user (Zhang et al. 2017, section 3.1)."""
+"""Color hints of a simulated user (Zhang et al. 2017, section 3.1)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 
 MAX_EVALUATION_HINTS = 100
 NO_HINT = np.iinfo(np.int16).max
-_EVALUATION_SIDE = 6 / 256  # side of a hint over that of the photo, as in the published curve
+_EVALUATION_SIDE = 6 / 256  # side of a hint / side of the photo, as in the published curve
 
 
 class Hint(NamedTuple):
-    """A square of pixels that the user gives one colour."""
+    """A square of pixels that the user gives one color."""
 
     top: int
     left: int
@@ -28,14 +28,14 @@ def draw_for_training(
     """Draws hints as the released training code does.
 
     Args:
-        rng: where chance comes from.
+        rng: random generator.
         size: side of the photo in pixels.
         stop: p of the geometric number of hints, counted from 0; their mean is (1 - p) / p.
         sides: smallest and largest side of a hint in pixels, all equally likely.
 
     Returns:
-        Hints inside the photo; places are normal around its middle, with a standard deviation of a
-        quarter of its side, clipped to the photo.
+        Hints inside the photo. Positions are normally distributed around its center, with a
+        standard deviation of a quarter of its side, and clipped to the photo.
     """
     hints = []
     while rng.random() >= stop:
@@ -47,25 +47,25 @@ def draw_for_training(
 
 
 def draw_for_evaluation(rng: np.random.Generator, size: int) -> list[Hint]:
-    """Draws 100 hints of 6/256 of the photo's side, evenly over it."""
+    """Draws 100 hints with sides of 6/256 of the photo's side, uniformly over the photo."""
     side = max(1, round(size * _EVALUATION_SIDE))
-    places = rng.integers(size - side + 1, size=(MAX_EVALUATION_HINTS, 2))
-    return [Hint(int(top), int(left), side) for top, left in places]
+    corners = rng.integers(size - side + 1, size=(MAX_EVALUATION_HINTS, 2))
+    return [Hint(int(top), int(left), side) for top, left in corners]
 
 
 def draw_cells(key: jax.Array, number: int, grid: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
-    """Draws hints for the training of a hint guide, as cells of a grid.
+    """Draws hints to train a hint guide, as cells of a grid.
 
-    One half of the photos gets as many hints as `draw_for_training` with p = 1/8 gives, with the
-    same places; the other half 1 to 100, evenly drawn on a logarithmic scale, evenly placed.
+    Half of the photos get the number and position distributions of `draw_for_training` with
+    p = 1/8. The other half get 1 to 100 hints, log-uniformly distributed, at uniform positions.
 
     Args:
-        key: where chance comes from.
-        number: of photos.
-        grid: its (height, width).
+        key: random key.
+        number: number of photos.
+        grid: (height, width) of the grid.
 
     Returns:
-        cells (number, 100, 2) int32, row and column; valid (number, 100), whether a hint counts.
+        cells (number, 100, 2) int32, row and column; valid (number, 100), whether a hint is used.
     """
     keys = jax.random.split(key, 5)
     is_central = jax.random.bernoulli(keys[0], 0.5, (number, 1))
@@ -76,28 +76,27 @@ def draw_cells(key: jax.Array, number: int, grid: tuple[int, ...]) -> tuple[jax.
     shape = (number, MAX_EVALUATION_HINTS, 2)
     normal = 0.5 + 0.25 * jax.random.normal(keys[2], shape)
     even = jax.random.uniform(keys[3], shape)
-    places = jnp.clip(jnp.where(is_central[..., None], normal, even), 0, 1)
+    positions = jnp.clip(jnp.where(is_central[..., None], normal, even), 0, 1)
     sides = jnp.array(grid)[None, None]
-    return jnp.minimum((places * sides).astype(jnp.int32), sides - 1), valid
+    return jnp.minimum((positions * sides).astype(jnp.int32), sides - 1), valid
 
 
 def reveal(ab: np.ndarray, hints: list[Hint]) -> tuple[np.ndarray, np.ndarray]:
-    """Gives each hint the mean true colour below it; where hints overlap the first one counts.
+    """Assigns each hint the mean true color below it; where hints overlap, the first one is used.
 
     Args:
-        ab: (H, W, 2) float32, the true colours on any scale.
+        ab: (H, W, 2) float32, the true colors on any scale.
         hints: inside the photo.
 
     Returns:
-        hint_ab: (H, W, 2) float32, colours of the hints, 0 elsewhere;
-        hint_order: (H, W, 1) int16, number of the hint that counts at a pixel, from 0; `NO_HINT`
-        where there is none.
+        hint_ab: (H, W, 2) float32, colors of the hints, 0 elsewhere;
+        hint_order: (H, W, 1) int16, index of the hint used at a pixel, from 0; `NO_HINT` for none.
     """
     hint_ab = np.zeros_like(ab)
     order = np.full((*ab.shape[:2], 1), NO_HINT, np.int16)
     for number in reversed(range(len(hints))):
         top, left, side = hints[number]
-        place = (slice(top, top + side), slice(left, left + side))
-        hint_ab[place] = ab[place].mean(axis=(0, 1))
-        order[place] = number
+        square = (slice(top, top + side), slice(left, left + side))
+        hint_ab[square] = ab[square].mean(axis=(0, 1))
+        order[square] = number
     return hint_ab, order

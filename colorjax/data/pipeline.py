@@ -1,8 +1,8 @@
-"""Batches for training and evaluation, by grain.
+"""Batches for training and evaluation, loaded with grain.
 
-The position in the data is a function of the step: element number `step * batch_size + row` is one
-photo and one crop, drawn from the seed and that number alone. So resume is exact, and neither the
-number of workers nor the number of hosts changes a batch.
+The position in the data is a function of the step: element `step * batch_size + row` is one photo
+and one crop, drawn from the seed and that index only. So resuming is exact, and neither the number
+of workers nor the number of hosts changes a batch.
 """
 
 from __future__ import annotations
@@ -33,41 +33,41 @@ from colorjax.errors import Interrupted, RequestError, UnreadablePhoto, unknown_
 
 Batch: TypeAlias = dict[str, Any]  # name -> NumPy array
 
-MAX_TRIES = 32  # unreadable photos in a row after which the data set itself is at fault
+MAX_TRIES = 32  # consecutive unreadable photos after which training stops with an error
 _BUFFERED_BATCHES = 4
 
 
 def check(data: ConfigDict) -> None:
-    """Checks the values of `config.data` that say how photos are prepared.
+    """Checks the values of `config.data` that control how photos are prepared.
 
     Raises:
-        RequestError: a value that means nothing.
+        RequestError: an invalid value.
     """
     if data.targets not in ("host", "device"):
         raise unknown_name("data.targets", data.targets, ("host", "device"))
     low, high = data.crop_scale
     if not 0 < low <= high <= 1:
-        raise RequestError(f"data.crop_scale is (low, high) in (0, 1], not {data.crop_scale}")
+        raise RequestError(f"data.crop_scale must be (low, high) in (0, 1], not {data.crop_scale}")
     low, high = data.crop_ratio
     if not 0 < low <= high:
-        raise RequestError(f"data.crop_ratio is (low, high) above 0, not {data.crop_ratio}")
+        raise RequestError(f"data.crop_ratio must be (low, high) above 0, not {data.crop_ratio}")
     low, high = data.hint_sides
     if not (0 < data.hint_stop <= 1 and 1 <= low <= high):
         raise RequestError(
-            "data.hint_stop is in (0, 1] and data.hint_sides (low, high) at least 1, not "
+            "data.hint_stop must be in (0, 1] and data.hint_sides (low, high) at least 1, not "
             f"{data.hint_stop} and {data.hint_sides}"
         )
     if not 0 <= data.aged <= 1:
-        raise RequestError(f"data.aged is a share from 0 to 1, not {data.aged}")
+        raise RequestError(f"data.aged must be a share from 0 to 1, not {data.aged}")
     if data.num_workers < 0:
-        raise RequestError(f"data.num_workers is at least 0, not {data.num_workers}")
+        raise RequestError(f"data.num_workers must be at least 0, not {data.num_workers}")
 
 
 class LoadForTraining:
-    """Random crop and flip of one photo; an unreadable one gives its place to another."""
+    """Random crop and flip of one photo; an unreadable photo is replaced by another."""
 
     def __init__(self, source: Source, data: ConfigDict, inputs: Collection[str] = ()):
-        """Reads sizes and augmentation from `config.data`; makes edges if they are an input."""
+        """Reads sizes and augmentation from `config.data`; computes edges if they are an input."""
         self._source = source
         self._size = data.image_size
         self._scale = tuple(data.crop_scale)
@@ -81,7 +81,7 @@ class LoadForTraining:
         self._with_rgb = "rgb" in inputs or not self._on_host
 
     def __call__(self, index: int, rng: np.random.Generator) -> Batch:
-        """Returns one element; `skipped` holds the numbers of unreadable photos, then -1."""
+        """Returns one element; `skipped` holds the indices of unreadable photos, padded with -1."""
         skipped = np.full(MAX_TRIES, -1, np.int32)
         for attempt in range(MAX_TRIES):
             try:
@@ -96,7 +96,7 @@ class LoadForTraining:
             fields = self._fields(np.ascontiguousarray(rgb), rng)
             return fields | {"label": np.int32(photo.label), "skipped": skipped}
         raise RequestError(
-            f"{MAX_TRIES} photos in a row cannot be read, the last "
+            f"{MAX_TRIES} consecutive photos cannot be read, the last is "
             f"{self._source.keys[skipped[-1]]!r}; check data.path"
         )
 
@@ -119,7 +119,7 @@ class LoadForTraining:
         return fields
 
     def _grey(self, rgb: np.ndarray, encoded: Batch, rng: np.random.Generator) -> np.ndarray:
-        """Returns what the network sees; draws last: no crop, flip or hint depends on the share."""
+        """Returns the gray input; draws last, so that data.aged changes no crop, flip or hint."""
         if rng.random() < self._aged:
             return self._encode.gray_input(age(rgb, rng))
         return encoded["grey"] if encoded else self._encode.gray_input(rgb)
@@ -131,7 +131,7 @@ class LoadForTraining:
 
 
 class LoadForEvaluation:
-    """Centre crop of one photo; past the end, or unreadable, its mask is 0."""
+    """Center crop of one photo; the mask is 0 past the end and for unreadable photos."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class LoadForEvaluation:
         *,
         with_hints: bool = False,
     ):
-        """Reads `config.data`; makes edges if they are an input, and hints if asked."""
+        """Reads `config.data`; computes edges if they are an input, and hints if `with_hints`."""
         self._source = source
         self._size = data.image_size
         self._with_hints = with_hints
@@ -149,7 +149,7 @@ class LoadForEvaluation:
         self._detect = EdgeDetector.from_config(data) if "edges" in inputs else None
 
     def __call__(self, index: int) -> Batch:
-        """Returns one element, as `eval_batches` describes its batches."""
+        """Returns one element with the fields that `eval_batches` describes."""
         rgb = np.zeros((self._size, self._size, 3), np.uint8)
         label, mask, skipped = -1, 0.0, -1
         if index < len(self._source):
@@ -204,31 +204,30 @@ def train_batches(
     host: int = 0,
     hosts: int = 1,
 ) -> Batches:
-    """Iterates over this host's share of the training batches, without end.
+    """Iterates endlessly over this host's share of the training batches.
 
     Args:
         source: the photos to train on.
         data: `config.data`.
-        seed: of order, crops and flips.
+        seed: seed of order, crops and flips.
         batch_size: of the global batch; a multiple of `hosts`.
-        inputs: what the method wants beside grey and ab; `edges` are computed and `rgb` is given
-            if they are among them.
-        weights: `data.weights`: how often a photo of each source is seen in a pass.
-        start_step: steps already done; the first batch is that of step `start_step + 1`.
-        host: number of this host.
-        hosts: how many share each batch.
+        inputs: inputs of the method in addition to gray and ab: "edges" are computed, "rgb" is
+            included.
+        weights: `data.weights`: how often a photo of each source is used per pass.
+        start_step: completed steps; the first batch is that of step `start_step + 1`.
+        host: index of this host.
+        hosts: number of hosts that share each batch.
 
     Returns:
         An iterator with `close()`. Batches hold `grey` and `ab` (targets on the host) or `rgb`
-        (on the device), or all three where `rgb` is wanted; with data.aged always `grey`, which is
-        then that of an aged photo in a share of the rows; `edges` (B, S, S, 1) uint8 where they
-        are an input; with data.hints `hint_ab` (B, S, S, 2), ab / 110, and `hint_mask`
-        (B, S, S, 1) float32; `label` (B,) int32; and `skipped` (B, MAX_TRIES) int32: numbers of
-        the source's photos that could not be read,
-        padded with -1.
+        (targets on the device), or all three if `rgb` is an input. With data.aged they always hold
+        `grey`, which in a share of the rows is that of an aged photo. `edges` (B, S, S, 1) uint8 if
+        they are an input; with data.hints `hint_ab` (B, S, S, 2), ab / 110, and `hint_mask`
+        (B, S, S, 1) float32; `label` (B,) int32; and `skipped` (B, MAX_TRIES) int32: indices of
+        unreadable photos in the source, padded with -1.
 
     Raises:
-        RequestError: `weights` that `colorjax.data.selection.weighting.Passes` refuses.
+        RequestError: `weights` that `colorjax.data.selection.weighting.Passes` rejects.
     """
     if weights:
         order = weighting.Order(weighting.Passes(source, weights, seed), seed)
@@ -255,11 +254,10 @@ def eval_batches(
 
     Returns:
         An iterator with `close()` over ceil(len(source) / batch_size) batches: `rgb`
-        (B, S, S, 3) uint8, `label` (B,) int32, `mask` (B,) float32 that is 0 for padding and for
+        (B, S, S, 3) uint8, `label` (B,) int32, `mask` (B,) float32, 0 for padding and for
         unreadable photos, and `skipped` (B, 1) int32 and `edges` as in `train_batches`. With
-        `with_hints` also
-        `hint_ab` (B, S, S, 2), ab / 110, and `hint_order` (B, S, S, 1) int16, see
-        `colorjax.data.hints.reveal`: the same hints for a photo each time.
+        `with_hints` also `hint_ab` (B, S, S, 2), ab / 110, and `hint_order` (B, S, S, 1) int16
+        (see `colorjax.data.hints.reveal`); a photo has the same hints each time.
     """
     num_batches = -(-len(source) // batch_size)
     elements = grain.MapDataset.range(num_batches * batch_size).map(
@@ -283,10 +281,10 @@ def _iterate(batches: grain.MapDataset, num_workers: int) -> Batches:
 
 
 class Batches:
-    """The batches of a grain iterator; a worker that is gone ends them with a word."""
+    """Iterator over the batches of grain; raises `Interrupted` if a worker process has died."""
 
     def __init__(self, iterator: grain.DatasetIterator[Batch]):
-        """Takes the iterator; it is closed with this one."""
+        """Wraps the iterator; `close` closes it too."""
         self._iterator = iterator
 
     def __iter__(self) -> Batches:
@@ -296,34 +294,34 @@ class Batches:
         try:
             return next(self._iterator)
         except RuntimeError as error:
-            if "terminated unexpectedly" not in str(error):  # grain has no type for it
+            if "terminated unexpectedly" not in str(error):  # grain has no specific error type
                 raise
-            found = re.search(r"exit code (-?\d+)", str(error))
-            code = int(found[1]) if found else 0
-            how = f"killed by signal {-code}" if code < 0 else f"it ended with status {code}"
+            match = re.search(r"exit code (-?\d+)", str(error))
+            code = int(match[1]) if match else 0
+            how = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
             raise Interrupted(
-                f"a process that decodes photos is gone ({how}; the kernel does that to the "
-                "largest when memory ends: then lower data.num_workers)"
+                f"a process that decodes photos has died ({how}); if the memory was full, lower "
+                "data.num_workers"
             ) from None
 
     def close(self) -> None:
-        """Ends the threads and processes behind it."""
+        """Stops the loader's threads and processes."""
         self._iterator.close()
 
 
 def _start_worker(parent: int, worker: int, workers: int) -> None:
-    """Leaves Ctrl-C to the parent, which saves first, and ends with it however it ends."""
+    """Ignores Ctrl-C, which the parent handles, and exits when the parent exits."""
     del worker, workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        os._exit(1)  # shared memory goes with the last process that knows of it
+        os._exit(1)  # shared memory is freed with the last process that uses it
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def numbers_of(skipped: np.ndarray) -> list[int]:
-    """Returns the photo numbers in a batch's `skipped`, without the padding."""
+    """Returns the photo indices in a batch's `skipped`, without the padding."""
     return [int(number) for number in skipped.ravel() if number >= 0]

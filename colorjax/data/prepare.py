@@ -1,4 +1,4 @@
-"""Writes photos as array_record shards: in parallel, and again from where it was stopped."""
+"""Writes photos as array_record shards, in parallel and resumable."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _JPEG_START = b"\xff\xd8\xff"
 
 
 class Prepared(NamedTuple):
-    """What was written.
+    """Result of `prepare`.
 
     Attributes:
-        paths: of the shards.
-        num_photos: in all of them.
-        num_written: by this call; the others were there.
-        kept_whole: names of photos that could not be decoded, and so not made smaller.
-        counts: photos of each source by `Reason`; empty if nothing was selected.
+        paths: paths of the shards.
+        num_photos: number of photos in all shards.
+        num_written: number of photos written by this call; the others already existed.
+        kept_whole: names of photos that could not be decoded and so were not resized.
+        counts: photos of each source by `Reason`; empty without a selection.
     """
 
     paths: list[Path]
@@ -67,41 +67,41 @@ def prepare(
 ) -> Prepared:
     """Writes photos as shards that `data.name=array_record` reads.
 
-    Photo i of the sorted names goes to shard i % num_shards. Each shard is written under another
-    name and renamed when it is whole; the same call again writes the missing ones. Last comes
-    `index.npz` with the label and source of every photo, so that no start has to read the records.
+    Photo i of the sorted names goes to shard i % num_shards. Each shard is written to a temporary
+    name and renamed when complete; the same call again writes the missing ones. Finally,
+    `index.npz` stores the label and source of every photo, so that training need not read all
+    records at the start.
 
-    With `exclude` or `min_side` all photos are read once before, and those that cannot be read,
-    are too small, or are near duplicates (`colorjax.data.selection.duplicates`) are left out. The
-    result is stored in `selection.npz`.
+    With `exclude` or `min_side` all photos are first read once. Photos that are unreadable, too
+    small, or near duplicates (`colorjax.data.selection.duplicates`) are left out. The selection is
+    stored in `selection.npz`.
 
     Args:
         source: a folder, a zip or a plain tar.
         output: a folder for `photos-00000-of-00004.array_record` ..., `classes.json`, `index.npz`.
-        num_shards: at least 1; also how many may be written at a time.
-        size: make the short side this many pixels where it is longer: JPEG of quality 95 without
-            subsampling for JPEG files, else PNG. 0: keep the bytes of every file.
-        quality: with `size`: every photo becomes a JPEG, those that are made smaller or are no JPEG
-            with this quality, without subsampling.
+        num_shards: at least 1; also the maximum number of shards written at the same time.
+        size: shrink photos whose short side is longer to this many pixels: as JPEG of quality 95
+            without subsampling for JPEG files, else as PNG. 0: keep the bytes of every file.
+        quality: with `size`: store every photo as JPEG; photos that are resized or not JPEG are
+            encoded with this quality, without subsampling.
         exclude: folders, zips or tars of photos whose near duplicates are left out.
         min_side: photos whose shorter side is below this many pixels are left out.
         labels: as `data.labels`.
-        jobs: processes; 0: one a core.
-        selecting: is called with the number of photos read by the selection.
-        progress: is told how many photos were written, shard by shard.
+        jobs: number of processes; 0: one per core.
+        selecting: called with the number of photos read by the selection.
+        progress: called with the number of photos written, shard by shard.
 
     Raises:
-        RequestError: nothing to write, values that mean nothing, or an output that holds the shards
-            of something else.
+        RequestError: no photos, invalid values, or an output folder with the shards of other data.
     """
     if num_shards < 1 or size < 0:
         raise RequestError(
-            f"--shards is at least 1 and --size at least 0, not {num_shards} and {size}"
+            f"--shards must be at least 1 and --size at least 0, not {num_shards} and {size}"
         )
     if not 0 <= quality <= 100 or (quality and not size) or min_side < 0:
         raise RequestError(
-            "--quality is from 1 to 100 and goes with --size, and --min-side is at least 0, not "
-            f"{quality} and {min_side}"
+            "--quality must be from 1 to 100 and needs --size, and --min-side must be at least 0, "
+            f"not {quality} and {min_side}"
         )
     archive = open_archive(source)
     excluded = [open_archive(path) for path in exclude]
@@ -136,7 +136,7 @@ def prepare(
         kept = np.flatnonzero(reasons == Reason.KEPT)
         if len(kept) < num_shards:
             raise RequestError(
-                f"{len(kept)} of {len(archive)} photos are left for {num_shards} shards; lower "
+                f"only {len(kept)} of {len(archive)} photos remain for {num_shards} shards; lower "
                 "--shards or --min-side, or give fewer --exclude"
             )
         archive, ids = ChosenPhotos(archive, kept), ids[kept]
@@ -165,14 +165,14 @@ def prepare(
 
 
 def _selection(file: Path, select: Callable[[], np.ndarray], number: int) -> np.ndarray:
-    """Reads the stored reasons of all photos; selects and stores them if there are none."""
+    """Loads the stored reasons of all photos, or computes and stores them."""
     try:
         with np.load(file, allow_pickle=False) as stored:
             reasons = stored["reasons"]
         if reasons.shape == (number,):
             return reasons
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        pass  # missing or damaged: select again, with the same result
+        pass  # missing or damaged: computed again, with the same result
     reasons = select()
     content = io.BytesIO()
     np.savez(content, reasons=reasons)
@@ -181,12 +181,12 @@ def _selection(file: Path, select: Callable[[], np.ndarray], number: int) -> np.
 
 
 def _index(keys: Sequence[str], ids: np.ndarray, num_shards: int) -> bytes:
-    """What a run has to know of all photos before it starts, in the order of the records."""
+    """Returns `index.npz`: data on all photos that training needs at its start, in record order."""
     order = np.concatenate([np.arange(shard, len(keys), num_shards) for shard in range(num_shards)])
     fields = {"labels": ids[order]}
     for prefix, name in HASHES.items():
-        found = (hash_name(prefix + keys[number]) for number in order)
-        fields[name] = np.fromiter(found, np.uint64, len(keys))
+        hashes = (hash_name(prefix + keys[number]) for number in order)
+        fields[name] = np.fromiter(hashes, np.uint64, len(keys))
     names, sources = np.unique([source_of(keys[number]) for number in order], return_inverse=True)
     fields |= {"source_names": names, "sources": sources.astype(np.int32)}
     content = io.BytesIO()
@@ -195,7 +195,7 @@ def _index(keys: Sequence[str], ids: np.ndarray, num_shards: int) -> bytes:
 
 
 def _keep_plan(output: Path, plan: dict[str, Any]) -> None:
-    """Writes what the shards are of, or checks that those there are of the same."""
+    """Writes the plan of the shards, or checks that existing shards have the same plan."""
     file = output / PLAN_FILE
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -204,7 +204,7 @@ def _keep_plan(output: Path, plan: dict[str, Any]) -> None:
             known = {}
         if known not in (None, plan):
             raise RequestError(
-                f"{str(output)!r} holds shards of other photos, or with another --shards, --size, "
+                f"{str(output)!r} holds shards of other photos, or of another --shards, --size, "
                 "--quality, --exclude, --min-side or --labels; give an empty folder"
             )
         atomic.write_bytes(file, json.dumps(plan).encode())
@@ -233,7 +233,7 @@ def _write_shard(
     path: Path,
     shard: int,
 ) -> tuple[int, list[str]]:
-    """Writes one shard; returns how many photos it has, and those that could not be resized."""
+    """Writes one shard; returns its number of photos and the names of those not resized."""
     kept_whole = []
 
     def records() -> Iterator[bytes]:
@@ -251,23 +251,23 @@ def _write_shard(
 
 
 def _write_records(path: Path, records: Iterator[bytes]) -> int:
-    """Writes a file of records in one step; returns how many."""
+    """Writes a file of records atomically; returns the number of records."""
     from array_record.python import array_record_module
 
     count = 0
     try:
         with atomic.replacing(path) as partial:
-            # Records are stored one a chunk, which random access needs.
+            # One record per chunk: required for random access.
             writer = array_record_module.ArrayRecordWriter(str(partial), "group_size:1")
             for record in records:
                 writer.write(record)
                 count += 1
             writer.close()
-    except RuntimeError as error:  # array_record's, whatever has gone wrong
+    except RuntimeError as error:  # array_record raises it for all failures
         reason = str(error).split(";")[0][:200]
         raise RequestError(
-            f"{str(path)!r} cannot be written ({reason}); make room and run the same command "
-            "again: finished shards stay"
+            f"{str(path)!r} cannot be written ({reason}); free disk space and run the same command "
+            "again: finished shards are kept"
         ) from None
     return count
 
@@ -280,17 +280,17 @@ def _of_shard(
 
 
 def shrink(image: bytes, size: int, *, as_jpeg: bool, quality: int = 0) -> bytes:
-    """Returns a photo whose short side is at most `size` pixels, upright; as it is if it was.
+    """Returns the photo with a short side of at most `size` pixels, upright if it was resized.
 
     Args:
         image: the bytes of a file.
-        size: of the short side, in pixels.
-        as_jpeg: write a smaller photo as JPEG, else as PNG.
-        quality: 1 to 100: write a photo that is made smaller, or that is no JPEG, as JPEG of this
-            quality; 0: `DEFAULT_QUALITY`, and others than JPEG stay what they are.
+        size: maximum of the short side, in pixels.
+        as_jpeg: encode a resized photo as JPEG, else as PNG.
+        quality: 1 to 100: encode photos that are resized or not JPEG as JPEG of this quality;
+            0: `DEFAULT_QUALITY` for resized JPEG photos; others keep their format.
 
     Raises:
-        UnreadablePhoto: it cannot be decoded.
+        UnreadablePhoto: the photo cannot be decoded.
     """
     rgb = decode_rgb(image)
     height, width = rgb.shape[:2]

@@ -1,4 +1,4 @@
-"""The prior of a data set: which share of its pixels lies in each colour bin."""
+"""Color prior of a data set: the share of its pixels in each color bin."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.runtime import atomic, paths
 
 SHIPPED = Path(__file__).with_name("tinyimagenet_prior.npz")
-EPSILON = 1e-9  # what empty bins are lifted to; the rarest bin of ImageNet has 6e-9
+EPSILON = 1e-9  # minimum share of a bin; the rarest bin of ImageNet has 6e-9
 
 _COLORS = 2**24
-_CHUNK = 2**15  # colours encoded at once
+_CHUNK = 2**15  # colors encoded at once
 
 
 @dataclasses.dataclass(frozen=True)
 class Prior:
-    """What `count` found.
+    """Result of `count`.
 
     Attributes:
         prior: (313,) float64, share of pixels in each bin of `colorjax.color.ab_bins()`; sums to 1.
-        num_photos: photos counted.
-        num_unreadable: photos left out because they cannot be decoded.
-        num_pixels: pixels counted.
-        num_empty: bins that no pixel lies near; they were lifted to `EPSILON`.
+        num_photos: number of photos counted.
+        num_unreadable: number of photos skipped because they cannot be decoded.
+        num_pixels: number of pixels counted.
+        num_empty: number of bins without pixels; their share was raised to `EPSILON`.
     """
 
     prior: np.ndarray
@@ -49,21 +49,22 @@ class Prior:
     num_empty: int
 
     def flaws(self) -> list[str]:
-        """Says what is unusual for photos, one line each; empty: nothing."""
-        found = []
+        """Returns warnings about properties that are unusual for photos, one line each."""
+        messages = []
         if self.num_empty:
-            found.append(
-                f"{self.num_empty} of 313 bins are all but empty and were lifted to {EPSILON:g}; "
+            messages.append(
+                f"{self.num_empty} of 313 bins are nearly empty and were raised to {EPSILON:g}; "
                 "train with loss.lam of at least 0.25, or count more photos"
             )
         top = color.ab_bins()[np.argmax(self.prior)]
         if top.any():
-            found.append(
-                f"the commonest bin is ab = ({top[0]}, {top[1]}), not grey: are these photos?"
+            messages.append(
+                f"the most frequent bin is ab = ({top[0]}, {top[1]}), not gray; check that "
+                "the data are color photos"
             )
         if self.num_unreadable:
-            found.append(f"{self.num_unreadable} photos cannot be read and were left out")
-        return found
+            messages.append(f"{self.num_unreadable} photos cannot be read and were skipped")
+        return messages
 
 
 def count(
@@ -74,17 +75,17 @@ def count(
     sigma: float = 5.0,
     progress: Callable[[int], Any] = lambda photos: None,
 ) -> Prior:
-    """Counts the colours of a data set: the mean over its pixels of their soft encoding.
+    """Computes the prior of a data set: the mean soft encoding of its pixels.
 
-    Zhang et al. 2016, section 2.2, smooth the distribution of bins with the Gaussian of the soft
-    encoding; so does this. Equal colours are encoded once.
+    As in Zhang et al. 2016, section 2.2, the Gaussian of the soft encoding smooths the distribution
+    over bins. Equal colors are encoded once.
 
     Args:
         source: the photos.
-        short_side: photos whose shorter side is longer, in pixels, are shrunk to it.
-        k: bins of the soft encoding.
+        short_side: photos with a longer short side, in pixels, are shrunk to it.
+        k: number of bins of the soft encoding.
         sigma: its width in ab units.
-        progress: is told of each portion of photos done.
+        progress: called with the number of photos of each finished portion.
 
     Returns:
         The prior; check its `flaws()`.
@@ -96,10 +97,10 @@ def count(
     photos = unreadable = 0
     decode = functools.partial(_decode, short_side=short_side)
     for pixels, read, failed in in_portions(source, decode, progress):
-        np.add.at(counts, pixels, 1)  # twice as fast as bincount, whose result has 2^24 places
+        np.add.at(counts, pixels, 1)  # twice as fast as bincount, whose result has 2^24 values
         photos, unreadable = photos + read, unreadable + failed
     if not photos:
-        raise RequestError("none of the photos can be read; there is nothing to count")
+        raise RequestError("none of the photos can be read; give a folder of readable photos")
     shares = _encode(counts, k, sigma)
     num_pixels = int(counts.sum())
     shares /= num_pixels
@@ -111,7 +112,7 @@ def count(
 def _decode(
     source: Source, first: int, last: int, *, short_side: int
 ) -> tuple[np.ndarray, int, int]:
-    """Returns (24-bit colours of photos [first, last), photos read, photos unreadable)."""
+    """Returns (24-bit colors of photos [first, last), photos read, photos unreadable)."""
     pixels, failed = [np.zeros(0, np.int32)], 0
     for index in range(first, last):
         try:
@@ -125,7 +126,7 @@ def _decode(
 
 
 def _encode(counts: np.ndarray, k: int, sigma: float) -> np.ndarray:
-    """Returns (313,) float64: the sum of the soft encodings of counted colours."""
+    """Returns (313,) float64: the sum of the soft encodings of counted colors."""
 
     @jax.jit
     def encode(rgb: jax.Array, weights: jax.Array) -> jax.Array:
@@ -141,18 +142,18 @@ def _encode(counts: np.ndarray, k: int, sigma: float) -> np.ndarray:
         weights = np.zeros(_CHUNK)
         weights[: len(codes)] = counts[codes]
         rgb = np.stack([padded >> 16, padded >> 8 & 255, padded & 255], -1).astype(np.uint8)
-        scale = weights.max()  # float32 holds shares of the largest count well
+        scale = weights.max()  # float32 is precise enough relative to the largest count
         total += scale * np.asarray(encode(rgb, (weights / scale).astype(np.float32)), np.float64)
     return total
 
 
-def save(path: Path, found: Prior, description: str) -> None:
-    """Writes a prior as NPZ, in one step.
+def save(path: Path, prior: Prior, description: str) -> None:
+    """Writes a prior as NPZ, atomically.
 
     Raises:
         RequestError: the file cannot be written.
     """
-    fields: dict[str, Any] = dataclasses.asdict(found)
+    fields: dict[str, Any] = dataclasses.asdict(prior)
     fields |= {"bins": color.ab_bins(), "description": description}
     buffer = io.BytesIO()
     np.savez(buffer, **fields)
@@ -167,14 +168,14 @@ def load(path: str | os.PathLike[str]) -> np.ndarray:
     """Reads a prior.
 
     Args:
-        path: a file of `colorjax prior`, or a .npy with 313 numbers such as the published
-            prior_probs.npy; empty: the prior of Tiny ImageNet that ships with colorjax.
+        path: a file written by `colorjax prior`, or a .npy file with 313 numbers such as the
+            published prior_probs.npy; empty: the prior of Tiny ImageNet that ships with colorjax.
 
     Returns:
-        (313,) float64, above 0, of sum 1.
+        (313,) float64, above 0, with sum 1.
 
     Raises:
-        RequestError: no such file, or it holds no prior.
+        RequestError: the file does not exist or does not contain a prior.
     """
     return _load(str(path) or str(SHIPPED))
 
@@ -184,18 +185,18 @@ def _load(path: str) -> np.ndarray:
     make = "make one with `colorjax prior DATA --output FILE.npz`"
     try:
         content = io.BytesIO(paths.locate(path).read_bytes())
-        found = np.load(content, allow_pickle=False)
-        prior = np.asarray(found["prior"] if isinstance(found, np.lib.npyio.NpzFile) else found)
+        loaded = np.load(content, allow_pickle=False)
+        prior = np.asarray(loaded["prior"] if isinstance(loaded, np.lib.npyio.NpzFile) else loaded)
     except OSError as error:
         raise RequestError(f"prior {path!r} cannot be read ({error.strerror}); {make}") from None
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise RequestError(f"prior {path!r} is no NPZ or NPY file of a prior; {make}") from None
+        raise RequestError(f"prior {path!r} is not an NPZ or NPY file of a prior; {make}") from None
     if prior.shape != (color.NUM_BINS,) or prior.dtype.kind != "f":
         raise RequestError(
             f"prior {path!r} holds {prior.dtype} of shape {prior.shape}, not 313 shares; {make}"
         )
     if not (np.isfinite(prior).all() and prior.min() > 0 and abs(prior.sum() - 1) < 1e-3):
-        raise RequestError(f"prior {path!r} is not all above 0 with sum 1; {make}")
+        raise RequestError(f"prior {path!r} must be above 0 everywhere, with sum 1; {make}")
     prior = prior / prior.sum()
-    prior.setflags(write=False)  # of the cache: every caller gets the same array
+    prior.setflags(write=False)  # cached: every caller gets the same array
     return prior

@@ -1,4 +1,4 @@
-"""From 8-bit photos to what a network sees and learns: one function for host and device."""
+"""Encodes 8-bit photos as network inputs and targets, on host or device."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Array = Any  # numpy.ndarray or jax.Array
 
 @dataclasses.dataclass(frozen=True)
 class TargetEncoder:
-    """Turns RGB into the grey input and the ab target.
+    """Computes the gray input and the ab target from RGB.
 
     Attributes:
-        saturation: the factor T of saturation-scaled targets (docs/papers.md); 1: true colours.
-        clip: keep the scaled saturation within [0, 1].
-        grey: what the network sees: "lightness" (L), "luma" or "mean"; see
+        saturation: the factor T of saturation-scaled targets (docs/papers.md); 1: true colors.
+        clip: whether the scaled saturation is clipped to [0, 1].
+        grey: kind of the gray input: "lightness" (L), "luma" or "mean"; see
             `colorjax.color.grey_from_rgb`.
-        aged: whether training batches may hold the grey of an aged photo instead (data.aged), which
-            comes from the pipeline.
+        aged: whether the pipeline may replace the gray input of training batches by that of an aged
+            photo (data.aged).
     """
 
     saturation: float = 1.0
@@ -34,22 +34,22 @@ class TargetEncoder:
 
     @property
     def gives_lightness(self) -> bool:
-        """Whether the true lightness can be read from the `grey` of every training batch."""
+        """Whether `grey` of every training batch contains the true lightness."""
         return self.grey == "lightness" and not self.aged
 
     @classmethod
     def from_config(cls, data: ConfigDict) -> TargetEncoder:
-        """Reads `config.data`; configs of earlier versions have no `grey` and no `aged`.
+        """Reads `config.data`; configs of earlier versions lack `grey` and `aged`.
 
         Raises:
-            RequestError: unknown grey, or a saturation below 0.
+            RequestError: unknown kind of gray, or a saturation below 0.
         """
         known = data.to_dict()
         grey = known.get("grey", cls.grey)
         if grey not in color.GREYS:
             raise unknown_name("data.grey", grey, color.GREYS)
         if not data.saturation >= 0:
-            raise RequestError(f"data.saturation is at least 0, not {data.saturation}")
+            raise RequestError(f"data.saturation must be at least 0, not {data.saturation}")
         return cls(data.saturation, data.saturation_clip, grey, bool(known.get("aged")))
 
     def __call__(self, rgb_u8: Array) -> dict[str, Array]:
@@ -59,8 +59,8 @@ class TargetEncoder:
             rgb_u8: (..., H, W, 3) uint8 sRGB; a NumPy or a JAX array.
 
         Returns:
-            grey: (..., H, W, 1) float32 in [-1, 1], of the photo as it is; L / 50 - 1 where it is
-            the lightness;
+            grey: (..., H, W, 1) float32 in [-1, 1], of the unmodified photo; L / 50 - 1 for
+            "lightness";
             ab: (..., H, W, 2) float32, ab / 110 of the photo with its saturation scaled.
         """
         grey, ab = color.rgb_u8_to_normalized(rgb_u8)
@@ -73,7 +73,7 @@ class TargetEncoder:
         return {"grey": grey, "ab": ab}
 
     def gray_input(self, rgb_u8: Array) -> Array:
-        """Returns the grey input alone; argument and result as of the call."""
+        """Returns only the gray input; argument and result as in `__call__`."""
         if self.grey == "lightness":
             return color.rgb_u8_to_normalized(rgb_u8)[0]
         return 2 * color.grey_from_rgb(rgb_u8.astype(np.float32) / 255, self.grey) - 1

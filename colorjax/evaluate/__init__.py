@@ -1,4 +1,4 @@
-"""Named benchmark protocols, run whole: photos, rows, metrics with intervals, a card."""
+"""Benchmark protocols: photos, rows, metrics with intervals, and a result page."""
 
 from colorjax.evaluate.features import FeatureFiles
 from colorjax.evaluate.request import Outcome, Request

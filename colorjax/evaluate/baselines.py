@@ -1,4 +1,4 @@
-"""The rows of a result: trained weights, trivial predictors, and oracles that know the truth."""
+"""The rows of a result: trained weights, trivial predictors and oracles."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from colorjax.metrics import ColorTable
 
 SHIPPED_TABLES = Path(__file__).with_name("tinyimagenet_tables.json")
 _TABLE_PHOTOS = 10_000
-_TABLE_SIDE = 256  # pixels; larger photos are thinned out
+_TABLE_SIDE = 256  # pixels; larger photos are subsampled
 _CONFIDENCES = 10  # bins of the reliability diagram
 
 
 class Row(Protocol):
-    """Something that gives grey photos colour."""
+    """A row: anything that colorizes gray photos."""
 
     def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
-        """Returns a picture (H, W, 3) uint8 of a photo.
+        """Returns the colorized picture of a photo, (H, W, 3) uint8.
 
         Args:
-            key: the photo's name, for finished pictures alone.
-            truth: (H, W, 3) uint8 with its colours, for oracles alone.
-            grey: the same without, what a colorizer may see.
+            key: the photo's name, used only for finished pictures.
+            truth: (H, W, 3) uint8, the color photo, used only by oracles.
+            grey: the same shape, the gray photo, the input of a colorizer.
         """
         ...
 
 
 def painted(photo: np.ndarray, ab: np.ndarray) -> np.ndarray:
-    """Paints ab (..., 2) on the L of a photo (H, W, 3) uint8, as the Colorizer does."""
+    """Returns ab (..., 2) painted on the L of a photo (H, W, 3) uint8, as in the Colorizer."""
     lightness = color.rgb_u8_to_lab(photo)[..., :1]
     lab = np.concatenate([lightness, np.broadcast_to(ab, (*lightness.shape[:2], 2))], axis=-1)
     return np.asarray(color.lab_to_rgb_u8(lab.astype(np.float32), "shrink_chroma"))
 
 
 class Table:
-    """A colour looked up by L alone."""
+    """Color as a function of L only."""
 
     def __init__(self, table: ColorTable):
         self._table = table
@@ -58,7 +58,7 @@ class Table:
 
 
 class Grey:
-    """No colour: the grey photo as it is."""
+    """No color: the gray photo itself."""
 
     def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
         """See `Row`."""
@@ -83,15 +83,15 @@ class OracleBins:
 
 
 class Colorized(methods.Weights):
-    """What trained weights make of grey photos, and how sure they are."""
+    """Pictures colorized by trained weights, and their predicted distributions."""
 
     def more(self, truth: np.ndarray, grey: np.ndarray) -> dict[str, Any]:
-        """Measures what a finished picture does not show: the distribution over bins.
+        """Measures the predicted distribution over bins.
 
         Returns:
-            bits_per_pixel, and confidences: (3, 10), for pixels by the probability of their
-            likeliest bin, in tenths: how many, the sum of that probability, how often it is the bin
-            of the true colour. At the working size; nothing for methods without bins.
+            bits_per_pixel, and confidences: (3, 10), for pixels in tenths of the probability of
+            their most likely bin: their number, the sum of that probability, how many of these bins
+            are the true one. At the working size. Empty for methods without bins.
         """
         if not self._colorizer.has_bins:
             return {}
@@ -101,12 +101,12 @@ class Colorized(methods.Weights):
         of_truth = np.take_along_axis(shares, true_bin[..., None], axis=-1)[..., 0]
         top = shares.max(axis=-1)
         hit = shares.argmax(axis=-1) == true_bin
-        place = np.minimum((top * _CONFIDENCES).astype(int), _CONFIDENCES - 1).ravel()
+        tenth = np.minimum((top * _CONFIDENCES).astype(int), _CONFIDENCES - 1).ravel()
         return {
             "bits_per_pixel": float(-np.log2(np.maximum(of_truth, 1e-30)).mean()),
             "confidences": [
-                np.bincount(place, weights=w, minlength=_CONFIDENCES).tolist()
-                for w in (np.ones(place.size), top.ravel(), hit.ravel())
+                np.bincount(tenth, weights=w, minlength=_CONFIDENCES).tolist()
+                for w in (np.ones(tenth.size), top.ravel(), hit.ravel())
             ],
         }
 
@@ -116,25 +116,25 @@ class Colorized(methods.Weights):
 
     @property
     def hint_form(self) -> str:
-        """How the weights take color hints; see `Colorizer.hint_form`."""
+        """How the weights use color hints; see `Colorizer.hint_form`."""
         return self._colorizer.hint_form
 
     def psnr_with_hints(
         self, truth: np.ndarray, grey: np.ndarray, counts: Sequence[int], seed: int
     ) -> list[float]:
-        """Returns the PSNR, dB, of pictures with the first N of the same random colour hints.
+        """Returns the PSNR, dB, of pictures with the first N of the same random color hints.
 
-        A hint is the mean sRGB colour of a square of 6/256 of the side, anywhere in the photo with
-        the same probability.
+        A hint is the mean sRGB color of a square of 6/256 of the side at a uniformly random
+        position.
         """
         hints = random_hints(truth, max(counts), seed)
         prepared = self._colorizer.prepare(grey)
-        found = (prepared.colorize(hints[:count]) for count in counts)
-        return [float(metrics.psnr(picture, truth)) for picture in found]
+        pictures = (prepared.colorize(hints[:count]) for count in counts)
+        return [float(metrics.psnr(picture, truth)) for picture in pictures]
 
 
 def random_hints(truth: np.ndarray, number: int, seed: int) -> list[tuple[int, int, str]]:
-    """Draws hints (x, y, "#rrggbb") of the true colors of a photo; see `psnr_with_hints`."""
+    """Returns random hints (x, y, "#rrggbb") with the true colors; see `psnr_with_hints`."""
     height, width = truth.shape[:2]
     side = max(1, round(min(height, width) * 6 / 256))
     rng = np.random.default_rng(seed)
@@ -148,7 +148,7 @@ def random_hints(truth: np.ndarray, number: int, seed: int) -> list[tuple[int, i
 
 
 def built_in(tables: Mapping[str, ColorTable]) -> dict[str, Callable[[], Row]]:
-    """Returns the trivial and the oracle rows by name, made when they are asked for."""
+    """Returns factories of the trivial and the oracle rows by name."""
     rows: dict[str, Callable[[], Row]] = {"grey": Grey}
     for name in ("mean", "per_lightness"):
         rows[name] = lambda name=name: Table(tables[name])
@@ -156,14 +156,14 @@ def built_in(tables: Mapping[str, ColorTable]) -> dict[str, Callable[[], Row]]:
 
 
 def read_tables() -> tuple[dict[str, ColorTable], dict[str, Any]]:
-    """Returns the tables that ship, and what they were fitted on."""
+    """Returns the shipped tables, and the stamp of the photos they were fitted on."""
     content = json.loads(SHIPPED_TABLES.read_text(encoding="utf-8"))
     sums = np.array(content["sums"], np.float64)
     return metrics.fit_color_tables(sums), content["stamp"]
 
 
 def fit_tables(source: Source, name: str) -> tuple[dict[str, ColorTable], dict[str, Any]]:
-    """Fits the tables on up to 10,000 photos, spread over a source.
+    """Returns tables fitted on up to 10,000 photos, evenly spread over a source, and a stamp.
 
     Raises:
         RequestError: none of them can be read.
@@ -173,7 +173,7 @@ def fit_tables(source: Source, name: str) -> tuple[dict[str, ColorTable], dict[s
 
 
 def count_colors(source: Source, name: str) -> tuple[np.ndarray, dict[str, Any]]:
-    """Sums the colours of up to 10,000 photos: (101, 3) as `metrics.color_sums`, and a stamp."""
+    """Returns `metrics.color_sums` (101, 3) of up to 10,000 photos, and a stamp of the photos."""
     some = splits.limit(source, _TABLE_PHOTOS)
     sums, read = np.zeros((101, 3)), 0
     for number in range(len(some)):
@@ -189,8 +189,8 @@ def count_colors(source: Source, name: str) -> tuple[np.ndarray, dict[str, Any]]
     return sums, {"data": name, "photos": read, "fingerprint": some.fingerprint()}
 
 
-def open_tables(place: str) -> tuple[dict[str, ColorTable], dict[str, Any]]:
-    """Fits the tables on a folder of photos; the ones that ship where `place` is empty."""
-    if not place:
+def open_tables(folder: str) -> tuple[dict[str, ColorTable], dict[str, Any]]:
+    """Returns tables fitted on a folder of photos; the shipped tables if `folder` is empty."""
+    if not folder:
         return read_tables()
-    return fit_tables(FolderSource.open(place, labels="none"), Path(place).name)
+    return fit_tables(FolderSource.open(folder, labels="none"), Path(folder).name)

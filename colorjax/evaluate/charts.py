@@ -1,4 +1,4 @@
-"""Small charts as SVG text, for pages without any script."""
+"""Small charts as SVG text, for pages without scripts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _MARGIN = 34
 
 
 def reliability(points: Sequence[Mapping[str, float]], title: str) -> str:
-    """Draws accuracy over confidence; on the diagonal the network knows how sure it may be.
+    """Returns a chart of accuracy over confidence; calibrated networks lie on the diagonal.
 
     Args:
-        points: of `summary.reliability`; the area of a disc is the share of pixels.
-        title: for those who cannot see it.
+        points: from `summary.reliability`; the area of a disc is the share of pixels.
+        title: for screen readers.
     """
     inner = _SIDE - 2 * _MARGIN
 
@@ -34,18 +34,18 @@ def reliability(points: Sequence[Mapping[str, float]], title: str) -> str:
         f'<rect x="{x0}" y="{y1}" width="{inner}" height="{inner}" fill="none" stroke="#888"/>'
         f'<line x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}" stroke="#888" stroke-dasharray="4"/>'
     )
-    text = _text(_SIDE / 2, _SIDE - 8, "probability of the likeliest bin")
-    text += _text(12, _SIDE / 2, "how often it is true", turned=True)
+    text = _text(_SIDE / 2, _SIDE - 8, "probability of the most likely bin")
+    text += _text(12, _SIDE / 2, "how often it is the true bin", turned=True)
     text += "".join(_text(at(v, 0)[0], _SIDE - 20, f"{v:g}") for v in (0, 0.5, 1))
     return _svg(_SIDE, _SIDE, axes + "".join(marks) + text, title)
 
 
 def hues(rows: Mapping[str, Sequence[float]], title: str) -> str:
-    """Draws how much chroma lies at which hue, one line of bars for each row.
+    """Returns a chart of chroma by hue, one line of bars for each row.
 
     Args:
-        rows: name -> chroma per pixel at each hue angle of ab, evenly from 0.
-        title: for those who cannot see it.
+        rows: name -> chroma per pixel at each hue angle of ab, evenly spaced from 0.
+        title: for screen readers.
     """
     width, height, left = 560, 54, 130
     most = max((max(values) for values in rows.values()), default=0) or 1

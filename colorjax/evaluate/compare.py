@@ -1,4 +1,4 @@
-"""The comparison itself: one method after the other, then all that is written about them."""
+"""Compares methods one by one, then writes figure, metrics and page."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ FILES = (
     "metrics.md",
     "metrics.json",
     "index.html",
-)  # the page comes last
+)  # the page is last
 _KIND = "colorjax comparison"
 _CELL = 200  # pixels of a photo in the figure
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What was found, and where it is written.
+    """Result of a comparison.
 
     Attributes:
         output: folder with figure.png, metrics.json, metrics.md, index.html and pictures/.
@@ -59,7 +59,7 @@ class Comparison:
 
     @property
     def unreadable(self) -> list[str]:
-        """The photos that were passed over, each with the reason."""
+        """The skipped photos, each with the reason."""
         return self.report["unreadable"]
 
     def mean(self, method: str, metric: str) -> float:
@@ -83,36 +83,36 @@ def compare(
     """Compares methods on the same photos and writes figure, metrics, pictures and a page.
 
     Args:
-        methods: `[NAME=]PLACE` each: a workdir of a run or of imported weights, the name of weights
-            that ship, or a folder of finished pictures, which are found by the photos' names. The
-            differences are to the first.
-        data: folder of photos, photo files, "tfds:NAME", or what else `splits.open_data` knows.
-        output: folder to write; made where it is missing.
+        methods: `[NAME=]PLACE` each: a workdir of a run or of imported weights, the name of shipped
+            weights, or a folder of finished pictures, matched by the photos' names. The first is
+            the reference of the differences.
+        data: folder of photos, photo files, "tfds:NAME", or other data of `splits.open_data`.
+        output: folder to write; created if missing.
         split: of TFDS.
         data_dir: of TFDS.
-        photos: how many are shown, drawn at random; None: 8, or all files where files are given
-            without `photos` and `seed`, in their order.
-        metric_photos: how many are measured, the shown ones among them; 0: all; None: 200, or as
-            many as are shown.
+        photos: number of shown photos, drawn at random; None: 8, or all given files in their order
+            if files are given without `photos` and `seed`.
+        metric_photos: number of measured photos, including the shown ones; 0: all; None: 200, or
+            the number of shown photos.
         seed: of the draw, and of the bootstrap; None: 0.
         overwrite: whether a comparison in `output` is replaced.
-        progress: whether stderr is told of each method.
+        progress: whether progress is printed to stderr.
 
     Returns:
-        The comparison; its `unreadable` photos were passed over.
+        The comparison; its `unreadable` photos were skipped.
 
     Raises:
         RequestError: a method, the data or a number is wrong, a finished picture is missing or of
-            another size, no photo can be read, or `output` holds something already.
+            another size, no photo can be read, or `output` holds results or is inside an input.
 
-    >>> found = compare(["unet-small"], "photos", "out", photos=4)  # doctest: +SKIP
-    >>> found.mean("unet-small", "mae_ab")  # doctest: +SKIP
+    >>> comparison = compare(["unet-small"], "photos", "out", photos=4)  # doctest: +SKIP
+    >>> comparison.mean("unet-small", "mae_ab")  # doctest: +SKIP
     """
     named = what.parse(methods)
-    words = [data] if isinstance(data, str | os.PathLike) else list(data)
+    inputs = [data] if isinstance(data, str | os.PathLike) else list(data)
     folder = paths.local(output)
     given = {"photos": photos, "metric_photos": metric_photos, "seed": seed}
-    chosen = choice.choose(words, split=split, data_dir=data_dir, **given)
+    chosen = choice.choose(inputs, split=split, data_dir=data_dir, **given)
     _check_output(folder, named, chosen, overwrite)
     with _staged(folder) as stage:
         run = _Run(chosen, stage, progress, len(named))
@@ -122,31 +122,31 @@ def compare(
             for number in run.measured:
                 finished.find(chosen.keys[number])
         steps: dict[str, int] = {}
-        # Finished pictures first: what is wrong with them is told before hours of prediction.
+        # Finished pictures first: their errors are reported before hours of prediction.
         for method in sorted(named, key=lambda method: method.kind != PICTURES):
             source = opened[method] if method in opened else Weights(method)
             if isinstance(source, Weights):
                 steps[method.name] = source.step
             run.add(method.name, source)
-            del source  # memory for one method
+            del source  # one method in memory at a time
         options = {"--split": split if split != "train" else "", "--data-dir": data_dir} | {
             "--" + name.replace("_", "-"): value for name, value in given.items()
         }
-        command = _command(methods, words, folder, options)
-        report = _report(run, named, steps, command, words)
+        command = _command(methods, inputs, folder, options)
+        report = _report(run, named, steps, command, inputs)
         table = _write(run, named, report)
         _move(stage, folder)
     return Comparison(folder, report, table)
 
 
 class _Run:
-    """The photos, and what the methods measured so far made of them.
+    """The photos, and the results of the methods measured so far.
 
     Attributes:
         measured: numbers of the photos that can be read; the first `num_shown` are shown.
-        unreadable: names of the others, with the reason.
+        unreadable: names of the other photos, with the reason.
         values: method -> its metrics of each photo.
-        columns: method -> its shown pictures, as wide as the figure's cells.
+        columns: method -> its shown pictures, at the width of the figure's cells.
     """
 
     def __init__(self, photos: Photos, stage: Path, progress: bool, num_methods: int):
@@ -166,7 +166,7 @@ class _Run:
         return self.measured[: self.photos.num_shown]
 
     def grey(self) -> None:
-        """Finds the photos that can be read, and measures what no colour gives."""
+        """Selects the readable photos, and measures the gray baseline."""
         self.values[GREY] = []
         thumbnails: dict[str, list[np.ndarray]] = {GREY: [], TRUTH: []}
         names = _Names()
@@ -196,12 +196,12 @@ class _Run:
             leave=False,
             disable=None if self._progress else True,
         )
-        for place, number in enumerate(bar):
+        for index, number in enumerate(bar):
             truth = self._truth(number)
             rgb = source.picture(self.photos.keys[number], truth, color.gray_photo(truth))
             self.values[name].append(picture.measure(rgb, truth))
-            if place < self.photos.num_shown:
-                self._show(name, place, rgb, self.columns[name])
+            if index < self.photos.num_shown:
+                self._show(name, index, rgb, self.columns[name])
         if self._progress:
             seconds = time.perf_counter() - start
             print(f"{label}: {len(self.measured)} photos in {seconds:.1f} s", file=sys.stderr)
@@ -211,22 +211,23 @@ class _Run:
             return self.photos.read(number)
         except UnreadablePhoto as error:
             name = self.photos.keys[number]
-            raise RequestError(f"{name!r} changed meanwhile: {error}; compare again") from None
+            message = f"{name!r} changed during the run: {error}; run the command again"
+            raise RequestError(message) from None
 
-    def _show(self, name: str, place: int, picture: np.ndarray, cells: list[np.ndarray]) -> None:
-        path = self.stage / "pictures" / name / self.files[place]
+    def _show(self, name: str, index: int, picture: np.ndarray, cells: list[np.ndarray]) -> None:
+        path = self.stage / "pictures" / name / self.files[index]
         figures.save(Image.fromarray(picture), path)
         cells.append(figures.fitted(picture, _CELL))
 
 
 class _Names:
-    """Gives each photo a PNG file of its own."""
+    """Assigns each photo a unique PNG file name."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
     def of(self, key: str) -> str:
-        """Returns PLACE/STEM.png, or PLACE/NAME.EXT.png where another photo has that."""
+        """Returns FOLDER/STEM.png, or FOLDER/NAME.EXT.png if that name is taken."""
         name = str(PurePosixPath(key).with_suffix(".png"))
         while name.casefold() in self._taken:
             key, name = key + "_", key + ".png"
@@ -237,13 +238,13 @@ class _Names:
 def _report(
     run: _Run, named: Sequence[Method], steps: dict[str, int], command: str, data: Sequence[Any]
 ) -> dict[str, Any]:
-    """Collects the content of metrics.json."""
+    """Returns the content of metrics.json."""
     seed = run.photos.seed or 0
     values = {name: run.values[name] for name in (GREY, *(method.name for method in named))}
     summary = summarize_methods(values, seed)
     about: dict[str, dict[str, Any]] = {GREY: {"place": None, "kind": GREY}}
     for method in named:
-        about[method.name] = {"place": method.place, "kind": method.kind}
+        about[method.name] = {"place": method.source, "kind": method.kind}
         if method.name in steps:
             about[method.name]["step"] = steps[method.name]
     keys = run.photos.keys
@@ -252,7 +253,7 @@ def _report(
         "kind": _KIND,
         "command": command,
         "protocol": table.PROTOCOL,
-        "data": [os.fspath(word) for word in data],
+        "data": [os.fspath(item) for item in data],
         "seed": run.photos.seed,
         "num_photos": len(run.measured),
         "num_grey_photos": int(sum(each["is_grey"] for each in of_grey)),
@@ -272,17 +273,17 @@ def _report(
 
 
 def _write(run: _Run, named: Sequence[Method], report: dict[str, Any]) -> str:
-    """Writes all files but the pictures; returns the table in Markdown."""
+    """Writes all files except the pictures; returns the table in Markdown."""
     names = [GREY, *(method.name for method in named), TRUTH]
     figure = figures.lay_out({name: run.columns[name] for name in names}, _CELL)
     figures.save(figure, run.stage / "figure.png")
     table = page.compare_markdown(report)
-    rows = [(key, run.files[place]) for place, key in enumerate(report["shown"])]
-    with _telling(run.stage):
+    rows = [(key, run.files[index]) for index, key in enumerate(report["shown"])]
+    with _write_errors(run.stage):
         (run.stage / "metrics.md").write_text(table, encoding="utf-8")
         (run.stage / "metrics.json").write_text(json.dumps(report, indent=2) + "\n")
         text = page.compare_html(report, names, rows)
-        # Names of files need not be UTF-8; their links hold them as they are.
+        # File names may not be valid UTF-8; links contain them unchanged.
         (run.stage / "index.html").write_text(text, encoding="utf-8", errors="replace")
     return table
 
@@ -290,23 +291,23 @@ def _write(run: _Run, named: Sequence[Method], report: dict[str, Any]) -> str:
 def _command(
     methods: Iterable[Any], data: Iterable[Any], folder: Path, options: dict[str, Any]
 ) -> str:
-    """Returns the shell command that makes this comparison."""
-    words = ["colorjax", "compare", *map(os.fspath, methods)]
-    for word in data:
-        words += ["--data", os.fspath(word)]
+    """Returns the shell command of this comparison."""
+    arguments = ["colorjax", "compare", *map(os.fspath, methods)]
+    for item in data:
+        arguments += ["--data", os.fspath(item)]
     for option, value in options.items():
-        words += [option, str(value)] if value not in (None, "") else []
-    return shlex.join([*words, "--output", str(folder)])
+        arguments += [option, str(value)] if value not in (None, "") else []
+    return shlex.join([*arguments, "--output", str(folder)])
 
 
 def _check_output(folder: Path, named: Sequence[Method], photos: Photos, overwrite: bool) -> None:
-    """Refuses a folder where something would be lost, or that would count as photos."""
+    """Raises a RequestError if the output would overwrite other files or be read as photos."""
     real = Path(os.path.realpath(folder))
-    read_from = [Path(m.place).expanduser() for m in named if m.kind == PICTURES]
+    read_from = [Path(m.source).expanduser() for m in named if m.kind == PICTURES]
     for other in [*read_from, *filter(None, [photos.folder])]:
         if real.is_relative_to(os.path.realpath(other)):
             raise RequestError(
-                f"--output {str(folder)!r} is inside {str(other)!r}, whose pictures are read; give "
+                f"--output {str(folder)!r} is inside the input folder {str(other)!r}; give "
                 "another folder"
             )
     present = [name for name in FILES if (folder / name).exists()]
@@ -314,7 +315,7 @@ def _check_output(folder: Path, named: Sequence[Method], photos: Photos, overwri
         return
     if not _is_comparison(folder):
         raise RequestError(
-            f"--output {str(folder)!r} holds {present[0]!r} and no comparison; give another folder"
+            f"--output {str(folder)!r} holds {present[0]!r} but no comparison; give another folder"
         )
     if not overwrite:
         raise RequestError(
@@ -324,34 +325,34 @@ def _check_output(folder: Path, named: Sequence[Method], photos: Photos, overwri
 
 def _is_comparison(folder: Path) -> bool:
     try:
-        found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(found, dict) and found.get("kind") == _KIND
+    return isinstance(content, dict) and content.get("kind") == _KIND
 
 
 @contextlib.contextmanager
 def _staged(folder: Path) -> Iterator[Path]:
-    """Gives a folder inside of `folder` to write in; leaves nothing of it, nor of new folders."""
+    """Yields a temporary folder inside `folder`; removes it and new empty folders at the end."""
     stage = folder / f".colorjax-{secrets.token_hex(4)}.partial"
-    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        with _telling(folder):
+        with _write_errors(folder):
             stage.mkdir(parents=True)
         yield stage
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-        for place in new:
+        for path in new:
             with contextlib.suppress(OSError):
-                place.rmdir()  # does nothing to one that holds the comparison
+                path.rmdir()  # fails for a folder that is not empty
 
 
 def _move(stage: Path, folder: Path) -> None:
-    """Puts the whole comparison in place of an earlier one."""
-    with _telling(folder):
+    """Replaces an earlier comparison as a whole."""
+    with _write_errors(folder):
         old = stage / "old"
         old.mkdir()
-        for name in reversed(FILES):  # first the page, which names the others
+        for name in reversed(FILES):  # first the page, which links to the others
             if (folder / name).exists():
                 (folder / name).replace(old / name)
         for name in FILES:
@@ -359,7 +360,7 @@ def _move(stage: Path, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _telling(folder: Path) -> Iterator[None]:
+def _write_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

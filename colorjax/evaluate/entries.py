@@ -1,4 +1,4 @@
-"""What is compared: trained weights, and folders of pictures that some other program finished."""
+"""The compared methods: trained weights, and folders of pictures of other programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from colorjax.inference.colorizer import Colorizer
 from colorjax.runtime.file_names import MARK
 from colorjax.weights import named as shipped
 
-GREY, TRUTH = "grey", "truth"  # columns that every comparison has
+GREY, TRUTH = "grey", "truth"  # columns of every comparison
 WEIGHTS, PICTURES = "weights", "pictures"
 _MAX_NAME = 100  # characters; it names a folder
 
@@ -26,66 +26,66 @@ class Method(NamedTuple):
     """One of the methods compared."""
 
     name: str  # of its column and its folder of pictures
-    place: str  # a workdir, the name of weights that ship, or a folder of pictures
+    source: str  # a workdir, the name of shipped weights, or a folder of pictures
     kind: str  # WEIGHTS or PICTURES
 
 
-def parse(words: Sequence[str | os.PathLike[str]]) -> list[Method]:
-    """Reads methods written as `[NAME=]PLACE`.
+def parse(texts: Sequence[str | os.PathLike[str]]) -> list[Method]:
+    """Returns methods given as `[NAME=]PLACE`.
 
-    A PLACE may hold "=": a word is split only where it names no weights and no folder as it is.
+    A PLACE may contain "=": text that names weights or a folder as a whole is not split.
 
     Raises:
-        RequestError: no word, a place that is none, or a name that is bad, reserved or repeated.
+        RequestError: no methods, an invalid PLACE, or an invalid, reserved or repeated name.
     """
-    if not words:
-        raise RequestError("no method is given; name workdirs, weights that ship, or folders")
-    found: dict[str, Method] = {}
-    for word in words:
-        method = _parse(os.fspath(word))
-        first = found.setdefault(method.name.casefold(), method)  # some disks ignore the case
+    if not texts:
+        raise RequestError("no method given; name workdirs, shipped weights, or picture folders")
+    methods: dict[str, Method] = {}
+    for text in texts:
+        method = _parse(os.fspath(text))
+        first = methods.setdefault(method.name.casefold(), method)  # some file systems ignore case
         if first is not method:
             raise RequestError(
-                f"two methods are named {method.name!r}, {first.place!r} and {method.place!r}; "
+                f"two methods are named {method.name!r}, {first.source!r} and {method.source!r}; "
                 "give NAME=PLACE"
             )
-    return list(found.values())
+    return list(methods.values())
 
 
-def _parse(word: str) -> Method:
-    name, equals, place = word.partition("=")
-    if not equals or "/" in name or _kind(word):
-        place = word
-        name = word if shipped.ships(word) else Path(os.path.abspath(_path(word))).name
-    kind = _kind(place)
+def _parse(text: str) -> Method:
+    name, equals, source = text.partition("=")
+    if not equals or "/" in name or _kind(text):
+        source = text
+        name = text if shipped.ships(text) else Path(os.path.abspath(_path(text))).name
+    kind = _kind(source)
     if kind is None:
         raise RequestError(
-            f"{place!r} is no method: neither a folder of pictures, nor the workdir of a run or of "
-            f"imported weights, nor weights that ship: {', '.join(shipped.SHA256)}"
+            f"{source!r} is not a method; give a folder of pictures, the workdir of a run or of "
+            f"imported weights, or shipped weights: {', '.join(shipped.SHA256)}"
         )
     if name.casefold() in (GREY, TRUTH):
-        raise RequestError(f"every comparison has a column {name!r}; give another NAME={place}")
+        raise RequestError(f"every comparison has a column {name!r}; give another NAME={source}")
     is_folder_name = name.isprintable() and not set(name) & set("/\\") and name not in (".", "..")
     if not name.strip() or not is_folder_name or len(name) > _MAX_NAME:
         raise RequestError(
-            f"a method's name becomes that of a folder, at most {_MAX_NAME} characters without "
-            f"slashes, not {name!r}; give NAME={place}"
+            f"a method's name is used for a folder: at most {_MAX_NAME} characters without "
+            f"slashes, not {name!r}; give NAME={source}"
         )
-    return Method(name, place, kind)
+    return Method(name, source, kind)
 
 
-def _kind(place: str) -> str | None:
-    if shipped.ships(place) or (_path(place) / "config.json").is_file():
+def _kind(source: str) -> str | None:
+    if shipped.ships(source) or (_path(source) / "config.json").is_file():
         return WEIGHTS
-    return PICTURES if place and _path(place).is_dir() else None
+    return PICTURES if source and _path(source).is_dir() else None
 
 
-def _path(place: str) -> Path:
-    return Path(place).expanduser()
+def _path(source: str) -> Path:
+    return Path(source).expanduser()
 
 
 class Weights:
-    """Pictures that trained weights make of grey photos."""
+    """Pictures colorized by trained weights."""
 
     def __init__(self, method: Method):
         """Loads the weights.
@@ -93,60 +93,61 @@ class Weights:
         Raises:
             RequestError: they cannot be loaded; see `Colorizer.load`.
         """
-        place = method.place if shipped.ships(method.place) else _path(method.place)
-        self._colorizer = Colorizer.load(place)
+        weights = method.source if shipped.ships(method.source) else _path(method.source)
+        self._colorizer = Colorizer.load(weights)
         self.step = self._colorizer.step
 
     def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
-        """Returns the colours of a photo, (H, W, 3) uint8; only `grey` is looked at."""
+        """Returns the colorized photo, (H, W, 3) uint8; only `grey` is used."""
         return self._colorizer.colorize(grey)
 
 
 class Pictures:
-    """Finished pictures in a folder, found by the names of the photos."""
+    """Finished pictures in a folder, matched by the names of the photos."""
 
     def __init__(self, method: Method, keys: Sequence[str]):
         """Lists the pictures.
 
         Args:
-            method: whose place is the folder.
-            keys: names of all photos of the data, by which a stem is unique or is not.
+            method: its `source` is the folder.
+            keys: names of all photos of the data, to determine which stems are unique.
 
         Raises:
-            RequestError: the folder holds no picture.
+            RequestError: the folder contains no pictures.
         """
-        self._root = _path(method.place)
+        self._root = _path(method.source)
         try:
-            found = FolderSource.open(self._root, labels="none").keys
+            pictures = FolderSource.open(self._root, labels="none").keys
         except RequestError:
             raise RequestError(
-                f"{method.place!r} holds no pictures, and no config.json of a run either"
+                f"{method.source!r} contains neither pictures nor the config.json of a run; "
+                "give another folder"
             ) from None
         self._name = method.name
-        self._exact = frozenset(found)
-        self._by_place: dict[str, list[str]] = defaultdict(list)  # without suffix
+        self._exact = frozenset(pictures)
+        self._by_path: dict[str, list[str]] = defaultdict(list)  # without suffix
         self._by_stem: dict[str, list[str]] = defaultdict(list)
-        for name in found:
-            self._by_place[_without_suffix(name)].append(name)
+        for name in pictures:
+            self._by_path[_without_suffix(name)].append(name)
             self._by_stem[PurePosixPath(_without_suffix(name)).name].append(name)
         self._same_stem = Counter(PurePosixPath(_without_suffix(key)).name for key in keys)
 
     def find(self, key: str) -> str:
         """Returns the name of the picture of a photo.
 
-        In this order: of the same place NAME.color.*, the very name, NAME.*; then, of a photo whose
-        stem no other photo has, anywhere NAME.color.*, NAME.*. A coloured copy goes before a
-        picture of the photo's own name, as that may be the photo itself.
+        The order in the same subfolder: NAME.color.*, the same name, NAME.*; then, if no other
+        photo has the stem, in any subfolder: NAME.color.*, NAME.*. A colored copy has priority over
+        a picture with the photo's own name, because that may be the photo itself.
 
         Raises:
-            RequestError: there is none, or more than one.
+            RequestError: no picture matches, or more than one.
         """
-        place = _without_suffix(key)
-        stem = PurePosixPath(place).name
+        path = _without_suffix(key)
+        stem = PurePosixPath(path).name
         choices = [
-            self._by_place.get(place + MARK, []),
+            self._by_path.get(path + MARK, []),
             [key] if key in self._exact else [],
-            self._by_place.get(place, []),
+            self._by_path.get(path, []),
         ]
         if self._same_stem[stem] == 1:
             choices += [self._by_stem.get(stem + MARK, []), self._by_stem.get(stem, [])]
@@ -155,35 +156,35 @@ class Pictures:
             return names[0]
         if names:
             raise RequestError(
-                f"{self._name}: {names[0]!r} and {names[1]!r} in {str(self._root)!r} could both "
-                f"show {key!r}; leave one there"
+                f"{self._name}: {names[0]!r} and {names[1]!r} in {str(self._root)!r} both match "
+                f"{key!r}; keep only one of them"
             )
         raise RequestError(
-            f"{self._name}: {str(self._root)!r} has no picture of {key!r}; wanted {place}.png, "
-            f"{place}{MARK}.png or another suffix"
+            f"{self._name}: {str(self._root)!r} has no picture of {key!r}; add {path}.png, "
+            f"{path}{MARK}.png or the same with another suffix"
         )
 
     def path_of(self, key: str) -> Path:
-        """Returns the file of a photo's picture; raises as `find`."""
+        """Returns the path of a photo's picture; raises the errors of `find`."""
         return self._root / self.find(key)
 
     def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
-        """Reads the picture of a photo, (H, W, 3) uint8.
+        """Returns the picture of a photo, (H, W, 3) uint8.
 
         Raises:
-            RequestError: missing, unreadable, or of another size than the photo.
+            RequestError: it is missing, unreadable, or not of the photo's size.
         """
         path = self.path_of(key)
         try:
-            found = decode_rgb(path.read_bytes())
+            rgb = decode_rgb(path.read_bytes())
         except (OSError, UnreadablePhoto) as error:
             raise RequestError(f"{self._name}: {str(path)!r} cannot be read: {error}") from None
-        if found.shape != truth.shape:
+        if rgb.shape != truth.shape:
             raise RequestError(
-                f"{self._name}: {str(path)!r} has {_size(found)} pixels and the photo {key!r} "
-                f"{_size(truth)}; the sizes have to be equal"
+                f"{self._name}: {str(path)!r} has {_size(rgb)} pixels and the photo {key!r} "
+                f"{_size(truth)}; the sizes must be equal"
             )
-        return found
+        return rgb
 
 
 def _without_suffix(key: str) -> str:

@@ -1,6 +1,6 @@
 """Features, LPIPS distances and classes of photos, by networks whose weights the user supplies.
 
-Where a file is not given, the metric is absent: nothing takes its place.
+Without its file, a metric is not available: there is no substitute.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from colorjax.models.judges import alexnet, inception_v3, vgg16
 from colorjax.weights.torch import features as feature_weights
 from colorjax.weights.torch.features import FeatureWeights
 
-BATCH_SIZE = 8  # photos that pass a network at once, whatever comes in
+BATCH_SIZE = 8  # photos per call of a network, independent of the input
 _CLASSIFIER_RESIZE = 256  # pixels of the shorter side, before the crop
 
 FilePath = str | os.PathLike[str]
@@ -32,9 +32,9 @@ Measure = Callable[..., np.ndarray]
 class FeatureNetworks:
     """The networks whose files were given; the others are None.
 
-    Results of a photo do not depend on what is in the batch with it, but for float32's rounding.
-    Each network is compiled once for a size of photos and a number of them, which is rounded up to
-    a power of two up to the batch size.
+    The result of a photo does not depend on its batch, up to float32 rounding. Each network is
+    compiled once per photo size and number of photos, rounded up to a power of two, at most the
+    batch size.
 
     Attributes:
         features: uint8 sRGB (N, H, W, 3) -> (N, 2048) float32, InceptionV3's last pool, for
@@ -43,8 +43,8 @@ class FeatureNetworks:
             least 31 with alexnet, 16 with vgg16.
         classes: uint8 sRGB (N, H, W, 3) -> (N, 1000) float32 logits of VGG16, after
             `classifier_crop`.
-        stamps: what a result says of each network that is open: name -> its kind, its file, the
-            file's SHA-256, which published file that is.
+        stamps: description of each open network for results: name -> kind, file, SHA-256 of the
+            file, the published file that it equals.
     """
 
     features: Measure | None = None
@@ -62,39 +62,39 @@ class FeatureNetworks:
         inception_scale: str = "",
         batch_size: int = BATCH_SIZE,
     ) -> FeatureNetworks:
-        """Reads the files that are given.
+        """Returns the networks of the given files.
 
         Args:
-            inception: of pytorch-fid or of torchvision; the file tells which.
+            inception: of pytorch-fid or of torchvision, detected from the file.
             lpips: (torchvision's alexnet or vgg16, lpips' linear layers of the same trunk).
             vgg16: torchvision's, without BatchNorm.
-            inception_scale: how photos are put before torchvision's InceptionV3, see
+            inception_scale: how photos are scaled for torchvision's InceptionV3, see
                 `colorjax.models.judges.inception_v3.inception_input`: "ddcolor" (the default) or
                 "ct2".
-                pytorch-fid's has one scale, its own.
-            batch_size: photos that pass a network at once.
+                pytorch-fid's has a single scale, its own.
+            batch_size: photos per call of a network.
 
         Raises:
-            RequestError: a file that cannot be read, is refused or is of another network; a scale
-                that does not belong to the file, or one without a file.
+            RequestError: a file cannot be read, is refused or belongs to another network; a scale
+                does not match the file, or has no file.
         """
         if inception_scale and not inception:
             raise RequestError("a scale for InceptionV3 needs the file of its weights")
         networks: dict[str, Any] = {}
         stamps: dict[str, dict[str, str]] = {}
         if inception:
-            found = feature_weights.read_inception(inception)
-            scale = _scale(found.kind, inception_scale)
-            networks["features"] = _features(found, scale, batch_size)
-            stamps["inception"] = found.stamp() | {"input": scale}
+            weights = feature_weights.read_inception(inception)
+            scale = _scale(weights.kind, inception_scale)
+            networks["features"] = _features(weights, scale, batch_size)
+            stamps["inception"] = weights.stamp() | {"input": scale}
         if lpips:
             trunk, linear = _lpips_files(lpips)
             networks["lpips"] = _lpips(trunk, linear, batch_size)
             stamps["lpips"] = trunk.stamp() | _lpips_stamp(trunk, linear)
         if vgg16:
-            found = feature_weights.read_vgg16(vgg16)
-            networks["classes"] = _classes(found, batch_size)
-            stamps["vgg16"] = found.stamp()
+            weights = feature_weights.read_vgg16(vgg16)
+            networks["classes"] = _classes(weights, batch_size)
+            stamps["vgg16"] = weights.stamp()
         return cls(**networks, stamps=stamps)
 
 
@@ -106,21 +106,21 @@ def _scale(kind: str, wanted: str) -> inception_v3.InputScale:
         if wanted in ("", scale):
             return scale
     raise RequestError(
-        f"InceptionV3 of {kind} takes photos on the scale {' or '.join(known)}, not {wanted!r}"
+        f"InceptionV3 of {kind} needs photos on the scale {' or '.join(known)}, not {wanted!r}"
     )
 
 
 def _lpips_files(files: tuple[FilePath, FilePath] | str) -> tuple[FeatureWeights, FeatureWeights]:
     if isinstance(files, str) or len(files) != 2 or not all(files):
         raise RequestError(
-            "LPIPS takes two files: torchvision's alexnet or vgg16, and lpips' linear layers"
+            "LPIPS needs two files: torchvision's alexnet or vgg16, and lpips' linear layers"
         )
     trunk = feature_weights.read_lpips_trunk(files[0])
     return trunk, feature_weights.read_lpips_linear(files[1], trunk.kind)
 
 
 def _lpips_stamp(trunk: FeatureWeights, linear: FeatureWeights) -> dict[str, str]:
-    version = "LPIPS 0.1" if linear.published else "LPIPS, linear layers of no file that is known"
+    version = "LPIPS 0.1" if linear.published else "LPIPS, linear layers of an unknown file"
     named = {f"linear_{name}": text for name, text in linear.stamp().items() if name != "kind"}
     return {"kind": f"{version}, {trunk.kind}"} | named
 
@@ -167,9 +167,9 @@ def _classes(weights: FeatureWeights, batch_size: int) -> Measure:
 
 
 def classifier_crop(rgb_u8: np.ndarray) -> np.ndarray:
-    """Resizes a photo's shorter side to 256 and takes the middle 224, as ImageNet is tested.
+    """Returns ImageNet's test crop: the shorter side resized to 256, then the center 224.
 
-    Bilinear with smoothing, rounded to 8 bits, by Pillow, as torchvision does to Pillow's images.
+    Bilinear with antialiasing, rounded to 8 bits, by Pillow, as in torchvision for Pillow images.
 
     Args:
         rgb_u8: (H, W, 3) uint8 sRGB.
@@ -190,33 +190,33 @@ def classifier_crop(rgb_u8: np.ndarray) -> np.ndarray:
 def _measure(
     run: Callable[..., jax.Array], variables: Any, batch_size: int, smallest_size: int = 1
 ) -> Measure:
-    """Returns what passes photos through a network in pieces of at most `batch_size`."""
+    """Returns a function that runs a network on photos in pieces of at most `batch_size`."""
     if batch_size < 1:
-        raise RequestError(f"the batch size is at least 1, not {batch_size}")
+        raise RequestError(f"the batch size must be at least 1, not {batch_size}")
     on_device = jax.device_put(variables)
 
     @jax.jit
     def compiled(variables: Any, *photos: jax.Array) -> jax.Array:
-        with jax.default_matmul_precision("highest"):  # else a GPU or TPU takes fewer bits
+        with jax.default_matmul_precision("highest"):  # else a GPU or TPU uses lower precision
             return run(variables, *photos)
 
     def measure(*rgb_u8: Any) -> np.ndarray:
         photos = [_photos(array, smallest_size) for array in rgb_u8]
         if any(array.shape != photos[0].shape for array in photos):
-            raise ValueError(f"wants photos of one shape, got {[a.shape for a in photos]}")
-        found = []
+            raise ValueError(f"photos must have one shape, got {[a.shape for a in photos]}")
+        results = []
         for start in range(0, len(photos[0]), batch_size):
             pieces = [array[start : start + batch_size] for array in photos]
             number = len(pieces[0])
             padded = [_repeat_last(piece, batch_size) for piece in pieces]
-            found.append(jax.device_get(compiled(on_device, *padded))[:number])
-        return np.concatenate(found)
+            results.append(jax.device_get(compiled(on_device, *padded))[:number])
+        return np.concatenate(results)
 
     return measure
 
 
 def _repeat_last(piece: np.ndarray, batch_size: int) -> np.ndarray:
-    """Fills a piece up to a power of two or the batch size, so that few programs are compiled."""
+    """Pads a piece to a power of two or the batch size, so that few programs are compiled."""
     size = min(batch_size, 1 << (len(piece) - 1).bit_length())
     return np.concatenate([piece, np.repeat(piece[-1:], size - len(piece), axis=0)])
 
@@ -229,7 +229,7 @@ def _photos(rgb_u8: Any, smallest_size: int) -> np.ndarray:
         )
     if min(photos.shape[1:3]) < smallest_size:
         raise RequestError(
-            f"LPIPS takes photos of at least {smallest_size} px, not "
+            f"LPIPS needs photos of at least {smallest_size} px, not "
             f"{photos.shape[2]}x{photos.shape[1]}"
         )
     return photos

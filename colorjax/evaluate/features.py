@@ -1,4 +1,4 @@
-"""FID, LPIPS and VGG16's classes of the rows of a suite, where the user gave the networks."""
+"""FID, LPIPS and VGG16 classes of the rows of a suite, if the user supplies the networks."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _FEATURES = 2048
 
 @dataclasses.dataclass(frozen=True)
 class FeatureFiles:
-    """The files of feature networks; an empty one leaves its metric out.
+    """The files of feature networks; an empty one disables its metric.
 
     Attributes:
         inception: of pytorch-fid or torchvision, for fid.
         inception_scale: see `FeatureNetworks.open`.
         lpips: (trunk, linear layers), for lpips.
         vgg16: of torchvision, for top1 and top5.
-        classes: of vgg16: "folder", the photos' folders, or a file of lines `PHOTO CLASS`.
-        class_ids: where classes are WordNet ids: a folder or file with all 1000 of them.
+        classes: for vgg16: "folder" for the photos' folders, or a file of lines `PHOTO CLASS`.
+        class_ids: if classes are WordNet ids: a folder or file with all 1000 of them.
     """
 
     inception: str = ""
@@ -46,8 +46,8 @@ class Features:
     """The open networks, and the class of each photo.
 
     Attributes:
-        stamps: what a result says of them.
-        has_fid: whether photos are turned into features.
+        stamps: description of the networks for results.
+        has_fid: whether FID features are computed.
     """
 
     def __init__(self, files: FeatureFiles, photos: Photos, *, with_fid: bool):
@@ -59,12 +59,12 @@ class Features:
             with_fid: whether the suite has an FID.
 
         Raises:
-            RequestError: a file is not what it has to be, or photos have no class.
+            RequestError: a file is not the expected one, or no photo has a class.
         """
         if files.inception and not with_fid:
-            raise RequestError("this suite has no FID; leave --inception out")
+            raise RequestError("this suite has no FID; omit --inception")
         if bool(files.vgg16) != bool(files.classes):
-            raise RequestError("top1 wants both --vgg16 FILE and --classes FILE")
+            raise RequestError("top1 needs both --vgg16 FILE and --classes FILE")
         lpips = (files.lpips[0], files.lpips[1]) if files.lpips else ""
         self._open = FeatureNetworks.open(
             files.inception, lpips, files.vgg16, inception_scale=files.inception_scale
@@ -78,7 +78,7 @@ class Features:
             self._classes = imagenet_classes.class_numbers(names, ids)
             known = int((self._classes >= 0).sum())
             if not known:
-                raise RequestError(f"--classes {files.classes!r} gives no photo a class")
+                raise RequestError(f"--classes {files.classes!r} has no class of a photo")
             digest = hashlib.sha256(self._classes.tobytes()).hexdigest()
             self.stamps["vgg16"] |= {"photos_with_a_class": known, "classes": digest}
 
@@ -92,13 +92,13 @@ class Features:
         """Adds lpips, top1 and top5 to the records of photos.
 
         Args:
-            records: of a part, one a picture.
+            records: of a part, one per picture.
             pictures: (H, W, 3) uint8 each.
-            truths: the same photos with their colours.
+            truths: the color photos.
             numbers: of the photos.
 
         Returns:
-            features: (N, 2048) float32 where there is an FID, to be kept with the part.
+            features: (N, 2048) float32 if there is an FID, to be stored with the part.
         """
         for record, picture, truth, number in zip(records, pictures, truths, numbers, strict=True):
             if self._open.lpips is not None:
@@ -110,32 +110,32 @@ class Features:
                     record["top5"] = float(in_top(logits, own, 5)[0])
         if self._open.features is None:
             return {}
-        found = [self._open.features(picture[None])[0] for picture in pictures]
-        return {"features": np.array(found, np.float32).reshape(-1, _FEATURES)}
+        features = [self._open.features(picture[None])[0] for picture in pictures]
+        return {"features": np.array(features, np.float32).reshape(-1, _FEATURES)}
 
 
-def group_names(words: str, photos: Photos) -> list[str]:
-    """Returns the group of each photo: "folder", its folder or class; else from a file.
+def group_names(groups: str, photos: Photos) -> list[str]:
+    """Returns the group of each photo: its folder or class for "folder", else from a file.
 
     Raises:
-        RequestError: see `labels.from_file`; the file cannot be read, or no photo has a group.
+        RequestError: the file cannot be read or is invalid, or no photo has a group.
     """
-    if words == "folder":
+    if groups == "folder":
         names = list(photos.groups)
-    elif not paths.locate(words).is_file():
-        raise RequestError(f"{words!r} is no file; give one of lines `PHOTO GROUP`, or `folder`")
+    elif not paths.locate(groups).is_file():
+        raise RequestError(f"{groups!r} is no file; give one of lines `PHOTO GROUP`, or `folder`")
     else:
         try:
-            names = labels.from_file(words, photos.keys)
+            names = labels.from_file(groups, photos.keys)
         except OSError as error:
-            raise RequestError(f"{words!r} cannot be read: {error.strerror}") from None
+            raise RequestError(f"{groups!r} cannot be read: {error.strerror}") from None
     if not any(names):
-        raise RequestError(f"{words!r} gives none of the photos a group; give a file of lines")
+        raise RequestError(f"{groups!r} has no group of a photo; use lines `PHOTO GROUP`")
     return names
 
 
 def moments(parts: Iterable[np.ndarray]) -> FeatureMoments:
-    """Adds the moments of features (N, 2048) in parts."""
+    """Returns the moments of features (N, 2048) given in parts."""
     total = FeatureMoments.empty(_FEATURES)
     for part in parts:
         total = total + FeatureMoments.of(part)

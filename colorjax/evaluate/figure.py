@@ -1,8 +1,8 @@
-"""Pictures of photos side by side: grey, what each method makes of it, truth.
+"""Draws photos side by side: gray, the result of each method, truth.
 
     python -m colorjax.evaluate.figure PHOTO... --column iizuka=runs/iizuka --output figure.png
 
-Rows are photos, columns are methods; photos are shrunk to `--cell` pixels for the figure alone.
+Rows are photos, columns are methods. Only for the figure, photos are shrunk to `--cell` pixels.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _TITLE = 22  # pixels of the line above the columns
 def columns_of(
     photos: Sequence[np.ndarray], colorizers: Mapping[str, Colorizer], *, with_truth: bool = True
 ) -> dict[str, list[np.ndarray]]:
-    """Colorizes photos by several methods, which see them grey.
+    """Returns photos colorized by several methods.
 
     Args:
         photos: (H, W, 3) uint8 each, of any sizes.
         colorizers: by the name of their column.
-        with_truth: whether a last column shows the photos as they are.
+        with_truth: whether the last column shows the photos themselves.
 
     Returns:
         name -> pictures in the order of the photos: "grey", the colorizers, "truth".
@@ -46,7 +46,7 @@ def columns_of(
 
 
 def lay_out(columns: Mapping[str, Sequence[np.ndarray]], cell: int = 160) -> Image.Image:
-    """Draws pictures in rows and named columns.
+    """Returns a figure of pictures in rows and named columns.
 
     Args:
         columns: name -> pictures (H, W, 3) uint8; those of one row have one shape.
@@ -74,16 +74,16 @@ def lay_out(columns: Mapping[str, Sequence[np.ndarray]], cell: int = 160) -> Ima
 
 
 def fitted(picture: np.ndarray, cell: int) -> np.ndarray:
-    """Resizes a picture (H, W, 3) uint8 to a width of `cell` pixels, as the figures show it."""
+    """Returns a picture (H, W, 3) uint8 resized to a width of `cell` pixels."""
     height = max(1, round(cell * picture.shape[0] / picture.shape[1]))
-    # Thumbnails of a data set are enlarged pixel by pixel: nothing is made smoother.
+    # Thumbnails of a data set are enlarged without smoothing.
     enlarges = picture.shape[1] < cell
     how = Image.Resampling.NEAREST if enlarges else Image.Resampling.LANCZOS
     return np.asarray(Image.fromarray(picture).resize((cell, height), how))
 
 
 def _shortened(text: str, fits: Callable[[str], bool]) -> str:
-    """Returns the text, or as much of its beginning as fits with three dots."""
+    """Returns the text, truncated with three dots if it does not fit."""
     if fits(text):
         return text
     lengths = range(len(text) - 1, -1, -1)
@@ -91,7 +91,7 @@ def _shortened(text: str, fits: Callable[[str], bool]) -> str:
 
 
 def save(figure: Image.Image, path: Path) -> None:
-    """Writes a PNG or JPEG, whole or not at all.
+    """Writes a PNG or JPEG atomically.
 
     Raises:
         RequestError: it cannot be written.
@@ -107,27 +107,27 @@ def save(figure: Image.Image, path: Path) -> None:
 
 
 def read_photos(names: Sequence[str]) -> list[np.ndarray]:
-    """Reads photos, and those of folders, as (H, W, 3) uint8.
+    """Returns photos, and those of folders, as (H, W, 3) uint8.
 
     Raises:
         RequestError: one is missing or cannot be read.
     """
-    found = []
+    images = []
     for name in names:
-        place = Path(name).expanduser()
-        keys = FolderSource.open(place, labels="none").keys if place.is_dir() else None
-        for path in [place] if keys is None else [place / key for key in keys]:
+        root = Path(name).expanduser()
+        keys = FolderSource.open(root, labels="none").keys if root.is_dir() else None
+        for path in [root] if keys is None else [root / key for key in keys]:
             try:
                 photo = photos.read(path)
             except UnreadablePhoto as error:
                 raise RequestError(f"{str(path)!r} cannot be read: {error}") from None
             srgb = photo.srgb(slice(0, photo.height))
-            found.append(srgb if photo.is_8_bit else np.rint(srgb * 255).astype(np.uint8))
-    return found
+            images.append(srgb if photo.is_8_bit else np.rint(srgb * 255).astype(np.uint8))
+    return images
 
 
 def run(argv: list[str] | None = None) -> int:
-    """Draws the figure that the arguments describe; returns the exit status."""
+    """Writes the figure described by the arguments; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m colorjax.evaluate.figure", description=__doc__.splitlines()[0]
     )
@@ -136,17 +136,17 @@ def run(argv: list[str] | None = None) -> int:
         "--column", action="append", default=[], metavar="NAME=WORKDIR", help="may be repeated"
     )
     parser.add_argument("--output", required=True, metavar="FILE", help=".png or .jpg")
-    parser.add_argument("--size", help="working size: pixels, or own (default: of training)")
+    parser.add_argument("--size", help="working size: pixels, or own (default: training size)")
     parser.add_argument("--cell", type=int, default=160, help="pixels (default: %(default)s)")
-    parser.add_argument("--no-truth", action="store_true", help="leave the last column out")
+    parser.add_argument("--no-truth", action="store_true", help="omit the last column")
     args = parser.parse_args(argv)
     try:
         size = int(args.size) if args.size and args.size.isdecimal() else args.size
         named = [column.partition("=") for column in args.column]
         if Path(args.output).suffix.lower() not in (".png", ".jpg") or args.cell < 1:
-            raise RequestError("--output ends in .png or .jpg, and --cell is at least 1")
+            raise RequestError("--output must end in .png or .jpg, and --cell must be at least 1")
         photos = read_photos(args.photos)
-        colorizers = {name: Colorizer.load(place, size=size) for name, _, place in named}
+        colorizers = {name: Colorizer.load(workdir, size=size) for name, _, workdir in named}
         columns = columns_of(photos, colorizers, with_truth=not args.no_truth)
         save(lay_out(columns, args.cell), paths.local(args.output))
     except RequestError as error:

@@ -1,4 +1,4 @@
-"""The card of an evaluation: one page with tables, pictures and charts, no script, no network."""
+"""Result pages of evaluations and comparisons: tables, pictures and charts, without scripts."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from colorjax.metrics.table import SHOWN
 from colorjax.runtime import atomic
 
 _SIDE = 256  # pixels of a picture
-_SAID = {
-    "best": "The three photos of the highest PSNR",
-    "median": "Three of the middle",
-    "worst": "The three of the lowest",
+_CAPTIONS = {
+    "best": "The three photos with the highest PSNR",
+    "median": "Three photos around the median",
+    "worst": "The three photos with the lowest PSNR",
 }
 PicturesOf = Callable[[str, Sequence[str]], Iterable[tuple[np.ndarray, ...]]]
 
@@ -33,7 +33,7 @@ def write(folder: Path, result: Mapping[str, Any], pictures_of: PicturesOf) -> N
     """Writes index.html and its pictures.
 
     Args:
-        folder: that of the evaluation.
+        folder: of the evaluation.
         result: the content of result.json.
         pictures_of: (row, names of photos) -> (grey, picture, truth) of each.
     """
@@ -42,7 +42,7 @@ def write(folder: Path, result: Mapping[str, Any], pictures_of: PicturesOf) -> N
     for name, row in result["rows"].items():
         if "examples" not in row:
             continue
-        shown = []
+        examples = []
         for kind, keys in row["examples"].items():
             file = f"pictures/{name}_{kind}.png"
             columns: dict[str, list[np.ndarray]] = {"grey": [], name: [], "truth": []}
@@ -51,13 +51,13 @@ def write(folder: Path, result: Mapping[str, Any], pictures_of: PicturesOf) -> N
                     column.append(_fitted(picture))
             if keys:
                 atomic.write_png(folder / file, figures.lay_out(columns, _SIDE))
-            shown.append((kind, file, keys))
-        sections.append(_row(name, row, shown))
+            examples.append((kind, file, keys))
+        sections.append(_row(name, row, examples))
     atomic.write_text(folder / "index.html", page(result, sections))
 
 
 def _fitted(picture: np.ndarray) -> np.ndarray:
-    """Shows tiny photos large, and large ones small."""
+    """Returns the picture resized to the width of a cell."""
     height, width = picture.shape[:2]
     factor = _SIDE / width
     size = (_SIDE, max(1, round(height * factor)))
@@ -87,42 +87,44 @@ def page(result: Mapping[str, Any], sections: Sequence[str]) -> str:
     facts = {k: v for k, v in result["protocol"].items() if isinstance(v, str | int | list)}
     stamps = {k: result[k] for k in ("tables", "feature_networks", "versions")}
     definitions = result["protocol"]["metrics"] | result["protocol"]["rows"]
-    body = f"""<p>{photos["measured"]} photos, {photos["exactly_grey"]} of them exactly grey,
+    body = f"""<p>{photos["measured"]} photos, {photos["exactly_grey"]} of them exactly gray,
 {len(photos["unreadable"])} unreadable; digest <code>{photos["digest"]}</code></p>
 <h2>Metrics</h2>
 {table}
 {note}
-<p>In brackets 95 % intervals: {escape(result["bootstrap"]["meaning"])}.</p>
+<p>Brackets: 95 % intervals, {escape(result["bootstrap"]["meaning"])}.</p>
 <h2>Hues</h2>
-<p>How much chroma lies at which hue.</p>
+<p>Chroma by hue.</p>
 {charts.hues(hues, "chroma by hue of the truth and of each row")}
 {"".join(sections)}
 <h2>Protocol</h2>
 {_list(facts)}
-<h2>What the names mean</h2>
+<h2>Definitions</h2>
 {_list(definitions)}
 <h2>Stamps</h2>
 <pre>{escape(json.dumps(stamps, indent=2))}</pre>"""
     return markup.document(f"colorjax evaluation: {report.name_of(result)}", body)
 
 
-def _row(name: str, row: Mapping[str, Any], shown: Sequence[tuple[str, str, Sequence[str]]]) -> str:
+def _row(
+    name: str, row: Mapping[str, Any], examples: Sequence[tuple[str, str, Sequence[str]]]
+) -> str:
     parts = [
         f"<h2>{escape(name)}</h2>\n<p>{escape(row['place'])}, "
         f"digest <code>{row['digest'][:16]}</code></p>"
     ]
-    for kind, file, keys in shown:
+    for kind, file, keys in examples:
         if not keys:
             continue
         link, names = quote(file), escape(", ".join(keys))
         parts.append(
             f'<figure><a href="{link}"><img loading="lazy" src="{link}" '
-            f'alt="grey, {escape(name)}, truth of {names}"></a>'
-            f"<figcaption>{_SAID[kind]}: {names}</figcaption></figure>"
+            f'alt="gray, {escape(name)}, truth of {names}"></a>'
+            f"<figcaption>{_CAPTIONS[kind]}: {names}</figcaption></figure>"
         )
     if row["reliability"]:
         parts.append(
-            "<h3>How sure it may be</h3>\n"
+            "<h3>Reliability of the predicted distribution</h3>\n"
             + charts.reliability(row["reliability"], f"reliability of {name}")
         )
     return "\n".join(parts)
@@ -137,26 +139,26 @@ def _list(facts: Mapping[str, Any]) -> str:
 
 
 def compare_means(report: dict[str, Any]) -> Table:
-    """Returns the metrics of each method, and the colourfulness of the true photos."""
+    """Returns the metrics of each method, and the colorfulness of the true photos."""
     names = _compare_metrics(report)
     rows = [["method", "photos", *(f"{name} {SHOWN[name][1]}".strip() for name in names)]]
-    for method, found in report["methods"].items():
-        cells = [_compare_cell(name, found["metrics"].get(name)) for name in names]
+    for method, result in report["methods"].items():
+        cells = [_compare_cell(name, result["metrics"].get(name)) for name in names]
         rows.append([method, str(report["num_photos"]), *cells])
     truth = [_compare_cell(name, _compare_truth(report, name)) for name in names]
     return [*rows, ["truth", str(report["num_photos"]), *truth]]
 
 
 def compare_differences(report: dict[str, Any]) -> Table | None:
-    """Returns the paired differences to the first method; None where nothing has one."""
+    """Returns the paired differences to the first method; None if there is no other."""
     names = _compare_metrics(report)
     others = {name: m for name, m in report["methods"].items() if m["difference"] is not None}
     if not others:
         return None
     rows = [["method", *names]]
-    for method, found in others.items():
+    for method, result in others.items():
         rows.append(
-            [method, *(_compare_cell(n, found["difference"].get(n), sign="+") for n in names)]
+            [method, *(_compare_cell(n, result["difference"].get(n), sign="+") for n in names)]
         )
     return rows
 
@@ -167,7 +169,7 @@ def compare_markdown(report: dict[str, Any]) -> str:
     differences = compare_differences(report)
     if differences:
         parts += [f"{_difference_title(report)}:\n", markdown_table(differences)]
-    return "\n".join([*parts, f"{_intervals(report)} Measured: {report['protocol']}.\n"])
+    return "\n".join([*parts, f"{_intervals(report)} Protocol: {report['protocol']}.\n"])
 
 
 def compare_html(
@@ -194,11 +196,11 @@ def compare_html(
 {tables}
 <p>{escape(_intervals(report))}</p>
 <h2>Figure</h2>
-<a href="figure.png"><img src="figure.png" alt="grey, each method, truth"></a>
+<a href="figure.png"><img src="figure.png" alt="gray, each method, truth"></a>
 <h2>Pictures</h2>
-<p>A picture opens at its own size.</p>
+<p>Click a picture to open it at its own size.</p>
 {pictures}
-<h2>How it was made</h2>
+<h2>Details</h2>
 <dl>
 {facts}
 </dl>"""
@@ -206,14 +208,14 @@ def compare_html(
 
 
 def _compare_facts(report: dict[str, Any]) -> dict[str, str]:
-    """Returns how it was made, as HTML."""
+    """Returns the details of a comparison, as HTML."""
     seed = report["seed"]
     shown, drawn = len(report["shown"]), "in the given order" if seed is None else f"seed {seed}"
     facts = {
         "Command": f"<code>{escape(report['command'])}</code>",
         "Photos": escape(
             f"{shown} shown, {report['num_photos']} measured, {report['num_grey_photos']} of them "
-            f"exactly grey; {drawn}"
+            f"exactly gray; {drawn}"
         ),
         "Protocol": escape(report["protocol"]),
         "Versions": escape(", ".join(f"{k} {v}" for k, v in report["versions"].items())),
@@ -223,7 +225,7 @@ def _compare_facts(report: dict[str, Any]) -> dict[str, str]:
             step = f", step {method['step']}" if "step" in method else ""
             facts[f"Method {name}"] = escape(f"{method['kind']}: {method['place']}{step}")
     if report["unreadable"]:
-        facts["Passed over, unreadable"] = "<br>".join(map(escape, report["unreadable"]))
+        facts["Skipped, unreadable"] = "<br>".join(map(escape, report["unreadable"]))
     return facts
 
 
@@ -247,10 +249,10 @@ def _compare_truth(report: dict[str, Any], name: str) -> dict[str, Any] | None:
     return None if mean is None else {"mean": mean, "interval": None}
 
 
-def _compare_cell(name: str, found: dict[str, Any] | None, sign: str = "") -> str:
-    if found is None:
+def _compare_cell(name: str, estimate: dict[str, Any] | None, sign: str = "") -> str:
+    if estimate is None:
         return ""
-    return estimate_text(found, SHOWN[name][0], sign)
+    return estimate_text(estimate, SHOWN[name][0], sign)
 
 
 def _difference_title(report: dict[str, Any]) -> str:
@@ -260,7 +262,7 @@ def _difference_title(report: dict[str, Any]) -> str:
 def _intervals(report: dict[str, Any]) -> str:
     how = report["bootstrap"]
     return (
-        f"In brackets {how['level']:.0%} intervals: percentiles of {how['resamples']} resamples of "
-        f"the {report['num_photos']} photos, seed {how['seed']}; they speak of the choice of "
-        "photos, not of the training's luck."
+        f"Brackets: {how['level']:.0%} intervals, percentiles of {how['resamples']} resamples of "
+        f"the {report['num_photos']} photos, seed {how['seed']}; they cover the choice of photos, "
+        "not the variance between training seeds."
     )

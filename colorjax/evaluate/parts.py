@@ -1,4 +1,4 @@
-"""Finished parts of an evaluation, kept in files: what was done is never done again."""
+"""Resumable store of per-photo results."""
 
 from __future__ import annotations
 
@@ -18,56 +18,57 @@ from colorjax.runtime import atomic
 FOLDER = "work"
 _PLAN = "plan.json"
 
-Record = dict[str, Any]  # what is known of one photo: numbers, and lists of numbers
+Record = dict[str, Any]  # values of one photo: numbers, and lists of numbers
 
 
 class Work:
-    """The parts of an evaluation: the records of some photos of one row, each in a file."""
+    """The parts of an evaluation: a file each, with the records of some photos of one row."""
 
     def __init__(self, folder: Path):
-        """Opens the folder of an evaluation; it need not exist."""
+        """Opens the folder of an evaluation, which may not exist yet."""
         self._root = folder / FOLDER
 
     def begin(
-        self, plan: Mapping[str, Any], rows: Mapping[str, str], *, anew: bool = False
+        self, plan: Mapping[str, Any], rows: Mapping[str, str], *, restart: bool = False
     ) -> None:
-        """Notes what is evaluated, or checks that it is what was begun.
+        """Stores the plan of an evaluation, or checks that the stored one is the same.
 
         Args:
-            plan: what all rows have in common.
+            plan: settings shared by all rows.
             rows: row -> digest of its weights; rows may be added later.
-            anew: forget what is here, instead. Killed in between, it is still an evaluation.
+            restart: delete the stored parts first. The plan is kept, so that the folder remains
+                an evaluation if the process is killed.
 
         Raises:
-            RequestError: something else was begun here.
+            RequestError: the folder has another plan or other weights.
         """
-        plan = json.loads(json.dumps(plan))  # as it is read back: tuples are lists
-        told: dict[str, Any] = {"rows": {}}
+        plan = json.loads(json.dumps(plan))  # as read from the file: tuples become lists
+        stored: dict[str, Any] = {"rows": {}}
         file = self._root / _PLAN
-        if anew and self._root.is_dir():
-            for place in self._root.iterdir():
-                if place != file:
-                    shutil.rmtree(place) if place.is_dir() else place.unlink()
+        if restart and self._root.is_dir():
+            for path in self._root.iterdir():
+                if path != file:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
         elif file.is_file():
-            told = self._read_plan()
+            stored = self._read_plan()
             for name, value in plan.items():
-                if told["plan"].get(name) != value:
+                if stored["plan"].get(name) != value:
                     raise RequestError(
                         f"{str(self._root.parent)!r} holds an evaluation of another {name}; give "
                         "another --output, or --overwrite"
                     )
             for row, digest in rows.items():
-                if told["rows"].get(row, digest) != digest:
+                if stored["rows"].get(row, digest) != digest:
                     raise RequestError(
                         f"{str(self._root.parent)!r} holds an evaluation of other weights named "
                         f"{row!r}; give NAME=WORKDIR, another --output, or --overwrite"
                     )
         self._root.mkdir(parents=True, exist_ok=True)
-        content = {"plan": plan, "rows": told["rows"] | dict(rows)}
+        content = {"plan": plan, "rows": stored["rows"] | dict(rows)}
         atomic.write_text(file, json.dumps(content, indent=2) + "\n")
 
     def is_there(self) -> bool:
-        """Whether the folder holds an evaluation, whole or in parts."""
+        """Whether the folder holds a complete or incomplete evaluation."""
         try:
             self._read_plan()
         except (OSError, RequestError):
@@ -76,10 +77,10 @@ class Work:
 
     def _read_plan(self) -> dict[str, Any]:
         file = self._root / _PLAN
-        told = _parsed(file)
-        if not (isinstance(told, dict) and {"plan", "rows"} <= told.keys()):
+        content = _read_json(file)
+        if not (isinstance(content, dict) and {"plan", "rows"} <= content.keys()):
             raise RequestError(f"{str(file)!r} is damaged; give another --output")
-        return told
+        return content
 
     def has(self, row: str, part: int) -> bool:
         """Whether a part is finished."""
@@ -88,7 +89,7 @@ class Work:
     def save(
         self, row: str, part: int, records: list[Record], arrays: Mapping[str, np.ndarray]
     ) -> None:
-        """Keeps a part, whole or not at all."""
+        """Stores a part atomically."""
         file = self._file(row, part, ".json")
         file.parent.mkdir(parents=True, exist_ok=True)
         if arrays:
@@ -99,7 +100,7 @@ class Work:
 
     def load(self, row: str, part: int) -> list[Record]:
         """Returns the records of a finished part."""
-        return _parsed(self._file(row, part, ".json"))
+        return _read_json(self._file(row, part, ".json"))
 
     def arrays(self, row: str, part: int) -> dict[str, np.ndarray]:
         """Returns the arrays of a finished part."""
@@ -114,7 +115,7 @@ class Work:
         return self._root / row / f"{part:06d}{suffix}"
 
 
-def _parsed(file: Path) -> Any:
+def _read_json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
@@ -123,5 +124,5 @@ def _parsed(file: Path) -> Any:
 
 def _damaged(file: Path) -> RequestError:
     return RequestError(
-        f"{str(file)!r} is damaged; delete it with its .json, and the same command does it again"
+        f"{str(file)!r} is damaged; delete it and its .json, then run the same command again"
     )

@@ -1,4 +1,4 @@
-"""The photos of a protocol: found in the user's data, prepared, and digested."""
+"""The photos of a protocol: located in the user's data, prepared and digested."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _IMAGENET = "ILSVRC2012_val_{:08d}.JPEG"
 
 @dataclasses.dataclass(frozen=True)
 class Photos:
-    """Photos that are measured, by number.
+    """The measured photos, by number.
 
     Attributes:
         keys: the name of each.
-        groups: the folder of each, or its class where the data has classes.
-        identity: what tells that it is the same data: names, sizes and times of files.
+        groups: the folder of each, or its class if the data has classes.
+        identity: digest of names, sizes and times of the files, to detect changes.
         read: number -> (H, W, 3) uint8, upright, as stored.
-        protocol: how they are prepared.
+        protocol: defines the preparation.
     """
 
     keys: Sequence[str]
@@ -43,10 +43,10 @@ class Photos:
     protocol: Protocol
 
     def prepared(self, number: int) -> np.ndarray:
-        """Returns a photo as it is colorized, (H, W, 3) uint8.
+        """Returns a photo prepared for colorization, (H, W, 3) uint8.
 
         Raises:
-            UnreadablePhoto: it is none.
+            UnreadablePhoto: it cannot be read.
         """
         rgb = self.read(number)
         if self.protocol.crop:
@@ -55,29 +55,29 @@ class Photos:
         return resized(rgb, side, self.protocol.resampling) if side else rgb
 
     def seen(self, number: int, prepared: np.ndarray) -> np.ndarray:
-        """Returns what a colorizer sees of a prepared photo, (H, W, 3) uint8 with R = G = B."""
+        """Returns the gray input of a colorizer, (H, W, 3) uint8 with R = G = B."""
         if not self.protocol.aged:
             return color.gray_photo(prepared, self.protocol.grey)
         name = hashlib.sha256(self.keys[number].encode(errors="surrogateescape")).digest()
         return age(prepared, np.random.default_rng([self.protocol.aged, *name]))
 
     def compared(self, rgb: np.ndarray) -> np.ndarray:
-        """Returns a prepared or colorized photo at the size that is compared."""
+        """Returns a prepared or colorized photo at the size of the comparison."""
         return resized(rgb, self.protocol.size, self.protocol.resampling)
 
 
 def open_photos(protocol: Protocol, data: str, limit: int = 0, reference: bool = False) -> Photos:
-    """Finds the photos of a protocol.
+    """Opens the photos of a protocol.
 
     Args:
-        protocol: what is wanted.
-        data: folder of ImageNet's validation photos (their tree does not matter), CIFAR-10's files
-            as `Cifar10Source` takes them, or a folder of photos.
-        limit: take the first ones alone; 0: all; at least 0.
-        reference: the photos that FID compares with, instead.
+        protocol: selects the photos.
+        data: folder of ImageNet's validation photos (in any subfolders), CIFAR-10's files as in
+            `Cifar10Source`, or a folder of photos.
+        limit: use only the first photos; 0: all; at least 0.
+        reference: open the reference photos of FID instead.
 
     Raises:
-        RequestError: the data is not there, or a photo of the protocol is missing, by name.
+        RequestError: the data is missing, or a photo of the protocol is, which is named.
     """
     if protocol.data == "cifar10":
         source = Cifar10Source(data, protocol.numbers)
@@ -97,48 +97,48 @@ def open_photos(protocol: Protocol, data: str, limit: int = 0, reference: bool =
         groups = labels.names_of("folder", keys)
         identity = identity_of(Path(data).expanduser() / key for key in keys)
     some = slice(limit or None)
-    return Photos(keys[some], groups[some], identity, _telling(read), protocol)
+    return Photos(keys[some], groups[some], identity, _with_read_errors(read), protocol)
 
 
 def identity_of(files: Iterable[Path]) -> str:
     """Returns a digest of the names, sizes and times of files."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in files:
         stat = path.stat()
-        found.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="replace"))
-    return found.hexdigest()
+        digest.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="replace"))
+    return digest.hexdigest()
 
 
-def _telling(read: Callable[[int], np.ndarray]):
-    """Turns an error of the disk into an unreadable photo."""
+def _with_read_errors(read: Callable[[int], np.ndarray]):
+    """Returns `read` with an OSError turned into an UnreadablePhoto."""
 
-    def telling(number: int) -> np.ndarray:
+    def checked(number: int) -> np.ndarray:
         try:
             return read(number)
         except OSError as error:
             raise UnreadablePhoto(error.strerror or str(error)) from error
 
-    return telling
+    return checked
 
 
 def _find(data: str, names: Sequence[str]) -> dict[str, Path]:
-    """Finds files by their names anywhere below a folder."""
+    """Returns the paths of files by their names, anywhere below a folder."""
     root = Path(data).expanduser()
     if not root.is_dir():
         raise RequestError(f"--data {data!r} is no folder; give that of ImageNet's validation set")
-    found = {
-        name: Path(place, name)
-        for place, _, files in os.walk(root, followlinks=True)
-        for name in files
+    files = {
+        name: Path(folder, name)
+        for folder, _, file_names in os.walk(root, followlinks=True)
+        for name in file_names
     }
-    missing = [name for name in names if name not in found]
+    missing = [name for name in names if name not in files]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise RequestError(
             f"{missing[0]}{more} of {len(names)} photos missing below {data!r}; give the folder of "
-            "ImageNet's validation set (ILSVRC2012), or the first ones alone by --limit"
+            "ImageNet's validation set (ILSVRC2012), or use only the first photos with --limit"
         )
-    return {name: found[name] for name in names}
+    return {name: files[name] for name in names}
 
 
 class Digest:
@@ -152,7 +152,7 @@ class Digest:
         self._hash.update(f"{key}\0{pixels}\0".encode(errors="surrogateescape"))
 
     def hex(self) -> str:
-        """Returns the digest of what was added so far."""
+        """Returns the digest of the photos added so far."""
         return self._hash.hexdigest()
 
 

@@ -1,7 +1,6 @@
-"""Every protocol in one file: which photos, how they are prepared, what is measured and how.
+"""All protocols: photos, preparation, metrics.
 
-What stands here is stamped into each result. Two results are comparable where their stamps are
-equal.
+The definitions are stamped into each result. Two results are comparable if their stamps are equal.
 """
 
 from __future__ import annotations
@@ -16,29 +15,29 @@ from colorjax.metrics.table import METRICS, SKILL
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """One way of measuring a colorizer.
+    """Definition of a benchmark.
 
     Attributes:
         name: of the suite.
-        title: what others call it.
+        title: its name in the literature.
         data: "imagenet_val": the 50,000 validation photos of ILSVRC2012, by their names;
             "cifar10": its published files; "folder": any photos.
-        photos: which of them, in words.
+        photos: description of the photos.
         numbers: of imagenet_val: a file of numbers below lists/, or "FIRST-LAST"; of cifar10: a
             slice such as "test[:5000]"; of a folder empty: all, in the order of their names.
-        preparation: in words, rounding included.
-        crop: whether the centre square is cut out first.
-        colorize_size: pixels of the square that is colorized; 0: each photo at its own size.
-        size: pixels of the square that is compared; 0: as colorized.
-        resampling: "bicubic": Pillow's, which averages when it shrinks; "area": exact areas.
-        grey: what the colorizer sees, as `colorjax.color.grey_from_rgb`; 8 bits.
-        aged: seed of the aging of what the colorizer sees, see `AGING`; 0: no aging.
-        fid: what the Frechet inception distance compares with: "truth", the true photos of the
+        preparation: description, including rounding.
+        crop: whether the center square is cropped first.
+        colorize_size: side of the colorized square in pixels; 0: each photo at its own size.
+        size: side of the compared square in pixels; 0: as colorized.
+        resampling: "bicubic": Pillow's, with antialiasing; "area": exact areas.
+        grey: the gray input, see `colorjax.color.grey_from_rgb`; 8 bits.
+        aged: seed of the aging of the gray input, see `AGING`; 0: no aging.
+        fid: reference of the Frechet inception distance: "truth", the true photos of the
             colorized ones; "others", the photos of `reference`; empty: not part of the protocol.
-        reference: file of numbers of those other photos.
-        hint_counts: numbers of random colour hints with which PSNR is measured as well.
-        shown: metrics that tables show besides those of all suites.
-        reads: what its numbers may be compared with, and what not.
+        reference: file of the numbers of those other photos.
+        hint_counts: numbers of random color hints for which PSNR is also measured.
+        shown: metrics in the tables in addition to those of all suites.
+        reads: which published numbers are comparable, and which are not.
     """
 
     name: str
@@ -71,7 +70,7 @@ PROTOCOLS = {
             data="imagenet_val",
             photos="ILSVRC2012_val_00000001 to 00005000",
             numbers="1-5000",
-            preparation="centre square, resized to 256x256 px (bicubic with antialiasing; the "
+            preparation="center square, resized to 256x256 px (bicubic with antialiasing; the "
             f"papers name no filter), {_ROUNDED}",
             crop=True,
             colorize_size=256,
@@ -79,7 +78,7 @@ PROTOCOLS = {
             shown=_OF_DDCOLOR,
             reads="FID of the colorized photos against the same 5,000 true ones; CT2 and DDColor "
             "use torchvision's Inception, whose FID is not that of pytorch-fid; delta "
-            "colourfulness of DDColor is delta_colorfulness_abs",
+            "colorfulness of DDColor is delta_colorfulness_abs",
         ),
         Protocol(
             name="val50k",
@@ -87,8 +86,8 @@ PROTOCOLS = {
             data="imagenet_val",
             photos="ILSVRC2012_val_00000001 to 00050000",
             numbers="1-50000",
-            preparation="squeezed to 256x256 px whatever the aspect (bicubic with antialiasing; "
-            f"the papers name no filter), {_ROUNDED}",
+            preparation="resized to 256x256 px, ignoring the aspect ratio (bicubic with "
+            f"antialiasing; the papers name no filter), {_ROUNDED}",
             colorize_size=256,
             fid="truth",
             shown=_OF_DDCOLOR,
@@ -101,7 +100,7 @@ PROTOCOLS = {
             photos="the first 5,000 of TFDS's interleaved validation photos, by the list of "
             "big_vision; these are not validation[:5000]",
             numbers="coltran_5k.txt",
-            preparation="centre square, area-resized to 512x512 px and rounded to 8 bits, "
+            preparation="center square, area-resized to 512x512 px and rounded to 8 bits, "
             "colorized there from luma, area-resized to 256x256 px, rounded to 8 bits",
             crop=True,
             colorize_size=512,
@@ -110,7 +109,7 @@ PROTOCOLS = {
             grey="luma",
             fid="others",
             reference="coltran_5k_reference.txt",
-            reads="the reference of FID are 5,000 other photos (true colours of the same photos "
+            reads="the reference of FID is 5,000 other photos (true colors of the same photos "
             "score about 14.7); published values are of TF-GAN's Inception, whose weights "
             "pytorch-fid's file holds, on x / 128 - 1; ours is on x / 127.5 - 1",
         ),
@@ -120,28 +119,28 @@ PROTOCOLS = {
             data="imagenet_val",
             photos="10,000 photos of the validation set, by the list of colorization-pytorch",
             numbers="ctest10k.txt",
-            preparation="squeezed to 256x256 px whatever the aspect, as the released PyTorch demo "
-            f"does (bicubic with antialiasing), {_ROUNDED}",
+            preparation="resized to 256x256 px, ignoring the aspect ratio, as in the released "
+            f"PyTorch demo (bicubic with antialiasing), {_ROUNDED}",
             colorize_size=256,
             hint_counts=(0, 1, 2, 5, 10, 20, 50, 100),
             shown=("rmse_ab",),
             reads="Zhang et al. 2016: auc and auc_rebalanced (their prior is not ours), top1 of "
-            "VGG16; Zhang et al. 2017: psnr with random hints, the mean colour of 6x6 px, all "
-            "places alike probable, on 1,000 photos there; a hint is painted as a user's is, 5x5 "
-            "px at a working size of 256, 3x3 at 64; networks without an input for hints spread "
-            "them by their features (hints: spread), which no paper does",
+            "VGG16; Zhang et al. 2017: psnr with random hints, the mean color of 6x6 px, "
+            "uniformly random positions, on 1,000 photos there; a hint is painted as a user's is, "
+            "5x5 px at a working size of 256, 3x3 at 64; networks without an input for hints "
+            "spread them by their features (hints: spread), which no paper does",
         ),
         Protocol(
             name="cifar10-kth",
             title="CIFAR-10 as in the KTH DD2424 report",
             data="cifar10",
-            photos="the first 5,000 test photos, grey ones among them",
+            photos="the first 5,000 test photos, including gray ones",
             numbers="test[:5000]",
-            preparation="32x32 px as they are",
+            preparation="32x32 px, unchanged",
             colorize_size=32,
             shown=("mae_ab_127", "accuracy_2", "accuracy_5"),
             reads="mae_ab_127 with the report's test column (U-Net 0.0677, DCGAN 0.0675, VAC+GAN "
-            "0.0668), which is of the network's ab before it is fitted into sRGB; per_lightness "
+            "0.0668), which is of the network's ab before it is mapped into sRGB; per_lightness "
             "scores about 0.070",
         ),
         Protocol(
@@ -150,17 +149,17 @@ PROTOCOLS = {
             data="cifar10",
             photos="all 10,000 test photos of the published files",
             numbers="test",
-            preparation="32x32 px as they are",
+            preparation="32x32 px, unchanged",
             colorize_size=32,
             shown=("mae_ab_127", "accuracy_2", "accuracy_5"),
-            reads="copies of CIFAR-10 as JPEG files have other colours: not comparable",
+            reads="copies of CIFAR-10 as JPEG files have other colors: not comparable",
         ),
         Protocol(
             name="folder",
-            title="photos of one's own",
+            title="the user's own photos",
             data="folder",
             photos="all photos of a folder, in the order of their names",
-            preparation="as they are; with --size the centre square, resized (bicubic with "
+            preparation="unchanged; with --size the center square, resized (bicubic with "
             "antialiasing) and rounded to 8 bits",
             fid="truth",
             reads="results with the same digest of the photos",
@@ -171,35 +170,35 @@ PROTOCOLS = {
             data="folder",
             photos="all photos of a folder, in the order of their names; meant for the 200 test "
             "photos of BSDS500",
-            preparation="as they are; with --size the centre square, resized (bicubic with "
+            preparation="unchanged; with --size the center square, resized (bicubic with "
             "antialiasing) and rounded to 8 bits",
             aged=1,
             fid="truth",
             reads="results with the same digest of the photos and of the aged inputs; the suite "
-            "folder on the same photos and size, for what aging costs",
+            "folder on the same photos and size shows the cost of aging",
         ),
     )
 }
 
 ROWS = {
-    "grey": "no colour",
+    "grey": "no color",
     "mean": "the mean ab of other photos, see the stamp of the tables",
     "per_lightness": "the mean ab of other photos for each level of L",
     "oracle_mean": "knows the true mean ab of the photo",
     "oracle_bins": "knows the true ab of every pixel, rounded to the nearest of the 313 bins",
 }
 PAINTING = (
-    "every row paints ab on the grey photo's own L, in 8-bit sRGB; colours outside sRGB lose "
+    "every row paints ab on the gray photo's own L, in 8-bit sRGB; colors outside sRGB lose "
     "chroma at their L"
 )
 
 AGING = (
-    "a colorizer sees colorjax.data.aging.age of the prepared photo, drawn from the seed `aged` "
+    "the input is colorjax.data.aging.age of the prepared photo, drawn from the seed `aged` "
     "and the SHA-256 of the photo's name"
 )
 AGED_PAINTING = (
     "every row paints ab on the L of the aged photo, in 8-bit sRGB; ab of that picture is then "
-    "painted on the true photo's L, so that every metric measures color alone; colors outside sRGB "
+    "painted on the true photo's L, so that every metric measures only color; colors outside sRGB "
     "lose chroma at either L"
 )
 
@@ -208,7 +207,7 @@ def find(name: str) -> Protocol:
     """Returns a protocol by name.
 
     Raises:
-        RequestError: there is none of that name.
+        RequestError: the name is unknown.
     """
     if name not in PROTOCOLS:
         raise unknown_name("suite", name, PROTOCOLS)
@@ -216,7 +215,7 @@ def find(name: str) -> Protocol:
 
 
 def numbers(text: str) -> list[int]:
-    """Reads `numbers` or `reference` of imagenet_val: a range, or a list beside this file."""
+    """Returns the photo numbers of imagenet_val: a range, or a file in lists/."""
     if not text.endswith(".txt"):
         first, last = map(int, text.split("-"))
         return list(range(first, last + 1))
@@ -225,11 +224,11 @@ def numbers(text: str) -> list[int]:
 
 
 def stamp(protocol: Protocol) -> dict[str, Any]:
-    """Returns the protocol in words, for a result."""
-    words: dict[str, Any] = {
+    """Returns the definition of a protocol, for a result."""
+    fields: dict[str, Any] = {
         k: v for k, v in dataclasses.asdict(protocol).items() if v not in ("", 0, False, ())
     }
     if protocol.aged:
-        words["aging"] = AGING
+        fields["aging"] = AGING
     painting = AGED_PAINTING if protocol.aged else PAINTING
-    return words | {"painting": painting, "metrics": METRICS, "rows": ROWS, "skill": SKILL}
+    return fields | {"painting": painting, "metrics": METRICS, "rows": ROWS, "skill": SKILL}

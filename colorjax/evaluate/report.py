@@ -1,4 +1,4 @@
-"""What an evaluation says: result.json, result.csv, result.md, and the table of a terminal."""
+"""Results of an evaluation: result.json, result.csv, result.md, and a table for the terminal."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SHOWN = {
     "fid": 3,
     "lpips": 4,
 }
-_ALWAYS = list(SHOWN)[:10]  # of every suite
+_ALWAYS = list(SHOWN)[:10]  # in every suite
 
 
 def collect(
@@ -54,22 +54,22 @@ def collect(
     fids: Mapping[str, float],
     stamps: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Collects the content of result.json.
+    """Returns the content of result.json.
 
     Args:
-        protocol: what was run.
+        protocol: of the suite.
         names: of the rows.
-        records_of: row -> what is known of each photo, the truth included; of the same photos.
-        about: row -> where its pictures come from, for the rows that are evaluated; the first is
-            what others are compared with.
-        truths: what is known of each photo itself.
+        records_of: row -> record of each photo, including the truth; the same photos for all rows.
+        about: row -> source of its pictures, for the evaluated rows; the first is the reference of
+            the differences.
+        truths: record of each true photo.
         groups: the group of each photo; None: no groups.
-        fids: row -> fid; "truth" where the reference are other photos.
-        stamps: what says which photos, tables and feature networks it was.
+        fids: row -> fid; also "truth" if the reference is other photos.
+        stamps: description of photos, tables and feature networks.
     """
     columns: dict[str, summary.Columns] = {}
     more: dict[str, dict[str, Any]] = {}
-    for name in names:  # the records of one row at a time: 50,000 photos are many
+    for name in names:  # one row at a time, to save memory: up to 50,000 photos
         records = records_of(name)
         columns[name] = summary.columns_of(records)
         more[name] = dict(about.get(name, {"kind": "built in"})) | {
@@ -79,8 +79,8 @@ def collect(
         if name in about:
             more[name]["examples"] = _examples(records, columns[name])
     first = next(iter(about), None)
-    found = summary.summarize(columns, first)
-    for name, row in found.items():
+    rows = summary.summarize(columns, first)
+    for name, row in rows.items():
         row |= more[name]
         if name in fids:
             row["metrics"]["fid"] = {"mean": fids[name], "interval": None}
@@ -89,15 +89,15 @@ def collect(
         "suite": protocol.name,
         "protocol": protocols.stamp(protocol),
         **stamps,
-        "rows": found,
+        "rows": rows,
         "truth": _of_truth(truths, fids),
         "compared_with": first,
-        NOT_AVAILABLE: _missing(protocol, found, stamps["feature_networks"]),
+        NOT_AVAILABLE: _missing(protocol, rows, stamps["feature_networks"]),
         "bootstrap": {
             "resamples": intervals.RESAMPLES,
             "level": intervals.LEVEL,
             "meaning": "percentiles over photos drawn with replacement; differences are paired; "
-            "they speak of the choice of photos, not of the training's luck",
+            "they cover the choice of photos, not the variance between training seeds",
         },
         "versions": versions(),
     }
@@ -107,100 +107,100 @@ def collect(
 
 
 def _of_truth(truths: Sequence[Record], fids: Mapping[str, float]) -> dict[str, Any]:
-    """Returns what is known of the true photos, under the names of metrics where they are such."""
-    found: dict[str, Any] = {
+    """Returns the statistics of the true photos, by metric."""
+    statistics: dict[str, Any] = {
         name: float(np.mean([each[f"true_{name}"] for each in truths]))
         for name in ("colorfulness", "colorfulness_abs", "chroma")
     }
     for name in ("top1", "top5"):
         known = [each[name] for each in truths if name in each]
         if known:
-            found[name] = float(np.mean(known))
+            statistics[name] = float(np.mean(known))
     if "truth" in fids:
-        found["fid"] = fids["truth"]
-    return found | {"hues": np.mean([each["true_hues"] for each in truths], axis=0).tolist()}
+        statistics["fid"] = fids["truth"]
+    return statistics | {"hues": np.mean([each["true_hues"] for each in truths], axis=0).tolist()}
 
 
 def _missing(
     protocol: Protocol, rows: Mapping[str, Any], networks: Collection[str]
 ) -> dict[str, str]:
-    """Returns the metrics of feature networks that are not there, each with the reason."""
-    found = {}
+    """Returns the metrics of feature networks that are not available, each with the reason."""
+    missing = {}
     for name, network in (("fid", "inception"), ("lpips", "lpips"), ("top1", "vgg16")):
         if _any(rows, name):
             continue
         if name == "fid" and not protocol.fid:
-            found[name] = "no part of this suite"
+            missing[name] = "not part of this suite"
         else:
             given = network in networks
-            found[name] = "too few photos" if given else "its network was not given"
-    return found
+            missing[name] = "too few photos" if given else "the file of its network was not given"
+    return missing
 
 
 def _by_group(
     columns: Mapping[str, summary.Columns], groups: Sequence[str], first: str | None
 ) -> dict[str, Any]:
-    found = {}
+    result = {}
     for group in sorted(set(groups)):
         is_in = np.array([each == group for each in groups])
         some = {row: {k: v[is_in] for k, v in each.items()} for row, each in columns.items()}
-        found[group or "(none)"] = {
+        result[group or "(none)"] = {
             "photos": int(is_in.sum()),
             "rows": summary.summarize(some, first),
         }
-    return found
+    return result
 
 
 def _examples(photos: Sequence[Record], columns: summary.Columns) -> dict[str, list[str]]:
-    """Returns the names of the best, middle and worst photos by PSNR, three each."""
+    """Returns the names of the best, median and worst photos by PSNR, three each."""
     psnr = columns["psnr"]
     order = [int(k) for k in np.argsort(-psnr, kind="stable") if np.isfinite(psnr[k])]
     middle = len(order) // 2
-    places = {
+    positions = {
         "best": order[:3],
         "median": order[max(0, middle - 1) : middle + 2],
         "worst": order[-3:],
     }
-    return {name: [photos[k]["key"] for k in some] for name, some in places.items()}
+    return {name: [photos[k]["key"] for k in some] for name, some in positions.items()}
 
 
 def name_of(result: Mapping[str, Any]) -> str:
-    """Returns the suite's name; of a part of its photos with their number: not comparable."""
+    """Returns the suite's name; with a limit also the number of photos: not comparable."""
     limit = result["photos"]["limit"]
-    return result["suite"] + (f", first {limit} photos alone" if limit else "")
+    return result["suite"] + (f", only the first {limit} photos" if limit else "")
 
 
 def grid(result: Mapping[str, Any], group: str | None = None) -> list[list[str]]:
-    """Returns the metrics of all rows as cells, the head first."""
+    """Returns the metrics of all rows as cells, the header first."""
     rows = result["groups"][group]["rows"] if group is not None else result["rows"]
     wanted = [*_ALWAYS, *result["protocol"].get("shown", ()), "fid", "lpips", "top1", "top5"]
-    shown = [m for m in wanted if _any(rows, m)]
-    shown += sorted(
+    metrics = [m for m in wanted if _any(rows, m)]
+    metrics += sorted(
         {m for r in rows.values() for m in r["metrics"] if m.startswith("psnr_hints_")},
         key=lambda name: int(name.rpartition("_")[2]),
     )
-    lines = [["row", *(_titled(name) for name in shown), "skill"]]
+    lines = [["row", *(_titled(name) for name in metrics), "skill"]]
     for name, row in rows.items():
-        cells = [_cell(row["metrics"].get(m), SHOWN.get(m, 2)) for m in shown]
+        cells = [_cell(row["metrics"].get(m), SHOWN.get(m, 2)) for m in metrics]
         lines.append([name, *cells, _cell(row.get("skill"), 3)])
     if group is None:
         truth = [
             format(result["truth"][m], f".{SHOWN.get(m, 2)}f") if m in result["truth"] else ""
-            for m in shown
+            for m in metrics
         ]
         lines.append(["truth", *truth, ""])
     return lines
 
 
 def differences(result: Mapping[str, Any]) -> list[list[str]] | None:
-    """Returns the paired differences of the evaluated rows to the first; None: there is one."""
+    """Returns the paired differences of the other rows to the first evaluated row, if any."""
     others = {n: r for n, r in result["rows"].items() if "difference" in r}
-    shown = [m for m in _ALWAYS if any(m in r["difference"] for r in others.values())]
+    metrics = [m for m in _ALWAYS if any(m in r["difference"] for r in others.values())]
     if not others:
         return None
-    lines = [["row", *(_titled(name) for name in shown)]]
+    lines = [["row", *(_titled(name) for name in metrics)]]
     for name, row in others.items():
-        cells = [_cell(row["difference"].get(m), SHOWN[m], sign="+") for m in shown]
+        cells = [_cell(row["difference"].get(m), SHOWN[m], sign="+") for m in metrics]
         lines.append([name, *cells])
     return lines
 
@@ -215,14 +215,14 @@ def _titled(metric: str) -> str:
     return f"{metric} {arrow}".strip()
 
 
-def _cell(found: Mapping[str, Any] | None, decimals: int, sign: str = "") -> str:
-    if found is None:
+def _cell(estimate: Mapping[str, Any] | None, decimals: int, sign: str = "") -> str:
+    if estimate is None:
         return ""
-    return estimate_text(found, decimals, sign)
+    return estimate_text(estimate, decimals, sign)
 
 
 def table_of(result: Mapping[str, Any]) -> str:
-    """Returns the metrics of all rows, without intervals, in columns for a terminal."""
+    """Returns the metrics of all rows, without intervals, as columns for a terminal."""
     lines = [[cell.partition(" [")[0] for cell in line] for line in grid(result)]
     widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
     text = "\n".join(
@@ -240,7 +240,7 @@ def table_of(result: Mapping[str, Any]) -> str:
 def csv_of(result: Mapping[str, Any]) -> str:
     """Returns one line for each row, group and metric.
 
-    Value and interval, difference to the first method and its interval, which way that points.
+    The columns: value and interval, difference to the first method, its interval, direction.
     """
     out = io.StringIO()
     write = csv.writer(out, lineterminator="\n").writerow
@@ -250,8 +250,8 @@ def csv_of(result: Mapping[str, Any]) -> str:
     for group, rows in parts.items():
         for name, row in rows.items():
             estimates = dict(row["metrics"]) | ({"skill": row["skill"]} if "skill" in row else {})
-            for metric, found in estimates.items():
-                cells = [found["mean"], *(found["interval"] or ("", ""))]
+            for metric, estimate in estimates.items():
+                cells = [estimate["mean"], *(estimate["interval"] or ("", ""))]
                 other = row.get("difference", {}).get(metric)
                 if other:
                     cells += [other["mean"], *(other["interval"] or ("", "")), other["better"]]
@@ -261,7 +261,7 @@ def csv_of(result: Mapping[str, Any]) -> str:
 
 
 def markdown_of(result: Mapping[str, Any]) -> str:
-    """Returns the metrics and differences, with intervals, as tables of Markdown."""
+    """Returns the metrics and differences, with intervals, as Markdown tables."""
     photos = result["photos"]
     parts = [
         f"{name_of(result)}: {photos['measured']} photos, digest `{photos['digest']}`\n",
@@ -271,8 +271,8 @@ def markdown_of(result: Mapping[str, Any]) -> str:
     if compared:
         title = f"Difference to {result['compared_with']}, paired by photo"
         parts += [f"{title}:\n", markdown_table(compared)]
-    for group, found in result.get("groups", {}).items():
-        parts += [f"{group}: {found['photos']} photos\n", markdown_table(grid(result, group))]
+    for group, content in result.get("groups", {}).items():
+        parts += [f"{group}: {content['photos']} photos\n", markdown_table(grid(result, group))]
     parts += [f"{name}: not available, {why}\n" for name, why in result[NOT_AVAILABLE].items()]
     parts += [f"{text}\n" for text in result["warnings"]]
-    return "\n".join([*parts, f"In brackets 95 % intervals: {result['bootstrap']['meaning']}.\n"])
+    return "\n".join([*parts, f"Brackets: 95 % intervals, {result['bootstrap']['meaning']}.\n"])

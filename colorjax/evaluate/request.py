@@ -1,4 +1,4 @@
-"""Everything that a request names, opened and checked before anything is measured."""
+"""Validates a request and opens its inputs."""
 
 from __future__ import annotations
 
@@ -25,44 +25,44 @@ from colorjax.runtime import paths
 from colorjax.version import __version__
 
 FILES = ("result.json", "result.csv", "result.md", "index.html", "pictures")
-TRUTH, REFERENCE = "truth", "reference"  # folders of the photos as they are
+TRUTH, REFERENCE = "truth", "reference"  # folders of the records of true photos
 
 
 class Opened:
-    """What a request names.
+    """The opened inputs of a request.
 
     Attributes:
         request: as given.
-        protocol: with the size that was asked for.
+        protocol: with the requested size.
         folder: the output.
         photos: of the suite.
-        reference: the photos that FID compares with: those of the suite, or others.
+        reference: the reference photos of FID: those of the suite, or others.
         groups: the group of each photo; None: no groups.
         features: the feature networks.
-        tables_stamp: what the rows `mean` and `per_lightness` were counted on.
-        rows: name -> what colorizes, trivial ones first.
-        about: name -> kind, place, digest and step of the rows that are evaluated.
-        work: what is finished.
+        tables_stamp: data of the rows `mean` and `per_lightness`.
+        rows: name -> row, trivial ones first.
+        about: name -> kind, source, digest and step of the evaluated rows.
+        work: the finished parts.
     """
 
     def __init__(self, request: Request):
-        """Opens everything.
+        """Opens all inputs.
 
         Raises:
-            RequestError: something is missing or wrong, by name.
+            RequestError: an input is missing or invalid; the message names it.
         """
         self.request = request
         if request.limit < 0:
-            raise RequestError(f"--limit is at least 0, not {request.limit}")
-        self.protocol = _settled(protocols.find(request.suite), request.size)
+            raise RequestError(f"--limit must be at least 0, not {request.limit}")
+        self.protocol = _at_size(protocols.find(request.suite), request.size)
         self.folder = paths.local(request.output)
         named = methods.parse(request.methods)
         taken = [n.name for n in named if n.name in (*protocols.ROWS, TRUTH, REFERENCE)]
         if taken:
-            raise RequestError(f"every suite has a row {taken[0]!r}; give another NAME=PLACE")
+            raise RequestError(f"every suite has a row {taken[0]!r}; use another NAME=PLACE")
         self.photos = suite_photos.open_photos(self.protocol, request.data, request.limit)
         if not self.photos.keys:
-            raise RequestError(f"no photo in {request.data!r}; give a folder of photos")
+            raise RequestError(f"no photos in {request.data!r}; give a folder of photos")
         self.groups = group_names(request.groups, self.photos) if request.groups else None
         self.features = Features(request.features, self.photos, with_fid=bool(self.protocol.fid))
         self.reference = self._open_reference()
@@ -76,15 +76,15 @@ class Opened:
         digests = dict.fromkeys(self.rows, "built in")
         digests |= {name: each["digest"] for name, each in self.about.items()}
         try:
-            self.work.begin(self._plan(), digests, anew=request.overwrite)
+            self.work.begin(self._plan(), digests, restart=request.overwrite)
         except RequestError:
             if not request.renew:
                 raise
-            self.work.begin(self._plan(), digests, anew=True)
+            self.work.begin(self._plan(), digests, restart=True)
 
     @property
     def sets(self) -> tuple[str, ...]:
-        """Names of the photos as they are: the truth, and what else FID compares with."""
+        """Names of the sets of true photos: the truth, and the FID reference if it differs."""
         return (TRUTH,) if self.reference is self.photos else (TRUTH, REFERENCE)
 
     def _open_reference(self) -> Photos:
@@ -102,11 +102,11 @@ class Opened:
         if self.request.tables and os.path.realpath(self.request.tables) == os.path.realpath(
             self.request.data
         ):
-            raise RequestError("--tables are of other photos than --data; give another folder")
+            raise RequestError("--tables must not be the photos of --data; give another folder")
         return rows.open_tables(self.request.tables)
 
     def _open(self, method: methods.Method) -> None:
-        about: dict[str, Any] = {"kind": method.kind, "place": method.place}
+        about: dict[str, Any] = {"kind": method.kind, "place": method.source}
         if method.kind == PICTURES:
             pictures = Pictures(method, self.photos.keys)
             self.rows[method.name] = pictures
@@ -121,7 +121,7 @@ class Opened:
         self.about[method.name] = about | {"digest": weights.digest(), "step": weights.step}
 
     def _files_of(self, pictures: Pictures) -> list[Path]:
-        """Returns the files of finished pictures; every readable photo has to have one."""
+        """Returns the files of finished pictures; every readable photo must have one."""
         files = []
         for number, key in enumerate(self.photos.keys):
             try:
@@ -135,7 +135,7 @@ class Opened:
         return files
 
     def _plan(self) -> dict[str, Any]:
-        """Returns what all rows have in common; another plan cannot go on here."""
+        """Returns the settings shared by all rows, which must match those of stored parts."""
         return {
             "protocol": protocols.stamp(self.protocol),
             "photos": f"{len(self.photos.keys)} {self.photos.identity}",
@@ -149,7 +149,7 @@ class Opened:
         present = [name for name in (*FILES, FOLDER) if (self.folder / name).exists()]
         if present and not self.work.is_there():
             raise RequestError(
-                f"--output {str(self.folder)!r} holds {present[0]!r} and no evaluation; give "
+                f"--output {str(self.folder)!r} holds {present[0]!r} but no evaluation; give "
                 "another folder"
             )
         read = Path(self.request.data).expanduser()
@@ -160,36 +160,36 @@ class Opened:
         if self.request.overwrite:
             for name in present:
                 if name == FOLDER:
-                    continue  # begun anew later: it says until then that this is an evaluation
-                place = self.folder / name
-                shutil.rmtree(place) if place.is_dir() else place.unlink()
+                    continue  # restarted later; until then it marks the folder as an evaluation
+                path = self.folder / name
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _settled(protocol: Protocol, size: int) -> Protocol:
-    """Returns the protocol at the size that was asked for; 0: as it is."""
+def _at_size(protocol: Protocol, size: int) -> Protocol:
+    """Returns the protocol at the requested size; 0: unchanged."""
     if not size:
         return protocol
     if protocol.data != "folder":
-        raise RequestError(f"suite {protocol.name} has its own size; leave --size out")
+        raise RequestError(f"suite {protocol.name} has its own size; omit --size")
     if size < 16:
-        raise RequestError(f"--size is at least 16 pixels, not {size}")
-    words = f"centre square at {size}x{size} px, bicubic with antialiasing, rounded to 8 bits"
-    return dataclasses.replace(protocol, crop=True, colorize_size=size, preparation=words)
+        raise RequestError(f"--size must be at least 16 pixels, not {size}")
+    text = f"center square at {size}x{size} px, bicubic with antialiasing, rounded to 8 bits"
+    return dataclasses.replace(protocol, crop=True, colorize_size=size, preparation=text)
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is to be evaluated.
+    """Request for an evaluation.
 
     Attributes:
-        methods: `[NAME=]PLACE` each: a workdir, weights that ship, or a folder of finished
-            pictures; the first is what the others are compared with.
+        methods: `[NAME=]PLACE` each: a workdir, shipped weights, or a folder of finished
+            pictures; the first is the reference of the differences.
         suite: name of a protocol.
         data: the user's photos; see `open_photos`.
         output: folder to write.
-        limit: take the first photos alone; 0: all. Such a result says so in its name.
-        size: of the suite "folder": the centre square at this side, in pixels; 0: as they are.
-        tables: folder of photos behind `mean` and `per_lightness`; empty: those that ship, of Tiny
+        limit: use only the first photos; 0: all. The name of the result contains the limit.
+        size: for the suite "folder": side of the center square, in pixels; 0: unchanged photos.
+        tables: folder of photos for `mean` and `per_lightness`; empty: the shipped tables of Tiny
             ImageNet, or CIFAR-10's own training photos.
         groups: a file of lines `PHOTO GROUP`, or "folder": metrics for each group; empty: none.
         features: files of the networks of FID, LPIPS and top1.
@@ -212,12 +212,12 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What was found, and where it is written.
+    """Result of an evaluation.
 
     Attributes:
         output: the folder.
         result: the content of result.json.
-        table: the same for a terminal.
+        table: the metrics, for a terminal.
     """
 
     output: Path

@@ -1,4 +1,4 @@
-"""A suite from end to end: part after part, row after row, then all that is written about it."""
+"""Runs a suite: measures each part of each row, then writes the results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from colorjax.metrics.picture import Measurer, truth_of
 from colorjax.runtime import atomic
 from colorjax.runtime.signals import StopAfterUnit
 
-_PART = {True: 64, False: 8}  # photos in a part: of one size, of their own sizes
+_PART = {True: 64, False: 8}  # photos in a part: all of one size, or of different sizes
 
 
 def evaluate(
@@ -35,19 +35,19 @@ def evaluate(
     progress: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Runs a suite; goes on where an earlier run of the same was stopped.
+    """Runs a suite; continues an earlier run of the same request.
 
     Args:
-        request: what is to be evaluated.
-        progress: whether stderr shows a bar.
-        should_stop: asked between parts; True ends the run.
+        request: the evaluation.
+        progress: whether to show a progress bar on stderr.
+        should_stop: called between parts; True stops the run.
 
     Returns:
-        The outcome, which is written to `request.output`.
+        The outcome, which is also written to `request.output`.
 
     Raises:
-        RequestError: something is missing or wrong, by name.
-        Interrupted: `should_stop`; what is finished is kept.
+        RequestError: an input is missing or invalid; the message names it.
+        Interrupted: `should_stop` was True; finished parts are kept.
     """
     run = _Run(Opened(request))
     run.measure(progress, should_stop)
@@ -74,23 +74,23 @@ class _Run:
         self.parts = [numbers[start : start + step] for start in range(0, len(numbers), step)]
 
     def measure(self, progress: bool, should_stop: Callable[[], bool]) -> None:
-        """Measures every part of every row that is not finished."""
+        """Measures all unfinished parts of all rows."""
         names = (*self.opened.sets, *self.opened.rows)
-        owed = [
+        pending = [
             (part, name)
             for part in range(len(self.parts))
             for name in names
             if not self.work.has(name, part)
         ]
         total = len(self.parts) * len(names)
-        if progress and len(owed) < total:
-            print(f"{total - len(owed)} of {total} parts are finished", file=sys.stderr)
-        photos = sum(len(self.parts[part]) for part, _ in owed)
+        if progress and len(pending) < total:
+            print(f"{total - len(pending)} of {total} parts are finished", file=sys.stderr)
+        photos = sum(len(self.parts[part]) for part, _ in pending)
         with tqdm(total=photos, unit="photo", disable=None if progress else True) as bar:
-            for done, (part, name) in enumerate(owed):
+            for done, (part, name) in enumerate(pending):
                 if should_stop():
                     raise Interrupted(
-                        f"stopped after {done} of {len(owed)} parts; the same command continues"
+                        f"stopped after {done} of {len(pending)} parts; the same command continues"
                     )
                 bar.set_description(name)
                 self._measure_part(part, name)
@@ -108,7 +108,7 @@ class _Run:
         self.work.save(name, part, records, arrays)
 
     def _read(self, photos: Photos, part: int) -> tuple[list[int], list[Record], list[np.ndarray]]:
-        """Returns numbers of the readable photos, records of all, and the readable ones."""
+        """Returns numbers of the readable photos, records of all, and the readable photos."""
         numbers, records, pictures = [], [], []
         for number in self.parts[part]:
             record: Record = {"key": photos.keys[number]}
@@ -138,7 +138,7 @@ class _Run:
             truth = self.photos.compared(prepared)
             grey = self.photos.seen(number, prepared)
             picture = self.photos.compared(row.picture(self.photos.keys[number], prepared, grey))
-            if self.protocol.aged:  # color alone counts
+            if self.protocol.aged:  # only color counts
                 picture = rows.painted(truth, color.rgb_u8_to_lab(picture)[..., 1:])
             record = self.measurer(picture, truth)
             if isinstance(row, rows.Colorized):
@@ -151,14 +151,15 @@ class _Run:
         return numbers, records, pictures, truths
 
     def _prepared(self, number: int, digest: str) -> np.ndarray:
-        """Returns a photo that is still what it was when its truth was noted."""
+        """Returns a prepared photo after checking that it has not changed since its record."""
         try:
             prepared = self.photos.prepared(number)
         except UnreadablePhoto:
             prepared = None
         if prepared is None or suite_photos.pixels_digest(prepared) != digest:
             raise RequestError(
-                f"{self.photos.keys[number]!r} changed meanwhile; put it back, or give --overwrite"
+                f"{self.photos.keys[number]!r} changed during the evaluation; restore it, or "
+                "give --overwrite"
             )
         return prepared
 
@@ -168,16 +169,16 @@ class _Run:
         counts = self.protocol.hint_counts
         if not counts or row.hint_form == "region":
             return {}
-        found = row.psnr_with_hints(prepared, grey, counts, number)
-        return {f"psnr_hints_{n}": value for n, value in zip(counts, found, strict=True)}
+        psnrs = row.psnr_with_hints(prepared, grey, counts, number)
+        return {f"psnr_hints_{n}": value for n, value in zip(counts, psnrs, strict=True)}
 
     def result(self) -> dict[str, Any]:
-        """Collects the content of result.json."""
+        """Returns the content of result.json."""
         truths = [each for part in range(len(self.parts)) for each in self.work.load(TRUTH, part)]
         readable = [each for each in truths if "error" not in each]
         if not readable:
             raise RequestError(
-                f"none of the photos can be read, the first: {truths[0]['error']}; give others"
+                f"no photo can be read, the first: {truths[0]['error']}; give other photos"
             )
 
         def digest_of(name: str) -> str:
@@ -187,8 +188,8 @@ class _Run:
             return digest.hex()
 
         def records_of(name: str) -> list[Record]:
-            found = [e for part in range(len(self.parts)) for e in self.work.load(name, part)]
-            return [truth | each for truth, each in zip(readable, found, strict=True)]
+            records = [e for part in range(len(self.parts)) for e in self.work.load(name, part)]
+            return [truth | each for truth, each in zip(readable, records, strict=True)]
 
         groups = None
         if self.opened.groups is not None:
@@ -222,37 +223,37 @@ class _Run:
         )
 
     def _hint_forms(self) -> dict[str, str]:
-        """Returns how each row takes the hints of the protocol, for rows that take any."""
+        """Returns how each row uses the hints of the protocol, for rows with hints."""
         if not self.protocol.hint_counts:
             return {}
-        found = self.opened.rows.items()
-        return {n: row.hint_form for n, row in found if isinstance(row, rows.Colorized)}
+        rows_by_name = self.opened.rows.items()
+        return {n: row.hint_form for n, row in rows_by_name if isinstance(row, rows.Colorized)}
 
     def _reference(self) -> dict[str, Any] | None:
-        """Returns what is known of the photos that FID compares with; None: those of the suite."""
+        """Returns digest and counts of the FID reference photos; None: those of the suite."""
         if REFERENCE not in self.opened.sets:
             return None
-        found = [e for part in range(len(self.parts)) for e in self.work.load(REFERENCE, part)]
+        records = [e for part in range(len(self.parts)) for e in self.work.load(REFERENCE, part)]
         digest = Digest()
-        for each in found:
+        for each in records:
             if "error" not in each:
                 digest.add(each["key"], each["digest"])
-        unreadable = [f"{each['key']}: {each['error']}" for each in found if "error" in each]
-        measured = len(found) - len(unreadable)
+        unreadable = [f"{each['key']}: {each['error']}" for each in records if "error" in each]
+        measured = len(records) - len(unreadable)
         return {"digest": digest.hex(), "measured": measured, "unreadable": unreadable}
 
     def _lossy(self) -> list[str]:
-        """Says which rows are finished pictures that JPEG has changed."""
+        """Returns warnings about finished pictures in JPEG files."""
         return [
-            f"{name}: {about['jpeg']} of its pictures are JPEG, which moves every metric, FID most"
+            f"{name}: {about['jpeg']} of its pictures are JPEG, which alters every metric, FID most"
             for name, about in self.opened.about.items()
             if about.get("jpeg")
         ]
 
     def _fids(self) -> tuple[dict[str, float], str]:
-        """Returns the FID of each row, of the true photos where others are compared with; a note.
+        """Returns the FID of each row, and a warning; also of the truth if the reference differs.
 
-        Of fewer than two photos there is none.
+        With fewer than two photos there is no FID.
         """
         if not self.opened.features.has_fid or len(self.photos.keys) < 2:
             return {}, ""
@@ -263,40 +264,40 @@ class _Run:
 
         reference = moments_of(self.opened.sets[-1])
         names = [*self.opened.rows, *([TRUTH] if self.opened.sets[-1] == REFERENCE else [])]
-        found, warning = {}, ""
+        fids, warning = {}, ""
         for name in names:
             own = moments_of(name)
             if own.count < 2:
                 return {}, ""
-            found[name] = frechet_distance(own, reference)
+            fids[name] = frechet_distance(own, reference)
             warning = small_sample_warning(own, reference)
-        return found, warning
+        return fids, warning
 
     def pictures_of(self, name: str, keys: Sequence[str]) -> Iterator[tuple[np.ndarray, ...]]:
-        """Yields (grey, the picture of a row, truth), (H, W, 3) uint8 each, of photos by key."""
-        place = {key: number for number, key in enumerate(self.photos.keys)}
+        """Yields (gray input, picture of a row, truth), (H, W, 3) uint8 each, of photos by key."""
+        numbers = {key: number for number, key in enumerate(self.photos.keys)}
         for key in keys:
-            prepared = self.photos.prepared(place[key])
-            grey = self.photos.seen(place[key], prepared)
+            prepared = self.photos.prepared(numbers[key])
+            grey = self.photos.seen(numbers[key], prepared)
             yield grey, self.opened.rows[name].picture(key, prepared, grey), prepared
 
 
 def run_and_print(request: Request, time_limit: float | None = None) -> int:
-    """Runs an evaluation, prints its table and where its page is; returns the exit status.
+    """Runs an evaluation, prints its table and the path of its page; returns the exit status.
 
     Args:
-        request: what is to be evaluated.
-        time_limit: seconds after which it stops, with status 75, to be continued.
+        request: the evaluation.
+        time_limit: seconds after which it stops, with status 75; rerun to continue.
 
     Raises:
         RequestError: see `evaluate`.
-        Interrupted: a signal or the time limit ended it early.
+        Interrupted: a signal or the time limit stopped it.
     """
     with StopAfterUnit("part", time_limit=time_limit) as stop:
-        found = evaluate(request, progress=True, should_stop=lambda: bool(stop))
-    print(found.table)
-    print(found.output / "index.html")
-    unreadable = found.result["photos"]["unreadable"]
+        outcome = evaluate(request, progress=True, should_stop=lambda: bool(stop))
+    print(outcome.table)
+    print(outcome.output / "index.html")
+    unreadable = outcome.result["photos"]["unreadable"]
     for name in unreadable:
-        print(f"colorjax: passed over {name}", file=sys.stderr)
+        print(f"colorjax: skipped {name}", file=sys.stderr)
     return 1 if unreadable else 0

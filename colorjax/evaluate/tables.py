@@ -1,4 +1,4 @@
-"""Tables in HTML and Markdown, and a page that holds them: no script, no network."""
+"""Tables in HTML and Markdown, and an HTML page without scripts or network access."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-Table = list[list[str]]  # the first row is the head
+Table = list[list[str]]  # the first row is the header
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -27,7 +27,7 @@ figure { margin: 0; } figcaption { font-size: .8rem; }
 
 
 def document(title: str, body: str) -> str:
-    """Returns a page in HTML: its title as text, its body as HTML."""
+    """Returns an HTML page; the title is text, the body HTML."""
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -45,7 +45,7 @@ def document(title: str, body: str) -> str:
 
 
 def html_table(rows: Table) -> str:
-    """Returns a table in HTML; the first row is its head."""
+    """Returns a table in HTML; the first row is the header."""
     lines = [
         "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) + "</tr>"
         for tag, row in zip(["th"] + ["td"] * (len(rows) - 1), rows, strict=True)
@@ -54,7 +54,7 @@ def html_table(rows: Table) -> str:
 
 
 def markdown_table(rows: Table) -> str:
-    """Returns a table in Markdown; the first row is its head."""
+    """Returns a table in Markdown; the first row is the header."""
     lines = [rows[0], ["---"] + ["---:"] * (len(rows[0]) - 1), *rows[1:]]
     return "".join(f"| {' | '.join(_markdown_cell(c) for c in line)} |\n" for line in lines)
 
@@ -63,11 +63,11 @@ def _markdown_cell(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
-def estimate_text(found: Mapping[str, Any], decimals: int, sign: str = "") -> str:
-    """Writes {mean, interval} as `1.2 [1.0, 1.4]`."""
+def estimate_text(estimate: Mapping[str, Any], decimals: int, sign: str = "") -> str:
+    """Returns {mean, interval} as `1.2 [1.0, 1.4]`."""
     form = f"{sign}.{decimals}f"
-    text = format(found["mean"], form)
-    if found["interval"] is None:
+    text = format(estimate["mean"], form)
+    if estimate["interval"] is None:
         return text
-    low, high = (format(end, form) for end in found["interval"])
+    low, high = (format(end, form) for end in estimate["interval"])
     return f"{text} [{low}, {high}]"

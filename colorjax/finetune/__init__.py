@@ -1,1 +1,1 @@
-"""Weights tuned on photos of one's own."""
+"""Fine-tuning of weights on the user's own photos."""

@@ -1,4 +1,4 @@
-"""What a fine-tuning starts from, and the config that the one training loop gets for it."""
+"""Opens the base weights of a fine-tuning and builds the config for the training loop."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 _DEFAULTS = Path(__file__).with_name("default_config.json")  # configs/default.py, for wheels
 _LEARNING_RATES = {"all": 1e-4, "head": 1e-3, "added": 1e-3}
-_MAX_SIZE = 128  # pixels, of training: minutes on a CPU
-_EVALUATIONS = 8  # in a run, and as many without improvement as `_PATIENCE` end it
+_MAX_SIZE = 128  # pixels, of training photos: minutes on a CPU
+_EVALUATIONS = 8  # per run; `_PATIENCE` of them without improvement end it
 _PATIENCE = 3
-# Of the base's data: what the network sees, how it is augmented, and what it aims at.
+# Fields of the base's `data` that are kept: inputs, augmentation and targets.
 _KEPT = (
     "grey",
     "canny_scale",
@@ -52,18 +52,18 @@ _KEPT = (
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a fine-tuning is asked to do.
+    """Options of a fine-tuning.
 
     Attributes:
         train_only: "all", "head" (the last layers) or "added" (a new layer before those).
-        steps: of training.
-        learning_rate: at the start of a cosine; None: 1e-4 for "all", else 1e-3.
-        batch_size: photos of a step.
+        steps: number of training steps.
+        learning_rate: at the start of the cosine schedule; None: 1e-4 for "all", else 1e-3.
+        batch_size: photos per step.
         size: side of a training photo in pixels; None: that of the base, at most 128.
-        held_out: share of the photos that is measured before and after, and never trained on.
-        chosen_by: share of the photos that the best step is chosen by.
-        min_side: photos with a shorter side, in pixels, are left out.
-        min_chroma: photos with a mean chroma, in Lab units, below this are left out.
+        held_out: share of the photos for testing: measured before and after, never trained on.
+        chosen_by: share of the photos for validation, which selects the best step.
+        min_side: in pixels; photos with a shorter side are excluded.
+        min_chroma: in Lab units; photos with a lower mean chroma are excluded.
         seed: of the crops and their order.
     """
 
@@ -79,23 +79,23 @@ class Options:
     seed: int = 0
 
     def check(self) -> None:
-        """Raises a RequestError where a value means nothing."""
+        """Raises a RequestError if a value is out of range."""
         if self.train_only not in TRAIN_ONLY:
             raise unknown_name("train_only", self.train_only, TRAIN_ONLY)
         if min(self.steps, self.batch_size) < 1:
-            raise RequestError("--steps and --batch-size are at least 1")
+            raise RequestError("--steps and --batch-size must be at least 1")
         if self.learning_rate is not None and not 0 < self.learning_rate < np.inf:
-            raise RequestError(f"--learning-rate is above 0, not {self.learning_rate}")
+            raise RequestError(f"--learning-rate must be above 0, not {self.learning_rate}")
         if self.min_side < 1 or not 0 <= self.min_chroma < np.inf:
-            raise RequestError("--min-side is at least 1 and --min-chroma at least 0")
+            raise RequestError("--min-side must be at least 1 and --min-chroma at least 0")
 
 
 class Base(NamedTuple):
-    """The weights that are tuned.
+    """The weights to fine-tune.
 
     Attributes:
-        name: of weights that ship, or the absolute path of a workdir.
-        config: of their run or import; of imported ones with few sections.
+        name: of shipped weights, or the absolute path of a workdir.
+        config: of their run or import; imported weights have few sections.
         step: of their checkpoint.
         sha256: of their config and of their arrays, 64 hexadecimal digits each.
     """
@@ -106,14 +106,14 @@ class Base(NamedTuple):
     sha256: dict[str, str]
 
 
-def open_base(place: str | os.PathLike[str]) -> Base:
-    """Reads the weights that are to be tuned.
+def open_base(workdir_or_name: str | os.PathLike[str]) -> Base:
+    """Returns the weights to fine-tune.
 
     Raises:
-        RequestError: there are none, or they are damaged.
+        RequestError: the weights do not exist or are damaged.
     """
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    name = os.fspath(place)
+    name = os.fspath(workdir_or_name)
     if shipped.ships(name):
         packed = shipped.load(name, device)
         config, step, variables = packed.config, packed.card["step"], packed.variables
@@ -122,7 +122,7 @@ def open_base(place: str | os.PathLike[str]) -> Base:
         if not workdir.config_file.is_file():
             raise RequestError(
                 f"no weights at {name!r}; give the workdir of a run or of imported weights, or "
-                f"name weights that ship: {', '.join(shipped.SHA256)}"
+                f"the name of shipped weights: {', '.join(shipped.SHA256)}"
             )
         config, name = workdir.read_config(), str(workdir.root)
         method = methods.build(config, with_loss=False)
@@ -131,7 +131,7 @@ def open_base(place: str | os.PathLike[str]) -> Base:
 
 
 def _sum(content: dict[str, Any] | Variables) -> str:
-    """Returns the SHA-256 of names and values, in the order of the names."""
+    """Returns the SHA-256 of names and values, ordered by name."""
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(content, is_leaf=lambda x: x is None):
         value = np.asarray(leaf) if isinstance(leaf, jax.Array | np.ndarray) else None
@@ -145,14 +145,14 @@ def build_config(base: Base, options: Options) -> ConfigDict:
     """Returns the config of the training, without its photos.
 
     Args:
-        base: its network, what that sees and the loss stay. Without a stored loss it is
-            rebalanced_ce for bins and mse for colours (zhang17: its own); a run against a critic
-            or a feature network goes on with the L1 of its own space alone, and semantic with the
+        base: its network, inputs and loss are kept. Without a stored loss, the loss is
+            rebalanced_ce for bins and mse for colors (zhang17: its own). Runs with a critic or a
+            feature network keep only the L1 term of their own color space, and semantic the
             terms of its two heads.
-        options: the rest.
+        options: all other settings.
 
     Raises:
-        RequestError: a network that cannot be tuned so, or a size that it does not take.
+        RequestError: the network does not support `train_only`, or the size is not valid for it.
     """
     config = ConfigDict(json.loads(_DEFAULTS.read_text()), convert_dict=True)
     known = base.config.to_dict()
@@ -164,14 +164,14 @@ def build_config(base: Base, options: Options) -> ConfigDict:
     if options.train_only == "added":
         if not hasattr(network, "add_layer"):
             raise RequestError(
-                f"network {config.model.name} takes no added layer; give --only head, or neither"
+                f"network {config.model.name} takes no --add-layer; use --only head, or neither"
             )
         config.model.add_layer = True
     config.loss.update(_loss_of(known, network))
-    config.loss.prior = ""  # `finetune` counts it on the photos; the base's file may be elsewhere
+    config.loss.prior = ""  # `finetune` counts it on the photos; the base's file may not exist here
     config.data.hints = "hint_ab" in network.inputs
     config.inference.size = config.inference.size or config.data.image_size
-    config.inference.saturation = 1.0  # what is learnt anew is not what it made up for
+    config.inference.saturation = 1.0  # that of the base compensates for its pale colors
     config.data.image_size = _training_size(config, network, options.size)
     if network.fixed_size:
         config.inference.size = 0
@@ -189,12 +189,12 @@ def build_config(base: Base, options: Options) -> ConfigDict:
 
 
 def log_trainable_params(config: ConfigDict) -> None:
-    """Logs how many of the parameters learn."""
+    """Logs the number of trainable parameters."""
     method = methods.build(config)
     params = jax.eval_shape(method.init, jax.random.key(0))["params"]
     learns = models.which_learn(params, method.trains, method.frozen)
     learning = jax.tree.map(lambda learns, layer: _size(layer) if learns else 0, learns, params)
-    log.info("parameters that learn: %d of %d", sum(jax.tree.leaves(learning)), _size(params))
+    log.info("trainable parameters: %d of %d", sum(jax.tree.leaves(learning)), _size(params))
 
 
 def _size(params: Variables) -> int:
@@ -205,10 +205,10 @@ def _loss_of(known: dict[str, Any], network: Any) -> dict[str, Any]:
     stored = known.get("loss") or {}
     name = stored.get("name")
     if name in ("adversarial", "feature"):
-        log.info("the base learned by loss %s; it is tuned by its L1 term alone", name)
+        log.info("the base was trained with loss %s; fine-tuning uses only its L1 term", name)
         return {"name": "feature", "feature_weight": 0.0, "l1_weight": 1.0}
-    if name in ("smooth_l1_and_bins", "hinted_l1"):  # the latter teaches a guide of hints alone
-        log.info("it is tuned by the terms of its two heads, without critic and feature network")
+    if name in ("smooth_l1_and_bins", "hinted_l1"):  # hinted_l1 trains only a hint guide
+        log.info("fine-tuning uses the terms of the two heads, without critic and feature network")
         return stored | {
             "name": "smooth_l1_and_bins",
             "adversarial_weight": 0.0,
@@ -220,12 +220,12 @@ def _loss_of(known: dict[str, Any], network: Any) -> dict[str, Any]:
         name = "rebalanced_ce"
     else:
         name = "smooth_l1_and_grid" if "grid_logits" in network.outputs else "mse"
-    log.info("the base's config names no loss of colours; it is tuned by loss %s", name)
+    log.info("the base's config has no color loss; fine-tuning uses loss %s", name)
     return {"name": name}
 
 
-def _training_size(config: ConfigDict, network: Any, asked: int | None) -> int:
-    if network.fixed_size or asked:
-        return asked or network.fixed_size
+def _training_size(config: ConfigDict, network: Any, requested: int | None) -> int:
+    if network.fixed_size or requested:
+        return requested or network.fixed_size
     multiple, own = network.size_multiple, config.data.image_size
     return own if own <= _MAX_SIZE else max(multiple, _MAX_SIZE - _MAX_SIZE % multiple)

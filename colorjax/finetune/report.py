@@ -1,4 +1,4 @@
-"""The same held-out photos through the base's weights and the tuned ones: is it better?"""
+"""Compares the base and the tuned weights on the held-out photos."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from colorjax.weights.workdir import Workdir
 
 BASE, TUNED = "base", "tuned"
 PROTOCOL = (
-    "centre squares of the held-out photos, shrunk to at most 256 px; both see the lightness (L of "
-    "CIE Lab, D65) as an 8-bit grey photo, each at its own working size; finished 8-bit sRGB "
+    "center squares of the held-out photos, shrunk to at most 256 px; both see the lightness (L of "
+    "CIE Lab, D65) as an 8-bit gray photo, each at its own working size; finished 8-bit sRGB "
     "pictures against the photos; psnr is the mean over photos; chroma_ratio is mean chroma, "
     "predicted / true; intervals are 95 % percentiles over 1000 paired resamples of the photos"
 )
 _SIDE = 256  # pixels
 UNSEEN = "no difference can be seen"
 _PICTURED = 8  # photos in finetune.png
-# metric -> (its name in the table, decimals, 1 where higher is better, -1 lower, 0 neither)
+# metric -> (name in the table, decimals, 1: higher is better, -1: lower, 0: neither)
 _SHOWN = {
     "mae_ab": ("MAE of ab, lower is better", 2, -1),
     "psnr": ("PSNR in dB, higher is better", 2, 1),
-    "colorfulness": ("colourfulness", 1, 0),
+    "colorfulness": ("colorfulness", 1, 0),
     "chroma_ratio": ("chroma ratio", 2, 0),
 }
 
 
 class Report(NamedTuple):
-    """What a comparison found.
+    """Result of a comparison.
 
     Attributes:
         content: for JSON.
-        warnings: one line each, where it got worse or nothing can be seen.
+        warnings: one line each, if a metric got worse or no difference can be seen.
     """
 
     content: dict[str, Any]
@@ -54,19 +54,19 @@ def compare(base: str, tuned: Workdir, held_out: Source, seed: int) -> Report:
     """Measures held-out photos with both weights, and writes `finetune.png` into the workdir.
 
     Args:
-        base: workdir, or the name of weights that ship.
+        base: workdir, or the name of shipped weights.
         tuned: workdir.
-        held_out: photos that none of the two was trained or chosen by.
+        held_out: photos not used for training or validation of either.
         seed: of the resamples.
 
     Raises:
-        RequestError: none of the photos can be read any more.
+        RequestError: none of the photos can be read anymore.
     """
     photos = [
         photo for photo in (_square(held_out, i) for i in range(len(held_out))) if photo is not None
     ]
     if not photos:
-        raise RequestError("none of the held-out photos can be read any more; put them back")
+        raise RequestError("none of the held-out photos can be read anymore; put them back")
     colorizers = {BASE: Colorizer.load(base), TUNED: Colorizer.load(tuned.root)}
     columns = figures.columns_of(photos, colorizers)
     values = {
@@ -77,10 +77,10 @@ def compare(base: str, tuned: Workdir, held_out: Source, seed: int) -> Report:
         for name in (BASE, TUNED)
     }
     summary = summarize_methods(values, seed)
-    places = sorted(
+    indices = sorted(
         {round(i) for i in np.linspace(0, len(photos) - 1, min(_PICTURED, len(photos)))}
     )
-    pictured = {name: [pictures[i] for i in places] for name, pictures in columns.items()}
+    pictured = {name: [pictures[i] for i in indices] for name, pictures in columns.items()}
     figures.save(figures.lay_out(pictured), Path(tuned.root) / "finetune.png")
     differences = summary[TUNED]["difference"]
     true_colorfulness = float(np.mean([each["true_colorfulness"] for each in values[BASE]]))
@@ -107,7 +107,7 @@ def compare(base: str, tuned: Workdir, held_out: Source, seed: int) -> Report:
 
 
 def _square(source: Source, index: int) -> np.ndarray | None:
-    """Returns the centre square of a photo, at most 256 px; None: it cannot be read."""
+    """Returns the center square of a photo, at most 256 px; None if it cannot be read."""
     try:
         rgb = decode_rgb(sources.read(source, index).image)
     except (UnreadablePhoto, OSError):
@@ -122,14 +122,14 @@ def _square(source: Source, index: int) -> np.ndarray | None:
 
 
 def judge(difference: Mapping[str, Any], better: int) -> str:
-    """Says what a difference, tuned - base, and its interval mean.
+    """Returns the verdict on a difference, tuned - base, with its interval.
 
     Args:
         difference: mean, and interval (low, high) or None.
-        better: 1 where higher is better, -1 where lower is.
+        better: 1 if higher is better, -1 if lower is.
 
     Returns:
-        "better", "worse", or "no difference can be seen" where the interval contains 0.
+        "better", "worse", or "no difference can be seen" if the interval contains 0.
 
     >>> judge({"mean": -0.5, "interval": [-0.9, -0.1]}, -1)
     'better'
@@ -143,7 +143,7 @@ def judge(difference: Mapping[str, Any], better: int) -> str:
 
 
 def judge_closeness(difference: Mapping[str, Any], before: float, aim: float) -> str:
-    """As `judge`, for a value that is best where the photos themselves have it.
+    """Same as `judge`, for a value that should equal that of the photos.
 
     >>> judge_closeness({"mean": 0.4, "interval": [0.3, 0.5]}, 0.5, 1.0)
     'closer to the photos'
@@ -155,12 +155,12 @@ def judge_closeness(difference: Mapping[str, Any], before: float, aim: float) ->
 
 
 def warnings_of(verdicts: Mapping[str, str], num_photos: int) -> tuple[str, ...]:
-    """Says in plain words what speaks against the tuned weights.
+    """Returns warnings about the tuned weights, in plain language.
 
     Args:
         verdicts: metric -> "better", "worse", "closer to the photos", "farther from the photos",
-            or that no difference can be seen.
-        num_photos: held out.
+            or "no difference can be seen".
+        num_photos: number of held-out photos.
 
     Returns:
         One line each.
@@ -168,46 +168,47 @@ def warnings_of(verdicts: Mapping[str, str], num_photos: int) -> tuple[str, ...]
 
     def named(verdict: str) -> str:
         return " and ".join(
-            _SHOWN[name][0].split(",")[0] for name, found in verdicts.items() if found == verdict
+            _SHOWN[name][0].split(",")[0] for name, each in verdicts.items() if each == verdict
         )
 
     on = f"on the {num_photos} held-out photos"
-    found = []
+    warnings = []
     if worse := named("worse"):
-        found.append(
-            f"it got worse {on}: {worse}; keep the base, or tune with fewer --steps, a lower "
+        warnings.append(
+            f"it got worse {on}: {worse}; keep the base, or use fewer --steps, a lower "
             "--learning-rate, --only head, or more photos"
         )
     if farther := named("farther from the photos"):
-        found.append(f"its colours are farther from those of the photos {on}: {farther}")
+        warnings.append(f"its colors are farther from those of the photos {on}: {farther}")
     if all(verdict == UNSEEN for verdict in verdicts.values()):
-        found.append(
+        warnings.append(
             f"no difference can be seen {on}: the intervals contain zero; more photos or more "
             "--steps may show one"
         )
-    elif not found and not named("better"):
-        found.append(f"{on} no difference in accuracy can be seen: MAE and PSNR as before")
-    return tuple(found)
+    elif not warnings and not named("better"):
+        warnings.append(f"{on} no difference in MAE or PSNR can be seen")
+    return tuple(warnings)
 
 
 def markdown(record: Mapping[str, Any]) -> str:
     """Returns the table of a fine-tuning, from the content of finetune.json."""
-    found, photos = record["held_out"], record["photos"]
+    result, photos = record["held_out"], record["photos"]
     lines = [
         "| | " + " | ".join(title for title, _, _ in _SHOWN.values()) + " |",
         "|---|" + "---|" * len(_SHOWN),
-        _row(BASE, [_number(found[BASE][name]["mean"], name) for name in _SHOWN]),
-        _row(TUNED, [_number(found[TUNED][name]["mean"], name) for name in _SHOWN]),
-        _row("tuned - base", [_difference(found["difference"][name], name) for name in _SHOWN]),
-        _row("verdict", [found["verdicts"].get(name, "") for name in _SHOWN]),
+        _row(BASE, [_number(result[BASE][name]["mean"], name) for name in _SHOWN]),
+        _row(TUNED, [_number(result[TUNED][name]["mean"], name) for name in _SHOWN]),
+        _row("tuned - base", [_difference(result["difference"][name], name) for name in _SHOWN]),
+        _row("verdict", [result["verdicts"].get(name, "") for name in _SHOWN]),
     ]
-    told = (
-        f"{found['num_photos']} photos held out of {photos['kept']}; {photos['train']} trained, "
-        f"{photos['validation']} chose step {found['step']}. The photos themselves have a "
-        f"colourfulness of {found['true_colorfulness']:.1f} and a chroma ratio of 1. Brackets: "
-        f"95 % intervals, paired. Measured: {found['protocol']}."
+    caption = (
+        f"Of {photos['kept']} photos, {photos['train']} were for training, "
+        f"{photos['validation']} for validation, which selected step {result['step']}, and "
+        f"{result['num_photos']} for this test. The photos themselves have a colorfulness of "
+        f"{result['true_colorfulness']:.1f} and a chroma ratio of 1. Brackets: paired 95 % "
+        f"intervals. Protocol: {result['protocol']}."
     )
-    return "\n".join([*lines, "", told, ""])
+    return "\n".join([*lines, "", caption, ""])
 
 
 def _row(name: str, cells: Sequence[str]) -> str:

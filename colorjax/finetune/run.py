@@ -1,4 +1,4 @@
-"""Fine-tuning of weights on one's own photos: a config for the one training loop, and a report."""
+"""Fine-tunes weights on the user's photos with the training loop, and reports the result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from colorjax.weights.workdir import Workdir, write_json
 
 log = logging.getLogger(__name__)
 
-MIN_PHOTOS = 20  # of those that are left: fewer teach a network themselves, and measure nothing
+MIN_PHOTOS = 20  # after cleaning: with fewer a network overfits, and the test is meaningless
 RECORD = "finetune.json"
 _PARTS = "photos.json"
 _PRIOR = "prior.npz"
@@ -36,12 +36,12 @@ _KIND = "colorjax finetune"
 
 
 class Outcome(NamedTuple):
-    """What `finetune` did.
+    """Result of `finetune`.
 
     Attributes:
-        status: 0 done; 75 stopped by a signal: the same command goes on.
+        status: 0: done; 75: stopped by a signal, the same command continues.
         record: the content of finetune.json.
-        table: Markdown; empty where it was stopped.
+        table: Markdown; empty if it was stopped.
         warnings: one line each.
     """
 
@@ -57,31 +57,31 @@ def finetune(
     output: str | os.PathLike[str],
     options: Options | None = None,
 ) -> Outcome:
-    """Tunes weights on a folder of photos and measures held-out ones before and after.
+    """Fine-tunes weights on a folder of photos and compares them with the base on held-out photos.
 
-    The folder `output` is a workdir like that of any run, with `finetune.json`, `finetune.md` and
-    `finetune.png` beside; the same call goes on where it was stopped.
+    The folder `output` is a workdir like that of any run, plus `finetune.json`, `finetune.md` and
+    `finetune.png`. The same call continues a run that was stopped.
 
     Args:
-        base: workdir of a run or of imported weights, or the name of weights that ship.
+        base: workdir of a run or of imported weights, or the name of shipped weights.
         data: folder of photos, at any depth.
-        output: workdir to make.
+        output: workdir to create.
         options: see `Options`.
 
     Raises:
-        RequestError: weights, photos or output cannot be used; fewer than 20 photos are left.
+        RequestError: weights, photos or output cannot be used; fewer than 20 usable photos.
     """
     options = options or Options()
     options.check()
-    folder, found = Workdir(paths.local(output)), open_base(base)
+    folder, opened = Workdir(paths.local(output)), open_base(base)
     source = FolderSource.open(data, labels="none")
-    _check_places(folder, Path(source.root))
+    _check_output(folder, Path(source.root))
     record = _read_record(folder)
-    config = build_config(found, options)
+    config = build_config(opened, options)
     if record is None:
-        record = _begin(folder, found, source, options)
+        record = _begin(folder, opened, source, options)
     else:
-        _check_same(record, folder, found, source, options)
+        _check_same(record, folder, opened, source, options)
     if losses.takes_prior(config.loss.name):
         config.loss.prior = str(_count_colors(folder, source, config.loss))
     config.data.path = str(Path(source.root).resolve())
@@ -91,7 +91,7 @@ def finetune(
     if status != loop.DONE:
         return Outcome(status, record)
     report = finetune_report.compare(
-        found.name, folder, _photos(source, folder, "eval"), config.seed
+        opened.name, folder, _photos(source, folder, "eval"), config.seed
     )
     record |= {"held_out": report.content}
     table = finetune_report.markdown(record)
@@ -100,16 +100,16 @@ def finetune(
     return Outcome(status, record, table, report.warnings)
 
 
-def _check_places(folder: Workdir, data: Path) -> None:
+def _check_output(folder: Workdir, data: Path) -> None:
     if Path(folder.root).is_relative_to(data.resolve()):
         raise RequestError(
-            f"--output {str(folder.root)!r} is inside of --data, and its pictures would count as "
+            f"--output {str(folder.root)!r} is inside --data, and its pictures would count as "
             "photos; give another --output"
         )
 
 
 def _read_record(folder: Workdir) -> dict[str, Any] | None:
-    """Returns the record of an earlier start; None: there was none."""
+    """Returns the record of an earlier start, if any."""
     file = folder.root / RECORD
     if not file.is_file():
         if folder.config_file.is_file() or folder.checkpoints.is_dir():
@@ -141,14 +141,14 @@ def _check_same(
             f"--output {str(folder.root)!r} was tuned on the photos of "
             f"{record['photos']['folder']!r}; give another --output"
         )
-    asked = dataclasses.asdict(options)
-    others = [name for name, value in record["options"].items() if asked.get(name) != value]
+    requested = dataclasses.asdict(options)
+    others = [name for name, value in record["options"].items() if requested.get(name) != value]
     if others:
         raise RequestError(
-            f"--output {str(folder.root)!r} was tuned with another {', '.join(others)}; give the "
-            "same command, or another --output"
+            f"--output {str(folder.root)!r} was tuned with another {', '.join(others)}; use the "
+            "same options, or another --output"
         )
-    log.info("going on with the photos of the first start, see %s", folder.root / _PARTS)
+    log.info("continuing with the photos of the first start, see %s", folder.root / _PARTS)
 
 
 def _begin(
@@ -157,19 +157,19 @@ def _begin(
     source: FolderSource,
     options: Options,
 ) -> dict[str, Any]:
-    """Looks at the photos, divides them, and writes both files that say so."""
+    """Cleans and splits the photos, and writes the lists and the record."""
     limits = {"min_side": options.min_side, "min_chroma": options.min_chroma}
-    with tqdm(total=len(source), desc="looking at photos", unit="photo", disable=None) as bar:
-        found = cleaning.clean(source, **limits, progress=bar.update)
-    counts = {reason: len(names) for reason, names in found.left_out.items()}
-    told = describe_left_out(counts)
-    if len(found.kept) < MIN_PHOTOS:
+    with tqdm(total=len(source), desc="checking photos", unit="photo", disable=None) as bar:
+        cleaned = cleaning.clean(source, **limits, progress=bar.update)
+    counts = {reason: len(names) for reason, names in cleaned.left_out.items()}
+    reasons = describe_left_out(counts)
+    if len(cleaned.kept) < MIN_PHOTOS:
         raise RequestError(
-            f"{len(found.kept)} of {len(source)} photos are left to tune on ({told}), and "
-            f"{MIN_PHOTOS} are needed; give more photos, or lower --min-side or --min-chroma"
+            f"{len(cleaned.kept)} of {len(source)} photos are usable ({reasons}), but {MIN_PHOTOS} "
+            "are needed; give more photos, or lower --min-side or --min-chroma"
         )
-    log.info("photos: %d of %d are left; %s", len(found.kept), len(source), told)
-    parts = divide([source.keys[i] for i in found.kept], options.held_out, options.chosen_by)
+    log.info("photos: %d of %d are usable; %s", len(cleaned.kept), len(source), reasons)
+    parts = divide([source.keys[i] for i in cleaned.kept], options.held_out, options.chosen_by)
     record = {
         "kind": _KIND,
         "base": {
@@ -182,9 +182,9 @@ def _begin(
         "photos": {
             "folder": str(Path(source.root).resolve()),
             "found": len(source),
-            "kept": len(found.kept),
+            "kept": len(cleaned.kept),
             "left_out": counts,
-            "names_left_out": found.left_out,
+            "names_left_out": cleaned.left_out,
         }
         | {part: len(names) for part, names in parts.items()},
     }
@@ -200,24 +200,24 @@ def _begin(
 
 
 def describe_left_out(counts: dict[str, int]) -> str:
-    """Says how many photos are left out, and why.
+    """Returns how many photos are excluded, and why.
 
     >>> describe_left_out({"tiny": 2, "grey": 0})
-    'left out: 2 are too small'
+    'excluded: 2 are too small'
     """
     parts = [
         f"{counts[reason]} {why}" for reason, why in cleaning.REASONS.items() if counts.get(reason)
     ]
-    return "left out: " + (", ".join(parts) or "none")
+    return "excluded: " + (", ".join(parts) or "none")
 
 
 def divide(names: list[str], held_out: float, chosen_by: float) -> dict[str, list[str]]:
-    """Divides photos in the order of the hashes of their names, so that the shares are exact.
+    """Splits photos in the order of the hashes of their names, so that the shares are exact.
 
     Args:
         names: of the photos.
-        held_out: share that is reported on, at least 4 photos.
-        chosen_by: share that the best step is chosen by, at least 2.
+        held_out: share of the test photos, at least 4 photos.
+        chosen_by: share of the validation photos, at least 2.
 
     Returns:
         "train", "validation" and "eval" -> names.
@@ -234,27 +234,27 @@ def divide(names: list[str], held_out: float, chosen_by: float) -> dict[str, lis
 
 
 def _photos(source: FolderSource, folder: Workdir, part: str) -> Subset:
-    """Returns the photos of a part."""
+    """Returns the photos of a split."""
     numbers = {key: number for number, key in enumerate(source.keys)}
     names = part_lists.read(folder.root / _PARTS)[part]
     missing = [name for name in names if name not in numbers]
     if missing:
         raise RequestError(
-            f"{len(missing)} photos of the first start are gone, the first {missing[0]!r}; put "
-            "them back, or give another --output"
+            f"{len(missing)} photos of the first start are missing, the first is {missing[0]!r}; "
+            "put them back, or give another --output"
         )
     return Subset(source, np.array([numbers[name] for name in names]))
 
 
 def _count_colors(folder: Workdir, source: FolderSource, loss: ConfigDict) -> Path:
-    """Counts which colours are rare in this domain, once; returns the file that says so.
+    """Returns the file with the color prior of the training photos; counts it once.
 
-    A colour that is rare elsewhere and common here would be painted everywhere by the weights of
-    another prior.
+    With the prior of other photos, a color that is rare there and common here would be painted
+    everywhere.
     """
     file = Path(folder.root / _PRIOR)
     if not file.is_file():
         photos = _photos(source, folder, "train")
-        found = prior.count(photos, k=loss.soft_k, sigma=loss.soft_sigma)
-        prior.save(file, found, f"{_KIND}, {found.num_photos} photos to train on")
+        counts = prior.count(photos, k=loss.soft_k, sigma=loss.soft_sigma)
+        prior.save(file, counts, f"{_KIND}, {counts.num_photos} training photos")
     return file

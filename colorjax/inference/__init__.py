@@ -1,1 +1,1 @@
-"""Photos in and out, and the Colorizer that gives them colour."""
+"""Inference: the Colorizer, and colorization of photo files and films."""

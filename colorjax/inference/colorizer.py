@@ -1,4 +1,4 @@
-"""The Colorizer: trained weights behind one call, for arrays and Pillow images."""
+"""The Colorizer: applies trained weights to arrays and Pillow images."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ from colorjax.weights.workdir import Workdir
 
 _Image = TypeVar("_Image", np.ndarray, Image.Image)
 
-_PALETTE_SIDE = 128  # pixels of a photo that lends its colors: as in training
+_PALETTE_SIDE = 128  # pixels, long side of a reference photo whose palette is used: as in training
 _SCALES = (1.0, 0.75, 1.5)  # of the working size, fused by "best"
 
 
 class Colorizer:
-    """Gives photos colour; keeps their size and their lightness, L of CIE Lab.
+    """Colorizes photos; keeps their size and their lightness, L of CIE Lab.
 
-    The one exception: weights of a run with `inference.lightness=predicted` paint the lightness
-    that they predict, as the original of a GAN in Lab or RGB does.
+    Exception: weights of a run with `inference.lightness=predicted` paint their predicted
+    lightness, as the original GANs in Lab or RGB do.
 
     Attributes:
-        name: of the weights.
-        step: of the checkpoint that the weights are from.
+        name: name of the weights.
+        step: training step of the checkpoint.
     """
 
     def __init__(
@@ -58,33 +58,33 @@ class Colorizer:
         step: int = 0,
         name: str = "weights",
     ):
-        """Binds a method to its weights, which are on the one device that will be used."""
+        """Binds a method to its weights, which must be on the one device to use."""
         self.name = name
         self.step = step
         self._size = size
         self._method = method
         self._predictor = Predictor(method, variables)
         self._painter = Painter()
-        self._lender: tuple[Any, np.ndarray] | None = None  # of global features: photo, its grey
+        self._reference: tuple[Any, np.ndarray] | None = None  # last global image, its input
 
     @property
     def compile_seconds(self) -> float:
-        """Spent on compilation so far: once for each working size and depth."""
+        """Seconds of compilation so far: once per working size and bit depth."""
         return self._predictor.compile_seconds + self._painter.compile_seconds
 
     @property
     def saturation(self) -> float:
-        """Factor on ab that is stored with the weights; that of `Options` multiplies it."""
+        """Factor on ab stored with the weights; multiplied by that of `Options`."""
         return self._method.saturation
 
     @property
     def decode(self) -> str:
-        """What the colors are taken from, see `Method.decode`."""
+        """Network output that gives the colors, see `Method.decode`."""
         return self._method.decode
 
     @property
     def working_size(self) -> WorkingSize:
-        """At which size colours are predicted."""
+        """The size at which colors are predicted."""
         return self._size
 
     @property
@@ -93,21 +93,21 @@ class Colorizer:
         return self._predictor.has_bins
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the weights and of what decides their colours."""
+        """Returns the SHA-256 of the weights and of the settings that change their colors."""
         about = f"{self._method.network!r} {self._size!r} {self.saturation!r}"
         if self.decode != "ab":  # the default does not change the digests of earlier versions
             about += f" {self.decode}"
-        found = hashlib.sha256(about.encode())
+        sha = hashlib.sha256(about.encode())
         for path, leaf in jax.tree_util.tree_leaves_with_path(self._predictor.variables):
-            found.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
-        return found.hexdigest()
+            sha.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
+        return sha.hexdigest()
 
     @property
     def hint_form(self) -> str:
-        """How the weights take color hints.
+        """How the weights use color hints.
 
-        "input": by an input of the network, as zhang17; "spread": by the network's own features;
-        "region": only hints that have a region, as the network shows no features.
+        "input": as an input of the network, as in zhang17; "spread": spread by the network's own
+        features; "region": only hints with a region, as the network exposes no features.
         """
         if self._method.takes_hints:
             return "input"
@@ -115,7 +115,7 @@ class Colorizer:
 
     @property
     def network_seconds(self) -> float:
-        """Spent in the network so far, without compilation."""
+        """Seconds spent in the network so far, without compilation."""
         return self._predictor.seconds
 
     @classmethod
@@ -128,26 +128,26 @@ class Colorizer:
         size: int | str | None = None,
         aspect: str = "short",
     ) -> Colorizer:
-        """Loads the weights of a trained run: the best where it kept those, else the newest.
+        """Loads the weights of a trained run: the best checkpoint if kept, else the newest.
 
         Args:
             workdir_or_name: workdir of a run or of imported weights, or the name of weights that
                 ship with colorjax.
             temperature: T >= 0 of the annealed mean, for methods with color bins: 0 is the mode,
-                1 the mean; None: the one stored with the weights.
+                1 the mean; None: as stored with the weights.
             decode: "ab", "annealed" or "blend", see `Method.decode`; None: as stored with the
                 weights.
-            size: short side in pixels at which colours are predicted, or "own": at the photo's own
-                size, at most 4 megapixels; None: the size stored with the weights.
-            aspect: what of a photo that is no square gets that size: "short", its short side;
-                "long", its long side; "squash", both, the photo is squeezed; "pad_square", its long
-                side, and the rest is mirrored to a square, as for networks trained on squares;
-                tiles are never mirrored.
+            size: short side in pixels at which colors are predicted, or "own": the photo's own
+                size, at most 4 megapixels; None: as stored with the weights.
+            aspect: which side of a photo gets that size: "short", the short side; "long", the long
+                side; "squash", both, which distorts the photo; "pad_square", the long side, and
+                the photo is padded to a square by mirroring, for networks trained on squares;
+                tiles are never padded.
 
         Raises:
-            RequestError: no workdir and no such name, no whole checkpoint, a config of another
-                version, a temperature or decoding that the method does not have, or a size that
-                means nothing.
+            RequestError: no workdir and no such name, no complete checkpoint, a config of another
+                version, a temperature or decoding that the method does not support, or an invalid
+                size.
         """
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         name = str(workdir_or_name)
@@ -156,8 +156,8 @@ class Colorizer:
         if packed is None and not workdir.config_file.is_file():
             raise RequestError(
                 f"no weights at {name!r}; give the workdir of a trained run, a folder with "
-                "config.json and checkpoints, make one of published weights with `colorjax "
-                f"import-weights`, or name those that ship: {', '.join(shipped.SHA256)}"
+                "config.json and checkpoints, create one with `colorjax import-weights`, or give "
+                f"the name of weights that ship: {', '.join(shipped.SHA256)}"
             )
         config = workdir.read_config() if packed is None else packed.config
         if decode is not None:
@@ -175,25 +175,25 @@ class Colorizer:
     def colorize(
         self, image: _Image, hints: Hints = (), saturation: float = 1.0, **options: Any
     ) -> _Image:
-        """Colorizes one photo; of an input with colour only the lightness counts.
+        """Returns a colorized photo; only the lightness of a color input is used.
 
         Args:
             image: a Pillow image of any mode, upright; or an array (H, W), (H, W, 1) or (H, W, 3),
                 with alpha (H, W, 2) or (H, W, 4), sRGB: uint8, or floating point in [0, 1].
             hints: see `Options`.
-            saturation: factor on the predicted a and b; 0 is grey.
+            saturation: factor on the predicted a and b; 0 is gray.
             **options: other fields of `Options`.
 
         Returns:
-            The same kind and size, RGB. A Pillow image has mode RGB, or RGBA where the input has
-            transparency. An array is (H, W, 3), or (H, W, 4) with the input's alpha, and has the
-            input's dtype. L is the input's within 0.392 (1/255 of its range) for 8 bits, within
-            0.01 for floats of 32 bits or more.
+            The same type and size, RGB. A Pillow image has mode RGB, or RGBA if the input has
+            transparency. An array is (H, W, 3), or (H, W, 4) with the input's alpha, of the
+            input's dtype. L equals the input's within 0.392 (1/255 of its range) for 8 bits,
+            within 0.01 for floats of 32 bits or more.
 
         Raises:
-            ValueError: `image` is of another kind, shape, dtype or range.
-            RequestError (a ValueError): an option means nothing, a hint is malformed or outside the
-                photo, or the method does not take what is asked of it.
+            ValueError: `image` has an unsupported type, shape, dtype or range.
+            RequestError (a ValueError): an option is invalid, a hint is malformed or outside the
+                photo, or the method does not support an option.
 
         >>> colorizer = Colorizer.load("runs/plain_cnn")  # doctest: +SKIP
         >>> colorizer.colorize(Image.open("grey.jpg")).save("color.png")  # doctest: +SKIP
@@ -204,16 +204,16 @@ class Colorizer:
         return Image.fromarray(painted) if isinstance(image, Image.Image) else painted  # pyrefly: ignore
 
     def colorize_many(self, images: Iterable[_Image], **options: Any) -> Iterator[_Image]:
-        """Colorizes photos one after the other, as `colorize`; reads the next when it is asked."""
+        """Yields each photo colorized as by `colorize`; reads the next one lazily."""
         for image in images:
             yield self.colorize(image, **options)
 
     def paint(self, pixels: Pixels, options: Options) -> None:
-        """Colorizes a photo in place, in bands: `colorize` for photos of any kind.
+        """Colorizes a photo in place, in bands of rows: `colorize` for any kind of `Pixels`.
 
         Args:
-            pixels: the photo; every row of it is painted once.
-            options: how.
+            pixels: the photo; every row is painted once.
+            options: options of `colorize`.
 
         Raises:
             RequestError: see `colorize`.
@@ -221,34 +221,38 @@ class Colorizer:
         self.paint_hinted(pixels, options)
 
     def prepare(self, image: np.ndarray | Image.Image, **options: Any) -> PreparedPhoto:
-        """Runs the network on a photo, for hints that come one after the other; see `colorize`."""
+        """Runs the network once on a photo, for interactive hints; options as of `colorize`."""
         return PreparedPhoto(self, image, Options(**options))
 
     def paint_hinted(
-        self, pixels: Pixels, options: Options, found: Prediction | None = None
+        self, pixels: Pixels, options: Options, prediction: Prediction | None = None
     ) -> None:
-        """Paints a photo, of which `predict` may have been called already."""
+        """Colorizes a photo in place, with an optional earlier result of `predict`."""
         given = user_hints.checked(options.hints, pixels.height, pixels.width)
         regional = [hint for hint in given if hint.region is not None]
         others = [hint for hint in given if hint.region is None]
         if others and self.hint_form == "region":
             raise RequestError(
-                "the network of these weights names no feature_layers by which a hint could "
-                "spread; give each hint a region, or name them (docs/new_method.md)"
+                "these weights cannot spread a hint, as their network names no feature_layers; "
+                "give each hint a region, or name the layers (docs/new_method.md)"
             )
         spread = others if self.hint_form == "spread" else []
-        if found is None:
+        if prediction is None:
             own = () if spread else others
-            found = self.predict(pixels, options, own, with_keys=bool(spread))
-        lightness = found.lightness
-        shown = found.with_hints(spread, self._predictor) if spread else found.colors
-        chroma = Chroma(shown, lightness.shape)
+            prediction = self.predict(pixels, options, own, with_keys=bool(spread))
+        lightness = prediction.lightness
+        colors = prediction.with_hints(spread, self._predictor) if spread else prediction.colors
+        chroma = Chroma(colors, lightness.shape)
         if options.upsampling == "guided" and options.quality != "draft":
             chroma.guide(lightness)
         planes = self._planes(pixels, lightness, chroma, options.strength)
         if not given:
             return self._paint(pixels, planes)
-        cell = lightness.shape[0] / found.keys.features.shape[0] if found.keys is not None else 1.0
+        cell = (
+            lightness.shape[0] / prediction.keys.features.shape[0]
+            if prediction.keys is not None
+            else 1.0
+        )
         exact = ExactHints(regional, spread, lightness, planes, cell)
 
         def corrected(rows: slice) -> tuple[np.ndarray, ...]:
@@ -258,16 +262,16 @@ class Colorizer:
         return self._paint(pixels, corrected)
 
     def predict_ab(self, image: np.ndarray | Image.Image) -> np.ndarray:
-        """Predicts the colours of a photo at the working size: (h, w, 2) float32, ab of Lab."""
+        """Returns the predicted ab of Lab at the working size, (h, w, 2) float32."""
         return self.look_and_predict_ab(image)[1]
 
     def look_and_predict_ab(self, image: np.ndarray | Image.Image) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the L of a photo, (H, W) float32, with the colours of `predict_ab`."""
+        """Returns the L of a photo, (H, W) float32, and the result of `predict_ab`."""
         lightness, fields, size = self._inputs(image)
         return lightness, self._size.cut(self._predictor.colors(fields)[0], size)[..., -2:]
 
     def predict_distribution(self, image: np.ndarray | Image.Image) -> np.ndarray:
-        """Predicts the share of each of the 313 bins at the working size: (h, w, 313) float32."""
+        """Returns the distribution over the 313 bins at the working size, (h, w, 313) float32."""
         _, fields, size = self._inputs(image)
         shares = self._predictor.distribution(fields, fields["grey"].shape[1:3])[0]
         return self._size.cut(shares, size)
@@ -280,15 +284,15 @@ class Colorizer:
     def paint_ab(
         self, image: np.ndarray, ab: np.ndarray, lightness: np.ndarray | None = None
     ) -> np.ndarray:
-        """Gives a photo colours of the working size, enlarged by its lightness.
+        """Returns a photo painted with colors of the working size, upsampled by its lightness.
 
         Args:
-            image: as `colorize` takes it.
+            image: as in `colorize`.
             ab: (h, w, 2) float32, in Lab units.
-            lightness: of the photo, where `look_and_predict_ab` has found it already.
+            lightness: L of the photo, if known from `look_and_predict_ab`.
 
         Returns:
-            The painted array, as of `colorize`.
+            The painted array, as from `colorize`.
         """
         pixels = ArrayPixels.of(image)
         lightness = self._look(pixels)[0] if lightness is None else lightness
@@ -300,7 +304,7 @@ class Colorizer:
     def _planes(
         self, pixels: Pixels, lightness: np.ndarray, chroma: Chroma, strength: float
     ) -> Planes:
-        """Returns the function of the rows of a photo to their L, a and b, (n, W) each."""
+        """Returns a function that maps rows of a photo to their L, a and b, (n, W) each."""
 
         def planes_of(rows: slice) -> tuple[np.ndarray, ...]:
             *own, a, b = chroma.rows(rows, lightness[rows])
@@ -320,13 +324,13 @@ class Colorizer:
     def predict(
         self, pixels: Pixels, options: Options, hints: Sequence[Hint] = (), *, with_keys: bool
     ) -> Prediction:
-        """Predicts the colors of a photo.
+        """Returns the predicted colors of a photo.
 
         Args:
             pixels: the photo.
-            options: how; their hints do not count.
-            hints: for the network's own input.
-            with_keys: whether hints can be spread over the prediction.
+            options: options of `colorize`; their hints are ignored.
+            hints: hints for the network's own input.
+            with_keys: whether to return the keys by which hints spread.
         """
         lightness, grey = self._look(pixels)
         keys = None
@@ -358,7 +362,7 @@ class Colorizer:
     def _predict_colors(
         self, grey: np.ndarray, hints: Sequence[Hint], options: Options
     ) -> np.ndarray:
-        """Predicts colours from what is seen at full size, (H, W): (h, w, 2 or 3)."""
+        """Predicts colors from what is seen at full size, (H, W): (h, w, 2 or 3)."""
         shared = self._shared(grey, options)
 
         def fields_at(size: Size) -> Inputs:
@@ -381,14 +385,14 @@ class Colorizer:
         return fields | user_hints.paint(hints, grey.shape, size) if hints else fields
 
     def _shared(self, grey: np.ndarray, options: Options) -> Inputs:
-        """Returns the input that parts of a photo have in common: what another photo lends it."""
+        """Returns the input shared by all parts of a photo: global features or palette."""
         side, image = self._method.global_size, options.global_image
         if image is not None and self._method.takes_palette:
-            return {"global_colors": self._lent(image, _palette_of)}
+            return {"global_colors": self._from_reference(image, _palette_of)}
         if side is None and image is not None:
             raise RequestError(
-                "these weights take nothing from another photo; use weights of semantic, iizuka "
-                "or edge_fusion"
+                "these weights cannot use another photo; use weights of semantic, iizuka or "
+                "edge_fusion"
             )
         if side is None or (image is None and not isinstance(options.tiling, Tiling)):
             return {}
@@ -398,19 +402,19 @@ class Colorizer:
         def seen(pixels: ArrayPixels) -> np.ndarray:
             return shrunk(self._look(pixels)[1], (side, side))[None, :, :, None]
 
-        return {"global_grey": self._lent(image, seen)}
+        return {"global_grey": self._from_reference(image, seen)}
 
-    def _lent(
+    def _from_reference(
         self, image: np.ndarray | Image.Image, read: Callable[[ArrayPixels], np.ndarray]
     ) -> np.ndarray:
-        """Returns what a photo lends; it is read once for a whole album."""
-        if self._lender is None or self._lender[0] is not image:
-            self._lender = image, read(ArrayPixels.of(image))
-        return self._lender[1]
+        """Returns the network input read from a reference photo; cached for a whole album."""
+        if self._reference is None or self._reference[0] is not image:
+            self._reference = image, read(ArrayPixels.of(image))
+        return self._reference[1]
 
 
 def _palette_of(pixels: ArrayPixels) -> np.ndarray:
-    """Returns the input `global_colors`, (1, 315) float32, of a photo shrunk to 128 px at most."""
+    """Returns the input `global_colors`, (1, 315) float32, of a photo shrunk to at most 128 px."""
     rgb = as_float(pixels.srgb(slice(None)))
     scale = min(1.0, _PALETTE_SIDE / max(rgb.shape[:2]))
     height, width = (max(1, round(scale * side)) for side in rgb.shape[:2])
@@ -420,11 +424,11 @@ def _palette_of(pixels: ArrayPixels) -> np.ndarray:
 
 def _set_temperature(config: ConfigDict, temperature: float) -> None:
     if not 0 <= temperature < np.inf:
-        raise RequestError(f"temperature is at least 0, not {temperature}")
+        raise RequestError(f"temperature must be at least 0, not {temperature}")
     is_annealed = config.to_dict().get("inference", {}).get("decode", "ab") != "ab"
     if "temperature" not in config.model or not (is_annealed or config.model.get("head") == "bins"):
         raise RequestError(
-            f"the colors of these weights of {config.model.name} come from no distribution over "
-            "bins: they have no temperature; use saturation"
+            f"these weights of {config.model.name} have no temperature, as they predict no "
+            "distribution over color bins; use saturation"
         )
     config.model.temperature = float(temperature)

@@ -1,4 +1,4 @@
-"""Several predictions of one photo, mirrored and at other sizes, made one."""
+"""Test-time augmentation: fuses predictions of mirrored and rescaled inputs."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ def predict_fused(
     sizes: Sequence[Size],
     cut: Callable[[np.ndarray, Size], np.ndarray] = lambda colors, size: colors,
 ) -> np.ndarray:
-    """Predicts the colours of a photo at several sizes, each also mirrored, and fuses them.
+    """Returns the fused predictions of a photo at several sizes, each also mirrored.
 
-    The mean of the predictions at each pixel, weighted by their confidence: exp(-entropy) of the
-    distribution over bins; methods without one weigh all alike.
+    The mean at each pixel, weighted by confidence: exp(-entropy) of the distribution over bins;
+    methods without bins use equal weights.
 
     Args:
         predictor: the method and its weights.
         fields_at: (height, width) -> the inputs at that size, (1, h, w, C) each.
-        sizes: at which colours are predicted; the first is that of the result.
-        cut: (h, w, C) of a prediction, and its size -> the part that is the photo's.
+        sizes: working sizes; the result has the first one.
+        cut: (prediction (h, w, C), size) -> the part that belongs to the photo.
 
     Returns:
-        (h, w, 2) float32 ab, or with L before it.
+        (h, w, 2) float32 ab, or with predicted L first, (h, w, 3).
     """
     total = weight = 0.0
     for size in sizes:

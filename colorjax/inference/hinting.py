@@ -1,4 +1,4 @@
-"""Color hints on one photo: spread at the working size, then made exact at the photo's size."""
+"""Color hints on one photo: spread at the working size, then corrected at the photo size."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from colorjax.models.hint_spreading import Keys, spread_hints
 
 Planes: TypeAlias = Callable[[slice], tuple[np.ndarray, ...]]  # rows -> (L, a, b), each (n, W)
 
-# Of the last correction, at the photo's size. Its width is that of a cell of the grid, which on
-# 12 photos gave 0.1 to 0.2 dB more with 50 hints than half of it; the lightness keeps it in the
-# object.
-_LIGHTNESS_WIDTH = 10.0  # of L
-_REACH = 3  # widths; the weight is 0.01 there
+# Parameters of the final correction at the photo size. Its width is one grid cell, which gave 0.1
+# to 0.2 dB more than half a cell on 12 photos with 50 hints; the lightness term keeps it inside
+# the object.
+_LIGHTNESS_WIDTH = 10.0  # in L
+_REACH = 3  # in widths; the weight is 0.01 at this distance
 _EPSILON = 1e-7
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What a network predicts for one photo, before its hints.
+    """Prediction of a network for one photo, before hints are applied.
 
     Attributes:
         lightness: (H, W) float32, L of the photo.
-        colors: (h, w, 2) float32, ab in Lab units; or (h, w, 3) with a predicted L before them.
-        keys: of h / 4 x w / 4 cells, by which hints spread; None where they do not.
+        colors: (h, w, 2) float32, ab in Lab units; or (h, w, 3) with predicted L first.
+        keys: keys of h / 4 x w / 4 cells, by which hints spread; None: hints do not spread.
     """
 
     lightness: np.ndarray
@@ -39,7 +39,7 @@ class Prediction:
     keys: Keys | None = None
 
     def with_hints(self, hints: Sequence[Hint], predictor: Predictor) -> np.ndarray:
-        """Returns the colors corrected by hints, each as far as the photo is alike.
+        """Returns the colors corrected by hints, each spread over similar parts of the photo.
 
         Args:
             hints: from `checked`, without regions; at least one.
@@ -71,15 +71,14 @@ def _spread(variables: Any, fields: dict[str, Any]) -> jax.Array:
 
 
 class ExactHints:
-    """Makes hints exact at the photo's size: fills regions, and corrects around the others.
+    """Applies hints exactly at the photo size: fills regions, corrects around other hints.
 
-    What the pixel of a hint without a region still lacks is added around it, with the weight
+    The remaining error at a hint without a region is added around it, with the weight
 
         w = exp(-d^2 / (2 c^2) - (L - L_hint)^2 / (2 * 10^2)),
 
-    where c is the width of a cell of the grid, and combined as in `spread_hints`. Of several
-    regions over one pixel the last counts; other hints do not reach into a region, unless they lie
-    in one.
+    where c is the width of a grid cell, and combined as in `spread_hints`. Where regions overlap,
+    the last one counts. Other hints do not affect a region, unless they lie in one.
     """
 
     def __init__(
@@ -90,14 +89,14 @@ class ExactHints:
         planes: Planes,
         cell: float,
     ):
-        """Reads the colors at the hints.
+        """Computes the remaining error at each hint.
 
         Args:
             regional: hints with a region, an array (H, W).
             others: hints without one.
             lightness: (H, W), L of the photo.
-            planes: of the photo's colors without this correction.
-            cell: width of a cell of the grid, in pixels of the photo.
+            planes: colors of the photo without this correction.
+            cell: width of a grid cell, in pixels of the photo.
         """
         self._fills = [(hint.region, user_hints.ab_of(hint)) for hint in regional]
         self._lightness = lightness
@@ -106,7 +105,7 @@ class ExactHints:
         for region, _ in self._fills:
             self._is_filled = self._is_filled | region
         self._is_filled = np.broadcast_to(self._is_filled, lightness.shape)
-        self._errors = []  # row, column, what is lacking
+        self._errors = []  # row, column, error of ab (2,)
         for (y, x), hint in {(hint.y, hint.x): hint for hint in others}.items():  # the last counts
             ab = self._filled(slice(y, y + 1), *planes(slice(y, y + 1))[-2:])
             self._errors.append((y, x, user_hints.ab_of(hint) - ab[0, x]))

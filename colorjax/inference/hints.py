@@ -1,4 +1,4 @@
-"""A user's colour hints: read, checked, and painted at the size that a network works at."""
+"""Color hints: parsing, validation, and rendering at the working size."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from PIL import Image, ImageDraw
 from colorjax.errors import RequestError
 
 _FORM = "x,y,#rrggbb"
-_FIELDS = {"x", "y", "color"}  # and region, which may be left out
-# Training draws sides of 1 to 9 pixels, all equally likely: 5 is their mean, taken at the 256
-# pixels of the published network. At other working sizes a hint keeps its share of the photo, but
-# stays within 3 to 9 pixels: networks of small and of large photos saw hints of the same pixels.
+_FIELDS = {"x", "y", "color"}  # region is optional
+# Training draws sides of 1 to 9 pixels uniformly; 5 is their mean, at the 256 pixels of the
+# published network. At other working sizes a hint scales with the photo, within 3 to 9 pixels, as
+# training uses the same sides in pixels at every size.
 _SIDE, _SIDE_AT, _LEAST_SIDE, _MOST_SIDE = 5, 256, 3, 9
 
 
 class Hint(NamedTuple):
-    """One colour that the user wants at one place; `checked` says whether it can be used.
+    """The color of one pixel, given by the user; `checked` validates it.
 
     Attributes:
         x: column in pixels of the upright photo, from 0 at the left.
         y: row in pixels of the upright photo, from 0 at the top.
-        color: sRGB as "#rrggbb". Its a and b count; the lightness stays that of the photo.
-        region: the hint colors exactly this part of the photo, which contains (x, y): a boolean
+        color: sRGB as "#rrggbb". Only its a and b are used; the lightness stays that of the photo.
+        region: part of the photo that the hint colors exactly, which contains (x, y): a boolean
             array (H, W) of the photo's size, or a polygon of three or more corners [x, y]. None:
-            the hint spreads as far as the photo is alike.
+            the hint spreads over similar parts of the photo.
     """
 
     x: int
@@ -43,13 +43,13 @@ class Hint(NamedTuple):
 
 
 def parse(text: str) -> Hint:
-    """Reads a hint as it is written on the command line.
+    """Returns the hint of a command-line argument.
 
     Args:
         text: "x,y,#rrggbb", whole pixels of the upright photo from its top left.
 
     Raises:
-        RequestError: the text is not of that form.
+        RequestError: the text does not have that form.
 
     >>> parse("120,80,#c04030")
     Hint(x=120, y=80, color='#c04030', region=None)
@@ -57,13 +57,13 @@ def parse(text: str) -> Hint:
     parts = [part.strip() for part in text.split(",")]
     if len(parts) != 3 or not all(re.fullmatch(r"[0-9]{1,9}", part) for part in parts[:2]):
         raise RequestError(
-            f"hint {_short(text)}: wanted {_FORM} with whole pixels from 0, such as 120,80,#c04030"
+            f"hint {_short(text)}: give {_FORM} with whole pixels from 0, such as 120,80,#c04030"
         )
     return _sound(Hint(int(parts[0]), int(parts[1]), parts[2]), _short(text))
 
 
 def read_json(path: str | os.PathLike[str]) -> list[Hint]:
-    """Reads hints from a file.
+    """Returns the hints of a JSON file.
 
     Args:
         path: JSON: a list of objects {"x": 120, "y": 80, "color": "#c04030"}, of strings
@@ -73,8 +73,8 @@ def read_json(path: str | os.PathLike[str]) -> list[Hint]:
         The hints in the order of the file.
 
     Raises:
-        RequestError: the file cannot be read, is no such list, or an entry is no hint; names the
-            file, and the entry by its number from 1.
+        RequestError: the file cannot be read, is not such a list, or an entry is not a hint; the
+            message names the file, and the entry by its number from 1.
     """
     name = repr(str(path))
     try:
@@ -82,22 +82,24 @@ def read_json(path: str | os.PathLike[str]) -> list[Hint]:
     except OSError as error:
         raise RequestError(f"hints in {name} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
-        raise RequestError(f"hints in {name} are no JSON: {str(error).splitlines()[0]}") from None
+        raise RequestError(
+            f"hints in {name} are not valid JSON: {str(error).splitlines()[0]}"
+        ) from None
     if not isinstance(entries, list):
         raise RequestError(
-            f'hints in {name} hold no list; write [{{"x": 120, "y": 80, "color": "#c04030"}}]'
+            f'hints in {name} must be a list; write [{{"x": 120, "y": 80, "color": "#c04030"}}]'
         )
-    found = []
+    result = []
     for number, entry in enumerate(entries, start=1):
         try:
-            found.append(_from_json(entry))
+            result.append(_from_json(entry))
         except RequestError as error:
             raise RequestError(f"hints in {name}, number {number}: {error}") from None
-    return found
+    return result
 
 
 def checked(hints: Iterable[Hint | tuple[Any, ...]], height: int, width: int) -> list[Hint]:
-    """Returns hints as `Hint`s that can be painted.
+    """Returns validated hints.
 
     Args:
         hints: `Hint`s, or tuples (x, y, "#rrggbb") or (x, y, "#rrggbb", region).
@@ -105,19 +107,19 @@ def checked(hints: Iterable[Hint | tuple[Any, ...]], height: int, width: int) ->
         width: likewise.
 
     Returns:
-        The hints; a region is a boolean array (height, width).
+        The hints, with regions as boolean arrays (height, width).
 
     Raises:
-        RequestError: one of them is neither, holds no whole numbers or no such colour, or lies
-            outside the photo or outside its own region.
+        RequestError: a hint has another type, coordinates that are not whole numbers or an invalid
+            color, or lies outside the photo or outside its own region.
 
     >>> checked([(120, 80, "#c04030")], 100, 200)
     [Hint(x=120, y=80, color='#c04030', region=None)]
     """
-    found = []
+    result = []
     for given in hints:
         if not (isinstance(given, tuple | list) and len(given) in (3, 4)):
-            raise RequestError(f"hint {_short(given)}: wanted (x, y, '#rrggbb')")
+            raise RequestError(f"hint {_short(given)}: give (x, y, '#rrggbb')")
         fields: Any = given
         hint = _sound(Hint(*fields), _short(fields[:3]))
         if hint.x >= width or hint.y >= height:
@@ -127,19 +129,19 @@ def checked(hints: Iterable[Hint | tuple[Any, ...]], height: int, width: int) ->
             )
         if hint.region is not None:
             hint = hint._replace(region=_mask(hint, height, width))
-        found.append(hint)
-    return found
+        result.append(hint)
+    return result
 
 
 def ab_of(hint: Hint) -> np.ndarray:
     """Returns the a and b of a hint's color, (2,) float32."""
-    from colorjax import color  # imports JAX, which the reading of hints can do without
+    from colorjax import color  # imports JAX, which parsing hints does not need
 
     return color.rgb_u8_to_lab(np.frombuffer(bytes.fromhex(hint.color[1:]), np.uint8))[1:]
 
 
 def side_at(height: int, width: int) -> int:
-    """Returns the side of a hint's square in pixels of a working size.
+    """Returns the side of the square of a hint, in pixels of a working size.
 
     >>> side_at(256, 340), side_at(512, 512), side_at(64, 64)
     (5, 9, 3)
@@ -151,21 +153,21 @@ def side_at(height: int, width: int) -> int:
 def paint(
     hints: Sequence[Hint], photo: tuple[int, ...], working: tuple[int, ...]
 ) -> dict[str, np.ndarray]:
-    """Paints hints as squares; later ones over earlier ones.
+    """Returns the hint inputs of a network: hints as squares, later ones over earlier ones.
 
-    The middle of the pixel (x, y) of a W x H photo lies at ((x + 0.5) w / W, (y + 0.5) h / H) of
-    the working w x h. Around it is a square of `side_at` pixels, cut off at the photo's edges.
+    The center of pixel (x, y) of a W x H photo maps to ((x + 0.5) w / W, (y + 0.5) h / H) of the
+    working size w x h. The square around it has `side_at` pixels, clipped at the photo's edges.
 
     Args:
         hints: from `checked`.
-        photo: its (height, width) in pixels.
-        working: the (height, width) at which the network predicts, in pixels.
+        photo: (height, width) of the photo, in pixels.
+        working: (height, width) of the working size, in pixels.
 
     Returns:
-        hint_ab: (1, h, w, 2) float32, ab / 110 of the hints' colours, 0 elsewhere;
+        hint_ab: (1, h, w, 2) float32, ab / 110 of the hints' colors, 0 elsewhere;
         hint_mask: (1, h, w, 1) float32, 1 in the squares, 0 elsewhere.
     """
-    from colorjax import color  # imports JAX, which the reading of hints can do without
+    from colorjax import color  # imports JAX, which parsing hints does not need
 
     hint_ab = np.zeros((1, *working, 2), np.float32)
     hint_mask = np.zeros((1, *working, 1), np.float32)
@@ -179,17 +181,17 @@ def paint(
 
 
 def _span(middle: float, side: int, size: int) -> slice:
-    """Returns the `side` pixels whose own middles lie nearest to a place, as far as there are."""
+    """Returns the `side` pixels whose centers are nearest to `middle`, clipped to the size."""
     start = math.floor(middle - side / 2 + 0.5)
     return slice(max(start, 0), min(start + side, size))
 
 
 def _sound(hint: Hint, text: str) -> Hint:
-    """Returns the hint with plain integers, or raises a RequestError that quotes `text`."""
+    """Returns the hint with Python integers, or raises a RequestError that quotes `text`."""
     if not all(_is_whole(value) and value >= 0 for value in (hint.x, hint.y)):
-        raise RequestError(f"hint {text}: x and y are whole numbers from 0, in pixels")
+        raise RequestError(f"hint {text}: x and y must be whole numbers from 0, in pixels")
     if not (isinstance(hint.color, str) and re.fullmatch(r"#[0-9A-Fa-f]{6}", hint.color)):
-        raise RequestError(f"hint {text}: wanted #rrggbb for the colour, such as #c04030")
+        raise RequestError(f"hint {text}: give the color as #rrggbb, such as #c04030")
     return hint._replace(x=operator.index(hint.x), y=operator.index(hint.y))
 
 
@@ -200,13 +202,13 @@ def _mask(hint: Hint, height: int, width: int) -> np.ndarray:
     if isinstance(region, np.ndarray) and region.dtype == bool:
         if region.shape != (height, width):
             raise RequestError(
-                f"{name}: wanted an array of the photo's shape {(height, width)}, got "
+                f"{name}: the array must have the photo's shape {(height, width)}, not "
                 f"{region.shape}"
             )
     else:
         region = np.asarray(_drawn(_corners(region, name), (width, height)), bool)
     if not region[hint.y, hint.x]:
-        raise RequestError(f"{name} does not contain the hint; move the hint into it")
+        raise RequestError(f"{name} does not contain the hint; move the hint into the region")
     return region
 
 
@@ -215,10 +217,10 @@ def _corners(region: Any, name: str) -> list[tuple[float, float]]:
         corners = [(float(x), float(y)) for x, y in region]
     except (TypeError, ValueError):
         corners = []
-    # Pillow draws with integers of 32 bits.
+    # Pillow draws with 32-bit integers.
     if len(corners) < 3 or not all(abs(value) < 1e6 for corner in corners for value in corner):
         raise RequestError(
-            f"{name}: wanted three corners or more, such as [[10, 10], [90, 10], [50, 80]]"
+            f"{name}: give three corners or more, such as [[10, 10], [90, 10], [50, 80]]"
         )
     return corners
 
@@ -238,12 +240,12 @@ def _from_json(entry: Any) -> Hint:
         return parse(entry)
     if not isinstance(entry, dict) or entry.keys() - {"region"} != _FIELDS:
         raise RequestError(
-            f'hint {_short(entry)}: wanted {{"x": 120, "y": 80, "color": "#c04030"}} or "{_FORM}"'
+            f'hint {_short(entry)}: give {{"x": 120, "y": 80, "color": "#c04030"}} or "{_FORM}"'
         )
     return _sound(Hint(**entry), _short(entry))
 
 
 def _short(value: Any) -> str:
-    """Returns something wrong in one short line."""
+    """Returns the repr of a value, cut to 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

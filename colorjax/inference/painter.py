@@ -1,4 +1,4 @@
-"""Lab to the pixels of a photo, in a few compiled shapes."""
+"""Conversion of Lab to the pixels of a photo, compiled for a few shapes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import numpy as np
 from colorjax import color
 from colorjax.color.lab import Gamut
 
-# Full resolution is worked on in bands of rows of at most this many pixels (or one row), so that no
-# photo needs more memory than its pixels, its lightness and the result.
+# Full resolution is processed in bands of rows of at most this many pixels (or one row), so that a
+# photo needs only the memory of its pixels, its lightness and the result.
 BAND_PIXELS = 65536
-_FEW_PIXELS = 8192  # of those outside sRGB: eight shapes
+_FEW_PIXELS = 8192  # block size for pixels outside sRGB: eight shapes
 
 
 class Painter:
-    """Turns planes of Lab into sRGB; colours outside lose chroma, never lightness.
+    """Converts Lab planes to sRGB; colors outside sRGB lose chroma, never lightness.
 
     Attributes:
-        compile_seconds: spent on compilation so far.
+        compile_seconds: seconds of compilation so far.
     """
 
     def __init__(self):
@@ -31,14 +31,14 @@ class Painter:
         self._compiled: dict[object, jax.stages.Compiled] = {}
 
     def __call__(self, planes: tuple[np.ndarray, ...], *, is_8_bit: bool) -> np.ndarray:
-        """Paints planes of L, a and b, (n, W) each: returns (n, W, 3), uint8 or float32 in [0, 1].
+        """Returns sRGB (n, W, 3), uint8 or float32 in [0, 1], of planes L, a and b, (n, W) each.
 
-        Rounded to 8 bits L is kept within 0.392 (1/255 of its range), else within 0.01.
+        L is kept within 0.392 (1/255 of its range) for 8 bits, else within 0.01.
         """
         lab = np.stack([plane.ravel() for plane in planes]).astype(np.float32, copy=False)
         rgb, is_inside = self._run(_paint_inside, lab, BAND_PIXELS, is_8_bit)
         outside = np.flatnonzero(~is_inside)
-        if outside.size:  # a tenth of a photo, say; its chroma is found in 16 steps
+        if outside.size:  # often a tenth of a photo; its chroma takes 16 bisection steps
             rgb = rgb.copy()
             (rgb[outside],) = self._run(_paint_outside, lab[:, outside], _FEW_PIXELS, is_8_bit)
         return rgb.reshape(*planes[0].shape, 3)
@@ -46,7 +46,7 @@ class Painter:
     def _run(
         self, paint: Callable[..., tuple], lab: np.ndarray, step: int, is_8_bit: bool
     ) -> list[np.ndarray]:
-        """Runs a function of (3, n), filled up to a multiple of `step` pixels: few compilations."""
+        """Runs a function of (3, n), padded to a multiple of `step` pixels for few compilations."""
         count = lab.shape[1]
         size = -(-count // step) * step
         padded = np.zeros((3, size), np.float32)
@@ -57,11 +57,11 @@ class Painter:
             compiled = jax.jit(functools.partial(paint, is_8_bit=is_8_bit)).lower(padded).compile()
             self._compiled[key] = compiled
             self.compile_seconds += time.perf_counter() - start
-        return [found[:count] for found in jax.device_get(self._compiled[key](padded))]
+        return [output[:count] for output in jax.device_get(self._compiled[key](padded))]
 
 
 def _paint_inside(lab: jax.Array, *, is_8_bit: bool) -> tuple[jax.Array, jax.Array]:
-    """Returns sRGB of what sRGB has, and where that is."""
+    """Returns sRGB clipped to its gamut, and a mask of the pixels inside the gamut."""
     lab = jnp.moveaxis(lab, 0, -1)
     return _encoded(lab, "clip", is_8_bit), color.inside_srgb(lab)
 

@@ -1,4 +1,4 @@
-"""What the Colorizer reads lightness from and paints on: arrays here, photo files in photos/."""
+"""Pixel access of the Colorizer: arrays here, photo files in photos/."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from colorjax.data.decode import to_rgb_or_rgba
 
 
 class Pixels(Protocol):
-    """A photo that is read, and then painted, in bands of rows."""
+    """A photo that is read and painted in bands of rows."""
 
     height: int
     width: int
-    is_8_bit: bool  # whether `paint` wants uint8, instead of float32
+    is_8_bit: bool  # whether `paint` takes uint8 instead of float32
 
     def srgb(self, rows: slice) -> np.ndarray:
         """Returns sRGB (n, W, 1 or 3) of some rows: uint8, or floating point in [0, 1]."""
         ...
 
     def paint(self, rows: slice, srgb: np.ndarray) -> None:
-        """Takes the new sRGB (n, W, 3) of some rows, uint8 or float32 in [0, 1]."""
+        """Stores the new sRGB (n, W, 3) of some rows, uint8 or float32 in [0, 1]."""
         ...
 
 
 class ArrayPixels:
-    """An array as `Colorizer.colorize` takes it; alpha goes along.
+    """Pixels of an array as in `Colorizer.colorize`; alpha is kept.
 
     Attributes:
-        painted: (H, W, 3), or (H, W, 4) with the array's alpha, of the array's dtype.
+        painted: result, (H, W, 3), or (H, W, 4) with the array's alpha, of the array's dtype.
     """
 
     def __init__(self, image: np.ndarray):
         """Takes (H, W) or (H, W, 1 to 4), uint8 or floating point in [0, 1].
 
         Raises:
-            ValueError: `image` is of another kind, shape, dtype or range.
+            ValueError: `image` has an unsupported type, shape, dtype or range.
         """
         pixels = _checked(image)
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
@@ -52,20 +52,20 @@ class ArrayPixels:
 
     @classmethod
     def of(cls, image: np.ndarray | Image.Image) -> ArrayPixels:
-        """Takes an array, or a Pillow image of any mode."""
+        """Returns the pixels of an array or of a Pillow image of any mode."""
         return cls(np.asarray(to_rgb_or_rgba(image)) if isinstance(image, Image.Image) else image)
 
     def srgb(self, rows: slice) -> np.ndarray:
-        """Returns the colours of some rows, (n, W, 1 or 3), of the array's dtype."""
+        """Returns the colors of some rows, (n, W, 1 or 3), of the array's dtype."""
         return self._colors[rows]
 
     def paint(self, rows: slice, srgb: np.ndarray) -> None:
-        """Takes the new colours of some rows, (n, W, 3)."""
+        """Stores the new colors of some rows, (n, W, 3)."""
         self.painted[rows, :, :3] = srgb
 
 
 def _checked(image: object) -> np.ndarray:
-    """Returns the array if `colorize` takes it, else raises a ValueError that says why not."""
+    """Returns the array if `colorize` supports it, else raises a ValueError with the reason."""
     if not isinstance(image, np.ndarray):
         raise ValueError(f"image must be a NumPy array or a Pillow image, got {type(image)}")
     channels = image.shape[2:] or (1,)

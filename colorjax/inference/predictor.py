@@ -1,4 +1,4 @@
-"""A method bound to its weights: what it predicts for one picture of a size, compiled once."""
+"""A method bound to its weights, compiled once per input shape."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from colorjax.models.hint_spreading import Keys, keyed
 Inputs: TypeAlias = dict[str, Any]  # name -> array (N, H, W, C) float32, NumPy's or JAX's
 Size: TypeAlias = tuple[int, ...]  # height and width in pixels
 
-# No sRGB colour has a chroma above 134; gamut mapping loses its way in ones of more than thousands.
+# No sRGB color has a chroma above 134; gamut mapping fails for chroma in the thousands.
 _MAX_CHROMA = 1000.0
 
 
 class Predictor:
-    """Runs a method on the one device that its weights are on.
+    """Runs a method on the device of its weights.
 
     Attributes:
-        method: what is run.
+        method: the method.
         variables: its weights.
-        compile_seconds: spent on compilation so far.
-        seconds: spent in the network so far.
+        compile_seconds: seconds of compilation so far.
+        seconds: seconds spent in the network so far.
     """
 
     def __init__(self, method: Method, variables: Variables):
@@ -42,51 +42,51 @@ class Predictor:
         self._compiled: dict[object, jax.stages.Compiled] = {}
 
     def fields(self, grey: np.ndarray) -> Inputs:
-        """Returns the inputs that come from a grey picture alone.
+        """Returns the inputs computed from a gray picture.
 
         Args:
-            grey: (H, W) in [-1, 1], as the network sees it.
+            grey: (H, W) in [-1, 1], input of the network.
 
         Returns:
-            grey (1, H, W, 1) and, where the network takes them, edges.
+            grey (1, H, W, 1) and, if the network takes them, edges.
         """
-        found = {"grey": grey[None, :, :, None]}
+        inputs = {"grey": grey[None, :, :, None]}
         if "edges" in self.method.network.inputs:
-            found["edges"] = self.method.detect_edges(found["grey"][0])[None]
-        return found
+            inputs["edges"] = self.method.detect_edges(inputs["grey"][0])[None]
+        return inputs
 
     def colors(self, fields: Inputs) -> np.ndarray:
-        """Predicts colours.
+        """Returns the predicted colors.
 
         Args:
             fields: inputs of N pictures of one size; see `Method.predict`.
 
         Returns:
-            (N, H, W, 2) float32, ab in Lab units; (N, H, W, 3) with a predicted L before them,
-            where it counts.
+            (N, H, W, 2) float32, ab in Lab units; (N, H, W, 3) with predicted L first, if it is
+            used.
         """
         return self.run("colors", self.method.predict_shown, fields)
 
     def colors_and_keys(self, fields: Inputs) -> tuple[np.ndarray, Keys]:
-        """Predicts colors, and the keys by which color hints spread.
+        """Returns the predicted colors, and the keys by which color hints spread.
 
         Returns:
-            The colors as `colors`, and hint_keys; see `hint_spreading.Keyed.apply`.
+            The result of `colors`, and hint_keys; see `hint_spreading.Keyed.apply`.
         """
         method = dataclasses.replace(self.method, network=keyed(self.method.network))
 
         def predict(variables: Variables, fields: Inputs) -> tuple[jax.Array, jax.Array]:
-            found = method.predict(variables, fields)
-            return method.to_picture(found), found["hint_keys"]
+            outputs = method.predict(variables, fields)
+            return method.to_picture(outputs), outputs["hint_keys"]
 
         return self.run("keyed", predict, fields)
 
     def colors_and_confidence(self, fields: Inputs) -> tuple[np.ndarray, np.ndarray]:
-        """Predicts colours, and how sure they are.
+        """Returns the predicted colors and their confidence.
 
         Returns:
-            The colours as `colors`, and (N, H, W, 1) float32 above 0: exp(-entropy) of the
-            distribution over bins, in nats; 1 for methods that have none.
+            The result of `colors`, and the confidence (N, H, W, 1) float32 above 0:
+            exp(-entropy) of the distribution over bins, in nats; 1 for methods without bins.
         """
         return self.run("confident", self._confident, fields)
 
@@ -96,7 +96,7 @@ class Predictor:
         return "bin_logits" in self.method.network.outputs
 
     def distribution(self, fields: Inputs, size: Size) -> np.ndarray:
-        """Predicts the distribution over bins of N pictures, resized to (h, w) = `size`.
+        """Returns the distribution over bins of N pictures, resized to (h, w) = `size`.
 
         Returns:
             (N, h, w, 313) float32; each sums to 1.
@@ -116,17 +116,17 @@ class Predictor:
         return self.method.saturation * np.asarray(ab, np.float32)
 
     def _confident(self, variables: Variables, fields: Inputs) -> tuple[jax.Array, jax.Array]:
-        found = self.method.predict(variables, fields)
+        outputs = self.method.predict(variables, fields)
         size = fields["grey"].shape[:3]
         confidence = jnp.ones((*size, 1))
-        if "bin_logits" in found:
-            logs = jax.nn.log_softmax(found["bin_logits"], axis=-1)
+        if "bin_logits" in outputs:
+            logs = jax.nn.log_softmax(outputs["bin_logits"], axis=-1)
             entropy = -jnp.sum(jnp.exp(logs) * logs, axis=-1, keepdims=True)
             confidence = jax.image.resize(jnp.exp(-entropy), (*size, 1), "linear")
-        return self.method.to_picture(found), confidence
+        return self.method.to_picture(outputs), confidence
 
     def run(self, name: object, function: Callable[..., Any], fields: Any) -> Any:
-        """Calls function(variables, fields), compiled where the name or the shapes are new."""
+        """Returns function(variables, fields), compiled once per name and shapes."""
         shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(fields))
         key = (name, *(sorted(fields) if isinstance(fields, dict) else ()), shapes)
         if key not in self._compiled:
@@ -134,32 +134,32 @@ class Predictor:
             self._compiled[key] = jax.jit(function).lower(self.variables, fields).compile()
             self.compile_seconds += time.perf_counter() - start
         start = time.perf_counter()
-        found = jax.device_get(self._compiled[key](self.variables, fields))
+        result = jax.device_get(self._compiled[key](self.variables, fields))
         self.seconds += time.perf_counter() - start
-        return found
+        return result
 
 
-def saturated(shown: np.ndarray, factor: float) -> np.ndarray:
-    """Multiplies the ab of (h, w, 2 or 3) by a factor, in place; chroma is at most 1000 then."""
-    found = np.require(shown, np.float32, ["W"])  # a copy where it is not ours to change
-    for ab in found[..., -2:]:  # row by row: a picture may be of 100 megapixels
+def saturated(colors: np.ndarray, factor: float) -> np.ndarray:
+    """Returns (h, w, 2 or 3) with ab times a factor, chroma limited to 1000; may be in place."""
+    result = np.require(colors, np.float32, ["W"])  # a copy if read-only
+    for ab in result[..., -2:]:  # row by row to save memory: a picture may have 100 megapixels
         chroma = np.linalg.norm(ab.astype(np.float64), axis=-1, keepdims=True)
         ab *= np.minimum(factor, _MAX_CHROMA / np.maximum(chroma, 1e-9)).astype(np.float32)
-    return found
+    return result
 
 
 def shrunk(grey: np.ndarray, size: Size) -> np.ndarray:
-    """Resizes what a network sees, (H, W) in [-1, 1], to (h, w) = `size`, bicubically."""
+    """Returns a network input (H, W) in [-1, 1] resized bicubically to (h, w) = `size`."""
     if grey.shape == size:
         return grey
-    # Training photos are resized bicubically too; that overshoots at edges.
+    # Bicubic as in training; it overshoots at edges.
     small = Image.fromarray(grey.astype(np.float32, copy=False))
     resized = small.resize((size[1], size[0]), Image.Resampling.BICUBIC)
     return np.clip(np.asarray(resized), -1, 1)
 
 
 def enlarged(planes: np.ndarray, size: Size) -> np.ndarray:
-    """Resizes (h, w, C) float32 to (H, W, C), bilinearly; averages where that is smaller."""
+    """Returns (h, w, C) float32 resized bilinearly to (H, W, C); averages when shrinking."""
     if planes.shape[:2] == size:
         return planes
     channels = [

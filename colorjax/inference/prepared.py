@@ -1,4 +1,4 @@
-"""A photo on which the network has run once, for hints that come one after the other."""
+"""A photo with a cached network prediction, for interactive hints."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class PreparedPhoto:
-    """A photo on which the network has run; see `Colorizer.prepare`.
+    """A photo with a cached prediction; see `Colorizer.prepare`.
 
     Attributes:
-        prediction: of the network; None where it runs again for each picture, as its own input
-            takes the hints.
+        prediction: of the network; None if hints are an input of the network, which then runs
+            again for each call.
     """
 
     def __init__(self, colorizer: Colorizer, image: np.ndarray | Image.Image, options: Options):
@@ -34,7 +34,7 @@ class PreparedPhoto:
             self.prediction = colorizer.predict(pixels, options, with_keys=form == "spread")
 
     def colorize(self, hints: Hints = ()) -> np.ndarray | Image.Image:
-        """Returns the picture with these hints instead of any earlier ones, as `colorize`."""
+        """Returns the photo colorized with these hints only, as `Colorizer.colorize`."""
         pixels = ArrayPixels.of(self._image)
         options = dataclasses.replace(self._options, hints=hints)
         self._colorizer.paint_hinted(pixels, options, self.prediction)

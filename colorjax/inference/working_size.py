@@ -1,4 +1,4 @@
-"""At which size a network predicts the colours of a photo."""
+"""The working size: the size at which a network predicts the colors of a photo."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from colorjax.inference.predictor import Inputs, Size
 from colorjax.methods.method import Method
 
 ASPECTS = ("short", "long", "squash", "pad_square")
-_MAX_OWN_PIXELS = 2**22  # of a working size that is the photo's own: memory grows with it
-_MAX_ASPECT = 4  # the working size is at most this many times as long as it is short
-_BUCKETS = 8  # steps of the long side, as parts of the short one: a folder has a handful of shapes
-OWN = "own"  # a working size: that of the photo
+_MAX_OWN_PIXELS = 2**22  # limit of the photo's own size as working size: memory grows with it
+_MAX_ASPECT = 4  # maximum ratio of long to short side of the working size
+_BUCKETS = 8  # the long side is a multiple of short side / 8, so that a folder has few shapes
+OWN = "own"  # working size: the photo's own size
 
 
 @dataclasses.dataclass(frozen=True)
 class WorkingSize:
-    """The size at which a network predicts the colours of a photo.
+    """The size at which a network predicts the colors of a photo.
 
     Attributes:
-        side: of the shorter side, or of what `aspect` names, in pixels; 0: the photo's own size, up
-            to `_MAX_OWN_PIXELS`.
-        multiple: what both sides are multiples of, in pixels.
-        is_fixed: whether the network takes squares of this side alone.
+        side: length of the side that `aspect` names, in pixels; 0: the photo's own size, up to
+            `_MAX_OWN_PIXELS`.
+        multiple: both sides are multiples of this, in pixels.
+        is_fixed: whether the network takes only squares of this side.
         aspect: which side of a photo becomes `side`; see `Colorizer.load`.
     """
 
@@ -43,22 +43,22 @@ class WorkingSize:
         size: int | str | None = None,
         aspect: str = "short",
     ) -> WorkingSize:
-        """Takes `size`, or else `inference.size`, or `data.image_size` where that is 0.
+        """Returns the working size from `size`, else `inference.size`, else `data.image_size`.
 
         Raises:
-            RequestError: the size is negative, 0 or no number, the network has one size, or the
-                aspect is unknown.
+            RequestError: the size is negative, 0 or not a number, the network has a fixed size, or
+                the aspect is unknown.
         """
         fixed = method.network.fixed_size
         if aspect not in ASPECTS:
             raise unknown_name("aspect", aspect, ASPECTS)
         if size is not None and fixed:
-            raise RequestError(f"these weights work at {fixed}x{fixed} px alone; give no size")
+            raise RequestError(f"these weights work only at {fixed}x{fixed} px; leave the size out")
         if size is not None and size != OWN and not (isinstance(size, int) and size > 0):
-            raise RequestError(f"size is a number of pixels above 0, or {OWN!r}, not {size!r}")
+            raise RequestError(f"size must be a number of pixels above 0, or {OWN!r}, not {size!r}")
         side = size or config.inference.size or config.data.image_size
         if side != OWN and side < 0:
-            raise RequestError(f"inference.size is at least 0, not {side}")
+            raise RequestError(f"inference.size must be at least 0, not {side}")
         side = 0 if side == OWN else int(side)
         if fixed and aspect != "pad_square":
             aspect = "squash"
@@ -67,8 +67,8 @@ class WorkingSize:
     def of(self, height: int, width: int) -> tuple[int, int]:
         """Returns the working (height, width) of a photo, in pixels, before `pad`.
 
-        Few shapes, and so few compilations: sides are multiples of `multiple`, and the one that
-        follows from the aspect is one of `side` times an eighth.
+        To keep shapes and compilations few, sides are multiples of `multiple`, and the side that
+        follows from the aspect is a multiple of about `side` / 8.
 
         >>> WorkingSize(64, 4, is_fixed=False).of(3000, 4000)
         (64, 88)
@@ -88,13 +88,13 @@ class WorkingSize:
         return (short, long) if height <= width else (long, short)
 
     def scaled(self, factor: float) -> WorkingSize:
-        """Returns a working size that many times as large."""
+        """Returns this working size multiplied by a factor."""
         return dataclasses.replace(self, side=max(self.multiple, round(self.side * factor)))
 
     def pad(self, fields: Inputs) -> Inputs:
-        """Mirrors inputs (1, h, w, C) below and at the right to a square, if `aspect` says so.
+        """Returns inputs (1, h, w, C), mirrored below and at the right for "pad_square".
 
-        Colour hints are not mirrored: none lies there.
+        Color hints are padded with zeros: the padding has no hints.
         """
         height, width = fields["grey"].shape[1:3]
         if self.aspect != "pad_square" or height == width:
@@ -107,7 +107,7 @@ class WorkingSize:
         }
 
     def cut(self, colors: np.ndarray, size: Size) -> np.ndarray:
-        """Undoes `pad`: returns the (h, w) of what was predicted for the padded picture."""
+        """Returns the (h, w) part of a prediction for padded inputs; undoes `pad`."""
         return colors[: size[0], : size[1]]
 
     def _rounded(self, side: float) -> int:

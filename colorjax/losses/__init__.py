@@ -1,4 +1,4 @@
-"""Losses by name. A loss maps (outputs, batch) to terms, each a (sum, count)."""
+"""Registry of losses. A loss maps (outputs, batch) to terms, each a (sum, count)."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ Arrays = dict[str, jax.Array]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Loss:
-    """What is minimized, and what is logged beside it.
+    """A training objective and its logged terms.
 
     Attributes:
         name: as in the config.
         terms: (outputs of the network, batch) -> terms by name.
-        weights: of the terms in the total; a term without one is only logged.
-        judges: networks whose opinion of the prediction it needs among the outputs: "critic"
-            gives `fake_logits`, "features" `taps` and `true_taps`.
+        weights: weight of each term in the total; a term without a weight is only logged.
+        judges: auxiliary networks whose outputs the loss needs: "critic" adds `fake_logits`,
+            "features" adds `taps` and `true_taps`.
     """
 
     name: str
@@ -70,13 +70,13 @@ class Loss:
         return self.terms(outputs, batch)
 
     def total(self, terms: Terms) -> jax.Array:
-        """Returns the scalar to minimize: the weighted sum of the means of the terms there are."""
+        """Returns the scalar to minimize: the weighted sum of the means of the given terms."""
         means = {name: mean(*terms[name]) for name in self.weights if name in terms}
         return sum((self.weights[name] * m for name, m in means.items()), start=jnp.float32(0.0))
 
 
 def mean(total: jax.Array, count: jax.Array) -> jax.Array:
-    """Returns total / count; 0 where nothing was counted, such as labels in a batch without."""
+    """Returns total / count; 0 where count is 0, for example in a batch without labels."""
     return jnp.where(count > 0, total / jnp.where(count > 0, count, 1.0), 0.0)
 
 
@@ -90,7 +90,7 @@ def _l1() -> Loss:
 
 def _check_delta(delta: float) -> None:
     if not delta > 0:
-        raise RequestError(f"loss.delta is above 0, not {delta}; l1 is the limit")
+        raise RequestError(f"loss.delta must be above 0, not {delta}; l1 is the limit")
 
 
 def _smooth_l1(delta: float = 1 / 110) -> Loss:
@@ -107,7 +107,7 @@ def _mse_and_class(
 ) -> Loss:
     """Iizuka et al. 2016, section 3.3: ||ab - target||^2 + alpha cross-entropy."""
     if not alpha >= 0:
-        raise RequestError(f"loss.alpha is at least 0, not {alpha}")
+        raise RequestError(f"loss.alpha must be at least 0, not {alpha}")
     if reduction not in ("mean", "sum"):
         raise unknown_name("loss.reduction", reduction, ("mean", "sum"))
     if compare_at not in ("full", "half"):
@@ -121,20 +121,20 @@ def _mse_and_class(
             total, count = squared_error(outputs["ab"], batch["ab"])
         if reduction == "sum":  # over the elements of a photo; the mean over photos stays
             count = jnp.float32(len(batch["ab"]))
-        found = {color_term: (total, count)}
+        terms = {color_term: (total, count)}
         if "class_logits" in outputs:
             logits, labels = outputs["class_logits"], batch["label"]
-            found["class_cross_entropy"] = class_cross_entropy(logits, labels)
-            found["top1"] = class_hits(logits, labels)
-        return found
+            terms["class_cross_entropy"] = class_cross_entropy(logits, labels)
+            terms["top1"] = class_hits(logits, labels)
+        return terms
 
     return Loss("mse_and_class", terms, {color_term: 1.0, "class_cross_entropy": alpha})
 
 
 def _class_cross_entropy() -> Loss:
     def terms(outputs: Arrays, batch: Arrays) -> Terms:
-        found = class_cross_entropy(outputs["class_logits"], batch["label"])
-        return {"class_cross_entropy": found}
+        entropy = class_cross_entropy(outputs["class_logits"], batch["label"])
+        return {"class_cross_entropy": entropy}
 
     return Loss("class_cross_entropy", terms, {"class_cross_entropy": 1.0})
 
@@ -142,8 +142,8 @@ def _class_cross_entropy() -> Loss:
 def _check_encoding(soft_k: int, soft_sigma: float) -> None:
     if not (1 <= soft_k <= color.NUM_BINS and soft_sigma > 0):
         raise RequestError(
-            f"loss.soft_k is 1 ... {color.NUM_BINS} and loss.soft_sigma above 0, not {soft_k} and "
-            f"{soft_sigma}"
+            f"loss.soft_k must be in 1 ... {color.NUM_BINS} and loss.soft_sigma above 0, not "
+            f"{soft_k} and {soft_sigma}"
         )
 
 
@@ -151,8 +151,10 @@ def _ce(soft_k: int = 5, soft_sigma: float = 5.0) -> Loss:
     _check_encoding(soft_k, soft_sigma)
 
     def terms(outputs: Arrays, batch: Arrays) -> Terms:
-        found, _ = bin_cross_entropy(outputs["bin_logits"], batch["ab"], k=soft_k, sigma=soft_sigma)
-        return {"ce": found}
+        entropy, _ = bin_cross_entropy(
+            outputs["bin_logits"], batch["ab"], k=soft_k, sigma=soft_sigma
+        )
+        return {"ce": entropy}
 
     return Loss("ce", terms, {"ce": 1.0})
 
@@ -182,14 +184,15 @@ def _rebalanced_ce(
     return Loss("rebalanced_ce", terms, {"rebalanced_ce": 1.0})
 
 
-# The released training code minimizes 10 mean(|da| + |db|) + cross-entropy: 20 a mean of elements.
+# The released training code minimizes 10 mean(|da| + |db|) + cross-entropy. A mean over elements is
+# half of that sum, hence 20.
 _REGRESSION_WEIGHT = 20.0
 
 
 def _smooth_l1_and_grid(delta: float = 1 / 110, class_weight: float = 1.0) -> Loss:
     _check_delta(delta)
     if not class_weight >= 0:
-        raise RequestError(f"loss.class_weight is at least 0, not {class_weight}")
+        raise RequestError(f"loss.class_weight must be at least 0, not {class_weight}")
 
     def terms(outputs: Arrays, batch: Arrays) -> Terms:
         return {
@@ -202,12 +205,12 @@ def _smooth_l1_and_grid(delta: float = 1 / 110, class_weight: float = 1.0) -> Lo
 
 
 def _judged(name: str, weights: Mapping[str, float], tap_weights, terms) -> Loss:
-    """A loss of several terms, of which those of weight 0 are not computed."""
+    """Returns a loss of several terms; terms of weight 0 need no auxiliary network."""
     for term, weight in weights.items():
         if not weight >= 0:
-            raise RequestError(f"loss.{term}_weight is at least 0, not {weight}")
+            raise RequestError(f"loss.{term}_weight must be at least 0, not {weight}")
     if not any(weights.values()):
-        raise RequestError(f"all weights of loss {name} are 0; it would teach nothing")
+        raise RequestError(f"all weights of loss {name} are 0; set one of them above 0")
     judges = {"critic": weights.get("adversarial"), "features": weights.get("feature")}
     needed = frozenset(judge for judge, weight in judges.items() if weight)
     in_total = {term: weight for term, weight in weights.items() if term != "feature"}
@@ -218,14 +221,14 @@ def _judged(name: str, weights: Mapping[str, float], tap_weights, terms) -> Loss
 
 
 def _feature_terms(outputs: Arrays, relative: bool) -> Terms:
-    taps: Any = outputs["taps"]  # sequences of arrays, where other outputs are arrays
+    taps: Any = outputs["taps"]  # a sequence of arrays; other outputs are arrays
     true_taps: Any = outputs["true_taps"]
     errors = feature_errors(taps, true_taps, relative=relative)
     return {f"feature_{n}": error for n, error in enumerate(errors, start=1)}
 
 
 def _own_colors(fields: Arrays) -> jax.Array:
-    """The colours in the space in which the network predicts."""
+    """Returns the colors in the network's output space."""
     return fields["color"] if "color" in fields else fields["ab"]
 
 
@@ -235,11 +238,11 @@ def _feature(
     tap_weights: Sequence[float] = (1.0, 1.0, 1.0),
     relative: bool = True,
 ) -> Loss:
-    """DeOldify's loss for the pre-training: L1 of pixels and of features."""
+    """Pre-training loss of DeOldify: L1 of pixels and of features."""
 
     def terms(outputs: Arrays, batch: Arrays) -> Terms:
-        found = {"l1": absolute_error(_own_colors(outputs), _own_colors(batch))}
-        return found | (_feature_terms(outputs, relative) if feature_weight else {})
+        terms = {"l1": absolute_error(_own_colors(outputs), _own_colors(batch))}
+        return terms | (_feature_terms(outputs, relative) if feature_weight else {})
 
     return _judged("feature", {"l1": l1_weight, "feature": feature_weight}, tap_weights, terms)
 
@@ -254,21 +257,21 @@ def _adversarial(
     tap_weights: Sequence[float] = (1.0, 1.0, 1.0),
     relative: bool = True,
 ) -> Loss:
-    """What a colorizer loses against a critic: Isola et al. 2017, Nazeri et al. 2018, DeOldify."""
+    """Generator loss against a critic: Isola et al. 2017, Nazeri et al. 2018, DeOldify."""
     if gan not in adversarial.GANS:
         raise unknown_name("loss.gan", gan, adversarial.GANS)
 
     def terms(outputs: Arrays, batch: Arrays) -> Terms:
         prediction, truth = _own_colors(outputs), _own_colors(batch)
-        found = {"l1": absolute_error(prediction, truth)}
+        terms = {"l1": absolute_error(prediction, truth)}
         if adversarial_weight:
             logits = outputs["fake_logits"]
-            found["adversarial"] = adversarial.fooling_loss(logits, gan, fooling_target)
+            terms["adversarial"] = adversarial.fooling_loss(logits, gan, fooling_target)
         if cosine_weight:
-            found["cosine"] = adversarial.cosine_loss(prediction, truth)
+            terms["cosine"] = adversarial.cosine_loss(prediction, truth)
         if feature_weight:
-            found |= _feature_terms(outputs, relative)
-        return found
+            terms |= _feature_terms(outputs, relative)
+        return terms
 
     weights = {
         "adversarial": adversarial_weight,
@@ -294,7 +297,7 @@ def _smooth_l1_and_bins(
     gan: str = "bce",
     fooling_target: float = 1.0,
 ) -> Loss:
-    """Of `semantic`: its two heads at a quarter of the size; a critic and features by choice."""
+    """Loss of `semantic`: both heads at a quarter of the size; optional critic and features."""
     _check_encoding(soft_k, soft_sigma)
     _check_delta(delta)
     if gan not in adversarial.GANS:
@@ -303,14 +306,14 @@ def _smooth_l1_and_bins(
 
     def terms(outputs: Arrays, batch: Arrays) -> Terms:
         quarter = block_means(batch["ab"], 4)
-        found = {"l1": smooth_absolute_error(outputs["ab_quarter"], quarter, delta)}
-        found["class"], found["ce"] = bin_cross_entropy(
+        terms = {"l1": smooth_absolute_error(outputs["ab_quarter"], quarter, delta)}
+        terms["class"], terms["ce"] = bin_cross_entropy(
             outputs["bin_logits"], quarter, jnp.asarray(bin_weights), soft_k, soft_sigma
         )
         if adversarial_weight:
             logits = outputs["fake_logits"]
-            found["adversarial"] = adversarial.fooling_loss(logits, gan, fooling_target)
-        return found | (_feature_terms(outputs, relative) if feature_weight else {})
+            terms["adversarial"] = adversarial.fooling_loss(logits, gan, fooling_target)
+        return terms | (_feature_terms(outputs, relative) if feature_weight else {})
 
     weights = {
         "l1": l1_weight,
@@ -322,7 +325,7 @@ def _smooth_l1_and_bins(
 
 
 def _hinted_l1(delta: float = 5 / 110) -> Loss:
-    """Of a network's hint guide: the colors after hints have spread, at a quarter of the size."""
+    """Loss of the hint guide: L1 of the colors after hint spreading, at a quarter of the size."""
     _check_delta(delta)
 
     def terms(outputs: Arrays, batch: Arrays) -> Terms:
@@ -335,8 +338,8 @@ def _hinted_l1(delta: float = 5 / 110) -> Loss:
 
 
 class _Kind(NamedTuple):
-    outputs: frozenset[str]  # what a network has to give
-    build: Callable[..., Loss]  # its keyword arguments are fields of config.loss
+    outputs: frozenset[str]  # outputs that the network must have
+    build: Callable[..., Loss]  # keyword arguments are fields of config.loss
 
 
 LOSSES: dict[str, _Kind] = {
@@ -355,12 +358,12 @@ LOSSES: dict[str, _Kind] = {
 }
 
 
-# Losses that a classifier learns from.
+# Losses that train a classifier.
 TEACHES_CLASSES = frozenset({"mse_and_class", "class_cross_entropy"})
 
 
 def outputs_of(name: str) -> frozenset[str]:
-    """Returns the names of the outputs that a network has to give for a loss.
+    """Returns the names of the network outputs that a loss needs.
 
     Raises:
         RequestError: unknown name; the message lists the known ones.
@@ -383,12 +386,11 @@ def create(name: str, **options: Any) -> Loss:
 
     Args:
         name: a key of `LOSSES`.
-        **options: fields of `config.loss`, of which each loss takes its own, e.g. delta of
-            smooth_l1, and leaves the rest to the others. `prior`, of rebalanced_ce, is here the
-            (313,) array itself.
+        **options: fields of `config.loss`. A loss uses its own fields, such as delta of smooth_l1,
+            and ignores the others. `prior` of rebalanced_ce is the (313,) array itself.
 
     Raises:
-        RequestError: unknown name (the message lists the known ones), or a prior that cannot serve.
+        RequestError: unknown name (the message lists the known ones), or an unusable prior.
 
     >>> create("l1").weights
     {'l1': 1.0}

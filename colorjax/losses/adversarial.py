@@ -16,14 +16,14 @@ def _cross_entropy(logits: jax.Array, target: float) -> tuple[jax.Array, jax.Arr
 
 
 def true_loss(logits: jax.Array, gan: str, target: float = 1.0) -> tuple[jax.Array, jax.Array]:
-    """Sums what a critic loses on true colours.
+    """Sums the critic's loss on true colors.
 
     Args:
-        logits: of the critic, any shape; every one counts.
+        logits: of the critic, any shape.
         gan: "bce": -t log D - (1 - t) log(1 - D) with D = sigmoid(logits) (Goodfellow et al. 2014;
             a target t below 1 is the one-sided smoothing of Salimans et al. 2016); "hinge":
             max(0, 1 - logits) (Lim and Ye 2017).
-        target: t; not of "hinge".
+        target: t; unused by "hinge".
 
     Returns:
         (sum, number of logits), float32 scalars.
@@ -35,7 +35,7 @@ def true_loss(logits: jax.Array, gan: str, target: float = 1.0) -> tuple[jax.Arr
 
 
 def fake_loss(logits: jax.Array, gan: str) -> tuple[jax.Array, jax.Array]:
-    """Sums what a critic loses on predicted colours: -log(1 - D), or max(0, 1 + logits)."""
+    """Sums the critic's loss on predicted colors: -log(1 - D), or max(0, 1 + logits)."""
     if gan == "bce":
         return _cross_entropy(logits, 0.0)
     errors = jax.nn.relu(1 + logits.astype(jnp.float32))
@@ -43,10 +43,10 @@ def fake_loss(logits: jax.Array, gan: str) -> tuple[jax.Array, jax.Array]:
 
 
 def fooling_loss(logits: jax.Array, gan: str, target: float = 1.0) -> tuple[jax.Array, jax.Array]:
-    """Sums what a colorizer loses on the critic's logits of its colours.
+    """Sums the colorizer's loss on the critic's logits of its colors.
 
-    Arguments and result as of `true_loss`: the cross-entropy against "true", which does not
-    saturate; for "hinge" -logits.
+    "bce": the cross-entropy against "true", which does not saturate; "hinge": -logits. Arguments
+    and result as in `true_loss`.
     """
     if gan == "bce":
         return _cross_entropy(logits, target)
@@ -55,7 +55,7 @@ def fooling_loss(logits: jax.Array, gan: str, target: float = 1.0) -> tuple[jax.
 
 
 def hits(logits: jax.Array, is_true: bool) -> tuple[jax.Array, jax.Array]:
-    """Counts the logits on the right side of 0: the critic's accuracy."""
+    """Counts the logits with the correct sign, for the critic's accuracy."""
     right = (logits > 0) == is_true
     return jnp.sum(right, dtype=jnp.float32), jnp.float32(right.size)
 
@@ -63,10 +63,10 @@ def hits(logits: jax.Array, is_true: bool) -> tuple[jax.Array, jax.Array]:
 def cosine_loss(
     prediction: jax.Array, truth: jax.Array, target: float = 0.9
 ) -> tuple[jax.Array, jax.Array]:
-    """Sums the cross-entropy of the cosine between photos, the DCGAN notebook's second term.
+    """Sums the cross-entropy of the cosine between photos: the DCGAN notebook's second term.
 
-    -t log c - (1 - t) log(1 - c), with c the cosine of the angle between all values of a predicted
-    and a true photo, cut to [1e-7, 1 - 1e-7] as Keras does.
+    -t log c - (1 - t) log(1 - c), where c is the cosine of the angle between all values of a
+    predicted and a true photo, clipped to [1e-7, 1 - 1e-7] as in Keras.
 
     Args:
         prediction: (N, H, W, C).

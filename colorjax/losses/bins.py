@@ -1,7 +1,7 @@
-"""Cross-entropies between predicted distributions over colour bins and true ab maps.
+"""Cross-entropies between predicted distributions over color bins and true ab maps.
 
-A prediction of h x w pixels meets every (H / h)-th pixel of the truth: it is subsampled from the
-first, not averaged, as the originals do.
+The truth is subsampled to the h x w pixels of the prediction: every (H / h)-th pixel, starting with
+the first, without averaging, as in the originals.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from colorjax import color
 
-# A photo without a pixel that has |a| or |b| above this is grey and teaches no colour.
+# A photo is gray, and gives no gradient, if no pixel has |a| or |b| above this.
 GREY_AB = 5.0
 
 
@@ -26,7 +26,7 @@ def subsampled(ab: jax.Array, logits: jax.Array) -> jax.Array:
         (N, h, w, 2) float32.
 
     Raises:
-        ValueError: the sizes do not fit.
+        ValueError: H or W is no multiple of h or w.
     """
     n, height, width, _ = logits.shape
     steps = ab.shape[1] // height, ab.shape[2] // width
@@ -44,8 +44,8 @@ def bin_cross_entropy(
 ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
     """Sums -v sum_q Z_q log softmax(logits)_q (Zhang et al. 2016, equations 2 and 3).
 
-    Z is the soft encoding of the true colour, v the weight of its most likely bin, and 0 for all of
-    a photo that is grey. So the gradient of a pixel is v (softmax(logits) - Z).
+    Z is the soft encoding of the true color. v is the weight of its most likely bin, and 0 in gray
+    photos. The gradient of a pixel is v (softmax(logits) - Z).
 
     Args:
         logits: (N, h, w, 313) float.
@@ -55,8 +55,8 @@ def bin_cross_entropy(
         sigma: its width in ab units.
 
     Returns:
-        The weighted and the unweighted (sum, number of pixels), float32 scalars. Grey photos add
-        to the pixels, and nothing to either sum.
+        The weighted and the unweighted (sum, number of pixels), float32 scalars. Gray photos count
+        in the number of pixels, but add 0 to both sums.
 
     Raises:
         ValueError: the shapes do not fit.
@@ -64,7 +64,7 @@ def bin_cross_entropy(
     truth = subsampled(ab, logits)
     bins, shares = color.nearest_bins(truth, k, sigma)
     logits = logits.astype(jnp.float32)
-    # The k logits that count, not all 313 times mostly 0: five times as fast on a CPU.
+    # Gathers the k nonzero terms instead of summing 313: five times as fast on a CPU.
     expected = jnp.sum(shares * jnp.take_along_axis(logits, bins, axis=-1), axis=-1)
     errors = jax.nn.logsumexp(logits, axis=-1) - expected
     is_colored = jnp.any(jnp.abs(truth) > GREY_AB, axis=(1, 2, 3), keepdims=True)[..., 0]

@@ -12,16 +12,16 @@ def class_cross_entropy(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array
 
     Args:
         logits: (N, classes) float.
-        labels: (N,) integer; a negative label leaves its photo out.
+        labels: (N,) integer; photos with a negative label are ignored.
 
     Returns:
-        (sum, number of labelled photos), float32 scalars.
+        (sum, number of labeled photos), float32 scalars.
     """
-    labelled = labels >= 0
+    labeled = labels >= 0
     losses = optax.losses.softmax_cross_entropy_with_integer_labels(
-        logits.astype(jnp.float32), jnp.where(labelled, labels, 0)
+        logits.astype(jnp.float32), jnp.where(labeled, labels, 0)
     )
-    return jnp.sum(jnp.where(labelled, losses, 0.0)), jnp.sum(labelled, dtype=jnp.float32)
+    return jnp.sum(jnp.where(labeled, losses, 0.0)), jnp.sum(labeled, dtype=jnp.float32)
 
 
 def class_hits(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -29,10 +29,10 @@ def class_hits(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Arr
 
     Args:
         logits: (N, classes) float.
-        labels: (N,) integer; a negative label leaves its photo out.
+        labels: (N,) integer; photos with a negative label are ignored.
 
     Returns:
-        (number of hits, number of labelled photos), float32 scalars.
+        (number of hits, number of labeled photos), float32 scalars.
     """
     hits = (jnp.argmax(logits, axis=-1) == labels) & (labels >= 0)
     return jnp.sum(hits, dtype=jnp.float32), jnp.sum(labels >= 0, dtype=jnp.float32)

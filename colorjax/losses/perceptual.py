@@ -1,4 +1,4 @@
-"""Feature loss: how far apart two pictures are in the middle of a network that knows pictures."""
+"""Feature loss: distance between two pictures in the layers of a pretrained network."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def feature_errors(
 
     Args:
         taps: features of the predicted pictures, (N, h, w, C) each.
-        true_taps: the same of the true ones.
-        relative: divide by the mean |phi_j(truth)| of the batch, so that every layer counts alike
-            whatever its scale: for a network without published weights of its layers.
+        true_taps: features of the true pictures, the same shapes.
+        relative: divide by the mean |phi_j(truth)| of the batch, so that all layers have the same
+            scale: for a network without published layer weights.
 
     Returns:
         (sum, number of elements) for each layer.
@@ -29,11 +29,11 @@ def feature_errors(
     Raises:
         ValueError: shapes differ.
     """
-    found = []
+    errors = []
     for one, other in zip(taps, true_taps, strict=True):
         truth = jax.lax.stop_gradient(other)
         total, count = absolute_error(one, truth)
         if relative:
             total = total / (jnp.mean(jnp.abs(truth.astype(jnp.float32))) + 1e-6)
-        found.append((total, count))
-    return found
+        errors.append((total, count))
+    return errors

@@ -30,7 +30,7 @@ def squared_error(prediction: jax.Array, target: jax.Array) -> tuple[jax.Array, 
 
 
 def absolute_error(prediction: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Sums |prediction - target|; arguments, result and errors as `squared_error`."""
+    """Sums |prediction - target|; arguments, result and errors as in `squared_error`."""
     errors = jnp.abs(_difference(prediction, target))
     return jnp.sum(errors), jnp.float32(errors.size)
 
@@ -38,12 +38,12 @@ def absolute_error(prediction: jax.Array, target: jax.Array) -> tuple[jax.Array,
 def smooth_absolute_error(
     prediction: jax.Array, target: jax.Array, delta: float = 1 / 110
 ) -> tuple[jax.Array, jax.Array]:
-    """Sums Huber's loss over delta: d^2 / (2 delta) below delta, |d| - delta / 2 above.
+    """Sums Huber's loss divided by delta: d^2 / (2 delta) below delta, |d| - delta / 2 above.
 
     Args:
         prediction: any shape.
         target: the same shape.
-        delta: where the square turns into the absolute value; 1 / 110 is one ab unit.
+        delta: |d| at which the square becomes linear; 1 / 110 is one ab unit.
 
     Returns:
         (sum, number of elements), float32 scalars.

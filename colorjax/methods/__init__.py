@@ -1,4 +1,4 @@
-"""A config as a method: a network with its loss and its targets."""
+"""Methods: a network with its loss and its targets, built from a config."""
 
 from colorjax.methods.build import build, build_loss, build_network, takes_decode
 from colorjax.methods.method import DECODES, Method, Variables, palette_input

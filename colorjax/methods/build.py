@@ -24,17 +24,17 @@ def build_network(config: ConfigDict) -> models.Network:
         RequestError: unknown names or options.
     """
     if config.dtype not in ("float32", "bfloat16"):
-        raise RequestError(f"dtype is float32 or bfloat16, not {config.dtype!r}")
+        raise RequestError(f"dtype must be float32 or bfloat16, not {config.dtype!r}")
     options = config.model.to_dict()
     return models.create(options.pop("name"), **options, dtype=jnp.dtype(config.dtype))
 
 
 def build_loss(config: ConfigDict, network: models.Network) -> losses.Loss:
-    """Builds the loss of `config.loss`; reads its prior where it has one.
+    """Builds the loss of `config.loss`; reads its prior if it uses one.
 
     Raises:
-        RequestError: unknown name, a loss that needs what the network does not give, or a prior
-            that cannot be read.
+        RequestError: unknown name, a loss that needs an output that the network lacks, or an
+            unreadable prior.
     """
     options = config.loss.to_dict()
     name, prior_file = options.pop("name"), options.pop("prior")
@@ -43,7 +43,7 @@ def build_loss(config: ConfigDict, network: models.Network) -> losses.Loss:
         able = [known for known in losses.LOSSES if losses.outputs_of(known) <= network.outputs]
         raise RequestError(
             f"loss {name} needs the output {', '.join(sorted(missing))} that model "
-            f"{config.model.name} does not give; losses for it: {', '.join(sorted(able))}"
+            f"{config.model.name} lacks; usable losses: {', '.join(sorted(able))}"
         )
     if losses.takes_prior(name):
         options["prior"] = prior.load(prior_file)
@@ -54,12 +54,12 @@ def build_loss(config: ConfigDict, network: models.Network) -> losses.Loss:
     weights = tuple(options["tap_weights"])
     if len(weights) != 3 or not min(weights) >= 0:
         raise RequestError(
-            f"loss.tap_weights are three numbers, at least 0, one for each layer; not {weights}"
+            f"loss.tap_weights must be three numbers, at least 0, one for each layer; not {weights}"
         )
     if options.get("compare_at") == "half" and "ab_half" not in network.outputs:
         raise RequestError(
-            f"loss.compare_at=half needs a network that ends at half size; {config.model.name} "
-            "does not: set loss.compare_at=full"
+            f"loss.compare_at=half needs a network whose output has half the size; "
+            f"{config.model.name} has not: set loss.compare_at=full"
         )
     return losses.create(name, **options)
 
@@ -69,23 +69,25 @@ def build(config: ConfigDict, *, with_loss: bool = True) -> Method:
 
     Args:
         config: see configs/default.py.
-        with_loss: False: for prediction alone; `config.loss` is not looked at.
+        with_loss: False: for prediction only; `config.loss` is ignored.
 
     Raises:
-        RequestError: unknown names, a loss that needs what the network does not give, or an image
-            size that the network cannot take.
+        RequestError: unknown names, a loss that needs an output that the network lacks, or an image
+            size that the network does not accept.
     """
     name, network = config.model.name, build_network(config)
     loss = build_loss(config, network) if with_loss else None
     size = config.data.image_size
     if network.fixed_size not in (None, size):
         raise RequestError(
-            f"model {name} takes {network.fixed_size} px alone; set data.image_size="
+            f"model {name} accepts only {network.fixed_size} px; set data.image_size="
             f"{network.fixed_size}, not {size}"
         )
     multiple = network.size_multiple
     if size <= 0 or size % multiple:
-        raise RequestError(f"data.image_size is a multiple of {multiple} for {name}, not {size}")
+        raise RequestError(
+            f"data.image_size must be a multiple of {multiple} for {name}, not {size}"
+        )
     judges = loss.judges if loss else frozenset()
     built = Method(
         network,
@@ -109,29 +111,29 @@ def build(config: ConfigDict, *, with_loss: bool = True) -> Method:
 
 
 def takes_decode(network: models.Network) -> bool:
-    """Whether a network has a distribution over bins, and a temperature to decode it with."""
+    """Returns whether a network predicts a distribution over bins, with a decoding temperature."""
     return "bin_logits" in network.outputs and hasattr(network, "temperature")
 
 
 def _inference_options(config: ConfigDict, network: models.Network) -> dict[str, Any]:
     # Configs of imported weights and of earlier versions lack the fields.
-    found = {"lightness": "photo", "saturation": 1.0, "decode": "ab"}
-    found |= config.to_dict().get("inference", {})
-    if found["lightness"] not in ("photo", "predicted"):
-        raise unknown_name("inference.lightness", found["lightness"], ("photo", "predicted"))
-    if not 0 <= found["saturation"] < float("inf"):
-        raise RequestError(f"inference.saturation is at least 0, not {found['saturation']}")
-    if found["decode"] not in DECODES:
-        raise unknown_name("inference.decode", found["decode"], DECODES)
-    if found["decode"] != "ab" and not takes_decode(network):
+    options = {"lightness": "photo", "saturation": 1.0, "decode": "ab"}
+    options |= config.to_dict().get("inference", {})
+    if options["lightness"] not in ("photo", "predicted"):
+        raise unknown_name("inference.lightness", options["lightness"], ("photo", "predicted"))
+    if not 0 <= options["saturation"] < float("inf"):
+        raise RequestError(f"inference.saturation must be at least 0, not {options['saturation']}")
+    if options["decode"] not in DECODES:
+        raise unknown_name("inference.decode", options["decode"], DECODES)
+    if options["decode"] != "ab" and not takes_decode(network):
         raise RequestError(
-            f"the network {config.model.name} predicts no color bins: leave decode "
-            f"(inference.decode) at ab, not {found['decode']}"
+            f"the network {config.model.name} predicts no color bins: set decode "
+            f"(inference.decode) to ab, not {options['decode']}"
         )
     return {
-        "keeps_lightness": found["lightness"] == "photo",
-        "saturation": found["saturation"],
-        "decode": found["decode"],
+        "keeps_lightness": options["lightness"] == "photo",
+        "saturation": options["saturation"],
+        "decode": options["decode"],
     }
 
 

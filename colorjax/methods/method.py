@@ -1,6 +1,6 @@
-"""A method: what goes in, what is learned, and how an ab map comes out.
+"""Colorization method: inputs, loss and decoding to an ab map.
 
-Training, evaluation and inference know a network through this alone.
+Training, evaluation and inference use networks only through this interface.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from colorjax.models.judges.features import FeatureNetwork
 Variables = dict[str, Any]  # "params", and "batch_stats" where the network has them
 Fields = dict[str, jax.Array]
 
-# Inputs of the size of the photo beside grey, and their channels.
+# Channels of the inputs, other than grey, that have the photo's height and width.
 _HINTS = {"hint_ab": 2, "hint_mask": 1}
 _SIDE_INPUTS = _HINTS | {"edges": 1}
 _PALETTE = color.PALETTE_SIZE + 1  # channels of global_colors, see `palette_input`
 _OF_WHOLE_PHOTOS = {"global_colors", "global_grey"}  # inputs without the photo's height and width
-# What the colors of a picture are taken from, see `Method.decode`.
+# Sources of the predicted colors, see `Method.decode`.
 DECODES = ("ab", "annealed", "blend")
 
 
@@ -39,26 +39,26 @@ class Method:
 
     Attributes:
         network: `apply(variables, inputs, train=..., rngs=...) -> dict of outputs`.
-        loss: compares outputs with the batch; None where the method only predicts.
-        encode: RGB to the grey input and the ab target, for targets on the device.
-        detect_edges: the grey input to the input `edges`, on the host.
+        loss: compares outputs with the batch; None for prediction only.
+        encode: maps RGB to the gray input and the ab target, for targets on the device.
+        detect_edges: maps the gray input to the input `edges`, on the host.
         image_size: side of a training photo in pixels.
-        keeps_lightness: whether a picture has the lightness of the photo, and not the one that a
-            network of space "lab" or "rgb" predicts with the colours.
-        critic: tells true from predicted colours, where the loss asks for one.
-        features: its layers compare pictures, where the loss asks for one.
-        remat: layers whose outputs are kept for the backward pass, while all else is computed
-            again; ("none",): keep no layer's; empty: keep everything.
-        trains: top layers that learn, while all else stays as in an evaluation; empty: all learn.
-        frozen: paths of layers whose parameters never learn, such as "encoder/stem"; whether their
-            running statistics move is the network's concern.
+        keeps_lightness: whether a picture keeps the photo's lightness; False: it has the lightness
+            that a network of space "lab" or "rgb" predicts.
+        critic: distinguishes true from predicted colors; None unless the loss needs it.
+        features: its layers compare pictures; None unless the loss needs it.
+        remat: layers whose outputs are kept for the backward pass; all others are recomputed.
+            ("none",): keep no layer's; empty: keep everything.
+        trains: top layers that learn; all others run in evaluation mode. Empty: all learn.
+        frozen: paths of layers whose parameters never learn, such as "encoder/stem"; the network
+            decides whether their running statistics change.
         factors: (path, factor on the learning rate) of layers.
-        saturation: factor on the ab that `predict` gives; training does not know of it.
-        decode: what `predict` takes ab from. "ab": the network's own ab; "annealed": the annealed
+        saturation: factor on the ab that `predict` returns; not used in training.
+        decode: where `predict` takes ab from. "ab": the network's own ab; "annealed": the annealed
             mean of its distribution over bins, at the network's `temperature`; "blend": the mean of
-            the two. Training does not know of it.
+            the two. Not used in training.
         global_hints: share of the training photos whose own colors are given as `global_colors`,
-            to a network that takes them.
+            if the network has that input.
     """
 
     network: models.Network
@@ -86,24 +86,21 @@ class Method:
 
     @property
     def takes_hints(self) -> bool:
-        """Whether the network has an input for a user's colour hints."""
+        """Whether the network has an input for a user's color hints."""
         return "hint_ab" in self.network.inputs
 
     @property
     def global_size(self) -> int | None:
-        """Side, in pixels, at which the network sees the photo that lends its global features.
-
-        None: it has no such features.
-        """
+        """Side in pixels at which the network computes global features; None: it has none."""
         return getattr(self.network, "global_size", None)
 
     @property
     def takes_palette(self) -> bool:
-        """Whether the network takes the colors that a whole photo shall have."""
+        """Whether the network has an input for the palette of the whole photo."""
         return "global_colors" in self.network.inputs
 
     def _inputs(self, fields: Fields) -> Fields:
-        """Returns what the network takes of the fields; hints that are not there are none."""
+        """Returns the network's inputs among the fields; missing hints become zeros."""
         wanted = self.network.inputs
         shape = fields["grey"].shape[:3]
         blank = {
@@ -113,11 +110,11 @@ class Method:
         }
         if self.takes_palette:
             blank["global_colors"] = jnp.zeros((shape[0], _PALETTE), jnp.float32)
-        found = blank | {name: value for name, value in fields.items() if name in wanted}
-        missing = wanted - found.keys() - {"global_grey"}
+        inputs = blank | {name: value for name, value in fields.items() if name in wanted}
+        missing = wanted - inputs.keys() - {"global_grey"}
         if missing:
             raise ValueError(f"the network also takes {', '.join(sorted(missing))}")
-        return {name: jnp.asarray(value, jnp.float32) for name, value in found.items()}
+        return {name: jnp.asarray(value, jnp.float32) for name, value in inputs.items()}
 
     @property
     def space(self) -> str:
@@ -126,7 +123,7 @@ class Method:
 
     @property
     def wanted(self) -> frozenset[str]:
-        """Names of what a training batch has to hold beside grey and ab, or rgb alone."""
+        """Names of the fields that a training batch needs in addition to grey and ab, or to rgb."""
         judged_in_rgb = self.features is not None or (self.critic and self.critic.space == "rgb")
         needs_lightness = self.space != "ab" or judged_in_rgb
         needs_rgb = needs_lightness and not self.encode.gives_lightness
@@ -135,14 +132,14 @@ class Method:
     def encoded(self, batch: Fields) -> Fields:
         """Returns the batch with `grey` and `ab`, computed from `rgb` where they are missing.
 
-        And with `color`, the truth in the network's space, where that is not ab.
+        If the network's space is not ab, adds `color`, the truth in that space.
         """
         if "ab" not in batch:
-            batch = self.encode(batch["rgb"]) | batch  # which may hold an aged `grey`
+            batch = self.encode(batch["rgb"]) | batch  # the batch may hold an aged `grey`
         return batch if self.space == "ab" else batch | {"color": self.truth(batch, self.space)}
 
     def _reveal_palettes(self, batch: Fields, key: jax.Array) -> Fields:
-        """Adds the true `global_colors` of some photos of an encoded batch, drawn by the key."""
+        """Adds the true `global_colors` of randomly drawn photos to an encoded batch."""
         if not (self.takes_palette and self.global_hints):
             return batch
         ab = color.denormalize_ab(batch["ab"][:, ::4, ::4].astype(jnp.float32))
@@ -150,7 +147,7 @@ class Method:
         return batch | {"global_colors": is_given * palette_input(ab)}
 
     def _hinted(self, outputs: Fields, batch: Fields, key: jax.Array) -> Fields:
-        """Returns `ab_hinted`, the prediction after drawn hints of true colors, where it counts.
+        """Returns `ab_hinted`, the prediction after random true hints; {} if the loss ignores it.
 
         (N, h, w, 2), ab / 110, on the grid of the network's hint_keys.
         """
@@ -172,14 +169,14 @@ class Method:
         return {"ab_hinted": color.normalize_ab(ab + correction)}
 
     def truth(self, batch: Fields, space: str) -> jax.Array:
-        """Returns the true colours of an encoded batch in a space; "own": the network's."""
+        """Returns the true colors of an encoded batch in a space; "own": the network's space."""
         space = self.space if space == "own" else space
         return self._with_lightness(batch["ab"].astype(jnp.float32), batch, space)
 
     def colors(self, outputs: Fields, batch: Fields, space: str) -> jax.Array:
-        """Returns the predicted colours in a space; "own": the network's. The rest is as `truth`.
+        """Returns the predicted colors in a space; "own": the network's space.
 
-        In another space than its own a prediction has the lightness of the photo.
+        In any other space the prediction has the lightness of the photo.
         """
         if space in ("own", self.space):
             return outputs["color"] if "color" in outputs else outputs["ab"]
@@ -197,14 +194,14 @@ class Method:
         return color.lab_to_space(lab, space)
 
     def blank_colors(self, space: str) -> jax.Array:
-        """Returns one photo of zeros in a space, (1, S, S, 2 or 3), for shapes."""
+        """Returns one photo of zeros in a space, (1, S, S, 2 or 3), for shape inference."""
         channels = color.SPACES[self.space if space == "own" else space]
         return jnp.zeros((1, self.image_size, self.image_size, channels))
 
     def forward(
         self, variables: Variables, batch: Fields, key: jax.Array
     ) -> tuple[Fields, Variables]:
-        """Runs the network on an encoded training batch, of some photos with their palette.
+        """Runs the network on an encoded training batch; some photos get their true palette.
 
         Returns:
             (outputs, updated collections such as batch_stats).
@@ -226,7 +223,7 @@ class Method:
         return run(variables, self._inputs(batch), key)
 
     def layers(self) -> tuple[str, ...]:
-        """Returns the names of the network's convolutions, as `remat` takes them."""
+        """Returns the names of the network's convolutions, for `remat`."""
         params = jax.eval_shape(self.init, jax.random.key(0))["params"]
         return models.convolutions(params)
 
@@ -241,9 +238,9 @@ class Method:
 
         Args:
             variables: of the network.
-            batch: as `colorjax.data.pipeline.train_batches` gives it.
+            batch: from `colorjax.data.pipeline.train_batches`.
             key: for dropout.
-            judge: (outputs, encoded batch) -> the outputs that the loss's judges add.
+            judge: (outputs, encoded batch) -> the outputs of the loss's judges.
 
         Returns:
             (scalar to minimize, (terms as (sum, count), updated collections such as batch_stats)).
@@ -257,7 +254,7 @@ class Method:
         return self.loss.total(terms), (terms | chroma, updated)
 
     def network_size(self, height: int, width: int) -> tuple[int, int]:
-        """Returns the height and width at which the network sees a photo, in pixels."""
+        """Returns the height and width, in pixels, at which the network processes a photo."""
         fixed, multiple = self.network.fixed_size, self.network.size_multiple
         if fixed:
             return fixed, fixed
@@ -267,36 +264,35 @@ class Method:
         return rounded[0], rounded[1]
 
     def predict(self, variables: Variables, fields: Fields) -> Fields:
-        """Predicts colours.
+        """Predicts colors.
 
-        Photos of any size are brought to what the network takes, as its `fit` says, padded by
-        their edge and cut back or resized, and the colours back to the size of the photos.
+        Photos of any size are fitted to the network's size, as its `fit` says: padded with edge
+        pixels and cropped back, or resized. The colors are returned at the size of the photos.
 
         Args:
             variables: of the network.
-            fields: grey (N, H, W, 1) in [-1, 1], as `encode` gives it. Where the network takes
-                them: hint_ab (N, H, W, 2), ab / 110, and hint_mask (N, H, W, 1), 1 where there is a
-                hint (left out: no hints); edges (N, H, W, 1), as `detect_edges` gives them;
-                global_grey (N, h, w, 1), a photo whose global features count instead of its own;
-                global_colors (N, 315), see `palette_input` (left out: the network is free).
-                Others are ignored.
+            fields: grey (N, H, W, 1) in [-1, 1], from `encode`. Depending on the network's inputs:
+                hint_ab (N, H, W, 2), ab / 110, and hint_mask (N, H, W, 1), 1 at hints (default: no
+                hints); edges (N, H, W, 1), from `detect_edges`; global_grey (N, h, w, 1), a photo
+                whose global features replace the photo's own; global_colors (N, 315), see
+                `palette_input` (default: the network chooses). Other fields are ignored.
 
         Returns:
-            ab: (N, H, W, 2) float32, a and b of CIE Lab, as `decode` says, times `saturation`;
-            where the network predicts the lightness and it counts, lightness: (N, H, W, 1), L; and
-            the network's other outputs as they are, at its own size.
+            ab: (N, H, W, 2) float32, a and b of CIE Lab, decoded as `decode` says, times
+            `saturation`; if `predicts_lightness`, lightness: (N, H, W, 1), L; and the network's
+            other outputs unchanged, at its own size.
         """
         size = fields["grey"].shape[1:3]
         outputs = self.network.apply(variables, self.fit(fields), train=False)
         ab = color.denormalize_ab(self.fit_back(self.decoded(outputs), size))
-        found = {"ab": self.saturation * ab}
+        picture = {"ab": self.saturation * ab}
         if self.predicts_lightness:
             lab = color.space_to_lab(outputs["color"], self.space, None)
-            found["lightness"] = self.fit_back(lab[..., :1], size)
-        return outputs | found
+            picture["lightness"] = self.fit_back(lab[..., :1], size)
+        return outputs | picture
 
     def decoded(self, outputs: Fields) -> jax.Array:
-        """Returns ab / 110, (N, h, w, 2), of a network's outputs, as `decode` says."""
+        """Returns ab / 110, (N, h, w, 2), decoded from a network's outputs as `decode` says."""
         own = outputs["ab"]
         if self.decode == "ab":
             return own
@@ -306,7 +302,7 @@ class Method:
         return annealed if self.decode == "annealed" else (own + annealed) / 2
 
     def fit(self, fields: Fields) -> Fields:
-        """Brings the fields that the network takes to a size that it takes."""
+        """Selects the network's inputs and pads or resizes them to the network's size."""
         size = self.network_size(*fields["grey"].shape[1:3])
         bring = shapes.padded if self.network.fit == "pad" else shapes.resized
         return {
@@ -315,44 +311,44 @@ class Method:
         }
 
     def fit_back(self, x: jax.Array, size: tuple[int, ...]) -> jax.Array:
-        """Brings what the network gives, (N, h, w, C), back to the (H, W) of the photos."""
+        """Crops or resizes an output of the network, (N, h, w, C), to the (H, W) of the photos."""
         if self.network.fit != "pad" and x.shape[1:3] != size:
             x = jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "linear")
         return x[:, : size[0], : size[1]]
 
     @property
     def predicts_lightness(self) -> bool:
-        """Whether `predict` gives a lightness that counts instead of the photo's."""
+        """Whether `predict` returns a lightness that replaces the photo's."""
         return self.space != "ab" and not self.keeps_lightness
 
     def predict_shown(self, variables: Variables, fields: Fields) -> jax.Array:
-        """Returns what of `predict` makes a picture: ab, or the predicted lightness and ab."""
+        """Returns the picture channels of `predict`: ab, or the predicted lightness and ab."""
         return self.to_picture(self.predict(variables, fields))
 
-    def to_picture(self, found: Fields) -> jax.Array:
-        """Returns what of the result of `predict` makes a picture; see `predict_shown`."""
+    def to_picture(self, predicted: Fields) -> jax.Array:
+        """Returns the picture channels of a result of `predict`; see `predict_shown`."""
         if not self.predicts_lightness:
-            return found["ab"]
-        return jnp.concatenate([found["lightness"], found["ab"]], axis=-1)
+            return predicted["ab"]
+        return jnp.concatenate([predicted["lightness"], predicted["ab"]], axis=-1)
 
     def predict_ab(self, variables: Variables, fields: Fields) -> jax.Array:
-        """Returns the ab of `predict`, which see."""
+        """Same as `predict(...)["ab"]`."""
         return self.predict(variables, fields)["ab"]
 
 
 def palette_input(ab: jax.Array) -> jax.Array:
-    """Returns the input `global_colors` for pictures that shall have these colors.
+    """Returns the input `global_colors` that requests the colors of these pictures.
 
     Args:
         ab: (N, H, W, 2) float, Lab units.
 
     Returns:
-        (N, 315): `colorjax.color.palette`, and a 1, which says that there is one.
+        (N, 315): `colorjax.color.palette`, followed by a 1 as the flag "palette given".
     """
     colors = color.palette(ab)
     return jnp.concatenate([colors, jnp.ones((len(ab), 1), colors.dtype)], axis=-1)
 
 
 def _chroma(ab: jax.Array) -> jax.Array:
-    """Sums the chroma of all pixels; never quite 0, so that it can divide."""
+    """Sums the chroma of all pixels, plus 1e-6 so that it can be a divisor."""
     return jnp.sum(jnp.linalg.norm(ab.astype(jnp.float32), axis=-1)) + 1e-6

@@ -1,7 +1,7 @@
-"""Per-image metrics, their mergeable sums, and the trivial predictors to compare with.
+"""Per-image metrics, their mergeable sums, and trivial predictors as baselines.
 
 A metric takes images (..., H, W, C), NumPy or JAX, and returns one value per image, so that the
-caller can leave out padding: `masked_sum` per batch, `merge` over batches, `means` at the end.
+caller can mask padding: `masked_sum` per batch, `merge` over batches, `means` at the end.
 RGB is on the uint8 scale; ab is in Lab units.
 """
 

@@ -1,4 +1,4 @@
-"""The share of pixels that are right within a tolerance (Nazeri, Ng and Ebrahimi 2018)."""
+"""Accuracy: the share of pixels within a tolerance of the truth (Nazeri, Ng and Ebrahimi 2018)."""
 
 import math
 from typing import Any
@@ -8,15 +8,15 @@ from colorjax.metrics.inputs import image_pair
 
 
 def accuracy_within(lab: Any, true_lab: Any, percent: float) -> Array:
-    """The share of each image's pixels whose L, a and b are all nearly right.
+    """Returns the share of each image's pixels whose L, a and b are all within a tolerance.
 
     Every value is rounded to an integer, half to even. A pixel counts where |dL| <= percent,
-    |da| <= 2.2 percent and |db| <= 2.2 percent: that part of the ranges 0 ... 100 and -110 ... 110.
-    The published numbers are for 2 and 5 percent.
+    |da| <= 2.2 percent and |db| <= 2.2 percent: percentages of the ranges 0 ... 100 and
+    -110 ... 110. The published numbers are for 2 and 5 percent.
 
     L counts. In the Lab of a finished picture it differs from the truth, because colors outside
-    sRGB were clipped; a prediction joined with the true L has an easier task, and
-    `accuracy_within_ab` is the name for that.
+    sRGB were clipped. Predictions joined with the true L have an easier task: use
+    `accuracy_within_ab` for them.
 
     Args:
         lab: (..., H, W, 3) predicted Lab, L in [0, 100].
@@ -41,7 +41,7 @@ def accuracy_within(lab: Any, true_lab: Any, percent: float) -> Array:
 
 
 def accuracy_within_ab(ab: Any, true_ab: Any, percent: float) -> Array:
-    """`accuracy_within` where L does not count: a and b alone are within 2.2 percent of each.
+    """Returns `accuracy_within` of a and b only, each within 2.2 percent; L does not count.
 
     Args:
         ab: (..., H, W, 2) predicted ab in Lab units.
@@ -60,10 +60,10 @@ def accuracy_within_ab(ab: Any, true_ab: Any, percent: float) -> Array:
 
 
 def _limits(percent: float) -> tuple[int, int]:
-    """The largest whole differences allowed in L, and in a and b.
+    """Returns the largest whole differences allowed in L, and in a and b.
 
-    Whole differences meet whole limits, so that no rounding of 2.2 * percent, as in
-    2.2 * 5 = 11.000000000000002, decides about a pixel: 22 * 5 / 10 is exact.
+    The limits are computed as 22 * percent / 10, which is exact for 5: rounding, as in
+    2.2 * 5 = 11.000000000000002, never decides about a pixel.
     """
     if not 0.0 <= percent < math.inf:
         raise ValueError(f"percent must be a finite number of at least 0, got {percent}")

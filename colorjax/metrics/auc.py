@@ -1,4 +1,4 @@
-"""AuC: how much of an image is colored how nearly right (Zhang, Isola and Efros 2016)."""
+"""AuC: area under the curve of accuracy over the error threshold (Zhang et al. 2016)."""
 
 from typing import Any
 
@@ -8,28 +8,28 @@ from colorjax.color.arrays import Array, namespace
 from colorjax.color.bins import NUM_BINS, nearest_bin
 from colorjax.metrics.inputs import image_pair
 
-_LARGEST_DISTANCE = 150.0  # ab units; whatever is farther counts as if it were here
+_LARGEST_DISTANCE = 150.0  # ab units; larger distances are clipped to it
 
 
 def auc(ab: Any, true_ab: Any, *, prior: Any = None) -> Array:
-    """Area under the curve of the share of pixels within t of the truth, 0 <= t <= 150.
+    """Returns the area under the share of pixels within t of the truth, 0 <= t <= 150.
 
     With d the distance to the true color in the ab plane and w a weight per pixel:
     AuC = 1/150 integral_0^150 (sum w [d <= t] / sum w) dt = 1 - sum(w min(d, 150)) / sum(w) / 150,
     in closed form. All w are 1, or with `prior`, w = 1 / p(bin of the true color): the rebalanced
-    AuC. Trapezoids over t = 0, 1, ..., 150, as others compute it, differ by at most 1 / 300, and by
-    less than 2e-4 over the many distances of a photo.
+    AuC. The usual trapezoids over t = 0, 1, ..., 150 differ by at most 1 / 300, and by less than
+    2e-4 over the many distances of a photo.
 
     Args:
         ab: (..., H, W, 2) predicted ab in Lab units.
-        true_ab: (..., H, W, 2) true ab in Lab units; its bins, never those of `ab`, choose weights.
+        true_ab: (..., H, W, 2) true ab in Lab units; its bins, not those of `ab`, select weights.
         prior: (313,) share of the pixels of a large data set in each bin of
             `colorjax.color.ab_bins`, above 0; only the ratios matter. Not traced: under `jax.jit`,
             close over it. None: no rebalancing.
 
     Returns:
         (...,) floating point in [0, 1]; 1 for the true colors. For a data set, add up
-        `auc_sums`: the mean of this over images would let grey ones count as much as colorful ones.
+        `auc_sums`: the mean of this over images would weight gray ones as much as colorful ones.
 
     Raises:
         ValueError: if a shape is not (..., H, W, 2), the shapes differ, or `prior` is not 313
@@ -44,7 +44,7 @@ def auc(ab: Any, true_ab: Any, *, prior: Any = None) -> Array:
 
 
 def auc_sums(ab: Any, true_ab: Any, prior: Any = None) -> tuple[Array, Array]:
-    """The numerator and the denominator of the AuC of each image, to be added over a data set.
+    """Returns the numerator and denominator of the AuC of each image, to sum over a data set.
 
     With d and p as in `auc`: sum(w (1 - min(d, 150) / 150)) and sum(w) over the pixels, where
     w = 1 / (313 p), so that the mean weight under the prior is 1; or w = 1 without a prior.

@@ -1,4 +1,4 @@
-"""Trivial predictors that a colorization model must beat: a color looked up by lightness alone."""
+"""Trivial predictors that a colorization model must beat: color as a function of lightness."""
 
 import dataclasses
 from typing import Any
@@ -21,13 +21,13 @@ class ColorTable:
     ab: Array
 
     def predict(self, lightness: Any) -> Array:
-        """Colors every pixel by its lightness.
+        """Returns the color of every pixel, looked up by its lightness.
 
         Args:
             lightness: (..., 1) floating point, L in [0, 100]; clipped to that range.
 
         Returns:
-            (..., 2) float32 ab in the kind of `lightness`.
+            (..., 2) float32 ab, NumPy or JAX as `lightness`.
 
         Raises:
             ValueError: if `lightness` is not (..., 1) or holds integers.
@@ -39,7 +39,7 @@ class ColorTable:
 
 
 def color_sums(lab: np.ndarray) -> np.ndarray:
-    """Adds up the colors of Lab images for each level of lightness.
+    """Returns the color sums of Lab images for each level of lightness.
 
     Args:
         lab: (..., 3) floating point, NumPy.
@@ -60,14 +60,14 @@ def color_sums(lab: np.ndarray) -> np.ndarray:
 
 
 def fit_color_tables(sums: np.ndarray) -> dict[str, ColorTable]:
-    """Makes the trivial predictors from the sums over a data set.
+    """Returns the trivial predictors fitted to the sums over a data set.
 
     Args:
         sums: (101, 3) float64, from `color_sums`.
 
     Returns:
         "grey": ab = 0; "mean": the mean color of all pixels; "per_lightness": the mean color of the
-        pixels of each level, or of all pixels where a level was never seen.
+        pixels of each level, or of all pixels for levels without pixels.
 
     Raises:
         ValueError: if `sums` is not (101, 3) or counts no pixel.

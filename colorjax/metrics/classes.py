@@ -1,4 +1,4 @@
-"""Whether a classifier names a photo's class."""
+"""Top-k accuracy of a classifier."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def in_top(logits: Any, classes: Any, k: int) -> np.ndarray:
-    """Tells whether each photo's class is among the k highest logits.
+    """Returns whether each photo's class is among the k highest logits.
 
     Of equal logits the class with the lower number comes first.
 
@@ -18,17 +18,17 @@ def in_top(logits: Any, classes: Any, k: int) -> np.ndarray:
         k: 1 for top-1.
 
     Returns:
-        (N,) float64: 1 yes, 0 no, NaN for a photo without a class. Leave those out of means.
+        (N,) float64: 1 yes, 0 no, NaN for a photo without a class. Exclude NaN from means.
 
     Raises:
-        ValueError: shapes that do not fit, a class above C - 1, or logits that are not finite.
+        ValueError: wrong shapes, a class above C - 1, or logits that are not finite.
 
     >>> in_top(np.array([[0.1, 0.9, 0.5]] * 3), np.array([1, 2, -1]), 1).tolist()
     [1.0, 0.0, nan]
     """
     logits, classes = np.asarray(logits), np.asarray(classes)
     if logits.ndim != 2 or classes.shape != logits.shape[:1]:
-        raise ValueError(f"wants (N, C) and (N,), got {logits.shape} and {classes.shape}")
+        raise ValueError(f"shapes must be (N, C) and (N,), got {logits.shape} and {classes.shape}")
     if not np.isfinite(logits).all():
         raise ValueError("logits must be finite")
     if classes.size and classes.max() >= logits.shape[1]:

@@ -1,4 +1,4 @@
-"""A prediction beside the truth, in every metric at once: sums over photos, and what they mean."""
+"""Computes all metrics of a prediction as sums over photos, and summarizes the sums."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SSIM_WINDOW = 11  # pixels
 
 
 def painted(lab: jax.Array, ab: jax.Array) -> jax.Array:
-    """Returns the uint8 sRGB picture with the lightness of `lab` (..., 1 or 3) and colours `ab`."""
+    """Returns the uint8 sRGB picture with the lightness of `lab` (..., 1 or 3) and colors `ab`."""
     return color.lab_to_rgb_u8(jnp.concatenate([lab[..., :1], ab], axis=-1))
 
 
@@ -36,16 +36,16 @@ def measure(
     outputs: dict[str, jax.Array],
     prior: np.ndarray | None = None,
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """Compares predicted colours with the truth.
+    """Compares predicted colors with the truth.
 
     Args:
         rgb_u8: (N, H, W, 3) uint8, the true photos.
         mask: (N,) bool; False for photos that do not count.
         lab: (N, H, W, 3) float32, the true photos in Lab.
-        outputs: ab (N, H, W, 2) float32, the prediction in Lab units; lightness (N, H, W, 1) where
-            that of the picture is predicted too; where the method has a distribution over bins,
-            bin_logits (N, h, w, 313).
-        prior: (313,) share of each bin, for the rebalanced AuC; None leaves that out.
+        outputs: ab (N, H, W, 2) float32, the prediction in Lab units; lightness (N, H, W, 1) if the
+            method predicts it too; bin_logits (N, h, w, 313) if the method predicts a
+            distribution over bins.
+        prior: (313,) share of each bin, for the rebalanced AuC; None: not computed.
 
     Returns:
         name -> (sum, count) over photos, for `merge` and `summarize`.
@@ -101,7 +101,7 @@ def errors_of_photos(
 def measure_scaled(
     ab: jax.Array, scaled_ab: jax.Array, mask: jax.Array
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """Compares predicted colours with saturation-scaled targets, as `measure` does with the truth.
+    """Compares predicted colors with saturation-scaled targets, as `measure` does with the truth.
 
     Args:
         ab: (N, H, W, 2) float32, the prediction in Lab units.
@@ -115,7 +115,7 @@ def measure_scaled(
     return {name: masked_sum(value, mask) for name, value in values.items()}
 
 
-# Means over photos that are metrics as they are.
+# Metrics that are plain means over photos.
 _MEANS = (
     "mae_ab",
     "auc",
@@ -141,9 +141,9 @@ _MEANS = (
 
 
 def summarize(sums: Sums) -> dict[str, float]:
-    """Turns the sums of `measure` into metrics: means over photos, and what follows from means.
+    """Returns metrics from the sums of `measure`: means over photos, and functions of means.
 
-    A metric without a value, such as psnr where all photos are grey, is left out.
+    A metric without a value, such as psnr if all photos are gray, is omitted.
     """
     means = means_of(sums)
     kept = [name for name in means if name in _MEANS or name.startswith("psnr_hints_")]
@@ -166,7 +166,7 @@ def measure_by_hue(
     hue_bin: jax.Array,
     num_hues: int,
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """Sums two errors for each bin of the photos' mean hue; arguments as of `measure`.
+    """Returns the sums of two errors for each bin of the photos' mean hue; see `measure`.
 
     Args:
         rgb_u8: the true photos.
@@ -174,7 +174,7 @@ def measure_by_hue(
         lab: the true photos in Lab.
         outputs: the prediction.
         hue_bin: (N,) int32, in [0, num_hues).
-        num_hues: how many bins.
+        num_hues: number of bins.
     """
     values = errors_of_photos(rgb_u8, lab, outputs)
     return {
@@ -195,14 +195,14 @@ def paired_gains(
 
     Returns:
         name -> for mae_ab and psnr_of_mean_mse: by how much the method is better, and the 95 %
-        interval [low, high]; `skill`: 1 - mae_ab / mae_ab of the other, likewise.
+        interval [low, high]; the same for `skill`, 1 - mae_ab / mae_ab of the other.
     """
 
     def row(columns: Mapping[str, np.ndarray], statistic: intervals.Statistic) -> dict[str, Any]:
         values = {name: np.asarray(x, np.float64) for name, x in columns.items()}
         means = {name: np.array([x.mean()]) for name, x in values.items()}
-        found = intervals.bootstrap(values, statistic)
-        return {"better_by": float(statistic(means)[0]), "interval": list(found)}
+        interval = intervals.bootstrap(values, statistic)
+        return {"better_by": float(statistic(means)[0]), "interval": list(interval)}
 
     result = {}
     for name, other in others.items():
@@ -219,10 +219,10 @@ def paired_gains(
 
 
 def summarize_hues(sums: Sums, num_hues: int) -> list[dict[str, Any]]:
-    """Turns the sums of `measure_by_hue` into one row for each bin.
+    """Returns one row for each bin from the sums of `measure_by_hue`.
 
     Returns:
-        from and to (hue in [0, 1]), num_images and, where there are any, mae_ab and
+        from and to (hue in [0, 1]), num_images and, if there are images, mae_ab and
         psnr_of_mean_mse.
     """
     rows = []

@@ -1,4 +1,4 @@
-"""CIEDE2000, the difference of two colors as people see it (Sharma, Wu and Dalal 2005)."""
+"""CIEDE2000, the perceptual difference of two colors (Sharma, Wu and Dalal 2005)."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ _HUE_ROUNDING = 2e-6
 
 
 def delta_e_2000(lab_a: Any, lab_b: Any) -> Array:
-    """Mean CIEDE2000 over the pixels of each image; see `delta_e_2000_pixels`.
+    """Returns the mean CIEDE2000 over the pixels of each image; see `delta_e_2000_pixels`.
 
     Args:
         lab_a: (..., H, W, 3) Lab, L in [0, 100].
@@ -30,7 +30,7 @@ def delta_e_2000(lab_a: Any, lab_b: Any) -> Array:
 
 
 def delta_e_2000_pixels(lab_a: Any, lab_b: Any) -> Array:
-    """CIEDE2000 of pairs of colors, with kL = kC = kH = 1.
+    """Returns CIEDE2000 of pairs of colors, with kL = kC = kH = 1.
 
     With C the mean of the two chromas and g(C) = sqrt(C^7 / (C^7 + 25^7)), a' = (1.5 - g(C) / 2) a;
     C' and h' are the chroma and hue of (a', b), and primed means and differences are theirs:
@@ -39,14 +39,14 @@ def delta_e_2000_pixels(lab_a: Any, lab_b: Any) -> Array:
     SL = 1 + 0.015 (L - 50)^2 / sqrt(20 + (L - 50)^2), SC = 1 + 0.045 C', SH = 1 + 0.015 C' T,
     T = 1 - 0.17 cos(h' - 30) + 0.24 cos(2 h') + 0.32 cos(3 h' + 6) - 0.2 cos(4 h' - 63),
     RT = -2 g(C') sin(60 exp(-((h' - 275) / 25)^2)), in degrees.
-    It is symmetric. The hue of grey, which has none, counts for nothing: dH' is 0 there.
+    It is symmetric. Gray has no hue: dH' is 0 there.
 
     Args:
         lab_a: (..., 3) floating-point Lab, L in [0, 100].
         lab_b: the same shape; nothing is broadcast.
 
     Returns:
-        (...,) floating point, at least 0. Values are finite at grey; gradients there are not.
+        (...,) floating point, at least 0. Values are finite at gray; gradients there are not.
 
     Raises:
         ValueError: if a shape is not (..., 3), the shapes differ, or one holds integers.
@@ -100,11 +100,11 @@ def _saturating(xp: Any, chroma: Array) -> Array:
 
 
 def _hue(xp: Any, a: Array, b: Array) -> Array:
-    return xp.mod(xp.arctan2(b, a), _TURN)  # of grey 0 or pi, by the signs of the zeros
+    return xp.mod(xp.arctan2(b, a), _TURN)  # 0 or pi for gray, by the signs of the zeros
 
 
 def _hue_difference_and_mean(xp: Any, hue_a: Array, hue_b: Array) -> tuple[Array, Array]:
-    """The step from one hue to the other the short way round, and the middle of that way."""
+    """Returns the signed hue difference along the shorter arc, and the middle of that arc."""
     step = hue_b - hue_a
     is_over_zero = xp.abs(step) > math.pi + _HUE_ROUNDING
     middle = 0.5 * (hue_a + hue_b)

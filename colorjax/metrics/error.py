@@ -1,6 +1,6 @@
 """Per-image errors between two images: in RGB, and in the ab plane of Lab.
 
-RGB is on the uint8 scale, after rounding to whole values, whatever the dtype holds it.
+RGB is on the uint8 scale, rounded to whole values, in any dtype.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ _SMALLEST_MSE = 1e-10  # equal images: 148.13 dB instead of infinity
 
 
 def mse(rgb_a: Any, rgb_b: Any) -> Array:
-    """Mean squared error over the pixels and the three channels of each image.
+    """Returns the mean squared error over the pixels and the three channels of each image.
 
     Args:
         rgb_a: (..., H, W, 3) sRGB in [0, 255], rounded; any real dtype.
@@ -31,7 +31,7 @@ def mse(rgb_a: Any, rgb_b: Any) -> Array:
 
 
 def mae_rgb(rgb_a: Any, rgb_b: Any) -> Array:
-    """Mean absolute error over the pixels and the three channels of each image.
+    """Returns the mean absolute error over the pixels and three channels of each image.
 
     Args:
         rgb_a: (..., H, W, 3) sRGB in [0, 255], rounded; any real dtype.
@@ -48,7 +48,7 @@ def mae_rgb(rgb_a: Any, rgb_b: Any) -> Array:
 
 
 def psnr(rgb_a: Any, rgb_b: Any) -> Array:
-    """Peak signal-to-noise ratio of each image: 10 log10(255^2 / MSE), MSE at least 1e-10.
+    """Returns the PSNR of each image: 10 log10(255^2 / MSE), MSE at least 1e-10.
 
     Args:
         rgb_a: (..., H, W, 3) sRGB in [0, 255], rounded; any real dtype.
@@ -70,7 +70,7 @@ def psnr(rgb_a: Any, rgb_b: Any) -> Array:
 
 
 def mae_ab(ab_a: Any, ab_b: Any) -> Array:
-    """Mean absolute error over the pixels and both ab channels of each image.
+    """Returns the mean absolute error over the pixels and both ab channels of each image.
 
     Args:
         ab_a: (..., H, W, 2) ab in Lab units.
@@ -88,9 +88,10 @@ def mae_ab(ab_a: Any, ab_b: Any) -> Array:
 
 
 def rmse_ab(ab_a: Any, ab_b: Any) -> Array:
-    """Root mean squared distance in the ab plane: sqrt(mean((a_a - a_b)^2 + (b_a - b_b)^2)).
+    """Returns the root mean squared distance in the ab plane of each image.
 
-    This is the vector form; the form that averages the two channels is smaller by sqrt(2).
+    sqrt(mean((a_a - a_b)^2 + (b_a - b_b)^2)), the vector form. The form that averages the two
+    channels is smaller by sqrt(2).
 
     Args:
         ab_a: (..., H, W, 2) ab in Lab units.

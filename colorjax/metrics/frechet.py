@@ -1,7 +1,7 @@
 """The Frechet distance between two sets of features (Heusel et al. 2017, after Dowson and Landau).
 
-With InceptionV3's 2048 features of the last pool it is FID. Which network, which photos and how
-many belong to every figure: only equal ones compare.
+With the 2048 features of InceptionV3's last pool it is FID. Values are comparable only for the same
+network, the same photos and the same number of photos.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class FeatureMoments:
-    """Sums over photos, which merge: those of parts added are those of the whole.
+    """Mergeable sums over photos: the sums of the parts add up to those of the whole.
 
     Attributes:
-        count: of photos, n.
+        count: number of photos, n.
         total: (D,) float64, the sum of their features.
         outer: (D, D) float64, the sum of the outer products of their features.
     """
@@ -28,25 +28,25 @@ class FeatureMoments:
 
     @classmethod
     def empty(cls, features: int) -> FeatureMoments:
-        """Returns the moments of no photo."""
+        """Returns the moments of zero photos."""
         return cls(0, np.zeros(features), np.zeros((features, features)))
 
     @classmethod
     def of(cls, features: Any) -> FeatureMoments:
-        """Sums features, (N, D) floating point or integers.
+        """Returns the moments of features, (N, D) floating point or integers.
 
         Raises:
-            ValueError: another shape; a value that is not finite.
+            ValueError: wrong shape, or a value that is not finite.
         """
-        found = np.asarray(features, np.float64)
-        if found.ndim != 2:
-            raise ValueError(f"features must be (photos, features), got {found.shape}")
-        if not np.isfinite(found).all():
+        values = np.asarray(features, np.float64)
+        if values.ndim != 2:
+            raise ValueError(f"features must be (photos, features), got {values.shape}")
+        if not np.isfinite(values).all():
             raise ValueError("features must be finite")
-        return cls(len(found), found.sum(0), found.T @ found)
+        return cls(len(values), values.sum(0), values.T @ values)
 
     def __add__(self, other: FeatureMoments) -> FeatureMoments:
-        """Merges the moments of two sets of photos.
+        """Returns the merged moments of two sets of photos.
 
         Raises:
             ValueError: different numbers of features.
@@ -58,14 +58,14 @@ class FeatureMoments:
 
     @property
     def mean(self) -> np.ndarray:
-        """The features' mean, (D,) float64; of no photo a ValueError."""
+        """Mean of the features, (D,) float64; ValueError without photos."""
         if not self.count:
             raise ValueError("there are no photos, so there is no mean")
         return self.total / self.count
 
     @property
     def covariance(self) -> np.ndarray:
-        """The covariance with n - 1, (D, D) float64; of fewer than two photos a ValueError."""
+        """Covariance with n - 1, (D, D) float64; ValueError for fewer than two photos."""
         if self.count < 2:
             raise ValueError(f"a covariance takes at least 2 photos, got {self.count}")
         scatter = self.outer - np.outer(self.mean, self.total)
@@ -73,18 +73,18 @@ class FeatureMoments:
 
 
 def frechet_distance(a: FeatureMoments, b: FeatureMoments) -> float:
-    """|mu_a - mu_b|^2 + Tr(S_a + S_b - 2 (S_a S_b)^(1/2)), in float64.
+    """Returns |mu_a - mu_b|^2 + Tr(S_a + S_b - 2 (S_a S_b)^(1/2)), in float64.
 
     The trace of the root is the sum of the roots of the eigenvalues of S_a^(1/2) S_b S_a^(1/2),
-    which is symmetric: no complex numbers appear, and nothing is added to a singular covariance.
-    Rounding leaves about 1e-7 of the covariances' traces.
+    which is symmetric: no complex numbers occur, and a singular covariance needs no offset.
+    The rounding error is about 1e-7 of the covariances' traces.
 
     Args:
-        a: of one set of photos.
-        b: of the other.
+        a: moments of one set of photos.
+        b: moments of the other.
 
     Returns:
-        At least 0, but for rounding.
+        At least 0, up to rounding.
 
     Raises:
         ValueError: different numbers of features, or fewer than two photos.
@@ -102,7 +102,7 @@ def frechet_distance(a: FeatureMoments, b: FeatureMoments) -> float:
 
 
 def small_sample_warning(a: FeatureMoments, b: FeatureMoments) -> str:
-    """Returns one line where photos are fewer than features, and "" where they are enough.
+    """Returns a one-line warning if there are fewer photos than features, else "".
 
     >>> small_sample_warning(FeatureMoments.empty(4), FeatureMoments.empty(4))[:30]
     'FID of 0 and 0 photos with 4 f'
@@ -112,7 +112,7 @@ def small_sample_warning(a: FeatureMoments, b: FeatureMoments) -> str:
         return ""
     return (
         f"FID of {a.count} and {b.count} photos with {features} features: the covariances are "
-        "singular and the figure far too high; compare it with figures of as many photos alone"
+        "singular and the value far too high; compare it only with values of as many photos"
     )
 
 

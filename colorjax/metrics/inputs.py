@@ -1,4 +1,4 @@
-"""Checks and dtypes of what metrics are given."""
+"""Checks and converts the inputs of metrics."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from colorjax.color.arrays import Array
 
 
 def images(array: Any, name: str, num_channels: int) -> Array:
-    """Returns images (..., H, W, C) as floating point of at least 32 bits, in their own kind.
+    """Returns images (..., H, W, C) as floating point of at least 32 bits, NumPy or JAX as given.
 
     Raises:
         ValueError: if the shape is not (..., H, W, num_channels) or the array is not real.
@@ -30,7 +30,7 @@ def images(array: Any, name: str, num_channels: int) -> Array:
 def image_pair(
     first: Any, second: Any, names: tuple[str, str], num_channels: int
 ) -> tuple[Array, Array]:
-    """Returns two batches of images of one shape, as `images` does; nothing is ever broadcast.
+    """Returns two batches of images of the same shape, as `images`; nothing is broadcast.
 
     Raises:
         ValueError: if the shapes differ, or as `images` does.

@@ -1,4 +1,4 @@
-"""Bootstrap intervals over photos, of means and of what follows from means."""
+"""Bootstrap intervals over photos, of means and of functions of means."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def bootstrap(
 ) -> tuple[float, float]:
     """Returns the 95 % percentile interval of a statistic of means over photos (Efron 1979).
 
-    Photos are drawn with replacement, each with all of its values: what is compared is paired.
+    Photos are drawn with replacement, each with all of its values: comparisons are paired.
 
     Args:
-        values: name -> (P,) one number a photo; all of the same photos in the same order.
-        statistic: means over photos, name -> (R,), to (R,), e.g. the difference of two.
+        values: name -> (P,) one number per photo; the same photos in the same order.
+        statistic: maps means over photos, name -> (R,), to (R,), e.g. the difference of two.
         resamples: R.
         seed: of the draws.
 
@@ -43,7 +43,9 @@ def bootstrap(
     """
     lengths = {len(column) for column in values.values()}
     if len(lengths) != 1 or not min(lengths):
-        raise ValueError(f"wants one number for each of the same photos, got {sorted(lengths)}")
+        raise ValueError(
+            f"columns must have one number for each photo, got lengths {sorted(lengths)}"
+        )
     number = min(lengths)
     table = np.stack([np.asarray(column, np.float64) for column in values.values()], axis=1)
     means = draws(number, resamples=resamples, seed=seed) @ table / number
@@ -51,24 +53,24 @@ def bootstrap(
 
 
 def draws(number: int, *, resamples: int = RESAMPLES, seed: int = _SEED) -> np.ndarray:
-    """Counts how often each of N photos is in each resample: (R, N) float32."""
+    """Returns how often each of N photos is in each resample: (R, N) float32."""
     rng = np.random.default_rng(seed)
     counts = np.empty((resamples, number), np.float32)
-    for row in counts:  # one after the other: int64 of all of them would take twice the memory
+    for row in counts:  # row by row: int64 of all rows would take twice the memory
         row[:] = rng.multinomial(number, np.full(number, 1 / number))
     return counts
 
 
 def sample_means(columns: Mapping[str, np.ndarray], counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the means over photos of every sample.
+    """Returns the means over photos for every sample.
 
     Args:
-        columns: name -> (P,) one number a photo; a NaN does not count.
+        columns: name -> (P,) one number per photo; NaN does not count.
         counts: (S, P), how often each photo is in each sample: ones for the data itself, `draws`
             for resamples.
 
     Returns:
-        name -> (S,); NaN where a sample has no value.
+        name -> (S,); NaN if a sample has no value.
     """
     means = {}
     for name, column in columns.items():
@@ -79,11 +81,11 @@ def sample_means(columns: Mapping[str, np.ndarray], counts: np.ndarray) -> dict[
 
 
 def estimate(samples: np.ndarray, num_photos: int) -> dict[str, Any]:
-    """Returns the value of the data and the interval of its resamples.
+    """Returns the value of the data and its bootstrap interval.
 
     Args:
         samples: (1 + R,): of the data itself, then of its resamples.
-        num_photos: how many there are; a single one has no interval.
+        num_photos: number of photos; a single photo has no interval.
 
     Returns:
         {"mean": float, "interval": [low, high] or None}.

@@ -1,4 +1,4 @@
-"""How likely the true colors are to a network that predicts a distribution over color bins."""
+"""Likelihood of the true colors under a predicted distribution over color bins."""
 
 import math
 from typing import Any
@@ -11,11 +11,11 @@ from colorjax.metrics.inputs import images
 
 
 def bits_per_pixel(logits: Any, true_ab: Any) -> Array:
-    """Mean over the pixels of each image of -log2 softmax(logits)[bin of the true color].
+    """Returns the mean over the pixels of each image of -log2 softmax(logits)[true bin].
 
-    In float32 and log space. It is the number of bits that an ideal coder with these predictions
-    needs for the true bin of a pixel, at the resolution of the logits; log2(313) = 8.29 for
-    predictions that know nothing.
+    It is computed in float32 and log space. An ideal coder with these predictions needs this number
+    of bits for the true bin of a pixel, at the resolution of the logits; log2(313) = 8.29 for
+    uniform predictions.
 
     Args:
         logits: (..., h, w, 313) floating point, in the order of `colorjax.color.ab_bins`.
@@ -26,12 +26,12 @@ def bits_per_pixel(logits: Any, true_ab: Any) -> Array:
 
     Raises:
         ValueError: if `logits` is not (..., h, w, 313), `true_ab` not (..., h, w, 2), or they
-            differ in any size but the last.
+            differ in any axis except the last.
     """
     logits, true_ab = images(logits, "logits", NUM_BINS), images(true_ab, "true_ab", 2)
     if logits.shape[:-1] != true_ab.shape[:-1]:
         raise ValueError(
-            "logits and true_ab must have the same shape but for the last axis, got "
+            "logits and true_ab must have the same shape except for the last axis, got "
             f"{tuple(logits.shape)} and {tuple(true_ab.shape)}: subsample the truth"
         )
     xp = namespace(logits, true_ab)

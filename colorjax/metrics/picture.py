@@ -1,4 +1,4 @@
-"""What is measured of one photo: numbers that add up over photos."""
+"""Metrics of a single photo, as values that can be averaged over photos."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from colorjax.color.arrays import Array
 
 _SSIM_WINDOW = 11  # pixels
 _HUES = 36  # bins of the hue histogram
-_LEAST_CHROMA = 5.0  # Lab units; greyer pixels have no hue
+_LEAST_CHROMA = 5.0  # Lab units; pixels below it have no hue
 
 
 def values_of(rgb: Array, truth: Array, prior: np.ndarray) -> dict[str, Array]:
@@ -32,7 +32,7 @@ def values_of(rgb: Array, truth: Array, prior: np.ndarray) -> dict[str, Array]:
     is_jax = isinstance(rgb, jax.Array)
     right, weight = metrics.auc_sums(ab, true_ab, prior)
     chroma = metrics.mean_chroma(ab)
-    found = {
+    values = {
         "mae_ab": metrics.mae_ab(ab, true_ab),
         "squared_ab": metrics.rmse_ab(ab, true_ab) ** 2,
         "mse": metrics.mse(rgb, truth),
@@ -48,18 +48,18 @@ def values_of(rgb: Array, truth: Array, prior: np.ndarray) -> dict[str, Array]:
         "hues": hues_of(ab, jnp if is_jax else np),
     }
     if min(rgb.shape[:2]) >= _SSIM_WINDOW:
-        found["ssim"] = metrics.ssim(rgb, truth)
-    return found
+        values["ssim"] = metrics.ssim(rgb, truth)
+    return values
 
 
 def truth_of(truth: np.ndarray) -> dict[str, Any]:
-    """Returns what is known of a true photo: colorfulness, chroma, hues, whether it is grey."""
+    """Returns the statistics of a true photo: colorfulness, chroma, hues, whether it is gray."""
     ab = color.rgb_u8_to_lab(truth)[..., 1:]
     is_grey = bool(np.all(truth == truth[..., :1]))
     return {
         "true_colorfulness": float(metrics.colorfulness(truth)),
         "true_colorfulness_abs": float(metrics.colorfulness_abs(truth)),
-        # Rounding gives grey a chroma of up to 0.005, which nothing may be divided by.
+        # Rounding gives gray a chroma of up to 0.005, which must not be a divisor.
         "true_chroma": 0.0 if is_grey else float(metrics.mean_chroma(ab)),
         "is_grey": float(is_grey),
         "pixels": float(truth.shape[0] * truth.shape[1]),
@@ -68,24 +68,24 @@ def truth_of(truth: np.ndarray) -> dict[str, Any]:
 
 
 def hues_of(ab: Array, xp: Any) -> Array:
-    """Returns the mean chroma per pixel that falls into each of 36 hue angles, (36,)."""
+    """Returns the mean chroma per pixel in each of 36 bins of the hue angle, (36,)."""
     a, b = ab[..., 0].ravel(), ab[..., 1].ravel()
     chroma = xp.sqrt(a * a + b * b)
-    place = xp.floor((xp.arctan2(b, a) / (2 * np.pi) % 1.0) * _HUES).astype(np.int32) % _HUES
+    hue_bin = xp.floor((xp.arctan2(b, a) / (2 * np.pi) % 1.0) * _HUES).astype(np.int32) % _HUES
     weights = xp.where(chroma >= _LEAST_CHROMA, chroma, 0)
     return (
         xp.bincount(
-            place, weights=weights, **({"length": _HUES} if xp is jnp else {"minlength": _HUES})
+            hue_bin, weights=weights, **({"length": _HUES} if xp is jnp else {"minlength": _HUES})
         )
         / a.size
     )
 
 
 class Measurer:
-    """Measures pictures; those of one size by one compiled program, one photo after the other."""
+    """Computes `values_of` of pictures one by one, with a compiled program if all have one size."""
 
     def __init__(self, prior: np.ndarray, *, compiled: bool):
-        """Args: the prior of `values_of`; whether all photos have one size."""
+        """Takes the prior of `values_of`, and whether all photos have one size."""
         self._prior = prior
         self._compiled = (
             jax.jit(lambda rgb, truth: values_of(rgb, truth, prior)) if compiled else None
@@ -94,10 +94,10 @@ class Measurer:
     def __call__(self, rgb: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
         """Returns `values_of` as Python numbers and lists."""
         if self._compiled is not None:
-            found = jax.device_get(self._compiled(rgb, truth))
+            values = jax.device_get(self._compiled(rgb, truth))
         else:
-            found = values_of(rgb, truth, self._prior)
-        return {name: np.asarray(value).tolist() for name, value in found.items()}
+            values = values_of(rgb, truth, self._prior)
+        return {name: np.asarray(value).tolist() for name, value in values.items()}
 
 
 _SSIM_WINDOW = 11  # pixels, of ssim
@@ -114,8 +114,8 @@ def measure(rgb: np.ndarray, truth: np.ndarray) -> Values:
         truth: the same shape.
 
     Returns:
-        The metrics of one photo and, for what follows from means, mse, chroma, true_chroma,
-        true_colorfulness and is_grey; NaN for what does not count.
+        The metrics of one photo and, for functions of means, mse, chroma, true_chroma,
+        true_colorfulness and is_grey; NaN for values that do not count.
     """
     lab, true_lab = color.rgb_u8_to_lab(rgb), color.rgb_u8_to_lab(truth)
     is_grey = bool(np.all(truth == truth[..., :1]))
@@ -127,7 +127,7 @@ def measure(rgb: np.ndarray, truth: np.ndarray) -> Values:
         "ssim": metrics.ssim(rgb, truth) if min(truth.shape[:2]) >= _SSIM_WINDOW else np.nan,
         "colorfulness": metrics.colorfulness(rgb),
         "chroma": metrics.mean_chroma(lab[..., 1:]),
-        # Rounding gives grey a chroma of up to 0.005, which nothing may be divided by.
+        # Rounding gives gray a chroma of up to 0.005, which must not be a divisor.
         "true_chroma": 0.0 if is_grey else metrics.mean_chroma(true_lab[..., 1:]),
         "accuracy_2": metrics.accuracy_within(lab, true_lab, 2),
         "accuracy_5": metrics.accuracy_within(lab, true_lab, 5),

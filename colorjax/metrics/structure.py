@@ -24,14 +24,14 @@ _WEIGHTS = _gaussian_window()
 
 
 def ssim(rgb_a: Any, rgb_b: Any) -> Array:
-    """Mean structural similarity of each image, per RGB channel and then averaged.
+    """Returns the mean structural similarity of each image, averaged over the RGB channels.
 
     With means mu, variances v and covariance c in a Gaussian window of 11 pixels, sigma 1.5, over
     the positions where the window lies inside the image:
     (2 mu_a mu_b + C1) (2 c + C2) / ((mu_a^2 + mu_b^2 + C1) (v_a + v_b + C2)),
     C1 = (0.01 * 255)^2, C2 = (0.03 * 255)^2. Equal to scikit-image's `structural_similarity` with
     `gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255`; its default
-    window is another one and gives other values.
+    window differs and gives other values.
 
     Args:
         rgb_a: (..., H, W, 3) sRGB in [0, 255], rounded; any real dtype; H and W at least 11.
@@ -64,7 +64,7 @@ def ssim(rgb_a: Any, rgb_b: Any) -> Array:
 
 
 def _window_mean(channels: Array) -> Array:
-    """Gaussian means over the windows inside the image: (..., H, W, C) -> (..., H-10, W-10, C)."""
+    """Returns Gaussian means over inner windows: (..., H, W, C) -> (..., H-10, W-10, C)."""
     height, width = (size - _WINDOW + 1 for size in channels.shape[-3:-1])
     rows: Any = sum(w * channels[..., i : i + height, :, :] for i, w in enumerate(_WEIGHTS))
     means: Any = sum(w * rows[..., i : i + width, :] for i, w in enumerate(_WEIGHTS))

@@ -1,4 +1,4 @@
-"""Mergeable sums: every mean over a data set is one sum divided by one count, at the end."""
+"""Mergeable sums: a mean over a data set is one sum divided by one count."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +12,10 @@ Sums = dict[str, tuple[Any, Any]]  # name -> (sum, count), float64 scalars or ar
 
 
 def masked_sum(values: Any, mask: Any) -> tuple[Array, Array]:
-    """Sums the values whose mask is true, and counts them.
+    """Returns the sum and the count of the values whose mask is true.
 
     Args:
-        values: floating point; what stands under a false mask never counts, not even a NaN.
+        values: floating point; values under a false mask never count, not even NaN.
         mask: boolean, the same shape; false for padding.
 
     Returns:
@@ -40,14 +40,14 @@ def masked_sum(values: Any, mask: Any) -> tuple[Array, Array]:
 
 
 def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> Sums:
-    """Adds two dicts name -> (sum, count) in float64 on the host; a missing name counts nothing.
+    """Returns the sum of two dicts name -> (sum, count), in float64 on the host.
 
     Args:
         first: NumPy or JAX scalars or arrays; JAX ones are fetched from their device.
-        second: the same; it may hold other names.
+        second: the same; it may have other names, and a missing name counts as (0, 0).
 
     Returns:
-        A new dict with every name of both.
+        A new dict with the names of both.
 
     >>> merge({}, {"psnr": (46.0, 2.0)})["psnr"]
     (np.float64(46.0), np.float64(2.0))
@@ -61,7 +61,7 @@ def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> Sums:
 
 
 def means(sums: Mapping[str, Any]) -> dict[str, float]:
-    """Divides each sum by its count; a count of 0 gives NaN.
+    """Returns each sum divided by its count; NaN for a count of 0.
 
     >>> means({"psnr": (46.0, 2.0), "top1": (0.0, 0.0)})
     {'psnr': 23.0, 'top1': nan}

@@ -1,4 +1,4 @@
-"""How colorful an image is, without a reference."""
+"""Colorfulness and chroma of an image, without a reference."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from colorjax.metrics.inputs import images
 
 
 def colorfulness(rgb: Any) -> Array:
-    """Colorfulness of each image (Hasler and Suesstrunk 2003).
+    """Returns the colorfulness of each image (Hasler and Suesstrunk 2003).
 
     With rg = R - G and yb = (R + G) / 2 - B over the pixels of an image:
     sqrt(var(rg) + var(yb)) + 0.3 sqrt(mean(rg)^2 + mean(yb)^2), with population variances.
@@ -16,7 +16,7 @@ def colorfulness(rgb: Any) -> Array:
         rgb: (..., H, W, 3) sRGB in [0, 255]; any real dtype.
 
     Returns:
-        (...,) floating point, at least 0; 0 for grey, about 40 for photos.
+        (...,) floating point, at least 0; 0 for gray, about 40 for photos.
 
     Raises:
         ValueError: if `rgb` is not (..., H, W, 3).
@@ -31,9 +31,9 @@ def colorfulness(rgb: Any) -> Array:
 
 
 def colorfulness_abs(rgb: Any) -> Array:
-    """Colorfulness of each image as much later code computes it: with |rg| and |yb|.
+    """Returns the colorfulness of each image with |rg| and |yb|, as in much later code.
 
-    The published formula takes the signed differences; see `colorfulness`.
+    The published formula has signed differences; see `colorfulness`.
 
     Args:
         rgb: (..., H, W, 3) sRGB in [0, 255]; any real dtype.
@@ -49,7 +49,7 @@ def colorfulness_abs(rgb: Any) -> Array:
 
 
 def mean_chroma(ab: Any) -> Array:
-    """Mean chroma sqrt(a^2 + b^2) over the pixels of each image.
+    """Returns the mean chroma sqrt(a^2 + b^2) over the pixels of each image.
 
     Args:
         ab: (..., H, W, 2) ab in Lab units.

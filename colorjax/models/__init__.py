@@ -1,4 +1,4 @@
-"""Networks by name."""
+"""Registry of networks."""
 
 from __future__ import annotations
 
@@ -64,27 +64,27 @@ class Network(Protocol):
 
     @property
     def inputs(self) -> frozenset[str]:
-        """Names of what it takes: "grey", and what `Method.predict` describes beside it."""
+        """Names of the inputs: "grey", and others that `Method.predict` describes."""
         ...
 
     @property
     def outputs(self) -> frozenset[str]:
-        """Names of what it returns: "ab", "color", "logits", "class_logits", ..."""
+        """Names of the outputs: "ab", "color", "logits", "class_logits", ..."""
         ...
 
     @property
     def size_multiple(self) -> int:
-        """What heights and widths have to be multiples of, in pixels."""
+        """Heights and widths must be multiples of this, in pixels."""
         ...
 
     @property
     def fixed_size(self) -> int | None:
-        """The one height and width that it takes, in pixels; None: any multiple."""
+        """The only accepted height and width, in pixels; None: any multiple."""
         ...
 
     @property
     def fit(self) -> str:
-        """How a photo comes to such a size: "pad" by its edge and cut back, or "resize"."""
+        """How a photo is fitted to such a size: "pad" (edge pixels, cropped back) or "resize"."""
         ...
 
     def init(self, rngs: Any, inputs: dict[str, Any], *, train: bool) -> Any:
@@ -97,29 +97,29 @@ class Network(Protocol):
 
 
 def _import_network(name: str) -> Any:
-    """Returns the class of "MODULE:CLASS"; what is no Linen module is refused, and never called."""
+    """Returns the class of "MODULE:CLASS"; refuses anything but a Linen module, without a call."""
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        network = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise RequestError(
-            f"model.name={name!r} cannot be imported ({error}); name a class as MODULE:CLASS, and "
-            "run where Python finds the module, or set PYTHONPATH"
+            f"model.name={name!r} cannot be imported ({error}); give a class as MODULE:CLASS, and "
+            "run where Python can import the module, or set PYTHONPATH"
         ) from None
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise RequestError(f"model.name={name!r} is no flax.linen.Module")
-    missing = sorted(_ATTRIBUTES - set(dir(found)))
+    if not (isinstance(network, type) and issubclass(network, nn.Module)):
+        raise RequestError(f"model.name={name!r} is not a flax.linen.Module")
+    missing = sorted(_ATTRIBUTES - set(dir(network)))
     if missing:
         raise RequestError(f"network {name} lacks {', '.join(missing)}; see docs/new_method.md")
-    return found
+    return network
 
 
 def create(name: str, **options: Any) -> Network:
     """Builds a network by name.
 
     Args:
-        name: a key of `NETWORKS`; or "MODULE:CLASS", a Linen module of your own that Python finds
-            under that name (docs/new_method.md).
+        name: a key of `NETWORKS`; or "MODULE:CLASS", an importable Linen module of your own
+            (docs/new_method.md).
         **options: the network's attributes.
 
     Returns:
@@ -134,9 +134,9 @@ def create(name: str, **options: Any) -> Network:
     if name not in NETWORKS and ":" not in name:
         raise unknown_name("model model.name =", name, NETWORKS)
     build: Any = NETWORKS[name] if name in NETWORKS else _import_network(name)
-    # A config that was read back from JSON has lists for tuples.
+    # A config read from JSON has lists instead of tuples.
     if ":" in name and "dtype" not in build.__dataclass_fields__:
-        options.pop("dtype", None)  # it computes in a type of its own
+        options.pop("dtype", None)  # it has a fixed type
     attributes = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     try:
         return build(**attributes)

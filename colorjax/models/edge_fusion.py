@@ -45,24 +45,25 @@ class EdgeFusion(nn.Module):
 
     Attributes:
         width: factor on all channels.
-        global_size: side in pixels, a multiple of 32, at which the global branch sees the photo:
-            that of training. A property of the weights.
-        global_branch: "faithful": the original's "classification" network, which has weights of
-            its own and classifies nothing; "iizuka": low-level features shared with the local
-            branch, global ones and a classifier as in Iizuka 2016.
-        edges: what the edge branch sees: "canny", the input `edges`; "sobel", the magnitude of the
-            gradient of grey; "off": there is no such branch.
-        num_classes: as in `Iizuka`, for its global branch; the faithful one has none.
-        norm: whether BatchNorm follows every layer, but for the two fully connected ones of the
+        global_size: side in pixels, a multiple of 32, of the global branch's input; the same as in
+            training. A property of the weights.
+        global_branch: "faithful": the original's "classification" network, which has separate
+            weights and no classifier; "iizuka": low-level features shared with the local branch,
+            global features and a classifier as in Iizuka 2016.
+        edges: input of the edge branch: "canny": the input `edges`; "sobel": the magnitude of the
+            gradient of grey; "off": no edge branch.
+        num_classes: as in `Iizuka`, for that global branch; the faithful one has no classifier.
+        norm: whether BatchNorm follows every layer, except the two fully connected layers of the
             faithful branch; the original has none.
         dense_activation: between the two fully connected layers of the faithful branch: "relu", or
-            the original's "linear", by which the two are one.
-        kernel_init: start of the kernels, "he", or "glorot" as in the original.
-        ab_range: what the ends of tanh stand for, in ab units; 128 in the original.
-        raw_lightness: whether it sees 0 ... 100 instead of -1 ... 1, as the original.
-        upsample: from half to full size, "bilinear", or "nearest" as in the original.
+            "linear" as in the original, which makes the two equivalent to one.
+        kernel_init: initialization of the kernels, "he", or "glorot" as in the original.
+        ab_range: ab units at tanh = 1; 128 in the original.
+        raw_lightness: whether its input is scaled to 0 ... 100 instead of -1 ... 1, as in the
+            original.
+        upsample: from half to full size: "bilinear", or "nearest" as in the original.
         dtype: of the body; the outputs are float32.
-        add_layer: whether an `AddedLayer` stands before the last one, for fine-tuning.
+        add_layer: whether an `AddedLayer` precedes the last layer, for fine-tuning.
     """
 
     width: float = 1.0
@@ -81,47 +82,47 @@ class EdgeFusion(nn.Module):
 
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
-    reach: ClassVar[int] = 72  # pixels that far away can change a colour; the global branch aside
+    reach: ClassVar[int] = 72  # radius of the receptive field in pixels, without the global branch
     fit: ClassVar[str] = "resize"
     head_layers: ClassVar[tuple[str, ...]] = ("head",)
     feature_layers: ClassVar[tuple[str, ...]] = ("color2", "color1")
 
     @property
     def inputs(self) -> frozenset[str]:
-        """Names of what `apply` takes."""
+        """Names of the inputs of `apply`."""
         names = {"grey", "global_grey"}
         return frozenset(names | {"edges"} if self.edges == "canny" else names)
 
     @property
     def can_classify(self) -> bool:
-        """Whether there may be a classifier."""
+        """Whether the layout supports a classifier."""
         return self.global_branch == "iizuka"
 
     @property
     def has_classes(self) -> bool:
-        """Whether there is a classifier."""
+        """Whether the network has a classifier."""
         return self.num_classes > 0 and self.can_classify
 
     @property
     def outputs(self) -> frozenset[str]:
-        """Names of what `apply` returns."""
+        """Names of the outputs of `apply`."""
         names = {"ab", "ab_half"}
         return frozenset(names | {"class_logits"} if self.has_classes else names)
 
     @property
     def style(self) -> Style:
-        """How its layers are made."""
+        """Construction options of its layers."""
         return Style(self.width, self.norm, "relu", self.kernel_init, self.dtype)
 
     @nn.compact
     def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:
-        """Colours grey photos.
+        """Predicts the colors of gray photos.
 
         Args:
             inputs: grey (N, H, W, 1) in [-1, 1], H and W multiples of 8; edges (N, H, W, 1) in
-                [0, 1], for "canny"; global_grey (N, h, w, 1), whose global features are used: any
-                size, left out: grey itself.
-            train: whether BatchNorm uses the batch, and moves its statistics.
+                [0, 1], for "canny"; global_grey (N, h, w, 1), of any size, the source of
+                the global features; default: grey.
+            train: whether BatchNorm uses batch statistics and updates the running ones.
 
         Returns:
             ab (N, H, W, 2), ab / 110, enlarged from ab_half (N, H/2, W/2, 2); with a classifier
@@ -152,15 +153,15 @@ class EdgeFusion(nn.Module):
         x = x.astype(jnp.float32)
         if self.add_layer:
             x = AddedLayer(name="added")(x, train=train)
-        # A head that starts small predicts near grey, instead of the ends of tanh.
+        # A small initial head predicts near gray instead of saturating tanh.
         head = Conv(2, gain=1e-2, name="head", **style.starts(0.1))
         ab = nn.tanh(head(x, train=train))
-        found = ab_outputs(ab, self.ab_range, self.upsample)
+        outputs = ab_outputs(ab, self.ab_range, self.upsample)
         if self.has_classes:
             assert for_classes is not None
             classifier = Classifier(self.num_classes, style, name="classifier")
-            found["class_logits"] = classifier(for_classes, train=train)
-        return found
+            outputs["class_logits"] = classifier(for_classes, train=train)
+        return outputs
 
     def _scaled(self, grey: jax.Array) -> jax.Array:
         return color.denormalize_lightness(grey) if self.raw_lightness else grey
@@ -168,7 +169,7 @@ class EdgeFusion(nn.Module):
     def _faithful(
         self, x: jax.Array, wide: jax.Array, *, train: bool
     ) -> tuple[jax.Array, jax.Array, None]:
-        """Returns local features, the global vector, and nothing to classify by."""
+        """Returns local features, the global vector, and None (no classifier input)."""
         style = self.style
         y = Convs(_CLASSIFICATION, style, name="classification")(wide, train=train)
         y = y.reshape(y.shape[0], -1)
@@ -180,7 +181,10 @@ class EdgeFusion(nn.Module):
     def _iizuka(
         self, x: jax.Array, wide: jax.Array | None, *, train: bool
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Returns local features, the global vector, and that to classify by; `wide`: as seen."""
+        """Returns local features, the global vector, and the classifier's input.
+
+        `wide` is the input of the global branch; None: `x`.
+        """
         low_level = Convs(LOW_LEVEL, self.style, name="low_level")
         low = low_level(x, train=train)
         far = low if wide is None else low_level(wide, train=train, update=False)
@@ -202,7 +206,7 @@ def sobel(grey: jax.Array) -> jax.Array:
     kernel = jnp.stack([across, across.T], axis=-1)[:, :, None, :]
     padded = jnp.pad(grey, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
     slopes = convolve(padded.astype(jnp.float32), kernel)
-    # Never quite 0: the root has no gradient there.
+    # Avoids 0, where the root has no gradient.
     return jnp.sqrt(jnp.mean(jnp.square(slopes), axis=-1, keepdims=True) + 1e-12)
 
 
@@ -210,7 +214,7 @@ def edge_fusion(**options: Any) -> EdgeFusion:
     """Builds the network of a config's `model`.
 
     Raises:
-        RequestError: an option that means nothing.
+        RequestError: invalid option.
         TypeError: unknown option.
     """
     net = EdgeFusion(**options)

@@ -28,25 +28,25 @@ from colorjax.models.blocks.shapes import UPSAMPLING, enlarge, scaled, squeezed
 
 
 class Iizuka(nn.Module):
-    """Local features of any size, fused with global ones of a fixed size; colours at half size.
+    """Local features of any size, fused with global features of a fixed size; ab at half size.
 
     At width 1 and global_size 224, without BatchNorm: 42,169,826 parameters, with 205 classes
     42,353,839.
 
     Attributes:
         width: factor on all channels.
-        global_size: side in pixels, a multiple of 32, at which the global branch sees the photo:
-            that of training. A property of the weights.
-        num_classes: of the classifier on the global features; 0: none; below 0: as many as the
-            data has, settled when training starts, none until then.
+        global_size: side in pixels, a multiple of 32, of the global branch's input; the same as in
+            training. A property of the weights.
+        num_classes: of the classifier on the global features; 0: no classifier; below 0: that of
+            the data, resolved when training starts, no classifier until then.
         norm: whether BatchNorm follows every layer.
         activation: of convolutions, "relu" or "tanh".
-        kernel_init: start of the kernels, "he", "glorot" or "normal"; see `iizuka_blocks.Style`.
-        ab_range: what the ends of the sigmoid stand for, in ab units; the paper's 100 cuts the
-            bluest blue off.
-        upsample: from half to full size, "bilinear" or "nearest".
+        kernel_init: initialization of the kernels, "he", "glorot" or "normal"; see
+            `iizuka_blocks.Style`.
+        ab_range: ab units at the ends of the sigmoid; the paper's 100 clips the bluest blue.
+        upsample: from half to full size: "bilinear" or "nearest".
         dtype: of the body; the outputs are float32.
-        add_layer: whether an `AddedLayer` stands before the last one, for fine-tuning.
+        add_layer: whether an `AddedLayer` precedes the last layer, for fine-tuning.
     """
 
     width: float = 1.0
@@ -63,7 +63,7 @@ class Iizuka(nn.Module):
     inputs: ClassVar[frozenset[str]] = frozenset({"grey", "global_grey"})
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
-    reach: ClassVar[int] = 72  # pixels that far away can change a colour; the global branch aside
+    reach: ClassVar[int] = 72  # radius of the receptive field in pixels, without the global branch
     fit: ClassVar[str] = "resize"
     head_layers: ClassVar[tuple[str, ...]] = ("head",)
     feature_layers: ClassVar[tuple[str, ...]] = ("color2", "color1")
@@ -72,23 +72,23 @@ class Iizuka(nn.Module):
 
     @property
     def outputs(self) -> frozenset[str]:
-        """Names of what `apply` returns."""
+        """Names of the outputs of `apply`."""
         names = {"ab", "ab_half"}
         return frozenset(names | {"class_logits"} if self.num_classes > 0 else names)
 
     @property
     def style(self) -> Style:
-        """How its layers are made."""
+        """Construction options of its layers."""
         return Style(self.width, self.norm, self.activation, self.kernel_init, self.dtype)
 
     @nn.compact
     def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:
-        """Colours grey photos (section 3).
+        """Predicts the colors of gray photos (section 3).
 
         Args:
             inputs: grey (N, H, W, 1) in [-1, 1], H and W multiples of 8; global_grey
-                (N, h, w, 1), whose global features are used: any size, left out: grey itself.
-            train: whether BatchNorm uses the batch, and moves its statistics.
+                (N, h, w, 1), the source of the global features, of any size; default: grey.
+            train: whether BatchNorm uses batch statistics and updates the running ones.
 
         Returns:
             ab (N, H, W, 2), ab / 110, enlarged from ab_half (N, H/2, W/2, 2); with a classifier
@@ -102,7 +102,7 @@ class Iizuka(nn.Module):
         seen = squeezed(inputs.get("global_grey", grey), self.global_size)
         low_level = Convs(LOW_LEVEL, style, name="low_level")
         low = low_level(grey, train=train)
-        # The same weights see the photo at both sizes; where these are one, so is the pass.
+        # The same weights process the photo at both sizes; one pass is enough if these are equal.
         wide = low if seen is grey else low_level(seen, train=train, update=False)
         vector, for_classes = GlobalFeatures(style, name="global_level")(wide, train=train)
         mid = Convs(MID_LEVEL, style, name="mid_level")(low, train=train)
@@ -115,14 +115,14 @@ class Iizuka(nn.Module):
         x = x.astype(jnp.float32)
         if self.add_layer:
             x = AddedLayer(name="added")(x, train=train)
-        # A head that starts small predicts near grey, instead of the ends of the sigmoid.
+        # A small initial head predicts near gray instead of saturating the sigmoid.
         head = Conv(2, gain=1e-2, name="head", **style.starts(0.1))
         ab = 2 * nn.sigmoid(head(x, train=train)) - 1
-        found = ab_outputs(ab, self.ab_range, self.upsample)
+        outputs = ab_outputs(ab, self.ab_range, self.upsample)
         if self.num_classes > 0:
             classifier = Classifier(self.num_classes, style, name="classifier")
-            found["class_logits"] = classifier(for_classes, train=train)
-        return found
+            outputs["class_logits"] = classifier(for_classes, train=train)
+        return outputs
 
 
 def ab_outputs(ab: jax.Array, ab_range: float, upsample: str) -> dict[str, jax.Array]:
@@ -132,9 +132,9 @@ def ab_outputs(ab: jax.Array, ab_range: float, upsample: str) -> dict[str, jax.A
 
 
 def check_output(ab_range: float, upsample: str) -> None:
-    """Raises a RequestError for options of the output that mean nothing."""
+    """Raises a RequestError for invalid options of the output."""
     if not ab_range > 0:
-        raise RequestError(f"model.ab_range is above 0, not {ab_range}")
+        raise RequestError(f"model.ab_range must be above 0, not {ab_range}")
     if upsample not in UPSAMPLING:
         raise unknown_name("model.upsample", upsample, UPSAMPLING)
 
@@ -143,7 +143,7 @@ def iizuka(**options: Any) -> Iizuka:
     """Builds the network of a config's `model`.
 
     Raises:
-        RequestError: an option that means nothing.
+        RequestError: invalid option.
         TypeError: unknown option.
     """
     net = Iizuka(**options)

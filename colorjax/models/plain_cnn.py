@@ -1,4 +1,4 @@
-"""The plain CNN with L2 loss (docs/papers.md): convolutions down, transposed ones up."""
+"""Plain CNN with L2 loss (docs/papers.md): strided convolutions, then transposed ones."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from colorjax.models.blocks.convolution import BatchNorm, Conv, UpConv
 
 
 class PlainCNN(nn.Module):
-    """The report's seven layers (report): six convolutions, transposed ones back to full size.
+    """The report's network: six convolutions, then transposed ones back to full size.
 
-    Each layer is convolution, ReLU, BatchNorm, in the report's order; the head is tanh, the ending
-    that the report judged best. Where it is silent: dropout acts once, between the two halves.
+    Each layer is convolution, ReLU, BatchNorm, in the report's order. The head ends in tanh, which
+    the report recommends. The report does not say where dropout acts; here it acts once, between
+    the two halves.
 
     Attributes:
         filters: channels of each convolution, then of the transposed ones.
@@ -26,7 +27,7 @@ class PlainCNN(nn.Module):
         dilation: of the convolutions with stride 1.
         dropout: share of features dropped in training.
         dtype: of the body; the head is float32.
-        add_layer: whether an `AddedLayer` stands before the last one, for fine-tuning.
+        add_layer: whether an `AddedLayer` precedes the last layer, for fine-tuning.
     """
 
     filters: tuple[int, ...] = (64, 128, 128, 256, 256, 256, 128)
@@ -45,20 +46,20 @@ class PlainCNN(nn.Module):
 
     @property
     def feature_layers(self) -> tuple[str, ...]:
-        """Submodules that show what pictures are alike; see `colorjax.models.hint_spreading`."""
+        """Submodules whose outputs serve as features in `colorjax.models.hint_spreading`."""
         ups = self.strides.count(2)
         return (f"BatchNorm_{len(self.strides) + max(ups - 1, 0) - 1}",)  # before the head
 
     @property
     def size_multiple(self) -> int:
-        """Heights and widths have to be multiples of this, in pixels."""
+        """Heights and widths must be multiples of this, in pixels."""
         return 2 ** self.strides.count(2)
 
     @property
     def reach(self) -> int:
-        """How far away a pixel can be, in pixels, and change a colour."""
+        """Radius of the receptive field in pixels, or slightly more."""
         far, step = 0, 1
-        for stride in (*self.strides, 1):  # the last for filters beyond the strides
+        for stride in (*self.strides, 1):  # one more filter than strides
             far += self.kernel_size // 2 * step * (self.dilation if stride == 1 else 1)
             step *= stride
         return far + 4 * step  # transposed convolutions, and pixels of one cell
@@ -79,17 +80,17 @@ class PlainCNN(nn.Module):
         x = x.astype(jnp.float32)
         if self.add_layer:
             x = AddedLayer(name="added")(x, train=train)
-        # A head that starts small predicts near grey, instead of the ends of tanh.
+        # A small initial head predicts near gray instead of saturating tanh.
         small = {"gain": 1e-4, "name": "head"}
         head = UpConv(2, **small) if ups else Conv(2, self.kernel_size, **small)
         return {"ab": jnp.tanh(head(x, train=train))}
 
 
 class PlainDense(nn.Module):
-    """The Keras notebook's 128x128 network (4.2): every colour comes from a 64-number code.
+    """The Keras notebook's 128x128 network (4.2): all colors are decoded from 64 numbers.
 
-    Valid 3x3 to 5x5 convolutions with ReLU down to 1x1x64, then one dense layer to 128x128x2,
-    linear. 2,214,736 trainable parameters.
+    Valid 3x3 to 5x5 convolutions with ReLU down to 1x1x64, then one linear dense layer to
+    128x128x2. 2,214,736 trainable parameters.
     """
 
     dtype: Any = jnp.float32
@@ -129,15 +130,15 @@ def plain_cnn(variant: str = "cnn", **options: Any) -> nn.Module:
 
     Args:
         variant: "cnn" or "dense".
-        **options: attributes of `PlainCNN`; of them dense takes dtype alone, its layers are fixed.
+        **options: attributes of `PlainCNN`; "dense" uses only dtype, its layers are fixed.
 
     Raises:
-        RequestError: unknown variant, or options that do not fit together.
+        RequestError: unknown variant, or incompatible options.
     """
     if variant == "dense":
         if options.get("add_layer"):
             raise RequestError(
-                "model.variant=dense has no map of features for a layer to be added to; set "
+                "model.variant=dense has no feature map for an added layer; set "
                 "model.add_layer=False and train_only=head"
             )
         return PlainDense(options.get("dtype", jnp.float32))
@@ -146,11 +147,13 @@ def plain_cnn(variant: str = "cnn", **options: Any) -> nn.Module:
     net = PlainCNN(**options)
     if len(net.filters) != len(net.strides) + 1:
         raise RequestError(
-            f"model.filters needs one number more than model.strides; got {len(net.filters)} "
+            f"model.filters needs one more number than model.strides; got {len(net.filters)} "
             f"and {len(net.strides)}"
         )
     if not set(net.strides) <= {1, 2} or net.size_multiple > 8:
-        raise RequestError(f"model.strides are 1 or 2, at most three of them 2; got {net.strides}")
+        raise RequestError(
+            f"model.strides must be 1 or 2, at most three of them 2; got {net.strides}"
+        )
     if net.kernel_size % 2 == 0:
-        raise RequestError(f"model.kernel_size is odd; got {net.kernel_size}")
+        raise RequestError(f"model.kernel_size must be odd; got {net.kernel_size}")
     return net

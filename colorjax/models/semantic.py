@@ -1,4 +1,4 @@
-"""A colorizer on the features of a pretrained classifier: the network `semantic`."""
+"""The network `semantic`: a colorizer on the features of a pretrained classifier."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class _Norm(nn.Module):
 
 
 class _Merge(nn.Module):
-    """Doubles a map's size and adds what the encoder sees at that size.
+    """Doubles a map's size and adds the encoder's features of that size.
 
-    x -> relu(norm(conv3x3(twice(conv1x1(x)) + conv1x1(skip)))), `depth` times the last part.
+    x -> relu(norm(conv3x3(twice(conv1x1(x)) + conv1x1(skip)))), with `depth` convolution layers.
     """
 
     features: int
@@ -68,10 +68,10 @@ class _Merge(nn.Module):
 
 
 class _GlobalColors(nn.Module):
-    """What the colors of a whole photo add to its global vector; nothing where they are not given.
+    """Contribution of a photo's palette to its global vector; 0 if no palette is given.
 
-    The shares of the bins enter by their roots times sqrt(313), so that each is 1 for a photo of
-    all colors alike: as they are, about 1 / 313, a training of hours hardly sees them.
+    The input is sqrt(313 x share) of each bin, which is 1 for a uniform distribution. The shares
+    themselves, about 1 / 313, are too small to be learned in hours of training.
     """
 
     features: int
@@ -86,9 +86,9 @@ class _GlobalColors(nn.Module):
 
 
 class _QueryLayer(nn.Module):
-    """Queries look at one map of the decoder, at each other, and pass a small network.
+    """Cross-attention of queries to a decoder map, self-attention, then an MLP.
 
-    The order is DDColor's, each part followed by its residual sum and LayerNorm.
+    The order is DDColor's; each part is followed by its residual sum and LayerNorm.
     """
 
     width: int
@@ -111,10 +111,10 @@ class _QueryLayer(nn.Module):
 
 
 class _Palette(nn.Module):
-    """Maps of a photo's own palette: one for each learned query (Kang et al. 2023, DDColor).
+    """Maps of a photo's own palette, one for each learned query (Kang et al. 2023, DDColor).
 
-    maps[q] = features . e_q + c_q, where (e_q, c_q) comes of the query q after it has seen the
-    photo.
+    maps[q] = features . e_q + c_q, where (e_q, c_q) is computed from query q after it has attended
+    to the photo.
     """
 
     queries: int
@@ -122,7 +122,7 @@ class _Palette(nn.Module):
 
     @nn.compact
     def __call__(self, levels: tuple[jax.Array, ...], features: jax.Array) -> jax.Array:
-        """Maps decoder maps and the last of them, (N, H, W, C), to (N, H, W, queries), float32."""
+        """Maps the decoder maps, and the last one (N, H, W, C), to (N, H, W, queries), float32."""
         start = self.param("queries", nn.initializers.normal(1.0), (self.queries, self.width))
         queries = jnp.broadcast_to(start, (features.shape[0], *start.shape))
         for number, level in enumerate(levels, start=1):
@@ -138,17 +138,17 @@ class Semantic(nn.Module):
 
     Attributes:
         encoder: "lite0", "lite1", "lite2", or "tiny", for tests and first trials.
-        frozen_blocks: of the encoder that do not learn, and the stem with them; 0: all learn.
-        encoder_norm: BatchNorm of the encoder: "frozen", in evaluation mode always, or "batch".
-        decoder: "plain", or "query": with the maps of a palette that a few queries, which look at
-            the photo, make (specs of DDColor).
+        frozen_blocks: number of encoder blocks that do not learn, the stem included; 0: all learn.
+        encoder_norm: BatchNorm of the encoder: "frozen", always in evaluation mode, or "batch".
+        decoder: "plain", or "query": with palette maps from queries that attend to the photo
+            (specs of DDColor).
         decoder_norm: "batch" or "group".
         width: factor on the decoder's channels.
         queries: of the query decoder.
-        temperature: T of the annealed mean, where distributions over the bins are combined.
+        temperature: T of the annealed mean, for combining distributions over the bins.
         dtype: of the body; the heads and the attention are float32.
         add_layer: whether an `AddedLayer` precedes the heads, for fine-tuning.
-        hint_guide: whether a `HintGuide` says how far color hints reach; see `hint_spreading`.
+        hint_guide: whether a `HintGuide` sets how far color hints spread; see `hint_spreading`.
     """
 
     encoder: str = "lite0"
@@ -173,7 +173,7 @@ class Semantic(nn.Module):
 
     @property
     def outputs(self) -> frozenset[str]:
-        """Names of what `apply` returns."""
+        """Names of the outputs of `apply`."""
         own = {"ab", "ab_quarter", "bin_logits"}
         return frozenset(own | {"hint_keys"} if self.hint_guide else own)
 
@@ -185,17 +185,17 @@ class Semantic(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:
-        """Colors lightness.
+        """Predicts colors from lightness.
 
         Args:
             inputs: grey (N, H, W, 1), L / 50 - 1, H and W multiples of 32; global_colors
-                (N, 315), `colorjax.color.palette` of the colors that the whole photo shall have,
-                and a 1 behind them; zeros where the network is free to choose.
-            train: whether BatchNorm uses the batch, and moves its statistics.
+                (N, 315), `colorjax.color.palette` of the requested colors of the whole photo,
+                followed by a 1; zeros: the network chooses.
+            train: whether BatchNorm uses batch statistics and updates the running ones.
 
         Returns:
             ab (N, H, W, 2), ab / 110, enlarged bilinearly from ab_quarter (N, H/4, W/4, 2);
-            bin_logits (N, H/4, W/4, 313), logarithms of the shares of the bins, up to a constant;
+            bin_logits (N, H/4, W/4, 313), log probabilities of the bins, up to a constant;
             with the guide hint_keys, `Keys` of (N, H/4, W/4). float32.
 
         Raises:
@@ -203,7 +203,9 @@ class Semantic(nn.Module):
         """
         grey = inputs["grey"]
         if grey.shape[1] % 32 or grey.shape[2] % 32:
-            raise ValueError(f"semantic takes multiples of 32 as sides, got {grey.shape[1:3]}")
+            raise ValueError(
+                f"semantic needs sides that are multiples of 32, got {grey.shape[1:3]}"
+            )
         wide, middle, narrow = (scaled(channels, self.width) for channels in _CHANNELS)
         encoder = EfficientNetLite(
             self.encoder,
@@ -233,7 +235,7 @@ class Semantic(nn.Module):
             x = jnp.concatenate([x, maps], axis=-1)
         if self.add_layer:
             x = AddedLayer(name="added")(x, train=train)
-        # A head that starts small predicts near gray.
+        # A small initial head predicts near gray.
         ab = Conv(2, 1, gain=1e-2, name="head")(x, train=train)
         logits = Conv(color.NUM_BINS, 1, gain=1.0, name="logits")(x, train=train)
         outputs: dict[str, Any] = {"ab": enlarge(ab, 4), "ab_quarter": ab, "bin_logits": logits}
@@ -249,7 +251,7 @@ class Semantic(nn.Module):
         *,
         train: bool,
     ) -> Keys:
-        """Returns the keys of hints: of features, guided by what the network predicts of them."""
+        """Returns the hint keys: features, and a guide from features and predictions."""
         ab, logits = outputs["ab_quarter"], outputs["bin_logits"]
         size = ab.shape[1], ab.shape[2]
         log_shares = jax.nn.log_softmax(logits)
@@ -279,7 +281,7 @@ def semantic(**options: Any) -> Semantic:
             raise unknown_name(f"model.{field}", value, known)
     check_width(net.width)
     if not net.queries >= 1:
-        raise RequestError(f"model.queries is at least 1, not {net.queries}")
+        raise RequestError(f"model.queries must be at least 1, not {net.queries}")
     try:
         frozen_layers(net.encoder, net.frozen_blocks)
     except ValueError as error:

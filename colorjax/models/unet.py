@@ -1,4 +1,4 @@
-"""U-Nets for small photos: of Nazeri et al. 2018 and of a conditional DCGAN (docs/papers.md)."""
+"""U-Nets for small photos: Nazeri et al. 2018 and a conditional DCGAN (docs/papers.md)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from colorjax.models.blocks.zhang_blocks import BinHead
 HEADS = ("auto", "ab", "bins")
 NORMS = ("batch", "affine")
 KERNEL_INITS = {
-    "he": None,  # that of Conv
+    "he": None,  # default of Conv
     "glorot": nn.initializers.glorot_uniform(),
-    "lecun": nn.initializers.lecun_normal(),  # TensorFlow's variance_scaling, as it comes
+    "lecun": nn.initializers.lecun_normal(),  # default of TensorFlow's variance_scaling
 }
 
 
@@ -28,11 +28,11 @@ class Layout(NamedTuple):
     """The units of a U-Net, all of one kernel size."""
 
     encoder: tuple[tuple[int, int], ...]  # channels and stride of each unit
-    decoder: tuple[int, ...]  # channels; each unit doubles the sides and takes a skip in
+    decoder: tuple[int, ...]  # channels; each unit doubles the sides and concatenates a skip
     kernel_size: int
-    dropouts: int  # units of the decoder, from the first, that have dropout
+    dropouts: int  # number of first decoder units with dropout
     encoder_norm: bool = True
-    leaky_decoder: bool = False  # up, LeakyReLU, BatchNorm instead of up, BatchNorm, ReLU
+    leaky_decoder: bool = False  # LeakyReLU, BatchNorm instead of BatchNorm, ReLU
 
 
 LAYOUTS = {
@@ -57,25 +57,25 @@ LAYOUTS = {
 
 
 class UNet(nn.Module):
-    """Convolutions down, transposed ones up, each joined by the features of its size.
+    """Encoder of convolutions, decoder of transposed convolutions, skips between equal sizes.
 
-    A unit of the decoder is transposed convolution, BatchNorm, ReLU, dropout, and then the skip.
+    A decoder unit is transposed convolution, BatchNorm, ReLU, dropout, then the skip connection.
     Trainable parameters at width 1: "cifar" 16,654,722, with space "lab" 16,654,851; "places"
     42,023,682 and 42,023,811; "dcgan" with space "rgb" 4,166,339.
 
     Attributes:
         layout: a key of `LAYOUTS`.
         width: factor on all channels.
-        space: what it predicts: "ab", "lab" (lightness too) or "rgb"; see
+        space: output space: "ab", "lab" (with lightness) or "rgb"; see
             `colorjax.color.lab_to_space`.
-        head: "ab": the space's values by tanh; "bins": a distribution over the 313 bins.
+        head: "ab": tanh values in `space`; "bins": a distribution over the 313 bins.
         dropout: share of features dropped in training, in the units that have dropout.
-        norm: "batch"; "affine": scales and shifts only, as where BatchNorm is never trained.
+        norm: "batch"; "affine": only scale and shift, as if BatchNorm never updated statistics.
         kernel_init: a key of `KERNEL_INITS`.
         temperature: of the annealed mean of "bins".
         folded_temperature: see `BinHead`.
         dtype: of the body; the head is float32.
-        add_layer: whether an `AddedLayer` stands before the last one, for fine-tuning.
+        add_layer: whether an `AddedLayer` precedes the last layer, for fine-tuning.
     """
 
     layout: str = "cifar"
@@ -97,23 +97,23 @@ class UNet(nn.Module):
 
     @property
     def feature_layers(self) -> tuple[str, ...]:
-        """Submodules that show what pictures are alike; see `colorjax.models.hint_spreading`."""
+        """Submodules whose outputs serve as features in `colorjax.models.hint_spreading`."""
         last = len(LAYOUTS[self.layout].decoder)
         return f"up{last}_norm", f"up{last - 1}_norm"
 
     @property
     def outputs(self) -> frozenset[str]:
-        """Names of what `apply` returns."""
+        """Names of the outputs of `apply`."""
         return frozenset({"ab", "logits", "bin_logits"} if self.head == "bins" else {"ab", "color"})
 
     @property
     def size_multiple(self) -> int:
-        """Heights and widths have to be multiples of this, in pixels."""
+        """Heights and widths must be multiples of this, in pixels."""
         return 2 ** len(LAYOUTS[self.layout].decoder)
 
     @property
     def reach(self) -> int:
-        """How far away a pixel can be, in pixels, and change a colour: 41 in the layout "cifar"."""
+        """Upper bound of the receptive field's radius in pixels; layout "cifar": exactly 41."""
         return 3 * self.size_multiple
 
     @nn.compact
@@ -122,8 +122,8 @@ class UNet(nn.Module):
 
         Returns:
             ab: (N, H, W, 2), ab / 110;
-            color: (N, H, W, 2 or 3), the prediction in `space`, without the head "bins";
-            with the head "bins" what `BinHead` returns.
+            color: (N, H, W, 2 or 3), the prediction in `space`, with the head "ab";
+            with the head "bins" the outputs of `BinHead`.
 
         Raises:
             ValueError: H or W is no multiple of `size_multiple`.
@@ -131,7 +131,9 @@ class UNet(nn.Module):
         layout, multiple = LAYOUTS[self.layout], self.size_multiple
         x = inputs["grey"]
         if x.shape[1] % multiple or x.shape[2] % multiple:
-            raise ValueError(f"wants sides that are multiples of {multiple}, got {x.shape[1:3]}")
+            raise ValueError(
+                f"unet needs sides that are multiples of {multiple}, got {x.shape[1:3]}"
+            )
         skips = []
         for number, (channels, stride) in enumerate(layout.encoder, start=1):
             x = self._down(x, number, channels, stride, layout, train=train)
@@ -146,7 +148,7 @@ class UNet(nn.Module):
         if self.head == "bins":
             head = BinHead(self.temperature, self.folded_temperature, name="head")
             return head(x, train=train)
-        # A head that starts small, with He, predicts near grey instead of the ends of tanh.
+        # A small initial head (with He) predicts near gray instead of saturating tanh.
         start = KERNEL_INITS[self.kernel_init]
         head = Conv(color.SPACES[self.space], 1, gain=1e-2, kernel_init=start, name="head")
         values = jnp.tanh(head(x, train=train))
@@ -200,7 +202,7 @@ def unet(**options: Any) -> UNet:
     """Builds the network of a config's `model`.
 
     Raises:
-        RequestError: unknown values, or some that do not fit together.
+        RequestError: unknown values, or incompatible ones.
         TypeError: unknown option.
     """
     net = UNet(**options)
@@ -215,12 +217,12 @@ def unet(**options: Any) -> UNet:
         if getattr(net, name) not in values:
             raise unknown_name(f"model.{name}", getattr(net, name), values)
     if net.head == "bins" and net.space != "ab":
-        raise RequestError(f"model.head=bins predicts ab; set model.space=ab, not {net.space}")
+        raise RequestError(f"model.head=bins predicts only ab; set model.space=ab, not {net.space}")
     if not 0 <= net.dropout < 1:
-        raise RequestError(f"model.dropout is at least 0 and below 1, not {net.dropout}")
+        raise RequestError(f"model.dropout must be at least 0 and below 1, not {net.dropout}")
     if not (net.temperature >= 0 and net.folded_temperature > 0):
         raise RequestError(
-            "model.temperature is at least 0 and model.folded_temperature above 0, not "
+            "model.temperature must be at least 0 and model.folded_temperature above 0, not "
             f"{net.temperature} and {net.folded_temperature}"
         )
     check_width(net.width)

@@ -1,4 +1,4 @@
-"""Real-Time User-Guided Image Colorization (Zhang et al. 2017): regression with colour hints."""
+"""Real-Time User-Guided Image Colorization (Zhang et al. 2017): regression with color hints."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ LEARNS = ("both", "regression", "classification")
 
 
 class Zhang17(nn.Module):
-    """A U-shaped network of ten blocks from lightness and hints to ab.
+    """U-shaped network of ten blocks from lightness and hints to ab.
 
-    34,187,027 parameters at width 1, the class head included.
+    34,187,027 parameters at width 1, including the class head.
 
     Attributes:
-        width: factor on all channels but the 529.
-        mask_cent: what is subtracted from the mask of hints: 0 for the released weights, 0.5 for
-            those of its training code. A property of the weights.
-        class_head: whether the auxiliary head classifies into the 529 cells of the whole grid.
-        learns: who shapes the features before the two heads part: "regression" (the class head
-            sees them without gradient), "classification" (the other way round), or "both". The
-            original trains by classification first, then by regression.
+        width: factor on all channels except the 529 grid cells.
+        mask_cent: subtracted from the hint mask: 0 for the released weights, 0.5 for those of its
+            training code. A property of the weights.
+        class_head: whether an auxiliary head classifies into the 529 cells of the whole grid.
+        learns: which head's gradient trains the shared features: "regression" (none from the class
+            head), "classification" (none from the regression head), or "both". The original trains
+            with classification first, then with regression.
         dtype: of the body; the heads are float32.
-        add_layer: whether an `AddedLayer` stands before the last one, for fine-tuning.
+        add_layer: whether an `AddedLayer` precedes the last layer, for fine-tuning.
     """
 
     width: float = 1.0
@@ -46,24 +46,23 @@ class Zhang17(nn.Module):
     inputs: ClassVar[frozenset[str]] = frozenset({"grey", "hint_ab", "hint_mask"})
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
-    reach: ClassVar[int] = 192  # pixels that far away can change a colour
+    reach: ClassVar[int] = 192  # radius of the receptive field in pixels
     fit: ClassVar[str] = "pad"
     head_layers: ClassVar[tuple[str, ...]] = ("head", "class_head")
 
     @property
     def outputs(self) -> frozenset[str]:
-        """Names of what `apply` returns."""
+        """Names of the outputs of `apply`."""
         return frozenset({"ab", "grid_logits"} if self.class_head else {"ab"})
 
     @nn.compact
     def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:
-        """Colours lightness, with the user's hints.
+        """Predicts colors from lightness and the user's hints.
 
         Args:
-            inputs: grey (N, H, W, 1), L / 50 - 1; hint_ab (N, H, W, 2), ab / 110 where there is a
-                hint, else 0; hint_mask (N, H, W, 1), 1 where there is a hint, else 0. H and W are
-                multiples of 8.
-            train: whether BatchNorm uses the batch, and moves its statistics.
+            inputs: grey (N, H, W, 1), L / 50 - 1; hint_ab (N, H, W, 2), ab / 110 at hints, else 0;
+                hint_mask (N, H, W, 1), 1 at hints, else 0. H and W are multiples of 8.
+            train: whether BatchNorm uses batch statistics and updates the running ones.
 
         Returns:
             ab (N, H, W, 2), ab / 110; with the class head also grid_logits (N, H/4, W/4, 529).
@@ -74,7 +73,7 @@ class Zhang17(nn.Module):
         """
         grey = inputs["grey"]
         if grey.shape[1] % 8 or grey.shape[2] % 8:
-            raise ValueError(f"zhang17 takes sides that are multiples of 8, got {grey.shape[1:3]}")
+            raise ValueError(f"zhang17 needs sides that are multiples of 8, got {grey.shape[1:3]}")
         c1, c2, c3, c4 = (scaled(c, self.width) for c in (64, 128, 256, 512))
 
         def block(number: int, x: jax.Array, *features: int, **options: Any) -> jax.Array:
@@ -98,11 +97,11 @@ class Zhang17(nn.Module):
         x8 = block(8, joined(8, x, x3, c3), c3, c3, starts_with_relu=True)
 
         stop_unless = {True: lambda x: x, False: lax.stop_gradient}
-        found = {}
+        outputs = {}
         if self.class_head:
             features = stop_unless[self.learns != "regression"](x8).astype(jnp.float32)
             head = Conv(color.NUM_GRID_CELLS, 1, gain=1.0, name="class_head")
-            found["grid_logits"] = head(features, train=train)
+            outputs["grid_logits"] = head(features, train=train)
         stop = stop_unless[self.learns != "classification"]
         x = block(9, joined(9, stop(x8), stop(x2), c2), c2, starts_with_relu=True)
         x = joined(10, x, stop(x1), c2)
@@ -110,16 +109,16 @@ class Zhang17(nn.Module):
         x = x.astype(jnp.float32)
         if self.add_layer:
             x = AddedLayer(name="added")(x, train=train)
-        # A head that starts small predicts near grey, instead of the ends of tanh.
+        # A small initial head predicts near gray instead of saturating tanh.
         head = Conv(2, 1, gain=1e-2, name="head")
-        return found | {"ab": jnp.tanh(head(x, train=train))}
+        return outputs | {"ab": jnp.tanh(head(x, train=train))}
 
 
 def zhang17(**options: Any) -> Zhang17:
     """Builds the network of a config's `model`.
 
     Raises:
-        RequestError: unknown value of `learns`, or a width that means nothing.
+        RequestError: unknown value of `learns`, or an invalid width.
         TypeError: unknown option.
     """
     net = Zhang17(**options)

@@ -1,8 +1,9 @@
-"""Several hosts: how they find each other, and what happens when one is gone.
+"""Multi-host runs: connects the processes and detects dead ones.
 
-JAX's coordination service connects them. On its own a host that dies leaves the others in a
-collective that never ends, or aborts them without a word; so every process keeps telling the
-service that it is alive, and one that misses another says so and ends, with status 75.
+JAX's coordination service connects the processes. By itself, a host that dies leaves the others in
+a collective that never ends, or aborts them without a message. So every process sends heartbeats
+to the service. A process that misses the heartbeats of another prints a message and exits with
+status 75.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from colorjax.parallel import mesh as parallel
 log = logging.getLogger(__name__)
 
 AUTO, OFF = "auto", "off"
-PATIENCE = 30.0  # seconds without a word after which a process counts as gone
+PATIENCE = 30.0  # seconds without a heartbeat after which a process counts as dead
 _PERIOD = 2.0
 _FOLDER = "colorjax/alive/"
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
@@ -33,20 +34,20 @@ _handlers: list[object] = []
 
 
 def connect(where: str) -> None:
-    """Connects the processes of a run; before anything else of JAX is used.
+    """Connects the processes of a run; must be called before any other use of JAX.
 
     Args:
-        where: "off": one process alone; "auto": as the cluster says (Cloud TPU, GKE, SLURM,
-            Open MPI), alone where there is none; or ADDRESS,COUNT,INDEX: the HOST:PORT of the first
-            process, how many there are, and which this is.
+        where: "off": a single process; "auto": as configured by the cluster (Cloud TPU, GKE, SLURM,
+            Open MPI), a single process without a cluster; or ADDRESS,COUNT,INDEX: the HOST:PORT of
+            the first process, the number of processes, and the index of this one.
 
     Raises:
-        RequestError: not one of these, or they cannot be reached.
+        RequestError: the value is invalid, or the other processes cannot be reached.
     """
     if where == OFF:
         return
     options = {} if where == AUTO else _parse(where)
-    # A lost peer is this module's to tell; the service would abort the process.
+    # This module reports a lost peer; otherwise the service would abort the process.
     jax.config.update("jax_enable_recoverability", True)
     try:
         jax.distributed.initialize(
@@ -57,10 +58,10 @@ def connect(where: str) -> None:
             raise
         if (name := _sign_of_others()) is not None:
             raise RequestError(
-                f"--distributed=auto found no cluster that JAX knows, and {name} tells of others; "
-                "on a TPU install jax[tpu], else give ADDRESS,COUNT,INDEX, or off"
+                f"--distributed=auto: JAX detects no cluster, but {name} indicates several "
+                "processes; on a TPU install jax[tpu], else give ADDRESS,COUNT,INDEX, or off"
             ) from None
-        log.info("no cluster found: one process alone")
+        log.info("no cluster detected: running as a single process")
     except RuntimeError as error:
         raise RequestError(
             f"--distributed={where}: {str(error).splitlines()[0]}; start all processes with the "
@@ -69,7 +70,7 @@ def connect(where: str) -> None:
 
 
 def _sign_of_others() -> str | None:
-    """Names a variable by which a cluster says that this process is one of several."""
+    """Returns the environment variable that indicates several processes, or None."""
     counts = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "WORLD_SIZE")
     for name in counts:
         if os.environ.get(name, "1") not in ("", "1"):
@@ -80,9 +81,9 @@ def _sign_of_others() -> str | None:
 
 
 def disconnect() -> None:
-    """Leaves the others in order, once all of them have come to the end.
+    """Disconnects after a barrier with all processes.
 
-    The first process, which the service runs in, goes last: the others would be aborted.
+    The first process hosts the service and disconnects last; otherwise the others would be aborted.
     """
     if jax.process_count() == 1:
         return
@@ -100,8 +101,8 @@ def _parse(where: str) -> dict[str, Any]:
             raise ValueError
     except ValueError:
         raise RequestError(
-            "--distributed is auto, off or ADDRESS,COUNT,INDEX such as 10.0.0.1:1234,2,0, with "
-            f"INDEX below COUNT; not {where!r}"
+            "--distributed must be auto, off or ADDRESS,COUNT,INDEX such as 10.0.0.1:1234,2,0, "
+            f"with INDEX below COUNT; not {where!r}"
         ) from None
     return {"coordinator_address": address, "num_processes": count, "process_id": index}
 
@@ -114,28 +115,28 @@ def _libc() -> ctypes.CDLL:
 
 
 class Watch:
-    """Watches the other processes from a thread while it is entered; with one process nothing.
+    """Context manager whose thread watches the other processes; with one process it does nothing.
 
-    A collective that waits for a dead process cannot be interrupted, so the process is ended from
-    the thread.
+    A collective that waits for a dead process cannot be interrupted, so the thread exits the
+    process.
     """
 
-    def __init__(self, last_words: Callable[[], str], patience: float = PATIENCE):
-        """Prepares to watch.
+    def __init__(self, hint: Callable[[], str], patience: float = PATIENCE):
+        """Stores the settings; `with` starts the thread.
 
         Args:
-            last_words: what to say at the end: how to go on.
-            patience: seconds without a word of another process.
+            hint: returns the end of the exit message: how to continue.
+            patience: seconds without a heartbeat after which a process counts as dead.
         """
-        self._last_words = last_words
+        self._hint = hint
         self._patience = patience
         self._over = threading.Event()
-        self._fails = False  # here: then it falls silent, for the others to end
+        self._fails = False  # this process failed: it stops its heartbeats, so that the others exit
 
     def __enter__(self) -> Watch:
         if jax.process_count() > 1:
             handler = _HANDLER(self._aborted)
-            _handlers.append(handler)  # it is called by its address, to the end of the process
+            _handlers.append(handler)  # C code calls it by address: keep a reference
             _libc().signal(signal.SIGABRT, ctypes.cast(handler, ctypes.c_void_p))
             threading.Thread(target=self._watch, name="peers", daemon=True).start()
         return self
@@ -145,17 +146,17 @@ class Watch:
         is_users = isinstance(error, RequestError) and error.__cause__ is None
         is_users = is_users or isinstance(error, Interrupted)
         if jax.process_count() > 1 and isinstance(error, Exception) and not is_users:
-            # A collective or a save may fail before the peer is missed: the thread tells which.
+            # A collective or a save may fail before the thread detects the dead peer.
             self._over.wait(self._patience + 5 * _PERIOD)
         self._over.set()
 
     def _watch(self) -> None:
-        from jax._src import distributed  # its key-value store has no public name
+        from jax._src import distributed  # the key-value store has no public API
 
         client, me = distributed.global_state.client, jax.process_index()
         assert client is not None
         heard = {other: time.monotonic() for other in range(jax.process_count()) if other != me}
-        words: dict[int, str] = {}
+        beats_seen: dict[int, str] = {}
         beats = 0
         reached = time.monotonic()
         while not self._over.wait(_PERIOD):
@@ -163,27 +164,27 @@ class Watch:
             try:
                 if not self._fails:
                     client.key_value_set(f"{_FOLDER}{me}", str(beats), allow_overwrite=True)
-                found = client.key_value_dir_get(_FOLDER)
-            except Exception as error:  # whatever the service's end looks like from here
+                entries = client.key_value_dir_get(_FOLDER)
+            except Exception as error:  # error types of a lost service vary
                 log.debug("coordination service: %s", error)
                 if not self._over.is_set() and time.monotonic() - reached > self._patience:
-                    self.end("the first process is gone")
+                    self.end("the first process has died")
                 continue
             reached = time.monotonic()
-            for key, value in found:
+            for key, value in entries:
                 other = int(key.rpartition("/")[2])
-                if other in heard and words.get(other) != value:
-                    words[other], heard[other] = value, reached
+                if other in heard and beats_seen.get(other) != value:
+                    beats_seen[other], heard[other] = value, reached
             for other, since in heard.items():
                 if not self._over.is_set() and reached - since > self._patience:
-                    self.end(f"process {other} is gone")
+                    self.end(f"process {other} has died")
 
     def _aborted(self, number: int) -> None:
-        # Where the first process is gone JAX's client aborts at once, from a thread of its own;
-        # Python's signal handlers come too late for that.
-        self.end("the first process is gone, or JAX's runtime failed as said above")
+        # If the first process dies, JAX's client aborts immediately from its own thread, before
+        # Python's signal handlers can run.
+        self.end("the first process has died, or JAX's runtime failed with the error above")
 
     def end(self, what: str) -> None:
-        """Says what happened, and ends this process at once."""
-        print(f"colorjax: {what}; {self._last_words()}", file=sys.stderr, flush=True)
+        """Prints what happened and exits immediately."""
+        print(f"colorjax: {what}; {self._hint()}", file=sys.stderr, flush=True)
         os._exit(STOPPED)

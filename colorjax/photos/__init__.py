@@ -1,4 +1,4 @@
-"""Photo files in and out: pixels of every depth, metadata, profile and alpha are kept."""
+"""Reads and writes photo files; bit depth, metadata, ICC profile and alpha are preserved."""
 
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos.files import MAX_PIXELS, has_xmp, read, write

@@ -1,8 +1,8 @@
-"""The space and depth of a file's colours, and the way from it to sRGB and back.
+"""Color space and bit depth of a file, and conversion to and from sRGB.
 
-LittleCMS does the sums in float32: a 16-bit value goes to sRGB and back to itself. From 8-bit RGB
-to sRGB it does them in 16 bits, ten times as fast and off by at most 0.3 of an 8-bit step; on the
-way back that was off by 5 steps near black.
+LittleCMS converts in float32, so that a round trip of a 16-bit value through sRGB is exact. From
+8-bit RGB to sRGB it converts in 16 bits, which is ten times as fast with an error of at most 0.3 of
+an 8-bit step. In the other direction the 16-bit error was 5 steps near black.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import Any
 import imagecodecs
 import numpy as np
 
-# Conversions hold some float32 copies of the rows that they work on.
+# Limits the memory of conversions, which hold several float32 copies of a band of rows.
 _BAND_PIXELS = 2**17
-# What 8-bit sRGB would be off by if a profile this near to sRGB were taken for it.
+# Maximum error of 8-bit colors if a profile this close to sRGB is treated as sRGB.
 _NEAR_SRGB = 0.4 / 255
 _MOST_PROFILE_BYTES = 2**24
 _MODELS = {b"RGB ": "rgb", b"GRAY": "gray", b"CMYK": "cmyk"}
-_CHANNELS = {"rgb": 3, "gray": 3, "cmyk": 4}  # of a grey photo's buffer: it will have colours
-_INK = 100.0  # LittleCMS counts the inks of float CMYK in percent
+_CHANNELS = {"rgb": 3, "gray": 3, "cmyk": 4}  # channels of the buffer; gray photos get colors
+_INK = 100.0  # LittleCMS scales the inks of float CMYK to percent
 
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-    """How colour channels are coded.
+    """How color channels are coded.
 
     Attributes:
-        dtype: of the pixels.
+        dtype: dtype of the pixels.
         full: the value of white (of full ink in CMYK).
         model: "rgb", "gray" (three equal channels that become sRGB when painted) or "cmyk".
-        profile: ICC; None: sRGB.
+        profile: ICC profile; None: sRGB.
     """
 
     dtype: np.dtype
@@ -42,16 +42,16 @@ class Space:
 
     @property
     def num_colors(self) -> int:
-        """Channels of the buffer that hold colours."""
+        """Channels of the buffer that hold colors."""
         return _CHANNELS[self.model]
 
     @property
     def is_plain_u8(self) -> bool:
-        """Whether the values are 8-bit sRGB as they are."""
+        """Whether the values are already 8-bit sRGB."""
         return self.profile is None and self.dtype == np.uint8 and self.full == 255
 
     def to_srgb(self, colors: np.ndarray) -> np.ndarray:
-        """Returns (n, W, 3) sRGB: uint8, maybe a view, if `is_plain_u8`, else float32 in [0, 1]."""
+        """Returns (n, W, 3) sRGB: uint8 (maybe a view) if `is_plain_u8`, else float32 in [0, 1]."""
         if self.is_plain_u8:
             return colors
         srgb = np.empty((*colors.shape[:2], 3), np.float32)
@@ -64,7 +64,7 @@ class Space:
         return srgb
 
     def from_srgb(self, srgb: np.ndarray, colors: np.ndarray) -> None:
-        """Codes (n, W, 3) sRGB, uint8 or float32 in [0, 1], into `colors`."""
+        """Writes (n, W, 3) sRGB, uint8 or float32 in [0, 1], into `colors`."""
         becomes_srgb = self.profile is None or self.model == "gray"
         if becomes_srgb and srgb.dtype == self.dtype == np.uint8 and self.full == 255:
             colors[...] = srgb
@@ -84,7 +84,7 @@ class Space:
         return self.full == 255 and is_fast_exact(self.profile)
 
     def coded(self, unit: np.ndarray) -> np.ndarray:
-        """Returns values of [0, 1] in the file's depth; float64 sums where float32 has no bits."""
+        """Returns values of [0, 1] in the file's depth; uses float64 if float32 is too coarse."""
         wide = np.float64 if self.full > 2**20 else np.float32
         scaled = np.clip(np.asarray(unit, wide), 0, 1) * wide(self.full)
         if self.dtype.kind == "f":
@@ -93,7 +93,7 @@ class Space:
 
     def _unit(self, colors: np.ndarray) -> np.ndarray:
         wide = np.float64 if self.dtype == np.float64 else np.float32
-        # Signalling NaNs are "invalid" and become 0; negative float64 may be beyond float32.
+        # Signaling NaNs are "invalid" and become 0; float64 values may exceed the float32 range.
         with np.errstate(invalid="ignore", over="ignore"):
             unit = colors.astype(wide)
             if self.full != 1:
@@ -110,7 +110,7 @@ class Space:
 
 
 def bands(pixels: np.ndarray, least_rows: int = 1) -> list[slice]:
-    """Returns slices of rows that hold few enough pixels for conversions with copies."""
+    """Returns slices of rows small enough for conversions that make copies."""
     height, width = pixels.shape[:2]
     step = max(least_rows, _BAND_PIXELS // max(1, width))
     return [slice(top, min(top + step, height)) for top in range(0, height, step)]
@@ -133,7 +133,7 @@ def _fast_srgb(colors: np.ndarray, profile: bytes) -> np.ndarray:
 
 @functools.lru_cache(64)
 def is_fast_exact(profile: bytes) -> bool:
-    """Whether 16-bit sums of an RGB profile are as good for 8-bit values as those of floats."""
+    """Returns whether 16-bit conversion of an RGB profile is precise enough for 8-bit values."""
     steps = np.arange(0, 256, 15, dtype=np.uint8)
     colors = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)
     exact = to_srgb_through((colors / 255).astype(np.float32), profile, "rgb")
@@ -158,7 +158,7 @@ def _transform(
         colorspace=model,
         outcolorspace=out,
         outdtype=dtype,
-        intent=1,  # relative colorimetric: what fits both spaces keeps its values
+        intent=1,  # relative colorimetric: colors inside both gamuts are preserved
     )
     return np.nan_to_num(result, copy=False, nan=0.0) if dtype == "float32" else result
 
@@ -172,17 +172,16 @@ def srgb_profile() -> bytes:
 def choose(
     profile: bytes, model: str, dtype: Any, full: float
 ) -> tuple[Space | None, bytes, tuple[str, ...]]:
-    """Finds the space of a file's colours.
+    """Selects the color space of a file.
 
     Args:
-        profile: ICC as found in the file, or nothing.
-        model: of the stored pixels: "rgb", "gray" or "cmyk".
-        dtype: of the pixels.
+        profile: ICC profile of the file, or empty.
+        model: model of the stored pixels: "rgb", "gray" or "cmyk".
+        dtype: dtype of the pixels.
         full: the value of white.
 
     Returns:
-        The space, None for CMYK without a profile that can be used; the profile that the painted
-        photo has; and notes.
+        The space, None for CMYK without a usable profile; the profile of the painted photo; notes.
     """
     dtype = np.dtype(dtype)
     plain = None if model == "cmyk" else Space(dtype, full)
@@ -191,13 +190,13 @@ def choose(
     kind = _MODELS.get(profile[16:20])
     fits = kind == model or (model == "gray" and kind == "rgb")
     if not fits or not usable(profile, kind or ""):
-        why = "is damaged" if kind is None or fits else "is for other pixels"
-        return plain, b"", (f"its colour profile {why}: dropped, colours taken for sRGB",)
+        why = "is damaged" if kind is None or fits else "does not match its pixels"
+        return plain, b"", (f"its color profile {why}: dropped, colors read as sRGB",)
     if kind == "gray":
         return (
             Space(dtype, full, "gray", profile),
             srgb_profile(),
-            ("its grey profile was applied and replaced by sRGB",),
+            ("its gray profile was applied and replaced by sRGB",),
         )
     if kind == "rgb" and is_srgb(profile):
         return plain, profile, ()
@@ -205,26 +204,26 @@ def choose(
         return (
             Space(dtype, full, "gray", profile) if kind == "gray" else plain,
             b"",
-            ("its colour profile cannot be written with: dropped, colours taken for sRGB",),
+            ("its color profile cannot be used for writing: dropped, colors read as sRGB",),
         )
     return Space(dtype, full, kind or "rgb", profile), profile, ()
 
 
 @functools.lru_cache(64)
 def usable(profile: bytes, model: str) -> bool:
-    """Whether LittleCMS converts from a profile of this model to sRGB, and finds numbers."""
+    """Returns whether LittleCMS can convert from a profile of this model to sRGB."""
     if model not in _CHANNELS or not 128 < len(profile) <= _MOST_PROFILE_BYTES:
         return False
     try:
         srgb = to_srgb_through(_samples(_CHANNELS[model]), profile, model)
-    except Exception:  # CmsError and whatever a damaged profile leads to
+    except Exception:  # CmsError, or any error caused by a damaged profile
         return False
     return bool(np.isfinite(srgb).all() and np.ptp(srgb) > 0.1)
 
 
 @functools.lru_cache(64)
 def writable(profile: bytes, model: str) -> bool:
-    """Whether LittleCMS converts from sRGB into a profile's space, as scanners' have no way."""
+    """Returns whether LittleCMS can convert sRGB to a profile; scanner profiles are one-way."""
     try:
         from_profile_space(_samples(3), profile, model)
     except Exception:  # see usable
@@ -234,7 +233,7 @@ def writable(profile: bytes, model: str) -> bool:
 
 @functools.lru_cache(64)
 def is_srgb(profile: bytes) -> bool:
-    """Whether a usable RGB profile is sRGB, as 8 bits see it."""
+    """Returns whether a usable RGB profile equals sRGB to 8-bit precision."""
     samples = _samples(3)
     return bool(np.abs(to_srgb_through(samples, profile, "rgb") - samples).max() < _NEAR_SRGB)
 

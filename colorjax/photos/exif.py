@@ -1,7 +1,7 @@
-"""EXIF as bytes: entries of image file directories, read and rebuilt without a change of values.
+"""EXIF as bytes: reads and rebuilds image file directories (IFDs) without changing values.
 
-An EXIF blob is a small TIFF: byte order, offset of IFD0, and in it the pointers to the EXIF, GPS
-and interoperability directories. A TIFF's own tags lie in the same layout and are read here too.
+An EXIF blob is a small TIFF: byte order, offset of IFD0, and in IFD0 the pointers to the EXIF, GPS
+and interoperability IFDs. The tags of a TIFF file have the same layout and are also read here.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ ORIENTATION = 274
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 34665, 34853, 40965
 _POINTERS = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
 SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
-# Tags that describe the old file's pixels or its layout, not the photo; and what is carried apart:
-# XMP (700) and ICC (34675).
+# Tags that describe pixels or layout of the old file, not the photo; also XMP (700) and ICC
+# (34675), which are handled separately.
 _X_RESOLUTION, _Y_RESOLUTION = 282, 283
 STRUCTURE = {
     *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284),
@@ -26,7 +26,7 @@ STRUCTURE = {
 }
 _ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _ITEM_BYTES |= {16: 8, 17: 8, 18: 8}  # BigTIFF's LONG8, SLONG8, IFD8
-_MOST_BYTES = 2**26  # of one value; a camera's MakerNote has under a megabyte
+_MOST_BYTES = 2**26  # per value; a camera's MakerNote has less than a megabyte
 
 
 Bytes: TypeAlias = bytes | memoryview | mmap.mmap
@@ -39,17 +39,17 @@ class Entry(NamedTuple):
     type: int
     count: int
     value: bytes
-    place: int = 0  # of the value's bytes in the file
+    offset: int = 0  # of the value's bytes in the file
 
 
 class Directories(NamedTuple):
-    """What a TIFF header leads to.
+    """The directories of a TIFF or EXIF blob.
 
     Attributes:
-        order: of bytes, "<" or ">".
+        order: byte order, "<" or ">".
         big: whether it is a BigTIFF.
         main: IFD0.
-        below: the EXIF, GPS and interoperability directories, by the tag that points to them.
+        below: the EXIF, GPS and interoperability IFDs, by the tag that points to them.
     """
 
     order: str
@@ -59,15 +59,16 @@ class Directories(NamedTuple):
 
 
 def read_directories(blob: Bytes, start: int | None = None) -> Directories:
-    """Reads IFD0 of a TIFF or EXIF blob and the EXIF, GPS and interoperability directories.
+    """Reads IFD0 of a TIFF or EXIF blob and the EXIF, GPS and interoperability IFDs.
+
+    Damaged entries are skipped.
 
     Args:
-        blob: from the TIFF header on.
-        start: of the directory to read in place of IFD0.
+        blob: bytes starting with the TIFF header.
+        start: offset of the directory to read instead of IFD0.
 
     Raises:
-        ValueError: the blob does not start as a TIFF, or IFD0 is outside of it. Damaged entries
-            are left out.
+        ValueError: the blob has no TIFF header, or IFD0 is outside the blob.
     """
     order = {b"II": "<", b"MM": ">"}.get(bytes(blob[:2]))
     if order is None or len(blob) < 8:
@@ -86,9 +87,9 @@ def read_directories(blob: Bytes, start: int | None = None) -> Directories:
     while pending:
         entry = pending.pop()
         if entry.tag in _POINTERS and entry.tag not in below:
-            found = _read_entries(blob, number(entry, order), order, big)
-            below[entry.tag] = found
-            pending.extend(found)
+            entries = _read_entries(blob, number(entry, order), order, big)
+            below[entry.tag] = entries
+            pending.extend(entries)
     return Directories(order, big, main, below)
 
 
@@ -99,11 +100,11 @@ def _read_entries(blob: Bytes, start: int, order: str, big: bool) -> list[Entry]
         return []
     (count,) = struct.unpack_from(order + head, blob, start)
     entries = []
-    for place in range(first, min(first + size * count, len(blob) - size + 1), size):
-        tag, kind = struct.unpack_from(order + "HH", blob, place)
-        items = struct.unpack_from(order + ("Q" if big else "I"), blob, place + 4)[0]
+    for offset in range(first, min(first + size * count, len(blob) - size + 1), size):
+        tag, kind = struct.unpack_from(order + "HH", blob, offset)
+        items = struct.unpack_from(order + ("Q" if big else "I"), blob, offset + 4)[0]
         length = items * _ITEM_BYTES.get(kind, 0)
-        at = place + size - inline
+        at = offset + size - inline
         if length > inline:
             at = struct.unpack_from(order + ("Q" if big else "I"), blob, at)[0]
         if 0 < length <= _MOST_BYTES and at + length <= len(blob):
@@ -112,13 +113,13 @@ def _read_entries(blob: Bytes, start: int, order: str, big: bool) -> list[Entry]
 
 
 def number(entry: Entry, order: str) -> int:
-    """Returns the first item of an entry of whole numbers, 0 for other types."""
+    """Returns the first item of an integer entry, 0 for other types."""
     code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(entry.type)
     return struct.unpack_from(order + code, entry.value)[0] if code else 0
 
 
 def orientation(blob: bytes) -> int:
-    """Returns IFD0's orientation, 1 to 8; 1 where there is none that can be read."""
+    """Returns IFD0's orientation, 1 to 8; 1 if it is missing or unreadable."""
     try:
         directories = read_directories(blob)
     except ValueError:
@@ -131,12 +132,11 @@ def orientation(blob: bytes) -> int:
 
 
 def upright(blob: bytes, turned: int) -> bytes:
-    """Returns the blob for pixels that were turned upright: nothing else changes its place.
+    """Returns the blob for pixels rotated upright; all offsets stay the same.
 
     Args:
-        blob: EXIF from its TIFF header on.
-        turned: the orientation that the pixels were stored with; 5 to 8 swap the entries of width
-            and height.
+        blob: EXIF starting with the TIFF header.
+        turned: the orientation of the stored pixels; 5 to 8 swap the entries of width and height.
     """
     try:
         directories = read_directories(blob)
@@ -146,7 +146,7 @@ def upright(blob: bytes, turned: int) -> bytes:
     for entry in directories.main:
         code = {1: "B", 3: "H", 4: "I"}.get(entry.type)
         if entry.tag == ORIENTATION and code:
-            struct.pack_into(order + code, patched, entry.place, 1)
+            struct.pack_into(order + code, patched, entry.offset, 1)
     if turned in SIDEWAYS:
         for entries, pair in (
             (directories.main, (256, 257)),
@@ -157,15 +157,15 @@ def upright(blob: bytes, turned: int) -> bytes:
 
 
 def _swap_values(blob: bytearray, entries: dict[int, Entry]) -> None:
-    """Swaps type, count and value of two entries whose values lie in the entries themselves."""
+    """Swaps type, count and value of two entries whose values are stored inline."""
     if len(entries) != 2 or any(len(e.value) > 4 for e in entries.values()):
         return
-    first, second = (slice(e.place - 6, e.place + 4) for e in entries.values())
+    first, second = (slice(e.offset - 6, e.offset + 4) for e in entries.values())
     blob[first], blob[second] = blob[second], blob[first]
 
 
 def photo_entries(directories: Directories, turned: int = 1) -> list[Entry]:
-    """Returns IFD0's entries that tell of the photo; 5 to 8 in `turned` swap its resolutions."""
+    """Returns the entries of IFD0 that describe the photo; `turned` 5 to 8 swaps resolutions."""
     kept = [e for e in directories.main if e.tag not in STRUCTURE and e.tag not in _POINTERS]
     if turned in SIDEWAYS:
         swapped = {_X_RESOLUTION: _Y_RESOLUTION, _Y_RESOLUTION: _X_RESOLUTION}
@@ -174,62 +174,62 @@ def photo_entries(directories: Directories, turned: int = 1) -> list[Entry]:
 
 
 def serialize(directories: Directories, main: Iterable[Entry]) -> bytes:
-    """Builds an EXIF blob of IFD0's given entries and the directories below."""
+    """Builds an EXIF blob from the given IFD0 entries and the sub-IFDs."""
     order = directories.order
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
     return head + directory_tree(directories._replace(big=False, main=list(main)), len(head))
 
 
 def directory_tree(directories: Directories, offset: int) -> bytes:
-    """Builds IFD0 and the directories below it, to lie at `offset` in a file."""
+    """Builds IFD0 and its sub-IFDs for position `offset` in a file."""
     order, big = directories.order, directories.big
     entries = [entry for entry in directories.main if entry.tag not in _POINTERS]
     pointers = [tag for tag in (EXIF_IFD, GPS_IFD) if directories.below.get(tag)]
-    place = offset + directory_size(
+    below_offset = offset + directory_size(
         [*entries, *(_pointer(tag, 0, order, big) for tag in pointers)], big
     )
     tail = b""
     for tag in pointers:
-        entries.append(_pointer(tag, place + len(tail), order, big))
-        tail += _directory_below(directories, tag, place + len(tail))
+        entries.append(_pointer(tag, below_offset + len(tail), order, big))
+        tail += _directory_below(directories, tag, below_offset + len(tail))
     return write_directory(entries, offset, order, big) + tail
 
 
-def _pointer(tag: int, place: int, order: str, big: bool) -> Entry:
-    return Entry(tag, 16 if big else 4, 1, struct.pack(order + ("Q" if big else "I"), place))
+def _pointer(tag: int, offset: int, order: str, big: bool) -> Entry:
+    return Entry(tag, 16 if big else 4, 1, struct.pack(order + ("Q" if big else "I"), offset))
 
 
 def _directory_below(directories: Directories, tag: int, offset: int) -> bytes:
-    """Builds the EXIF (with its interoperability) or GPS directory to lie at `offset`."""
+    """Builds the EXIF (with interoperability) or GPS IFD for position `offset` in a file."""
     order, big = directories.order, directories.big
     entries = [e for e in directories.below[tag] if e.tag != INTEROP_IFD]
     interop = directories.below.get(INTEROP_IFD) if tag == EXIF_IFD else None
     if not interop:
         return write_directory(entries, offset, order, big)
-    place = offset + directory_size([*entries, _pointer(INTEROP_IFD, 0, order, big)], big)
-    entries.append(_pointer(INTEROP_IFD, place, order, big))
+    interop_offset = offset + directory_size([*entries, _pointer(INTEROP_IFD, 0, order, big)], big)
+    entries.append(_pointer(INTEROP_IFD, interop_offset, order, big))
     return write_directory(entries, offset, order, big) + write_directory(
-        interop, place, order, big
+        interop, interop_offset, order, big
     )
 
 
 def directory_size(entries: list[Entry], big: bool = False) -> int:
-    """Returns the bytes that `write_directory` makes of entries."""
+    """Returns the number of bytes that `write_directory` needs for entries."""
     inline = 8 if big else 4
     outside = sum(len(e.value) + len(e.value) % 2 for e in entries if len(e.value) > inline)
     return (16 if big else 6) + (20 if big else 12) * len(entries) + outside
 
 
 def write_directory(entries: list[Entry], offset: int, order: str, big: bool = False) -> bytes:
-    """Returns a directory, and the values that do not fit in it, to lie at `offset` in a file."""
+    """Returns a directory and its out-of-line values for position `offset` in a file."""
     word, inline = (order + "Q", 8) if big else (order + "I", 4)
-    place = offset + (16 if big else 6) + (20 if big else 12) * len(entries)
+    value_offset = offset + (16 if big else 6) + (20 if big else 12) * len(entries)
     rows, values = [], []
     for tag, kind, count, value, _ in sorted(entries):
         if len(value) > inline:
-            field = struct.pack(word, place)
+            field = struct.pack(word, value_offset)
             values.append(value + b"\0" * (len(value) % 2))
-            place += len(values[-1])
+            value_offset += len(values[-1])
         else:
             field = value.ljust(inline, b"\0")
         rows.append(struct.pack(order + "HH", tag, kind) + struct.pack(word, count) + field)
@@ -238,5 +238,5 @@ def write_directory(entries: list[Entry], offset: int, order: str, big: bool = F
 
 
 def without_prefix(blob: bytes) -> bytes:
-    """Strips the "Exif" marker that JPEG, and some WebP files, put before the TIFF header."""
+    """Strips the "Exif" prefix that JPEG and some WebP files have before the TIFF header."""
     return blob[6:] if blob[:6] in (b"Exif\0\0", b"Exif\0\xff") else blob

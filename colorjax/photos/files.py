@@ -1,4 +1,4 @@
-"""Photos from files and to files: whole or not at all, and one kind of error each way."""
+"""Reads and writes photos of all formats; writes are atomic, with one error type each."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from colorjax.runtime.atomic import replacing
 
 MAX_PIXELS = 2**28
 _WITHOUT_XMP = ("BMP", "PPM")
-_MOST_MESSAGE = 200  # characters of a library's complaint
+_MOST_MESSAGE = 200  # characters of a library's warning
 
 
 def read(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Photo:
-    """Reads a photo of any format; of several pictures the first.
+    """Reads a photo of any format; if a file has several pictures, the first one.
 
     Args:
-        source: a file, or what one holds.
-        max_pixels: more are refused before they are decoded.
+        source: a file, or its bytes.
+        max_pixels: larger photos are rejected before decoding.
 
     Returns:
-        The photo, upright, in its own space and depth.
+        The photo, upright, in its own color space and depth.
 
     Raises:
-        UnreadablePhoto: no photo, cut short, damaged or too large; nothing else, whatever the
-            bytes.
+        UnreadablePhoto: not a photo, truncated, damaged or too large. No other error is raised,
+            whatever the bytes.
     """
     try:
         data = source if isinstance(source, bytes) else _bytes_of(source)
@@ -44,8 +44,8 @@ def read(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Photo:
     except UnreadablePhoto:
         raise
     except MemoryError:
-        raise UnreadablePhoto("there is not enough memory for it") from None
-    except Exception as error:  # libraries raise whatever a broken file leads them to
+        raise UnreadablePhoto("not enough memory for this photo") from None
+    except Exception as error:  # libraries raise errors of any type on broken files
         text = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         raise UnreadablePhoto(_one_line(text)) from error
     photo.notes = (*photo.notes, *dict.fromkeys(map(_one_line, heard)))
@@ -73,7 +73,7 @@ def _read(data: bytes, max_pixels: int) -> Photo:
     if kind == "HEIF":
         modern.refuse_heif()
     if not kind:
-        raise UnreadablePhoto("no photo of a known format")
+        raise UnreadablePhoto("not a photo in a supported format")
     return modern.read(data, kind, max_pixels)
 
 
@@ -85,22 +85,22 @@ def write(
     mark: Mapping[str, str] | None,
     quality: int | None = None,
 ) -> tuple[str, ...]:
-    """Writes a painted photo, whole or not at all.
+    """Writes a painted photo atomically.
 
     Args:
-        target: file, replaced if it is there; or a stream.
-        photo: all of whose rows were painted.
-        kind: as of a `Header`, or a suffix.
-        mark: "by", the name of the weights that predicted the colours, and "tool"; None for none.
-        quality: 1 to 100, of formats with loss; None: no worse than the source.
+        target: a file, replaced if it exists; or a stream.
+        photo: a photo whose rows are all painted.
+        kind: `Header.kind`, or a suffix.
+        mark: "by", the name of the weights that predicted the colors, and "tool"; None: no mark.
+        quality: 1 to 100, for lossy formats; None: at least that of the source.
 
     Returns:
-        Notes on what the format cannot hold.
+        Notes on what the format cannot store.
 
     Raises:
-        UnwritablePhoto: no room, no permission, or too large for the format; the folder is as it
-            was before.
-        ValueError: an unknown kind, or a photo with rows that were not painted.
+        UnwritablePhoto: disk full, no permission, or too large for the format; the folder is not
+            changed.
+        ValueError: an unknown kind, or a photo with unpainted rows.
     """
     kind = header.kind_to_write(kind)
     if not photo.is_painted:
@@ -119,14 +119,14 @@ def write(
             notes += _write_file(target, photo, kind, quality)
     except UnwritablePhoto:
         raise
-    except Exception as error:  # as many kinds as there are encoders
+    except Exception as error:  # encoders raise errors of many types
         text = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         raise UnwritablePhoto(f"cannot be written as {kind}: {_one_line(text)}") from error
     return notes
 
 
 def has_xmp(kind: str) -> bool:
-    """Whether files of a kind or suffix have room for XMP, and so for the mark."""
+    """Returns whether files of a kind or suffix can store XMP, and so the mark."""
     return header.kind_to_write(kind) not in _WITHOUT_XMP
 
 
@@ -150,12 +150,12 @@ def _encode(file: BinaryIO, photo: Photo, kind: str, quality: int | None) -> tup
 def _with_mark(
     photo: Photo, kind: str, mark: Mapping[str, str] | None
 ) -> tuple[Photo, tuple[str, ...]]:
-    """Returns the photo with the mark in its XMP, and a note where the format has none."""
+    """Returns the photo with the mark in its XMP, and a note if the format has no XMP."""
     if kind in _WITHOUT_XMP:
         lost = [name for name in ("exif", "xmp", "photoshop") if getattr(photo.metadata, name)]
-        notes = (f"{kind} holds no {', '.join(lost)}: dropped",) if lost else ()
+        notes = (f"{kind} cannot store {', '.join(lost)}: dropped",) if lost else ()
         if mark is not None:
-            notes += (f"{kind} has no room for the mark of predicted colours",)
+            notes += (f"{kind} cannot store the mark that the colors are predicted",)
         return photo, notes
     if mark is None:
         return photo, ()

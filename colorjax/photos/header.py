@@ -1,4 +1,4 @@
-"""What a file is, from its content: its kind, its size and the suffix of its output."""
+"""File type detection from the content: kind, size and output suffix."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _ISPE = re.compile(rb"ispe\0\0\0\0(.{8})", re.DOTALL)
 
 
 class Header(NamedTuple):
-    """What the first bytes of a file say.
+    """File type and size from the first bytes of a file.
 
     Attributes:
         kind: "JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "AVIF", "HEIF", "JPEG2000" or "PPM"; ""
-            if it is none of them.
-        suffix: of the output: the file's own where that holds RGB of this content, else the
-            content's own, or ".png" for GIF, 1-bit pixels, palettes and unknown content.
-        width: as stored, in pixels; 0 where the header does not say.
-        height: likewise.
+            for other files.
+        suffix: suffix of the output: that of the file if it matches the content, else that of the
+            content, or ".png" for GIF, 1-bit pixels, palettes and unknown content.
+        width: width as stored, in pixels; 0 if unknown.
+        height: height as stored, in pixels; 0 if unknown.
     """
 
     kind: str
@@ -48,7 +48,7 @@ class Header(NamedTuple):
 
 
 def kind_of(start: bytes) -> str:
-    """Returns the kind that a file's first bytes name, or nothing."""
+    """Returns the kind of a file by its first bytes, or ""."""
     for kind, signature in (
         ("JPEG", b"\xff\xd8\xff"),
         ("PNG", b"\x89PNG\r\n\x1a\n"),
@@ -72,7 +72,7 @@ def kind_of(start: bytes) -> str:
 
 
 def probe(path: Path) -> Header:
-    """Looks at the start of a file; cheap, and never raises for what the file holds.
+    """Reads the header of a file; cheap, and never raises because of the content.
 
     Raises:
         OSError: the file cannot be opened.
@@ -86,16 +86,16 @@ def probe(path: Path) -> Header:
         suffix = ".png"
     else:
         suffix = path.suffix if own in SUFFIXES[kind] else SUFFIXES[kind][0]
-    if suffix.lower() == ".pgm":  # of grey alone
+    if suffix.lower() == ".pgm":  # gray only
         suffix = ".ppm"
     return Header(kind, suffix, width, height)
 
 
 def kind_to_write(kind_or_suffix: str) -> str:
-    """Returns the kind of a suffix, or a kind as it is.
+    """Returns the kind of a suffix; a kind is returned unchanged.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: neither a kind nor a suffix.
     """
     if kind_or_suffix in SUFFIXES:
         return kind_or_suffix
@@ -103,21 +103,21 @@ def kind_to_write(kind_or_suffix: str) -> str:
         if kind_or_suffix.lower() in suffixes:
             return kind
     known = ", ".join(sorted(suffix for suffixes in SUFFIXES.values() for suffix in suffixes))
-    raise ValueError(f"no photo can be written as {kind_or_suffix!r}; known: {known}")
+    raise ValueError(f"photos cannot be written as {kind_or_suffix!r}; use one of {known}")
 
 
 def _look(file: BinaryIO, kind: str) -> tuple[int, int, bool]:
-    """Returns width, height and whether 1-bit or palette pixels will become PNG."""
+    """Returns width, height, and whether the output is PNG because of 1-bit or palette pixels."""
     with (
         complaints(),
         contextlib.suppress(Exception),
-    ):  # libraries raise whatever a broken header leads them to
+    ):  # libraries raise errors of any type on broken headers
         if kind == "TIFF":
             return _look_at_tiff(file)
         if kind == "JPEG2000":
             width, height, *_ = jpeg2000.codestream_size(file.read(2**16))
             return width, height, False
-        if kind == "AVIF":  # Pillow's decoder wants all of the file
+        if kind == "AVIF":  # Pillow's decoder needs the whole file
             return *_extent(file.read(2**16)), False
         if kind == "HEIF":
             modern.refuse_heif()
@@ -127,8 +127,8 @@ def _look(file: BinaryIO, kind: str) -> tuple[int, int, bool]:
 
 
 def _extent(start: bytes) -> tuple[int, int]:
-    """Returns the largest extent (ispe) among a file's pictures: its tiles are smaller."""
-    sizes = [struct.unpack(">II", found[1]) for found in re.finditer(_ISPE, start)]
+    """Returns the largest extent (ispe) of the pictures in a file; tiles are smaller."""
+    sizes = [struct.unpack(">II", match[1]) for match in re.finditer(_ISPE, start)]
     return max(sizes, key=lambda size: size[0] * size[1])
 
 

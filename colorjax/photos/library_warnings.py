@@ -1,4 +1,4 @@
-"""What libraries complain of while they read and write photos, by thread."""
+"""Collects the warnings of libraries that read and write photos, per thread."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from PIL import Image
 _lock = threading.Lock()
 _listeners = 0
 _before: contextlib.ExitStack | None = None
-_of_thread = threading.local()  # .complaints: of the photo that this thread has under way
+_of_thread = threading.local()  # .complaints: warnings of the photo that this thread processes
 
 
 @contextlib.contextmanager
 def complaints() -> Iterator[list[str]]:
-    """Collects what libraries complain of in this thread, and suspends Pillow's limit of pixels.
+    """Collects the library warnings of this thread, and disables Pillow's pixel limit.
 
-    `warnings.catch_warnings` alone belongs to the process, and photos are read by several threads:
-    the first to come changes filters and limit, the last to go puts them back.
+    `warnings.catch_warnings` affects the whole process, but several threads read photos: the first
+    thread to enter changes filters and limit, the last one to leave restores them.
     """
     global _listeners, _before
     with _lock:
@@ -30,7 +30,7 @@ def complaints() -> Iterator[list[str]]:
             _before.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
             warnings.simplefilter("always")
             warnings.showwarning = _hear  # pyrefly: ignore
-            Image.MAX_IMAGE_PIXELS = None  # `max_pixels` rules
+            Image.MAX_IMAGE_PIXELS = None  # `max_pixels` applies instead
         _listeners += 1
     _of_thread.complaints = heard = []
     try:

@@ -1,4 +1,4 @@
-"""A photo read whole: upright pixels in the file's own space and depth, and all that goes along."""
+"""A photo in memory: upright pixels in the file's own color space and depth, and metadata."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from colorjax.photos.color_space import Space
 
 
 class UnwritablePhoto(Exception):
-    """The picture cannot be written: no room, no permission, or too large for the format."""
+    """The photo cannot be written: disk full, no permission, or too large for the format."""
 
 
 @dataclasses.dataclass
 class Metadata:
-    """What a file says of its photo, as bytes.
+    """Metadata of a photo, as bytes.
 
     Attributes:
-        exif: from the TIFF header on; orientation 1.
+        exif: bytes starting with the TIFF header; orientation 1.
         xmp: the packet; orientation 1.
-        icc: the profile that the written pixels will have.
+        icc: the profile of the pixels to write.
         dpi: pixels per inch in x and y.
-        photoshop: image resource blocks ("8BIM..."), where IPTC lives.
+        photoshop: image resource blocks ("8BIM..."), which contain IPTC.
         comment: a line of text.
-        parts: the pieces of the file that are carried as they are, in order: segments of a JPEG,
-            chunks of a PNG, tags of a TIFF, boxes of a JPEG 2000.
+        parts: parts of the file that are copied unchanged, in order: segments of a JPEG, chunks of
+            a PNG, tags of a TIFF, boxes of a JPEG 2000.
     """
 
     exif: bytes = b""
@@ -39,19 +39,19 @@ class Metadata:
 
 
 class Photo:
-    """A photo that takes colours row by row.
+    """A photo that is colorized row by row.
 
     Attributes:
-        height: in pixels, upright.
-        width: likewise.
-        is_8_bit: whether its output takes 8-bit sRGB as it is.
-        notes: what a user should know.
-        kind: of the file that it was read from, as `Header.kind`.
-        pixels: (H, W, C) in the file's own depth: colours, then alpha and whatever else there is.
-        space: of the colours.
-        metadata: what goes along.
-        encoding: how the file was encoded, by names that its codec knows.
-        is_grey: whether `paint_grey` was called, so that one colour channel will be written.
+        height: height of the upright photo, in pixels.
+        width: width of the upright photo, in pixels.
+        is_8_bit: whether the pixels are 8-bit sRGB.
+        notes: messages for the user.
+        kind: kind of the file that it was read from, as `Header.kind`.
+        pixels: (H, W, C) in the file's own depth: colors, then alpha and other channels.
+        space: color space of the pixels.
+        metadata: metadata of the file.
+        encoding: encoding parameters of the file, named as in its codec.
+        is_grey: whether `paint_grey` was called, so that one color channel will be written.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Photo:
         encoding: dict[str, Any] | None = None,
         notes: tuple[str, ...] = (),
     ):
-        """Binds pixels to their meaning; see the attributes."""
+        """Creates a photo; see the attributes."""
         self.pixels = pixels
         self.height, self.width = pixels.shape[:2]
         self.space = space
@@ -78,7 +78,7 @@ class Photo:
 
     @property
     def has_alpha(self) -> bool:
-        """Whether there are channels beside the colours."""
+        """Whether there are channels in addition to the colors."""
         return self.pixels.shape[2] > self.space.num_colors
 
     @property
@@ -87,26 +87,25 @@ class Photo:
         return self._painted >= self.height
 
     def srgb(self, rows: slice) -> np.ndarray:
-        """Returns rows as sRGB through the photo's own profile.
+        """Returns rows converted to sRGB with the photo's profile.
 
         Args:
-            rows: of the upright photo, without a step.
+            rows: rows of the upright photo, without a step.
 
         Returns:
-            (n, W, 3): uint8 if `is_8_bit`, which may be a view of the pixels, else float32 in
-            [0, 1].
+            (n, W, 3): uint8 (possibly a view of the pixels) if `is_8_bit`, else float32 in [0, 1].
         """
         return self.space.to_srgb(self._colors(rows))
 
     def paint(self, rows: slice, srgb: np.ndarray) -> None:
-        """Replaces the colours of rows, in the file's own space and depth; once for each row.
+        """Replaces the colors of rows, in the file's own space and depth; call once per row.
 
         Args:
-            rows: of the upright photo, without a step.
+            rows: rows of the upright photo, without a step.
             srgb: (n, W, 3) sRGB, uint8 or float32 in [0, 1].
 
         Raises:
-            ValueError: another shape.
+            ValueError: wrong shape.
         """
         colors = self._colors(rows)
         wanted = (*colors.shape[:2], 3)
@@ -116,16 +115,21 @@ class Photo:
         self._painted += len(colors)
 
     def paint_grey(self, rows: slice, grey: np.ndarray) -> None:
-        """Replaces rows by grey; all rows or none. One colour channel is written where it fits.
+        """Replaces rows by gray; must be called for all rows or none.
+
+        One color channel is written if the format allows it.
 
         Args:
-            rows: of the upright photo, without a step.
+            rows: rows of the upright photo, without a step.
             grey: (n, W) float32 in [0, 1], sRGB-coded.
         """
         if not self.is_grey:
             self.is_grey = True
             if self.space.profile is not None:
-                self.notes = (*self.notes, "the grey is coded as sRGB: its profile was dropped")
+                self.notes = (
+                    *self.notes,
+                    "the gray levels are coded as sRGB: the color profile was dropped",
+                )
             self.metadata.icc = b""
         colors = self._colors(rows)
         if np.shape(grey) != colors.shape[:2]:

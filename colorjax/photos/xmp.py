@@ -1,4 +1,4 @@
-"""XMP as bytes: orientation made upright, and the mark that colours are predicted."""
+"""XMP as bytes: sets the orientation to upright, and marks colors as predicted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xml.sax.saxutils import quoteattr
 from colorjax.photos.exif import SIDEWAYS
 
 NAMESPACE = "https://colorjax.dev/ns/1.0/"
-# IPTC's term for a photo to which a trained model added something.
+# IPTC's term for a photo with content added by a trained model.
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 _PACKET = (
     b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
@@ -29,13 +29,13 @@ _SIZES = (
 
 
 def orientation(packet: bytes) -> int:
-    """Returns tiff:Orientation, 1 to 8; 1 where the packet has none."""
-    found = _ORIENTATION.search(packet)
-    return int(found[2]) if found else 1
+    """Returns tiff:Orientation, 1 to 8; 1 if the packet has none."""
+    match = _ORIENTATION.search(packet)
+    return int(match[2]) if match else 1
 
 
 def upright(packet: bytes, turned: int) -> bytes:
-    """Returns the packet for pixels turned upright; `turned` as in `exif.upright`."""
+    """Returns the packet for pixels rotated upright; `turned` as in `exif.upright`."""
     packet = _ORIENTATION.sub(rb"\g<1>1", packet)
     if turned in SIDEWAYS:
         for width, height in _SIZES:
@@ -44,24 +44,23 @@ def upright(packet: bytes, turned: int) -> bytes:
 
 
 def _swap(packet: bytes, width: bytes, height: bytes) -> bytes:
-    found = [re.search(name + rb"(?:\s*=\s*[\"']|>)\s*(\d+)", packet) for name in (width, height)]
-    if found[0] is None or found[1] is None:
+    matches = [re.search(name + rb"(?:\s*=\s*[\"']|>)\s*(\d+)", packet) for name in (width, height)]
+    if matches[0] is None or matches[1] is None:
         return packet
-    (first, one), (second, two) = sorted((m.span(1), m[1]) for m in found if m)
+    (first, one), (second, two) = sorted((m.span(1), m[1]) for m in matches if m)
     return b"".join(
         (packet[: first[0]], two, packet[first[1] : second[0]], one, packet[second[1] :])
     )
 
 
 def marked(packet: bytes, mark: Mapping[str, str]) -> tuple[bytes, bool]:
-    """Adds the mark; returns the packet and whether the old one was kept, that is, not damaged.
+    """Adds the mark; returns the packet, and whether the old packet was kept (not damaged).
 
-    The result is the packet with one description more, which says that colours are predicted.
-
-    The rest of the packet stays as it is, byte for byte; an older mark is replaced.
+    The mark is one more description, which says that colors are predicted. It replaces an older
+    mark. The rest of the packet is preserved byte for byte.
 
     Args:
-        packet: XMP, or nothing.
+        packet: XMP, or empty.
         mark: "by", the name of the weights, and "tool", name and version of the program.
     """
     packet = _MARK.sub(b"", _utf8(packet))
@@ -78,7 +77,7 @@ def marked(packet: bytes, mark: Mapping[str, str]) -> tuple[bytes, bool]:
 
 
 def _utf8(packet: bytes) -> bytes:
-    """XMP in a file may be UTF-16, which has zero bytes in every name."""
+    """Converts a packet from UTF-16, which has zero bytes in every name, to UTF-8."""
     if b"\0" not in packet[:64]:
         return packet
     try:
@@ -103,10 +102,10 @@ def _description(mark: Mapping[str, str], about: bytes, *, with_type: bool) -> b
 
 
 def unmarked(packet: bytes) -> bytes:
-    """Returns the packet without the mark, for a file that has no room for it."""
+    """Returns the packet without the mark, for files that cannot store it."""
     return _MARK.sub(b"", packet)
 
 
 def sidecar_xmp(mark: Mapping[str, str]) -> bytes:
-    """Returns the packet for a file beside a photo whose format has no room for it."""
+    """Returns the packet of a sidecar file, for photo formats that cannot store XMP."""
     return marked(b"", mark)[0]

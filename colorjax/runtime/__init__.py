@@ -1,1 +1,1 @@
-"""What every program needs: paths, atomic writes, signals, child processes, JAX set-up."""
+"""Shared infrastructure: paths, atomic writes, signals, child processes, JAX setup."""

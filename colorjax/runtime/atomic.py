@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside their place, synced, then renamed."""
+"""Atomic file writes: a file is written to a temporary name, synced, then renamed."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from PIL import Image
 
 from colorjax.runtime.paths import is_remote
 
-_NAME = re.compile(r"\.colorjax-(\d+)-.*\.partial")  # with the process that writes it
+_NAME = re.compile(r"\.colorjax-(\d+)-.*\.partial")  # the number is the process id of the writer
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives the path of a file to write, which takes the place of `path` once it is on the disk.
+    """Yields the path of a temporary file that replaces `path` once it is synced to disk.
 
-    Its name is .colorjax-PROCESS-TOKEN.partial, beside `path`. Where the block raises, the file
-    goes, and what was at `path` stays. A folder has to be there.
+    The temporary file is .colorjax-PROCESS-TOKEN.partial in the folder of `path`. If the block
+    raises, the temporary file is removed and `path` is not changed. The folder must exist.
 
     Raises:
-        OSError: the disk is full, the folder is missing or may not be written.
+        OSError: the disk is full, or the folder is missing or not writable.
     """
     partial = path.with_name(f".colorjax-{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
@@ -35,18 +35,18 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
-        with contextlib.suppress(OSError):  # it was renamed, or the folder is none
+        with contextlib.suppress(OSError):  # it was renamed, or the folder does not exist
             partial.unlink()
 
 
 def write_bytes(path: epath.Path | Path, content: bytes) -> None:
-    """Writes a file in one step: readers see the old one or the new one.
+    """Writes a file atomically: readers see the old or the new content.
 
     Raises:
-        OSError: it cannot be written whole.
+        OSError: the file cannot be written completely.
     """
     if is_remote(path):
-        path.write_bytes(content)  # there once it is whole
+        path.write_bytes(content)  # object stores publish complete files only
         return
     with replacing(Path(path)) as partial:
         partial.write_bytes(content)
@@ -56,22 +56,22 @@ def write_bytes(path: epath.Path | Path, content: bytes) -> None:
 
 
 def write_text(path: epath.Path | Path, text: str) -> None:
-    """Writes a text file in UTF-8 in one step."""
+    """Writes a text file in UTF-8 atomically."""
     write_bytes(path, text.encode())
 
 
 def write_png(path: epath.Path | Path, picture: Image.Image) -> None:
-    """Writes a picture as PNG in one step."""
+    """Writes a picture as PNG atomically."""
     buffer = io.BytesIO()
     picture.save(buffer, "png")
     write_bytes(path, buffer.getvalue())
 
 
 def remove_partials(folders: Iterable[Path]) -> int:
-    """Removes the partial files of dead processes and of this one.
+    """Removes the temporary files of dead processes and of this one.
 
     Args:
-        folders: to look in, not below; those that are missing or locked are passed over.
+        folders: searched without subfolders; missing or unreadable ones are skipped.
 
     Returns:
         How many were removed.
@@ -97,13 +97,13 @@ def _partials(folder: Path) -> list[Path]:
 
 
 def _lives(process: int) -> bool:
-    """Whether another process than this one has the number."""
+    """Returns whether a process other than this one has the process id."""
     if process == os.getpid():
         return False
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # it is another user's
+    except OSError:  # it belongs to another user
         return True
     return True

@@ -1,7 +1,7 @@
-"""Programs run as processes of their own, told of the signals that this one gets.
+"""Runs programs as child processes and forwards stop requests to them.
 
-Nothing here touches a device: the children own those. A child outlives no parent: where this
-process is killed, Linux sends the child SIGTERM, and it saves and ends.
+This process uses no device, so that the children can. A child does not outlive its parent: if this
+process is killed, Linux sends the child SIGTERM, and the child saves and exits.
 """
 
 from __future__ import annotations
@@ -19,45 +19,45 @@ _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 
 def run_module(
     module: str,
-    words: Sequence[str],
+    arguments: Sequence[str],
     should_stop: Callable[[], bool],
     *,
     output: IO[bytes] | None = None,
     keep_open: Sequence[int] = (),
     period: float = 1.0,
 ) -> int:
-    """Runs `python -m MODULE WORDS` and returns its exit status; below 0: the signal's number.
+    """Runs `python -m MODULE ARGUMENTS` and returns its exit status; if negative, a signal number.
 
     Args:
         module: such as "colorjax.main".
-        words: its arguments.
-        should_stop: asked every period; the first True sends SIGTERM: programs here save then and
-            end with 75.
-        output: takes its stdout and stderr; None: those of this process.
-        keep_open: file descriptors that it inherits: a lock is held for as long as it runs.
+        arguments: its command-line arguments.
+        should_stop: called every period; the first True sends SIGTERM, on which our programs save
+            and exit with 75.
+        output: receives its stdout and stderr; None: they are inherited.
+        keep_open: file descriptors that it inherits, so that a lock is held while it runs.
         period: seconds.
     """
-    # This file alone, without the package: it takes an instant.
-    program = [sys.executable, "-E", "-S", __file__, str(os.getpid()), module, *words]
+    # Runs this file without importing the package, which would be slow.
+    program = [sys.executable, "-E", "-S", __file__, str(os.getpid()), module, *arguments]
     both = None if output is None else subprocess.STDOUT
     with subprocess.Popen(program, pass_fds=tuple(keep_open), stdout=output, stderr=both) as child:
-        told = False
+        signaled = False
         while True:
             try:
                 return child.wait(timeout=period)
             except subprocess.TimeoutExpired:
-                if not told and should_stop():
+                if not signaled and should_stop():
                     child.send_signal(signal.SIGTERM)
-                    told = True
+                    signaled = True
 
 
-def _become(parent: int, module: str, words: Sequence[str]) -> None:
-    """Ties this process to its parent and becomes the module's program."""
+def _become(parent: int, module: str, arguments: Sequence[str]) -> None:
+    """Makes Linux end this process with its parent, then replaces it by the module's program."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGTERM)
-        if os.getppid() != parent:  # it was killed before the tie
+        if os.getppid() != parent:  # the parent was killed before prctl
             sys.exit(75)  # errors.STOPPED: this file runs without the package
-    os.execv(sys.executable, [sys.executable, "-m", module, *words])
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
 
 
 if __name__ == "__main__":

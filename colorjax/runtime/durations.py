@@ -1,4 +1,4 @@
-"""Times as people write them."""
+"""Parses durations such as 1h30m."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from colorjax.errors import RequestError
 
 
 def parse_duration(text: str, flag: str = "--time_limit") -> float:
-    """Returns the seconds of a text such as 55m, 1h30m or 90s; a bare number is of seconds.
+    """Returns the seconds of a text such as 55m, 1h30m or 90s; a plain number is in seconds.
 
     Args:
-        text: the time.
-        flag: that it was given to, for the error.
+        text: the duration.
+        flag: name of the option, for the error message.
 
     Raises:
-        RequestError: it is no such text, or 0.
+        RequestError: the text is not a duration, or it is 0.
 
     >>> parse_duration("1h30m"), parse_duration("90")
     (5400.0, 90.0)
     """
-    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text.strip())
-    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text.strip())
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
     total = 3600 * hours + 60 * minutes + seconds
     if not total:
-        raise RequestError(f"{flag} is a time such as 55m, 1h30m or 90s, not {text!r}")
+        raise RequestError(f"{flag} must be a time such as 55m, 1h30m or 90s, not {text!r}")
     return float(total)

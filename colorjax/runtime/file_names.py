@@ -1,4 +1,4 @@
-"""Names of files as messages show them and as file systems compare them."""
+"""File names: printable for messages, canonical for comparisons, and film suffixes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def printable(text: object) -> str:
-    r"""Returns a text that fits one line of any terminal.
+    r"""Returns a text as one line with printable characters only.
 
     Args:
-        text: a path, which may hold line ends and bytes that are not UTF-8, or a message.
+        text: a message, or a path, which may contain newlines and bytes that are not UTF-8.
 
     >>> print(printable("two\nlines"), printable(os.fsdecode(b"caf\xe9.jpg")))
     two\nlines caf\xe9.jpg
@@ -20,15 +20,15 @@ def printable(text: object) -> str:
 
 
 def _escaped(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # as Python reads a byte that is not UTF-8
+    if "\udc80" <= character <= "\udcff":  # surrogate escape of a byte that is not UTF-8
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()
 
 
 def canonical(path: Path) -> str:
-    """Returns where a path leads, equal for names that some file system takes for one.
+    """Returns a canonical path, equal for all names that some file system treats as the same file.
 
-    Links are followed; upper and lower case and the two spellings of accents are the same.
+    Links are resolved; case and Unicode normalization are ignored.
     """
     return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
 
@@ -41,7 +41,7 @@ _FILM_SUFFIXES = {
 
 
 def is_film(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is taken for a film, by its suffix.
+    """Returns whether the suffix of a file is that of a film.
 
     >>> is_film("holiday.MP4"), is_film("holiday.jpg")
     (True, False)
@@ -49,4 +49,4 @@ def is_film(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in _FILM_SUFFIXES
 
 
-MARK = ".color"  # of what `colorjax colorize` writes beside a photo: NAME.color.EXT
+MARK = ".color"  # `colorjax colorize` writes the result of NAME.EXT to NAME.color.EXT

@@ -1,4 +1,4 @@
-"""Settings of JAX that a program chooses before it computes."""
+"""JAX configuration at program start: caches, devices, logging."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 
 
 def use_compilation_cache(folder: str) -> None:
-    """Keeps compiled programs from one start to the next.
+    """Enables JAX's persistent compilation cache.
 
     Args:
-        folder: where; "auto": in the user's cache folder; "off": nowhere. In it a folder of the
-            versions, since programs of other versions have crashed. Without leave to write there
-            is no cache. What JAX was told before, by its environment variable for one, counts
-            before "auto".
+        folder: parent folder of the cache; "auto": the user's cache folder; "off": no cache.
+            Each pair of JAX versions has its own subfolder, because programs compiled by other
+            versions have crashed. With "auto", a folder that is not writable disables the cache,
+            and a cache folder already configured in JAX (for example by its environment variable)
+            takes precedence.
+
+    Raises:
+        RequestError: a given folder is not writable.
     """
     if folder == "off":
         return
@@ -36,9 +40,11 @@ def use_compilation_cache(folder: str) -> None:
 
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     root = Path(cache, "colorjax", "compiled") if folder == "auto" else paths.local(folder)
-    place = root.expanduser().resolve() / f"jax-{jax.__version__}-{jaxlib.__version__}"
+    cache_folder = root.expanduser().resolve() / f"jax-{jax.__version__}-{jaxlib.__version__}"
     try:
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)  # it is code that will be run
+        cache_folder.mkdir(
+            parents=True, exist_ok=True, mode=0o700
+        )  # private: it holds executable code
     except OSError as error:
         if folder != "auto":
             raise RequestError(
@@ -46,14 +52,14 @@ def use_compilation_cache(folder: str) -> None:
                 "folder, or off"
             ) from None
         return
-    jax.config.update("jax_compilation_cache_dir", str(place))
+    jax.config.update("jax_compilation_cache_dir", str(cache_folder))
 
 
 def simulate_devices(number: int) -> None:
-    """Lets the CPU stand for so many devices; 0: no.
+    """Simulates a number of devices on the CPU; 0: no simulation.
 
     Raises:
-        RequestError: JAX has already counted its devices.
+        RequestError: JAX has already initialized its devices.
     """
     if not number:
         return
@@ -67,17 +73,17 @@ def simulate_devices(number: int) -> None:
 
 
 def tpu_devices(topology: str) -> Sequence[jax.Device]:
-    """Returns the devices of a TPU to compile for; libtpu knows them, none has to be there.
+    """Returns the devices of a TPU topology to compile for; libtpu describes them without hardware.
 
     Args:
         topology: generation and shape, such as "v5e:2x2" or "v6e:8x8".
 
     Raises:
-        RequestError: libtpu is not installed, or knows no such TPU.
+        RequestError: libtpu is not installed or does not know the topology.
     """
     if importlib.util.find_spec("libtpu") is None:
         raise RequestError(f"--topology={topology} needs a package: pip install 'jax[tpu]'")
-    # It would ask a cloud machine's metadata for its neighbours.
+    # Otherwise libtpu queries the metadata server of a cloud machine.
     os.environ |= {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost"}
     import jax
     from jax.experimental import topologies
@@ -85,7 +91,7 @@ def tpu_devices(topology: str) -> Sequence[jax.Device]:
     jax.config.update("jax_platforms", "cpu")
     try:
         return topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
-    except Exception as error:  # of XLA, and by version
+    except Exception as error:  # XLA's types differ between versions
         raise RequestError(
             f"--topology={topology}: {str(error).splitlines()[0][:200]}; give generation and "
             "shape, such as v5e:2x2"
@@ -93,11 +99,11 @@ def tpu_devices(topology: str) -> Sequence[jax.Device]:
 
 
 def quiet_library_logs() -> None:
-    """Leaves only the warnings of the libraries, which log through absl, and not JAX's on TPUs."""
+    """Limits library logs, which use absl, to warnings; drops JAX's warning about missing TPUs."""
     from absl import logging as absl_logging
 
     absl_logging.set_verbosity(absl_logging.WARNING)
-    # A save that fails is told in one line; these two have a page for each of its parts.
+    # We report a failed save in one line; these two loggers print a traceback for each part.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     logging.getLogger("absl").addFilter(
         lambda record: "orbax" not in record.pathname or record.exc_info is None
@@ -108,7 +114,7 @@ def quiet_library_logs() -> None:
 
 
 class _AboveTheBar(logging.Handler):
-    """Prints lines to stderr without tearing the progress bar."""
+    """Logging handler that prints to stderr without disturbing the progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
@@ -117,7 +123,7 @@ class _AboveTheBar(logging.Handler):
 
 
 def log_to_stderr() -> None:
-    """Shows colorjax's own messages; of the libraries only warnings."""
+    """Logs colorjax's messages to stderr, and only warnings of the libraries."""
     quiet_library_logs()
     handler = _AboveTheBar()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
@@ -128,9 +134,9 @@ def log_to_stderr() -> None:
 
 
 def exit_now(status: int) -> NoReturn:
-    """Ends the process without the last words of libraries, which would hide what was said.
+    """Exits without running library shutdown code, whose output would hide the error message.
 
-    Where a disk is full every thread that writes to it ends with a traceback of its own.
+    On a full disk, every thread that writes to it would otherwise print its own traceback.
     """
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Locks on files, of the processes of one machine."""
+"""File locks between the processes of one machine."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import portalocker
 
 
 def lock_of(path: Path) -> IO[bytes] | None:
-    """Locks a file, until it is closed here and in the processes that inherit it.
+    """Locks a file without waiting.
 
     Returns:
-        The open file; None: another process holds it.
+        The open file, which holds the lock until it is closed here and in all processes that
+        inherit it; None if another process holds the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "ab")  # noqa: SIM115 (who locks it closes it)
+    file = open(path, "ab")  # noqa: SIM115 (the caller closes it)
     try:
         portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
     except portalocker.LockException:
@@ -28,7 +29,7 @@ def lock_of(path: Path) -> IO[bytes] | None:
 
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Waits for the lock on a file, and holds it while it is entered."""
+    """Context manager that waits for the lock on a file and holds it."""
     with open(path, "wb") as file:
         portalocker.lock(file, portalocker.LOCK_EX)
         yield

@@ -1,6 +1,6 @@
-"""Files on disks and in object stores (gs://BUCKET/...), by etils.epath.
+"""Paths on disks and in object stores (gs://BUCKET/...), using etils.epath.
 
-Object stores have no links, no append and no cheap rename, and a file is there once it is closed.
+Object stores have no links, no append and no cheap rename. A file exists once it is closed.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from etils import epath
 
 from colorjax.errors import RequestError
 
-PERIOD = 30.0  # seconds between the uploads of a file that grows
+PERIOD = 30.0  # seconds between uploads of a growing file
 
 
 def is_remote(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is one of an object store.
+    """Returns whether a path is in an object store.
 
     >>> is_remote("gs://bucket/run"), is_remote("runs/first")
     (True, False)
@@ -29,17 +29,17 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
 
 
 def locate(path: str | os.PathLike[str]) -> epath.Path:
-    """Returns an absolute path on a disk, or the path in an object store as it is.
+    """Returns the absolute path of a local path; paths of object stores are not changed.
 
     Raises:
-        RequestError: the package that reaches the object store is not installed.
+        RequestError: the package for the object store is not installed, or the scheme is unknown.
     """
     if not is_remote(path):
         return epath.Path(path).expanduser().resolve()
     scheme = os.fspath(path).partition("://")[0]
     package = {"gs": "gcsfs", "s3": "s3fs"}.get(scheme)
     if package is None:
-        raise RequestError(f"{os.fspath(path)!r}: paths are local, gs://... or s3://...")
+        raise RequestError(f"{os.fspath(path)!r}: give a local path, gs://... or s3://...")
     try:
         __import__(package)
     except ImportError:
@@ -48,21 +48,21 @@ def locate(path: str | os.PathLike[str]) -> epath.Path:
 
 
 def local(path: str | os.PathLike[str]) -> Path:
-    """Returns a path of a disk, ~ expanded, for what cannot write to object stores.
+    """Returns a local path with ~ expanded, for code that cannot use object stores.
 
     Raises:
-        RequestError: it is one of an object store.
+        RequestError: the path is in an object store.
     """
     if is_remote(path):
         raise RequestError(
-            f"{os.fspath(path)!r} has to be on a disk; give a local path and copy it"
+            f"{os.fspath(path)!r} must be on a disk; copy it and give the local path"
         )
     return Path(path).expanduser()
 
 
 def files_below(folder: epath.Path) -> Iterator[epath.Path]:
     """Yields the files below a folder, at any depth."""
-    for path in folder.iterdir():  # `walk` forgets the scheme of gs://
+    for path in folder.iterdir():  # `walk` drops the scheme of gs:// paths
         if path.is_dir():
             yield from files_below(path)
         else:
@@ -70,13 +70,13 @@ def files_below(folder: epath.Path) -> Iterator[epath.Path]:
 
 
 class GrowingFile:
-    """A file that is written to its end.
+    """A file opened for appending.
 
-    In an object store every flush uploads the whole file anew.
+    In an object store every flush uploads the whole file again.
     """
 
     def __init__(self, path: epath.Path):
-        """Opens the file at its end; it need not exist."""
+        """Opens the file for appending; it need not exist."""
         self._path = path
         self._flushed = time.monotonic()
         self._file: BinaryIO
@@ -87,11 +87,11 @@ class GrowingFile:
             self._file = open(path, "ab")  # noqa: SIM115 (closed by close)
 
     def write(self, content: bytes) -> None:
-        """Adds bytes."""
+        """Appends bytes."""
         self._file.write(content)
 
     def flush(self) -> None:
-        """Lets readers see what was written."""
+        """Makes all written bytes visible to readers."""
         self._flushed = time.monotonic()
         if isinstance(self._file, io.BytesIO):
             self._path.write_bytes(self._file.getvalue())
@@ -99,12 +99,12 @@ class GrowingFile:
             self._file.flush()
 
     def flush_now_and_then(self, period: float = PERIOD) -> None:
-        """Flushes if the last time was `period` seconds ago."""
+        """Flushes if the last flush was more than `period` seconds ago."""
         if time.monotonic() - self._flushed > period:
             self.flush()
 
     def close(self) -> None:
-        """Flushes and lets go."""
+        """Flushes and closes the file."""
         if not self._file.closed:
             self.flush()
         self._file.close()

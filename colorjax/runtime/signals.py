@@ -1,4 +1,4 @@
-"""Why a program stops early: SIGINT, SIGTERM, or the end of its time."""
+"""Stop requests: SIGINT, SIGTERM or a time limit."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from colorjax.errors import STOPPED
 
 
 class Stop:
-    """Notes SIGINT, SIGTERM and the end of the time while it is entered.
+    """Context manager that records SIGINT, SIGTERM and the end of a time limit.
 
-    The program asks for it between two units of work, finishes, and ends with status 75. A second
+    The program checks it between two units of work, stops, and exits with status 75. A second
     SIGINT raises KeyboardInterrupt.
     """
 
@@ -36,12 +36,12 @@ class Stop:
 
     @property
     def reason(self) -> str:
-        """Why to stop: a signal's name, or "the time limit"; empty: there is no reason."""
+        """The reason to stop: a signal name or "the time limit"; empty: none."""
         return self._noted or ("the time limit" if self.is_late else "")
 
     @property
     def is_late(self) -> bool:
-        """Whether the time is over."""
+        """Whether the time limit has passed."""
         return time.monotonic() >= self._deadline
 
     def __bool__(self) -> bool:
@@ -63,7 +63,7 @@ class Stop:
 
 
 class StopAfterUnit(Stop):
-    """A stop that says so: "ends after the photo under way"; a second signal ends at once."""
+    """Stop request that prints a message; a second signal exits immediately."""
 
     def __init__(
         self,
@@ -75,8 +75,8 @@ class StopAfterUnit(Stop):
         """Starts with no signal seen.
 
         Args:
-            unit: of work that is finished first.
-            clean_up: called before the process ends at once, with threads still at work.
+            unit: name of the unit of work that is finished before the stop.
+            clean_up: called before an immediate exit, while threads are still running.
             time_limit: seconds from now after which to stop; None: never.
         """
         super().__init__(time_limit)
@@ -86,14 +86,16 @@ class StopAfterUnit(Stop):
     def _note(self, number: int, frame: FrameType | None) -> None:
         if not self._noted:
             self._noted = signal.Signals(number).name
-            _tell(f"{self._noted}: ends after the {self._unit} under way; again: at once")
+            _print_message(
+                f"{self._noted}: stops after the current {self._unit}; again: stops at once"
+            )
             return
         self._clean_up()
-        _tell("interrupted; the same command continues")
-        os._exit(STOPPED)  # the threads would finish their photos first
+        _print_message("interrupted; the same command continues")
+        os._exit(STOPPED)  # a normal exit would wait for the threads
 
 
-def _tell(message: str) -> None:
-    """Writes to standard error; not by `print`, as the signal may have come amid one."""
+def _print_message(message: str) -> None:
+    """Writes to standard error without `print`, which the signal may have interrupted."""
     with contextlib.suppress(OSError):
         os.write(2, f"\ncolorjax: {message}\n".encode())

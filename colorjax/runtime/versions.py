@@ -12,5 +12,5 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "num
 
 def versions() -> dict[str, str]:
     """Returns the versions that a result depends on."""
-    found = {"colorjax": __version__, "python": platform.python_version()}
-    return found | {name: importlib.metadata.version(name) for name in _PACKAGES}
+    own = {"colorjax": __version__, "python": platform.python_version()}
+    return own | {name: importlib.metadata.version(name) for name in _PACKAGES}

@@ -1,1 +1,1 @@
-"""Training: state, optimizer, step, checkpoints, writers and the one loop."""
+"""Training: state, optimizer, steps, writers and the training loop."""

@@ -1,4 +1,4 @@
-"""Steps in which a critic learns, alone or by turns with the colorizer."""
+"""Training steps of a critic, alone or alternating with the colorizer."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ TURNS = ("ratio", "passes", "switch")
 
 
 class Turns(NamedTuple):
-    """When the critic learns, and when the colorizer.
+    """Schedule of the alternation between critic and colorizer.
 
     Attributes:
-        kind: "ratio": on every batch first the critic, `critic_steps` times, then the colorizer,
-            `generator_steps` times; "passes": whole passes over the photos, `critic_steps` for the
-            critic and then `generator_steps` for the colorizer; "switch": the critic until its loss
-            on a batch is below `threshold`, then the colorizer for one batch (DeOldify).
+        kind: "ratio": in every batch `critic_steps` updates of the critic, then `generator_steps`
+            of the colorizer; "passes": `critic_steps` epochs of the critic, then `generator_steps`
+            of the colorizer; "switch": the critic until its loss on a batch is below `threshold`,
+            then the colorizer for one batch (DeOldify).
         critic_steps: see kind.
         generator_steps: see kind.
-        threshold: of the critic's loss, the mean of that on true and that on predicted colours.
-        pass_steps: batches of a pass.
+        threshold: of the critic's loss, the mean of its losses on true and on predicted colors.
+        pass_steps: batches in an epoch.
     """
 
     kind: str = "ratio"
@@ -40,24 +40,24 @@ class Turns(NamedTuple):
     pass_steps: int = 1
 
     def check(self) -> None:
-        """Raises a RequestError where a value means nothing."""
+        """Raises a RequestError for invalid values."""
         if self.kind not in TURNS:
             raise unknown_name("turns.kind", self.kind, TURNS)
         if min(self.critic_steps, self.generator_steps, self.pass_steps) < 1:
-            raise RequestError("turns.critic_steps and turns.generator_steps are at least 1")
+            raise RequestError("turns.critic_steps and turns.generator_steps must be at least 1")
         if not self.threshold > 0:
-            raise RequestError(f"turns.threshold is above 0, not {self.threshold}")
+            raise RequestError(f"turns.threshold must be above 0, not {self.threshold}")
 
 
 def switch(generator_next: jax.Array, critic_loss: jax.Array, threshold: float) -> jax.Array:
-    """Returns whose turn comes next under "switch": True for the colorizer.
+    """Returns whether the colorizer learns next, for the kind "switch".
 
-    After a batch of the colorizer always the critic; after one of the critic the colorizer, if that
-    batch's loss was below the threshold.
+    After a batch of the colorizer the critic learns. After a batch of the critic the colorizer
+    learns if the critic's loss was below the threshold.
 
     Args:
-        generator_next: bool scalar; whose turn this batch was.
-        critic_loss: of this batch; of no account where the colorizer learned.
+        generator_next: bool scalar; whether the colorizer learned in this batch.
+        critic_loss: of this batch; ignored if the colorizer learned.
         threshold: see `Turns`.
     """
     return jnp.logical_not(generator_next) & (critic_loss < threshold)
@@ -74,24 +74,24 @@ def build_adversarial_step(
     seed: int,
     ema_decay: float = 0.0,
 ) -> steps.Step:
-    """Builds the step in which the colorizer and its critic learn, by turns.
+    """Builds the step in which the colorizer and its critic learn alternately.
 
-    While one learns the other does not move, its running statistics neither.
+    While one learns, the other is unchanged, including its running statistics.
 
     Args:
         method: with a critic.
-        generator: how the colorizer learns.
-        critic: how the critic does.
-        turns: when.
+        generator: learner of the colorizer.
+        critic: learner of the critic.
+        turns: schedule of the alternation.
         gan: see `colorjax.losses.adversarial`.
-        true_target: of the critic on true colours; below 1: one-sided smoothing.
+        true_target: critic's target on true colors; below 1: one-sided smoothing.
         seed: as in `colorjax.train.steps.build_train_step`.
-        ema_decay: the same.
+        ema_decay: as in `colorjax.train.steps.build_train_step`.
 
     Returns:
-        As `colorjax.train.steps.build_train_step`; the critic's metrics are critic_loss,
-        critic_grad_norm, critic_accuracy and so on. trained_critic and trained_generator say who
-        learned; see `colorjax.train.steps.computed`.
+        As `colorjax.train.steps.build_train_step`. The critic's metrics are critic_loss,
+        critic_grad_norm, critic_accuracy and so on. trained_critic and trained_generator are 1 for
+        the network that learned; see `colorjax.train.steps.computed`.
     """
     turns.check()
 
@@ -130,11 +130,13 @@ def build_adversarial_step(
     def by_ratio(state: TrainState, batch: Fields, key: jax.Array):
         metrics: steps.Metrics = {}
         for number in range(turns.critic_steps):
-            state, found = teach_critic(state, batch, jax.random.fold_in(key, number))
-            metrics |= found
+            state, new_metrics = teach_critic(state, batch, jax.random.fold_in(key, number))
+            metrics |= new_metrics
         for number in range(turns.generator_steps):
-            state, found = teach_generator(state, batch, jax.random.fold_in(key, 1000 + number))
-            metrics |= found
+            state, new_metrics = teach_generator(
+                state, batch, jax.random.fold_in(key, 1000 + number)
+            )
+            metrics |= new_metrics
         return state, metrics
 
     def one_of_both(is_generators: jax.Array, state: TrainState, batch: Fields, key: jax.Array):
@@ -145,8 +147,8 @@ def build_adversarial_step(
 
         def run(teach):
             def branch(state):
-                state, found = teach(state, batch, key)
-                return state, blank | found
+                state, new_metrics = teach(state, batch, key)
+                return state, blank | new_metrics
 
             return branch
 
@@ -175,10 +177,10 @@ def build_adversarial_step(
 
 
 def build_critic_step(method: Method, learner: steps.Learner, *, seed: int) -> steps.Step:
-    """Builds the step in which a critic learns to tell true pictures from generated ones.
+    """Builds the step in which a critic learns to distinguish true from generated pictures.
 
-    Batches are of true pictures (label 1) and pictures that the colorizer made before (label 0).
-    Metrics are named as in `build_adversarial_step`.
+    Batches contain true pictures (label 1) and pictures colorized earlier (label 0). Metrics have
+    the names of `build_adversarial_step`.
     """
 
     def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, steps.Metrics]:

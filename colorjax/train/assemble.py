@@ -1,4 +1,4 @@
-"""Resolves a config and builds all that a training needs, before anything is written."""
+"""Resolves a config and builds everything for a training, before anything is written."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from colorjax.train.stopping import Patience
 
 @dataclasses.dataclass(frozen=True)
 class Assembled:
-    """What a training is made of.
+    """The parts of a training.
 
     Attributes:
-        config: with nothing left open.
-        splits: the photos to train on, to choose by and to report on.
+        config: with all "auto" fields resolved.
+        splits: training, validation and test photos.
         method: the network with its loss.
         plan: the phases.
-        patience: of early stopping; None: without.
-        picks: whether a phase picks a checkpoint among candidates.
+        patience: of early stopping; None: no early stopping.
+        picks: whether a phase picks a checkpoint from candidates.
     """
 
     config: ConfigDict
@@ -41,10 +41,10 @@ class Assembled:
 
 
 def assemble(config: ConfigDict) -> Assembled:
-    """Builds what a config describes. Cheap errors come first, before the data is opened.
+    """Builds the parts of a training from a config; checks the config before it opens the data.
 
     Raises:
-        RequestError: config or data cannot be used.
+        RequestError: invalid config or data.
     """
     check_numbers(config)
     pipeline.check(config.data)
@@ -60,8 +60,8 @@ def assemble(config: ConfigDict) -> Assembled:
     plan = phases.build(config, method, num_photos)
     if patience and not len(parts.validation):
         raise RequestError(
-            "early_stopping.metric needs validation photos and data.validation_fraction "
-            "leaves none; raise it or set early_stopping.metric=''"
+            "early_stopping.metric needs validation photos, but there are none; increase "
+            "data.validation_fraction or set early_stopping.metric=''"
         )
     picks = [phase for phase in plan.phases if phase.picks]
     for phase in picks:
@@ -80,7 +80,7 @@ def _build_patience(config: ConfigDict) -> Patience | None:
 
 
 def check_numbers(config: ConfigDict) -> None:
-    """Raises a RequestError where a count of steps is not at least 1."""
+    """Raises a RequestError if a number of steps is below 1."""
     for name in ("total_steps", "log_every", "checkpoint_every"):
         if config[name] <= 0:
-            raise RequestError(f"{name} is at least 1, not {config[name]}")
+            raise RequestError(f"{name} must be at least 1, not {config[name]}")

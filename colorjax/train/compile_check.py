@@ -1,4 +1,4 @@
-"""What the steps of a config need, found by compiling them and running nothing."""
+"""Ahead-of-time compilation: memory and FLOPs of each step, without running it."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ _GIB = 2.0**30
 def report(
     config: ConfigDict, memory: str = "", devices: Sequence[jax.Device] | None = None
 ) -> int:
-    """Prints a JSON line for each phase: bytes of a device, FLOPs of a step.
+    """Prints a JSON line for each phase: bytes per device, FLOPs per step.
 
     Args:
-        config: see configs/default.py; its data is not opened, labels count as two classes.
-        memory: what a device has, such as "16GiB"; empty: what it says itself, if it does.
-        devices: to compile for; None: all that JAX sees.
+        config: see configs/default.py; its data is not opened; two classes are assumed.
+        memory: memory of a device, such as "16GiB"; empty: as the device reports, if it does.
+        devices: to compile for; None: all of JAX's devices.
 
     Returns:
         0.
 
     Raises:
-        RequestError: a step needs more; with the sum.
+        RequestError: a step needs more memory; the message gives the sum.
     """
     limit = _parse_memory(memory) if memory else _own_memory()
-    for found in compile_phases(config, devices):
-        print(json.dumps(found), flush=True)
-        if limit and found["device_bytes"] > limit:
-            raise RequestError(_too_much(found, limit, config))
+    for needs in compile_phases(config, devices):
+        print(json.dumps(needs), flush=True)
+        if limit and needs["device_bytes"] > limit:
+            raise RequestError(_too_much(needs, limit, config))
     return 0
 
 
 def compile_phases(
     config: ConfigDict, devices: Sequence[jax.Device] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Compiles the step of each phase for some devices, or all that JAX sees.
+    """Compiles the step of each phase for the given devices, or for all of JAX's devices.
 
     Yields:
-        phase, devices, fsdp, batch_size; of one device, in bytes: state_bytes, batch_bytes,
-        temporary_bytes, and their sum device_bytes; flops of all devices in a step, as XLA counts
-        them; None where it does not.
+        phase, devices, kind, fsdp, batch_size; in bytes per device: state_bytes, batch_bytes,
+        temporary_bytes, and their sum device_bytes; flops: XLA's count of all devices in a step, or
+        None if XLA gives none.
 
     Raises:
-        RequestError: the config cannot be built.
+        RequestError: invalid config.
     """
     devices = devices or jax.devices()
     layout = parallel.layout_of(config, devices)
@@ -100,10 +100,13 @@ def compile_phases(
 
 
 def _flops_of(lowered: Any, compiled: Any, devices: int, parts: int) -> float | None:
-    """Of all devices and parts together; a compiled program counts one device, XLA one part."""
-    found = lowered.cost_analysis() or {}
-    if "flops" in found:
-        return found["flops"] * parts
+    """Returns the FLOPs of all devices and microbatches.
+
+    A compiled program counts one device; XLA counts one microbatch.
+    """
+    analysis = lowered.cost_analysis() or {}
+    if "flops" in analysis:
+        return analysis["flops"] * parts
     own = (compiled.cost_analysis() or {}).get("flops")
     return None if own is None else own * devices * parts
 
@@ -158,22 +161,22 @@ def _own_memory() -> int:
 
 
 def _parse_memory(text: str) -> int:
-    found = re.fullmatch(r"([0-9.]+)\s*([A-Za-z]*)", text.strip())
-    unit = _UNITS.get(found[2].upper()) if found else None
+    match = re.fullmatch(r"([0-9.]+)\s*([A-Za-z]*)", text.strip())
+    unit = _UNITS.get(match[2].upper()) if match else None
     try:
-        size = float(found[1]) * unit if found and unit else 0
+        size = float(match[1]) * unit if match and unit else 0
     except ValueError:
         size = 0
     if not size:
-        raise RequestError(f"--memory is a size such as 16GiB or 80GB, not {text!r}")
+        raise RequestError(f"--memory must be a size such as 16GiB or 80GB, not {text!r}")
     return int(size)
 
 
-def _too_much(found: dict[str, Any], limit: int, config: ConfigDict) -> str:
-    named = {"state": "state_bytes", "batch": "batch_bytes", "while it computes": "temporary_bytes"}
-    parts = " + ".join(f"{found[key] / _GIB:.3g} ({name})" for name, key in named.items())
-    mends = f"batch_size={config.batch_size}, parallel.accumulate, parallel.fsdp, remat or dtype"
+def _too_much(needs: dict[str, Any], limit: int, config: ConfigDict) -> str:
+    named = {"state": "state_bytes", "batch": "batch_bytes", "temporary": "temporary_bytes"}
+    parts = " + ".join(f"{needs[key] / _GIB:.3g} ({name})" for name, key in named.items())
+    fixes = f"batch_size={config.batch_size}, parallel.accumulate, parallel.fsdp, remat or dtype"
     return (
-        f"phase {found['phase']} needs {parts} = {found['device_bytes'] / _GIB:.3g} GiB on each of "
-        f"{found['devices']} devices, which have {limit / _GIB:.3g}; change {mends}"
+        f"phase {needs['phase']} needs {parts} = {needs['device_bytes'] / _GIB:.3g} GiB on each of "
+        f"{needs['devices']} devices, which have {limit / _GIB:.3g}; change {fixes}"
     )

@@ -1,4 +1,4 @@
-"""Evaluation: a method against the truth and against trivial predictors, on the same photos."""
+"""Evaluation of a method and of baselines against the truth, on the same photos."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ from colorjax.models.hint_spreading import Keys, feature_layers, keyed, spread_h
 from colorjax.parallel import mesh as parallel
 from colorjax.train.skipped import SkippedPhotos
 
-# Of a batch, what goes to the devices.
+# Fields of a batch that are copied to the devices.
 FIELDS = ("rgb", "mask", "label", "edges", "hint_ab", "hint_order", "hue_bin")
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What an evaluation found.
+    """Results of an evaluation.
 
     Attributes:
-        num_images: photos counted.
-        num_grey: those that are exactly grey (R = G = B everywhere), left out of `psnr`.
-        num_unreadable: photos left out because they cannot be decoded.
+        num_images: number of evaluated photos.
+        num_grey: number of exactly gray photos (R = G = B everywhere), excluded from `psnr`.
+        num_unreadable: number of photos excluded because they cannot be decoded.
         metrics: name -> value, of the method.
-        baselines: trivial predictor -> the same metrics.
-        paired_gains: trivial predictor -> by how much the method is better; see
+        baselines: baseline -> the same metrics.
+        paired_gains: baseline -> improvement of the method over it; see
             `colorjax.metrics.comparison.paired_gains`.
-        hues: for each bin of the photos' mean hue its range, number of photos and metrics.
-        strips: (N, H, 3 W, 3) uint8, some photos: grey | prediction | truth.
+        hues: for each bin of mean hue: its range, number of photos and metrics.
+        strips: (N, H, 3 W, 3) uint8, some photos: gray | prediction | truth.
         errors: mae_ab and mse of each photo, (num_images,), in the order of the source.
     """
 
@@ -66,13 +66,13 @@ class Report:
 
 
 def protocol(config: ConfigDict) -> str:
-    """Says in one line how photos are prepared and compared."""
+    """Returns one line that describes how photos are prepared and compared."""
     size = config.data.image_size
     text = (
-        f"centre square at {size}x{size} px; the photo's own L (CIE Lab, D65) with the predicted "
+        f"center square at {size}x{size} px; the photo's own L (CIE Lab, D65) with the predicted "
         "ab, clipped to sRGB, rounded to 8 bits; psnr leaves exactly grey photos out; SSIM with "
         "an 11x11 Gaussian; auc, mae_ab and rmse_ab of the predicted ab, the rest of the picture; "
-        "auc_rebalanced weights by 1 / prior of the true colour's bin, with the prior of "
+        "auc_rebalanced weights by 1 / prior of the true color's bin, with the prior of "
         f"{config.evaluation.prior or 'Tiny ImageNet'}; trivial predictors fitted on training "
         "photos"
     )
@@ -85,24 +85,24 @@ def protocol(config: ConfigDict) -> str:
     if config.data.saturation != 1:
         text += (
             f"; the metrics named _scaled compare with targets whose saturation is scaled by "
-            f"{config.data.saturation}, as in training; all others with the true colours"
+            f"{config.data.saturation}, as in training; all others with the true colors"
         )
     if config.evaluation.hint_counts:
         text += (
             "; without hints, but psnr_hints_N with N squares of 6/256 of the side, evenly drawn, "
-            "of the true colour's mean, by the network's input or else spread by its features"
+            "of the true color's mean, by the network's input or else spread by its features"
         )
     return text
 
 
 class Steps(NamedTuple):
-    """The evaluation of one batch, jitted; evaluators of one method share it.
+    """Jitted evaluation of one batch; shared by the evaluators of a method.
 
     Attributes:
-        inputs: of the method's network, which batches have to hold.
+        inputs: of the method's network; batches must contain them.
         method: (variables, batch) -> (sums of `measure`, predicted photos (N, H, W, 3) uint8,
             errors of each photo).
-        tables: (tables (T, 101, 2) of an ab colour for each level of L, batch) -> (sums of
+        tables: (tables (T, 101, 2) with an ab color for each level of L, batch) -> (sums of
             `measure`, errors of each photo), stacked.
     """
 
@@ -114,9 +114,9 @@ class Steps(NamedTuple):
 def _feature_loss(
     method: Method, variables: Variables, rgb: jax.Array, mask: jax.Array, outputs: dict
 ) -> tuple[jax.Array, jax.Array]:
-    """Sums over photos how far predicted pictures are from true ones in the feature network.
+    """Sums over photos the relative distance of predicted and true pictures in feature space.
 
-    The mean over its layers of |difference| / mean |features of the photo|.
+    The distance is the mean over layers of |difference| / mean |features of the photo|.
     """
     assert method.features is not None
     lab = color.rgb_u8_to_lab(rgb)
@@ -139,12 +139,12 @@ def _hinted_ab(
     size, grid = lab.shape[1:3], keys.features.shape[1:3]
 
     def correct(ab, keys, lightness, hint_ab, order):
-        shown = [
+        fields = [
             jnp.ones((*size, 1)),
             *jnp.meshgrid(*map(jnp.arange, size), indexing="ij"),
             hint_ab,
         ]
-        planes = jnp.concatenate([x.reshape(*size, -1).astype(jnp.float32) for x in shown], -1)
+        planes = jnp.concatenate([x.reshape(*size, -1).astype(jnp.float32) for x in fields], -1)
         numbers = jnp.minimum(order.ravel(), MAX_EVALUATION_HINTS)  # the last: no hint
         sums = jax.ops.segment_sum(
             planes.reshape(-1, 5), numbers, num_segments=MAX_EVALUATION_HINTS + 1
@@ -172,11 +172,11 @@ def build_steps(
     """Builds the evaluation of one batch.
 
     Args:
-        method: what is evaluated; without hints.
+        method: to evaluate, without hints.
         prior: as for `measure`.
-        hint_counts: numbers of hints with which psnr_hints_N is measured as well, for batches that
-            hold them and a network that has an input for hints or shows its features.
-        num_hues: bins of the photos' mean hue, for batches that hold `hue_bin`.
+        hint_counts: numbers of hints N for psnr_hints_N, computed if the batches contain hints and
+            the network has a hint input or `feature_layers`.
+        num_hues: number of bins of mean hue, for batches that contain `hue_bin`.
     """
 
     def evaluate_method(variables: Variables, batch: dict[str, jax.Array]):
@@ -215,8 +215,8 @@ def build_steps(
                 return metrics.masked_sum(metrics.psnr(painted(lab, ab), rgb), colored)
 
             total, number = jax.lax.map(with_hints, jnp.asarray(counts))
-            for place, count in enumerate(counts):
-                sums[f"psnr_hints_{count}"] = (total[place], number[place])
+            for index, count in enumerate(counts):
+                sums[f"psnr_hints_{count}"] = (total[index], number[index])
         errors = errors_of_photos(rgb, lab, outputs)
         return sums, painted(outputs.get("lightness", lab), outputs["ab"]), errors
 
@@ -228,13 +228,13 @@ def build_steps(
             sums = measure(batch["rgb"], batch["mask"] > 0, lab, prediction, prior)
             return sums, errors_of_photos(batch["rgb"], lab, prediction)
 
-        return jax.lax.map(measure_table, tables)  # one after the other: memory for one
+        return jax.lax.map(measure_table, tables)  # sequential, to save memory
 
     return Steps(method.network.inputs, jax.jit(evaluate_method), jax.jit(evaluate_tables))
 
 
 class Evaluator:
-    """Evaluates weights on the photos of one source, as often as asked."""
+    """Repeatable evaluation of weights on the photos of one source."""
 
     def __init__(
         self,
@@ -252,8 +252,8 @@ class Evaluator:
             config: `data` and `evaluation` are read.
             source: the photos.
             layout: the devices.
-            skipped: is told of unreadable photos.
-            fitted_on: training photos for the trivial predictors; None leaves those out.
+            skipped: collects unreadable photos.
+            fitted_on: training photos for fitting the baselines; None: no baselines.
         """
         self._steps = steps
         self._config = config
@@ -268,20 +268,20 @@ class Evaluator:
     def run(
         self, variables: Variables, should_stop: Callable[[], bool] = lambda: False
     ) -> Report | None:
-        """Evaluates weights; the trivial predictors too, the first time.
+        """Evaluates weights; the first call also evaluates the baselines.
 
         Args:
             variables: of the method's network, on the layout's devices.
-            should_stop: asked before every batch; True ends the evaluation.
+            should_stop: called before every batch; True ends the evaluation.
 
         Returns:
-            The report; None if it was ended early.
+            The report; None if the evaluation ended early.
         """
         names, tables = self._tables() if self._baselines is None else ([], None)
         sums: metrics.Sums = {}
-        baseline_sums: dict[str, Any] = {}  # sums of all predictors, stacked
+        baseline_sums: dict[str, Any] = {}  # stacked over the baselines
         strips: list[np.ndarray] = []
-        shown = _spread(len(self._source), self._config.evaluation.grid_photos)
+        pictured = _spread(len(self._source), self._config.evaluation.grid_photos)
         unreadable = 0
         own, others = [], []  # errors of each photo
         with contextlib.closing(self._batches()) as batches:
@@ -293,19 +293,19 @@ class Evaluator:
                     batch["hue_bin"] = self._hue_bins(batch["rgb"])
                 fields = {name: batch[name] for name in FIELDS if name in batch}
                 on_devices = parallel.to_global(fields, self._layout)
-                found, rgb, errors = self._steps.method(variables, on_devices)
-                counted = parallel.to_host(on_devices["mask"]) > 0  # of all hosts' rows
+                batch_sums, rgb, errors = self._steps.method(variables, on_devices)
+                counted = parallel.to_host(on_devices["mask"]) > 0  # rows of all hosts
                 own.append(_rows(errors, counted))
-                sums = metrics.merge(sums, parallel.to_host(found))
+                sums = metrics.merge(sums, parallel.to_host(batch_sums))
                 first = number * len(counted)
-                rows = [i - first for i in shown if 0 <= i - first < len(counted)]
+                rows = [i - first for i in pictured if 0 <= i - first < len(counted)]
                 if rows:
                     truth = parallel.to_host(on_devices["rgb"])
                     strips += _strips(truth[rows], parallel.to_host(rgb)[rows])
                 if tables is not None:
-                    found, errors = self._steps.tables(tables, on_devices)
+                    batch_sums, errors = self._steps.tables(tables, on_devices)
                     others.append(_rows(errors, counted))
-                    baseline_sums = metrics.merge(baseline_sums, parallel.to_host(found))
+                    baseline_sums = metrics.merge(baseline_sums, parallel.to_host(batch_sums))
         if self._baselines is None:
             self._baselines = {
                 name: summarize({key: (s[row], c[row]) for key, (s, c) in baseline_sums.items()})
@@ -331,8 +331,8 @@ class Evaluator:
 
     def _hue_bins(self, rgb: np.ndarray) -> np.ndarray:
         mean = self._config.data.get("hue_mean") or "arithmetic"
-        found = np.array([getattr(hues.mean_hues(photo), mean) for photo in rgb])
-        return np.minimum(found * self._num_hues, self._num_hues - 1).astype(np.int32)
+        means = np.array([getattr(hues.mean_hues(photo), mean) for photo in rgb])
+        return np.minimum(means * self._num_hues, self._num_hues - 1).astype(np.int32)
 
     def _batches(self):
         """Iterates over this host's share of the source."""
@@ -354,7 +354,7 @@ class Evaluator:
 
 
 def fit_color_tables(source: Source, config: ConfigDict) -> dict[str, metrics.ColorTable]:
-    """Fits the trivial predictors on `evaluation.baseline_photos` photos of a source."""
+    """Fits the baselines on `evaluation.baseline_photos` photos of a source."""
     some = splits.limit(source, config.evaluation.baseline_photos)
     sums = np.zeros((101, 3))
     batches = pipeline.eval_batches(some, config.data, batch_size=config.evaluation.batch_size)
@@ -365,13 +365,13 @@ def fit_color_tables(source: Source, config: ConfigDict) -> dict[str, metrics.Co
 
 
 def _rows(errors: dict[str, jax.Array], counted: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the errors (..., N) of the photos that count."""
+    """Returns the errors (..., N) of the selected photos."""
     return {name: value[..., counted] for name, value in parallel.to_host(errors).items()}
 
 
 def _spread(length: int, number: int) -> list[int]:
-    """Returns up to `number` places spread over a sequence: neighbours often show one class."""
-    return sorted({round(place) for place in np.linspace(0, length - 1, min(number, length))})
+    """Returns up to `number` indices spread over a sequence; neighbors often share a class."""
+    return sorted({round(index) for index in np.linspace(0, length - 1, min(number, length))})
 
 
 def _strips(truth: np.ndarray, predicted: np.ndarray) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""A new run that goes on from a checkpoint of another run, its parent, which may go on too."""
+"""Starts a new run from a checkpoint of a parent run, which may still be running."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ log = logging.getLogger(__name__)
 
 
 def check(config: ConfigDict, own: Workdir) -> None:
-    """Checks that a config can go on from the run that its `fork_from` names.
+    """Checks that a config can continue from its parent run, `fork_from`.
 
-    A workdir with a checkpoint of its own is past that: its parent is not looked at.
+    If the workdir already has a checkpoint, the parent is ignored.
 
     Args:
-        config: see configs/default.py; without open numbers of classes.
+        config: see configs/default.py; with a resolved number of classes.
         own: the workdir of the new run; nothing is written to it.
 
     Raises:
-        RequestError: no such run, or its state is not one of this config.
+        RequestError: no such run, or its state does not fit this config.
     """
     if config.fork_from and config.init_from:
         raise RequestError(
-            "fork_from takes weights, optimizer and step, init_from weights only; set one of them"
+            "fork_from copies weights, optimizer and step; init_from copies only weights; set one "
+            "of them"
         )
     if not config.fork_from or own.has_saved():
         return
@@ -38,11 +39,11 @@ def check(config: ConfigDict, own: Workdir) -> None:
     if parent.root == own.root:
         raise RequestError(
             f"fork_from={config.fork_from} is the workdir of this run; give another --workdir, or "
-            "leave fork_from out to resume"
+            "omit fork_from to resume"
         )
     if not parent.config_file.is_file():
         raise RequestError(
-            f"fork_from={config.fork_from}: there is no {str(parent.config_file)!r}; give the "
+            f"fork_from={config.fork_from}: {str(parent.config_file)!r} does not exist; give the "
             "workdir of a run, or start from weights only with init_from"
         )
     run = parent.read_config()
@@ -54,79 +55,80 @@ def check(config: ConfigDict, own: Workdir) -> None:
     _, fixed = workdir.compare(run, config)
     if fixed:
         raise RequestError(
-            f"fork_from={config.fork_from} is a run with another {', '.join(fixed)}; give the "
-            "same here, or start from its weights only with init_from"
+            f"fork_from={config.fork_from} is a run with a different {', '.join(fixed)}; use the "
+            "same values, or start from its weights only with init_from"
         )
 
 
-def split(place: str) -> tuple[Workdir, int | None]:
+def split(source: str) -> tuple[Workdir, int | None]:
     """Returns the workdir and the step of WORKDIR or WORKDIR@STEP; None: the newest step.
 
     >>> split("/runs/unet@40000")[1]
     40000
     """
-    name, _, step = place.rpartition("@")
-    return (Workdir(name), int(step)) if name and step.isdecimal() else (Workdir(place), None)
+    name, _, step = source.rpartition("@")
+    return (Workdir(name), int(step)) if name and step.isdecimal() else (Workdir(source), None)
 
 
 def begin(
     plan: phases.Plan, config: ConfigDict, checkpoints: Checkpoints, layout: Layout
 ) -> tuple[int, state.TrainState]:
-    """Copies a state of the parent, and saves it as the first checkpoint of the new run.
+    """Copies a state of the parent and saves it as the first checkpoint of the new run.
 
-    From there on the new run resumes from its own checkpoints. The parent is read only, and only
-    checkpoints that it has sealed.
+    From then on the new run resumes from its own checkpoints. The parent is never modified; only
+    its sealed checkpoints are read.
 
     Args:
         plan: of the new run.
-        config: of the new run, for which `check` was called.
+        config: of the new run, already checked by `check`.
         checkpoints: of the new run.
-        layout: where to put the state.
+        layout: device layout of the state.
 
     Returns:
         (step of the parent's state, that state).
 
     Raises:
-        RequestError: no whole checkpoint, a state that does not fit the config, or a step that is
+        RequestError: no intact checkpoint, a state that does not fit the config, or a step that is
             too late for its `total_steps` or `optimizer.cooldown_steps`.
     """
     parent, wanted = split(config.fork_from)
-    place = f"fork_from={config.fork_from}"
+    prefix = f"fork_from={config.fork_from}"
     if not parent.checkpoints.is_dir():
-        raise RequestError(f"{place} has no checkpoint yet; wait until it has saved one")
+        raise RequestError(f"{prefix} has no checkpoint yet; wait until it has saved one")
     with Checkpoints(parent.checkpoints, read_only=True) as theirs:
         step = theirs.newest(wanted)
         if step is None:
             saved = ", ".join(map(str, theirs.steps())) or "none"
             raise RequestError(
-                f"{place} has no whole checkpoint{'' if wanted is None else ' of that step'} "
-                f"(saved: {saved}); wait until it has saved one, or name another as WORKDIR@STEP"
+                f"{prefix} has no intact checkpoint{'' if wanted is None else ' of that step'} "
+                f"(saved: {saved}); wait until it has saved one, or give another step as "
+                "WORKDIR@STEP"
             )
         _check_step(step, config, plan)
         try:
-            found = start.read(plan, theirs, step, config.seed, layout)
+            forked = start.read(plan, theirs, step, config.seed, layout)
         except (ValueError, KeyError, OSError) as error:
             raise RequestError(
-                f"{place}: step {step} is not a state of this config "
-                f"({str(error).splitlines()[0][:300]}); give the network, loss and optimizer of "
+                f"{prefix}: step {step} does not fit this config "
+                f"({str(error).splitlines()[0][:300]}); use the network, loss and optimizer of "
                 "that run, or start from its weights only with init_from"
             ) from None
-    checkpoints.save(step, state.weights_of(found), found.training)
+    checkpoints.save(step, state.weights_of(forked), forked.training)
     checkpoints.seal(wait=True)
     log.info("forked from step %d of %s", step, parent.root)
-    return step, found
+    return step, forked
 
 
 def _check_step(step: int, config: ConfigDict, plan: phases.Plan) -> None:
     total, cooldown = config.total_steps, config.optimizer.cooldown_steps
     if step >= total:
         raise RequestError(
-            f"fork_from={config.fork_from}: step {step} is not below total_steps={total}, which "
-            "counts from step 0 of that run; raise it"
+            f"fork_from={config.fork_from}: step {step} is not below total_steps={total}; increase "
+            "total_steps, which counts from step 0 of that run"
         )
     if cooldown and len(plan.phases) == 1 and step > total - cooldown:
         raise RequestError(
-            f"fork_from={config.fork_from}: step {step} is past step {total - cooldown}, where the "
-            f"cool-down begins; set total_steps={step + cooldown}, or name an earlier step as "
+            f"fork_from={config.fork_from}: step {step} is after step {total - cooldown}, where "
+            f"the cool-down begins; set total_steps={step + cooldown}, or give an earlier step as "
             "WORKDIR@STEP"
         )

@@ -1,4 +1,4 @@
-"""The one training loop."""
+"""The training loop."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ def train_and_evaluate(
     time_limit: float | None = None,
     profile: tuple[int, int] | None = None,
 ) -> int:
-    """Trains a config to its end, from wherever the workdir left off, and evaluates it.
+    """Trains a config to the end and evaluates it; resumes from the workdir's newest checkpoint.
 
     Args:
         config: see configs/default.py.
         workdir: folder of the run; an earlier run of the same config is resumed.
-        time_limit: seconds after which it saves and ends.
+        time_limit: seconds after which the run saves and ends.
         profile: steps (first, last) to trace into `WORKDIR/profile`.
 
     Returns:
-        0 when done; 75 when a signal or the time limit ended it early: run it again to resume.
+        0 when done; 75 when a signal or the time limit ended the run early: run it again to resume.
 
     Raises:
-        RequestError: config, data or workdir cannot be used, or the loss is no longer finite.
+        RequestError: invalid config, data or workdir, or a loss that is not finite.
     """
     with contextlib.ExitStack() as stack:
         stop = StopSignal(time_limit)
@@ -62,7 +62,7 @@ def train_and_evaluate(
 
 
 class _Run:
-    """One start of the program over a workdir: what the phases of training share."""
+    """State of one process start on a workdir, shared by the phases of training."""
 
     def __init__(
         self,
@@ -72,11 +72,11 @@ class _Run:
         profile: profiling.Profile,
         stack: contextlib.ExitStack,
     ):
-        """Builds everything, shapes first, and restores or initializes the state."""
+        """Builds everything, with shapes first, and restores or initializes the state."""
         self.workdir = workdir
         self.layout = parallel.layout_of(config)
-        self._saved = lambda: 0  # the newest step that is saved
-        stack.enter_context(peers.Watch(self._how_to_go_on))
+        self._saved = lambda: 0  # returns the newest saved step
+        stack.enter_context(peers.Watch(self._how_to_resume))
         parts = assemble(config)
         self.config = config = parts.config
         self.splits, self.method, self.plan = parts.splits, parts.method, parts.plan
@@ -102,9 +102,9 @@ class _Run:
             self.candidates.forget_after(self.start_step)
         self.validated: set[int] = set()
         self.evaluated: set[int] = set()
-        self.newest_values: dict[str, float] = {}  # of each metric, since the last line of the log
-        self.logged: dict[str, float] = {}  # speed and health, in the last line of the log
-        self.num_skipped = 0  # times that an unreadable photo gave its place to another
+        self.newest_values: dict[str, float] = {}  # by metric, since the last log line
+        self.logged: dict[str, float] = {}  # speed and health in the last log line
+        self.num_skipped = 0  # number of unreadable photos replaced so far
         self._restore_history()
         self.skipped = SkippedPhotos(workdir.skipped_file)
         self.writer = open_writers(workdir, self.start_step + 1, stack)
@@ -126,27 +126,27 @@ class _Run:
         if not self.is_new:
             return start.resume(plan, self.newest, self.start_step, config.seed, layout, name)
         if config.fork_from:
-            self.start_step, found = fork.begin(plan, config, self.newest, layout)
-            return found
+            self.start_step, forked = fork.begin(plan, config, self.newest, layout)
+            return forked
         return start.initialize(plan, self.method, config, layout, self.splits.train)
 
     def _check_start(self) -> None:
-        """Refuses to begin anew over a run that has saved, and whose checkpoints are gone."""
+        """Raises a RequestError if the run has saved steps but its checkpoints are missing."""
         saved = self.health.last_saved()
         if parallel.any_host(self.start_step == 0 and saved > 0):
             raise RequestError(
-                f"{str(self.workdir.root)!r} had saved step {saved}, and no checkpoint is there; "
-                "restore a copy of one, or give another --workdir to start anew"
+                f"{str(self.workdir.root)!r} had saved step {saved}, but its checkpoints are "
+                "missing; restore a copy of one, or give another --workdir to start from scratch"
             )
 
     def _restore_history(self) -> None:
-        """Forgets what lies past the restored step, and recalls what was found up to it."""
-        self.newest.forget_after(self.start_step)  # damaged ones: their steps are saved anew
+        """Truncates metrics and checkpoints after the restored step, then replays the metrics."""
+        self.newest.forget_after(self.start_step)  # damaged ones: their steps are saved again
         self.best.forget_after(self.start_step)
         self.workdir.cut_metrics(self.start_step)
         name = f"validation/{self.config.early_stopping.metric}"
         for line in self.workdir.read_metrics():
-            if line["step"] > self.start_step:  # this host may still see the longer file
+            if line["step"] > self.start_step:  # this host may still see the untruncated file
                 continue
             if self.candidates:
                 self.candidates.recall(line)
@@ -155,21 +155,21 @@ class _Run:
                 self.validated.add(line["step"])
             if "eval/mae_ab" in line:
                 self.evaluated.add(line["step"])
-            if parallel.is_first():  # who counts those of all
+            if parallel.is_first():  # which counts the photos of all hosts
                 self.num_skipped = int(line.get("train/skipped_photos", self.num_skipped))
 
     # Training.
 
     def train(self) -> int:
-        """Runs the steps that are left, then the evaluation that is owed."""
+        """Runs the remaining steps, then the pending evaluation; returns the exit status."""
         if self.is_new:
             self._describe()
-        if self.start_step and self._evaluates_at(self.start_step):  # what a signal left undone
+        if self.start_step and self._evaluates_at(self.start_step):  # interrupted by a signal
             self._evaluate(self.start_step)
         if self._is_finished(self.start_step):
             log.info("step %d: training is finished", self.start_step)
         last = self.plan.at(self.start_step)
-        if self.start_step and self._keeps_at(self.start_step, last):  # what a signal left undone
+        if self.start_step and self._keeps_at(self.start_step, last):  # interrupted by a signal
             self._keep_candidate(self.start_step)
         for phase in self.plan.phases:
             done = self.start_step if phase.first_step < self.start_step else phase.first_step
@@ -178,18 +178,18 @@ class _Run:
                     self._run_phase(phase, done)
                 except Interrupted as error:
                     if jax.process_count() == 1:
-                        self.newest.newest()  # waits for the save under way
-                    raise Interrupted(f"{error}; {self._how_to_go_on()}") from None
+                        self.newest.newest()  # waits for the save in progress
+                    raise Interrupted(f"{error}; {self._how_to_resume()}") from None
         if self.candidates and not self.stop:
             self.candidates.settle(self.best, state.weights_of(self.state))
-        if self.stop or not self._report_what_is_owed():
-            self.newest.newest()  # waits for the save under way
-            log.warning("stopped by %s; %s", self.stop.reason or "a signal", self._how_to_go_on())
+        if self.stop or not self._report_final():
+            self.newest.newest()  # waits for the save in progress
+            log.warning("stopped by %s; %s", self.stop.reason or "a signal", self._how_to_resume())
             return STOPPED
         parallel.barrier("done")
         return DONE
 
-    def _how_to_go_on(self) -> str:
+    def _how_to_resume(self) -> str:
         return f"the same command resumes from step {self._saved()}"
 
     def _is_finished(self, step: int) -> bool:
@@ -205,7 +205,7 @@ class _Run:
             self.state = start.begin(phase, self.state, self.layout)
             if phase.picks:
                 self._keep_candidate(done)
-                if self.stop:  # the next start keeps it, before the phase changes anything
+                if self.stop:  # the next start keeps it before the phase begins
                     return
         train_step = jax.jit(
             steps.gathering(phase.step, self.layout),
@@ -241,7 +241,7 @@ class _Run:
                 self.profile.before(step, self.state, self.workdir)
                 self.state, metrics = train_step(self.state, batch)
                 self.stop.poll()
-                if pending:  # one step behind: the devices never wait for the log
+                if pending:  # one step behind, so that the devices never wait for the log
                     self._check_and_log(*pending, progress)
                 pending = (step, metrics)
                 progress.advance()
@@ -262,7 +262,7 @@ class _Run:
             return self.splits.train
         folder = self.workdir.root / "generations"
         if self.start_step < phase.first_step and parallel.is_first():
-            folder.rmtree(missing_ok=True)  # made of other weights
+            folder.rmtree(missing_ok=True)  # made with other weights
         parallel.barrier("no generations")
         return generations.open_source(
             folder,
@@ -290,46 +290,48 @@ class _Run:
         values = steps.computed(values)
         if (flaw := steps.find_flaw(values)) is not None:
             raise RequestError(
-                f"step {step}: {flaw}; the newest state saved is step {self.newest.saved}"
+                f"step {step}: {flaw}; the newest saved state is step {self.newest.saved}"
             )
         if "chroma_ratio" in values:
             self.alarm.update(step, values["chroma_ratio"])
-        self.newest_values |= values  # by turns: of both networks, the one at rest too
+        self.newest_values |= (
+            values  # keeps the values of a network that did not learn in this step
+        )
         if _due(step, self.config.log_every) or step == self.config.total_steps:
             values, self.newest_values = self.newest_values, {}
             speed = progress.measure(step)
             self.skipped.share()
-            found = {"skipped_photos": sum(parallel.allgather_ints([self.num_skipped], 1))}
-            found |= self.health.measure()
-            scalars = values | speed | found
+            counts = {"skipped_photos": sum(parallel.allgather_ints([self.num_skipped], 1))}
+            counts |= self.health.measure()
+            scalars = values | speed | counts
             self.writer.write_scalars(step, {f"train/{k}": v for k, v in scalars.items()})
-            self.logged = speed | found
-            shown = {k: x for k, x in values.items() if k.endswith(("loss", "grad_norm"))}
-            progress.show(step, shown | self.logged | {"saved": self.newest.saved})
+            self.logged = speed | counts
+            main = {k: x for k, x in values.items() if k.endswith(("loss", "grad_norm"))}
+            progress.show(step, main | self.logged | {"saved": self.newest.saved})
         self.health.beat(step, values | self.logged, saved=self._saved)
 
     def _evaluate_and_save(self, step: int, phase: phases.Phase) -> None:
-        """Ends a step whose loss was seen finite: the evaluations due, then the save."""
+        """Runs the due evaluations of a step with a finite loss, then saves."""
         if phase.teaches and self._evaluates_at(step):
             self._evaluate(step)
         if self._keeps_at(step, phase):
             self._keep_candidate(step)
         if self.stop or self._saves_at(step, phase) or self._is_finished(step):
-            self.best.seal(wait=True)  # the best must never be lost to a newer state
+            self.best.seal(wait=True)  # finish before a newer state is saved
             self.writer.flush()
             self.newest.save(step, state.weights_of(self.state), self.state.training)
 
     def _keep_candidate(self, step: int) -> None:
-        """Keeps a state to pick from, and how it does on the photos to choose by."""
+        """Saves a candidate checkpoint with its validation metrics."""
         assert self.candidates is not None
         if not self.stop and not self.candidates.knows(step):
-            found = self.reporter.validate(step, self._seen_variables())
-            if found is not None:
-                self.candidates.keep(step, state.weights_of(self.state), found)
+            scores = self.reporter.validate(step, self._seen_variables())
+            if scores is not None:
+                self.candidates.keep(step, state.weights_of(self.state), scores)
 
     @property
     def _judges(self) -> methods.Variables:
-        """The variables of what judges pictures in an evaluation."""
+        """Variables of the feature network for evaluations; empty without one."""
         features = self.state.features
         return {} if features is None else {"features": features.variables}
 
@@ -337,18 +339,18 @@ class _Run:
         return self.layout.whole(self.state.eval_variables | self._judges)
 
     def _evaluate(self, step: int) -> None:
-        """Does the evaluations of a step, those that were not done before; a signal ends them."""
+        """Runs the evaluations of a step that are not done yet; a signal ends them."""
         variables = self._seen_variables()
         if self.patience and step not in self.validated and not self.stop:
-            found = self.reporter.validate(step, variables)
+            scores = self.reporter.validate(step, variables)
             metric = self.config.early_stopping.metric
-            if found is not None and self.patience.update(found.get(metric, math.nan)):
+            if scores is not None and self.patience.update(scores.get(metric, math.nan)):
                 self.best.save(step, state.weights_of(self.state))
         if step not in self.evaluated and not self.stop:
             self.reporter.report(step, variables)
 
-    def _report_what_is_owed(self) -> bool:
-        """Reports on the weights that users get: the best, else the newest."""
+    def _report_final(self) -> bool:
+        """Evaluates the final weights (the best, else the newest) on the test photos."""
         self.newest.seal(wait=True)
         self.best.seal(wait=True)
         step, variables = weights.load(self.workdir.root, self.method, self.layout.replicated)
@@ -358,7 +360,7 @@ class _Run:
     def _describe(self) -> None:
         table = parameter_overview.get_parameter_overview(self.state.params, include_stats=False)
         log.info("parameters:\n%s", table)
-        uses = ("to train on", "to choose by", "to report on")
+        uses = ("training", "validation", "test")
         counts = [f"{len(part)} {use}" for part, use in zip(self.splits, uses, strict=True)]
         log.info("photos: %s", ", ".join(counts))
         texts = {"parameters": f"```\n{table}\n```", "config": f"```\n{self.config}\n```"}

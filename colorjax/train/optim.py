@@ -22,7 +22,7 @@ OPTIMIZERS = {
     "sgd": lambda c, lr: optax.sgd(lr, momentum=c.b1 or None),
     "rmsprop": lambda c, lr: optax.rmsprop(lr, decay=c.b2, momentum=c.b1 or None),
 }
-_PLATEAU_DELTA = 1e-4  # what the loss has to fall by to count as better: Keras' rule
+_PLATEAU_DELTA = 1e-4  # smallest decrease of the loss that counts as better, as in Keras
 SCHEDULES = ("constant", "cosine", "linear", "steps", "exponential", "plateau", "wsd")
 
 
@@ -41,10 +41,10 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
         total_steps: where cosine, linear and wsd schedules reach zero. The schedule wsd (warm-up,
             stable, decay) multiplies the rate by 1 - sqrt((step - start) / cooldown_steps) in the
             last `cooldown_steps` steps, from `start` on: the cool-down "1-sqrt" of Hagele et al.
-            2024 (arXiv:2405.18392); 0 steps: it never falls.
+            2024 (arXiv:2405.18392); 0 steps: no cool-down.
 
     Raises:
-        RequestError: unknown schedule, a warm-up longer than the run, or numbers that mean nothing.
+        RequestError: unknown schedule, a warm-up longer than the run, or invalid numbers.
     """
     warmup, peak = config.warmup_steps, config.learning_rate
     if config.schedule not in SCHEDULES:
@@ -54,19 +54,19 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
             f"optimizer.warmup_steps={warmup} is not below total_steps={total_steps}"
         )
     if config.schedule == "steps" and not all(step > warmup for step in config.boundaries):
-        raise RequestError("optimizer.boundaries lie after the warm-up, each of them a step")
+        raise RequestError("optimizer.boundaries must be steps after optimizer.warmup_steps")
     if config.schedule == "exponential" and not (
         config.decay_steps > 0 and config.decay_factor > 0 and config.lowest_rate >= 0
     ):
         raise RequestError(
-            "optimizer.decay_steps is at least 1, optimizer.decay_factor above 0 and "
+            "optimizer.decay_steps must be at least 1, optimizer.decay_factor above 0 and "
             "optimizer.lowest_rate at least 0"
         )
     cooldown = config.cooldown_steps
     if cooldown and config.schedule != "wsd":
         raise RequestError(
-            f"optimizer.cooldown_steps={cooldown} is of optimizer.schedule=wsd, not of "
-            f"{config.schedule}; set one of them"
+            f"optimizer.cooldown_steps={cooldown} needs optimizer.schedule=wsd, not "
+            f"{config.schedule}; change one of them"
         )
     if not 0 <= cooldown <= total_steps - warmup:
         raise RequestError(
@@ -74,7 +74,7 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
             f"{warmup} and total_steps={total_steps}"
         )
     rest = {
-        # Continuous, not in stairs.
+        # Continuous, not a staircase.
         "exponential": lambda: optax.exponential_decay(
             peak, config.decay_steps, config.decay_factor, end_value=config.lowest_rate or None
         ),
@@ -93,7 +93,7 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
 
 
 def _cool_down(peak: float, end: int, length: int) -> optax.Schedule:
-    """The peak until `length` steps before `end`, then 1 - sqrt of the share of them done."""
+    """Returns a schedule: the peak until `length` steps before `end`, then the "1-sqrt" decay."""
 
     def schedule(step: jax.typing.ArrayLike) -> jax.Array:
         done = jnp.clip((jnp.asarray(step) - (end - length)) / length, 0, 1)
@@ -103,20 +103,20 @@ def _cool_down(peak: float, end: int, length: int) -> optax.Schedule:
 
 
 def build(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformationExtraArgs:
-    """Builds the optimizer of `config.optimizer`, with gradient clipping where asked.
+    """Builds the optimizer of `config.optimizer`, with optional gradient clipping.
 
-    With the schedule "plateau" the learning rate falls by `decay_factor` when the training loss,
-    averaged over `plateau_window` steps, has not got better for `plateau_patience` such windows
-    (`optax.contrib.reduce_on_plateau`); `update` then takes the loss as `value`.
+    The schedule "plateau" multiplies the learning rate by `decay_factor` when the training loss,
+    averaged over `plateau_window` steps, has not improved for `plateau_patience` windows
+    (`optax.contrib.reduce_on_plateau`); `update` then needs the loss as `value`.
 
     Raises:
-        RequestError: unknown optimizer, or a value that means nothing.
+        RequestError: unknown optimizer, or an invalid value.
     """
     if config.name not in OPTIMIZERS:
         raise unknown_name("optimizer.name", config.name, OPTIMIZERS)
     if config.weight_decay and config.name != "adamw":
-        raise RequestError("optimizer.weight_decay is decoupled: it needs optimizer.name=adamw")
-    # Chained in both cases, so that clipping can be turned on in the middle of a run.
+        raise RequestError("optimizer.weight_decay needs optimizer.name=adamw (decoupled decay)")
+    # Chained in both cases, so that a resumed run can turn clipping on or off.
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
     optimizer = optax.chain(clip, OPTIMIZERS[config.name](config, schedule))
     if config.schedule != "plateau":
@@ -125,7 +125,7 @@ def build(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
         0 < config.decay_factor < 1 and min(config.plateau_window, config.plateau_patience) > 0
     ):
         raise RequestError(
-            "optimizer.decay_factor is between 0 and 1, optimizer.plateau_window and "
+            "optimizer.decay_factor must be between 0 and 1, optimizer.plateau_window and "
             f"optimizer.plateau_patience at least 1, not {config.decay_factor}, "
             f"{config.plateau_window} and {config.plateau_patience}"
         )
@@ -146,21 +146,21 @@ def by_layer(
     frozen: tuple[str, ...] = (),
     factors: Mapping[str, float] = MappingProxyType({}),
 ) -> optax.GradientTransformationExtraArgs:
-    """Freezes layers of a network, and scales the learning rate of others.
+    """Freezes layers of a network, and scales the learning rate of other layers.
 
-    A frozen layer gets updates of exactly zero, weight decay included, and the optimizer keeps no
-    state for it. Norms, such as that of `clip_norm`, are of the layers that learn. The factors
-    change updates only, so the optimizer's state does not depend on them.
+    A frozen layer gets updates of exactly zero, without weight decay, and the optimizer keeps no
+    state for it. Norms, such as that of `clip_norm`, are over the layers that learn. The factors
+    only change updates, so the optimizer's state does not depend on them.
 
     Args:
         optimizer: of the layers that learn.
-        trained: names of the only top layers that learn; empty: all do.
-        frozen: paths of layers that do not, such as "encoder" or "encoder/stem".
-        factors: by path, a factor on the learning rate: on the final update, weight decay
-            included. Factors of nested paths multiply.
+        trained: names of the top layers that learn; empty: all.
+        frozen: paths of layers that do not learn, such as "encoder" or "encoder/stem".
+        factors: by path, a factor on the learning rate: it scales the final update, including
+            weight decay. Factors of nested paths multiply.
 
     Raises:
-        ValueError: at `init`: a path is no layer of the parameters.
+        ValueError: at `init`: unknown layer.
     """
     if trained or frozen:
 
@@ -177,11 +177,11 @@ def by_layer(
 def _scaled(
     optimizer: optax.GradientTransformationExtraArgs, factors: Mapping[str, float]
 ) -> optax.GradientTransformationExtraArgs:
-    """Multiplies updates by factors; the state stays that of the optimizer."""
+    """Multiplies updates by factors; keeps the optimizer's state."""
 
     def init(params: Any) -> optax.OptState:
         for path in factors:
-            models.which_learn(params, frozen=(path,))  # raises where there is no such layer
+            models.which_learn(params, frozen=(path,))  # raises for unknown layers
         return optimizer.init(params)
 
     def scale(path: Any, update: jax.Array) -> jax.Array:
@@ -198,20 +198,20 @@ def _scaled(
 
 
 def rate(schedule: optax.Schedule, step: jax.Array, state: optax.OptState) -> jax.Array:
-    """Returns the learning rate of an update, float32: the schedule's, lowered by a plateau.
+    """Returns the learning rate of an update, float32: the schedule's times the plateau factor.
 
     Args:
         schedule: of the optimizer.
-        step: updates done, where the optimizer does not count them itself.
+        step: updates done; used if the optimizer does not count them itself.
         state: of the optimizer after the update.
     """
-    scale, found = 1.0, step
+    scale, count = 1.0, step
     for leaf in jax.tree.leaves(state, is_leaf=_is_counted):
         if isinstance(leaf, optax.ScaleByScheduleState):
-            found = leaf.count - 1
+            count = leaf.count - 1
         elif _is_counted(leaf):
             scale = leaf.scale
-    return jnp.asarray(schedule(found) * scale, jnp.float32)
+    return jnp.asarray(schedule(count) * scale, jnp.float32)
 
 
 def _is_counted(node: Any) -> bool:

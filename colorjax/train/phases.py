@@ -1,8 +1,8 @@
-"""The phases of a run: which step teaches whom, on which photos, for how long.
+"""The phases of a run: the training step, its photos and its number of steps.
 
-Most methods have one. A feature network without a file is trained before anything else; NoGAN
-(docs/papers.md) is a pre-training of the colorizer, one of the critic on what the colorizer made,
-and a short adversarial phase: steps that exist, one after the other.
+Most methods have one phase. A feature network without published weights is trained in a first
+phase. NoGAN (docs/papers.md) pre-trains the colorizer, then the critic on colorized photos, and
+ends with a short adversarial phase.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from colorjax.weights.torch import pretrained
 
 
 class Phase(NamedTuple):
-    """Some steps of a run that are all of one kind.
+    """Consecutive steps of a run with the same training step.
 
     Attributes:
         name: for the log.
-        first_step: the step before its first.
-        last_step: its last.
+        first_step: the step before its first step.
+        last_step: its last step.
         step: see `colorjax.train.steps`.
-        begin: changes the state before the first step: fresh optimizers. To be jitted.
-        photos: "train": those to train on; "generated": some of them, true and as the colorizer
-            makes them now.
-        teaches: whether the colorizer learns, so that it is evaluated.
-        picks: whether states are kept to pick from.
+        begin: changes the state before the first step (new optimizers). To be jitted.
+        photos: "train": the training photos; "generated": some of them, true ones and ones
+            colorized with the current weights.
+        teaches: whether the colorizer learns, and so is evaluated.
+        picks: whether candidate checkpoints are kept.
     """
 
     name: str
@@ -52,12 +52,12 @@ class Phase(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a run does.
+    """The initial state and the phases of a run.
 
     Attributes:
-        create: (key) -> the state of step 0, before published weights; run it under jit.
-        read_features: reads the published weights of the feature network, where it has some.
-        phases: in their order; the last ends with the run.
+        create: (key) -> the state of step 0, without published weights; run it under jit.
+        read_features: reads the published weights of the feature network; None if it has none.
+        phases: in order; the last one ends with the run.
     """
 
     create: Callable[[jax.Array], TrainState]
@@ -65,7 +65,7 @@ class Plan(NamedTuple):
     read_features: Callable[[], Variables] | None = None
 
     def at(self, step: int) -> Phase:
-        """Returns the phase that a step belongs to; that of the last one for later steps."""
+        """Returns the phase of a step; the last phase for later steps."""
         return next((phase for phase in self.phases if step <= phase.last_step), self.phases[-1])
 
 
@@ -75,10 +75,10 @@ def build(config: ConfigDict, method: Method, num_photos: int) -> Plan:
     Args:
         config: see configs/default.py.
         method: built from it, with its loss.
-        num_photos: to train on: the length of a pass.
+        num_photos: number of training photos in an epoch.
 
     Raises:
-        RequestError: values that mean nothing, or more phases than steps.
+        RequestError: invalid values, or more phases than steps.
     """
     return _Planner(config, method, num_photos).plan()
 
@@ -90,26 +90,28 @@ def _lengths(config: ConfigDict, trains_features: bool) -> dict[str, tuple[int, 
     if config.nogan.shares:
         if len(config.nogan.shares) != 3 or not min(config.nogan.shares) > 0:
             raise RequestError(
-                "nogan.shares are three numbers above 0: pre-training, critic, GAN; got "
+                "nogan.shares must be three numbers above 0: pre-training, critic, GAN; got "
                 f"{tuple(config.nogan.shares)}"
             )
         shares = dict(zip(("pretrain", "critic", "gan"), config.nogan.shares, strict=True))
     before = config.features.share if trains_features else 0.0
     if not 0 <= before < 1:
-        raise RequestError(f"features.share is at least 0 and below 1, not {before}")
+        raise RequestError(f"features.share must be at least 0 and below 1, not {before}")
     rest = (1 - before) / sum(shares.values())
     shares = ({"features": before} if trains_features else {}) | {
         name: share * rest for name, share in shares.items()
     }
     if total < len(shares):
-        raise RequestError(f"total_steps={total} is less than one for each of: {', '.join(shares)}")
-    found, done, passed = {}, 0, 0.0
-    for place, (name, share) in enumerate(shares.items(), start=1):
+        raise RequestError(
+            f"total_steps={total} is too small for one step in each phase: {', '.join(shares)}"
+        )
+    spans, done, passed = {}, 0, 0.0
+    for number, (name, share) in enumerate(shares.items(), start=1):
         passed += share
-        last = min(max(round(passed * total), done + 1), total - (len(shares) - place))
-        found[name] = (done, last)
+        last = min(max(round(passed * total), done + 1), total - (len(shares) - number))
+        spans[name] = (done, last)
         done = last
-    return found
+    return spans
 
 
 class _Planner:
@@ -141,7 +143,7 @@ class _Planner:
         return Learner(optim.build(settings, schedule), schedule, self._config.parallel.accumulate)
 
     def _simply(self, phase: str, rate: float, **changes: object) -> Learner:
-        """An AdamW with the run's weight decay, of one rate or of a cosine's."""
+        """Builds AdamW with the run's weight decay and a constant rate, unless changed."""
         settings = self._config.optimizer.copy_and_resolve_references()
         plain = {"name": "adamw", "warmup_steps": 0, "schedule": "constant", "clip_norm": 0.0}
         plain |= {"cooldown_steps": 0, "learning_rate": rate}
@@ -149,7 +151,7 @@ class _Planner:
         return self._learner(settings, phase)
 
     def _of_colorizer(self, learner: Learner) -> Learner:
-        """Returns the learner, for the layers that learn, each at its own rate."""
+        """Restricts a learner to the layers that learn, with their factors on the rate."""
         method = self._method
         optimizer = optim.by_layer(
             learner.optimizer,
@@ -228,17 +230,15 @@ class _Planner:
 
     def _pretrain(self, name: str) -> Phase:
         if self._config.optimizer.ema_decay:
-            raise RequestError(
-                "NoGAN picks among states, and averages none: set optimizer.ema_decay=0"
-            )
+            raise RequestError("NoGAN does not support averaged weights; set optimizer.ema_decay=0")
         if self._method.critic is None:
             raise RequestError(
-                "nogan.shares needs loss.adversarial_weight above 0, of the loss adversarial or "
-                "smooth_l1_and_bins"
+                "nogan.shares needs an adversarial loss; set loss.name to adversarial or "
+                "smooth_l1_and_bins, and loss.adversarial_weight above 0"
             )
-        alone = self._config.copy_and_resolve_references()
-        alone.loss.adversarial_weight = 0.0
-        loss = methods.build_loss(alone, self._method.network)
+        config = self._config.copy_and_resolve_references()
+        config.loss.adversarial_weight = 0.0
+        loss = methods.build_loss(config, self._method.network)
         method = dataclasses.replace(self._method, loss=loss, critic=None)
         learner = self._of_colorizer(self._learner(self._config.optimizer, name))
         return Phase(name, *self._spans[name], self._plain_step(method, learner))
@@ -255,13 +255,13 @@ class _Planner:
         turns = {"kind": "switch", "threshold": config.turns.threshold}
         step = self._adversarial_step(generator, critic, turns)
 
-        def begin(found: TrainState) -> TrainState:
-            """Fresh optimizers; the critic comes first."""
-            assert found.critic is not None
-            taught = found.critic
+        def begin(before: TrainState) -> TrainState:
+            """Resets both optimizers; the critic learns first."""
+            assert before.critic is not None
+            taught = before.critic
             return dataclasses.replace(
-                found,
-                optimizer=generator.optimizer.init(found.params),
+                before,
+                optimizer=generator.optimizer.init(before.params),
                 critic=taught._replace(optimizer=critic.optimizer.init(taught.params)),
                 generator_next=jnp.zeros((), bool),
             )

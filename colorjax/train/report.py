@@ -1,4 +1,4 @@
-"""Evaluations of a run and where their results go: eval.json, metrics, TensorBoard, images."""
+"""Runs the evaluations of a run and writes eval.json, metrics, TensorBoard events and images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Reporter:
-    """Evaluates weights on the photos to choose by and on those to report."""
+    """Evaluates weights on the validation photos and on the test photos."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Reporter:
         self._eval = evaluator(splits.eval, splits.train) if self._reports else None
 
     def validate(self, step: int, variables: Variables) -> dict[str, float] | None:
-        """Evaluates on the photos to choose by; None if stopped early or there are none."""
+        """Returns metrics on the validation photos; None without photos or if stopped early."""
         if self._validation is None:
             return None
         report = self._validation.run(variables, self._should_stop)
@@ -76,22 +76,22 @@ class Reporter:
             return None
         scalars = {f"validation/{name}": value for name, value in report.metrics.items()}
         self._writer.write_scalars(step, scalars)
-        self._workdir.write_json("validation.json", {"step": step} | _found(report))
+        self._workdir.write_json("validation.json", {"step": step} | _summary(report))
         return report.metrics
 
     def report(self, step: int, variables: Variables) -> bool:
-        """Evaluates on the photos to report and writes everything; False if stopped early."""
+        """Evaluates on the test photos and writes the results; False if stopped early."""
         if self._eval is None:
             if not self._reports:
                 return True
-            log.warning("no photo to report on: data.eval_fraction is 0 and eval_path empty")
+            log.warning("no test photos: data.eval_fraction is 0 and data.eval_path is empty")
             return True
         report = self._eval.run(variables, self._should_stop)
         if report is None:
             return False
         scalars = {f"eval/{name}": value for name, value in report.metrics.items()}
-        for predictor, found in report.baselines.items():
-            scalars |= {f"eval/{predictor}/{name}": value for name, value in found.items()}
+        for predictor, values in report.baselines.items():
+            scalars |= {f"eval/{predictor}/{name}": value for name, value in values.items()}
         self._writer.write_scalars(step, scalars)
         self._write_grid(step, report)
         self._writer.flush()
@@ -102,7 +102,7 @@ class Reporter:
                 "protocol": evaluate.protocol(self._config),
                 "dataset": _dataset(self._config.data),
             }
-            | _found(report)
+            | _summary(report)
             | {"baselines": report.baselines, "paired_gains": report.paired_gains},
         )
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in report.metrics.items())
@@ -110,14 +110,14 @@ class Reporter:
         return True
 
     def needs_report(self, step: int) -> bool:
-        """Whether eval.json does not yet speak of this step."""
+        """Returns whether eval.json lacks the results of this step."""
         if self._eval is None:
             return False
         try:
-            owed = json.loads(self._workdir.eval_file.read_text())["step"] != step
+            is_missing = json.loads(self._workdir.eval_file.read_text())["step"] != step
         except (OSError, ValueError, KeyError):
-            owed = True
-        return bool(parallel.any_host(owed))
+            is_missing = True
+        return bool(parallel.any_host(is_missing))
 
     def _write_grid(self, step: int, report: evaluate.Report) -> None:
         if not len(report.strips) or not parallel.is_first():
@@ -127,14 +127,14 @@ class Reporter:
         atomic.write_png(self._workdir.images / f"{step:08d}.png", Image.fromarray(grid))
 
 
-def _found(report: evaluate.Report) -> dict[str, Any]:
-    found = {
+def _summary(report: evaluate.Report) -> dict[str, Any]:
+    summary = {
         "num_images": report.num_images,
         "num_grey": report.num_grey,
         "num_unreadable": report.num_unreadable,
         "metrics": report.metrics,
     }
-    return found | ({"hues": report.hues} if report.hues else {})
+    return summary | ({"hues": report.hues} if report.hues else {})
 
 
 def _dataset(data: ConfigDict) -> str:
@@ -144,12 +144,12 @@ def _dataset(data: ConfigDict) -> str:
 
 
 def open_writers(workdir: Workdir, first_step: int | None, stack: contextlib.ExitStack) -> Writers:
-    """Opens what a run writes its numbers to, until the stack ends; nothing but on the first host.
+    """Opens the metrics writers of a run; on hosts other than the first, none.
 
     Args:
         workdir: of the run.
-        first_step: TensorBoard forgets what it has of this step and later ones; None: nothing.
-        stack: closes them.
+        first_step: TensorBoard events of this step and later ones are purged; None: none.
+        stack: closes the writers.
     """
     if not parallel.is_first():
         return Writers([])
@@ -158,20 +158,20 @@ def open_writers(workdir: Workdir, first_step: int | None, stack: contextlib.Exi
 
 
 def evaluate_only(config: ConfigDict, workdir: str, *, time_limit: float | None = None) -> int:
-    """Evaluates the weights of a workdir, the best ones where it keeps those.
+    """Evaluates the weights of a workdir: the best ones if it has them, else the newest.
 
     Args:
-        config: that of the run; its data may be another. The network is the one of the workdir,
-            but for `model.temperature`, which decides no weights; where the workdir stores another
-            `inference.decode` than "ab", its temperature counts too.
+        config: that of the run; its data may differ. The network is that of the workdir, except
+            `model.temperature`, which is not trained. If the workdir stores an `inference.decode`
+            other than "ab", the workdir's temperature is used too.
         workdir: folder of a run.
-        time_limit: seconds after which it ends.
+        time_limit: seconds after which the evaluation ends.
 
     Returns:
         0 when done; 75 when a signal or the time limit ended it early.
 
     Raises:
-        RequestError: config, data or workdir cannot be used, or there are no weights.
+        RequestError: invalid config, data or workdir, or no weights.
     """
     folder = Workdir(workdir)
     layout = parallel.make_layout(config.evaluation.batch_size)
@@ -185,7 +185,7 @@ def evaluate_only(config: ConfigDict, workdir: str, *, time_limit: float | None 
         parts = splits.open_splits(config.data, classes)
         if classes and parts.eval.class_names != classes:
             log.warning(
-                "the labels of the data are not those that the weights know: top1 says nothing"
+                "the labels of the data differ from those of the weights; top1 is meaningless"
             )
         writer = open_writers(folder, None, stack)
         skipped = SkippedPhotos(folder.skipped_file)

@@ -1,4 +1,4 @@
-"""Photos that could not be read: counted, and each named once in the log and in a file."""
+"""Unreadable photos: counts them, and lists each one once in the log and in a file."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from colorjax.runtime import paths
 
 log = logging.getLogger(__name__)
 
-_MOST = 256  # numbers that one host tells the others at a time
+_MOST = 256  # numbers that one host sends at a time
 
 
 class SkippedPhotos:
-    """Collects what the pipeline reports in a batch's `skipped`, from all of its workers."""
+    """Collects the `skipped` fields of batches, from all hosts."""
 
     def __init__(self, path: epath.Path | None = None):
-        """Names photos in the file at `path` too, one a line; names already there stay."""
+        """Also writes the names to the file at `path`, one per line; keeps existing names."""
         self._path = path
         self._fresh: list[int] = []
-        self._source: Source | None = None  # that the numbers of `_fresh` count
+        self._source: Source | None = None  # of the numbers in `_fresh`
         self._known = set(path.read_text().splitlines()) if path and path.is_file() else set()
 
     def note(self, source: Source, skipped: np.ndarray) -> int:
-        """Takes a batch's `skipped`.
+        """Records a batch's `skipped`.
 
         Args:
-            source: what the numbers in `skipped` count.
-            skipped: int32 numbers of photos, padded with -1.
+            source: of the photos.
+            skipped: int32 indices of photos in the source, padded with -1.
 
         Returns:
-            How many it names.
+            The number of skipped photos in the batch.
         """
-        if source is not self._source:  # on all hosts at the same batch
+        if source is not self._source:  # at the same batch on all hosts
             self.share()
             self._source = source
         numbers = numbers_of(skipped)
@@ -49,7 +49,7 @@ class SkippedPhotos:
         return len(numbers)
 
     def share(self) -> None:
-        """Names what was noted, on all hosts; they have to call it at the same places."""
+        """Reports the recorded photos of all hosts; a collective call."""
         if self._source is None:
             return
         for number in parallel.allgather_ints(self._fresh, _MOST):
@@ -60,7 +60,7 @@ class SkippedPhotos:
         if key in self._known:
             return
         self._known.add(key)
-        log.warning("passing over %s: it cannot be read as a photo", key)
+        log.warning("skipping %s: it cannot be read as a photo", key)
         if self._path and parallel.is_first():
             with contextlib.closing(paths.GrowingFile(self._path)) as file:
                 file.write(key.encode() + b"\n")

@@ -1,4 +1,4 @@
-"""The state that a run starts from: a fresh one, that of other weights, or a restored one."""
+"""Initial state of a run: fresh, from other weights, or restored from a checkpoint."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def initialize(
     layout: Layout,
     photos: Source | None = None,
 ) -> state.TrainState:
-    """Draws the state of step 0 on its devices, and takes over weights that the config names.
+    """Initializes the state of step 0 on its devices, with the weights that the config names.
 
-    `init_from` names those of a whole network, `init_encoder` published ones of its encoder alone;
-    a feature network may have published ones too. `photos`, those to train on, are looked at where
-    `init_encoder_photos` asks for it.
+    `init_from` gives the weights of the whole network, `init_encoder` published weights of its
+    encoder; a feature network can have published weights too. `photos` are the training photos,
+    used for `init_encoder_photos`.
 
     Raises:
-        RequestError: weights that are not there, or not for this network.
+        RequestError: missing weights, or weights of another network.
     """
     key = jax.random.key(config.seed)
     shardings = layout.of_state(jax.eval_shape(plan.create, key))
@@ -55,12 +55,12 @@ def initialize(
         if not config.get("init_encoder", ""):
             return fresh
         return _with_encoder(fresh, method, config, shardings, photos)
-    step, found = _load(config.init_from, method, layout)
+    step, loaded = _load(config.init_from, method, layout)
     new = {name: x for name, x in fresh.params.items() if name in OPTIONAL.values()}
-    found["params"] = new | found["params"]  # the other run's, where it had them
+    loaded["params"] = new | loaded["params"]  # existing layers come from the other run
     log.info("starting from the weights of %s, step %d", config.init_from, step)
-    average = None if fresh.average is None else jax.tree.map(jax.numpy.copy, found["params"])
-    taken = fresh.replace(**found, average=average)
+    average = None if fresh.average is None else jax.tree.map(jax.numpy.copy, loaded["params"])
+    taken = fresh.replace(**loaded, average=average)
     return jax.device_put(taken, shardings) if layout.divides_states else taken
 
 
@@ -86,7 +86,7 @@ def _with_encoder(
 def _statistics_of(
     photos: Source, encoder: Variables, method: Method, config: ConfigDict
 ) -> Variables:
-    """Measures BatchNorm statistics of an encoder on training crops, the same on every host."""
+    """Returns an encoder's BatchNorm statistics on training crops; the same on every host."""
     network = EfficientNetLite(method.network.encoder)  # pyrefly: ignore
     number = -(-config.init_encoder_photos // config.batch_size)
     batches = pipeline.train_batches(
@@ -98,21 +98,24 @@ def _statistics_of(
         return encoders.estimate_statistics(network, encoder, map(encoders.normalize, grays))
 
 
-def _load(place: str, method: Method, layout: Layout) -> tuple[int, Variables]:
-    """Loads the weights of a workdir, or ones that ship; perhaps without layers that are new."""
-    packed = shipped.load(place, layout.replicated) if shipped.ships(place) else None
-    theirs = (packed.config if packed else Workdir(place).read_config()).model
+def _load(source: str, method: Method, layout: Layout) -> tuple[int, Variables]:
+    """Loads weights from a workdir or by the name of shipped ones, without new optional layers."""
+    packed = shipped.load(source, layout.replicated) if shipped.ships(source) else None
+    theirs = (packed.config if packed else Workdir(source).read_config()).model
     network = models.without_new_layers(method.network, theirs)
     method = dataclasses.replace(method, network=network)
     if packed is None:
-        return weights.load(place, method, layout.replicated)
+        return weights.load(source, method, layout.replicated)
     weights.check_meaning(packed.config, method)
     wanted = jax.eval_shape(method.init, jax.random.key(0))
     shapes = [
         jax.tree.map(lambda leaf: leaf.shape, variables) for variables in (packed.variables, wanted)
     ]
     if shapes[0] != shapes[1]:
-        raise RequestError(f"the weights {place} are not those of this config's network")
+        raise RequestError(
+            f"the weights {source} do not fit this config's network; use the model settings of "
+            "those weights"
+        )
     return packed.card["step"], {"batch_stats": {}} | packed.variables
 
 
@@ -123,17 +126,17 @@ def resume(
 
     Args:
         plan: of the run.
-        checkpoints: of whole states.
-        step: of a whole checkpoint.
-        seed: of the run; only shapes come of it.
-        layout: where to put it.
+        checkpoints: of training states.
+        step: of an intact checkpoint.
+        seed: of the run; only used for shapes.
+        layout: device layout of the state.
         name: of the workdir, for errors.
 
     Raises:
-        RequestError: the files are whole, and yet are not this state.
+        RequestError: the files are intact but do not fit this state.
     """
     try:
-        found = read(plan, checkpoints, step, seed, layout)
+        restored = read(plan, checkpoints, step, seed, layout)
     except (ValueError, KeyError, OSError) as error:
         raise RequestError(
             f"checkpoint {step} of {name!r} cannot be restored "
@@ -141,16 +144,16 @@ def resume(
         ) from None
     checkpoints.seal_restored(step)
     log.info("resuming from step %d of %s", step, name)
-    return found
+    return restored
 
 
 def read(
     plan: phases.Plan, checkpoints: Checkpoints, step: int, seed: int, layout: Layout
 ) -> state.TrainState:
-    """Reads the state of a step, with the optimizers of the phase that it lies in.
+    """Reads the state of a step, with the optimizers of its phase.
 
     Raises:
-        ValueError, KeyError or OSError: the files are whole, and yet are not this state.
+        ValueError, KeyError or OSError: the files are intact but do not fit this state.
     """
     phase = plan.at(step)
 
@@ -163,18 +166,18 @@ def read(
     items = checkpoints.restore(
         step, weights=state.weights_of(abstract), training=abstract.training
     )
-    found = items["weights"]
+    weights_of_step = items["weights"]
     return state.TrainState(
-        params=found["params"],
-        batch_stats=found["batch_stats"],
-        average=found.get("average"),
+        params=weights_of_step["params"],
+        batch_stats=weights_of_step["batch_stats"],
+        average=weights_of_step.get("average"),
         **items["training"],
     )
 
 
-def begin(phase: phases.Phase, found: state.TrainState, layout: Layout) -> state.TrainState:
-    """Returns the state with which a phase starts, from that with which the last one ended."""
+def begin(phase: phases.Phase, before: state.TrainState, layout: Layout) -> state.TrainState:
+    """Returns the initial state of a phase, from the final state of the phase before."""
     if phase.begin is None:
-        return found
-    shardings = layout.of_state(jax.eval_shape(phase.begin, found))
-    return jax.jit(phase.begin, out_shardings=shardings)(found)
+        return before
+    shardings = layout.of_state(jax.eval_shape(phase.begin, before))
+    return jax.jit(phase.begin, out_shardings=shardings)(before)

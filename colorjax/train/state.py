@@ -1,4 +1,4 @@
-"""What a run has learned so far."""
+"""Training state: parameters, statistics and optimizer states."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from colorjax.methods.method import Method, Variables
 
 
 class Part(NamedTuple):
-    """A network that a step changes, and what its optimizer keeps."""
+    """A network that a step updates, with the state of its optimizer."""
 
     params: Any  # float32
     batch_stats: Any  # running statistics; empty without BatchNorm
@@ -28,18 +28,18 @@ class Part(NamedTuple):
 
 @flax.struct.dataclass
 class TrainState:
-    """A pytree with everything that a step changes.
+    """Pytree of everything that a step updates.
 
     Attributes:
-        step: int32 scalar, steps done.
+        step: int32 scalar, number of steps done.
         params: the network's parameters, float32.
         batch_stats: its running statistics; empty without BatchNorm.
         average: exponential moving average of params, or None.
         optimizer: optax's state.
-        critic: the network that tells true from predicted colours, or None.
+        critic: the network that distinguishes true from predicted colors, or None.
         features: the network whose layers compare pictures, or None.
-        generator_next: bool scalar: whose turn the next step is, where the colorizer and its
-            critic take turns by how well the critic does; else None.
+        generator_next: bool scalar: whether the colorizer learns in the next step; None unless
+            the kind of turns is "switch".
     """
 
     step: jax.Array
@@ -53,45 +53,45 @@ class TrainState:
 
     @property
     def generator(self) -> Part:
-        """The colorizer, as a part like the others."""
+        """The colorizer as a `Part`."""
         return Part(self.params, self.batch_stats, self.optimizer)
 
     def with_generator(self, part: Part) -> TrainState:
-        """Returns the state with another colorizer; its average stays."""
+        """Returns the state with another colorizer; keeps the average."""
         return dataclasses.replace(
             self, params=part.params, batch_stats=part.batch_stats, optimizer=part.optimizer
         )
 
     @property
     def variables(self) -> Variables:
-        """The network's variables as they are trained."""
+        """The network's trained variables, not averaged."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
     @property
     def eval_variables(self) -> Variables:
-        """The network's variables to evaluate and ship: averaged where an average is kept.
+        """The network's variables for evaluation and shipping: averaged if an average is kept.
 
-        BatchNorm's running statistics are those of the trained network in both cases.
+        BatchNorm's running statistics are always those of the trained network.
         """
         params = self.params if self.average is None else self.average
         return {"params": params, "batch_stats": self.batch_stats}
 
     @property
     def training(self) -> dict[str, Any]:
-        """What only resuming needs: all but the weights that make pictures."""
+        """The items that only resuming needs: everything except the weights for inference."""
         others = {
             "critic": self.critic,
             "features": self.features,
             "generator_next": self.generator_next,
         }
-        found = {"step": self.step, "optimizer": self.optimizer}
-        return found | {name: value for name, value in others.items() if value is not None}
+        items = {"step": self.step, "optimizer": self.optimizer}
+        return items | {name: value for name, value in others.items() if value is not None}
 
 
 def create_part(
     variables: Variables, optimizer: optax.GradientTransformation | None = None
 ) -> Part:
-    """Returns a part of fresh variables; without an optimizer one that is never trained."""
+    """Returns a part of fresh variables; without an optimizer it is never trained."""
     params = variables["params"]
     return Part(
         params, variables.get("batch_stats", {}), optimizer.init(params) if optimizer else ()
@@ -114,6 +114,6 @@ def create(
 
 
 def weights_of(state: TrainState) -> dict[str, Any]:
-    """Returns params, batch_stats, and the params' average where one is kept."""
+    """Returns params, batch_stats, and the average of params if one is kept."""
     weights = {"params": state.params, "batch_stats": state.batch_stats}
     return weights if state.average is None else weights | {"average": state.average}

@@ -1,8 +1,8 @@
 """Training steps as pure functions of state and batch.
 
-A step is one or several updates, each of one network. `build_train_step` updates the colorizer,
-`build_features_step` the network that compares pictures, before any are compared;
-`colorjax.train.adversarial` has those of critics.
+A step is one or more updates, each of one network. `build_train_step` updates the colorizer;
+`build_features_step` pre-trains the feature network; `colorjax.train.adversarial` has the steps of
+critics.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ Objective = Callable[[Any, Any, Fields, jax.Array], tuple[jax.Array, tuple[losse
 
 
 class Learner(NamedTuple):
-    """How a network learns.
+    """Optimizer and schedule of a network.
 
     Attributes:
-        optimizer: from gradients to updates.
+        optimizer: maps gradients to updates.
         schedule: the learning rate, for the log.
-        accumulate: parts of a batch whose gradients are averaged, one part after the other.
+        accumulate: number of microbatches for gradient accumulation.
     """
 
     optimizer: optax.GradientTransformationExtraArgs
@@ -52,18 +52,18 @@ def update(
     key: jax.Array,
     step: jax.Array,
 ):
-    """Takes one step of gradient descent.
+    """Applies one optimizer update.
 
     Args:
-        part: what learns.
-        learner: how.
-        objective: of its params.
-        batch: what the objective is of.
-        key: its randomness.
+        part: the network to update.
+        learner: its optimizer.
+        objective: to minimize.
+        batch: argument of the objective.
+        key: random key of the objective.
         step: updates done, for optimizers that do not count.
 
     Returns:
-        (the part after it, metrics: each term's mean, loss, grad_norm, learning_rate).
+        (the updated part, metrics: each term's mean, loss, grad_norm, learning_rate).
     """
     differentiate = jax.value_and_grad(objective, has_aux=True)
     if learner.accumulate > 1:
@@ -84,10 +84,10 @@ def update(
 
 
 def _by_parts(differentiate: Callable, number: int) -> Callable:
-    """Averages an objective and its gradients over parts of the batch, one after the other.
+    """Averages an objective and its gradients over microbatches, computed sequentially.
 
-    Every part has rows from all over the batch, so that each device keeps its own. BatchNorm sees
-    one part at a time; its running statistics move once for each.
+    Each microbatch takes rows with a stride from the batch, so that rows stay on their devices.
+    BatchNorm normalizes each microbatch separately and updates its running statistics for each.
     """
 
     def differentiate_parts(params, batch_stats, batch, key):
@@ -96,9 +96,9 @@ def _by_parts(differentiate: Callable, number: int) -> Callable:
 
         def add(carried, given):
             sums, batch_stats = carried
-            place, part = given
-            found = differentiate(params, batch_stats, part, jax.random.fold_in(key, place))
-            (loss, (terms, batch_stats)), gradients = found
+            index, part = given
+            result = differentiate(params, batch_stats, part, jax.random.fold_in(key, index))
+            (loss, (terms, batch_stats)), gradients = result
             return (jax.tree.map(jnp.add, sums, (loss, terms, gradients)), batch_stats), None
 
         parts = jnp.arange(number), jax.tree.map(rows, batch)
@@ -116,9 +116,9 @@ def _by_parts(differentiate: Callable, number: int) -> Callable:
 
 
 def gathering(step: Step, layout: Layout) -> Step:
-    """Lets a step see whole weights where devices share them: gathered before they are used.
+    """Wraps a step so that sharded weights are gathered before use (FSDP).
 
-    Gradients and the optimizer's arithmetic stay divided.
+    Gradients and optimizer updates stay sharded.
     """
     if not layout.divides_states:
         return step
@@ -138,56 +138,56 @@ def gathering(step: Step, layout: Layout) -> Step:
 
 
 def named(metrics: Metrics, who: str) -> Metrics:
-    """Returns metrics whose names begin with whose they are."""
+    """Returns the metrics with the prefix `who_` in their names."""
     return {f"{who}_{name}": value for name, value in metrics.items()}
 
 
 def computed(values: Mapping[str, float]) -> dict[str, float]:
-    """Returns the metrics that a step computed: without those of a network whose turn it was not.
+    """Returns the metrics of a step without those of a network that did not learn in it.
 
     >>> computed({"trained_critic": 1, "trained_generator": 0, "loss": 0, "critic_loss": 0.7})
     {'critic_loss': 0.7}
     """
     trained = {who: values.get(f"trained_{who}", 1) > 0 for who in ("critic", "generator")}
-    found = {}
+    kept = {}
     for name, value in values.items():
         who = "critic" if name.startswith("critic_") else "generator"
         if trained[who] and not name.startswith("trained_"):
-            found[name] = value
-    return found
+            kept[name] = value
+    return kept
 
 
 def find_flaw(values: Mapping[str, float]) -> str | None:
-    """Says which loss or gradient of a step is not finite, and what to do; None: none."""
-    mends = {
+    """Returns which loss or gradient is not finite and how to fix it; None: all are finite."""
+    fixes = {
         "": "optimizer.learning_rate, in NoGAN's last phase nogan.learning_rate, or set "
         "optimizer.clip_norm",
         "critic_": "critic_optimizer.learning_rate, in NoGAN nogan.critic_learning_rate or "
         "nogan.critic_factor",
         "features_": "features.learning_rate",
     }
-    for who, mend in mends.items():
+    for who, fix in fixes.items():
         loss, norm = values.get(f"{who}loss", 0.0), values.get(f"{who}grad_norm", 0.0)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             return (
-                f"the {who.replace('_', ' ')}loss is {loss}, the gradient norm {norm}. Lower {mend}"
+                f"the {who.replace('_', ' ')}loss is {loss}, the gradient norm {norm}. Lower {fix}"
             )
     return None
 
 
 def generator_objective(method: Method, state: TrainState) -> Objective:
-    """The loss of the colorizer; those that judge it are looked at, and not changed."""
+    """Returns the colorizer's objective; critic and feature network are not updated."""
 
     def judge(outputs: Fields, batch: Fields, key: jax.Array) -> Fields:
-        found: Fields = {}
+        opinions: Fields = {}
         if method.critic is not None:
             assert state.critic is not None
             colors = method.colors(outputs, batch, method.critic.space)
-            found["fake_logits"], _ = judged(method, state.critic.variables, colors, batch, key)
+            opinions["fake_logits"], _ = judged(method, state.critic.variables, colors, batch, key)
         if method.features is not None:
             assert state.features is not None
-            found |= feature_taps(method, state.features.variables, outputs, batch)
-        return found
+            opinions |= feature_taps(method, state.features.variables, outputs, batch)
+        return opinions
 
     def objective(params, batch_stats, batch, key):
         variables = {"params": params, "batch_stats": batch_stats}
@@ -199,7 +199,7 @@ def generator_objective(method: Method, state: TrainState) -> Objective:
 
 
 def feature_taps(method: Method, variables: Any, outputs: Fields, batch: Fields) -> Fields:
-    """Returns what the feature network sees in predicted and in true colours, layer by layer.
+    """Returns the feature network's activations for predicted and for true colors.
 
     Args:
         method: with a feature network.
@@ -212,15 +212,15 @@ def feature_taps(method: Method, variables: Any, outputs: Fields, batch: Fields)
     """
     assert method.features is not None
     pictures = (method.colors(outputs, batch, "rgb"), method.truth(batch, "rgb"))
-    found = [
+    taps = [
         method.features.apply(variables, (picture + 1) / 2, train=False)["taps"]
         for picture in pictures
     ]
-    return {"taps": found[0], "true_taps": found[1]}
+    return {"taps": taps[0], "true_taps": taps[1]}
 
 
 def judged(method: Method, variables: Any, colors: jax.Array, batch: Fields, key: jax.Array):
-    """Returns the critic's logits of some colours, and its statistics after it."""
+    """Returns the critic's logits of some colors, and its updated statistics."""
     assert method.critic is not None
     logits, updated = method.critic.apply(
         variables,
@@ -235,13 +235,13 @@ def judged(method: Method, variables: Any, colors: jax.Array, batch: Fields, key
 def build_train_step(
     method: Method, learner: Learner, *, seed: int, ema_decay: float = 0.0
 ) -> Step:
-    """Builds the step in which the colorizer alone learns.
+    """Builds the step in which only the colorizer learns.
 
     Args:
-        method: what is learned.
-        learner: how.
+        method: with its loss.
+        learner: of the colorizer.
         seed: dropout of step k is drawn from fold_in(key(seed), k).
-        ema_decay: of the average of the weights; 0 where none is kept.
+        ema_decay: decay of the averaged weights; ignored if the state has no average.
 
     Returns:
         (state, batch) -> (next state, metrics), to be jitted with the state donated. Metrics are
@@ -258,11 +258,11 @@ def build_train_step(
 
 
 def advanced(state: TrainState, part: Part, ema_decay: float) -> TrainState:
-    """Returns the state one step later, with the colorizer as it is now, and its average.
+    """Returns the state of the next step, with the updated colorizer and average.
 
-    The average of a parameter that never changes is that parameter to the bit:
-    average + (1 - decay) (parameter - average). Running statistics of BatchNorm have no average of
-    their own: an averaged network uses those of the trained network, at momentum 0.9.
+    The average is updated as average + (1 - decay) (parameter - average), so that of a constant
+    parameter equals the parameter exactly. BatchNorm's running statistics are not averaged: an
+    averaged network uses those of the trained network, with momentum 0.9.
     """
     average = state.average
     if average is not None:
@@ -273,7 +273,7 @@ def advanced(state: TrainState, part: Part, ema_decay: float) -> TrainState:
 
 
 def build_features_step(method: Method, learner: Learner, *, seed: int) -> Step:
-    """Builds the step in which the feature network learns to classify the true pictures.
+    """Builds the step in which the feature network learns to classify true pictures.
 
     Metrics: features_loss, features_top1 and so on.
     """
@@ -289,9 +289,9 @@ def build_features_step(method: Method, learner: Learner, *, seed: int) -> Step:
             outputs, updated = method.features.apply(
                 variables, rgb, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
             )
-            found = losses.class_cross_entropy(outputs["class_logits"], batch["label"])
+            entropy = losses.class_cross_entropy(outputs["class_logits"], batch["label"])
             hits = losses.class_hits(outputs["class_logits"], batch["label"])
-            return losses.mean(*found), ({"top1": hits}, updated["batch_stats"])
+            return losses.mean(*entropy), ({"top1": hits}, updated["batch_stats"])
 
         part, metrics = update(state.features, learner, objective, batch, key, state.step)
         return dataclasses.replace(state, features=part, step=state.step + 1), named(

@@ -1,4 +1,4 @@
-"""When a run ends before its last step: no more improvement, a signal, or the end of its time."""
+"""Early end of a run: no more improvement, a signal, or the time limit."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from colorjax.runtime.signals import Stop
 
 
 class Patience:
-    """Follows one metric of the validation photos: which evaluation was best, and how long ago."""
+    """Early-stopping counter for one validation metric."""
 
     def __init__(self, patience: int, *, higher_is_better: bool):
-        """Ends a run after `patience` evaluations without improvement; 0: never."""
+        """Stops a run after `patience` evaluations without improvement; 0: never."""
         self._patience = patience
         self._sign = 1 if higher_is_better else -1
         self._best = float("-inf")
         self._since_best = 0
 
     def update(self, value: float) -> bool:
-        """Takes one evaluation; returns whether it is the best so far. NaN never is."""
+        """Records one evaluation; returns whether it is the best so far. NaN never is."""
         if self._sign * value > self._best:
             self._best, self._since_best = self._sign * value, 0
             return True
@@ -39,22 +39,22 @@ class Patience:
 
 
 class StopSignal(Stop):
-    """Notes why a training stops, so that it can save.
+    """Records why a training stops, so that it can save.
 
-    With one process a flag of our own is raised. With several JAX's coordination service owns
-    SIGTERM, and `poll` finds out the step at which all of them stop; a handler of ours would
-    silently take its notice away.
+    With one process, our signal handler sets a flag. With several, JAX's coordination service owns
+    SIGTERM, and `poll` determines the step at which all processes stop; a handler of ours would
+    silently disable that.
     """
 
     def __init__(self, time_limit: float | None = None):
-        """Starts with no signal seen.
+        """Starts without a signal.
 
         Args:
             time_limit: seconds from now after which to stop.
         """
         super().__init__(time_limit)
         self._polls = 0
-        self._has_told = False  # the service, of the end of the time
+        self._has_notified = False  # the service, of the time limit
 
     @property
     def reason(self) -> str:
@@ -62,15 +62,15 @@ class StopSignal(Stop):
         return self._noted
 
     def poll(self) -> bool:
-        """Returns whether to stop; to be asked at the same places by all processes."""
+        """Returns whether to stop; a collective call."""
         self._polls += 1
         if jax.process_count() == 1:
             if self.is_late and not self._noted:
                 self._noted = "the time limit"
         elif not self._noted:
-            if self.is_late and parallel.is_first() and not self._has_told:
-                self._has_told = True
-                os.kill(os.getpid(), signal.SIGTERM)  # the service tells the others
+            if self.is_late and parallel.is_first() and not self._has_notified:
+                self._has_notified = True
+                os.kill(os.getpid(), signal.SIGTERM)  # the service notifies the others
             if multihost_utils.reached_preemption_sync_point(self._polls):
                 self._noted = signal.SIGTERM.name
         return bool(self)
@@ -80,7 +80,7 @@ class StopSignal(Stop):
             return super()._note(number, frame)
         if self._interrupted:
             raise KeyboardInterrupt
-        self._interrupted = True  # SIGINT alone comes here
+        self._interrupted = True  # only SIGINT arrives here
         os.kill(os.getpid(), signal.SIGTERM)
 
     def __enter__(self) -> Self:

@@ -1,6 +1,6 @@
 """`colorjax tune`: a search for good values of a config's fields with Optuna; docs/tune.md.
 
-`space` says what is varied, `request` what a trial is, `ledger` which trial is whose, `trial` runs
-one, `compare` measures the best against the default, `report` writes what was found, `run` is the
-order of it all.
+`space` parses the search space, `request` defines a trial, `ledger` assigns trials to processes,
+`trial` runs one, `compare` compares the best with the default, `report` writes the results, `run`
+runs the whole study.
 """

@@ -1,4 +1,4 @@
-"""How weights colorize: at which size, how decoded, how vivid."""
+"""Calibration of weights: working size, decoding and saturation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHOWN = {"psnr": "PSNR, dB", "mae_ab": "MAE of ab", "colorfulness": "colorfulnes
 
 
 class Decoding(NamedTuple):
-    """What colors are taken from; None: as stored with the weights."""
+    """How colors are decoded from the outputs; None: as stored with the weights."""
 
     decode: str | None = None
     temperature: float | None = None
@@ -49,12 +49,12 @@ class Calibrator:
         photos: Sequence[np.ndarray],
         progress: Callable[[int], Any] = lambda done: None,
     ):
-        """Takes the weights as `Colorizer.load` does, and photos that nothing was trained on.
+        """Takes weights as `Colorizer.load`, and photos that were not used for training.
 
         Args:
             workdir_or_name: the weights.
             photos: (H, W, 3) uint8 each.
-            progress: told that a photo was colorized.
+            progress: called with 1 after each colorized photo.
         """
         self._weights = workdir_or_name
         self._photos = photos
@@ -64,7 +64,7 @@ class Calibrator:
     def measure(
         self, size: int, saturation: float = 1.0, decoding: Decoding = AS_STORED
     ) -> dict[str, np.ndarray]:
-        """Measures one setting; a saturation that is stored with the weights does not count.
+        """Measures one setting; the saturation stored with the weights is ignored.
 
         Args:
             size: working size of the short side, in pixels.
@@ -75,7 +75,7 @@ class Calibrator:
             psnr (dB; NaN for exactly gray photos), mae_ab (Lab units), colorfulness: (P,) each.
 
         Raises:
-            RequestError: no photo has colour, the network has one size alone, or the saturation
+            RequestError: no photo has color, the network has a fixed size, or the saturation
                 stored with the weights is 0.
         """
         from colorjax.inference.colorizer import Colorizer
@@ -94,31 +94,33 @@ class Calibrator:
             values.append(picture.measure(colored, photo))
             self._progress(1)
         if all(np.isnan(each["psnr"]) for each in values):
-            raise RequestError("none of the photos has colour; give --data colour photos")
+            raise RequestError("none of the photos has color; give --data color photos")
         return {name: np.array([each[name] for each in values]) for name in SHOWN}
 
     def sizes(
         self, sizes: Sequence[int], trained: int, decoding: Decoding = AS_STORED
     ) -> list[Row]:
-        """Compares several sizes with that of training.
+        """Compares several sizes with the training size.
 
         Args:
             sizes: in pixels.
-            trained: the size of training, which is measured too.
+            trained: the training size, which is measured too.
             decoding: of the network's outputs.
 
         Returns:
-            One row a size: size, means over photos, and, but for the size of training, `better`:
+            One row per size: size, means over photos and, except for the training size, `better`:
             the lower end of the 95 % interval (bootstrap over photos) of the gain in psnr, in dB.
         """
         from colorjax.metrics import intervals
 
-        found = {size: self.measure(size, decoding=decoding) for size in sorted({*sizes, trained})}
+        measured = {
+            size: self.measure(size, decoding=decoding) for size in sorted({*sizes, trained})
+        }
         rows = []
-        for size, values in found.items():
+        for size, values in measured.items():
             row = {"size": size, **_means(values)}
             if size != trained:
-                gain = values["psnr"] - found[trained]["psnr"]
+                gain = values["psnr"] - measured[trained]["psnr"]
                 gain = gain[np.isfinite(gain)]
                 row["better"] = intervals.bootstrap({"gain": gain}, lambda m: m["gain"])[0]
             rows.append(row)
@@ -127,9 +129,9 @@ class Calibrator:
     def saturations(
         self, size: int, colorfulness: float, decoding: Decoding = AS_STORED
     ) -> list[Row]:
-        """Finds the least of `SATURATIONS` with which the results are as colorful as asked.
+        """Searches for the lowest of `SATURATIONS` that reaches a colorfulness.
 
-        Colorfulness grows with the saturation, so that the search halves what is left.
+        Colorfulness grows with the saturation, so that this is a binary search.
 
         Args:
             size: at which to measure.
@@ -137,9 +139,9 @@ class Calibrator:
             decoding: of the network's outputs.
 
         Returns:
-            Means over photos, with decode, temperature and saturation: of saturation 1, to show
-            what the other costs, and last of the one found, or of the highest where none reaches
-            it.
+            Means over photos, with decode, temperature and saturation: first of saturation 1, to
+            show the cost, last of the result of the search; if no saturation reaches the
+            colorfulness, the last has the highest.
         """
         rows: dict[float, Row] = {}
 
@@ -149,10 +151,10 @@ class Calibrator:
                 rows[factor] = {**decoding._asdict(), "saturation": factor, **values}
             return rows[factor]["colorfulness"] >= colorfulness
 
-        reaches(1.0)
-        place = bisect.bisect_left(SATURATIONS, True, key=reaches)
-        least = SATURATIONS[min(place, len(SATURATIONS) - 1)]
-        return [rows[1.0], rows[least]] if least != 1 else [rows[1.0]]
+        reaches(1.0)  # the baseline, for the cost in PSNR
+        index = bisect.bisect_left(SATURATIONS, True, key=reaches)
+        lowest = SATURATIONS[min(index, len(SATURATIONS) - 1)]
+        return [rows[1.0], rows[lowest]] if lowest != 1 else [rows[1.0]]
 
     def decodings(
         self, size: int, colorfulness: float, candidates: Sequence[Decoding]
@@ -165,27 +167,27 @@ class Calibrator:
             candidates: to compare.
 
         Returns:
-            The rows of each decoding that reaches it, the highest psnr of a last row first.
+            The rows of each decoding that reaches it, by the psnr of the last row, best first.
 
         Raises:
-            RequestError: none does.
+            RequestError: no decoding reaches it.
         """
-        found = [self.saturations(size, colorfulness, decoding) for decoding in candidates]
-        able = [rows for rows in found if rows[-1]["colorfulness"] >= colorfulness]
-        if not able:
-            most = max(rows[-1]["colorfulness"] for rows in found)
+        results = [self.saturations(size, colorfulness, decoding) for decoding in candidates]
+        reaching = [rows for rows in results if rows[-1]["colorfulness"] >= colorfulness]
+        if not reaching:
+            highest = max(rows[-1]["colorfulness"] for rows in results)
             raise RequestError(
                 f"--colorfulness {colorfulness:g} is out of reach: {SATURATIONS[-1]:g} times the "
-                f"saturation gives {most:.1f}; ask for less"
+                f"saturation gives {highest:.1f}; ask for less"
             )
-        return sorted(able, key=lambda rows: -rows[-1]["psnr"])
+        return sorted(reaching, key=lambda rows: -rows[-1]["psnr"])
 
 
 def candidates(config: ConfigDict) -> list[Decoding]:
-    """Returns the decodings that a network offers.
+    """Returns the decodings that a network supports.
 
-    Those of a network with an ab of its own beside bins: that ab, and for each of `TEMPERATURES`
-    the annealed mean of the bins, and the mean of the two. Any other has the one that is stored.
+    A network with outputs for ab and bins has: the ab output, and for each of `TEMPERATURES` the
+    annealed mean of the bins and the mean of both. Other networks have only the stored decoding.
     """
     from colorjax import methods
 
@@ -201,7 +203,7 @@ def _means(values: dict[str, np.ndarray]) -> Row:
 
 
 def best_of(rows: Sequence[Row]) -> int:
-    """Returns the size of the highest psnr among that of training and those surely better."""
+    """Returns the size with the highest psnr: the training size or a significantly better one."""
     sure = [row for row in rows if row.get("better", math.inf) > 0]
     return int(max(sure, key=lambda row: (row["psnr"], -row["size"]))["size"])
 
@@ -213,13 +215,13 @@ def store(
     record: dict[str, Any],
     decoding: Decoding = AS_STORED,
 ) -> None:
-    """Stores how to colorize in a workdir's config, and how that came about beside it.
+    """Stores the result in a workdir's config, and its record in `calibration.json`.
 
     Args:
         workdir_path: of a run or of imported weights.
         size: in pixels.
         saturation: factor on the predicted ab.
-        decoding: of the network's outputs; None leaves what is stored.
+        decoding: of the network's outputs; None keeps the stored value.
         record: the content of `calibration.json`.
     """
     from colorjax.weights.workdir import Workdir, write_json
@@ -237,7 +239,7 @@ def store(
 
 
 def config_of(workdir: str) -> ConfigDict:
-    """Returns the config of a workdir or of weights that ship."""
+    """Returns the config of a workdir or of shipped weights."""
     from colorjax.weights import named as shipped
     from colorjax.weights.workdir import Workdir
 
@@ -248,7 +250,7 @@ def config_of(workdir: str) -> ConfigDict:
 def read_photos(
     workdir: str, data: str, number: int
 ) -> tuple[list[np.ndarray], dict[str, Any], list[str]]:
-    """Returns up to `number` photos, where they are from, and what was unreadable."""
+    """Returns up to `number` photos, their source for the record, and the unreadable photos."""
     from colorjax.data.selection import draw as chosen
 
     if data == "sample_photos":
@@ -260,15 +262,15 @@ def read_photos(
         return _read_held_out(workdir, number)
     drawn = chosen.choose([data], metric_photos=number)
     unreadable: list[str] = []
-    found = list(drawn.readable(unreadable))
-    if not found:
-        raise RequestError(f"none of the photos of {data!r} can be read; give colour photos")
-    names = [drawn.keys[place] for place, _ in found]
-    return [photo for _, photo in found], {"data": data, "photos": names}, unreadable
+    photos = list(drawn.readable(unreadable))
+    if not photos:
+        raise RequestError(f"none of the photos of {data!r} can be read; give color photos")
+    names = [drawn.keys[index] for index, _ in photos]
+    return [photo for _, photo in photos], {"data": data, "photos": names}, unreadable
 
 
 def _read_held_out(workdir: str, number: int) -> tuple[list[np.ndarray], dict[str, Any], list[str]]:
-    """Reads photos that a run held out to choose by, evenly spread over them."""
+    """Reads validation photos of a run, evenly spread over all of them."""
     from colorjax.data.decode import decode_rgb
     from colorjax.data.selection import splits
     from colorjax.errors import UnreadablePhoto
@@ -276,7 +278,7 @@ def _read_held_out(workdir: str, number: int) -> tuple[list[np.ndarray], dict[st
     from colorjax.weights.workdir import Workdir
 
     if shipped.ships(workdir):
-        raise RequestError(f"what {workdir} held out is not at hand; give --data FOLDER")
+        raise RequestError(f"{workdir} comes without its held-out photos; give --data FOLDER")
     run = Workdir(workdir)
     data = run.read_config().data
     if data.name == "folder" and not data.path:
@@ -284,15 +286,15 @@ def _read_held_out(workdir: str, number: int) -> tuple[list[np.ndarray], dict[st
     source = splits.open_splits(data, run.read_classes()).validation
     if not len(source):
         raise RequestError(f"{workdir} held no photos out of training; give --data FOLDER")
-    places = np.unique(np.linspace(0, len(source) - 1, number).round().astype(int))
-    found, names, unreadable = [], [], []
-    for place in map(int, places):
-        name = source.keys[place]
+    indices = np.unique(np.linspace(0, len(source) - 1, number).round().astype(int))
+    photos, names, unreadable = [], [], []
+    for index in map(int, indices):
+        name = source.keys[index]
         try:
-            found.append(decode_rgb(source[place].image))
+            photos.append(decode_rgb(source[index].image))
             names.append(name)
         except UnreadablePhoto as reason:
             unreadable.append(f"{name}: {reason}")
-    if not found:
+    if not photos:
         raise RequestError(f"none of the photos that {workdir} held out can be read; give --data")
-    return found, {"data": HELD_OUT, "photos": names}, unreadable
+    return photos, {"data": HELD_OUT, "photos": names}, unreadable

@@ -1,4 +1,4 @@
-"""The best trial against the config as it was given, on the same photos."""
+"""Compares the best trial with the default config on the same photos."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ BETTER, WORSE, UNSEEN = "better", "worse", "no difference can be seen"
 
 
 def compare(ledger: Ledger, request: Request, should_stop: Callable[[], bool]) -> dict[str, Any]:
-    """Measures the best trial and the default on the photos to choose by and those to report on.
+    """Measures the best trial and the default on the validation and the test photos.
 
-    The photos to report on are looked at here for the first time, and what they say is kept in the
-    study: another start, or machine, does not look again, unless another trial is the best by then.
+    The test photos are used here for the first time. The result is stored in the study: another
+    start, or machine, does not measure them again unless another trial has become the best.
 
     Args:
         ledger: of the study; at least one trial is complete.
         request: of the study.
-        should_stop: whether this process is to end.
+        should_stop: whether this process must end.
 
     Returns:
-        `best` and `default`: trial (None: not within the space) and folder; `protocol`; for
+        `best` and `default`: trial (None: not in the space) and folder; `protocol`; for
         `validation` and `eval`: num_images, metrics of both, baselines, `advantage` of the best
         (see `colorjax.metrics.comparison.paired_gains`) and `verdict`; `looks`: how often the
-        photos to report on were looked at, once for each trial that was the best.
+        test photos were used, once for each trial that was the best.
 
     Raises:
         RequestError: weights or photos cannot be used.
-        Interrupted: it was ended early.
+        Interrupted: it was stopped early.
     """
     best = ledger.study.best_trial
     earlier: dict[str, Any] = ledger.study.user_attrs.get(REPORTED) or {}
@@ -51,30 +51,30 @@ def compare(ledger: Ledger, request: Request, should_stop: Callable[[], bool]) -
     folders = {"best": _trained(ledger, request, best, should_stop)}
     folders["default"] = _default_folder(ledger, request, should_stop)
     numbers = {"best": best.number, "default": default_number(ledger)}
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         name: {"trial": numbers[name], "folder": folder.relative_to(ledger.root).as_posix()}
         for name, folder in folders.items()
     }
     measured = {name: _measure(folder, should_stop) for name, folder in folders.items()}
-    found["protocol"] = measured["best"]["protocol"]
+    result["protocol"] = measured["best"]["protocol"]
     for part in _PARTS:
-        found[part] = _set_against(
+        result[part] = _compare_part(
             {name: each[part] for name, each in measured.items()}, request.metric
         )
-    # Others may have written in between.
+    # Other processes may have written in the meantime.
     earlier = ledger.study.user_attrs.get(REPORTED) or {}
-    ledger.study.set_user_attr(REPORTED, earlier | {key: found})
-    return found | {"looks": len(earlier | {key: found})}
+    ledger.study.set_user_attr(REPORTED, earlier | {key: result})
+    return result | {"looks": len(earlier | {key: result})}
 
 
 def default_number(ledger: Ledger) -> int | None:
-    """Returns the number of the trial that is the config as it was given; None: there is none."""
+    """Returns the number of the trial with the default config, if there is one."""
     stored = ledger.study.get_trials(deepcopy=False)
     done = [each for each in stored if each.state.name == "COMPLETE"]
     return next((each.number for each in done if each.user_attrs.get(DEFAULT)), None)
 
 
-def _set_against(measured: Mapping[str, Mapping[str, Any]], metric: str) -> dict[str, Any]:
+def _compare_part(measured: Mapping[str, Mapping[str, Any]], metric: str) -> dict[str, Any]:
     best, default = measured["best"], measured["default"]
     result = {
         "num_images": best["num_images"],
@@ -89,15 +89,15 @@ def _set_against(measured: Mapping[str, Mapping[str, Any]], metric: str) -> dict
             name: {key: np.array(column) for key, column in each["errors"].items()}
             for name, each in measured.items()
         }
-        found = paired_gains(errors["best"], {"default": errors["default"]})["default"]
+        gains = paired_gains(errors["best"], {"default": errors["default"]})["default"]
         by = "psnr_of_mean_mse" if metric.startswith("psnr") else "mae_ab"
-        told = f"{verdict(found[by]['interval'])}, by {by}"
-        result |= {"advantage": found, "verdict": told}
+        text = f"{verdict(gains[by]['interval'])}, by {by}"
+        result |= {"advantage": gains, "verdict": text}
     return result
 
 
 def verdict(interval: list[float]) -> str:
-    """Says what a 95 % interval of an advantage means.
+    """Returns the verdict on the 95 % interval of an advantage.
 
     >>> verdict([0.1, 0.5])
     'better'
@@ -108,7 +108,7 @@ def verdict(interval: list[float]) -> str:
 
 
 def _default_folder(ledger: Ledger, request: Request, should_stop: Callable[[], bool]) -> Path:
-    """Returns the workdir of the config as it was given, trained as long as a trial."""
+    """Returns the workdir of the default config, trained as long as a trial."""
     number = default_number(ledger)
     for stored in ledger.study.get_trials(deepcopy=False):
         if stored.number == number:
@@ -122,7 +122,7 @@ def _default_folder(ledger: Ledger, request: Request, should_stop: Callable[[], 
 def _trained(
     ledger: Ledger, request: Request, stored: Any, should_stop: Callable[[], bool]
 ) -> Path:
-    """Returns the workdir of a finished trial; another machine's is trained here again."""
+    """Returns the workdir of a finished trial; retrains one of another machine."""
     folder = ledger.folder_of(stored.number)
     if not trials.saved_step(folder):
         last_step = stored.user_attrs.get(ENDED, {}).get("cut_at", 0)
@@ -134,19 +134,19 @@ def _trained(
 def _train(training: trials.Training, should_stop: Callable[[], bool]) -> None:
     status = training.finish()
     if status and should_stop():
-        raise Interrupted("stopped while the best trial was set against the default")
+        raise Interrupted("stopped while the best trial was compared with the default")
     if status:
         log = training.folder / "log.txt"
         raise RequestError(f"{training.folder}: {trials.log_tail(log)}")
 
 
 def _measure(folder: Path, should_stop: Callable[[], bool]) -> dict[str, Any]:
-    """Measures weights in a process of its own, once."""
+    """Measures weights in a separate process, once."""
     file, log = folder / _MEASURED, folder / "log.txt"
     if not file.is_file():
         with open(log, "ab") as output:
-            words = [str(folder), str(file)]
-            status = child_process.run_module(_PROGRAM, words, should_stop, output=output)
+            arguments = [str(folder), str(file)]
+            status = child_process.run_module(_PROGRAM, arguments, should_stop, output=output)
         if should_stop() and status:
             raise Interrupted("stopped while the best trial and the default were measured")
         if status:

@@ -1,4 +1,4 @@
-"""Configs written as files that `colorjax.main` runs from any folder."""
+"""Writes configs as Python files that `colorjax.main` runs from any folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from colorjax.runtime import atomic
 
-_TEMPLATE = '''r"""{told}
+_TEMPLATE = '''r"""{docstring}
 """
 
 from ml_collections import ConfigDict
@@ -25,15 +25,15 @@ def get_config(arg: str = "") -> ConfigDict:
 '''
 
 
-def write(path: Path, config: ConfigDict, told: str) -> None:
-    """Writes a config with all of its fields as Python that needs nothing but ml_collections.
+def write(path: Path, config: ConfigDict, docstring: str) -> None:
+    """Writes a config with all of its fields as Python that needs only ml_collections.
 
     Args:
         path: of the file, written in one step.
         config: numbers, texts, tuples and groups of those.
-        told: the file's docstring.
+        docstring: of the file.
     """
     fields = config.copy_and_resolve_references().to_dict()
     text = pprint.pformat(fields, width=96, sort_dicts=False)
-    told = told.replace('"""', "'''").rstrip("\\\n ")
-    atomic.write_bytes(path, _TEMPLATE.format(told=told, fields=text).encode())
+    docstring = docstring.replace('"""', "'''").rstrip("\\\n ")
+    atomic.write_bytes(path, _TEMPLATE.format(docstring=docstring, fields=text).encode())

@@ -1,4 +1,4 @@
-"""Grid search: trains a config once for each combination of values, and compares them."""
+"""Grid search: trains a config for each combination of values, and tabulates the results."""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ class Field(NamedTuple):
         """Reads `data.saturation=1,1.8`.
 
         Raises:
-            RequestError: no name, no value, or a value twice.
+            RequestError: no name, no value, or a repeated value.
         """
         name, _, values = text.partition("=")
-        found = tuple(value.strip() for value in values.split(","))
-        if not name or not all(found) or len(set(found)) < len(found):
-            raise RequestError(f"--vary is FIELD=VALUE,VALUE,..., each value once; got {text!r}")
-        return cls(name.removeprefix("config."), found)
+        parsed = tuple(value.strip() for value in values.split(","))
+        if not name or not all(parsed) or len(set(parsed)) < len(parsed):
+            raise RequestError(f"--vary is FIELD=VALUE,VALUE,..., each value once, not {text!r}")
+        return cls(name.removeprefix("config."), parsed)
 
 
 class Run(NamedTuple):
-    """One combination: the values of the fields, and where it is trained."""
+    """One combination of field values, and its workdir."""
 
     values: dict[str, str]
     workdir: Path
 
 
 def plan(fields: Sequence[Field], root: Path) -> list[Run]:
-    """Names every combination, the last field varying fastest.
+    """Returns every combination, the last field varying fastest.
 
     >>> [run.workdir.name for run in plan([Field("model.edges", ("off", "sobel"))], Path("s"))]
     ['edges=off', 'edges=sobel']
@@ -74,7 +74,7 @@ def plan(fields: Sequence[Field], root: Path) -> list[Run]:
 
 
 def without_seed(values: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    """Returns what tells a combination from others, but for the seed."""
+    """Returns the values of a combination without the seed."""
     return tuple((name, value) for name, value in values.items() if name != SEED)
 
 
@@ -82,7 +82,7 @@ def summarize(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Reads the results of finished runs.
 
     Returns:
-        For each combination: `values`; `seeds`, how many; `metrics`: name -> {mean, deviation},
+        For each combination: `values`; `seeds`, their number; `metrics`: name -> {mean, deviation},
         over the seeds; the deviation is None for one seed.
 
     Raises:
@@ -91,52 +91,52 @@ def summarize(runs: Sequence[Run]) -> list[dict[str, Any]]:
     groups: dict[tuple, list[dict[str, float]]] = {}
     for run in runs:
         try:
-            found = json.loads((run.workdir / "eval.json").read_text(encoding="utf-8"))["metrics"]
+            metrics = json.loads((run.workdir / "eval.json").read_text(encoding="utf-8"))["metrics"]
         except (OSError, ValueError, KeyError):
             raise RequestError(
-                f"{str(run.workdir)!r} has no eval.json; was it cut short?"
+                f"{str(run.workdir)!r} has no eval.json; run the sweep again to finish it"
             ) from None
-        groups.setdefault(without_seed(run.values), []).append(found)
+        groups.setdefault(without_seed(run.values), []).append(metrics)
     rows = []
     for key, results in groups.items():
-        metrics = {}
+        summary = {}
         for name in results[0]:
             values = [result[name] for result in results if name in result]
             spread = statistics.stdev(values) if len(values) > 1 else None
-            metrics[name] = {"mean": statistics.mean(values), "deviation": spread}
-        rows.append({"values": dict(key), "seeds": len(results), "metrics": metrics})
+            summary[name] = {"mean": statistics.mean(values), "deviation": spread}
+        rows.append({"values": dict(key), "seeds": len(results), "metrics": summary})
     return rows
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Writes the summary as a table in Markdown; mean ± standard deviation over the seeds."""
-    shown = [name for name in TABLE if any(name in row["metrics"] for row in rows)]
-    head = [*rows[0]["values"], "seeds", *shown]
+    """Returns the summary as a Markdown table, mean ± standard deviation over the seeds."""
+    names = [metric for metric in TABLE if any(metric in row["metrics"] for row in rows)]
+    head = [*rows[0]["values"], "seeds", *names]
     lines = [head, ["---"] * len(head)]
     for row in rows:
         cells = [*row["values"].values(), str(row["seeds"])]
-        lines.append(cells + [_cell(row["metrics"].get(name)) for name in shown])
+        lines.append(cells + [_cell(row["metrics"].get(metric)) for metric in names])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _cell(found: dict[str, float] | None) -> str:
-    if found is None:
+def _cell(value: dict[str, float] | None) -> str:
+    if value is None:
         return ""
-    text = f"{found['mean']:.3f}"
-    return text if found["deviation"] is None else f"{text} ± {found['deviation']:.3f}"
+    text = f"{value['mean']:.3f}"
+    return text if value["deviation"] is None else f"{text} ± {value['deviation']:.3f}"
 
 
 def figures(fields: Sequence[Field], runs: Sequence[Run], prefix: Path, photos: list) -> list[Path]:
     """Draws a figure for each combination of all fields but the first and the seed.
 
     Args:
-        fields: what is varied; the values of the first are the columns.
-        runs: of `plan`; of several seeds the first is shown.
-        prefix: what the pictures' paths begin with.
+        fields: the varied fields; the values of the first are the columns.
+        runs: from `plan`; only the first seed is shown.
+        prefix: of the paths of the figures.
         photos: (H, W, 3) uint8 each, the rows.
 
     Returns:
-        The pictures' paths.
+        The paths of the figures.
     """
     from colorjax.evaluate import figure as drawing
     from colorjax.inference.colorizer import Colorizer
@@ -150,26 +150,26 @@ def figures(fields: Sequence[Field], runs: Sequence[Run], prefix: Path, photos: 
         columns.setdefault(title, run.workdir)
     paths = []
     for name, columns in groups.items():
-        colorizers = {title: Colorizer.load(place) for title, place in columns.items()}
+        colorizers = {title: Colorizer.load(workdir) for title, workdir in columns.items()}
         paths.append(prefix.with_name(f"{name}.png"))
         drawing.save(drawing.lay_out(drawing.columns_of(photos, colorizers), _CELL), paths[-1])
     return paths
 
 
 def reported_photos(workdir: Path, number: int) -> list[np.ndarray]:
-    """Returns some of the photos that a run reports on, spread over them."""
+    """Returns some of the test photos of a run, evenly spread."""
     from colorjax.data.decode import decode_rgb
     from colorjax.data.selection import splits
     from colorjax.weights.workdir import Workdir
 
     data = Workdir(workdir).read_config().data
     with data.unlocked():
-        # Of photos to train on or to choose by alone, which are not seen here.
+        # These fields affect only training and validation photos.
         data.drop_grey, data.min_chroma = False, 0.0
         data.validation, data.drop_lowest_hue = "hash", 0
     source = splits.open_splits(data).eval
-    places = sorted({round(at) for at in np.linspace(0, len(source) - 1, number)})
-    return [decode_rgb(source[place].image) for place in places]
+    indices = sorted({round(position) for position in np.linspace(0, len(source) - 1, number)})
+    return [decode_rgb(source[index].image) for index in indices]
 
 
 def run(
@@ -181,21 +181,21 @@ def run(
     photos: Sequence[str] = (),
     arguments: Sequence[str] = (),
 ) -> int:
-    """Trains every combination and writes the table and the figures; prints them.
+    """Trains every combination; writes and prints the table and the paths of the figures.
 
     Args:
         config: FILE.py[:ARGS].
         root: folder of the sweep.
-        fields: what is varied.
-        name: of the results.
-        photos: files and folders, the rows of the figures; none: photos of the report.
+        fields: the varied fields.
+        name: of the result files.
+        photos: files and folders, the rows of the figures; empty: test photos.
         arguments: for `colorjax.main`.
 
     Returns:
-        The exit status: 0, or that of a training that ended otherwise.
+        The exit status: 0, or that of the first training that did not finish.
 
     Raises:
-        RequestError: no run, or a photo that cannot be read.
+        RequestError: a run has no results, or a photo cannot be read.
     """
     from colorjax.evaluate import figure as drawing
 
@@ -216,9 +216,9 @@ def run(
     return 0
 
 
-def _train(config: str, each: Run, rest: Sequence[str]) -> int:
-    """Trains one combination in a process of its own, which is told of signals."""
+def _train(config: str, each: Run, arguments: Sequence[str]) -> int:
+    """Trains one combination in a separate process; signals are passed on to it."""
     values = [f"--config.{name}={value}" for name, value in each.values.items()]
-    words = [f"--config={config}", f"--workdir={each.workdir}", *values, *rest]
-    with Stop() as stop:  # a child that is told saves and ends with 75
-        return child_process.run_module("colorjax.main", words, lambda: bool(stop))
+    command = [f"--config={config}", f"--workdir={each.workdir}", *values, *arguments]
+    with Stop() as stop:  # the child saves and exits with 75
+        return child_process.run_module("colorjax.main", command, lambda: bool(stop))

@@ -1,4 +1,4 @@
-"""Which trial is whose: a study in a storage that several processes and machines may share."""
+"""Assigns trials to processes: a study in a storage shared by processes and machines."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from colorjax.tune.space import Value
 if TYPE_CHECKING:
     import optuna
 
-LOST_AFTER = 300.0  # seconds without a sign of life: another machine's trial is taken up
-_BEAT_EVERY = 30.0  # seconds between signs of life
-_MIND_CHANGES = 2.0  # seconds in which two machines see that both want a trial
-_FIRST_AT_RANDOM = 10  # trials before the sampler learns from them (optuna's own number)
-REQUEST, REPORTED = "request", "reported"  # attributes of the study
-DEFAULT, PLACE, BEAT, ENDED = "is_default", "place", "beat", "ended"  # of a trial
+LOST_AFTER = 300.0  # seconds without a heartbeat: another machine's trial is taken over
+_BEAT_EVERY = 30.0  # seconds between heartbeats
+_MIND_CHANGES = 2.0  # seconds in which two machines notice that both claim a trial
+_FIRST_AT_RANDOM = 10  # random trials before the sampler uses results (Optuna's default)
+REQUEST, REPORTED = "request", "reported"  # attributes of a study
+DEFAULT, OWNER, BEAT, ENDED = "is_default", "place", "beat", "ended"  # attributes of a trial
 
 
 def require_optuna() -> None:
-    """Raises a RequestError that names the extra where Optuna or matplotlib is not installed."""
+    """Raises a RequestError that names the extra if Optuna or matplotlib is not installed."""
     try:
         import matplotlib  # noqa: F401
         import optuna
@@ -41,15 +41,15 @@ def require_optuna() -> None:
 
 @dataclasses.dataclass
 class Claim:
-    """A trial that this process runs, for as long as it holds its lock.
+    """A trial that this process runs while it holds the lock.
 
     Attributes:
         trial: of Optuna.
         folder: its workdir.
-        lock: an open file; the trial's program inherits it, so that nobody else takes the trial up
-            while that one still saves.
+        lock: an open file. The trial's program inherits it, so that no other process takes the
+            trial over while the program is still saving.
         values: field -> choice or number.
-        is_default: whether it is the config as it was given.
+        is_default: whether it is the default config.
     """
 
     trial: optuna.Trial
@@ -61,24 +61,24 @@ class Claim:
 
     @property
     def number(self) -> int:
-        """Of the trial, within its study."""
+        """Number of the trial within its study."""
         return self.trial.number
 
     def beat(self) -> None:
-        """Gives other machines a sign of life, now and then."""
+        """Sends other machines a heartbeat, at most every `_BEAT_EVERY` seconds."""
         if time.monotonic() - self._beaten > _BEAT_EVERY:
             self._beaten = time.monotonic()
             self.trial.set_user_attr(BEAT, time.time())
 
 
 class Ledger:
-    """The study of a request: hands out trials to run, and takes what came of them."""
+    """The study of a request; hands out trials to run."""
 
     def __init__(self, request: Request, root: Path, storage: str = "", name: str = "tune"):
-        """Opens the study, or begins it.
+        """Opens or creates the study.
 
         Args:
-            request: what is tuned.
+            request: defines the study.
             root: folder of the study on this machine; trials are in its `trials/`.
             storage: URL of an Optuna storage, or journal:FILE; empty: `root/study.db`.
             name: of the study in the storage.
@@ -98,7 +98,7 @@ class Ledger:
             raise RequestError(
                 f"--workdir {str(root)!r} cannot be written ({error.strerror}); give another"
             ) from None
-        with alone(self.root / "study.lock"):  # no other process chooses a trial meanwhile
+        with alone(self.root / "study.lock"):  # no other process claims a trial meanwhile
             self.study = self._open(storage, name)
             self._check_request(storage or f"{root}/study.db")
             if not self.study.get_trials(deepcopy=False) and request.default_values is not None:
@@ -118,11 +118,11 @@ class Ledger:
             )
         except Exception as error:  # of any database, its driver, or Optuna
             reason = str(error).strip().splitlines() or [type(error).__name__]
-            told = f"--storage {_without_password(storage)!r}"
+            url = f"--storage {_without_password(storage)!r}"
             if not storage:
-                told = repr(str(self.root / "study.db"))
+                url = repr(str(self.root / "study.db"))
             raise RequestError(
-                f"{told} cannot be used as a storage: {_shortened(reason[0])}"
+                f"{url} cannot be used as a storage: {_shortened(reason[0])}"
             ) from None
 
     def _check_request(self, storage: str) -> None:
@@ -142,22 +142,22 @@ class Ledger:
             more = f" and {len(names) - 4} more" if len(names) > 4 else ""
             raise RequestError(
                 f"{_without_password(storage)!r} holds a study with another "
-                f"{', '.join(names[:4])}{more}; give the same command, or another --workdir"
+                f"{', '.join(names[:4])}{more}; use the same options, or another --workdir"
                 + ("" if self._is_private else " and --study")
             )
 
     def next(self, wanted: int) -> Claim | None:
-        """Returns a trial to run: one that was left, else a new one; None: there is none now."""
-        with alone(self.root / "study.lock"):  # no other process chooses a trial meanwhile
-            return self._take_up() or self._begin(wanted)
+        """Returns a trial to run, an abandoned or a new one; None if there is none at present."""
+        with alone(self.root / "study.lock"):  # no other process claims a trial meanwhile
+            return self._take_over() or self._begin(wanted)
 
     def is_done(self, wanted: int) -> bool:
-        """Whether as many trials as wanted are finished, and none runs."""
+        """Whether the wanted number of trials is finished, and none runs."""
         counts = self.counts()
         return counts["RUNNING"] == 0 and sum(counts.values()) >= wanted
 
     def counts(self) -> dict[str, int]:
-        """Counts trials by state: RUNNING, COMPLETE, PRUNED, FAIL."""
+        """Returns the number of trials by state: RUNNING, COMPLETE, PRUNED, FAIL."""
         states = [trial.state.name for trial in self.study.get_trials(deepcopy=False)]
         return {name: states.count(name) for name in ("RUNNING", "COMPLETE", "PRUNED", "FAIL")}
 
@@ -165,18 +165,18 @@ class Ledger:
         """Returns the workdir of a trial on this machine."""
         return self.root / "trials" / f"{number:04d}"
 
-    def _take_up(self) -> Claim | None:
+    def _take_over(self) -> Claim | None:
         from optuna.trial import Trial, TrialState
 
         for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if not self._is_left(frozen.number, frozen.user_attrs):
+            if not self._is_abandoned(frozen.number, frozen.user_attrs):
                 continue
             lock = lock_of(self.folder_of(frozen.number) / "lock")
             if lock is None:
                 continue
             self._seed_sampler(frozen.number)
             trial = Trial(self.study, frozen._trial_id)
-            is_elsewhere = frozen.user_attrs.get(PLACE) != self._here and not self._is_private
+            is_elsewhere = frozen.user_attrs.get(OWNER) != self._here and not self._is_private
             if is_elsewhere and not self._wins(trial):
                 lock.close()
                 continue
@@ -184,14 +184,14 @@ class Ledger:
         return None
 
     def _wins(self, trial: optuna.Trial) -> bool:
-        """Takes another machine's trial, unless a third one does so at the same time."""
-        trial.set_user_attr(PLACE, self._here)
+        """Claims another machine's trial; returns False if a third one claims it too."""
+        trial.set_user_attr(OWNER, self._here)
         time.sleep(_MIND_CHANGES)
-        return trial.user_attrs.get(PLACE) == self._here
+        return trial.user_attrs.get(OWNER) == self._here
 
-    def _is_left(self, number: int, attributes: Mapping[str, Any]) -> bool:
-        """Whether nobody runs a trial, as far as can be seen; on this machine its lock decides."""
-        if self._is_private or attributes.get(PLACE) == self._here:
+    def _is_abandoned(self, number: int, attributes: Mapping[str, Any]) -> bool:
+        """Whether no process seems to run a trial; on this machine the lock decides."""
+        if self._is_private or attributes.get(OWNER) == self._here:
             return True
         sign = attributes.get(BEAT)
         known, since = self._seen.get(number, (None, 0.0))
@@ -207,11 +207,11 @@ class Ledger:
         self._seed_sampler(number)
         trial = self.study.ask()
         lock = lock_of(self.folder_of(trial.number) / "lock")
-        assert lock is not None, "nobody knows of a trial that has just begun"
+        assert lock is not None, "a new trial is unknown to other processes"
         return self._claim(trial, lock)
 
     def _claim(self, trial: optuna.Trial, lock: IO[bytes]) -> Claim:
-        trial.set_user_attr(PLACE, self._here)
+        trial.set_user_attr(OWNER, self._here)
         values = {knob.field: knob.suggest(trial) for knob in self._request.knobs}
         is_default = bool(trial.user_attrs.get(DEFAULT))
         claim = Claim(trial, self.folder_of(trial.number), lock, values, is_default)
@@ -219,7 +219,7 @@ class Ledger:
         return claim
 
     def _seed_sampler(self, number: int) -> None:
-        """Seeds the sampler by the trial, not by how often a process was started."""
+        """Seeds the sampler by the trial, so that restarts do not change the values."""
         from optuna.samplers import TPESampler
 
         seed = (100_003 * self._request.seed + number) % 2**32
@@ -248,7 +248,7 @@ def _pruner(request: Request) -> optuna.pruners.BasePruner:
 
 
 def _without_password(url: str) -> str:
-    """Returns a URL without what is between `:` and `@`.
+    """Returns a URL with the password masked.
 
     >>> _without_password("mysql://user:secret@host/db")
     'mysql://user:***@host/db'

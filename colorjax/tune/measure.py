@@ -1,6 +1,6 @@
-"""The weights of one trial on photos that it did not train on: `python -m colorjax.tune.measure`.
+"""`python -m colorjax.tune.measure`: evaluates a trial's weights on validation and test photos.
 
-A program of its own, which owns the devices for as long as it measures.
+It is a separate program, so that it has the devices for itself.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from colorjax.weights.workdir import Workdir, write_json
 
 
 def measure(workdir: Path, stop: StopSignal) -> dict[str, Any] | None:
-    """Evaluates the weights of a run on the photos to choose by and those to report on.
+    """Evaluates the weights of a run on its validation and test photos.
 
     Args:
         workdir: of the run.
-        stop: ends it early.
+        stop: stops it early.
 
     Returns:
-        `step` of the weights, `protocol`, and for `validation` and `eval`: `num_images` (0: there
-        is no photo, and the rest is empty), `metrics`, `baselines` (of eval), and `errors`, mae_ab
-        and mse of each photo. None: it was ended early.
+        `step` of the weights, `protocol`, and for `validation` and `eval`: `num_images` (0:
+        no photos, and the rest is empty), `metrics`, `baselines` (of eval), and `errors`, mae_ab
+        and mse of each photo. None if it was stopped early.
 
     Raises:
         RequestError: workdir, weights or photos cannot be used.
@@ -71,7 +71,7 @@ def measure(workdir: Path, stop: StopSignal) -> dict[str, Any] | None:
 
 
 def run(argv: list[str] | None = None) -> int:
-    """Reads WORKDIR FILE.json, measures and writes; returns the exit status."""
+    """Measures WORKDIR and writes FILE.json; returns the exit status."""
     workdir, output = sys.argv[1:] if argv is None else argv
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # grain reads them
@@ -79,13 +79,13 @@ def run(argv: list[str] | None = None) -> int:
     startup.use_compilation_cache("auto")
     try:
         with StopSignal() as stop:
-            found = measure(Path(workdir), stop)
+            result = measure(Path(workdir), stop)
     except RequestError as error:
         print(f"colorjax: {error}", file=sys.stderr)
         return 2
-    if found is None:
+    if result is None:
         return 75
-    write_json(paths.locate(output), found)
+    write_json(paths.locate(output), result)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a study found: a page with plots, the numbers, and the best config as a file to run."""
+"""Writes the results of a study: a page with plots, the numbers, and the best config."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 _SHOWN = ("mae_ab", "psnr_of_mean_mse", "psnr", "ssim", "colorfulness")
 _LEAST_TO_PLOT = 2  # complete trials
-_LEAST_TO_RANK = 5  # below that the importances are noise
-_IMPORTANCE = "Which fields matter (PED-ANOVA: what the best tenth have in common)"
-_STATES = {"COMPLETE": "done", "PRUNED": "given up", "FAIL": "failed", "RUNNING": "running"}
+_LEAST_TO_RANK = 5  # with fewer, the importances are noise
+_IMPORTANCE = "Importance of the fields (PED-ANOVA of the best tenth)"
+_STATES = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 
 
-class Found(NamedTuple):
-    """What `write` wrote.
+class Report(NamedTuple):
+    """Result of `write`.
 
     Attributes:
-        summary: a few lines for people.
+        summary: a few lines for the terminal.
         files: report.md, best.json and best.py.
     """
 
@@ -40,17 +40,17 @@ class Found(NamedTuple):
     files: tuple[Path, ...]
 
 
-def write(ledger: Ledger, request: Request, compared: dict[str, Any]) -> Found:
+def write(ledger: Ledger, request: Request, compared: dict[str, Any]) -> Report:
     """Writes `report.md` with its pictures, `best.json` and `best.py` into the study's folder.
 
     Args:
-        ledger: of the study; a trial of it is complete.
+        ledger: of the study; at least one trial is complete.
         request: of the study.
-        compared: of `colorjax.tune.compare.compare`.
+        compared: from `colorjax.tune.compare.compare`.
     """
     best = ledger.study.best_trial
     root = ledger.root
-    drawn = _draw(ledger.study, request.metric, root)
+    plots = _draw(ledger.study, request.metric, root)
     summary = _summary(request, best, compared)
     content = {
         "trial": best.number,
@@ -63,38 +63,38 @@ def write(ledger: Ledger, request: Request, compared: dict[str, Any]) -> Found:
         "compared": compared,
     }
     files = (root / "report.md", root / "best.json", root / "best.py")
-    atomic.write_bytes(files[0], _page(ledger, request, compared, summary, drawn).encode())
+    atomic.write_bytes(files[0], _page(ledger, request, compared, summary, plots).encode())
     atomic.write_bytes(files[1], (json.dumps(content, indent=2) + "\n").encode())
     write_best(files[2], request, best)
-    return Found(summary, files)
+    return Report(summary, files)
 
 
 def write_best(file: Path, request: Request, best: optuna.trial.FrozenTrial) -> None:
-    """Writes the config of a trial, its photos to report on included, for `colorjax.main`."""
+    """Writes the config of a trial, including its test photos, for `colorjax.main`."""
     config = request.trial_config(best.params)
     config.evaluation.report = True
     config.progress = request.config.progress
     if cut_at := best.user_attrs[ENDED]["cut_at"]:
         config.total_steps = cut_at
-    # Of this machine, from any folder; what names no file stays what it is.
+    # Absolute, to run from any folder; values that are not files are unchanged.
     for name in ("data.path", "data.eval_path", "data.parts", "init_from"):
         _make_absolute(config, name)
     for name in ("data.labels", "loss.prior", "evaluation.prior"):
         _make_absolute(config, name, Path.is_file)
     chosen = "\n".join(f"    {name} = {value}" for name, value in best.params.items())
     way = "highest" if request.higher_is_better else "lowest"
-    told = f"""The best config of a study by colorjax tune.
+    docstring = f"""The best config of a study by colorjax tune.
 
     python -m colorjax.main --config={file.name} --workdir=DIR
 
-Trial {best.number}, of the {way} {request.metric} on the photos to choose by: {best.value:.6g}, at
-step {best.user_attrs[ENDED]["step"]}. Varied were:
+Trial {best.number}, with the {way} validation {request.metric}: {best.value:.6g}, at step
+{best.user_attrs[ENDED]["step"]}. Varied fields:
 
 {chosen}
 
-It is as long as a trial was; train on with --config.total_steps=N and another --workdir.
+It trains as long as a trial; to train longer, use --config.total_steps=N and another --workdir.
 """
-    config_file.write(file, config, told)
+    config_file.write(file, config, docstring)
 
 
 def _make_absolute(
@@ -102,13 +102,13 @@ def _make_absolute(
 ) -> None:
     section, _, field = name.rpartition(".")
     part = config[section] if section else config
-    place = part.get(field)
-    if place and not paths.is_remote(place) and is_one(Path(place).expanduser()):
-        part[field] = str(Path(place).expanduser().resolve())
+    path = part.get(field)
+    if path and not paths.is_remote(path) and is_one(Path(path).expanduser()):
+        part[field] = str(Path(path).expanduser().resolve())
 
 
 def _draw(study: optuna.Study, metric: str, root: Path) -> dict[str, str]:
-    """Draws the pictures that the trials are enough for; title -> file."""
+    """Draws the plots for which there are enough trials; returns title -> file."""
     import matplotlib.pyplot as plt
     from matplotlib.figure import Figure
     from optuna import importance
@@ -134,16 +134,16 @@ def _draw(study: optuna.Study, metric: str, root: Path) -> dict[str, str]:
                 target_name=metric,
             ),
         )
-    found = {}
+    drawn = {}
     plt.switch_backend("Agg")
     for title, (name, draw) in pictures.items():
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # experimental for years; few trials
+            warnings.simplefilter("ignore")  # experimental functions; few trials
             axes = draw()
             for side in ("left", "center"):
-                axes.set_title("", loc=side)  # the page has it
+                axes.set_title("", loc=side)  # the page has the title
             for lines in axes.collections if name == "parallel.png" else ():
-                lines.set_cmap("viridis")  # optuna's worst is white on grey
+                lines.set_cmap("viridis")  # Optuna's lowest color is white on gray
             figure = axes.figure
             assert isinstance(figure, Figure)
             figure.set_size_inches(12, 5)
@@ -151,26 +151,24 @@ def _draw(study: optuna.Study, metric: str, root: Path) -> dict[str, str]:
             figure.savefig(content, dpi=100, bbox_inches="tight", format="png")
         plt.close("all")
         atomic.write_bytes(root / name, content.getvalue())
-        found[title] = name
-    return found
+        drawn[title] = name
+    return drawn
 
 
 def _summary(request: Request, best: optuna.trial.FrozenTrial, compared: dict[str, Any]) -> str:
-    lines = [
-        f"best: trial {best.number}, {request.metric} {best.value:.4f} on the photos to choose by"
-    ]
+    lines = [f"best: trial {best.number}, validation {request.metric} {best.value:.4f}"]
     if compared["default"]["trial"] == best.number:
-        lines.append("the config as it was given is the best: no trial was better")
+        lines.append("the default config is the best: no trial was better")
         return "\n".join(lines)
-    for part, told in (("validation", "to choose by"), ("eval", "to report on")):
-        found = compared[part]
-        if not found["advantage"]:
-            lines.append(f"photos {told}: none, or not the same of both; nothing is compared")
+    for part, title in (("validation", "validation"), ("eval", "test")):
+        result = compared[part]
+        if not result["advantage"]:
+            lines.append(f"{title} photos: none, or not the same for both; not compared")
             continue
-        texts = [_advantage(found["advantage"], *words) for words in _ADVANTAGES]
+        texts = [_advantage(result["advantage"], *each) for each in _ADVANTAGES]
         lines.append(
-            f"{found['num_images']} photos {told}, best against default: {'; '.join(texts)}: "
-            f"{found['verdict']}"
+            f"{result['num_images']} {title} photos, best against default: {'; '.join(texts)}: "
+            f"{result['verdict']}"
         )
     return "\n".join(lines)
 
@@ -178,10 +176,10 @@ def _summary(request: Request, best: optuna.trial.FrozenTrial, compared: dict[st
 _ADVANTAGES = (("mae_ab", "MAE of ab", "", -1), ("psnr_of_mean_mse", "PSNR", " dB", 1))
 
 
-def _advantage(found: dict[str, Any], key: str, name: str, unit: str, sign: int) -> str:
-    """Says how a metric changes, with its 95 % interval; an advantage is less of an error."""
-    low, high = sorted(sign * edge for edge in found[key]["interval"])
-    return f"{name} {sign * found[key]['better_by']:+.3f}{unit} [{low:+.3f}, {high:+.3f}]"
+def _advantage(gains: dict[str, Any], key: str, name: str, unit: str, sign: int) -> str:
+    """Returns the change of a metric with its 95 % interval; a negative error is an advantage."""
+    low, high = sorted(sign * edge for edge in gains[key]["interval"])
+    return f"{name} {sign * gains[key]['better_by']:+.3f}{unit} [{low:+.3f}, {high:+.3f}]"
 
 
 def _page(
@@ -189,34 +187,35 @@ def _page(
     request: Request,
     compared: dict[str, Any],
     summary: str,
-    drawn: dict[str, str],
+    plots: dict[str, str],
 ) -> str:
     counts = ledger.counts()
-    told = ", ".join(f"{number} {_STATES[name]}" for name, number in counts.items() if number)
-    minutes = f", and at most {request.minutes:g} minutes of training" if request.minutes else ""
+    states = ", ".join(f"{number} {_STATES[name]}" for name, number in counts.items() if number)
+    minutes = f", at most {request.minutes:g} minutes of training" if request.minutes else ""
     parts = [
-        "# What colorjax tune found\n",
+        "# Results of colorjax tune\n",
         summary.replace("\n", "  \n") + "\n",
-        f"{sum(counts.values())} trials: {told}. Each had {request.photos} photos to train on, "
-        f"counting repetitions{minutes}, and was evaluated {request.evaluations} times on the way; "
+        f"{sum(counts.values())} trials: {states}. Budget of a trial: {request.photos} training "
+        f"photos, counting repetitions{minutes}, with {request.evaluations} evaluations; "
         f"{request.patience} evaluations without a better {request.metric} ended it (0: never). "
-        "The value of a trial is its best evaluation on photos held out of training.\n",
+        "The value of a trial is its best evaluation on the validation photos.\n",
         "## Best against default\n",
         _comparison(compared),
-        "The best was chosen by the first of these two groups of photos, which flatters it there; "
-        "no trial saw the second. Brackets: 95 % intervals over photos, paired; they say nothing "
-        f"of other seeds. The photos to report on were looked at {_times(compared['looks'])}.\n",
+        "The best trial was selected on the validation photos, so its score there is optimistic; "
+        "no trial saw the test photos. Brackets: paired 95 % intervals over photos; they do not "
+        "cover the variance between seeds. The test photos were used "
+        f"{_times(compared['looks'])}.\n",
         "## Trials\n",
         _table(ledger, request),
     ]
-    for title, name in drawn.items():
+    for title, name in plots.items():
         parts.append(f"## {title}\n\n![{title}]({name})\n")
-    if len(drawn) < 3:
+    if len(plots) < 3:
         parts.append(
             f"The importance of the fields needs {_LEAST_TO_RANK} completed trials, the other "
-            f"plots {_LEAST_TO_PLOT}.\n"
+            f"plots need {_LEAST_TO_PLOT}.\n"
         )
-    parts.append("`best.py` is the best config, `best.json` has all numbers.\n")
+    parts.append("`best.py` is the best config, `best.json` contains all numbers.\n")
     return "\n".join(parts)
 
 
@@ -227,17 +226,17 @@ def _times(number: int) -> str:
 def _comparison(compared: dict[str, Any]) -> str:
     head = ["photos", "", *_SHOWN]
     lines = [head, ["---"] * len(head)]
-    for part, told in (("validation", "to choose by"), ("eval", "to report on")):
-        found = compared[part]
-        label = f"{found['num_images']} {told}"
-        rows = {"best": found["best"], "default": found["default"]}
-        rows |= {name: row for name, row in found["baselines"].items() if name == "grey"}
+    for part, title in (("validation", "validation"), ("eval", "test")):
+        result = compared[part]
+        label = f"{result['num_images']} {title}"
+        rows = {"best": result["best"], "default": result["default"]}
+        rows |= {name: row for name, row in result["baselines"].items() if name == "grey"}
         for name, row in rows.items():
             cells = [f"{row[metric]:.3f}" if metric in row else "" for metric in _SHOWN]
             lines.append([label, name, *cells])
-        if found["advantage"]:
-            texts = [_advantage(found["advantage"], *words) for words in _ADVANTAGES]
-            lines.append([label, "**" + found["verdict"] + "**", *texts, "", "", ""])
+        if result["advantage"]:
+            texts = [_advantage(result["advantage"], *each) for each in _ADVANTAGES]
+            lines.append([label, "**" + result["verdict"] + "**", *texts, "", "", ""])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -250,11 +249,11 @@ def _table(ledger: Ledger, request: Request) -> str:
     stored.sort(key=lambda t: (t.state.name != "COMPLETE", sign * (t.value or 0), t.number))
     for trial in stored:
         known = dataclasses.asdict(Ended("RUNNING")) | trial.user_attrs.get(ENDED, {})
-        word = _STATES[trial.state.name]
+        state = _STATES[trial.state.name]
         if trial.user_attrs.get(DEFAULT):
-            word += ", the default"
+            state += ", the default"
         if known["why"]:
-            word += f": {known['why']}"
+            state += f": {known['why']}"
         value = f"{trial.value:.4f}" if trial.value is not None else ""
         cells = [_short(trial.params.get(field, "")) for field in fields]
         lines.append(
@@ -265,7 +264,7 @@ def _table(ledger: Ledger, request: Request) -> str:
                 str(known["step"] or ""),
                 str(known["steps"] or ""),
                 f"{known['seconds']:.0f}",
-                word,
+                state,
             ]
         )
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,4 +1,4 @@
-"""What is asked for: which config is tuned, by what measure, and how long a trial is."""
+"""The request of a study: config, space, metric and budget of a trial."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from colorjax.train import phases
 from colorjax.tune.space import Knob, Value
 
 PRUNERS = ("median", "halving", "none")
-# What may differ between machines, and between the starts of one study.
+# Fields of `data` that may differ between machines and between starts of a study.
 _FREE_DATA = ("path", "eval_path", "num_workers")
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """A study, and what each of its trials is.
+    """A study and the budget of its trials.
 
     Attributes:
-        config: as it was given; trials start from it.
-        knobs: what is varied.
-        metric: of the photos to choose by, from `table.HIGHER_IS_BETTER`.
-        photos: that a trial trains on at most, counting repetitions: the same for all batch sizes.
-        minutes: of training that a trial may take, evaluations included, its start not; 0: any.
-        evaluations: in a trial, evenly spread over `photos`.
-        patience: evaluations without improvement that end a trial; 0: never.
+        config: the default config; trials start from it.
+        knobs: the varied fields.
+        metric: on the validation photos, from `table.HIGHER_IS_BETTER`.
+        photos: maximum of training photos per trial, counting repetitions; independent of the batch
+            size.
+        minutes: of training per trial, with evaluations but without startup; 0: no limit.
+        evaluations: per trial, evenly spread over `photos`.
+        patience: number of evaluations without improvement that end a trial; 0: never.
         pruner: "median", "halving" or "none".
         seed: of the search.
     """
@@ -52,8 +53,8 @@ class Request:
         """Checks that trials can be built, before the first one runs.
 
         Raises:
-            RequestError: a number out of its range, an unknown name, no photos to choose by, or a
-                value of the space with which the config builds no network.
+            RequestError: a number out of range, an unknown name, no validation photos, or a value
+                of the space for which no network can be built.
         """
         if self.metric not in table.HIGHER_IS_BETTER:
             raise unknown_name("--metric", self.metric, table.HIGHER_IS_BETTER)
@@ -65,14 +66,14 @@ class Request:
             ("--minutes", self.minutes, 0),
         ):
             if not (math.isfinite(value) and value >= least):
-                raise RequestError(f"{flag} is at least {least}, not {value}")
+                raise RequestError(f"{flag} must be at least {least}, not {value}")
         data = self.config.data
         if not data.parts and data.name != "sample_photos" and not data.validation_fraction > 0:
             raise RequestError(
-                "data.validation_fraction is 0: no photos are held out to choose by; raise it"
+                "data.validation_fraction is 0, so there are no validation photos; increase it"
             )
         if self.minutes and self.config.nogan.shares:
-            raise RequestError("--minutes cannot cut a training of phases short; give --photos")
+            raise RequestError("--minutes cannot shorten a training in phases; use --photos")
         for name, values in self._probes():
             try:
                 build(self.trial_config(values))
@@ -80,32 +81,32 @@ class Request:
                 raise RequestError(f"--space {name}: {error}" if name else str(error)) from None
 
     def _probes(self) -> list[tuple[str, dict[str, Value]]]:
-        """Returns the default, and each value of each knob alone."""
-        found: list[tuple[str, dict[str, Value]]] = [("", {})]
+        """Returns the default, and each value of each knob, varied one at a time."""
+        probes: list[tuple[str, dict[str, Value]]] = [("", {})]
         for knob in self.knobs:
             edges = knob.choices or (knob.low, knob.high)
-            found += [(f"{knob.field}={value}", {knob.field: value}) for value in edges]
-        return found
+            probes += [(f"{knob.field}={value}", {knob.field: value}) for value in edges]
+        return probes
 
     @property
     def higher_is_better(self) -> bool:
-        """Which way the metric is better."""
+        """Whether a higher metric is better."""
         return table.HIGHER_IS_BETTER[self.metric]
 
     @property
     def default_values(self) -> dict[str, Value] | None:
-        """What stands for the config as it was given; None where the space does not hold it."""
-        found = {knob.field: knob.chosen_by_default for knob in self.knobs}
-        return None if None in found.values() else found  # type: ignore[return-value]
+        """Values of the default config; None if the space does not contain them."""
+        values = {knob.field: knob.chosen_by_default for knob in self.knobs}
+        return None if None in values.values() else values  # type: ignore[return-value]
 
     def trial_config(self, values: Mapping[str, Value]) -> ConfigDict:
-        """Returns the config of a trial, whose photos to report on stay unseen.
+        """Returns the config of a trial, which does not use the test photos.
 
         Args:
-            values: field -> choice or number; fields left out stay as they are.
+            values: field -> choice or number; other fields keep their values.
 
         Raises:
-            RequestError: a batch of no photo, or of more than a trial has.
+            RequestError: the batch size is 0, or above the photos of a trial.
         """
         config = self.config.copy_and_resolve_references()
         with config.unlocked():
@@ -115,7 +116,7 @@ class Request:
                     config.update_from_flattened_dict({knob.field: value})
             if not 1 <= config.batch_size <= self.photos:
                 raise RequestError(
-                    f"a batch is from 1 photo to --photos {self.photos}, not {config.batch_size}"
+                    f"batch_size must be from 1 to --photos {self.photos}, not {config.batch_size}"
                 )
             config.total_steps = self.photos // config.batch_size
             every = math.ceil(config.total_steps / self.evaluations)
@@ -128,7 +129,7 @@ class Request:
         return config
 
     def record(self) -> dict[str, Any]:
-        """Returns what a study's starts have to agree on, for JSON."""
+        """Returns the settings that all starts of a study must share, for JSON."""
         config = self.config.to_dict()
         config["data"] = {k: v for k, v in config["data"].items() if k not in _FREE_DATA}
         del config["progress"]
@@ -142,14 +143,14 @@ class Request:
 
 
 def build(config: ConfigDict) -> None:
-    """Builds the method of a config, without any weights.
+    """Builds the method of a config, without weights.
 
     Raises:
-        RequestError: its parts do not fit together.
+        RequestError: its fields are not compatible.
     """
-    openly = settle.with_classes(settle.settle_head(config), 1)
+    resolved = settle.with_classes(settle.settle_head(config), 1)
     try:
-        phases.build(openly, methods.build(openly), num_photos=1)
+        phases.build(resolved, methods.build(resolved), num_photos=1)
     except RequestError:
         raise
     except (TypeError, ValueError, ZeroDivisionError) as error:

@@ -1,4 +1,4 @@
-"""The order of a study: trials until there are enough, then the comparison and the report."""
+"""Runs a study: the trials, then the comparison and the report."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from colorjax.tune.ledger import ENDED, Claim, Ledger
 from colorjax.tune.request import Request
 from colorjax.tune.trial import Ended, Runner
 
-_HOPELESS_STUDY = 3  # trials that fail before any succeeds
-_WAIT = 2.0  # seconds between looks at the trials of others
+_MAX_FIRST_FAILURES = 3  # failed trials before the first success
+_WAIT = 2.0  # seconds between checks of other processes' trials
 
 
 def tune(
@@ -26,69 +26,68 @@ def tune(
     storage: str = "",
     name: str = "tune",
     time_limit: float | None = None,
-) -> report.Found:
-    """Runs trials until the study has as many as wanted, and reports what was found.
+) -> report.Report:
+    """Runs trials until the study has the wanted number, and writes the report.
 
     Args:
-        request: what is tuned; it was checked.
+        request: defines the study; it was checked.
         root: folder of the study on this machine.
-        trials: that the study is to have, those of other processes and earlier starts included.
-        storage: as of `Ledger`.
+        trials: total number, including those of other processes and earlier starts.
+        storage: see `Ledger`.
         name: of the study.
-        time_limit: seconds after which it ends.
+        time_limit: seconds after which it stops.
 
     Returns:
-        What the report says.
+        The report.
 
     Raises:
         RequestError: storage, config or data cannot be used, or every trial fails.
-        Interrupted: a signal or the time limit ended it; the same call goes on.
+        Interrupted: a signal or the time limit stopped it; the same call continues.
     """
     ledger = Ledger(request, root, storage, name)
     with Stop(time_limit) as stop:
         try:
             _run_trials(ledger, request, trials, stop)
             if not ledger.counts()["COMPLETE"]:
-                raise RequestError("no trial was completed; see log.txt in trials/")
-            found = compare.compare(ledger, request, lambda: bool(stop))
+                raise RequestError("no trial was completed; see log.txt in the folders of trials/")
+            compared = compare.compare(ledger, request, lambda: bool(stop))
         except Interrupted as error:
             raise Interrupted(
-                f"{error} by {stop.reason}; {_standing(ledger, trials)}; "
-                "the same command goes on from there"
+                f"{error} by {stop.reason}; {_progress(ledger, trials)}; the same command continues"
             ) from None
-        return report.write(ledger, request, found)
+        return report.write(ledger, request, compared)
 
 
 def _run_trials(ledger: Ledger, request: Request, wanted: int, stop: Stop) -> None:
-    has_told_of_waiting = False
+    is_waiting = False
     while not ledger.is_done(wanted):
         if stop:
             raise Interrupted("stopped")
         claim = ledger.next(wanted)
-        if claim is None:  # others run the last ones
-            if not has_told_of_waiting:
+        if claim is None:  # other processes run the last ones
+            if not is_waiting:
                 print("waiting for trials of other processes", file=sys.stderr)
-            has_told_of_waiting = True
+            is_waiting = True
             time.sleep(_WAIT)
             continue
         try:
             ended = Runner(claim, request, lambda: bool(stop)).run()
             if ended.state == "RUNNING":
                 raise Interrupted(f"trial {claim.number} at step {ended.saved} was stopped")
-            _tell(ledger, claim, ended)
+            _record(ledger, claim, ended)
             _print(ledger, claim, ended, wanted)
         finally:
             claim.lock.close()
         counts = ledger.counts()
-        if not counts["COMPLETE"] and counts["FAIL"] >= _HOPELESS_STUDY:
+        if not counts["COMPLETE"] and counts["FAIL"] >= _MAX_FIRST_FAILURES:
             raise RequestError(f"the first {counts['FAIL']} trials failed; the last: {ended.why}")
 
 
-def _tell(ledger: Ledger, claim: Claim, ended: Ended) -> None:
+def _record(ledger: Ledger, claim: Claim, ended: Ended) -> None:
     from optuna.trial import TrialState
 
     claim.trial.set_user_attr(ENDED, dataclasses.asdict(ended))
-    # Another machine may have taken it for lost and finished it.
+    # Another machine may have taken it over and finished it.
     ledger.study.tell(
         claim.number,
         ended.value if ended.state == "COMPLETE" else None,
@@ -97,18 +96,18 @@ def _tell(ledger: Ledger, claim: Claim, ended: Ended) -> None:
     )
 
 
-def _standing(ledger: Ledger, wanted: int) -> str:
+def _progress(ledger: Ledger, wanted: int) -> str:
     counts = ledger.counts()
     finished = sum(counts.values()) - counts["RUNNING"]
     return f"{finished} of {wanted} trials are finished"
 
 
 def _print(ledger: Ledger, claim: Claim, ended: Ended, wanted: int) -> None:
-    words = {"COMPLETE": "done", "PRUNED": "given up", "FAIL": f"failed ({ended.why})"}
+    states = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": f"failed ({ended.why})"}
     value = "" if ended.value is None else f"{ended.value:.4f} at step {ended.step}, "
     chosen = ", ".join(f"{name.rpartition('.')[2]} {v}" for name, v in claim.values.items())
-    line = f"trial {claim.number} {words[ended.state]}: {value}{ended.seconds:.0f} s; {chosen}"
+    line = f"trial {claim.number} {states[ended.state]}: {value}{ended.seconds:.0f} s; {chosen}"
     if ledger.counts()["COMPLETE"]:
         best = ledger.study.best_trial
         line += f"; best {best.value:.4f} of trial {best.number}"
-    print(f"[{_standing(ledger, wanted)}] {line}", file=sys.stderr)
+    print(f"[{_progress(ledger, wanted)}] {line}", file=sys.stderr)

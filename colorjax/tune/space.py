@@ -1,4 +1,4 @@
-"""What is varied: fields of a config, with their choices or ranges."""
+"""Parses the search space: fields of a config, with their choices or ranges."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from colorjax.errors import RequestError, unknown_name
 if TYPE_CHECKING:
     import optuna
 
-Value = bool | int | float | str  # of a choice, as a study stores it
+Value = bool | int | float | str  # a choice, as a study stores it
 
 SIX_KNOBS = "six-knobs"
-# The report's knobs for the plain CNN (docs/papers.md), around the values that it found best; the
-# sixth, epochs, is what early stopping ends a trial by.
+# The report's knobs for the plain CNN (docs/papers.md), around its best values; the sixth, epochs,
+# is handled by early stopping.
 SPACES = {
     SIX_KNOBS: (
         "model.kernel_size=3,5,7",
@@ -33,14 +33,14 @@ SPACES = {
 }
 DEFAULT_SPACES = {"plain_cnn": SIX_KNOBS}  # model.name -> space
 
-# Fields that decide what is measured on which photos, or the length of a trial.
+# Fields that affect what is measured, on which photos, or the length of a trial.
 _FIXED = {
     "total_steps": "give --photos or --minutes",
     "eval_every": "give --evaluations",
     "checkpoint_every": "it is set by --evaluations",
     "log_every": "it changes no result",
     "progress": "it changes no result",
-    "seed": "a lucky seed is no setting",
+    "seed": "a lucky seed is not a better setting",
     "data.name": "",
     "data.path": "",
     "data.split": "",
@@ -53,7 +53,7 @@ _FIXED = {
     "data.drop_lowest_hue": "",
 }
 _FIXED_GROUPS = ("data.eval", "data.validation", "evaluation.", "early_stopping.", "parallel.")
-_OTHER_PHOTOS = "values on other photos or measures cannot be compared"
+_OTHER_PHOTOS = "trials with other photos or metrics are not comparable"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +62,12 @@ class Knob:
 
     Attributes:
         field: its name, such as "model.dropout".
-        text: as it was given, without the field.
-        default: the config's own value.
-        choices: texts or numbers; empty for a range. For a tuple "(1,2)" or "x0.5", a factor.
+        text: as given, without the field.
+        default: the value in the config.
+        choices: texts or numbers; empty for a range. Tuples are "(1,2)", or "x0.5", a factor.
         low: of a range.
         high: of a range.
-        is_log: whether a range is searched by its logarithm.
+        is_log: whether the range is searched on a logarithmic scale.
     """
 
     field: str
@@ -79,7 +79,7 @@ class Knob:
     is_log: bool = False
 
     def suggest(self, trial: optuna.Trial) -> Value:
-        """Draws a value for a trial; what was drawn for it before stays as it is."""
+        """Returns a value for a trial; a value drawn earlier for the same trial is kept."""
         if self.choices:
             chosen = trial.suggest_categorical(self.field, self.choices)
             assert chosen is not None
@@ -99,29 +99,30 @@ class Knob:
 
     @property
     def chosen_by_default(self) -> Value | None:
-        """What stands for the config's own value; None where the space does not hold it."""
+        """The choice or number for the config's value; None if the space does not contain it."""
         if self.choices:
             return next((c for c in self.choices if self.value_of(c) == self.default), None)
         return self.default if self.low <= self.default <= self.high else None
 
 
 def read_space(texts: Sequence[str], config: ConfigDict) -> tuple[Knob, ...]:
-    """Reads what is varied.
+    """Returns the varied fields.
 
     Args:
         texts: each FIELD=VALUE,VALUE,..., FIELD=LOW..HIGH, FIELD=log:LOW..HIGH, the name of a
-            space that comes with colorjax, or a file of such lines (`#` begins a comment). A field
-            given again takes the later words. None: the space that the config's network has.
-        config: whose fields they are.
+            space included in colorjax, or a file of such lines (`#` begins a comment). A
+            later entry for the same field replaces an earlier one. Empty: the default space of
+            the config's network.
+        config: contains the fields.
 
     Raises:
-        RequestError: an unknown field, or values that it does not take.
+        RequestError: an unknown field, or invalid values for it.
     """
     if not texts:
         name = config.model.name
         if name not in DEFAULT_SPACES:
             raise RequestError(
-                f"no space comes with the network {name!r}; give --space FIELD=VALUES, such as "
+                f"no default space for the network {name!r}; give --space FIELD=VALUES, such as "
                 "--space optimizer.learning_rate=log:1e-4..1e-2"
             )
         texts = [DEFAULT_SPACES[name]]
@@ -142,17 +143,17 @@ def _lines(text: str) -> Iterable[str]:
     except (OSError, UnicodeDecodeError):
         names = ", ".join(SPACES)
         raise RequestError(
-            f"--space {text!r} is no file to read, no FIELD=VALUES, and none of: {names}"
+            f"--space {text!r} is not a readable file, not FIELD=VALUES, and not one of: {names}"
         ) from None
     lines = [line.partition("#")[0].strip() for line in lines]
     wrong = next((line for line in lines if line and "=" not in line), None)
     if wrong is not None:
-        raise RequestError(f"--space {text}: a line is FIELD=VALUES, not {wrong!r}")
+        raise RequestError(f"--space {text}: each line must be FIELD=VALUES, not {wrong!r}")
     return filter(None, lines)
 
 
 def read_knob(field: str, text: str, config: ConfigDict) -> Knob:
-    """Reads the values of one field.
+    """Returns the knob of one field.
 
     >>> config = ConfigDict({"rate": 0.1, "sizes": (4, 8)})
     >>> read_knob("rate", "log:1e-3..1", config).low
@@ -162,7 +163,7 @@ def read_knob(field: str, text: str, config: ConfigDict) -> Knob:
     (('(2,2)', 'x0.5'), (2, 4))
 
     Raises:
-        RequestError: an unknown field, or values that it does not take.
+        RequestError: an unknown field, or invalid values for it.
     """
     default = _field_of(config, field)
     _refuse_fixed(field)
@@ -171,8 +172,8 @@ def read_knob(field: str, text: str, config: ConfigDict) -> Knob:
     choices = tuple(_choice(field, part, default) for part in _split(text))
     knob = Knob(field, text, default, choices)
     values = [knob.value_of(choice) for choice in choices]
-    if len(values) < 2 or any(value in values[:place] for place, value in enumerate(values)):
-        raise RequestError(f"--space {field}: wants at least two values, each once, not {text!r}")
+    if len(values) < 2 or any(value in values[:index] for index, value in enumerate(values)):
+        raise RequestError(f"--space {field}: needs at least two values, each once, not {text!r}")
     return knob
 
 
@@ -201,16 +202,16 @@ def _read_range(field: str, text: str, default: Any) -> Knob:
     is_log, body = text.startswith("log:"), text.removeprefix("log:")
     if isinstance(default, bool) or not isinstance(default, int | float):
         raise RequestError(
-            f"--space {field}: a range is for numbers, and the config has {default!r}; give "
-            "choices, VALUE,VALUE"
+            f"--space {field}: a range needs a numeric field, and the config has {default!r}; "
+            "give choices, VALUE,VALUE"
         )
     kind = type(default)
     low, _, high = (part.strip() for part in body.partition(".."))
     ends = [_number(field, end, kind) for end in (low, high)]
     if not ends[0] < ends[1]:
-        raise RequestError(f"--space {field}: LOW..HIGH wants LOW below HIGH, not {text!r}")
+        raise RequestError(f"--space {field}: LOW..HIGH needs LOW below HIGH, not {text!r}")
     if is_log and ends[0] <= 0:
-        raise RequestError(f"--space {field}: a logarithmic range begins above 0, not {text!r}")
+        raise RequestError(f"--space {field}: a logarithmic range must begin above 0, not {text!r}")
     return Knob(field, text, default, (), ends[0], ends[1], is_log)
 
 
@@ -221,12 +222,12 @@ def _number(field: str, text: str, kind: type) -> Any:
         value = math.nan
     if not math.isfinite(value):
         name = "a whole number" if kind is int else "a number"
-        raise RequestError(f"--space {field}: wants {name}, not {text!r}")
+        raise RequestError(f"--space {field}: needs {name}, not {text!r}")
     return value
 
 
 def _split(text: str) -> list[str]:
-    """Splits at the commas outside of brackets.
+    """Splits at the commas outside parentheses.
 
     >>> _split("(1,2),(3,4)")
     ['(1,2)', '(3,4)']
@@ -235,12 +236,12 @@ def _split(text: str) -> list[str]:
 
 
 def _choice(field: str, text: str, default: Any) -> Value:
-    """Reads one value, of the kind that the field has."""
+    """Returns one value, converted to the type of the field."""
     if not text:
         raise RequestError(f"--space {field}: one of the values is empty")
     if isinstance(default, bool):
         if text.lower() not in ("true", "false"):
-            raise RequestError(f"--space {field}: wants true or false, not {text!r}")
+            raise RequestError(f"--space {field}: needs true or false, not {text!r}")
         return text.lower() == "true"
     if isinstance(default, int | float):
         return _number(field, text, type(default))
@@ -262,5 +263,5 @@ def _tuple_choice(field: str, text: str, default: tuple) -> str:
     kinds = {type(part) for part in default}
     if not isinstance(value, tuple) or (kinds and not {type(part) for part in value} <= kinds):
         factor = ", or a factor such as x0.5" if are_whole else ""
-        raise RequestError(f"--space {field}: wants tuples like {default}{factor}, not {text!r}")
+        raise RequestError(f"--space {field}: needs tuples like {default}{factor}, not {text!r}")
     return repr(value).replace(" ", "")

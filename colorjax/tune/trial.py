@@ -1,4 +1,4 @@
-"""One trial: a run of `colorjax.main` that is watched, and ended early where it is hopeless."""
+"""One trial: a run of `colorjax.main` that is monitored and pruned."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from colorjax.tune.request import Request
 from colorjax.tune.space import Value
 
 PROGRAM = "colorjax.main"
-_TRIES = 3  # starts of a program that crashes
+_TRIES = 3  # maximum starts of a program that crashes
 _SAVE_CLOCK_EVERY = 5.0  # seconds
 
 State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
@@ -27,17 +27,17 @@ State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
 
 @dataclasses.dataclass(frozen=True)
 class Ended:
-    """What became of a trial.
+    """Result of a trial.
 
     Attributes:
-        state: RUNNING: it was stopped, and the next start takes it up again.
-        value: best of the metric; None where there is none.
-        step: that it was reached at.
-        steps: the last one that was evaluated.
-        cut_at: the step at which its minutes were over; 0: they were not.
-        saved: the newest step that is saved.
+        state: RUNNING: it was stopped, and the next start continues it.
+        value: best value of the metric; None if there is none.
+        step: of the best value.
+        steps: the last evaluated step.
+        cut_at: the step at which its time limit was reached; 0: it was not.
+        saved: the newest saved step.
         seconds: of training.
-        why: in words, where it failed.
+        why: the reason, if it failed.
     """
 
     state: State
@@ -53,11 +53,11 @@ class Ended:
 class Clock:
     """Counts the seconds of a trial's training over all its starts, in `clock.json`.
 
-    It begins with the first step of each start, so that compiling costs no trial anything.
+    It starts with the first step of each start, so that compilation does not count.
     """
 
     def __init__(self, folder: Path):
-        """Reads what earlier starts took."""
+        """Reads the time of earlier starts."""
         self._file = folder / "clock.json"
         self._heartbeat = folder / "heartbeat.json"
         self._earlier, self.last_step = 0.0, 0
@@ -71,17 +71,17 @@ class Clock:
         self._written = time.monotonic()
 
     def start(self) -> None:
-        """Waits for the next first step."""
+        """Prepares for a new start; the clock pauses until its first step."""
         self._earlier, self._begun = self.seconds, None
         self._started = time.time()
 
     @property
     def seconds(self) -> float:
-        """Of training, until now."""
+        """Seconds of training until now."""
         return self._earlier + (time.monotonic() - self._begun if self._begun else 0.0)
 
     def tick(self) -> None:
-        """Looks whether training has begun, and writes the time now and then."""
+        """Checks whether training has begun, and writes the time periodically."""
         if self._begun is None:
             try:
                 if self._heartbeat.stat().st_mtime < self._started:
@@ -93,15 +93,15 @@ class Clock:
             self.write()
 
     def write(self) -> None:
-        """Writes the time, and the step that the trial is to end at; 0: as planned."""
+        """Writes the time, and the step at which the trial must end; 0: as planned."""
         self._written = time.monotonic()
         content = {"seconds": self.seconds, "last_step": self.last_step}
         atomic.write_bytes(self._file, json.dumps(content).encode())
 
 
 def validations(folder: Path, metric: str) -> dict[int, float]:
-    """Reads the evaluations of a run on the photos to choose by: step -> value, finite ones."""
-    found = {}
+    """Returns the finite validation values of a run: step -> value."""
+    values = {}
     try:
         lines = (folder / "metrics.jsonl").read_text().splitlines()
     except OSError:
@@ -110,15 +110,15 @@ def validations(folder: Path, metric: str) -> dict[int, float]:
         try:
             content = json.loads(line)
             value = float(content[f"validation/{metric}"])
-        except (ValueError, KeyError):  # another line, or half of one
+        except (ValueError, KeyError):  # another kind of line, or an incomplete one
             continue
         if math.isfinite(value):
-            found[int(content["step"])] = value
-    return found
+            values[int(content["step"])] = value
+    return values
 
 
 class Training:
-    """A run of `colorjax.main` in a folder, from wherever it is to its end."""
+    """A run of `colorjax.main` in a folder, continued to its end."""
 
     def __init__(
         self,
@@ -134,10 +134,10 @@ class Training:
 
         Args:
             folder: its workdir.
-            request: says what it is and how many minutes it has.
+            request: defines the config and the time limit.
             values: field -> choice or number.
-            should_stop: asked every second; True ends it: it saves.
-            last_step: that it is known to end at; 0: as planned.
+            should_stop: called every second; if True, the run saves and ends.
+            last_step: at which it is known to end; 0: as planned.
             keep_open: file descriptors that its processes inherit.
         """
         folder.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ class Training:
         self._is_over = False
 
     def finish(self) -> int:
-        """Trains to the end, or to the end of its minutes, and evaluates there.
+        """Trains to the end, or to the time limit, and evaluates there.
 
         Returns:
             The program's exit status; 75: `should_stop`.
@@ -163,17 +163,17 @@ class Training:
             self.clock.write()
             self._is_over = False
             if not self._should_stop():
-                status = self._start()  # once more, to be evaluated where its time ended
+                status = self._start()  # again, to evaluate at the last step
         return status
 
     def _start(self) -> int:
-        words = [f"--config={self._file}", f"--workdir={self.folder}"]
+        arguments = [f"--config={self._file}", f"--workdir={self.folder}"]
         if self.clock.last_step:
-            words.append(f"--config.total_steps={self.clock.last_step}")
+            arguments.append(f"--config.total_steps={self.clock.last_step}")
         self.clock.start()
         with open(self.folder / "log.txt", "ab") as log:
             status = child_process.run_module(
-                PROGRAM, words, self._watch, output=log, keep_open=self._keep_open
+                PROGRAM, arguments, self._watch, output=log, keep_open=self._keep_open
             )
         self.clock.tick()
         self.clock.write()
@@ -187,15 +187,15 @@ class Training:
 
 
 class Runner:
-    """Runs a trial of a study, and tells the study of its evaluations."""
+    """Runs a trial of a study, and reports its evaluations to the study."""
 
     def __init__(self, claim: Claim, request: Request, should_stop: Callable[[], bool]):
         """Prepares the trial's folder.
 
         Args:
             claim: of the trial.
-            request: says what it is, and when it ends.
-            should_stop: whether this process is to end.
+            request: defines the trial and its limits.
+            should_stop: whether this process must end.
         """
         self._claim, self._request, self._should_stop = claim, request, should_stop
         self._training = Training(
@@ -207,61 +207,62 @@ class Runner:
         )
         stored = claim.trial.study.get_trials(deepcopy=False)
         earlier = (each.intermediate_values for each in stored if each.number == claim.number)
-        self._told = set(next(earlier))
-        self._is_hopeless = False
+        self._reported = set(next(earlier))
+        self._is_pruned = False
 
     def run(self) -> Ended:
-        """Trains until the trial is complete, hopeless, broken, or this process is to end.
+        """Trains until the trial is complete, pruned or failed, or this process must end.
 
         Raises:
-            RequestError: the program refuses what was asked for: no other trial would run either.
+            RequestError: the program refuses the request; no other trial would run either.
         """
         log, status = self._claim.folder / "log.txt", 0
         for _ in range(_TRIES):
             status = self._training.finish()
             self._report()
             if status == 0:
-                found = validations(self._claim.folder, self._request.metric)
-                return self._ended("COMPLETE" if found else "FAIL", why="no value is finite")
+                values = validations(self._claim.folder, self._request.metric)
+                return self._ended("COMPLETE" if values else "FAIL", why="no finite value")
             if self._should_stop():
                 return self._ended("RUNNING")
-            if self._is_hopeless:
+            if self._is_pruned:
                 return self._ended("PRUNED")
             if status == 2 and re.match(r"step \d+: ", log_tail(log)):
                 return self._ended("FAIL", why=log_tail(log))  # it diverged
             if status == 2:
                 raise RequestError(f"trial {self._claim.number}: {log_tail(log)}")
-        return self._ended("FAIL", why=f"ended {_TRIES} times with {status}: {log_tail(log)}")
+        why = f"ended {_TRIES} times with status {status}: {log_tail(log)}"
+        return self._ended("FAIL", why=why)
 
     def _watch(self) -> bool:
-        """Looks at the training; returns whether it is to end now."""
+        """Checks the training; returns whether it must end now."""
         self._claim.beat()
         self._report()
-        return self._is_hopeless or self._should_stop()
+        return self._is_pruned or self._should_stop()
 
     def _report(self) -> None:
-        """Tells the study of new evaluations: the k-th after k equal shares of the photos."""
+        """Reports new evaluations to the study: the k-th after k equal shares of the photos."""
         config = self._training.config
         for step, value in validations(self._claim.folder, self._request.metric).items():
             if step % config.eval_every and step != config.total_steps:
-                continue  # where the time ended it
+                continue  # the evaluation at the time limit
             number = math.ceil(step / config.eval_every)
-            if number not in self._told:
-                self._told.add(number)
+            if number not in self._reported:
+                self._reported.add(number)
                 self._claim.trial.report(value, number)
-                # What the others are set against is not given up.
+                # The default is never pruned: it is the reference.
                 if not self._claim.is_default and self._claim.trial.should_prune():
-                    self._is_hopeless = True
+                    self._is_pruned = True
 
     def _ended(self, state: State, why: str = "") -> Ended:
-        found = validations(self._claim.folder, self._request.metric)
+        values = validations(self._claim.folder, self._request.metric)
         sign = 1 if self._request.higher_is_better else -1
-        step = max(found, key=lambda each: sign * found[each], default=0)
+        step = max(values, key=lambda each: sign * values[each], default=0)
         return Ended(
             state,
-            value=found.get(step),
+            value=values.get(step),
             step=step,
-            steps=max(found, default=0),
+            steps=max(values, default=0),
             cut_at=self._training.clock.last_step,
             saved=saved_step(self._claim.folder),
             seconds=round(self._training.clock.seconds, 1),
@@ -270,17 +271,17 @@ class Runner:
 
 
 def saved_step(folder: Path) -> int:
-    """Returns the newest step that a run has saved; 0: none."""
-    places = (folder / "checkpoints").glob("[0-9]*")
-    return max((int(place.name) for place in places if place.name.isdecimal()), default=0)
+    """Returns the newest saved step of a run; 0: none."""
+    paths = (folder / "checkpoints").glob("[0-9]*")
+    return max((int(path.name) for path in paths if path.name.isdecimal()), default=0)
 
 
 def log_tail(log: Path) -> str:
-    """Returns what a program said last, without its name: why it ended."""
+    """Returns the last message of a program, without its name: why it ended."""
     try:
         lines = log.read_text(errors="replace").splitlines()[-50:]
     except OSError:
         return ""
-    spoken = [line for line in lines if line.startswith("colorjax: ")]
+    messages = [line for line in lines if line.startswith("colorjax: ")]
     rest = [line.strip() for line in lines if line.strip()]
-    return (spoken or rest or [""])[-1].removeprefix("colorjax: ")
+    return (messages or rest or [""])[-1].removeprefix("colorjax: ")

@@ -1,7 +1,7 @@
-"""Checkpoints: saved by Orbax, sealed by a SHA-256 of every file, restored only when whole.
+"""Checkpoints: saved by Orbax, sealed with a SHA-256 of every file, restored only if intact.
 
-Orbax does not notice flipped bits in array data, so a finished checkpoint gets a file SHA256SUMS
-(in the format of `sha256sum -c`) that is written last and verified before anything is restored.
+Orbax does not detect flipped bits in array data. So a finished checkpoint gets a file SHA256SUMS
+(in the format of `sha256sum -c`), written last and verified before a restore.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ log = logging.getLogger(__name__)
 
 SEAL = "SHA256SUMS"
 _NONE, _ALL_DAMAGED = -1, -2
-_EXTRA_ROOM = 2**20  # bytes, for metadata and the log
+_EXTRA_ROOM = 2**20  # bytes for metadata and the log
 
 
 class Checkpoints:
-    """The checkpoints of one folder, one subfolder a step.
+    """The checkpoints of one folder, one subfolder per step.
 
-    A checkpoint has two items: `weights`, which inference reads alone, and `training`, the step
-    and the optimizer's state, which only resuming needs.
+    A checkpoint has two items: `weights`, for inference and resuming, and `training`, the step and
+    the optimizer's state, for resuming only.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, keep: int = 2, read_only: bool = False):
-        """Opens or makes the folder.
+        """Opens or creates the folder.
 
         Args:
             folder: of the checkpoints.
-            keep: so many of the newest stay.
-            read_only: to read from another run, which may be saving at this moment: opening makes
-                no folder, and only checkpoints with a seal count.
+            keep: number of newest checkpoints to keep.
+            read_only: for reading from another run, which may be saving meanwhile: does not create
+                the folder, and ignores checkpoints without a seal.
         """
-        self._folder = paths.locate(folder)  # Orbax wants absolute paths
+        self._folder = paths.locate(folder)  # Orbax needs absolute paths
         self._read_only = read_only
         self._manager = ocp.CheckpointManager(
             self._folder,
@@ -56,11 +56,11 @@ class Checkpoints:
             ),
         )
         self._unsealed: int | None = None
-        self._sealed = 0  # the newest step that is known to be whole
+        self._sealed = 0  # the newest step known to be intact
 
     @property
     def saved(self) -> int:
-        """The newest step that this run would resume from; 0: none."""
+        """The newest step that this run can resume from; 0: none."""
         step = self._unsealed
         if step is not None and ocp.path.step.is_checkpoint_finalized(self._folder / str(step)):
             return step
@@ -69,10 +69,10 @@ class Checkpoints:
     def save(
         self, step: int, weights: dict[str, Any], training: dict[str, Any] | None = None
     ) -> None:
-        """Starts to save; the arrays may be donated once this returns.
+        """Starts an asynchronous save; the arrays may be donated once this returns.
 
         Raises:
-            RequestError: this save or the one before it failed: a full disk, for example.
+            RequestError: this save or the previous one failed, for example on a full disk.
         """
         self.seal(wait=True)
         if step in self._manager.all_steps():
@@ -80,77 +80,77 @@ class Checkpoints:
         items = {"weights": ocp.args.StandardSave(weights)}
         if training is not None:
             items["training"] = ocp.args.StandardSave(training)
-        with self._telling(step):
+        with self._one_line_errors(step):
             self._check_room(weights, training)
             self._manager.save(step, args=ocp.args.Composite(**items), force=True)
         self._unsealed = step
 
     def seal(self, *, wait: bool) -> None:
-        """Seals the checkpoint being saved if it is finished; with `wait`, once it is.
+        """Seals the checkpoint being saved if it is finished; with `wait`, waits for it first.
 
         Raises:
-            RequestError: it could not be saved.
+            RequestError: the save failed.
         """
         step = self._unsealed
         if step is None or (not wait and self._manager.is_saving_in_progress()):
             return
-        with self._telling(step):
+        with self._one_line_errors(step):
             if wait or jax.process_count() == 1:
                 self._manager.wait_until_finished()
             if parallel.is_first() and step > self._sealed:
                 _write_seal(self._folder / str(step))
                 self._sealed = step
-        if wait:  # nobody goes on before the seal is there
+        if wait:  # no process continues before the seal exists
             parallel.barrier(f"sealed {step}")
         if wait or jax.process_count() == 1:
             self._sealed, self._unsealed = step, None
 
     def _check_room(self, *trees: Any) -> None:
-        """Raises OSError where the disk has no room for arrays: Orbax would print pages first."""
+        """Raises OSError if the disk has no room for the arrays, before Orbax fails verbosely."""
         if not parallel.is_first() or paths.is_remote(self._folder):
             return
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(trees)) + _EXTRA_ROOM
         if (free := shutil.disk_usage(self._folder).free) < needed:
             raise OSError(
-                f"it needs {needed / 2**20:.1f} MiB, and the disk has {free / 2**20:.1f} MiB left"
+                f"it needs {needed / 2**20:.1f} MiB, but the disk has {free / 2**20:.1f} MiB left"
             )
 
     @contextlib.contextmanager
-    def _telling(self, step: int) -> Iterator[None]:
-        """Turns whatever a failed save raises into one line; Orbax and TensorStore have no type."""
+    def _one_line_errors(self, step: int) -> Iterator[None]:
+        """Turns any error of a save into a one-line RequestError; Orbax has no error type."""
         try:
             yield
         except (RequestError, jax.errors.JaxRuntimeError):
-            raise  # the latter: a host is gone, or a device failed
+            raise  # the latter: a lost host or a failed device
         except Exception as error:
             self._unsealed = None
             reason = next(filter(None, str(error).splitlines()), type(error).__name__)
             raise RequestError(
                 f"step {step} could not be saved in {str(self._folder)!r} ({reason[:300]}); the "
-                f"newest state saved is step {self.saved}. Make room and run the same command again"
+                f"newest saved state is step {self.saved}. Make room and run the same command again"
             ) from error
 
     def newest(self, step: int | None = None) -> int | None:
-        """Returns the step of the newest whole checkpoint; None where there never was one.
+        """Returns the step of the newest intact checkpoint; None without any checkpoint.
 
-        A damaged one is passed over with one line in the log.
+        Damaged checkpoints are skipped, with one log line each.
 
         Args:
-            step: look at the checkpoint of this step only.
+            step: consider only the checkpoint of this step.
 
         Raises:
-            RequestError: there are checkpoints, and none is whole.
+            RequestError: there are checkpoints, but none is intact.
         """
         self.seal(wait=True)
-        # One process looks: the others would read every file again, and might see another state.
-        found = parallel.any_host(self._find_newest(step) if parallel.is_first() else _NONE)
-        if found == _ALL_DAMAGED:
+        # One process checks: others would read every file again, and might see a different state.
+        newest = parallel.any_host(self._find_newest(step) if parallel.is_first() else _NONE)
+        if newest == _ALL_DAMAGED:
             raise RequestError(
-                f"no whole checkpoint is left in {str(self._folder)!r}; restore a copy of one, or "
-                "give another --workdir to start anew"
+                f"no intact checkpoint is left in {str(self._folder)!r}; restore a copy of one, or "
+                "give another --workdir to start from scratch"
             )
-        self._sealed = max(found, 0)
-        return None if found == _NONE else found
+        self._sealed = max(newest, 0)
+        return None if newest == _NONE else newest
 
     def _find_newest(self, wanted: int | None) -> int:
         steps = [step for step in reversed(self.steps()) if wanted in (None, step)]
@@ -160,22 +160,22 @@ class Checkpoints:
             flaw = find_flaw(self._folder / str(step))
             if flaw is None:
                 return step
-            log.warning("checkpoint %d is damaged (%s); looking for an older one", step, flaw)
+            log.warning("checkpoint %d is damaged (%s); trying an older one", step, flaw)
         return _ALL_DAMAGED if steps else _NONE
 
     def steps(self) -> list[int]:
-        """Returns the steps of all finished checkpoints, rising; damaged ones too."""
+        """Returns the steps of all finished checkpoints, ascending, including damaged ones."""
         return sorted(self._manager.all_steps())
 
     def restore(self, step: int, **abstract: Any) -> dict[str, Any]:
         """Restores items by name.
 
         Args:
-            step: of a whole checkpoint.
+            step: of an intact checkpoint.
             **abstract: weights= and training=, trees of `jax.ShapeDtypeStruct` with shardings.
 
         Returns:
-            The restored trees by name, on the devices that the shardings name.
+            The restored trees by name, on the devices of the shardings.
         """
         items = {name: ocp.args.StandardRestore(tree) for name, tree in abstract.items()}
         return dict(self._manager.restore(step, args=ocp.args.Composite(**items)).items())
@@ -186,7 +186,7 @@ class Checkpoints:
             _write_seal(self._folder / str(step))
 
     def forget_after(self, step: int) -> None:
-        """Deletes checkpoints of steps that are about to be run again."""
+        """Deletes checkpoints of steps that will run again."""
         later = [s for s in self._manager.all_steps() if s > step]
         if parallel.is_first():
             for number in later:
@@ -195,7 +195,7 @@ class Checkpoints:
         self._manager.reload()
 
     def close(self) -> None:
-        """Waits for the save under way, seals it, and lets go."""
+        """Waits for the save in progress, seals it, and closes the manager."""
         self.seal(wait=True)
         self._manager.close()
 
@@ -204,14 +204,14 @@ class Checkpoints:
 
     def __exit__(self, kind: type | None, *_: object) -> None:
         if kind is None or jax.process_count() == 1:
-            self.close()  # else the other hosts are somewhere else, and would never come here
+            self.close()  # otherwise the other hosts may never reach this barrier
 
 
 def find_flaw(folder: str | os.PathLike[str]) -> str | None:
-    """Says what is wrong with a finished checkpoint's files; None: nothing.
+    """Returns what is wrong with a finished checkpoint's files; None: nothing.
 
-    A checkpoint without a seal was finished by Orbax in the moment that a run was killed, or a run
-    is about to seal it: nothing is known against it if all of its arrays can be read.
+    A checkpoint without a seal was finished by Orbax just before the run was killed, or the run is
+    about to seal it. It is accepted if all of its arrays can be read.
     """
     folder = paths.locate(folder)
     seal = folder / SEAL
@@ -227,24 +227,24 @@ def find_flaw(folder: str | os.PathLike[str]) -> str | None:
         return f"{SEAL} is unreadable"
     if not sums:
         return f"{SEAL} is empty"
-    for name, wanted in sums.items():
+    for name, expected in sums.items():
         try:
-            found = _sha256(folder / name)
+            digest = _sha256(folder / name)
         except OSError:
             return f"{name} is missing"
-        if found != wanted:
+        if digest != expected:
             return f"{name} has changed"
     return None
 
 
 def _find_unreadable(item: epath.Path) -> str | None:
-    """Reads the arrays of an item by one process alone; says what cannot be read."""
+    """Reads the arrays of an item in this process; returns what cannot be read, or None."""
     handler = ocp.PyTreeCheckpointHandler()
     try:
         as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
         wanted = jax.tree.map(lambda _: as_numpy, handler.metadata(item).tree)
         handler.restore(item, args=ocp.args.PyTreeRestore(restore_args=wanted))
-    except Exception as error:  # TensorStore has no type for it
+    except Exception as error:  # TensorStore has no error type
         return f"{item.name}: {next(iter(str(error).splitlines()), type(error).__name__)[:200]}"
     finally:
         handler.close()
@@ -252,7 +252,7 @@ def _find_unreadable(item: epath.Path) -> str | None:
 
 
 def _write_seal(folder: epath.Path) -> None:
-    # A run killed while it wrote the seal has left half of one, which this one will replace.
+    # A killed run may have left an incomplete seal, which is replaced.
     files = sorted(path for path in paths.files_below(folder) if not path.name.startswith(SEAL))
     lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     atomic.write_text(folder / SEAL, "".join(lines))

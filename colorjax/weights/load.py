@@ -1,4 +1,4 @@
-"""The part of a state that makes pictures, and how to load it from a workdir."""
+"""Loads the weights for inference from a workdir."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def with_sharding(tree: Any, shardings: Any) -> Any:
 
     Args:
         tree: of shapes.
-        shardings: one for all, or a tree of the same structure.
+        shardings: one for all leaves, or a tree of the same structure.
     """
     if isinstance(shardings, Sharding):
         shardings = jax.tree.map(lambda _: shardings, tree)
@@ -33,18 +33,18 @@ def with_sharding(tree: Any, shardings: Any) -> Any:
 
 
 def load(path: str | os.PathLike[str], method: Method, sharding: Sharding) -> tuple[int, Variables]:
-    """Loads the weights that a workdir offers: the best where it keeps those, else the newest.
+    """Loads the weights of a workdir: the best if it has them, else the newest.
 
     Args:
         path: the workdir.
-        method: whose network the weights are for.
-        sharding: where to put them.
+        method: with the network of the weights.
+        sharding: of the loaded weights.
 
     Returns:
-        (step, variables), with averaged params where the run averaged.
+        (step, variables), with averaged params if the run averaged.
 
     Raises:
-        RequestError: no workdir, no whole checkpoint, or weights of another network.
+        RequestError: no workdir, no intact checkpoint, or weights of another network.
     """
     workdir = Workdir(path)
     config = workdir.read_config()
@@ -56,7 +56,7 @@ def load(path: str | os.PathLike[str], method: Method, sharding: Sharding) -> tu
         with contextlib.closing(Checkpoints(folder)) as checkpoints:
             try:
                 step = checkpoints.newest()
-            except RequestError as error:  # all damaged, with a line in the log for each
+            except RequestError as error:  # all damaged; the log has a line for each
                 lost = error
                 continue
             if step is not None:
@@ -64,22 +64,22 @@ def load(path: str | os.PathLike[str], method: Method, sharding: Sharding) -> tu
     raise lost or RequestError(f"workdir {str(path)!r} has no checkpoint yet; train it first")
 
 
-# Fields of `model` that say what the numbers of the weights mean, and how many there are.
+# Fields of `model` that define the meaning or the shapes of the weights.
 _MEANING = ("folded_temperature", "mask_cent", "num_classes", "global_size")
 
 
 def check_meaning(config: ConfigDict, method: Method) -> None:
-    """Raises a RequestError where the numbers of other weights mean something else here.
+    """Raises a RequestError if weights would have another meaning in a method.
 
     Args:
         config: of the weights.
-        method: that would take them over.
+        method: that loads them.
     """
     for name in _MEANING:
         theirs, ours = config.model.get(name), getattr(method.network, name, None)
         if theirs is not None and ours is not None and theirs != ours:
             raise RequestError(
-                f"these weights have {name} = {theirs}, the config {ours}; set "
+                f"these weights have {name} = {theirs}, but the config {ours}; set "
                 f"--config.model.{name}={theirs}"
             )
 
@@ -95,11 +95,11 @@ def _restore(
     if has_average:
         weights["average"] = abstract["params"]
     try:
-        found = checkpoints.restore(step, weights=weights)["weights"]
+        restored = checkpoints.restore(step, weights=weights)["weights"]
     except ValueError as error:
         raise RequestError(
-            f"the weights of step {step} are not those of {config.model.name} as configured here: "
+            f"the weights of step {step} do not fit {config.model.name} as configured here: "
             f"{str(error).splitlines()[0]}"
         ) from None
-    params = found["average"] if has_average else found["params"]
-    return {"params": params, "batch_stats": found["batch_stats"]}
+    params = restored["average"] if has_average else restored["params"]
+    return {"params": params, "batch_stats": restored["batch_stats"]}

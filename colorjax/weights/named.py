@@ -1,4 +1,4 @@
-"""Weights that ship with colorjax, by name: one NPZ file each."""
+"""Weights shipped with colorjax, by name: one NPZ file each."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SHA256 = {
     DEFAULT: "3a5f4150d732ab23fa82d95d11136461c0906b78be9779f0b0e474d7909b8821",
     "zhang16-small": "fba62763fe1d9d19417f66174352d1294dd0ba3121f386ad41be136408ab29f3",
 }
-# Weights that shipped before -> those that took their place.
+# Removed weights -> their successors.
 RETIRED: dict[str, str] = {}
 
 
 class Shipped(NamedTuple):
-    """What a file holds."""
+    """Content of a weights file."""
 
     config: ConfigDict
     variables: Variables
@@ -37,15 +37,15 @@ class Shipped(NamedTuple):
 
 
 def ships(name: str) -> bool:
-    """Returns whether a name is that of weights that ship.
+    """Returns whether shipped weights have this name.
 
     Raises:
-        RequestError: weights of this name shipped before, and nothing here is called so; the
-            message names their successor.
+        RequestError: weights of this name were removed, and no such path exists; the message names
+            their successor.
     """
     if name in RETIRED and not Path(name).exists():
         raise RequestError(
-            f"the weights {name!r} do not ship any more; use {RETIRED[name]!r}, their successor"
+            f"the weights {name!r} are no longer included; use their successor {RETIRED[name]!r}"
         )
     return name in SHA256
 
@@ -55,10 +55,10 @@ def load(name: str, sharding: Sharding | None = None) -> Shipped:
 
     Args:
         name: a key of `SHA256`.
-        sharding: where to put them.
+        sharding: of the loaded weights.
 
     Raises:
-        RequestError: unknown name, or the file is missing or damaged.
+        RequestError: unknown name, or a missing or damaged file.
     """
     if not ships(name):
         raise unknown_name("weights", name, SHA256)
@@ -74,7 +74,7 @@ def load(name: str, sharding: Sharding | None = None) -> Shipped:
 
 
 def read(content: bytes) -> Shipped:
-    """Reads the content of a file that `write` made; float32 whatever it was stored in."""
+    """Reads the content of a file written by `pack.write`; the variables become float32."""
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         about = json.loads(str(file["about"]))
         flat = {

@@ -18,32 +18,33 @@ from colorjax.weights import load as weights
 from colorjax.weights import named
 from colorjax.weights.workdir import Workdir
 
-# Of a config, what prediction needs; the rest speaks of training.
+# Sections of a config that prediction needs; the others are for training.
 _SECTIONS = ("dtype", "model", "data", "inference")
 
 
-# What a card says beside what the workdir knows; the encoder where it was not trained from scratch.
-_TOLD = ("command", "data", "time", "license", "failures")
+# Fields of a card that the workdir does not provide; "encoder" is optional.
+_CARD_FIELDS = ("command", "data", "time", "license", "failures")
 
 
-# Of the result of an evaluation, what a card says of a row.
+# Metrics of an evaluation's row that a card contains.
 _METRICS = ("psnr", "mae_ab", "auc", "auc_rebalanced", "colorfulness")
 
 
 def write(
-    workdir: str, file: Path, told: dict[str, str], results: dict[str, Path] | None = None
+    workdir: str, file: Path, card_fields: dict[str, str], results: dict[str, Path] | None = None
 ) -> None:
     """Writes the weights of a finished run; parameters in float16, statistics in float32.
 
     Args:
         workdir: of the run.
         file: to write.
-        told: what the card says beside what the workdir knows, such as the command of the training.
-        results: name of a test set -> `result.json` of an evaluation, whose first method is the
-            run: the card gets its numbers, and those of the row `grey`.
+        card_fields: fields of the card that the workdir does not provide, such as the training
+            command.
+        results: name of a test set -> `result.json` of an evaluation whose first method is the run;
+            the card gets its metrics and those of the row `grey`.
 
     Raises:
-        RequestError: the workdir holds no whole checkpoint, or a result is none of an evaluation.
+        RequestError: the workdir has no intact checkpoint, or a file is not an evaluation result.
     """
     run = Workdir(workdir)
     config = run.read_config()
@@ -54,14 +55,14 @@ def write(
     kept = {name: config.to_dict()[name] for name in _SECTIONS}
     kept["data"].update(path="", eval_path="")
     size = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-    card = told | {"parameters": size, "step": step, "batch_size": config.batch_size}
+    card = card_fields | {"parameters": size, "step": step, "batch_size": config.batch_size}
     card |= {name: report[name] for name in ("protocol", "num_images", "metrics", "baselines")}
     calibration = run.root / "calibration.json"
     if calibration.exists():
-        found = json.loads(calibration.read_text())
-        photos = found["photos"]
+        stored = json.loads(calibration.read_text())
+        photos = stored["photos"]
         photos = {"data": photos["data"], "number": len(photos["photos"])}
-        card["calibration"] = found | {"photos": photos}
+        card["calibration"] = stored | {"photos": photos}
     if results:
         card["results"] = {name: _read_result(path) for name, path in results.items()}
     arrays: dict[str, Any] = {
@@ -74,18 +75,18 @@ def write(
 
 
 def _read_result(path: Path) -> dict[str, Any]:
-    """Returns what a card says of an evaluation: suite, number of photos, gray and the method."""
+    """Returns a card's summary of an evaluation: suite, number of photos, gray and method rows."""
     try:
-        found = json.loads(path.read_text())
-        rows = {"grey": found["rows"]["grey"], "these": found["rows"][found["compared_with"]]}
-        about = {"suite": found["suite"], "photos": found["photos"]["measured"]}
+        result = json.loads(path.read_text())
+        rows = {"grey": result["rows"]["grey"], "these": result["rows"][result["compared_with"]]}
+        about = {"suite": result["suite"], "photos": result["photos"]["measured"]}
         return about | {
             name: {metric: row["metrics"][metric] for metric in _METRICS}
             for name, row in rows.items()
         }
     except (OSError, ValueError, KeyError, TypeError):
         raise RequestError(
-            f"{str(path)!r} is no result.json of `colorjax evaluate`; give NAME=FILE"
+            f"{str(path)!r} is not a result.json of `colorjax evaluate`; give NAME=FILE"
         ) from None
 
 
@@ -94,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workdir", help="of a finished run")
     parser.add_argument("name", help="of the weights")
-    for name in _TOLD:
+    for name in _CARD_FIELDS:
         parser.add_argument(f"--{name}", required=True, help="for the card")
     parser.add_argument("--encoder", default="", help="its origin and license, for the card")
     parser.add_argument(
@@ -106,9 +107,11 @@ def main() -> None:
     )
     args = parser.parse_args()
     file = named.FOLDER / f"{args.name}.npz"
-    told = {name: getattr(args, name) for name in (*_TOLD, "encoder") if getattr(args, name)}
-    pairs = (word.partition("=") for word in args.result)
-    write(args.workdir, file, told, {name: Path(path) for name, _, path in pairs})
+    card_fields = {
+        name: getattr(args, name) for name in (*_CARD_FIELDS, "encoder") if getattr(args, name)
+    }
+    pairs = (option.partition("=") for option in args.result)
+    write(args.workdir, file, card_fields, {name: Path(path) for name, _, path in pairs})
     print(f"{file}: {file.stat().st_size} bytes")
     print(hashlib.sha256(file.read_bytes()).hexdigest())
 

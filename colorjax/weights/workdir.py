@@ -1,4 +1,4 @@
-"""The folder of a run: its config, versions, metrics and results."""
+"""Workdir of a run: config, versions, metrics and results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from colorjax.runtime.versions import versions
 
 log = logging.getLogger(__name__)
 
-# Fields that may differ between the runs of one workdir without a word.
+# Fields that may change between starts of a run without a warning.
 _FREE = (
     "total_steps",
     "log_every",
@@ -36,11 +36,11 @@ _FREE = (
 )
 
 
-# Fields of `data` that decide what the network sees of a photo.
+# Fields of `data` that define the network's input.
 _SEEN = ("grey", "canny_scale", "canny_sigma", "canny_thresholds")
 
 
-# Fields that decide what judges the colours, and when: a resumed state holds such networks.
+# Fields that define the auxiliary networks and their schedule; the training state contains them.
 _JUDGES = (
     "critic.",
     "critic_optimizer.name",
@@ -51,7 +51,7 @@ _JUDGES = (
 )
 
 
-# Fields that runs of earlier versions lack, and what they did.
+# Fields that configs of earlier versions lack, with the equivalent values.
 _LATER = {
     "model.add_layer": False,
     "train_only": "all",
@@ -74,7 +74,7 @@ class Workdir:
     """Paths and small files of one run."""
 
     def __init__(self, root: str | os.PathLike[str]):
-        """Names the folder, on a disk or in an object store; nothing is touched yet."""
+        """Sets the paths, on a disk or in an object store; does not access them."""
         self.root = paths.locate(root)
         self.config_file = self.root / "config.json"
         self.metrics_file = self.root / "metrics.jsonl"
@@ -87,14 +87,14 @@ class Workdir:
         self.images = self.root / "images"
 
     def prepare(self, config: ConfigDict, classes: Sequence[str] = ()) -> None:
-        """Makes the folder for a config, or checks that it fits, and writes config and versions.
+        """Creates the folder or checks that the config fits it; writes config and versions.
 
         Args:
             config: of the run.
-            classes: names of the classes in the order of the classifier's logits, if there are any.
+            classes: names of the classes in the order of the classifier's logits, if any.
 
         Raises:
-            RequestError: the folder cannot be written, or holds another method.
+            RequestError: the folder is not writable, or belongs to another method.
         """
         try:
             if self.config_file.is_file():
@@ -111,18 +111,18 @@ class Workdir:
             parallel.barrier("the workdir is prepared")
         except OSError as error:
             raise RequestError(
-                f"workdir {str(self.root)!r} cannot be written ({error.strerror}); give another"
+                f"workdir {str(self.root)!r} cannot be written ({error.strerror}); use another"
             ) from None
 
     def _check_classes(self, classes: Sequence[str]) -> None:
         if (self.read_classes() or tuple(classes)) != tuple(classes):
             raise RequestError(
-                f"workdir {str(self.root)!r} holds a run over other classes, see classes.json; "
+                f"workdir {str(self.root)!r} holds a run with different classes, see classes.json; "
                 "give another --workdir"
             )
 
     def read_classes(self) -> tuple[str, ...] | None:
-        """Returns the names of the classes that the weights know, in order; None: there are none.
+        """Returns the class names of the weights' classifier, in order; None without one.
 
         Raises:
             RequestError: the file is damaged.
@@ -132,27 +132,29 @@ class Workdir:
         try:
             return tuple(json.loads(self.classes_file.read_text(encoding="utf-8")))
         except (ValueError, TypeError):
-            raise RequestError(f"{str(self.classes_file)!r} is damaged; give its run") from None
+            raise RequestError(
+                f"{str(self.classes_file)!r} is damaged; restore a copy of it"
+            ) from None
 
     def has_saved(self) -> bool:
-        """Whether there is a checkpoint of whole states, damaged or not."""
+        """Returns whether there is a checkpoint of a training state, damaged or not."""
         folder = self.checkpoints
         return folder.is_dir() and any(path.name.isdecimal() for path in folder.iterdir())
 
     def with_its_network(self, config: ConfigDict) -> ConfigDict:
-        """Returns a config with the network of the run in this folder, for an evaluation.
+        """Returns the config with the network of this folder's run, for an evaluation.
 
-        And with the saturation and the decoding that are stored with the weights.
+        It also takes the saturation and the decoding that are stored with the weights.
 
         Raises:
-            RequestError: there is no run, or it is one of another network.
+            RequestError: no run, or a run of another network.
         """
         run = self.read_config()
         self._check_name(run, config)
         model = ConfigDict(run.model)
         stored = run.to_dict().get("inference", {})
         decode = stored.get("decode", "ab")
-        # With another decoding than "ab", the temperature was chosen together with it.
+        # A decoding other than "ab" was tuned together with the temperature.
         if decode == "ab" and "temperature" in model and "temperature" in config.model:
             model.temperature = config.model.temperature
         result = config.copy_and_resolve_references()
@@ -173,10 +175,10 @@ class Workdir:
             )
 
     def check_fits(self, config: ConfigDict) -> None:
-        """Checks that a config belongs to the run in this folder.
+        """Checks that a config fits the run in this folder.
 
         Raises:
-            RequestError: there is no run, or it is one of another network or optimizer.
+            RequestError: no run, or a run of another network or optimizer.
         """
         run = self.read_config()
         self._check_name(run, config)
@@ -188,23 +190,23 @@ class Workdir:
         changed, fixed = compare(run, config)
         if fixed:
             raise RequestError(
-                f"workdir {str(self.root)!r} holds a run with another {', '.join(fixed)}; give "
+                f"workdir {str(self.root)!r} holds a run with a different {', '.join(fixed)}; give "
                 "another --workdir"
             )
         if changed:
-            log.warning("this run changes %s of the workdir's config", ", ".join(changed))
+            log.warning("this start changes %s in the workdir's config", ", ".join(changed))
 
     def keep_split(self, indices: Mapping[str, np.ndarray], picture: Image.Image | None) -> None:
-        """Writes which photos train, choose and are reported, and the picture of their hues.
+        """Writes the indices of training, validation and test photos, and the picture of hues.
 
-        `split.npz` holds numbers of photos within the data set, int64, by part.
+        `split.npz` has indices of photos in the data set, int64, by part.
         """
         known = self._read_split()
         if known is not None and not all(
             part in known and np.array_equal(known[part], numbers)
             for part, numbers in indices.items()
         ):
-            log.warning("the photos of this run are others than at its start, see split.npz")
+            log.warning("the photos of this run have changed since its start, see split.npz")
         if not parallel.is_first():
             return
         buffer = io.BytesIO()
@@ -218,24 +220,26 @@ class Workdir:
             content = io.BytesIO((self.root / "split.npz").read_bytes())
             with np.load(content, allow_pickle=False) as file:
                 return dict(file)
-        except Exception:  # none, or damaged: zipfile raises whatever such a file leads it to
+        except Exception:  # missing, or damaged: zipfile raises many types of errors
             return None
 
     def read_config(self) -> ConfigDict:
-        """Reads the config that the run was started with.
+        """Returns the config with which the run was started.
 
         Raises:
-            RequestError: there is none, or it is damaged.
+            RequestError: missing or damaged config.
         """
         try:
             return ConfigDict(json.loads(self.config_file.read_text()), convert_dict=True)
         except OSError:
-            raise RequestError(f"{str(self.root)!r} is no workdir: it has no config.json") from None
+            raise RequestError(
+                f"{str(self.root)!r} is not a workdir: it has no config.json"
+            ) from None
         except json.JSONDecodeError as error:
             raise RequestError(f"{str(self.config_file)!r} is damaged: {error}") from None
 
     def read_metrics(self) -> Iterator[dict[str, Any]]:
-        """Yields the whole lines of metrics.jsonl."""
+        """Yields the complete lines of metrics.jsonl."""
         if not self.metrics_file.is_file():
             return
         for line in self.metrics_file.read_text().splitlines():
@@ -243,28 +247,28 @@ class Workdir:
                 yield json.loads(line)
 
     def cut_metrics(self, step: int) -> None:
-        """Drops lines of metrics.jsonl past a step, and the half line that a crash may leave."""
+        """Removes lines of metrics.jsonl after a step, and an incomplete line left by a crash."""
         if parallel.is_first():
             kept = [line for line in self.read_metrics() if line["step"] <= step]
             atomic.write_text(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
         parallel.barrier("metrics are cut")
 
     def write_json(self, name: str, content: Any) -> None:
-        """Writes a small file of the run in one step; of several processes the first does."""
+        """Writes a small file of the run atomically, from the first process only."""
         if parallel.is_first():
             write_json(self.root / name, content)
 
 
 def compare(run: ConfigDict, config: ConfigDict) -> tuple[list[str], list[str]]:
-    """Returns which fields of a config differ from those of a run whose state it would take over.
+    """Returns the fields of a config that differ from those of a run to be continued.
 
     Args:
-        run: the config that the run was started with, which has an optimizer.
-        config: to go on with.
+        run: the config with which the run was started, with an optimizer.
+        config: for the continuation.
 
     Returns:
-        (names of all that differ and count, names of those that must not differ: they say what the
-        state holds, or what it means).
+        (names of all relevant differing fields, names of those that must not differ, because they
+        define the content or the meaning of the state).
     """
     old, new = run.to_dict(), json.loads(json.dumps(config.to_dict()))
     changed = [name for name in _differences(old, new) if name not in _FREE]
@@ -272,25 +276,25 @@ def compare(run: ConfigDict, config: ConfigDict) -> tuple[list[str], list[str]]:
     fixed = [
         name
         for name in changed
-        if (name.startswith("model.") and name != "model.temperature")  # decides no weights
+        if (name.startswith("model.") and name != "model.temperature")  # not trained
         or name in ("optimizer.name", "train_only")
         or (name.startswith(_JUDGES) and name.partition(".")[0] in old)
-        # Runs of earlier versions do not have these fields, and saw what is now the default.
+        # Configs of earlier versions lack these fields; they used the current defaults.
         or (name.removeprefix("data.") in _SEEN and name.removeprefix("data.") in old["data"])
     ]
     schedules = {old["optimizer"]["schedule"], new["optimizer"]["schedule"]}
-    if len(schedules) == 2 and "plateau" in schedules:  # it adds to what the state holds
+    if len(schedules) == 2 and "plateau" in schedules:  # it adds to the state
         fixed.append("optimizer.schedule")
     if old["total_steps"] != new["total_steps"] and _has_phases(old):
-        fixed.append("total_steps")  # it says where they begin and end
-    for name in ("b1", "ema_decay"):  # zero or not decides what the state holds
+        fixed.append("total_steps")  # it defines where phases begin and end
+    for name in ("b1", "ema_decay"):  # whether they are 0 changes the state's structure
         if bool(old["optimizer"][name]) != bool(new["optimizer"][name]):
             fixed.append(f"optimizer.{name}")
     return changed, fixed
 
 
 def _is_later(name: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Whether one of two configs lacks a later field, and the other does as was done before."""
+    """Returns whether a field is new, missing in one config, and equivalent in the other."""
     values = []
     for value in (old, new):
         for part in name.split("."):
@@ -300,12 +304,12 @@ def _is_later(name: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
 
 
 def _has_phases(config: dict[str, Any]) -> bool:
-    trains_features = config.get("features", {}).get("num_classes", -1) > 0  # settled
+    trains_features = config.get("features", {}).get("num_classes", -1) > 0  # resolved
     return trains_features or bool(config.get("nogan", {}).get("shares"))
 
 
 def write_json(path: epath.Path, content: Any) -> None:
-    """Writes a JSON file in one step: readers see the old one or the new one."""
+    """Writes a JSON file atomically: readers see either the old or the new content."""
     atomic.write_text(path, json.dumps(content, indent=2) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""The options that decide colours, as the command line gives them."""
+"""Color options of the command line."""
 
 import argparse
 
@@ -9,10 +9,10 @@ from colorjax.errors import RequestError
 from colorjax.inference.tiling import Tiling
 
 
-def read(*words):
+def read(*args):
     parser = argparse.ArgumentParser()
     color_options.add(parser)
-    return color_options.read(parser.parse_args(words))
+    return color_options.read(parser.parse_args(args))
 
 
 def test_what_is_not_said_is_as_it_was():
@@ -27,7 +27,7 @@ def test_what_is_not_said_is_as_it_was():
 
 
 @pytest.mark.parametrize(
-    ("words", "tiling"),
+    ("args", "tiling"),
     [
         (["--tile", "256"], Tiling((256, 256), (128, 128), "hann")),
         (
@@ -37,25 +37,25 @@ def test_what_is_not_said_is_as_it_was():
         (["--tile", "exact"], "exact"),
     ],
 )
-def test_tiles(words, tiling):
-    assert read(*words)[1]["tiling"] == tiling
+def test_tiles(args, tiling):
+    assert read(*args)[1]["tiling"] == tiling
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("args", "says"),
     [
         (["--combine", "hann"], "give --tile WxH"),
-        (["--tile", "exact", "--stride", "8"], "--tile exact has no --stride"),
-        (["--tile", "exact", "--size", "32"], "no --size"),
+        (["--tile", "exact", "--stride", "8"], "--tile exact takes no --stride"),
+        (["--tile", "exact", "--size", "32"], "leave --size and --aspect out"),
         (["--tile", "256", "--quality", "best"], "--quality best is for whole photos"),
-        (["--tile", "256*256"], "--tile is a number of pixels or two of them, such as 512x384"),
+        (["--tile", "256*256"], "--tile must be one or two numbers of pixels, such as 512x384"),
         (["--tile", "4"], "sides of at least 8 px"),
         (["--tile", "64", "--stride", "65"], "stride from 1 px to its side"),
-        (["--strength", "1.5"], "--strength is from 0 to 1"),
-        (["--saturation", "-1"], "--saturation is at least 0"),
-        (["--temperature", "nan"], "--temperature is at least 0"),
+        (["--strength", "1.5"], "--strength must be from 0 to 1"),
+        (["--saturation", "-1"], "--saturation must be at least 0"),
+        (["--temperature", "nan"], "--temperature must be at least 0"),
     ],
 )
-def test_wrong_ones(words, says):
+def test_wrong_ones(args, says):
     with pytest.raises(RequestError, match=says):
-        read(*words)
+        read(*args)

@@ -29,8 +29,8 @@ def colorize(workdir, colorizer, monkeypatch, capsys):
     """Runs `colorjax colorize` in this process, with the weights loaded once."""
     monkeypatch.setattr(Colorizer, "load", lambda path, **_: colorizer)
 
-    def run(*words):
-        status = cli.run(["colorize", *map(str, words), "--checkpoint", str(workdir)])
+    def run(*args):
+        status = cli.run(["colorize", *map(str, args), "--checkpoint", str(workdir)])
         return status, *capsys.readouterr()
 
     return run
@@ -40,8 +40,8 @@ def tree(root):
     return sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
 
 
-def assert_refused(found, *says):
-    status, out, err = found
+def assert_refused(result, *says):
+    status, out, err = result
     assert status == 2
     assert out == ""
     assert err.startswith("colorjax: ")
@@ -59,7 +59,7 @@ def test_results_lie_beside_and_are_not_colorized_again(colorize, album):
     status, out, _ = colorize(album)
     assert (status, out) == (
         0,
-        "0 colorized, 2 skipped, 0 failed; --overwrite replaces results that are there\n",
+        "0 colorized, 2 skipped, 0 failed; --overwrite replaces existing results\n",
     )
     assert tree(album) == wanted
     assert Image.open(album / "a.color.jpg").mode == "RGB"
@@ -72,7 +72,7 @@ def test_output_keeps_the_tree(colorize, album, tmp_path):
     assert f"{album / 'a.jpg'} -> {tmp_path / 'out' / 'a.jpg'}" in out
 
 
-def test_an_output_folder_inside_the_input_is_passed_over(colorize, album):
+def test_an_output_folder_inside_the_input_is_skipped(colorize, album):
     for _ in range(2):
         assert colorize(album, "--output", album / "out")[0] == 0
         assert tree(album / "out") == ["a.jpg", "old/b.png"]
@@ -90,10 +90,10 @@ def test_a_bad_photo_is_named_and_the_rest_is_done(colorize, album):
     (album / "0.png").write_bytes(b"no image")
     status, out, err = colorize(album)
     assert status == 1
-    told = err.splitlines()[0].removeprefix("colorjax: ")
-    assert told.startswith(f"{album / '0.png'}: ")
-    again = f"colorjax: 1 of 3 photos failed:\ncolorjax:   {told}\n"
-    assert err == f"colorjax: {told}\n{again}"
+    message = err.splitlines()[0].removeprefix("colorjax: ")
+    assert message.startswith(f"{album / '0.png'}: ")
+    again = f"colorjax: 1 of 3 photos failed:\ncolorjax:   {message}\n"
+    assert err == f"colorjax: {message}\n{again}"
     assert "2 colorized, 0 skipped, 1 failed" in out
     assert tree(album) == ["0.png", "a.color.jpg", "a.jpg", "old/b.color.png", "old/b.png"]
 
@@ -126,8 +126,8 @@ def test_wrong_requests_are_refused_before_anything_is_done(colorize, album, tmp
 
 def test_missing_checkpoints_are_refused(album, tmp_path, capsys):
     status = cli.run(["colorize", str(album), "--checkpoint", str(tmp_path)])
-    told = "workdir of a trained run", "import-weights", "zhang16-small"
-    assert_refused((status, *capsys.readouterr()), *told)
+    message = "workdir of a trained run", "import-weights", "zhang16-small"
+    assert_refused((status, *capsys.readouterr()), *message)
 
 
 def test_without_a_checkpoint_the_shipped_weights_color(album, tmp_path):
@@ -136,7 +136,7 @@ def test_without_a_checkpoint_the_shipped_weights_color(album, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         [],
         ["paint"],
@@ -146,8 +146,8 @@ def test_without_a_checkpoint_the_shipped_weights_color(album, tmp_path):
         ["colorize", "a.jpg", "--size=0"],
     ],
 )
-def test_wrong_usage_is_one_line(words, capsys):
-    assert_refused((cli.run(words), *capsys.readouterr()), "--help")
+def test_wrong_usage_is_one_line(args, capsys):
+    assert_refused((cli.run(args), *capsys.readouterr()), "--help")
 
 
 def test_help_and_version(capsys):
@@ -177,12 +177,12 @@ def test_a_signal_ends_the_run_between_photos(colorize, album, monkeypatch):
 
 
 def test_the_command_from_a_shell(workdir, album):
-    words = [sys.executable, "-m", "colorjax", "colorize", album, "--checkpoint", workdir]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    args = [sys.executable, "-m", "colorjax", "colorize", album, "--checkpoint", workdir]
+    done = subprocess.run(args, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert np.asarray(Image.open(album / "a.color.jpg")).shape == (40, 40, 3)
-    words.insert(4, "none.jpg")
-    missing = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    args.insert(4, "none.jpg")
+    missing = subprocess.run(args, capture_output=True, text=True, timeout=60)
     assert_refused((missing.returncode, missing.stdout, missing.stderr), "'none.jpg'")
 
 

@@ -1,4 +1,4 @@
-"""Films as the command line takes them."""
+"""`colorjax colorize` on films."""
 
 import json
 
@@ -16,14 +16,14 @@ def film(tmp_path):
 
 @pytest.fixture
 def run(workdir, capsys):
-    def run(*words):
-        status = cli.run(["colorize", *map(str, words), "--checkpoint", str(workdir)])
+    def run(*args):
+        status = cli.run(["colorize", *map(str, args), "--checkpoint", str(workdir)])
         return status, capsys.readouterr()
 
     return run
 
 
-def test_a_film_is_coloured_once(film, run, monkeypatch):
+def test_a_film_is_colored_once(film, run, monkeypatch):
     status, said = run(film)
     output = film.with_name("a.color.mp4")
     assert status == 0, said.err
@@ -40,7 +40,7 @@ def test_a_film_is_coloured_once(film, run, monkeypatch):
     assert output.stat() == before
 
 
-def test_what_fails_is_told_and_the_rest_is_done(film, run):
+def test_what_fails_is_reported_and_the_rest_is_done(film, run):
     broken = film.with_name("b.mp4")
     broken.write_bytes(b"no film")
     status, said = run(broken, film, "--output", film.parent / "out")
@@ -57,15 +57,15 @@ def test_a_dry_run_makes_nothing(film, run):
 
 
 def test_options_of_photos_are_refused(film, run):
-    for words, says in (
+    for args, says in (
         (["--tile", "64"], "films take no tiling"),
         (["--quality", "best"], "films take no quality"),
         (["--contact-sheet", "s.png"], "films take no contact_sheet"),
-        (["--jobs", "0"], "--jobs is at least 1"),
+        (["--jobs", "0"], "--jobs must be at least 1"),
         (["--output", film.parent], "a.mp4 is an input and would be replaced"),
         ([film.with_name("missing.jpg")], "does not exist"),
     ):
-        status, said = run(film, *words)
+        status, said = run(film, *args)
         assert status == 2
         assert says in said.err
     assert [path.name for path in film.parent.iterdir()] == ["a.mp4"]

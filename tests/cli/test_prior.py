@@ -9,9 +9,9 @@ from colorjax.data import prior
 def test_counts_a_folder_and_says_what_is_unusual(photos, tmp_path, capsys):
     out = tmp_path / "deep" / "prior.npz"
     assert cli.run(["prior", str(photos), "--output", str(out)]) == 0
-    told = capsys.readouterr()
-    assert "40 photos, 64000 pixels" in told.out
-    assert "bins are all but empty" in told.err  # forty discs and ramps do not fill 313 bins
+    message = capsys.readouterr()
+    assert "40 photos, 64000 pixels" in message.out
+    assert "bins are nearly empty" in message.err  # 40 discs and ramps do not fill 313 bins
     shares = prior.load(out)
     assert shares.sum() == pytest.approx(1)
     before = out.read_bytes()
@@ -29,20 +29,20 @@ def test_unreadable_photos_are_counted(photos, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "text"),
+    ("args", "text"),
     [
         (["nowhere", "--output", "p.npz"], "does not exist"),
-        (["PHOTOS", "--output", "p.npy"], "has to end in .npz"),
-        (["PHOTOS", "--output", "p.npz", "--short-side", "2"], "at least 8 pixels"),
+        (["PHOTOS", "--output", "p.npy"], "must end in .npz"),
+        (["PHOTOS", "--output", "p.npz", "--short-side", "2"], "must be at least 8 pixels"),
         (["tfds:nothing", "--output", "p.npz"], "nothing"),
         (["PHOTOS"], "--output"),
     ],
 )
-def test_a_wrong_request_is_one_line(words, text, photos, tmp_path, monkeypatch, capsys):
+def test_a_wrong_request_is_one_line(args, text, photos, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = [str(photos) if word == "PHOTOS" else word for word in words]
-    assert cli.run(["prior", *words]) == 2
-    told = capsys.readouterr().err
-    assert text in told
-    assert told.count("\n") == 1
+    args = [str(photos) if arg == "PHOTOS" else arg for arg in args]
+    assert cli.run(["prior", *args]) == 2
+    message = capsys.readouterr().err
+    assert text in message
+    assert message.count("\n") == 1
     assert list(tmp_path.iterdir()) == []

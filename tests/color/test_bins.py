@@ -58,10 +58,10 @@ def reference(name):
 
 def soft(ab, k, sigma):
     """The soft encoding in float64, by a KD-tree."""
-    distances, places = (part.reshape(len(ab), k) for part in TREE.query(ab, k=k))
+    distances, bins = (part.reshape(len(ab), k) for part in TREE.query(ab, k=k))
     weights = np.exp((distances[:, :1] ** 2 - distances**2) / (2 * sigma**2))
     encoded = np.zeros((len(ab), len(BINS)))
-    np.put_along_axis(encoded, places, weights / weights.sum(-1, keepdims=True), axis=-1)
+    np.put_along_axis(encoded, bins, weights / weights.sum(-1, keepdims=True), axis=-1)
     return encoded
 
 
@@ -83,18 +83,18 @@ def test_bins_are_the_published_ones():
 @pytest.mark.parametrize("ab", [IN_GAMUT, FAR], ids=["srgb", "far outside"])
 @pytest.mark.parametrize("nearest", [color.nearest_bin, in_float32(color.nearest_bin)])
 def test_nearest_bin_is_that_of_a_tree(nearest, ab):
-    found = nearest(ab)
-    distances, places = TREE.query(ab)
-    assert found.dtype == np.int32
+    bins = nearest(ab)
+    distances, expected = TREE.query(ab)
+    assert bins.dtype == np.int32
     # By distance: float32 may round two bins that are equally far to either.
-    np.testing.assert_allclose(np.linalg.norm(BINS[found] - ab, axis=-1), distances, atol=1e-4)
-    assert np.mean(found == places) > 0.999
+    np.testing.assert_allclose(np.linalg.norm(BINS[bins] - ab, axis=-1), distances, atol=1e-4)
+    assert np.mean(bins == expected) > 0.999
 
 
 def test_srgb_is_rounded_to_tens():
     np.testing.assert_array_equal(BINS[color.nearest_bin(IN_GAMUT)], 10 * np.round(IN_GAMUT / 10))
     distances = np.linalg.norm(BINS[color.nearest_bin(IN_GAMUT)] - IN_GAMUT, axis=-1)
-    # Over all sRGB colours the mean distance is 3.83, the largest 7.06.
+    # Over all sRGB colors the mean distance is 3.83, the largest 7.06.
     assert distances.mean() == pytest.approx(3.83, abs=0.02)
     assert distances.max() <= 7.0711
 
@@ -102,11 +102,11 @@ def test_srgb_is_rounded_to_tens():
 @pytest.mark.parametrize("k", [1, 5, 10])
 def test_soft_encoding_is_that_of_a_tree(k):
     ab = IN_GAMUT[:2_000]
-    found = color.soft_encode(ab, k)
-    assert found.dtype == np.float64
-    np.testing.assert_allclose(found, soft(ab, k, 5.0), atol=1e-12)
-    np.testing.assert_allclose(found.sum(-1), 1)
-    assert (np.count_nonzero(found, axis=-1) == k).all()
+    encoded = color.soft_encode(ab, k)
+    assert encoded.dtype == np.float64
+    np.testing.assert_allclose(encoded, soft(ab, k, 5.0), atol=1e-12)
+    np.testing.assert_allclose(encoded.sum(-1), 1)
+    assert (np.count_nonzero(encoded, axis=-1) == k).all()
 
 
 def test_soft_encoding_has_the_papers_defaults():
@@ -119,20 +119,20 @@ def test_soft_encoding_has_the_papers_defaults():
 @pytest.mark.parametrize("k", [1, 5, 10])
 @pytest.mark.parametrize("scale", [1.0, 3.0], ids=["srgb", "far outside"])
 def test_soft_encoding_of_jax_equals_numpy(k, scale):
-    """In sRGB by the neighbours of a bin; further out by all bins."""
+    """In sRGB by the neighbors of a bin; further out by all bins."""
     ab = (scale * IN_GAMUT[:2_000]).astype(np.float32)
-    found = in_float32(lambda ab: color.soft_encode(ab.reshape(4, 500, 2), k))(ab)
-    assert found.shape == (4, 500, 313)
-    assert found.dtype == color.soft_encode(ab, k).dtype == np.float32
-    found = found.reshape(2_000, 313)
-    np.testing.assert_allclose(found, soft(ab, k, 5.0), atol=1e-3)
-    np.testing.assert_allclose(found, color.soft_encode(ab, k), atol=1e-4)
-    np.testing.assert_allclose(found.sum(-1), 1, atol=1e-6)
-    count = np.count_nonzero(found, axis=-1)
+    encoded = in_float32(lambda ab: color.soft_encode(ab.reshape(4, 500, 2), k))(ab)
+    assert encoded.shape == (4, 500, 313)
+    assert encoded.dtype == color.soft_encode(ab, k).dtype == np.float32
+    encoded = encoded.reshape(2_000, 313)
+    np.testing.assert_allclose(encoded, soft(ab, k, 5.0), atol=1e-3)
+    np.testing.assert_allclose(encoded, color.soft_encode(ab, k), atol=1e-4)
+    np.testing.assert_allclose(encoded.sum(-1), 1, atol=1e-6)
+    count = np.count_nonzero(encoded, axis=-1)
     assert (count == k if scale == 1 else count <= k).all()
 
 
-def test_one_far_colour_does_not_change_its_neighbours():
+def test_one_far_color_does_not_change_its_neighbors():
     near = IN_GAMUT[:100]
     mixed = in_float32(color.soft_encode)(np.concatenate([near, [[250.0, -250.0]]]))
     np.testing.assert_allclose(mixed[:100], in_float32(color.soft_encode)(near), atol=1e-6)
@@ -156,9 +156,9 @@ def test_annealed_mean_is_equation_5(temperature, centers):
     points = BINS if centers is None else centers
     expected = sharpened / sharpened.sum(-1, keepdims=True) @ points
     logits = np.log(probabilities) + RNG.normal(size=(50, 1))  # a constant decides nothing
-    found = color.annealed_mean(logits, temperature, centers)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, atol=2e-3)
+    decoded = color.annealed_mean(logits, temperature, centers)
+    assert decoded.dtype == np.float32
+    np.testing.assert_allclose(decoded, expected, atol=2e-3)
     jitted = in_float32(lambda z: color.annealed_mean(z, temperature, centers))
     np.testing.assert_allclose(jitted(logits), expected, atol=2e-3)
 
@@ -177,7 +177,7 @@ def test_annealed_mean_goes_from_the_mean_to_the_mode():
 
 
 def test_chroma_grows_as_the_temperature_falls():
-    # A peak at (60, 40) over a broad hill at grey; temperatures of the paper's figure.
+    # A peak at (60, 40) over a broad hill at gray; temperatures of the paper's figure.
     logits = -np.sum(BINS**2, axis=-1) / 2e3
     logits[BINS.tolist().index([60, 40])] += 5
     temperatures = (1.0, 0.77, 0.58, 0.38, 0.29, 0.14, 0.0)
@@ -208,11 +208,11 @@ def test_weights_are_equation_4(lam, empty):
     prior = RNG.dirichlet(np.full(313, 0.3))
     prior[:empty] = 0
     prior /= prior.sum()
-    found = color.rebalancing_weights(prior, lam)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, weights_by_hand(prior, lam), rtol=1e-5)
-    np.testing.assert_allclose(np.sum(prior * found), 1, rtol=1e-5)
-    np.testing.assert_allclose(color.rebalancing_weights(8 * prior, lam), found, rtol=1e-6)
+    weights = color.rebalancing_weights(prior, lam)
+    assert weights.dtype == np.float32
+    np.testing.assert_allclose(weights, weights_by_hand(prior, lam), rtol=1e-5)
+    np.testing.assert_allclose(np.sum(prior * weights), 1, rtol=1e-5)
+    np.testing.assert_allclose(color.rebalancing_weights(8 * prior, lam), weights, rtol=1e-6)
 
 
 def test_weights_at_the_ends_of_lambda():
@@ -233,8 +233,8 @@ def test_weights_of_the_published_prior(lam, smallest, largest):
     weights = color.rebalancing_weights(reference("prior_probs.npy"), lam)
     np.testing.assert_allclose([weights.min(), weights.max()], [smallest, largest], rtol=1e-2)
     if lam == 0.5:
-        found = [weights.min(), weights.max(), weights.mean(), np.median(weights)]
-        np.testing.assert_allclose(found, [0.0965, 6.1749, 5.1749, 5.9987], atol=5e-5)
+        statistics = [weights.min(), weights.max(), weights.mean(), np.median(weights)]
+        np.testing.assert_allclose(statistics, [0.0965, 6.1749, 5.1749, 5.9987], atol=5e-5)
         np.testing.assert_array_equal(BINS[weights.argmin()], [0, 0])
 
 
@@ -242,9 +242,9 @@ def test_weights_of_the_published_prior(lam, smallest, largest):
 def test_grid_cell_is_the_formula(cell):
     ab = RNG.uniform(-110, 110, (1_000, 2))
     rows, columns = np.round((ab + 110) / 10).astype(int).T
-    found = cell(ab)
-    assert found.dtype == np.int32
-    np.testing.assert_array_equal(found, 23 * rows + columns)
+    cells = cell(ab)
+    assert cells.dtype == np.int32
+    np.testing.assert_array_equal(cells, 23 * rows + columns)
     corners = [[-110.0, -110.0], [-110.0, 110.0], [0.0, 0.0], [110.0, 110.0], [400.0, -400.0]]
     np.testing.assert_array_equal(cell(np.array(corners)), [0, 22, 264, 528, 22 * 23])
 
@@ -256,17 +256,17 @@ def test_grid_cell_is_the_formula(cell):
         (lambda: color.nearest_bin(np.zeros((2, 3))), r"ab must have shape \(\.\.\., 2\)"),
         (lambda: color.grid_cell(np.zeros((4, 3))), r"ab must have shape \(\.\.\., 2\)"),
         (lambda: color.soft_encode(np.zeros((2, 1))), r"ab must have shape \(\.\.\., 2\)"),
-        (lambda: color.soft_encode(np.zeros((2, 2)), 0), r"k is 1 \.\.\. 313, got 0"),
-        (lambda: color.soft_encode(np.zeros((2, 2)), 314), r"k is 1 \.\.\. 313, got 314"),
-        (lambda: color.soft_encode(np.zeros((2, 2)), sigma=0.0), "sigma is above 0"),
+        (lambda: color.soft_encode(np.zeros((2, 2)), 0), r"k must be in 1 \.\.\. 313, got 0"),
+        (lambda: color.soft_encode(np.zeros((2, 2)), 314), r"k must be in 1 \.\.\. 313, got 314"),
+        (lambda: color.soft_encode(np.zeros((2, 2)), sigma=0.0), "sigma must be above 0"),
         (lambda: color.annealed_mean(np.zeros(529)), r"logits must have shape \(\.\.\., 313\)"),
-        (lambda: color.annealed_mean(np.zeros(313), -0.1), "temperature is at least 0"),
-        (lambda: color.annealed_mean(np.zeros(313), float("nan")), "temperature is at least 0"),
+        (lambda: color.annealed_mean(np.zeros(313), -0.1), "temperature must be at least 0"),
+        (lambda: color.annealed_mean(np.zeros(313), float("nan")), "must be at least 0"),
         (lambda: color.rebalancing_weights(np.ones(529)), r"shape \(313,\), got \(529,\)"),
         (lambda: color.rebalancing_weights(np.zeros(313)), "not all 0"),
         (lambda: color.rebalancing_weights(-np.ones(313)), "at least 0"),
         (lambda: color.rebalancing_weights(np.full(313, np.nan)), "finite"),
-        (lambda: color.rebalancing_weights(np.ones(313), 1.5), r"lam is in \[0, 1\], got 1.5"),
+        (lambda: color.rebalancing_weights(np.ones(313), 1.5), r"lam must be in \[0, 1\], got 1.5"),
         (lambda: color.rebalancing_weights(np.eye(313)[0], 0.0), "empty bins"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Three greys against NumPy, Pillow and scikit-image."""
+"""Three grays against NumPy, Pillow and scikit-image."""
 
 import jax
 import jax.numpy as jnp
@@ -26,23 +26,23 @@ EXPECTED = {
 @pytest.mark.parametrize("kind", EXPECTED)
 def test_against_numpy(kind):
     expected = EXPECTED[kind][..., None]
-    found = color.grey_from_rgb(RGB, kind)
-    assert isinstance(found, np.ndarray)
-    assert found.dtype == np.float64
-    np.testing.assert_allclose(found, expected, atol=1e-6 if kind == "lightness" else 1e-14)
+    result = color.grey_from_rgb(RGB, kind)
+    assert isinstance(result, np.ndarray)
+    assert result.dtype == np.float64
+    np.testing.assert_allclose(result, expected, atol=1e-6 if kind == "lightness" else 1e-14)
     # JAX, by the way jit takes, and batches.
     photos = jnp.asarray(RGB[None], jnp.float32)
-    found = jax.jit(color.grey_from_rgb, static_argnums=1)(photos, kind)
-    assert found.shape == (1, 32, 24, 1)
-    assert found.dtype == jnp.float32
-    np.testing.assert_allclose(found[0], expected, atol=2e-6)
+    result = jax.jit(color.grey_from_rgb, static_argnums=1)(photos, kind)
+    assert result.shape == (1, 32, 24, 1)
+    assert result.dtype == jnp.float32
+    np.testing.assert_allclose(result[0], expected, atol=2e-6)
 
 
 def test_luma_is_pillows_l():
     luma = 255 * color.grey_from_rgb(RGB, "luma")[..., 0]
     eight_bits = np.asarray(Image.fromarray(PHOTO).convert("L"), np.float64)
     assert np.abs(luma - eight_bits).max() < 0.505  # rounding, and its weights of 16 bits
-    # scikit-image's grey has BT.709's weights.
+    # scikit-image's gray has BT.709's weights.
     other = skimage.color.rgb2gray(PHOTO)
     assert np.abs(luma / 255 - other).max() > 0.05
 
@@ -50,10 +50,10 @@ def test_luma_is_pillows_l():
 @pytest.mark.parametrize("kind", EXPECTED)
 def test_grey_stays_on_its_scale(kind):
     ramp = np.linspace(0, 1, 11)[:, None].repeat(3, 1)
-    found = color.grey_from_rgb(ramp, kind)[:, 0]
-    np.testing.assert_allclose(found[[0, -1]], [0, 1], atol=1e-6)
+    result = color.grey_from_rgb(ramp, kind)[:, 0]
+    np.testing.assert_allclose(result[[0, -1]], [0, 1], atol=1e-6)
     if kind != "lightness":
-        np.testing.assert_allclose(found, ramp[:, 0], atol=1e-12)
+        np.testing.assert_allclose(result, ramp[:, 0], atol=1e-12)
 
 
 def test_lightness_is_the_default():
@@ -62,9 +62,9 @@ def test_lightness_is_the_default():
 
 @pytest.mark.parametrize("kind", EXPECTED)
 def test_kind_and_dtype_are_preserved(kind):
-    found = color.grey_from_rgb(RGB.astype(np.float32), kind)
-    assert isinstance(found, np.ndarray)
-    assert found.dtype == np.float32
+    result = color.grey_from_rgb(RGB.astype(np.float32), kind)
+    assert isinstance(result, np.ndarray)
+    assert result.dtype == np.float32
     assert isinstance(color.grey_from_rgb(jnp.asarray(RGB, jnp.float32), kind), jax.Array)
 
 
@@ -84,15 +84,15 @@ def test_wrong_input_says_so():
 @pytest.mark.parametrize("array", [np.asarray, jnp.asarray])
 @pytest.mark.parametrize("saturation", [1.0, 1.8])
 @pytest.mark.parametrize("kind", EXPECTED)
-def test_the_encoder_gives_this_grey_and_the_same_colours(kind, saturation, array):
+def test_the_encoder_gives_this_grey_and_the_same_colors(kind, saturation, array):
     photo = array(PHOTO)
-    found = TargetEncoder(saturation=saturation, grey=kind)(photo)
-    assert {x.dtype for x in found.values()} == {np.dtype(np.float32)}
-    assert {type(x) for x in found.values()} == {type(photo)}
+    targets = TargetEncoder(saturation=saturation, grey=kind)(photo)
+    assert {x.dtype for x in targets.values()} == {np.dtype(np.float32)}
+    assert {type(x) for x in targets.values()} == {type(photo)}
     # Of the photo as it is, whatever the targets.
-    np.testing.assert_allclose(found["grey"][..., 0], 2 * EXPECTED[kind] - 1, atol=1e-5)
+    np.testing.assert_allclose(targets["grey"][..., 0], 2 * EXPECTED[kind] - 1, atol=1e-5)
     plain = TargetEncoder(saturation=saturation)(photo)["ab"]
-    np.testing.assert_array_equal(found["ab"], plain)
+    np.testing.assert_array_equal(targets["ab"], plain)
     if saturation == 1.0:
         np.testing.assert_allclose(110 * plain, skimage.color.rgb2lab(RGB)[..., 1:], atol=1e-3)
 

@@ -12,22 +12,22 @@ AB = np.random.default_rng(0).uniform(-50, 50, (2, 6, 4, 2))
 
 
 def expected(ab):
-    distances, places = KDTree(color.ab_bins()).query(ab, 5)
+    distances, bins = KDTree(color.ab_bins()).query(ab, 5)
     weights = np.exp(-(distances**2) / 50)
     weights /= weights.sum(-1, keepdims=True)
     shares = np.zeros((len(ab), 313))
     for number in range(len(ab)):
-        np.add.at(shares[number], places[number].ravel(), weights[number].ravel())
+        np.add.at(shares[number], bins[number].ravel(), weights[number].ravel())
     shares /= ab.shape[1] * ab.shape[2]
     chroma = np.hypot(ab[..., 0], ab[..., 1]).mean((1, 2)) / 110
     return np.concatenate([shares, chroma[:, None]], axis=-1)
 
 
 def test_against_scipy():
-    found = color.palette(AB)
-    assert isinstance(found, np.ndarray)
-    assert found.shape == (2, color.PALETTE_SIZE)
-    np.testing.assert_allclose(found, expected(AB), atol=1e-12)
+    result = color.palette(AB)
+    assert isinstance(result, np.ndarray)
+    assert result.shape == (2, color.PALETTE_SIZE)
+    np.testing.assert_allclose(result, expected(AB), atol=1e-12)
     in_jax = color.palette(jnp.asarray(AB, jnp.float32))
     np.testing.assert_allclose(in_jax, expected(AB), atol=1e-6)
 
@@ -51,9 +51,9 @@ def test_gray_of_lightness_undoes_the_lightness_of_gray():
 
 
 def test_nearest_bins_against_scipy():
-    distances, places = KDTree(color.ab_bins()).query(AB, 5)
+    distances, expected_bins = KDTree(color.ab_bins()).query(AB, 5)
     weights = np.exp(-(distances**2) / 50)
     for ab in (AB, jnp.asarray(AB, jnp.float32)):
-        bins, found = color.nearest_bins(ab)
-        np.testing.assert_array_equal(bins, places)
-        np.testing.assert_allclose(found, weights / weights.sum(-1, keepdims=True), atol=1e-5)
+        bins, bin_weights = color.nearest_bins(ab)
+        np.testing.assert_array_equal(bins, expected_bins)
+        np.testing.assert_allclose(bin_weights, weights / weights.sum(-1, keepdims=True), atol=1e-5)

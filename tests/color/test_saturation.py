@@ -91,7 +91,7 @@ TRIED = [1.4, 1.6, 1.8, 2.0]
 
 @pytest.fixture(scope="module")
 def many():
-    """Uniformly random colours, and the corners of the cube."""
+    """Uniformly random colors, and the corners of the cube."""
     corners = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1]), -1).reshape(-1, 3)
     return np.concatenate([np.random.default_rng(1).random((100_000, 3)), corners])
 
@@ -105,13 +105,13 @@ def test_the_closed_form_is_exact(factor, clip):
 
 
 @pytest.mark.parametrize("factor", [1.0, *TRIED])
-def test_clipped_targets_are_colours_of_srgb(many, factor):
+def test_clipped_targets_are_colors_of_srgb(many, factor):
     """So b = -107.9 of pure blue bounds them, and ab / 110 lies within -1 and 1."""
     ab = color.rgb_to_lab(color.scale_saturation(many, factor))[..., 1:]
     assert 107.8 < np.abs(ab).max() <= 107.9
 
 
-# Shares and ranges of uniformly random colours, computed once with scikit-image.
+# Shares and ranges of uniformly random colors, computed once with scikit-image.
 @pytest.mark.parametrize(("factor", "largest", "beyond"), [(1.8, 150, 0.006), (2.0, 187, 0.029)])
 def test_unclipped_targets_pass_what_tanh_reaches(many, factor, largest, beyond):
     ab = color.rgb_to_lab(color.scale_saturation(many[:-8], factor, clip=False))[..., 1:]
@@ -120,7 +120,7 @@ def test_unclipped_targets_pass_what_tanh_reaches(many, factor, largest, beyond)
     np.testing.assert_allclose(np.mean(np.abs(ab) > 128), beyond, rtol=0.1)
 
 
-def test_share_of_colours_whose_saturation_passes_one(many):
+def test_share_of_colors_whose_saturation_passes_one(many):
     """69 % at 1.8: a channel below 0, which clipping puts at 0."""
     unclipped, clipped = (color.scale_saturation(many[:-8], 1.8, clip) for clip in (False, True))
     passes = unclipped.min(-1) < 0
@@ -131,7 +131,7 @@ def test_share_of_colours_whose_saturation_passes_one(many):
 
 @pytest.mark.parametrize(("factor", "change"), zip(TRIED, [3.2, 4.0, 4.5, 4.9], strict=True))
 def test_a_larger_saturation_lowers_the_lightness(many, factor, change):
-    """By 3 to 5 units on random colours: targets keep ab alone."""
+    """By 3 to 5 units on random colors: targets keep ab alone."""
     before, after = (
         color.rgb_to_lab(rgb)[..., 0]
         for rgb in (many[:-8], color.scale_saturation(many[:-8], factor))

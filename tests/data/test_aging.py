@@ -51,23 +51,23 @@ def test_films_are_mixes_of_which_most_are_blind_to_red():
 def test_an_effect_changes_the_photo_a_little(effect):
     gray = ramp()
     before = gray.copy()
-    found = [np.clip(effect(gray, rng_of(seed), 1.0), 0, 1) for seed in DRAWS]
+    results = [np.clip(effect(gray, rng_of(seed), 1.0), 0, 1) for seed in DRAWS]
     np.testing.assert_array_equal(gray, before)
-    assert {(each.shape, each.dtype) for each in found} == {(gray.shape, np.dtype(np.float32))}
-    changes = np.array([np.abs(each - gray).mean() for each in found])
+    assert {(each.shape, each.dtype) for each in results} == {(gray.shape, np.dtype(np.float32))}
+    changes = np.array([np.abs(each - gray).mean() for each in results])
     assert changes.min() > 1e-4
     assert changes.max() < 0.2  # the photo is still there
     assert np.unique(changes).size > len(DRAWS) // 2
     again = np.clip(effect(gray, rng_of(7), 1.0), 0, 1)
-    np.testing.assert_array_equal(again, found[7])
+    np.testing.assert_array_equal(again, results[7])
 
 
 def test_blur_keeps_the_mean_and_takes_detail():
     gray = np.clip(middle() + rng_of(0).normal(0, 0.1, (64, 64)), 0, 1).astype(np.float32)
     for seed in DRAWS:
-        found = aging.blur(gray, rng_of(seed), 1.0)
-        assert found.mean() == pytest.approx(gray.mean(), abs=0.004)
-        assert found.std() < 0.99 * gray.std()
+        blurred = aging.blur(gray, rng_of(seed), 1.0)
+        assert blurred.mean() == pytest.approx(gray.mean(), abs=0.004)
+        assert blurred.std() < 0.99 * gray.std()
     assert aging.blur(gray, rng_of(0), 4.0).std() < aging.blur(gray, rng_of(0), 1.0).std()
 
 
@@ -81,9 +81,9 @@ def test_fading_raises_black_and_lowers_white():
 def test_tone_keeps_the_order_of_grays():
     gray = np.linspace(0, 1, 256, dtype=np.float32)[None]
     for seed in DRAWS:
-        found = np.clip(aging.tone(gray, rng_of(seed), 1.0), 0, 1)
-        assert np.diff(found[0]).min() >= 0
-        assert np.ptp(found) > 0.7
+        toned = np.clip(aging.tone(gray, rng_of(seed), 1.0), 0, 1)
+        assert np.diff(toned[0]).min() >= 0
+        assert np.ptp(toned) > 0.7
 
 
 def test_shade_is_smooth_and_strongest_in_the_corners():
@@ -134,11 +134,11 @@ def test_scratches_are_few_light_and_dark():
 
 def test_compression_is_that_of_a_jpeg_file():
     gray = ramp()
-    found = aging.compress(gray, rng_of(5), 1.0)
+    compressed = aging.compress(gray, rng_of(5), 1.0)
     errors = []
     for quality in range(30, 81):
         file = _through_jpeg(np.rint(255 * gray).astype(np.uint8), quality)
-        errors.append(np.abs(file / 255 - found).max())
+        errors.append(np.abs(file / 255 - compressed).max())
     assert min(errors) < 1e-6
 
 
@@ -154,13 +154,13 @@ def _through_jpeg(gray_u8, quality):
 def test_an_aged_photo_is_gray_and_comes_from_the_generator(size):
     rgb = synthetic_images(1, 128, seed=2)[0][: size[0], : size[1]]
     before = rgb.copy()
-    found = [aging.age(rgb, rng_of(seed)) for seed in DRAWS]
+    aged = [aging.age(rgb, rng_of(seed)) for seed in DRAWS]
     np.testing.assert_array_equal(rgb, before)
-    for seed, each in zip(DRAWS, found, strict=True):
+    for seed, each in zip(DRAWS, aged, strict=True):
         assert (each.shape, each.dtype) == (rgb.shape, np.uint8)
         assert (each == each[..., :1]).all()
         np.testing.assert_array_equal(each, aging.age(rgb, rng_of(seed)))
-    assert len({each.tobytes() for each in found}) == len(found)
+    assert len({each.tobytes() for each in aged}) == len(aged)
 
 
 @pytest.mark.parametrize("level", [0, 255])

@@ -24,25 +24,25 @@ def rgb():
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "LA", "CMYK", "1", "YCbCr"])
 def test_every_mode_becomes_rgb(rgb, mode):
     image = Image.fromarray(rgb).convert(mode)
-    found = np.asarray(to_rgb(image))
-    assert found.shape == rgb.shape
-    assert found.dtype == np.uint8
+    decoded = np.asarray(to_rgb(image))
+    assert decoded.shape == rgb.shape
+    assert decoded.dtype == np.uint8
     if mode in ("RGB", "RGBA"):
-        np.testing.assert_array_equal(found, rgb)
+        np.testing.assert_array_equal(decoded, rgb)
     if mode in ("L", "LA", "1"):
-        assert (found == found[..., :1]).all()
+        assert (decoded == decoded[..., :1]).all()
 
 
 def test_sixteen_bit_grey_is_scaled_not_clipped():
     deep = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
-    found = decode_rgb(encoded(Image.fromarray(deep), format="PNG"))
-    np.testing.assert_allclose(found[..., 0], deep / 257, atol=0.51)
+    decoded = decode_rgb(encoded(Image.fromarray(deep), format="PNG"))
+    np.testing.assert_allclose(decoded[..., 0], deep / 257, atol=0.51)
 
 
 def test_float_grey_is_scaled():
     grey = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
-    found = np.asarray(to_rgb(Image.fromarray(grey)))
-    np.testing.assert_allclose(found[..., 1], grey * 255, atol=0.51)
+    decoded = np.asarray(to_rgb(Image.fromarray(grey)))
+    np.testing.assert_allclose(decoded[..., 1], grey * 255, atol=0.51)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])

@@ -31,14 +31,14 @@ def detected(lightness, **options):
 
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 def test_edges_are_those_of_scikit_image(lightness, scale):
-    found = detected(lightness, scale=scale)
-    assert found.shape == (512, 512, 1)
-    assert found.dtype == np.uint8
-    assert set(np.unique(found)) == {0, 1}
+    edges = detected(lightness, scale=scale)
+    assert edges.shape == (512, 512, 1)
+    assert edges.dtype == np.uint8
+    assert set(np.unique(edges)) == {0, 1}
     expected = canny(lightness / 100 * scale, 1.0, 0.1, 0.2)  # what is 0.1 and 0.2 by default
     np.testing.assert_array_equal(expected, canny(lightness / 100 * scale))
-    # The network's grey is float32, the other float64: a gradient at a threshold may differ.
-    assert np.mean(found[..., 0] != expected) < 1e-4
+    # The network's gray is float32, the other float64: a gradient at a threshold may differ.
+    assert np.mean(edges[..., 0] != expected) < 1e-4
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_edges_are_those_of_scikit_image(lightness, scale):
     ],
 )
 def test_its_numbers_are_cannys(lightness, options, arguments):
-    found = detected(lightness, **options)[..., 0]
-    assert np.mean(found != canny(lightness / 100, *arguments)) < 1e-4
-    assert np.mean(found != detected(lightness)[..., 0]) > 1e-3
+    edges = detected(lightness, **options)[..., 0]
+    assert np.mean(edges != canny(lightness / 100, *arguments)) < 1e-4
+    assert np.mean(edges != detected(lightness)[..., 0]) > 1e-3
 
 
 def test_the_scale_of_the_original_lets_nearly_every_gradient_pass(lightness):
@@ -115,9 +115,9 @@ def assert_edges_of(batch, grey, scale=1.0):
     assert edges.shape == (4, 32, 32, 1)
     assert edges.dtype == np.uint8
     assert 0.01 < edges.mean() < 0.6
-    for found, image in zip(edges, grey, strict=True):
+    for result, image in zip(edges, grey, strict=True):
         lightness = (image[..., 0] + 1) / 2
-        np.testing.assert_array_equal(found[..., 0], canny(lightness * scale, 1.0, 0.1, 0.2))
+        np.testing.assert_array_equal(result[..., 0], canny(lightness * scale, 1.0, 0.1, 0.2))
 
 
 @pytest.mark.parametrize("grey", ["lightness", "luma"])

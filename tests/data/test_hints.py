@@ -23,27 +23,27 @@ def test_their_number_is_geometric(drawn):
     assert (counts == 0).mean() == pytest.approx(1 / 8, abs=4 * np.sqrt(0.11 / NUMBER))
 
 
-def test_sides_are_even_and_places_normal(drawn):
+def test_sides_are_even_and_positions_normal(drawn):
     every = [hint for some in drawn for hint in some]
     sides = np.bincount([hint.side for hint in every], minlength=11)
     assert sides[0] == sides[10] == 0
     np.testing.assert_allclose(sides[1:10] / len(every), 1 / 9, atol=0.01)
     for side in (1, 9):
         room = 64 - side
-        places = np.array([(h.top, h.left) for h in every if h.side == side]).ravel()
-        assert places.min() >= 0
-        assert places.max() == room  # clipped to the photo, and reaching its border
-        assert places.mean() == pytest.approx(room / 2, abs=1)
-        inside = places[(places > 0) & (places < room)]
+        corners = np.array([(h.top, h.left) for h in every if h.side == side]).ravel()
+        assert corners.min() >= 0
+        assert corners.max() == room  # clipped to the photo, and reaching its border
+        assert corners.mean() == pytest.approx(room / 2, abs=1)
+        inside = corners[(corners > 0) & (corners < room)]
         middle = np.abs(inside - room / 2) < (room + 1) / 4
         assert middle.mean() == pytest.approx(0.6827 / 0.9545, abs=0.03)  # of a normal, cut at 2
 
 
-def test_places_spread_by_a_quarter_of_the_side(drawn):
+def test_positions_spread_by_a_quarter_of_the_side(drawn):
     """By the quartiles, which clipping at two standard deviations leaves alone."""
     for axis in ("top", "left"):
-        places = np.array([getattr(hint, axis) + hint.side / 2 for some in drawn for hint in some])
-        low, middle, high = np.quantile(places, [0.25, 0.5, 0.75])
+        centers = np.array([getattr(hint, axis) + hint.side / 2 for some in drawn for hint in some])
+        low, middle, high = np.quantile(centers, [0.25, 0.5, 0.75])
         assert middle == pytest.approx(32, abs=0.6)  # places are whole pixels
         assert (high - low) / 1.349 == pytest.approx(60 / 4, abs=1)  # 64 px less the mean side of 5
 
@@ -59,7 +59,7 @@ def test_stop_and_sides_are_those_asked_for():
     assert all(h.top >= 0 <= h.left and max(h.top, h.left) + h.side <= 8 for h in every)
 
 
-def test_a_hint_is_the_mean_colour_and_the_first_one_counts():
+def test_a_hint_is_the_mean_color_and_the_first_one_counts():
     ab = np.random.default_rng(1).normal(size=(8, 8, 2)).astype(np.float32)
     hint_ab, order = hints.reveal(ab, [Hint(1, 1, 3), Hint(2, 2, 4)])
     np.testing.assert_allclose(hint_ab[3, 3], ab[1:4, 1:4].mean((0, 1)), rtol=1e-5)
@@ -84,19 +84,19 @@ def data_of(photos, **changes):
 def first_batch(photos, **changes):
     source = FolderSource.open(photos, labels="none")
     batches = pipeline.train_batches(source, data_of(photos, **changes), seed=0, batch_size=8)
-    found = next(batches)
+    batch = next(batches)
     batches.close()
-    return found
+    return batch
 
 
-def test_training_batches_hold_hints_of_the_true_colours(photos):
+def test_training_batches_hold_hints_of_the_true_colors(photos):
     host, device = (first_batch(photos, targets=where) for where in ("host", "device"))
     assert host["hint_mask"].shape == (8, 32, 32, 1)
     assert set(np.unique(host["hint_mask"])) == {0.0, 1.0}
     np.testing.assert_array_equal(host["hint_ab"], device["hint_ab"])
     np.testing.assert_array_equal(host["hint_mask"], device["hint_mask"])
     is_hint = host["hint_mask"][..., 0] > 0
-    # A hint is a mean over at most 9 x 9 pixels of smooth photos: close to the colour below it.
+    # A hint is a mean over at most 9 x 9 pixels of smooth photos: close to the color below it.
     off = np.linalg.norm(host["hint_ab"] - host["ab"], axis=-1)[is_hint]
     assert np.median(off) < 0.1 < np.median(np.linalg.norm(host["ab"], axis=-1))
     truth = color.rgb_u8_to_lab(device["rgb"])[..., 1:] / 110
@@ -123,30 +123,30 @@ def test_evaluation_has_the_same_hundred_hints_for_a_photo_each_time(photos):
     again = next(pipeline.eval_batches(source, data_of(photos), batch_size=8, with_hints=True))
     np.testing.assert_array_equal(whole["hint_order"][:8], again["hint_order"])
     np.testing.assert_array_equal(whole["hint_ab"][:8], again["hint_ab"])
-    shown = [(whole["hint_order"] < n).mean() for n in (0, 1, 10, 100)]
+    covered = [(whole["hint_order"] < n).mean() for n in (0, 1, 10, 100)]
     # A hint of 6/256 of 32 px is one pixel.
-    assert shown[:2] == [0, pytest.approx(1 / 1024)]
-    assert 5 / 1024 < shown[2] <= 10 / 1024 < 80 / 1024 < shown[3] < 100 / 1024
+    assert covered[:2] == [0, pytest.approx(1 / 1024)]
+    assert 5 / 1024 < covered[2] <= 10 / 1024 < 80 / 1024 < covered[3] < 100 / 1024
 
 
 @pytest.mark.parametrize("changes", [{"hint_stop": 0.0}, {"hint_sides": (0, 3)}])
 def test_wrong_fields(changes, photos):
-    with pytest.raises(ValueError, match=r"data\.hint_stop is in"):
+    with pytest.raises(ValueError, match=r"data\.hint_stop must be in"):
         pipeline.check(data_of(photos, **changes))
 
 
 def test_hints_for_evaluation_are_even_and_six_pixels_at_256():
     drawn = [hints.draw_for_evaluation(np.random.default_rng(n), 256) for n in range(40)]
     assert {(len(some), hint.side) for some in drawn for hint in some} == {(100, 6)}
-    places = np.array([(hint.top, hint.left) for some in drawn for hint in some])
-    counts = np.histogram(places, 5, (0, 251))[0] / places.size  # the last place is 250
+    corners = np.array([(hint.top, hint.left) for some in drawn for hint in some])
+    counts = np.histogram(corners, 5, (0, 251))[0] / corners.size  # the last place is 250
     np.testing.assert_allclose(counts, 1 / 5, atol=0.02)
-    assert places.max() <= 250
+    assert corners.max() <= 250
     assert drawn[0] != drawn[1]
 
 
 def test_more_hints_for_evaluation_hold_the_fewer(photos):
-    """A hint that is there among the first n is there, with its colour, among more."""
+    """A hint that is there among the first n is there, with its color, among more."""
     source = FolderSource.open(photos, labels="none")
     data = data_of(photos, image_size=128)
     batch = next(pipeline.eval_batches(source, data, batch_size=4, with_hints=True))
@@ -159,5 +159,5 @@ def test_more_hints_for_evaluation_hold_the_fewer(photos):
         rows, columns = np.nonzero(order[photo, ..., 0] == 0)  # the first is covered by none
         assert len(rows) == 9  # 3 x 3: 6/256 of 128
         mean = truth[photo, rows, columns].mean(0)
-        shown = ab[photo, rows, columns]
-        np.testing.assert_allclose(shown, np.broadcast_to(mean, shown.shape), atol=1e-5)
+        revealed = ab[photo, rows, columns]
+        np.testing.assert_allclose(revealed, np.broadcast_to(mean, revealed.shape), atol=1e-5)

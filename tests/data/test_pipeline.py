@@ -26,9 +26,9 @@ def take(number, source, data, **options):
         return list(itertools.islice(batches, number))
 
 
-def assert_equal(found, expected):
-    assert len(found) == len(expected)
-    for one, other in zip(found, expected, strict=True):
+def assert_equal(actual, expected):
+    assert len(actual) == len(expected)
+    for one, other in zip(actual, expected, strict=True):
         assert one.keys() == other.keys()
         for name in one:
             np.testing.assert_array_equal(one[name], other[name], err_msg=name)
@@ -80,20 +80,20 @@ def test_device_targets_equal_host_targets(source, photos, saturation):
     data = tiny_config(photos, **changes, **{"data.targets": "device"}).data
     encode = jax.jit(TargetEncoder.from_config(data))
     for expected, batch in zip(host, take(3, source, data), strict=True):
-        found = encode(batch["rgb"])
+        encoded = encode(batch["rgb"])
         assert batch["rgb"].dtype == np.uint8
         for name, unit in (("grey", 50), ("ab", 110)):
-            assert found[name].dtype == expected[name].dtype == np.float32
-            np.testing.assert_allclose(found[name] * unit, expected[name] * unit, atol=1e-3)
+            assert encoded[name].dtype == expected[name].dtype == np.float32
+            np.testing.assert_allclose(encoded[name] * unit, expected[name] * unit, atol=1e-3)
 
 
 def test_targets_are_scikit_images_lab(source, photos):
     data = tiny_config(photos, **{"data.targets": "device"}).data
     rgb = take(1, source, data)[0]["rgb"]
-    found = TargetEncoder()(rgb)
+    targets = TargetEncoder()(rgb)
     lab = rgb2lab(rgb)
-    np.testing.assert_allclose(found["grey"][..., 0] * 50 + 50, lab[..., 0], atol=1e-3)
-    np.testing.assert_allclose(found["ab"] * 110, lab[..., 1:], atol=1e-3)
+    np.testing.assert_allclose(targets["grey"][..., 0] * 50 + 50, lab[..., 0], atol=1e-3)
+    np.testing.assert_allclose(targets["ab"] * 110, lab[..., 1:], atol=1e-3)
 
 
 @pytest.mark.parametrize("targets", ["host", "device"])
@@ -131,7 +131,7 @@ def test_aged_grey_is_the_same_on_host_and_device(source, photos):
 
 
 def test_a_share_is_from_0_to_1(photos):
-    with pytest.raises(RequestError, match=r"data\.aged is a share from 0 to 1, not 1.5"):
+    with pytest.raises(RequestError, match=r"data\.aged must be a share from 0 to 1, not 1.5"):
         pipeline.check(tiny_config(photos, **{"data.aged": 1.5}).data)
 
 
@@ -168,7 +168,7 @@ def test_a_bad_photo_gives_its_place_to_another(source, photos):
 
 
 def test_a_folder_of_bad_photos_says_so(source, photos):
-    with pytest.raises(RequestError, match="in a row cannot be read"):
+    with pytest.raises(RequestError, match="consecutive photos cannot be read"):
         take(1, Damaged(source, set(range(40))), tiny_config(photos).data)
 
 
@@ -177,11 +177,11 @@ def test_evaluation_covers_everything_once_and_masks_the_rest(source, photos):
     with contextlib.closing(
         pipeline.eval_batches(Damaged(source, {5}), data, batch_size=12)
     ) as batches:
-        found = list(batches)
-    assert [batch["rgb"].shape for batch in found] == [(12, 32, 32, 3)] * 4
-    mask = np.concatenate([batch["mask"] for batch in found])
+        elements = list(batches)
+    assert [batch["rgb"].shape for batch in elements] == [(12, 32, 32, 3)] * 4
+    mask = np.concatenate([batch["mask"] for batch in elements])
     assert mask.sum() == 39
     np.testing.assert_array_equal(np.flatnonzero(mask == 0), [5, *range(40, 48)])
-    assert [n for batch in found for n in pipeline.numbers_of(batch["skipped"])] == [5]
-    labels = np.concatenate([batch["label"] for batch in found])
+    assert [n for batch in elements for n in pipeline.numbers_of(batch["skipped"])] == [5]
+    labels = np.concatenate([batch["label"] for batch in elements])
     np.testing.assert_array_equal(labels[mask > 0], np.delete(source.labels(), 5))

@@ -37,18 +37,18 @@ def contents(source):
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_shards_hold_the_photos(kind, jobs, photos, tmp_path):
-    place = photos if kind == "folder" else tmp_path / f"photos.{kind}"
+    source = photos if kind == "folder" else tmp_path / f"photos.{kind}"
     if kind != "folder":
-        {"zip": as_zip, "tar": as_tar}[kind](photos, place)
-    found = prepare(place, tmp_path / "shards", num_shards=3, labels="folder", jobs=jobs)
-    assert found.paths[0].name == "photos-00000-of-00003.array_record"
-    assert (found.num_photos, found.num_written, found.kept_whole) == (40, 40, [])
+        {"zip": as_zip, "tar": as_tar}[kind](photos, source)
+    prepared = prepare(source, tmp_path / "shards", num_shards=3, labels="folder", jobs=jobs)
+    assert prepared.paths[0].name == "photos-00000-of-00003.array_record"
+    assert (prepared.num_photos, prepared.num_written, prepared.kept_whole) == (40, 40, [])
     folder = FolderSource.open(photos, labels="folder")
     records = ArrayRecordSource(tmp_path / "shards")
     assert contents(records) == contents(folder)
     assert records.class_names == folder.class_names
     np.testing.assert_array_equal(records.labels(), [records[i].label for i in range(40)])
-    again = prepare(place, tmp_path / "shards", num_shards=3, jobs=jobs)
+    again = prepare(source, tmp_path / "shards", num_shards=3, jobs=jobs)
     assert again.num_written == 0
 
 
@@ -76,7 +76,7 @@ def test_part_of_the_shards_is_refused(photos, tmp_path):
         ArrayRecordSource(tmp_path / "shards").labels()
     for left in (2, 1):
         next((tmp_path / "shards").glob("*.array_record")).unlink()
-        with pytest.raises(RequestError, match=f"has {left} shards, and their names say 3; run"):
+        with pytest.raises(RequestError, match=f"has {left} shards, but their names say 3; run"):
             ArrayRecordSource(tmp_path / "shards")
     (shard,) = (tmp_path / "shards").glob("*.array_record")
     assert 10 < len(ArrayRecordSource(shard)) < 15  # asked for by name
@@ -100,8 +100,8 @@ def test_a_stopped_writer_goes_on(photos, tmp_path, monkeypatch):
     whole = {path: path.read_bytes() for path in (tmp_path / "s").glob("*.array_record")}
     assert 2 <= len(whole) <= 3  # of ten photos each
     assert not (tmp_path / "s/index.npz").exists()
-    found = prepare(photos, tmp_path / "s", num_shards=4, jobs=1)
-    assert found.num_written == 40 - 10 * len(whole)
+    prepared = prepare(photos, tmp_path / "s", num_shards=4, jobs=1)
+    assert prepared.num_written == 40 - 10 * len(whole)
     assert {path: path.read_bytes() for path in whole} == whole
     assert contents(ArrayRecordSource(tmp_path / "s")) == contents(
         FolderSource.open(photos, labels="folder")
@@ -118,7 +118,7 @@ def test_a_full_disk_is_told_in_one_line(photos, tmp_path, monkeypatch):
     with pytest.raises(
         RequestError,
         match=r"photos-00000-of-00002.array_record' cannot be written "
-        r"\(write\(\) failed: No space left on device\); make room",
+        r"\(write\(\) failed: No space left on device\); free disk space",
     ):
         prepare(photos, tmp_path / "s", num_shards=2, jobs=1)
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["plan.json"]
@@ -132,8 +132,8 @@ def test_larger_photos_are_made_smaller(tmp_path):
             tmp_path / "in" / name
         )
     (tmp_path / "in/broken.jpg").write_bytes(b"no photo")
-    found = prepare(tmp_path / "in", tmp_path / "out", size=32, labels="none", jobs=1)
-    assert found.kept_whole == ["broken.jpg"]
+    prepared = prepare(tmp_path / "in", tmp_path / "out", size=32, labels="none", jobs=1)
+    assert prepared.kept_whole == ["broken.jpg"]
     records = ArrayRecordSource(tmp_path / "out")
     names = sorted(path.name for path in (tmp_path / "in").iterdir())
     by_name = {name: records[number] for number, name in enumerate(names)}
@@ -160,14 +160,14 @@ def test_what_cannot_be_prepared(photos, tmp_path):
     (tmp_path / "text").write_text("x" * 2000)
     with zipfile.ZipFile(tmp_path / "none.zip", "w") as file:
         file.writestr("notes.txt", "x")
-    for place, says in (
+    for source, says in (
         (tmp_path / "nothing", "does not exist"),
-        (tmp_path / "text", "no folder, zip or plain tar"),
+        (tmp_path / "text", "not a folder, zip or uncompressed tar"),
         (tmp_path / "none.zip", "no photo in"),
     ):
         with pytest.raises(RequestError, match=says):
-            prepare(place, tmp_path / "out")
-    with pytest.raises(RequestError, match="--shards is at least 1"):
+            prepare(source, tmp_path / "out")
+    with pytest.raises(RequestError, match="--shards must be at least 1"):
         prepare(photos, tmp_path / "out", num_shards=0)
     prepare(photos, tmp_path / "out", num_shards=2, jobs=1)
     for changes in ({"num_shards": 3}, {"size": 16, "num_shards": 2}):
@@ -181,10 +181,10 @@ def test_what_cannot_be_prepared(photos, tmp_path):
 
 
 def test_the_command(photos, tmp_path, capsys):
-    words = [str(photos), "--output", str(tmp_path / "s"), "--shards", "2", "--jobs", "1"]
-    assert cli.run(["prepare", *words]) == 0
+    arguments = [str(photos), "--output", str(tmp_path / "s"), "--shards", "2", "--jobs", "1"]
+    assert cli.run(["prepare", *arguments]) == 0
     assert "40 photos in 2 shards, 40 written now" in capsys.readouterr().out
-    assert cli.run(["prepare", *words]) == 0
+    assert cli.run(["prepare", *arguments]) == 0
     assert "0 written now" in capsys.readouterr().out
     assert cli.run(["prepare", str(tmp_path / "none"), "--output", str(tmp_path / "t")]) == 2
     assert "does not exist" in capsys.readouterr().err
@@ -199,4 +199,4 @@ def test_an_error_of_the_disk_is_one_line(photos, tmp_path, monkeypatch, capsys)
     assert cli.run(["prepare", str(photos), "--output", str(tmp_path / "s")]) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert said.startswith("colorjax: ")
-    assert said.endswith("No space left on device; the same command continues once that is mended")
+    assert said.endswith("No space left on device; the same command continues once that is fixed")

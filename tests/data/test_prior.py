@@ -35,10 +35,10 @@ def counted(folder, **options):
 def wanted(pixels, k=5, sigma=5.0):
     """The mean soft encoding by a KD-tree, in float64."""
     ab = rgb2lab(pixels.reshape(-1, 3))[:, 1:]
-    distance, places = KDTree(color.ab_bins()).query(ab, k)
+    distance, bins = KDTree(color.ab_bins()).query(ab, k)
     weights = np.exp(-(distance**2) / (2 * sigma**2))
     weights /= weights.sum(1, keepdims=True)
-    shares = np.bincount(places.ravel(), weights.ravel(), 313) / len(ab)
+    shares = np.bincount(bins.ravel(), weights.ravel(), 313) / len(ab)
     lifted = np.maximum(shares, prior.EPSILON)
     return lifted / lifted.sum(), int((shares < prior.EPSILON).sum())
 
@@ -46,26 +46,26 @@ def wanted(pixels, k=5, sigma=5.0):
 @pytest.mark.parametrize("worth_processes", [1, 1000], ids=["processes", "threads"])
 def test_the_prior_is_the_mean_soft_encoding(worth_processes, folder, monkeypatch):
     monkeypatch.setattr(portions, "_WORTH_PROCESSES", worth_processes)
-    told = []
-    found = counted(folder, progress=told.append)
+    counts = []
+    result = counted(folder, progress=counts.append)
     shares, empty = wanted(np.stack(PHOTOS))
-    np.testing.assert_allclose(found.prior, shares, atol=1e-6)
-    assert (found.num_photos, found.num_pixels) == (6, 6 * 24 * 24)
-    assert abs(found.num_empty - empty) <= 2  # shares around the limit
-    assert sum(told) == 6
+    np.testing.assert_allclose(result.prior, shares, atol=1e-6)
+    assert (result.num_photos, result.num_pixels) == (6, 6 * 24 * 24)
+    assert abs(result.num_empty - empty) <= 2  # shares around the limit
+    assert sum(counts) == 6
 
 
-def test_portions_of_photos_and_of_colours_add_up(folder, monkeypatch):
-    """Six photos in portions of four, and colours encoded a hundred at a time."""
+def test_portions_of_photos_and_of_colors_add_up(folder, monkeypatch):
+    """Six photos in portions of four, and colors encoded a hundred at a time."""
     monkeypatch.setattr(portions, "_PHOTOS_AT_ONCE", 4)
     monkeypatch.setattr(prior, "_CHUNK", 100)
     assert len(np.unique(np.reshape(PHOTOS, (-1, 3)), axis=0)) > 300
     (folder / "3b.png").write_bytes(b"no photo")
-    told = []
-    found = counted(folder, progress=told.append)
-    assert told == [4, 3]
-    assert (found.num_photos, found.num_unreadable) == (6, 1)
-    np.testing.assert_allclose(found.prior, wanted(np.stack(PHOTOS))[0], atol=1e-6)
+    counts = []
+    result = counted(folder, progress=counts.append)
+    assert counts == [4, 3]
+    assert (result.num_photos, result.num_unreadable) == (6, 1)
+    np.testing.assert_allclose(result.prior, wanted(np.stack(PHOTOS))[0], atol=1e-6)
 
 
 class Endless:
@@ -103,7 +103,7 @@ def test_k_and_sigma(folder):
 
 def test_large_photos_are_shrunk(tmp_path):
     checks = np.zeros((64, 64, 3), np.uint8)
-    checks[::2, ::2], checks[1::2, 1::2] = 255, 255  # black and white become grey
+    checks[::2, ::2], checks[1::2, 1::2] = 255, 255  # black and white become gray
     Image.fromarray(checks).save(tmp_path / "a.png")
     assert counted(tmp_path, short_side=32).num_pixels == 32 * 32
     assert counted(tmp_path, short_side=64).num_pixels == 64 * 64
@@ -112,13 +112,13 @@ def test_large_photos_are_shrunk(tmp_path):
 def test_what_is_unusual_is_said(tmp_path):
     Image.fromarray(np.full((16, 16, 3), (200, 30, 30), np.uint8)).save(tmp_path / "red.png")
     (tmp_path / "broken.jpg").write_bytes(b"no photo")
-    found = counted(tmp_path)  # scikit-image: ab = (63.0, 45.2)
-    told = " | ".join(found.flaws())
-    assert "308 of 313 bins are all but empty" in told
-    assert "the commonest bin is ab = (60, 50), not grey" in told
-    assert "1 photos cannot be read" in told
-    assert found.prior.min() > 0
-    assert np.isfinite(color.rebalancing_weights(found.prior)).all()
+    result = counted(tmp_path)  # scikit-image: ab = (63.0, 45.2)
+    flaws = " | ".join(result.flaws())
+    assert "308 of 313 bins are nearly empty" in flaws
+    assert "the most frequent bin is ab = (60, 50), not gray" in flaws
+    assert "1 photos cannot be read" in flaws
+    assert result.prior.min() > 0
+    assert np.isfinite(color.rebalancing_weights(result.prior)).all()
 
 
 def test_nothing_readable(tmp_path):
@@ -128,20 +128,20 @@ def test_nothing_readable(tmp_path):
 
 
 def test_saved_and_loaded(folder, tmp_path):
-    found = counted(folder)
-    prior.save(tmp_path / "new" / "prior.npz", found, "six photos")
-    np.testing.assert_allclose(prior.load(tmp_path / "new" / "prior.npz"), found.prior)
+    result = counted(folder)
+    prior.save(tmp_path / "new" / "prior.npz", result, "six photos")
+    np.testing.assert_allclose(prior.load(tmp_path / "new" / "prior.npz"), result.prior)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["prior.npz"]
     assert prior.load(str(tmp_path / "new" / "prior.npz")).dtype == np.float64
 
 
 def test_where_nothing_can_be_written(tmp_path):
-    found = prior.Prior(np.full(313, 1 / 313), 1, 0, 1, 0)
+    result = prior.Prior(np.full(313, 1 / 313), 1, 0, 1, 0)
     (tmp_path / "file").write_text("no folder")
     (tmp_path / "folder.npz").mkdir()
     for path in ("file/prior.npz", "file/deep/prior.npz", "folder.npz"):
         with pytest.raises(RequestError, match="cannot be written"):
-            prior.save(tmp_path / path, found, "nothing")
+            prior.save(tmp_path / path, result, "nothing")
     assert {path.name for path in tmp_path.iterdir()} == {"file", "folder.npz"}
 
 
@@ -158,20 +158,20 @@ NPZ = compressed(prior=np.random.default_rng(0).dirichlet(np.ones(313)))
     ("content", "text"),
     [
         (None, "cannot be read"),
-        (b"", "is no NPZ or NPY"),
-        (b"no array", "is no NPZ or NPY"),
+        (b"", "is not an NPZ or NPY"),
+        (b"no array", "is not an NPZ or NPY"),
         (np.ones(312), "not 313 shares"),
         (np.ones(313, int), "not 313 shares"),
         (np.ones(313), "sum 1"),
         (np.eye(1, 313)[0], "above 0"),
         (np.eye(1, 313)[0] - 1e-9, "above 0"),
         (np.full(313, np.nan), "above 0"),
-        (np.array([{}] * 313, dtype=object), "is no NPZ or NPY"),
-        (compressed(other=np.ones(313) / 313), "is no NPZ or NPY"),
+        (np.array([{}] * 313, dtype=object), "is not an NPZ or NPY"),
+        (compressed(other=np.ones(313) / 313), "is not an NPZ or NPY"),
         (compressed(prior=np.ones((313, 1)) / 313), "not 313 shares"),
-        (NPZ[:1000], "is no NPZ or NPY"),
-        (NPZ[:200] + bytes(200) + NPZ[400:], "is no NPZ or NPY"),
-        (NPZ[:200] + b"\xff" * 200 + NPZ[400:], "is no NPZ or NPY"),
+        (NPZ[:1000], "is not an NPZ or NPY"),
+        (NPZ[:200] + bytes(200) + NPZ[400:], "is not an NPZ or NPY"),
+        (NPZ[:200] + b"\xff" * 200 + NPZ[400:], "is not an NPZ or NPY"),
     ],
 )
 def test_files_that_hold_no_prior(content, text, tmp_path):

@@ -46,7 +46,7 @@ def album(tmp_path, truths):
 
 @pytest.fixture
 def finished(tmp_path, truths):
-    """Pictures of another program: noise on the truth, named in three ways."""
+    """Pictures of another program: the truth with noise, with three forms of names."""
     rng = np.random.default_rng(1)
     made = {}
     for key, name in zip(
@@ -68,8 +68,8 @@ def chroma(rgb):
 
 def test_metrics_of_finished_pictures(album, finished, truths, tmp_path):
     """Against scikit-image's Lab, CIEDE2000 and SSIM."""
-    place, made = finished
-    found = compare([place], album, tmp_path / "out")
+    folder, made = finished
+    comparison = compare([folder], album, tmp_path / "out")
     pairs = [(made[key], truth) for key, truth in truths.items()]
     labs = [(rgb2lab(a), rgb2lab(b)) for a, b in pairs]
     squares = [np.square(a.astype(float) - b).mean() for a, b in pairs]
@@ -89,7 +89,7 @@ def test_metrics_of_finished_pictures(album, finished, truths, tmp_path):
     wanted = {
         "mae_ab": np.mean([abs(a - b)[..., 1:].mean() for a, b in labs]),
         "delta_e_2000": np.mean([deltaE_ciede2000(a, b).mean() for a, b in labs]),
-        "psnr": np.mean([10 * np.log10(255**2 / mse) for mse in squares[:3]]),  # not of grey
+        "psnr": np.mean([10 * np.log10(255**2 / mse) for mse in squares[:3]]),  # not of gray
         "psnr_of_mean_mse": 10 * np.log10(255**2 / np.mean(squares)),
         "colorfulness": np.mean([colorfulness(a) for a, _ in pairs]),
         "chroma_ratio": sum(chroma(a) for a, _ in pairs) / sum(chroma(b) for _, b in pairs),
@@ -97,27 +97,27 @@ def test_metrics_of_finished_pictures(album, finished, truths, tmp_path):
         "accuracy_5": within(5),
     }
     for name, value in wanted.items():
-        assert found.mean("finished", name) == pytest.approx(value, rel=3e-3, abs=3e-3), name
-    about_ssim = found.report["methods"]["finished"]["metrics"]["ssim"]
+        assert comparison.mean("finished", name) == pytest.approx(value, rel=3e-3, abs=3e-3), name
+    about_ssim = comparison.report["methods"]["finished"]["metrics"]["ssim"]
     some = [structural_similarity(*pairs[i], **ssim) for i in (0, 1, 3)]
     assert about_ssim["mean"] == pytest.approx(np.mean(some), abs=1e-4)
     assert about_ssim["num_photos"] == 3
-    report = found.report
+    report = comparison.report
     assert report["methods"]["finished"]["metrics"]["psnr"]["num_photos"] == 3
     assert (report["num_photos"], report["num_grey_photos"]) == (4, 1)
-    assert found.mean("grey", "colorfulness") == 0
+    assert comparison.mean("grey", "colorfulness") == 0
     difference = report["methods"]["grey"]["difference"]["mae_ab"]
-    both = found.mean("grey", "mae_ab"), found.mean("finished", "mae_ab")
+    both = comparison.mean("grey", "mae_ab"), comparison.mean("finished", "mae_ab")
     assert difference["mean"] == pytest.approx(both[0] - both[1])
     assert report["methods"]["finished"]["difference"] is None
 
 
 def test_the_truth_as_a_method_has_no_error(album, tmp_path):
-    found = compare([f"perfect={album}"], album, tmp_path / "out", photos=2)
-    assert found.mean("perfect", "mae_ab") == 0
-    assert found.mean("perfect", "ssim") == pytest.approx(1)
-    assert found.mean("perfect", "chroma_ratio") == pytest.approx(1, abs=1e-2)
-    assert found.mean("grey", "mae_ab") > 1
+    comparison = compare([f"perfect={album}"], album, tmp_path / "out", photos=2)
+    assert comparison.mean("perfect", "mae_ab") == 0
+    assert comparison.mean("perfect", "ssim") == pytest.approx(1)
+    assert comparison.mean("perfect", "chroma_ratio") == pytest.approx(1, abs=1e-2)
+    assert comparison.mean("grey", "mae_ab") > 1
 
 
 def test_bootstrap_intervals():
@@ -126,11 +126,11 @@ def test_bootstrap_intervals():
     base = picture.measure(truth, truth)
     first = [base | {"mae_ab": value} for value in (0.0, 2.0)]
     second = [base | {"mae_ab": value + 0.5} for value in (0.0, 2.0)]
-    found = summarize_methods({"a": first, "b": second}, seed=0)
-    assert found["a"]["metrics"]["mae_ab"] == {"mean": 1, "interval": [0, 2], "num_photos": 2}
-    assert found["b"]["difference"]["mae_ab"] == {"mean": 0.5, "interval": [0.5, 0.5]}
-    assert "psnr" not in found["a"]["metrics"]  # all photos are grey
-    assert "chroma_ratio" not in found["a"]["metrics"]
+    summary = summarize_methods({"a": first, "b": second}, seed=0)
+    assert summary["a"]["metrics"]["mae_ab"] == {"mean": 1, "interval": [0, 2], "num_photos": 2}
+    assert summary["b"]["difference"]["mae_ab"] == {"mean": 0.5, "interval": [0.5, 0.5]}
+    assert "psnr" not in summary["a"]["metrics"]  # all photos are gray
+    assert "chroma_ratio" not in summary["a"]["metrics"]
     one = summarize_methods({"a": first[:1]}, seed=0)
     assert one["a"]["metrics"]["mae_ab"]["interval"] is None
     spread = [
@@ -141,16 +141,16 @@ def test_bootstrap_intervals():
 
 
 class Links(html.parser.HTMLParser):
-    """Collects what a page refers to."""
+    """Collects the links of a page."""
 
     def __init__(self, text):
         super().__init__()
-        self.found, self.tags, self.text = [], set(), ""
+        self.links, self.tags, self.text = [], set(), ""
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         self.tags.add(tag)
-        self.found += [value for name, value in attributes if name in ("href", "src")]
+        self.links += [value for name, value in attributes if name in ("href", "src")]
 
     def handle_data(self, data):
         self.text += data
@@ -167,9 +167,9 @@ def test_weights_and_all_that_is_written(workdir, truths, tmp_path, capsys):
     paths = [tmp_path / "in" / f"{stem}.png" for stem in shown]
     for path, image in zip(paths, shown.values(), strict=True):
         save(image, path)
-    words = ["compare", f"{name}={workdir}", f"copy={tmp_path / 'in'}"]
-    words += [w for path in reversed(paths) for w in ("--data", str(path))]
-    assert cli.run([*words, "--output", str(tmp_path / "out")]) == 0
+    arguments = ["compare", f"{name}={workdir}", f"copy={tmp_path / 'in'}"]
+    arguments += [w for path in reversed(paths) for w in ("--data", str(path))]
+    assert cli.run([*arguments, "--output", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr()
     assert [line.split(":")[0] for line in printed.err.splitlines()] == [
         "[1/2] copy",
@@ -187,8 +187,8 @@ def test_weights_and_all_that_is_written(workdir, truths, tmp_path, capsys):
     assert (root / "metrics.md").read_text() in printed.out
     assert "&lt;b>R&D\\| |" in printed.out
     page = Links((root / "index.html").read_text())
-    assert {unquote(link) for link in page.found} == files | {"figure.png"}
-    assert all((root / unquote(link)).is_file() for link in page.found)
+    assert {unquote(link) for link in page.links} == files | {"figure.png"}
+    assert all((root / unquote(link)).is_file() for link in page.links)
     assert not page.tags & {"b", "i", "script", "link"}
     assert name in page.text
     assert Image.open(root / "figure.png").size == (4 * 204 - 4, 22 + 2 * 204)
@@ -200,13 +200,13 @@ def test_weights_and_all_that_is_written(workdir, truths, tmp_path, capsys):
     assert chroma(colored) > 0.1
 
 
-def test_a_seed_decides_which_photos(tmp_path):
+def test_a_seed_selects_the_photos(tmp_path):
     for number, image in enumerate(synthetic_images(30, 12)):
         save(image, tmp_path / "album" / f"{number}.png")
-    words = [tmp_path / "album"], tmp_path / "album"
+    arguments = [tmp_path / "album"], tmp_path / "album"
 
     def run(folder, **options):
-        return compare(*words, tmp_path / folder, **options).report
+        return compare(*arguments, tmp_path / folder, **options).report
 
     first, again = (run(n, photos=3, metric_photos=5, seed=4) for n in "ab")
     assert first | {"command": ""} == again | {"command": ""}
@@ -220,69 +220,76 @@ def test_a_seed_decides_which_photos(tmp_path):
     assert (default["seed"], len(default["shown"]), len(default["measured"])) == (0, 8, 30)
 
 
-def test_unreadable_photos_are_passed_over_and_named(album, tmp_path, capsys):
+def test_unreadable_photos_are_skipped_and_named(album, tmp_path, capsys):
     (album / "broken.jpg").write_bytes(b"no photo")
-    words = ["compare", f"copy={album}", "--data", str(album), "--output", str(tmp_path / "out")]
-    assert cli.run(words) == 1
+    arguments = [
+        "compare",
+        f"copy={album}",
+        "--data",
+        str(album),
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    assert cli.run(arguments) == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("colorjax: passed over broken.jpg: ")
+    assert last.startswith("colorjax: skipped broken.jpg: ")
     report = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert report["num_photos"] == 4
     for name in tree(album):
         (album / name).write_bytes(b"no photo")
-    assert cli.run([*words, "--overwrite"]) == 2
+    assert cli.run([*arguments, "--overwrite"]) == 2
     assert "no photo of --data can be read" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == report
 
 
-def test_results_beside_photos_are_no_photos_but_pictures(album, truths, tmp_path):
-    """As `colorize` without --output leaves them; they count, not the photos themselves."""
+def test_results_next_to_photos_are_pictures_not_photos(album, truths, tmp_path):
+    """As written by `colorize` without --output; they are measured, not the photos themselves."""
     for key, truth in truths.items():
         save(color.gray_photo(truth), (album / key).with_suffix(".color.png"))
-    found = compare([f"pale={album}"], album, tmp_path / "out")
-    assert sorted(found.report["measured"]) == sorted(truths)
-    assert found.mean("pale", "mae_ab") == found.mean("grey", "mae_ab")
+    comparison = compare([f"pale={album}"], album, tmp_path / "out")
+    assert sorted(comparison.report["measured"]) == sorted(truths)
+    assert comparison.mean("pale", "mae_ab") == comparison.mean("grey", "mae_ab")
 
 
 def test_wrong_requests(album, finished, tmp_path, capsys):
-    out, place = tmp_path / "out", finished[0]
+    out, folder = tmp_path / "out", finished[0]
 
-    def refused(*words, data=album):
-        given = ["compare", *map(str, words), "--data", str(data)]
-        assert cli.run([*given, "--output", str(out)]) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
+    def refused(*arguments, data=album):
+        command = ["compare", *map(str, arguments), "--data", str(data)]
+        assert cli.run([*command, "--output", str(out)]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
         assert not out.exists()
-        return said.err.splitlines()[-1]
+        return printed.err.splitlines()[-1]
 
-    assert "two methods are named 'finished'" in refused(place, f"finished={album}")
-    assert "column 'Grey'" in refused(f"Grey={place}")
-    assert "name becomes that of a folder" in refused(f"..={place}")
+    assert "two methods are named 'finished'" in refused(folder, f"finished={album}")
+    assert "column 'Grey'" in refused(f"Grey={folder}")
+    assert "name is used for a folder" in refused(f"..={folder}")
     assert "zhang16-small" in refused(tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    assert "holds no pictures" in refused(tmp_path / "empty")
-    assert "does not exist" in refused(place, data=tmp_path / "none")
-    assert "no photo below" in refused(place, data=tmp_path / "empty")
-    assert "--photos is at least 1" in refused(place, "--photos=0")
-    assert "--metric-photos is at least" in refused(place, "--photos=3", "--metric-photos=2")
-    assert "one kind" in refused(place, "--data", place)
-    assert "--seed is at least 0" in refused(place, "--seed=-1")
-    good = (place / "grey.png").read_bytes()
-    (place / "grey.png").write_bytes(good[:40])
-    assert f"{str(place / 'grey.png')!r} cannot be read" in refused(place)
-    (place / "grey.png").write_bytes(good)
-    (place / "y.color.png").rename(place / "w.png")
-    assert "no picture of 'a/y.png'" in refused(place)
-    save(np.zeros((24, 25, 3), np.uint8), place / "y.png")
-    said = refused(place)
-    assert str(place / "y.png") in said
-    assert "25x24" in said
-    assert "'a/y.png' 24x24" in said
-    (place / "y.jpg").write_bytes(b"")
-    assert "could both show" in refused(place)
+    assert "contains neither pictures nor" in refused(tmp_path / "empty")
+    assert "does not exist" in refused(folder, data=tmp_path / "none")
+    assert "no photo below" in refused(folder, data=tmp_path / "empty")
+    assert "--photos must be at least 1" in refused(folder, "--photos=0")
+    assert "--metric-photos must be at least" in refused(folder, "--photos=3", "--metric-photos=2")
+    assert "do not mix" in refused(folder, "--data", folder)
+    assert "--seed must be at least 0" in refused(folder, "--seed=-1")
+    good = (folder / "grey.png").read_bytes()
+    (folder / "grey.png").write_bytes(good[:40])
+    assert f"{str(folder / 'grey.png')!r} cannot be read" in refused(folder)
+    (folder / "grey.png").write_bytes(good)
+    (folder / "y.color.png").rename(folder / "w.png")
+    assert "no picture of 'a/y.png'" in refused(folder)
+    save(np.zeros((24, 25, 3), np.uint8), folder / "y.png")
+    message = refused(folder)
+    assert str(folder / "y.png") in message
+    assert "25x24" in message
+    assert "'a/y.png' 24x24" in message
+    (folder / "y.jpg").write_bytes(b"")
+    assert "both match" in refused(folder)
 
 
-def test_one_flat_picture_is_never_taken_for_two_photos(truths, tmp_path):
+def test_one_flat_picture_never_matches_two_photos(truths, tmp_path):
     for folder in ("a", "b"):
         save(truths["a/x.png"], tmp_path / "album" / folder / "x.png")
     save(truths["a/x.png"], tmp_path / "flat" / "x.png")
@@ -290,7 +297,7 @@ def test_one_flat_picture_is_never_taken_for_two_photos(truths, tmp_path):
         compare([tmp_path / "flat"], tmp_path / "album", tmp_path / "out")
 
 
-def test_what_is_there_is_kept(album, tmp_path):
+def test_existing_files_are_kept(album, tmp_path):
     out = tmp_path / "out"
     compare([f"copy={album}"], album, out)
     with pytest.raises(RequestError, match="holds a comparison"):
@@ -301,23 +308,23 @@ def test_what_is_there_is_kept(album, tmp_path):
     assert len(tree(out)) == 5 + 3
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "index.html").write_text("mine")
-    with pytest.raises(RequestError, match=r"holds 'index\.html' and no comparison"):
+    with pytest.raises(RequestError, match=r"holds 'index\.html' but no comparison"):
         compare([f"copy={album}"], album, tmp_path / "site", overwrite=True)
-    with pytest.raises(RequestError, match="whose pictures are read"):
+    with pytest.raises(RequestError, match="is inside the input folder"):
         compare([f"copy={album}"], album, album / "out")
 
 
 def test_names_of_methods(tmp_path, workdir):
     (tmp_path / "edges=off").mkdir()
-    found = methods.parse([tmp_path / "edges=off", "zhang16-small", f"a=b={workdir}"[2:]])
-    assert [(m.name, m.kind) for m in found] == [
+    parsed = methods.parse([tmp_path / "edges=off", "zhang16-small", f"a=b={workdir}"[2:]])
+    assert [(m.name, m.kind) for m in parsed] == [
         ("edges=off", "pictures"),
         ("zhang16-small", "weights"),
         ("b", "weights"),
     ]
 
 
-def test_two_photos_that_differ_in_their_suffix_keep_apart(tmp_path, truths):
+def test_two_photos_that_differ_in_their_suffix_stay_separate(tmp_path, truths):
     for suffix in ("png", "bmp"):
         save(truths["a/x.png"], tmp_path / "album" / f"x.{suffix}")
     compare([f"copy={tmp_path / 'album'}"], tmp_path / "album", tmp_path / "out")

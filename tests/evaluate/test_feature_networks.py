@@ -1,4 +1,4 @@
-"""The seam that evaluation calls, with files of random weights."""
+"""`FeatureNetworks` with files of random weights."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_without_files_everything_is_absent():
 
 
 def test_lpips_of_photos(lpips_files):
-    """Equal to PyTorch from the files on; alone or among others; 0 for equal photos."""
+    """Equal to PyTorch for the same files and for any batch size; 0 for equal photos."""
     networks = FeatureNetworks.open(lpips=lpips_files, batch_size=4)
     assert networks.features is None
     assert networks.classes is None
@@ -60,7 +60,7 @@ def test_lpips_of_photos(lpips_files):
 def test_stamps_name_the_files(lpips_files):
     stamp = FeatureNetworks.open(lpips=lpips_files).stamps["lpips"]
     assert stamp == {
-        "kind": "LPIPS, linear layers of no file that is known, alex",
+        "kind": "LPIPS, linear layers of an unknown file, alex",
         "file": "alexnet.pth",
         "sha256": torch_file.sha256(lpips_files[0]),
         "published": "no file that is known",
@@ -78,7 +78,7 @@ def inception_net():
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "scale"), [("pytorch-fid", ""), ("torchvision", "ct2")])
 def test_features_of_photos(kind, scale, inception_net, tmp_path):
-    """At the real size, from the file on; independent of the batch."""
+    """At the real size, loaded from a file; independent of the batch."""
     path = saved(tmp_path / "inception.pth", peer.file_of(inception_net, kind))
     networks = FeatureNetworks.open(inception=path, inception_scale=scale, batch_size=4)
     assert networks.stamps["inception"]["kind"] == kind
@@ -99,7 +99,7 @@ def test_features_of_photos(kind, scale, inception_net, tmp_path):
 
 @pytest.mark.slow
 def test_classes_of_photos(tmp_path):
-    """At the real widths; photos of 256 lose 16 pixels a side."""
+    """At the real widths; photos of 256 px lose 16 pixels per side."""
     net = peer.drawn(peer.Vgg16(), None)
     networks = FeatureNetworks.open(vgg16=saved(tmp_path / "vgg16.pth", net.state_dict()))
     assert networks.stamps["vgg16"]["kind"] == "vgg16"
@@ -115,7 +115,7 @@ def test_classes_of_photos(tmp_path):
 
 @pytest.mark.parametrize("shape", [(300, 400), (201, 133), (256, 256), (256, 301)])
 def test_the_classifiers_crop_is_that_of_torchvision(shape):
-    """Shorter side to 256 with smoothing, longer side rounded down, then the middle 224."""
+    """Shorter side to 256 with antialiasing, longer side rounded down, then the center 224."""
     rgb_u8 = peer.photos_u8(1, max(shape), seed=5)[:, : shape[0], : shape[1]]
     size = [int(256 * side / min(shape)) for side in shape]
     resized = functional.interpolate(
@@ -130,7 +130,7 @@ def test_the_classifiers_crop_is_that_of_torchvision(shape):
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"inception": "none.pth"}, "does not exist"),
         ({"vgg16": "none.pth"}, "does not exist"),
@@ -140,15 +140,15 @@ def test_the_classifiers_crop_is_that_of_torchvision(shape):
         ({"inception_scale": "ct2"}, "needs the file"),
     ],
 )
-def test_a_file_that_is_not_there_is_named(options, words):
-    with pytest.raises(RequestError, match=words):
+def test_a_missing_file_is_named(options, message):
+    with pytest.raises(RequestError, match=message):
         FeatureNetworks.open(**options)
 
 
 @pytest.mark.parametrize("kind", ["pytorch-fid", "torchvision"])
 def test_a_scale_of_another_protocol_is_refused(kind, tmp_path, monkeypatch):
-    found = feature_weights.FeatureWeights({}, kind, "x.pth", "0" * 64, "")
-    monkeypatch.setattr(feature_weights, "read_inception", lambda path: found)
+    weights = feature_weights.FeatureWeights({}, kind, "x.pth", "0" * 64, "")
+    monkeypatch.setattr(feature_weights, "read_inception", lambda path: weights)
     assert FeatureNetworks.open(inception="x.pth").features is not None
     wrong = {"pytorch-fid": "ct2", "torchvision": "pytorch-fid"}[kind]
     with pytest.raises(RequestError, match=f"not '{wrong}'"):

@@ -1,4 +1,4 @@
-"""FID, LPIPS and top1 of a suite, with stand-ins for the networks, whose parity is tested apart."""
+"""FID, LPIPS and top1 of a suite, with fake networks; the real ones are tested separately."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ SIZE = 24
 
 
 class Networks:
-    """Features are five colours of the middle; the class is the brightest third's number."""
+    """Fake networks: five center values are the features, the brightest channel is the class."""
 
     stamps = {"inception": {"kind": "stand-in"}, "vgg16": {"kind": "stand-in"}}  # noqa: RUF012
 
@@ -75,22 +75,22 @@ def test_fid_lpips_and_classes_of_rows(networks, run, album, tmp_path):
     request = suites.Request(
         [run], "folder", str(data), str(tmp_path / "out"), size=SIZE, features=files
     )
-    found = suites.evaluate(request).result
+    result = suites.evaluate(request).result
     greys = np.stack([color.gray_photo(truth, "lightness") for truth in truths])
-    row = found["rows"]["grey"]["metrics"]
+    row = result["rows"]["grey"]["metrics"]
     wanted = frechet(Networks.features(greys), Networks.features(truths))
     assert row["fid"]["mean"] == pytest.approx(wanted, abs=1e-5)
     assert row["fid"]["interval"] is None
     assert row["lpips"]["mean"] == pytest.approx(Networks.lpips(greys, truths).mean())
     hits = Networks.classes(greys).argmax(1) == np.arange(6) % 3
     assert row["top1"]["mean"] == pytest.approx(hits.mean())
-    assert row["top5"]["mean"] == 1  # of three that are above 0
-    assert found["not available"] == {}
+    assert row["top5"]["mean"] == 1  # only three logits are above 0
+    assert result["not available"] == {}
     of_truth = Networks.classes(truths).argmax(1) == np.arange(6) % 3
-    assert found["truth"]["top1"] == pytest.approx(of_truth.mean())
-    assert found["feature_networks"]["vgg16"]["photos_with_a_class"] == 6
-    again = suites.evaluate(request).result  # from the parts that were kept
-    assert again == found
+    assert result["truth"]["top1"] == pytest.approx(of_truth.mean())
+    assert result["feature_networks"]["vgg16"]["photos_with_a_class"] == 6
+    again = suites.evaluate(request).result  # from the stored parts
+    assert again == result
     labels.write_text("".join(f"{number}.png 7\n" for number in range(6)))
     with pytest.raises(RequestError, match="another feature networks"):
         suites.evaluate(request)
@@ -103,13 +103,13 @@ def test_a_small_fid_comes_with_a_warning(networks, run, album, tmp_path, monkey
     monkeypatch.setattr(suites.run, "frechet_distance", lambda one, other: 0.0)
     options = {"size": SIZE, "features": FeatureFiles(inception="i")}
     request = suites.Request([run], "folder", str(album[0]), str(tmp_path / "out"), **options)
-    found = suites.evaluate(request)
-    assert found.result["warnings"][0].startswith("FID of 6 and 6 photos with 2048 features")
-    assert "FID of 6 and 6 photos" in found.table
+    outcome = suites.evaluate(request)
+    assert outcome.result["warnings"][0].startswith("FID of 6 and 6 photos with 2048 features")
+    assert "FID of 6 and 6 photos" in outcome.table
 
 
 def test_coltran_compares_with_other_photos(networks, run, tmp_path, monkeypatch):
-    """Against the true colours of its own photos FID would be 0 for a perfect picture."""
+    """With the truth of the same photos as reference, FID would be 0 for a perfect picture."""
     wanted = protocols.numbers
     small = dataclasses.replace(protocols.find("coltran-5k"), colorize_size=48, size=24)
     monkeypatch.setitem(protocols.PROTOCOLS, "coltran-5k", small)
@@ -126,7 +126,7 @@ def test_coltran_compares_with_other_photos(networks, run, tmp_path, monkeypatch
         limit=3,
         features=files,
     )
-    found = suites.evaluate(request).result
+    result = suites.evaluate(request).result
     direct = [
         np.stack(
             [
@@ -140,11 +140,11 @@ def test_coltran_compares_with_other_photos(networks, run, tmp_path, monkeypatch
     ]
     compared = np.stack([crops.resized(rgb, 24, "area") for rgb in direct[0]])
     floor = frechet(Networks.features(compared), Networks.features(direct[1]))
-    assert found["truth"]["fid"] == pytest.approx(floor, abs=1e-5)
-    assert found["truth"]["fid"] > 1e-3
-    reference = found["photos"]["reference"]
+    assert result["truth"]["fid"] == pytest.approx(floor, abs=1e-5)
+    assert result["truth"]["fid"] > 1e-3
+    reference = result["photos"]["reference"]
     assert (reference["measured"], reference["unreadable"]) == (3, [])
-    assert reference["digest"] != found["photos"]["digest"]
+    assert reference["digest"] != result["photos"]["digest"]
     name = f"ILSVRC2012_val_{wanted('coltran_5k_reference.txt')[0]:08d}.JPEG"
     Image.fromarray(synthetic_images(1, 40, seed=1)[0]).save(tmp_path / name)
     with pytest.raises(RequestError, match="an evaluation of another reference"):
@@ -164,7 +164,7 @@ def test_files_that_do_not_fit(run, album, tmp_path):
         ask(inception="nowhere.pth")
     assert not (tmp_path / "out").exists()
     some = photos.open_photos(protocols.find("folder"), str(data))
-    with pytest.raises(RequestError, match="has no FID; leave --inception out"):
+    with pytest.raises(RequestError, match="has no FID; omit --inception"):
         features.Features(FeatureFiles(inception="i"), some, with_fid=False)
-    with pytest.raises(RequestError, match="gives none of the photos a group"):
+    with pytest.raises(RequestError, match="has no group of a photo"):
         features.group_names("folder", some)

@@ -1,4 +1,4 @@
-"""Figures: grey photos, cells, titles."""
+"""Figures: gray photos, cells, titles."""
 
 import numpy as np
 from PIL import Image
@@ -8,7 +8,7 @@ from colorjax import color
 from colorjax.evaluate import figure as figures
 
 
-def test_grey_is_grey_and_keeps_lightness():
+def test_gray_photos_keep_lightness():
     photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
     grey = color.gray_photo(photo)
     assert np.ptp(grey, axis=-1).max() == 0
@@ -27,8 +27,8 @@ def test_a_long_title_stays_in_its_column():
     black = np.zeros((10, 60, 3), np.uint8)
     columns = {"a": [black], "W" * 80: [black], "b": [black]}
     drawn = np.asarray(figures.lay_out(columns, 60))
-    alone = np.asarray(figures.lay_out({"a": [black], "": [black], "b": [black]}, 60))
-    np.testing.assert_array_equal(drawn[:, :60], alone[:, :60])
-    np.testing.assert_array_equal(drawn[:, 128:], alone[:, 128:])
+    without_title = np.asarray(figures.lay_out({"a": [black], "": [black], "b": [black]}, 60))
+    np.testing.assert_array_equal(drawn[:, :60], without_title[:, :60])
+    np.testing.assert_array_equal(drawn[:, 128:], without_title[:, 128:])
     assert (drawn[:22, 64:124] < 128).any()
     assert Image.fromarray(drawn).size == (3 * 64 - 4, 22 + 10 + 4)

@@ -1,4 +1,4 @@
-"""A `colorjax evaluate` that is killed goes on, and finds what one finds that is not."""
+"""A killed `colorjax evaluate` continues, with the same result as one that was not killed."""
 
 import json
 import subprocess
@@ -20,16 +20,16 @@ def test_kill_9_loses_no_finished_part(tmp_path):
     (tmp_path / "album").mkdir()
     for number, photo in enumerate(synthetic_images(200, 24, seed=1)):
         Image.fromarray(photo).save(tmp_path / "album" / f"{number:03d}.png")
-    words = [sys.executable, "-m", "colorjax", "evaluate", str(run), "--suite", "folder"]
-    words += ["--size", "24", "--data", str(tmp_path / "album"), "--output"]
-    whole = [*words, str(tmp_path / "whole")]
+    command = [sys.executable, "-m", "colorjax", "evaluate", str(run), "--suite", "folder"]
+    command += ["--size", "24", "--data", str(tmp_path / "album"), "--output"]
+    whole = [*command, str(tmp_path / "whole")]
     assert subprocess.run(whole, capture_output=True).returncode == 0
     killed = tmp_path / "killed"
     rng = np.random.default_rng(0)
     ages: dict[str, int] = {}
     kills = 0
     while kills < 3:
-        with subprocess.Popen([*words, str(killed)], stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen([*command, str(killed)], stderr=subprocess.DEVNULL) as process:
             before = len(parts(killed))
             while process.poll() is None and len(parts(killed)) < before + 2:
                 time.sleep(0.01)
@@ -39,7 +39,7 @@ def test_kill_9_loses_no_finished_part(tmp_path):
         now = parts(killed)
         assert all(now[name] == age for name, age in ages.items())  # none was written again
         ages = now
-    assert subprocess.run([*words, str(killed)], capture_output=True).returncode == 0
+    assert subprocess.run([*command, str(killed)], capture_output=True).returncode == 0
     now = parts(killed)
     assert all(now[name] == age for name, age in ages.items())
     results = [json.loads((tmp_path / n / "result.json").read_text()) for n in ("whole", "killed")]
@@ -47,5 +47,5 @@ def test_kill_9_loses_no_finished_part(tmp_path):
 
 
 def parts(folder):
-    """When each finished part was written."""
+    """Returns the modification time of each finished part."""
     return {str(p): p.stat().st_mtime_ns for p in (folder / FOLDER).glob("*/*.json")}

@@ -1,4 +1,4 @@
-"""The protocols' traps: what makes two published numbers differ is written down and done."""
+"""Pitfalls of the protocols: differences that make published numbers incomparable."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,9 +18,9 @@ PRIOR = np.full(313, 1 / 313)
 
 
 def imagenet(folder, numbers, size=(40, 30)):
-    """Writes photos with the names of ImageNet's validation set, in two folders of classes."""
-    for place, number in enumerate(numbers):
-        path = folder / f"n{place % 2}" / f"ILSVRC2012_val_{number:08d}.JPEG"
+    """Writes photos with the names of ImageNet's validation set, in two class folders."""
+    for index, number in enumerate(numbers):
+        path = folder / f"n{index % 2}" / f"ILSVRC2012_val_{number:08d}.JPEG"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(synthetic_images(1, max(size), seed=number)[0][: size[1], : size[0]]).save(
             path, quality=95
@@ -67,26 +67,26 @@ def test_crop_and_squash_differ(tmp_path):
 
 @pytest.mark.parametrize(("length", "side"), [(24, 8), (25, 8), (10, 16), (7, 7)])
 def test_area_resizing_averages_exact_areas(length, side):
-    """Against pixels repeated until both grids meet, and averaged."""
+    """Against pixels repeated to a common grid, and averaged."""
     rng = np.random.default_rng(0)
     rgb = rng.integers(0, 256, (length, length, 3), np.uint8)
     fine = np.repeat(np.repeat(rgb, side, axis=0), side, axis=1).astype(np.float64)
     means = fine.reshape(side, length, side, length, 3).mean(axis=(1, 3))
-    found = crops.resized(rgb, side, "area")
-    assert abs(found - means).max() <= 0.5 + 1e-9
+    resized = crops.resized(rgb, side, "area")
+    assert abs(resized - means).max() <= 0.5 + 1e-9
     if length == side:
-        assert found is rgb
+        assert resized is rgb
 
 
 def test_coltran_colorizes_large_and_compares_small(tmp_path):
     number = protocols.numbers("coltran_5k.txt")[0]
-    found = photos.open_photos(protocols.find("coltran-5k"), imagenet(tmp_path, [number]), limit=1)
-    assert found.prepared(0).shape == (512, 512, 3)
-    assert found.compared(found.prepared(0)).shape == (256, 256, 3)
+    opened = photos.open_photos(protocols.find("coltran-5k"), imagenet(tmp_path, [number]), limit=1)
+    assert opened.prepared(0).shape == (512, 512, 3)
+    assert opened.compared(opened.prepared(0)).shape == (256, 256, 3)
 
 
 def test_luma_is_not_lightness():
-    """field.md 4a: mean |L(rgb) - L(luma grey)| is 0.67 on CIFAR-10, p99 5.1."""
+    """field.md 4a: mean |L(rgb) - L(luma gray)| is 0.67 on CIFAR-10, p99 5.1."""
     rgb = synthetic_images(1, 32, seed=1)[0]
     seen = {kind: color.gray_photo(rgb, kind) for kind in ("lightness", "luma")}
     levels = {kind: color.rgb_u8_to_lab(grey)[..., 0] for kind, grey in seen.items()}
@@ -99,7 +99,7 @@ def test_luma_is_not_lightness():
     assert protocols.find("val5k").grey == "lightness"
 
 
-def test_the_aged_suite_ages_by_name_what_is_seen_alone(tmp_path):
+def test_the_aged_suite_ages_only_the_input_and_by_name(tmp_path):
     for number, image in enumerate(synthetic_images(3, 24, seed=5)):
         Image.fromarray(image).save(tmp_path / f"{number}.png")
 
@@ -112,7 +112,7 @@ def test_the_aged_suite_ages_by_name_what_is_seen_alone(tmp_path):
         assert (rgb.shape, rgb.dtype) == ((24, 24, 3), np.uint8)
         assert (rgb == rgb[..., :1]).all()
         assert np.abs(rgb.astype(int) - plain[key]).mean() > 1
-    (tmp_path / "0.png").unlink()  # the others do not move
+    (tmp_path / "0.png").unlink()  # the others stay the same
     again = seen("bsds-aged")
     assert set(again) == {"1.png", "2.png"}
     for key, rgb in again.items():
@@ -134,41 +134,41 @@ def record(rgb, truth, prior=PRIOR):
 
 
 def test_two_averages_of_psnr_and_grey_photos():
-    """Grey photos are perfect: their infinite PSNR is left out of one, their MSE of 0 counts."""
+    """One average excludes the infinite PSNR of gray photos, the other includes their MSE of 0."""
     colorful = synthetic_images(2, 16, seed=2)
     near = np.clip(colorful[0].astype(int) + 1, 0, 255).astype(np.uint8)
     grey = color.gray_photo(colorful[1], "lightness")
     pairs = [(near, colorful[0]), (grey, colorful[1]), (grey, grey)]
     columns = summary.columns_of([record(*pair) for pair in pairs])
-    found = summary.summarize({"row": columns}, None)["row"]["metrics"]
+    measured = summary.summarize({"row": columns}, None)["row"]["metrics"]
     squares = [np.square(a.astype(float) - b).mean() for a, b in pairs]
     by_photo = [10 * np.log10(255**2 / mse) for mse in squares[:2]]
-    assert found["psnr"]["mean"] == pytest.approx(np.mean(by_photo), abs=1e-3)
+    assert measured["psnr"]["mean"] == pytest.approx(np.mean(by_photo), abs=1e-3)
     of_mean = 10 * np.log10(255**2 / np.mean(squares))
-    assert found["psnr_of_mean_mse"]["mean"] == pytest.approx(of_mean, abs=1e-3)
-    assert found["psnr"]["mean"] - found["psnr_of_mean_mse"]["mean"] > 3
+    assert measured["psnr_of_mean_mse"]["mean"] == pytest.approx(of_mean, abs=1e-3)
+    assert measured["psnr"]["mean"] - measured["psnr_of_mean_mse"]["mean"] > 3
 
 
 def test_grey_photos_count_in_no_psnr_with_hints():
-    """field.md 4a (9): grey photos painted grey would lift the curve of hints above psnr."""
+    """field.md 4a (9): gray photos painted gray would raise the hint curve above psnr."""
     truth = synthetic_images(1, 16, seed=2)[0]
     grey = color.gray_photo(truth, "lightness")
     records = [record(grey, truth), record(grey, grey)]
     for each in records:
         each["psnr_hints_0"] = 10 * np.log10(255**2 / max(each["mse"], 1e-10))
-    found = summary.summarize({"row": summary.columns_of(records)}, None)["row"]
-    assert found["metrics"]["psnr_hints_0"] == found["metrics"]["psnr"]
-    assert found["perfect_photos"] == 1
+    row = summary.summarize({"row": summary.columns_of(records)}, None)["row"]
+    assert row["metrics"]["psnr_hints_0"] == row["metrics"]["psnr"]
+    assert row["perfect_photos"] == 1
 
 
 def test_the_size_of_a_difference_of_means_has_no_interval():
-    """Its resamples all lie to one side of it where the true one is 0."""
+    """If the true difference is 0, all resamples lie on one side of it."""
     pictures = [synthetic_images(1, 16, seed=seed)[0] for seed in range(4)]
     columns = summary.columns_of([record(p, p) for p in pictures])
-    found = summary.summarize({"row": columns}, None)["row"]["metrics"]
+    measured = summary.summarize({"row": columns}, None)["row"]["metrics"]
     for name in ("delta_colorfulness", "delta_colorfulness_abs"):
-        assert found[name] == {"mean": 0, "interval": None}
-    assert found["delta_colorfulness_by_photo"]["interval"] == [0, 0]
+        assert measured[name] == {"mean": 0, "interval": None}
+    assert measured["delta_colorfulness_by_photo"]["interval"] == [0, 0]
 
 
 def test_psnr_is_of_rgb():
@@ -178,12 +178,12 @@ def test_psnr_is_of_rgb():
     assert float(metrics.psnr(off, truth)) == pytest.approx(25.85, abs=0.01)
 
 
-def test_two_formulas_of_colourfulness_and_three_deltas():
+def test_two_formulas_of_colorfulness_and_three_deltas():
     """field.md 4a (1): signed and absolute opponents; 4.7: delta of means, mean of deltas."""
     rng = np.random.default_rng(4)
     truths = [rng.integers(0, 256, (16, 16, 3)).astype(np.uint8) for _ in range(2)]
     truths[1] //= 3
-    pictures = truths[::-1]  # the means agree, every photo is wrong
+    pictures = truths[::-1]  # equal means, but every photo is wrong
 
     def opponents(rgb):
         red, green, blue = np.moveaxis(rgb.astype(float), -1, 0)
@@ -196,38 +196,38 @@ def test_two_formulas_of_colourfulness_and_three_deltas():
     absolute = [strength(*map(abs, opponents(rgb))) for rgb in truths]
     pairs = zip(pictures, truths, strict=True)
     columns = summary.columns_of([record(*pair) for pair in pairs])
-    found = summary.summarize({"row": columns}, None)["row"]["metrics"]
-    assert found["colorfulness"]["mean"] == pytest.approx(np.mean(signed), rel=1e-4)
-    assert found["colorfulness_abs"]["mean"] == pytest.approx(np.mean(absolute), rel=1e-4)
-    assert found["delta_colorfulness"]["mean"] == pytest.approx(0, abs=1e-3)
-    assert found["delta_colorfulness_abs"]["mean"] == pytest.approx(0, abs=1e-3)
+    measured = summary.summarize({"row": columns}, None)["row"]["metrics"]
+    assert measured["colorfulness"]["mean"] == pytest.approx(np.mean(signed), rel=1e-4)
+    assert measured["colorfulness_abs"]["mean"] == pytest.approx(np.mean(absolute), rel=1e-4)
+    assert measured["delta_colorfulness"]["mean"] == pytest.approx(0, abs=1e-3)
+    assert measured["delta_colorfulness_abs"]["mean"] == pytest.approx(0, abs=1e-3)
     by_photo = abs(signed[0] - signed[1])
-    assert found["delta_colorfulness_by_photo"]["mean"] == pytest.approx(by_photo, rel=1e-4)
+    assert measured["delta_colorfulness_by_photo"]["mean"] == pytest.approx(by_photo, rel=1e-4)
 
 
 def test_metrics_of_all_pixels_weigh_photos_by_their_pixels():
     truths = [synthetic_images(1, side, seed=side)[0] for side in (12, 36)]
     greys = [color.gray_photo(truth, "lightness") for truth in truths]
     columns = summary.columns_of([record(g, t) for g, t in zip(greys, truths, strict=True)])
-    found = summary.summarize({"row": columns}, None)["row"]["metrics"]
+    measured = summary.summarize({"row": columns}, None)["row"]["metrics"]
     distances = [
         np.linalg.norm((color.rgb_u8_to_lab(t) - color.rgb_u8_to_lab(g))[..., 1:], axis=-1).ravel()
         for g, t in zip(greys, truths, strict=True)
     ]
     every = np.concatenate(distances)
-    assert found["rmse_ab"]["mean"] == pytest.approx(np.sqrt(np.square(every).mean()), rel=1e-4)
+    assert measured["rmse_ab"]["mean"] == pytest.approx(np.sqrt(np.square(every).mean()), rel=1e-4)
     auc = 1 - np.minimum(every, 150).mean() / 150
-    assert found["auc"]["mean"] == pytest.approx(auc, rel=1e-5)
+    assert measured["auc"]["mean"] == pytest.approx(auc, rel=1e-5)
 
 
-def test_wiring_of_the_other_metrics():
-    """Each again from scikit-image or NumPy, over photos of two sizes and a prior."""
+def test_the_other_metrics():
+    """Against scikit-image or NumPy, with photos of two sizes and a prior."""
     prior = np.arange(1, 314) / np.arange(1, 314).sum()
     truths = [synthetic_images(1, side, seed=side)[0] for side in (12, 36)]
     pictures = [np.roll(truth, 3, axis=1) for truth in truths]
     pairs = list(zip(pictures, truths, strict=True))
     columns = summary.columns_of([record(*pair, prior) for pair in pairs])
-    found = summary.summarize({"row": columns}, None)["row"]["metrics"]
+    measured = summary.summarize({"row": columns}, None)["row"]["metrics"]
     labs = [[skimage.color.rgb2lab(each) for each in pair] for pair in pairs]
     wanted = {
         "delta_e_2000": np.mean([skimage.color.deltaE_ciede2000(t, p).mean() for p, t in labs]),
@@ -244,17 +244,17 @@ def test_wiring_of_the_other_metrics():
         weight += weights.sum()
     wanted["auc_rebalanced"] = right / weight
     for name, value in wanted.items():
-        assert found[name]["mean"] == pytest.approx(value, rel=2e-3), name
+        assert measured[name]["mean"] == pytest.approx(value, rel=2e-3), name
     for name, share in (("accuracy_2", 2), ("accuracy_5", 5)):
         own = np.mean([metrics.accuracy_within(p, t, share) for p, t in labs])
-        assert found[name]["mean"] == pytest.approx(own, abs=2e-3), name
-    assert found["accuracy_2"]["mean"] < found["accuracy_5"]["mean"]
+        assert measured[name]["mean"] == pytest.approx(own, abs=2e-3), name
+    assert measured["accuracy_2"]["mean"] < measured["accuracy_5"]["mean"]
 
 
-def test_grey_photos_alone_have_no_chroma_ratio():
+def test_only_gray_photos_have_no_chroma_ratio():
     grey = color.gray_photo(synthetic_images(1, 16)[0], "lightness")
-    found = summary.summarize({"row": summary.columns_of([record(grey, grey)])}, None)
-    assert "chroma_ratio" not in found["row"]["metrics"]
+    rows = summary.summarize({"row": summary.columns_of([record(grey, grey)])}, None)
+    assert "chroma_ratio" not in rows["row"]["metrics"]
 
 
 @pytest.mark.parametrize("xp", [np, jnp])
@@ -263,11 +263,11 @@ def test_hues_are_chroma_by_angle(xp):
     chroma = np.array([10.0, 20.0, 40.0])
     radians = np.deg2rad(angles)
     ab = np.stack([chroma * np.cos(radians), chroma * np.sin(radians)], axis=-1)
-    ab = np.concatenate([ab, [[3.0, 0.0]]])[None].astype(np.float32)  # too grey for a hue
-    found = np.asarray(hues_of(xp.asarray(ab), xp))
+    ab = np.concatenate([ab, [[3.0, 0.0]]])[None].astype(np.float32)  # chroma too low for a hue
+    hues = np.asarray(hues_of(xp.asarray(ab), xp))
     wanted = np.zeros(36)
     wanted[[0, 9, 35]] = chroma / 4
-    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    np.testing.assert_allclose(hues, wanted, rtol=1e-5)
 
 
 def test_a_missing_photo_is_named(tmp_path):
@@ -286,10 +286,10 @@ def test_a_missing_photo_is_named(tmp_path):
 
 def test_every_metric_of_a_result_is_defined():
     columns = summary.columns_of([record(*synthetic_images(2, 16)) for _ in range(2)])
-    found = summary.summarize({"grey": columns, "per_lightness": columns}, "grey")
-    assert set(found["grey"]["metrics"]) <= set(table.METRICS)
-    shown = {name for each in protocols.PROTOCOLS.values() for name in each.shown}
-    assert shown <= set(found["grey"]["metrics"])
-    assert found["per_lightness"]["skill"]["mean"] == 0
-    differences = found["per_lightness"]["difference"]
+    rows = summary.summarize({"grey": columns, "per_lightness": columns}, "grey")
+    assert set(rows["grey"]["metrics"]) <= set(table.METRICS)
+    in_tables = {name for each in protocols.PROTOCOLS.values() for name in each.shown}
+    assert in_tables <= set(rows["grey"]["metrics"])
+    assert rows["per_lightness"]["skill"]["mean"] == 0
+    differences = rows["per_lightness"]["difference"]
     assert all(each["mean"] == 0 and each["better"] == 0 for each in differences.values())

@@ -1,4 +1,4 @@
-"""`colorjax evaluate`: rows, records, resume, what is written and what is refused."""
+"""`colorjax evaluate`: rows, records, resuming, output files and refusals."""
 
 import csv
 import dataclasses
@@ -41,9 +41,9 @@ def album(tmp_path_factory):
         gray_photo(synthetic_images(1, 24)[0], "luma"),
     ]
     for number, image in enumerate(images):
-        place = folder / ("out" if number % 2 else "in")
-        place.mkdir(exist_ok=True)
-        Image.fromarray(image).save(place / f"{number}.png")
+        subfolder = folder / ("out" if number % 2 else "in")
+        subfolder.mkdir(exist_ok=True)
+        Image.fromarray(image).save(subfolder / f"{number}.png")
     return folder
 
 
@@ -58,8 +58,8 @@ def done(runs, album, tmp_path_factory):
     return suites.evaluate(ask(runs, album, tmp_path_factory.mktemp("out"), groups="folder"))
 
 
-def test_rows_are_measured_as_their_pictures_are(done, runs, album):
-    """The pictures again by the Colorizer and by NumPy; metrics by their own functions."""
+def test_metrics_of_rows_are_those_of_their_pictures(done, runs, album):
+    """Recomputes pictures with the Colorizer and NumPy, and metrics with their functions."""
     truths = [np.asarray(Image.open(path)) for path in sorted(album.rglob("*.png"))]
     greys = [gray_photo(truth, "lightness") for truth in truths]
     colorizer = Colorizer.load(runs / "one")
@@ -91,14 +91,14 @@ def test_rows_are_measured_as_their_pictures_are(done, runs, album):
         ],
     }
     for row, pictures in wanted.items():
-        found = done.result["rows"][row]["metrics"]
+        measured = done.result["rows"][row]["metrics"]
         pairs = list(zip(pictures, truths, strict=True))
         mae = np.mean([abs(ab_of(p) - ab_of(t)).mean() for p, t in pairs])
-        assert found["mae_ab"]["mean"] == pytest.approx(mae, abs=2e-3), row
+        assert measured["mae_ab"]["mean"] == pytest.approx(mae, abs=2e-3), row
         ssim = np.mean([metrics.ssim(p, t) for p, t in pairs])
-        assert found["ssim"]["mean"] == pytest.approx(ssim, abs=1e-4), row
-        low, high = found["mae_ab"]["interval"]
-        assert low <= found["mae_ab"]["mean"] <= high, row
+        assert measured["ssim"]["mean"] == pytest.approx(ssim, abs=1e-4), row
+        low, high = measured["mae_ab"]["interval"]
+        assert low <= measured["mae_ab"]["mean"] <= high, row
     table = done.result["rows"]["per_lightness"]["metrics"]["mae_ab"]["mean"]
     one = done.result["rows"]["one"]
     assert one["skill"]["mean"] == pytest.approx(1 - one["metrics"]["mae_ab"]["mean"] / table)
@@ -106,8 +106,8 @@ def test_rows_are_measured_as_their_pictures_are(done, runs, album):
     assert done.result["photos"]["exactly_grey"] == 1
 
 
-def test_of_aged_photos_color_alone_is_measured(done, runs, album, tmp_path):
-    """The colors of the picture of the aged photo, on the true lightness; the same twice."""
+def test_of_aged_photos_only_color_is_measured(done, runs, album, tmp_path):
+    """Colors of the picture of the aged photo on the true lightness; deterministic."""
     request = ask(runs, album, tmp_path / "a", suite="bsds-aged", methods=[str(runs / "one")])
     first = suites.evaluate(request).result
     second = suites.evaluate(dataclasses.replace(request, output=str(tmp_path / "b"))).result
@@ -137,7 +137,7 @@ def test_of_aged_photos_color_alone_is_measured(done, runs, album, tmp_path):
     assert mean_of("one", "psnr") == pytest.approx(psnr, abs=0.01)
     mae = np.mean([abs(np.subtract(*map(skimage.color.rgb2lab, p)))[..., 1:].mean() for p in pairs])
     assert mean_of("one", "mae_ab") == pytest.approx(mae, abs=5e-3)
-    # The table looks at the aged L; dull colors fit into sRGB at either.
+    # The table uses the aged L; low chroma fits into sRGB at either L.
     assert mean_of("per_lightness", "mae_ab") == pytest.approx(np.mean(of_table), abs=5e-3)
     of_folder = done.result["rows"]["grey"]["metrics"]
     for metric, slack in (("mae_ab", 0.02), ("psnr", 0.05)):  # no color is no color
@@ -186,9 +186,9 @@ def test_what_is_written(done):
     table = (done.output / "result.md").read_text().splitlines()
     head = [cell.strip() for cell in table[2].strip("|").split("|")]
     row = next(line for line in table if line.startswith("| two |")).strip("|").split("|")
-    found = result["rows"]["two"]["metrics"]["psnr"]
-    low, high = found["interval"]
-    assert row[head.index("psnr ↑")].strip() == f"{found['mean']:.2f} [{low:.2f}, {high:.2f}]"
+    estimate = result["rows"]["two"]["metrics"]["psnr"]
+    low, high = estimate["interval"]
+    assert row[head.index("psnr ↑")].strip() == f"{estimate['mean']:.2f} [{low:.2f}, {high:.2f}]"
     page = (done.output / "index.html").read_text()
     links: list[str] = []
 
@@ -204,21 +204,21 @@ def test_what_is_written(done):
     assert "skill" in done.table
 
 
-def test_stopped_in_the_middle_nothing_is_done_twice(runs, album, tmp_path, monkeypatch, done):
+def test_a_stopped_run_repeats_no_part(runs, album, tmp_path, monkeypatch, done):
     request = ask(runs, album, tmp_path / "out", groups="folder")
-    asked = []
+    calls = []
 
     def stop_after_three():
-        asked.append(1)
-        return len(asked) > 3
+        calls.append(1)
+        return len(calls) > 3
 
     with pytest.raises(Interrupted, match="stopped after 3 of 8 parts; the same command continues"):
         suites.evaluate(request, should_stop=stop_after_three)
     saved = []
     monkeypatch.setattr(work.Work, "save", _noting(work.Work.save, saved))
-    found = suites.evaluate(request)
+    outcome = suites.evaluate(request)
     assert len(saved) == 5
-    assert found.result == done.result
+    assert outcome.result == done.result
     suites.evaluate(request)
     assert len(saved) == 5
     more = ask(
@@ -251,7 +251,7 @@ def test_damaged_parts_are_named(runs, album, tmp_path):
     file.unlink()
     suites.evaluate(request)
     (tmp_path / "out" / "work" / "plan.json").write_text("{}")
-    with pytest.raises(RequestError, match=r"holds 'result.json' and no evaluation"):
+    with pytest.raises(RequestError, match=r"holds 'result.json' but no evaluation"):
         suites.evaluate(request)
 
 
@@ -259,8 +259,8 @@ def test_parts_of_any_size_give_the_same_result(runs, album, tmp_path, monkeypat
     from colorjax.evaluate import run
 
     monkeypatch.setattr(run, "_PART", {True: 3, False: 3})
-    found = suites.evaluate(ask(runs, album, tmp_path / "out", groups="folder"))
-    assert found.result == done.result
+    outcome = suites.evaluate(ask(runs, album, tmp_path / "out", groups="folder"))
+    assert outcome.result == done.result
 
 
 def test_photos_of_their_own_sizes(runs, tmp_path):
@@ -270,15 +270,24 @@ def test_photos_of_their_own_sizes(runs, tmp_path):
         Image.fromarray(image[:, : side - 3]).save(tmp_path / "album" / f"{number}.png")
     (tmp_path / "album" / "z.png").write_bytes(b"no photo")
     request = ask(runs, tmp_path / "album", tmp_path / "out", size=0, methods=[str(runs / "one")])
-    found = suites.evaluate(request)
-    assert found.result["photos"]["measured"] == 2
-    assert found.result["photos"]["unreadable"][0].startswith("z.png: ")
-    words = ["evaluate", str(runs / "one"), "--suite", "folder", "--data", str(tmp_path / "album")]
-    assert cli.run([*words, "--output", str(tmp_path / "out")]) == 1  # done, but for one photo
+    outcome = suites.evaluate(request)
+    assert outcome.result["photos"]["measured"] == 2
+    assert outcome.result["photos"]["unreadable"][0].startswith("z.png: ")
+    arguments = [
+        "evaluate",
+        str(runs / "one"),
+        "--suite",
+        "folder",
+        "--data",
+        str(tmp_path / "album"),
+    ]
+    assert (
+        cli.run([*arguments, "--output", str(tmp_path / "out")]) == 1
+    )  # done, except for one photo
 
 
 def test_photos_that_change_are_not_mixed(runs, tmp_path):
-    """Other pixels under the same names; a photo that changes after its truth was noted."""
+    """Other pixels under the same names."""
     album = tmp_path / "album"
     album.mkdir()
 
@@ -306,7 +315,7 @@ def test_a_photo_that_changes_while_it_is_measured(runs, tmp_path, monkeypatch, 
     with pytest.raises(Interrupted):  # after the truths
         suites.evaluate(request, should_stop=lambda: next(asked))
     (album / "1.png").write_bytes(content or (album / "2.png").read_bytes())
-    with pytest.raises(RequestError, match=r"'1\.png' changed meanwhile"):
+    with pytest.raises(RequestError, match=r"'1\.png' changed during the evaluation"):
         suites.evaluate(request)
 
 
@@ -330,19 +339,19 @@ def test_finished_pictures_of_another_program(runs, album, tmp_path):
     request = ask(runs, album, tmp_path / "out", methods=[f"perfect={tmp_path}"])
     result = suites.evaluate(request).result
     assert not result["warnings"]
-    found = result["rows"]["perfect"]["metrics"]
-    assert found["mae_ab"]["mean"] == 0
-    assert found["psnr"]["mean"] == pytest.approx(10 * np.log10(255**2 / 1e-10))
+    measured = result["rows"]["perfect"]["metrics"]
+    assert measured["mae_ab"]["mean"] == 0
+    assert measured["psnr"]["mean"] == pytest.approx(10 * np.log10(255**2 / 1e-10))
 
 
-def test_pictures_that_went_through_jpeg_are_told(runs, album, tmp_path):
+def test_jpeg_pictures_give_a_warning(runs, album, tmp_path):
     for path in album.rglob("*.png"):
         Image.open(path).save(tmp_path / f"{path.stem}.jpg", quality=95)
     request = ask(runs, album, tmp_path / "out", methods=[f"lossy={tmp_path}"], limit=3)
-    found = suites.evaluate(request)
-    (warning,) = found.result["warnings"]
+    outcome = suites.evaluate(request)
+    (warning,) = outcome.result["warnings"]
     assert warning.startswith("lossy: 3 of its pictures are JPEG")
-    assert warning in found.table
+    assert warning in outcome.table
     assert warning in (tmp_path / "out" / "index.html").read_text()
 
 
@@ -350,8 +359,8 @@ def test_groups_from_a_file(runs, album, tmp_path):
     file = tmp_path / "groups.txt"
     file.write_text("in/0.png outdoor\nout/1.png people\nin/2.png outdoor\n")
     request = ask(runs, album, tmp_path / "out", methods=[str(runs / "one")], groups=str(file))
-    found = suites.evaluate(dataclasses.replace(request, limit=0)).result["groups"]
-    assert {name: each["photos"] for name, each in found.items()} == {
+    groups = suites.evaluate(dataclasses.replace(request, limit=0)).result["groups"]
+    assert {name: each["photos"] for name, each in groups.items()} == {
         "outdoor": 2,
         "people": 1,
         "(none)": 7,
@@ -374,7 +383,7 @@ def test_distributions_are_judged(tmp_path, album):
 
 
 def test_a_sure_and_right_distribution_is_reliable(monkeypatch):
-    """By hand: 3 of 4 pixels are sure and right, one is sure and wrong."""
+    """By hand: 3 of 4 pixels are confident and right, one is confident and wrong."""
     truth = np.zeros((2, 2, 3), np.uint8)  # ab = 0
     right, wrong = (color.ab_bins() == [0, 0]).all(-1).argmax(), 5
     shares = np.zeros((2, 2, 313), np.float32)
@@ -389,16 +398,16 @@ def test_a_sure_and_right_distribution_is_reliable(monkeypatch):
 
     row = rows.Colorized.__new__(rows.Colorized)
     row._colorizer = Sure()
-    found = row.more(truth, truth)
-    assert found["bits_per_pixel"] == pytest.approx(-(3 * np.log2(0.84) + np.log2(0.16)) / 4)
+    measured = row.more(truth, truth)
+    assert measured["bits_per_pixel"] == pytest.approx(-(3 * np.log2(0.84) + np.log2(0.16)) / 4)
     from colorjax.metrics import summary
 
-    (point,) = summary.reliability([found])
+    (point,) = summary.reliability([measured])
     assert point == pytest.approx({"share": 1, "confidence": 0.84, "accuracy": 0.75})
 
 
 def test_hints_bring_the_truth_nearer(monkeypatch):
-    """The painting that hints get is seen by a colorizer that paints each hint's square."""
+    """With a fake colorizer that paints the square of each hint."""
     truth = synthetic_images(1, 64, seed=9)[0]
     given = []
 
@@ -419,16 +428,16 @@ def test_hints_bring_the_truth_nearer(monkeypatch):
     row = rows.Colorized.__new__(rows.Colorized)
     row._colorizer = Painting()
     grey = gray_photo(truth, "lightness")
-    found = row.psnr_with_hints(truth, grey, (0, 5, 100), seed=3)
-    assert found[0] == pytest.approx(float(metrics.psnr(grey, truth)))
-    assert found[0] < found[1] < found[2]
+    psnrs = row.psnr_with_hints(truth, grey, (0, 5, 100), seed=3)
+    assert psnrs[0] == pytest.approx(float(metrics.psnr(grey, truth)))
+    assert psnrs[0] < psnrs[1] < psnrs[2]
     assert [len(hints) for hints in given] == [0, 5, 100]
     assert given[2][:5] == given[1]  # the same hints, and more
-    assert row.psnr_with_hints(truth, grey, (0, 5, 100), seed=3) == found
+    assert row.psnr_with_hints(truth, grey, (0, 5, 100), seed=3) == psnrs
 
 
 def write_cifar10(folder):
-    """Writes small files of CIFAR-10's binary form."""
+    """Writes small files in CIFAR-10's binary format."""
     rng = np.random.default_rng(0)
     for name in [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]:
         records = rng.integers(0, 256, (20, 3073), np.uint8)
@@ -446,20 +455,20 @@ def test_cifar10_has_its_own_tables(runs, tmp_path, monkeypatch):
     (tmp_path / "cifar").mkdir()
     data = write_cifar10(tmp_path / "cifar")
     options = {"suite": "cifar10-kth", "size": 0, "limit": 3, "methods": [str(runs / "one")]}
-    found = suites.evaluate(ask(runs, data, tmp_path / "out", **options)).result
-    assert found["tables"]["data"] == "CIFAR-10 train"
-    assert found["photos"]["measured"] == 3
-    metrics_of = found["rows"]["one"]["metrics"]
+    result = suites.evaluate(ask(runs, data, tmp_path / "out", **options)).result
+    assert result["tables"]["data"] == "CIFAR-10 train"
+    assert result["photos"]["measured"] == 3
+    metrics_of = result["rows"]["one"]["metrics"]
     assert metrics_of["mae_ab_127"]["mean"] == pytest.approx(metrics_of["mae_ab"]["mean"] / 127.5)
     assert len(photos.open_photos(small, str(data)).keys) == 10
-    monkeypatch.setattr(work.Work, "save", None)  # the same again measures nothing again
-    assert suites.evaluate(ask(runs, data, tmp_path / "out", **options)).result == found
+    monkeypatch.setattr(work.Work, "save", None)  # the same request measures nothing
+    assert suites.evaluate(ask(runs, data, tmp_path / "out", **options)).result == result
     with pytest.raises(RequestError, match="an evaluation of another photos"):
         suites.evaluate(ask(runs, data, tmp_path / "out", **options | {"limit": 0}))
 
 
-def test_ctest10k_squeezes_and_takes_hints(tmp_path, monkeypatch):
-    """The whole protocol with a network that takes hints, at 32 px instead of 256."""
+def test_ctest10k_ignores_the_aspect_ratio_and_uses_hints(tmp_path, monkeypatch):
+    """The whole protocol with a network with hints, at 32 px instead of 256."""
     protocol = protocols.find("ctest10k")
     assert (protocol.crop, protocol.colorize_size) == (False, 256)
     assert (protocol.hint_counts[0], protocol.hint_counts[-1]) == (0, 100)
@@ -475,8 +484,8 @@ def test_ctest10k_squeezes_and_takes_hints(tmp_path, monkeypatch):
         stored = Image.open(data / f"ILSVRC2012_val_{number:08d}.JPEG")
         truths.append(np.asarray(stored.resize((32, 32), Image.Resampling.BICUBIC)))
     options = {"suite": "ctest10k", "size": 0, "limit": 2, "methods": [str(tmp_path / "hinted")]}
-    found = suites.evaluate(ask(tmp_path, data, tmp_path / "out", **options)).result
-    metrics_of = found["rows"]["hinted"]["metrics"]
+    result = suites.evaluate(ask(tmp_path, data, tmp_path / "out", **options)).result
+    metrics_of = result["rows"]["hinted"]["metrics"]
     colorizer = Colorizer.load(tmp_path / "hinted")
     pictures = [colorizer.colorize(gray_photo(truth, "lightness")) for truth in truths]
     pairs = zip(pictures, truths, strict=True)
@@ -486,26 +495,26 @@ def test_ctest10k_squeezes_and_takes_hints(tmp_path, monkeypatch):
     assert metrics_of["psnr"]["mean"] == pytest.approx(psnr, abs=1e-3)
     assert metrics_of["psnr_hints_0"]["mean"] == pytest.approx(psnr, abs=1e-3)
     assert metrics_of["psnr_hints_2"]["mean"] != metrics_of["psnr_hints_0"]["mean"]
-    assert "psnr_hints_0" not in found["rows"]["grey"]["metrics"]
+    assert "psnr_hints_0" not in result["rows"]["grey"]["metrics"]
     table = (tmp_path / "out" / "result.md").read_text()
     assert "psnr_hints_0 ↑ | psnr_hints_2 ↑" in table
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"suite": "val6k"}, "unknown suite 'val6k'"),
-        ({"size": 8}, "--size is at least 16"),
-        ({"suite": "val5k"}, "has its own size; leave --size out"),
-        ({"methods": ["nowhere"]}, "'nowhere' is no method"),
+        ({"size": 8}, "--size must be at least 16"),
+        ({"suite": "val5k"}, "has its own size; omit --size"),
+        ({"methods": ["nowhere"]}, "'nowhere' is not a method"),
         ({"methods": ["mean=zhang16-small"]}, "every suite has a row 'mean'"),
         ({"tables": "nowhere"}, "nowhere"),
-        ({"limit": -1}, "--limit is at least 0, not -1"),
+        ({"limit": -1}, "--limit must be at least 0, not -1"),
         ({"methods": ["reference=zhang16-small"]}, "every suite has a row 'reference'"),
     ],
 )
-def test_requests_that_mean_nothing(runs, album, tmp_path, options, said):
-    with pytest.raises(RequestError, match=said):
+def test_requests_that_mean_nothing(runs, album, tmp_path, options, message):
+    with pytest.raises(RequestError, match=message):
         suites.evaluate(ask(runs, album, tmp_path / "out", **options))
     assert not (tmp_path / "out").exists()
 
@@ -525,14 +534,14 @@ def test_nothing_else_is_overwritten(runs, album, tmp_path):
     (tmp_path / "theirs" / "work").mkdir(parents=True)
     (tmp_path / "theirs" / "work" / "thesis.txt").write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(RequestError, match="holds 'work' and no evaluation"):
+        with pytest.raises(RequestError, match="holds 'work' but no evaluation"):
             suites.evaluate(ask(runs, album, tmp_path / "theirs", limit=1, overwrite=overwrite))
     assert (tmp_path / "theirs" / "work" / "thesis.txt").read_text() == "mine"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "index.html").write_text("mine")
-    with pytest.raises(RequestError, match=r"holds 'index.html' and no evaluation"):
+    with pytest.raises(RequestError, match=r"holds 'index.html' but no evaluation"):
         suites.evaluate(ask(runs, album, tmp_path / "mine", limit=1))
-    found = suites.evaluate(
+    outcome = suites.evaluate(
         ask(runs, album, tmp_path / "out", limit=1, methods=[f"m={runs / 'two'}"], overwrite=True)
     )
-    assert found.result["rows"]["m"]["digest"] == Colorizer.load(runs / "two").digest()
+    assert outcome.result["rows"]["m"]["digest"] == Colorizer.load(runs / "two").digest()

@@ -38,7 +38,7 @@ TINY = Options(steps=2, batch_size=4, min_side=32, held_out=0.2, chosen_by=0.1)
 
 
 def write_run(folder, config):
-    """A run that was never trained, with signal in every layer; returns its variables."""
+    """Writes an untrained run with nonzero weights in every layer; returns its variables."""
     workdir = Workdir(folder)
     workdir.prepare(config)
     method = methods.build(config, with_loss=False)
@@ -60,7 +60,7 @@ def same(one, other):
 
 @pytest.fixture(scope="module")
 def album(tmp_path_factory):
-    """30 photos with colour, and one of each kind that is left out."""
+    """30 color photos, and one photo of each excluded kind."""
     root = tmp_path_factory.mktemp("album")
     rng = np.random.default_rng(0)
     for index, image in enumerate(synthetic_images(30, 40)):
@@ -85,7 +85,7 @@ def base(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tuned(album, base, tmp_path_factory):
-    """The head of the base, tuned for two steps; and what `finetune` said."""
+    """Fine-tunes the head of the base for two steps; returns folder, options and outcome."""
     folder = tmp_path_factory.mktemp("runs") / "tuned"
     options = finetune_config.dataclasses.replace(TINY, train_only="head", learning_rate=0.01)
     return folder, options, finetune.finetune(base[0], album, folder, options)
@@ -107,10 +107,10 @@ def test_photos_that_teach_nothing_are_counted(tuned):
 
 
 def test_only_the_head_changed(tuned, base):
-    found, before = load(tuned[0]), base[1]
-    assert same(found["batch_stats"], before["batch_stats"])
+    after, before = load(tuned[0]), base[1]
+    assert same(after["batch_stats"], before["batch_stats"])
     for name, layer in before["params"].items():
-        assert same(found["params"][name], layer) == (name != "head"), name
+        assert same(after["params"][name], layer) == (name != "head"), name
 
 
 def test_frozen_layers_have_no_memory_in_the_optimizer(tuned, base):
@@ -130,12 +130,12 @@ def test_the_output_is_a_workdir_with_a_report(tuned, base, album):
     assert record["base"]["name"] == str(base[0])
     assert record["base"]["sha256"] == open_base(base[0]).sha256
     assert record["base"]["config"]["model"]["name"] == "plain_cnn"
-    found = record["held_out"]
-    assert found["num_photos"] == 6
+    held_out = record["held_out"]
+    assert held_out["num_photos"] == 6
     for name in ("mae_ab", "psnr", "colorfulness", "chroma_ratio"):
-        change = found["tuned"][name]["mean"] - found["base"][name]["mean"]
-        assert found["difference"][name]["mean"] == pytest.approx(change, abs=1e-6)
-        low, high = found["difference"][name]["interval"]
+        change = held_out["tuned"][name]["mean"] - held_out["base"][name]["mean"]
+        assert held_out["difference"][name]["mean"] == pytest.approx(change, abs=1e-6)
+        low, high = held_out["difference"][name]["interval"]
         assert low <= change <= high
     assert outcome.table == (folder / "finetune.md").read_text()
     columns = Image.open(folder / "finetune.png")
@@ -146,7 +146,7 @@ def test_the_output_is_a_workdir_with_a_report(tuned, base, album):
     assert evaluated["num_images"] == 6  # the same photos
 
 
-def test_the_same_command_goes_on_and_others_are_refused(tuned, base, album, tmp_path):
+def test_the_same_command_continues_and_others_are_refused(tuned, base, album, tmp_path):
     folder, options, outcome = tuned
     before = (folder / "checkpoints" / "best").stat().st_mtime_ns
     again = finetune.finetune(base[0], album, folder, options)
@@ -168,19 +168,19 @@ def test_the_same_command_goes_on_and_others_are_refused(tuned, base, album, tmp
         finetune.finetune(base[0], album, tmp_path, options)
 
 
-def test_requests_that_cannot_be_done_are_told_in_one_line(base, album, tmp_path, capsys):
-    def fails(*words, output=tmp_path / "out"):
-        assert cli.run(["finetune", *map(str, words), "--output", str(output)]) == 2
-        told = capsys.readouterr().err.splitlines()
-        assert len([line for line in told if line.startswith("colorjax: ")]) == 1
-        return told[-1]
+def test_invalid_requests_fail_with_one_line(base, album, tmp_path, capsys):
+    def fails(*arguments, output=tmp_path / "out"):
+        assert cli.run(["finetune", *map(str, arguments), "--output", str(output)]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len([line for line in lines if line.startswith("colorjax: ")]) == 1
+        return lines[-1]
 
     assert "zhang16-small" in fails("nowhere", "--data", album)
     few = fails(base[0], "--data", album)  # all but one are under 64 px
-    assert "1 of 36 photos are left" in few
+    assert "1 of 36 photos are usable" in few
     assert "34 are too small" in few
     assert "--min-side" in few
-    assert "inside of --data" in fails(base[0], "--data", album, output=album / "out")
+    assert "inside --data" in fails(base[0], "--data", album, output=album / "out")
     assert "holds another run" in fails(base[0], "--data", album, output=base[0])
     assert "--steps" in fails(base[0], "--data", album, "--steps", "0")
     assert "not allowed with" in fails(base[0], "--data", album, "--only", "head", "--add-layer")
@@ -210,21 +210,21 @@ def test_an_added_layer_begins_with_what_the_base_predicts(base, album, tmp_path
     assert same(state.batch_stats, after.batch_stats)
 
 
-def test_shipped_weights_fit_their_own_network_alone(base):
+def test_shipped_weights_fit_only_their_own_network(base):
     from colorjax.parallel import mesh as parallel
     from colorjax.train import start
 
     layout = parallel.make_layout(4)
     packed = shipped.load(shipped.DEFAULT)
     own = methods.build(packed.config, with_loss=False)
-    step, found = start._load(shipped.DEFAULT, own, layout)
-    assert (step, set(found)) == (packed.card["step"], {"params", "batch_stats"})
+    step, variables = start._load(shipped.DEFAULT, own, layout)
+    assert (step, set(variables)) == (packed.card["step"], {"params", "batch_stats"})
     other = methods.build(Workdir(base[0]).read_config())
-    with pytest.raises(RequestError, match="not those of this config's network"):
+    with pytest.raises(RequestError, match="do not fit this config's network"):
         start._load(shipped.DEFAULT, other, layout)
 
 
-def test_everything_learns_unless_told_otherwise(base):
+def test_everything_learns_by_default(base):
     config = build_config(open_base(base[0]), TINY)
     assert config.train_only == "all"
     assert methods.build(config).trains == ()
@@ -236,10 +236,10 @@ def test_runs_without_a_section_on_training_get_one(tmp_path):
     kept["data"] = {"image_size": 256, "saturation": 1.0, "saturation_clip": True}
     kept["inference"] = {"size": 256}
     write_run(tmp_path / "imported", ConfigDict(kept))
-    found = build_config(open_base(tmp_path / "imported"), Options(train_only="head"))
-    assert found.loss.name == "rebalanced_ce"
-    assert (found.data.image_size, found.inference.size) == (128, 256)
-    assert found.optimizer.learning_rate == 1e-3
+    built = build_config(open_base(tmp_path / "imported"), Options(train_only="head"))
+    assert built.loss.name == "rebalanced_ce"
+    assert (built.data.image_size, built.inference.size) == (128, 256)
+    assert built.optimizer.learning_rate == 1e-3
     packed = build_config(open_base(shipped.DEFAULT), Options(size=96))
     assert (packed.data.image_size, packed.inference.size) == (96, 64)
     assert packed.init_from == shipped.DEFAULT
@@ -255,16 +255,16 @@ def test_every_method_can_be_tuned_by_its_own_loss(kind, train_only):
         if config.model.get("head") == "auto":
             config.model.head = "ab"
     base = finetune_config.Base("name", config, 1, {})
-    found = build_config(base, Options(train_only=train_only))
-    method = methods.build(found)
-    assert found.loss.name == config.loss.name
+    built = build_config(base, Options(train_only=train_only))
+    method = methods.build(built)
+    assert built.loss.name == config.loss.name
     assert bool(method.trains) == (train_only != "all")
     assert method.network.inputs == methods.build(config).network.inputs
-    assert found.data.hints == (kind is zhang17)
+    assert built.data.hints == (kind is zhang17)
 
 
 @pytest.mark.parametrize("kind", [cgan, nogan])
-def test_runs_against_a_critic_go_on_by_their_l1_alone(kind, tmp_path):
+def test_runs_with_a_critic_are_tuned_with_their_l1_only(kind, tmp_path):
     config = kind.get_config("width=0.125")
     with config.unlocked():
         config.model.head = "ab"
@@ -292,13 +292,13 @@ def test_runs_against_a_critic_go_on_by_their_l1_alone(kind, tmp_path):
 def test_semantic_is_tuned_by_its_two_heads(arg, changes):
     config = semantic.get_config(f"{arg}encoder=tiny,size=32,width=0.125")
     config.update_from_flattened_dict(changes)
-    found = build_config(finetune_config.Base("name", config, 1, {}), Options())
-    method = methods.build(found)
+    built = build_config(finetune_config.Base("name", config, 1, {}), Options())
+    method = methods.build(built)
     assert method.critic is None
     assert method.features is None
     weights = {name: value for name, value in method.loss.weights.items() if value}
     assert weights == {"l1": 11.0, "class": 1.0}
-    assert found.loss.lam == 0.9
+    assert built.loss.lam == 0.9
 
 
 @pytest.mark.slow
@@ -316,7 +316,7 @@ def test_a_semantic_run_is_tuned(train_only, album, tmp_path):
     after = load(tmp_path / "tuned")
     moved = {name for name, x in before["params"].items() if not same(x, after["params"][name])}
     wanted = {"all": set(before["params"]), "head": {"head", "logits"}, "added": set()}
-    # Without a palette in the batch nothing teaches its layer.
+    # Without a palette in the batch its layer gets no gradient.
     assert moved | {"global"} == wanted[train_only] | {"global"}
     for layer in ("stem", "block0", "block2"):
         frozen = (tree["params"]["encoder"][layer] for tree in (before, after))

@@ -1,4 +1,4 @@
-"""Enlargement of predicted colours."""
+"""Upsampling of predicted colors."""
 
 import numpy as np
 import pytest
@@ -10,8 +10,8 @@ from colorjax import color
 from colorjax.inference.chroma import Chroma, bands
 
 
-def enlarge(shown, lightness, guided=True, pixels=10**9):
-    chroma = Chroma(shown, lightness.shape)
+def enlarge(colors, lightness, guided=True, pixels=10**9):
+    chroma = Chroma(colors, lightness.shape)
     if guided:
         chroma.guide(lightness)
     parts = [chroma.rows(rows, lightness[rows]) for rows in bands(*lightness.shape, pixels)]
@@ -25,7 +25,7 @@ def box(planes, factor):
 
 @pytest.fixture(scope="module")
 def photo():
-    """Two surfaces whose colours differ with their lightness, and a border that no cell ends at."""
+    """Two surfaces whose colors differ with their lightness, and a border across cells."""
     y, x = np.mgrid[0:96, 0:128]
     inside = ndimage.gaussian_filter(((x - 70) ** 2 + (y - 41) ** 2 < 900) * 1.0, 0.7)[..., None]
     lab = inside * np.array([70.0, 40, 20]) + (1 - inside) * np.array([35.0, -10, -30])
@@ -34,13 +34,13 @@ def photo():
 
 def test_bilinear_is_that_of_scikit_image(photo):
     small = box(photo[..., 1:], 8)
-    found = enlarge(small, photo[..., 0], guided=False)
+    result = enlarge(small, photo[..., 0], guided=False)
     expected = resize(small, photo.shape[:2], order=1, mode="edge")
-    np.testing.assert_allclose(found, expected, atol=1e-3)
+    np.testing.assert_allclose(result, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("factor", [4, 8])
-def test_edges_of_lightness_are_edges_of_colour(photo, factor):
+def test_edges_of_lightness_are_edges_of_color(photo, factor):
     truth, small = photo[..., 1:], box(photo[..., 1:], factor)
     errors = [
         np.abs(enlarge(small, photo[..., 0], guided) - truth).mean() for guided in (False, True)
@@ -48,20 +48,20 @@ def test_edges_of_lightness_are_edges_of_colour(photo, factor):
     assert errors[1] < 0.7 * errors[0]
 
 
-def test_what_was_predicted_is_what_the_enlarged_colours_become_when_made_small(photo):
+def test_what_was_predicted_is_what_the_enlarged_colors_become_when_made_small(photo):
     small = ndimage.gaussian_filter(
         np.random.default_rng(0).normal(0, 20, (24, 32, 2)), (2, 2, 0)
     ).astype(np.float32)
     back = [box(enlarge(small, photo[..., 0], guided), 4) for guided in (False, True)]
-    errors = [np.abs(found - small)[2:-2, 2:-2].mean() for found in back]
+    errors = [np.abs(result - small)[2:-2, 2:-2].mean() for result in back]
     assert errors[1] < 0.5 * errors[0]
 
 
 def test_flat_lightness_adds_nothing(photo):
     small = box(photo[..., 1:], 8)
-    found = enlarge(small, np.full(photo.shape[:2], 50.0, np.float32))
+    result = enlarge(small, np.full(photo.shape[:2], 50.0, np.float32))
     smooth = enlarge(np.full_like(small, 7.0), photo[..., 0])
-    assert np.abs(found).max() < np.abs(small).max() * 1.3
+    assert np.abs(result).max() < np.abs(small).max() * 1.3
     np.testing.assert_allclose(smooth, 7, atol=1e-3)
 
 
@@ -72,14 +72,14 @@ def test_bands_meet_without_a_seam(photo):
     )
 
 
-def test_a_working_size_as_large_as_the_photo_is_left_alone(photo):
+def test_a_working_size_as_large_as_the_photo_is_unchanged(photo):
     np.testing.assert_array_equal(enlarge(photo[..., 1:], photo[..., 0]), photo[..., 1:])
 
 
 def test_predicted_lightness_is_enlarged_without_a_guide(photo):
-    found = enlarge(box(photo, 8), photo[..., 0])
-    assert found.shape == photo.shape
-    np.testing.assert_allclose(found, enlarge(box(photo, 8), photo[..., 0], guided=False))
+    result = enlarge(box(photo, 8), photo[..., 0])
+    assert result.shape == photo.shape
+    np.testing.assert_allclose(result, enlarge(box(photo, 8), photo[..., 0], guided=False))
 
 
 @pytest.mark.parametrize(("factor", "least"), [(4, 0.06), (8, 0.06)])

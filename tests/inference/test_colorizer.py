@@ -18,7 +18,7 @@ TOLERANCE = 100 / 255  # of L
 
 
 class ConstantMethod:
-    """Predicts one strong colour everywhere."""
+    """Predicts one strong color everywhere."""
 
     takes_hints = False
     global_size = None
@@ -63,16 +63,16 @@ def test_load_says_what_is_wanted(tmp_path):
 @pytest.mark.parametrize("size", SIZES)
 def test_lightness_is_kept_under_saturated_predictions(violet, size):
     for pixels in (random_rgb(*size), random_rgb(*size)[..., :1].repeat(3, -1)):
-        found = violet.colorize(pixels)
-        assert np.abs(lightness_of(found) - lightness_of(pixels)).max() <= TOLERANCE
+        result = violet.colorize(pixels)
+        assert np.abs(lightness_of(result) - lightness_of(pixels)).max() <= TOLERANCE
 
 
 def test_every_grey_keeps_its_lightness_and_gets_color(violet):
     grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    found = violet.colorize(grey)
+    result = violet.colorize(grey)
     expected = lightness_of(np.stack([grey] * 3, -1))
-    assert np.abs(lightness_of(found) - expected).max() <= TOLERANCE
-    middle = found[np.abs(grey.astype(int) - 128) < 40].astype(int)
+    assert np.abs(lightness_of(result) - expected).max() <= TOLERANCE
+    middle = result[np.abs(grey.astype(int) - 128) < 40].astype(int)
     assert (middle[:, 2] - middle[:, 1] > 20).all()
 
 
@@ -86,8 +86,8 @@ def test_only_the_lightness_of_a_colored_input_counts(colorizer):
     lab = color.rgb_u8_to_lab(rgb)
     lab[..., 1:] = 0
     grey = color.lab_to_rgb_u8(lab)
-    found = [colorizer.colorize(image).astype(int) for image in (rgb, grey)]
-    assert np.abs(found[0] - found[1]).max() <= 2  # grey was rounded to 8 bits
+    result = [colorizer.colorize(image).astype(int) for image in (rgb, grey)]
+    assert np.abs(result[0] - result[1]).max() <= 2  # gray was rounded to 8 bits
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -97,34 +97,34 @@ def test_arrays_keep_size_dtype_and_alpha(colorizer, size, channels, dtype):
     pixels = np.random.default_rng(1).random((*size, *channels))
     pixels = (pixels * 255).astype(np.uint8) if dtype == np.uint8 else pixels.astype(dtype)
     before = pixels.copy()
-    found = colorizer.colorize(pixels)
+    result = colorizer.colorize(pixels)
     has_alpha = channels in ((2,), (4,))
-    assert found.shape == (*size, 4 if has_alpha else 3)
-    assert found.dtype == dtype
+    assert result.shape == (*size, 4 if has_alpha else 3)
+    assert result.dtype == dtype
     np.testing.assert_array_equal(pixels, before)
     if has_alpha:
-        np.testing.assert_array_equal(found[..., 3], pixels[..., -1])
+        np.testing.assert_array_equal(result[..., 3], pixels[..., -1])
     if dtype != np.uint8:
-        assert found.min() >= 0
-        assert found.max() <= 1
+        assert result.min() >= 0
+        assert result.max() <= 1
 
 
 def test_semantic_takes_photos_of_any_size(semantic_workdir):
     loaded = Colorizer.load(semantic_workdir)
     for size in [(1, 1), (1, 40), (7, 9), (40, 33)]:
         rgb = random_rgb(*size)
-        found = loaded.colorize(rgb)
-        assert found.shape == rgb.shape
-        assert np.abs(lightness_of(found) - lightness_of(rgb)).max() <= TOLERANCE
-        assert np.ptp(found, axis=-1).max() > 0  # in color
+        result = loaded.colorize(rgb)
+        assert result.shape == rgb.shape
+        assert np.abs(lightness_of(result) - lightness_of(rgb)).max() <= TOLERANCE
+        assert np.ptp(result, axis=-1).max() > 0  # in color
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
 def test_floats_agree_with_bytes(colorizer, dtype):
     rgb = synthetic_images(1, 20)[0]
-    found = colorizer.colorize((rgb / 255).astype(dtype))
-    assert found.dtype == dtype
-    np.testing.assert_allclose(found * 255.0, colorizer.colorize(rgb), atol=1.5)
+    result = colorizer.colorize((rgb / 255).astype(dtype))
+    assert result.dtype == dtype
+    np.testing.assert_allclose(result * 255.0, colorizer.colorize(rgb), atol=1.5)
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,8 @@ def test_other_arrays_are_refused(colorizer, image, says):
 @pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "CMYK", "YCbCr", "I", "F", "HSV"])
 @pytest.mark.parametrize("size", [(9, 7), (250, 33)])
 def test_pillow_images_become_rgb(colorizer, mode, size):
-    found = colorizer.colorize(Image.fromarray(random_rgb(*size[::-1])).convert(mode))
-    assert (found.mode, found.size) == ("RGB", size)
+    result = colorizer.colorize(Image.fromarray(random_rgb(*size[::-1])).convert(mode))
+    assert (result.mode, result.size) == ("RGB", size)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P"])
@@ -164,12 +164,12 @@ def test_pillow_images_keep_their_alpha(colorizer, mode):
     else:
         image = image.convert(mode)
         alpha = np.asarray(image.convert("RGBA"))[..., 3]
-    found = colorizer.colorize(image)
-    assert (found.mode, found.size) == ("RGBA", (9, 7))
-    np.testing.assert_array_equal(np.asarray(found)[..., 3], alpha)
+    result = colorizer.colorize(image)
+    assert (result.mode, result.size) == ("RGBA", (9, 7))
+    np.testing.assert_array_equal(np.asarray(result)[..., 3], alpha)
 
 
-def test_strength_leaves_the_photos_own_colours(violet):
+def test_strength_leaves_the_photos_own_colors(violet):
     rgb = synthetic_images(1, 40)[0]
     own = color.rgb_u8_to_lab(rgb)
     half = color.rgb_u8_to_lab(violet.colorize(rgb, strength=0.5))
@@ -182,12 +182,12 @@ def test_strength_leaves_the_photos_own_colours(violet):
 
 def test_many_are_as_one_after_the_other(colorizer):
     images = synthetic_images(3, 24)
-    found = list(colorizer.colorize_many(iter(images), saturation=0.5))
-    for image, one in zip(images, found, strict=True):
+    result = list(colorizer.colorize_many(iter(images), saturation=0.5))
+    for image, one in zip(images, result, strict=True):
         np.testing.assert_array_equal(one, colorizer.colorize(image, saturation=0.5))
 
 
-def test_colours_predicted_apart_are_painted_as_together(colorizer):
+def test_colors_predicted_apart_are_painted_as_together(colorizer):
     photo = synthetic_images(1, 64)[0]
     ab = colorizer.predict_ab(photo)
     np.testing.assert_array_equal(colorizer.paint_ab(photo, ab), colorizer.colorize(photo))
@@ -225,5 +225,5 @@ def test_real_photos_keep_their_lightness(violet, colorizer):
     for name in ("coffee.png", "rocket.jpg"):
         rgb = read_sample(name)
         for each in (violet, colorizer):
-            found = each.colorize(rgb)
-            assert np.abs(lightness_of(found) - lightness_of(rgb)).max() <= TOLERANCE
+            result = each.colorize(rgb)
+            assert np.abs(lightness_of(result) - lightness_of(rgb)).max() <= TOLERANCE

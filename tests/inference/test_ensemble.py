@@ -1,4 +1,4 @@
-"""Several predictions fused to one."""
+"""Fusion of several predictions."""
 
 from types import SimpleNamespace
 
@@ -19,7 +19,7 @@ def fields_at(size):
 
 
 def test_a_picture_and_its_mirror_count_alike():
-    """What leans to one side in the picture leans to the other in the mirror."""
+    """An asymmetric prediction is mirrored with its input."""
 
     def lean(fields):
         n, height, width, _ = fields["grey"].shape
@@ -38,9 +38,9 @@ def test_the_confident_size_counts_most():
         colors = np.full((n, height, width, 2), float(height), np.float32)
         return colors, np.full((n, height, width, 1), 0.9 if height == 16 else 0.1, np.float32)
 
-    found = predict_fused(predictor_of(by_size), fields_at, [(8, 8), (16, 16)])
-    assert found.shape == (8, 8, 2)
-    np.testing.assert_allclose(found, 0.1 * 8 + 0.9 * 16, rtol=1e-5)
+    result = predict_fused(predictor_of(by_size), fields_at, [(8, 8), (16, 16)])
+    assert result.shape == (8, 8, 2)
+    np.testing.assert_allclose(result, 0.1 * 8 + 0.9 * 16, rtol=1e-5)
 
 
 def test_confidence_is_that_of_the_distribution(zhang16_workdir):
@@ -67,7 +67,7 @@ def test_best_is_the_same_for_a_photo_and_its_mirror(colorizer):
 
 
 def test_mirrored_fillings_are_cut_before_predictions_are_fused():
-    """A prediction of the left half of a square, whose right half is filling."""
+    """A prediction of the left half of a square, whose right half is padding."""
 
     def halves(fields):
         n, height, width, _ = fields["grey"].shape
@@ -75,11 +75,11 @@ def test_mirrored_fillings_are_cut_before_predictions_are_fused():
         colors[0, :, : width // 2] = colors[1, :, width // 2 :] = 7  # [1] is the mirrored one
         return colors, np.ones((n, height, width, 1), np.float32)
 
-    found = predict_fused(
+    result = predict_fused(
         predictor_of(halves),
         lambda size: fields_at((size[0], 2 * size[1])),
         [(8, 4), (16, 8)],
         lambda colors, size: colors[: size[0], : size[1]],
     )
-    assert found.shape == (8, 4, 2)
-    np.testing.assert_allclose(found, 7, atol=1e-4)
+    assert result.shape == (8, 4, 2)
+    np.testing.assert_allclose(result, 7, atol=1e-4)

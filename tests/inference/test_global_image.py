@@ -1,4 +1,4 @@
-"""Global features of another photo, edges and greys other than lightness, and working sizes."""
+"""Global features of another photo, edges, other gray inputs than L, and working sizes."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from colorjax.inference.working_size import WorkingSize
 
 
 def blocks(side, seed):
-    """A photo of coloured squares of 8 px: it has edges, and differs from the next."""
+    """A photo of colored squares of 8 px: it has edges, and differs from the next."""
     few = np.random.default_rng(seed).integers(0, 256, (side // 8, side // 8, 3), np.uint8)
     return few.repeat(8, 0).repeat(8, 1)
 
@@ -35,7 +35,7 @@ def difference(one, two):
     return np.abs(np.asarray(one).astype(int) - np.asarray(two).astype(int)).max()
 
 
-def test_another_photos_global_features_change_the_colours(iizuka):
+def test_another_photos_global_features_change_the_colors(iizuka):
     plain = iizuka.colorize(PHOTO)
     assert difference(iizuka.colorize(PHOTO, global_image=PHOTO), plain) <= 1
     moody = iizuka.colorize(PHOTO, global_image=OTHER)
@@ -45,7 +45,7 @@ def test_another_photos_global_features_change_the_colours(iizuka):
     # A Pillow image with alpha, of another size and shape.
     large = Image.fromarray(OTHER).resize((96, 40)).convert("RGBA")
     assert difference(iizuka.colorize(PHOTO, global_image=large), plain) > 3
-    assert difference(iizuka.colorize(PHOTO), plain) == 0  # nothing is remembered
+    assert difference(iizuka.colorize(PHOTO), plain) == 0  # no state is kept
 
 
 def test_another_photos_palette_changes_the_colors(semantic_workdir):
@@ -54,11 +54,11 @@ def test_another_photos_palette_changes_the_colors(semantic_workdir):
     large = Image.fromarray(OTHER).resize((400, 200))
     given = colorizer.colorize(PHOTO, global_image=large)
     assert difference(given, plain) > 3
-    assert difference(colorizer.colorize(PHOTO), plain) == 0  # nothing is remembered
+    assert difference(colorizer.colorize(PHOTO), plain) == 0  # no state is kept
     gray = Image.fromarray(OTHER).convert("L")  # a palette too, and another one
     assert difference(colorizer.colorize(PHOTO, global_image=gray), given) > 3
-    lent = colorizer._lent(large, lambda pixels: np.empty(0))
-    assert lent.size == 0  # the palette of the last one, `gray`, is remembered, not this one's
+    lent = colorizer._from_reference(large, lambda pixels: np.empty(0))
+    assert lent.size == 0  # the palette of only the last image, `gray`, is cached
 
 
 def test_the_palette_is_that_of_the_photo_at_128_px():
@@ -116,11 +116,11 @@ def test_the_global_image_on_the_command_line(iizuka_workdir, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert (status, out, len(err.splitlines())) == (2, "", 1)
     assert "--global-image" in err
-    assert "no photo that can be read" in err
+    assert "cannot be read as a photo" in err
 
 
 def test_luma_is_what_iizuka_sees(iizuka):
-    """The picture that the network's own prediction from 2 Y - 1 gives, at its own size."""
+    """Returns the picture of the network's prediction from 2 Y - 1, at its own size."""
     square = PHOTO[:32, :32]
     luma = square.astype(np.float32) @ np.float32([0.299, 0.587, 0.114]) / 255
     method = iizuka._method
@@ -168,13 +168,13 @@ def test_working_sizes_are_the_nearest_multiples(size, photo, works_at):
 
 @pytest.mark.parametrize("size", [0, -8, "big", 1.5])
 def test_sizes_that_mean_nothing(iizuka_workdir, size):
-    with pytest.raises(RequestError, match="size is a number of pixels above 0, or 'own'"):
+    with pytest.raises(RequestError, match="size must be a number of pixels above 0, or 'own'"):
         Colorizer.load(iizuka_workdir, size=size)
 
 
 @pytest.mark.slow
-def test_the_size_decides_where_colours_are_predicted(iizuka_workdir):
+def test_the_size_decides_where_colors_are_predicted(iizuka_workdir):
     wide = blocks(96, 5)
-    found = [Colorizer.load(iizuka_workdir, size=s).colorize(wide) for s in (32, 96, "own")]
-    assert difference(found[1], found[2]) == 0
-    assert difference(found[0], found[1]) > 3
+    result = [Colorizer.load(iizuka_workdir, size=s).colorize(wide) for s in (32, 96, "own")]
+    assert difference(result[1], result[2]) == 0
+    assert difference(result[0], result[1]) > 3

@@ -28,27 +28,27 @@ def binned(zhang16_workdir):
     return Colorizer.load(zhang16_workdir)
 
 
-def test_paint_puts_the_colour_where_the_pixel_is():
+def test_paint_puts_the_color_where_the_pixel_is():
     # A photo of 400 x 100 (h x w) seen at 256 x 64: 0.64 of its size, hints of 3 px.
-    found = hints.paint([Hint(99, 0, "#0000ff"), Hint(50, 200, "#ff0000")], (400, 100), (256, 64))
-    rows, columns = np.nonzero(found["hint_mask"][0, :, :, 0])
+    result = hints.paint([Hint(99, 0, "#0000ff"), Hint(50, 200, "#ff0000")], (400, 100), (256, 64))
+    rows, columns = np.nonzero(result["hint_mask"][0, :, :, 0])
     assert set(zip(rows.tolist(), columns.tolist(), strict=True)) == {
         *((row, column) for row in (0, 1) for column in (62, 63)),
         *((row, column) for row in (127, 128, 129) for column in (31, 32, 33)),
     }
     # CIE Lab of sRGB blue and red under D65: (79.19, -107.86) and (80.11, 67.22).
-    np.testing.assert_allclose(110 * found["hint_ab"][0, 0, 63], (79.19, -107.86), atol=0.02)
-    np.testing.assert_allclose(110 * found["hint_ab"][0, 128, 32], (80.11, 67.22), atol=0.02)
-    assert not found["hint_ab"][found["hint_mask"][..., 0] == 0].any()
+    np.testing.assert_allclose(110 * result["hint_ab"][0, 0, 63], (79.19, -107.86), atol=0.02)
+    np.testing.assert_allclose(110 * result["hint_ab"][0, 128, 32], (80.11, 67.22), atol=0.02)
+    assert not result["hint_ab"][result["hint_mask"][..., 0] == 0].any()
 
 
 def test_hints_have_five_pixels_at_256_and_the_last_counts():
-    found = hints.paint([RED, Hint(51, 10, "#00ff00")], (256, 256), (256, 256))
-    assert found["hint_mask"].sum() == 5 * 6
-    assert found["hint_ab"][0, 10, 50, 0] < 0 < found["hint_ab"][0, 10, 48, 0]
+    result = hints.paint([RED, Hint(51, 10, "#00ff00")], (256, 256), (256, 256))
+    assert result["hint_mask"].sum() == 5 * 6
+    assert result["hint_ab"][0, 10, 50, 0] < 0 < result["hint_ab"][0, 10, 48, 0]
 
 
-def test_a_hint_changes_the_colours(hinted):
+def test_a_hint_changes_the_colors(hinted):
     plain, red = hinted.colorize(PHOTO), hinted.colorize(PHOTO, hints=[RED])
     assert plain.shape == red.shape == (40, 64, 3)
     assert np.abs(plain.astype(int) - red).max() > 3
@@ -90,7 +90,7 @@ def test_temperature_goes_from_the_mode_to_the_mean(zhang16_workdir, binned):
 
 @pytest.mark.parametrize("temperature", [-0.1, float("nan"), float("inf")])
 def test_wrong_temperatures(temperature, zhang16_workdir):
-    with pytest.raises(RequestError, match="temperature is at least 0"):
+    with pytest.raises(RequestError, match="temperature must be at least 0"):
         Colorizer.load(zhang16_workdir, temperature=temperature)
 
 
@@ -101,8 +101,8 @@ def test_wrong_temperatures(temperature, zhang16_workdir):
         (Hint(0, 40, "#c02020"), "outside the photo of 64x40"),
         (Hint(-1, 0, "#c02020"), "whole numbers from 0"),
         (Hint(1.5, 0, "#c02020"), "whole numbers from 0"),
-        (Hint(0, 0, "red"), "wanted #rrggbb"),
-        ((0, 0), "wanted \\(x, y, '#rrggbb'\\)"),
+        (Hint(0, 0, "red"), "give the color as #rrggbb"),
+        ((0, 0), "give \\(x, y, '#rrggbb'\\)"),
     ],
 )
 def test_wrong_hints_from_python(hint, text, hinted):
@@ -116,16 +116,16 @@ def grey(tmp_path):
     return tmp_path / "grey.png"
 
 
-def colorize(*words):
-    return cli.run(["colorize", *map(str, words)])
+def colorize(*args):
+    return cli.run(["colorize", *map(str, args)])
 
 
-def test_hints_from_words_and_from_a_file_are_the_same(grey, zhang17_workdir, hinted, tmp_path):
+def test_hints_from_arguments_and_from_a_file_are_the_same(grey, zhang17_workdir, hinted, tmp_path):
     entries = [{"x": 50, "y": 10, "color": "#c02020"}, "3,4,#00ff00"]
     (tmp_path / "hints.json").write_text(json.dumps(entries))
     flags = ["--checkpoint", zhang17_workdir, "--output"]
-    words = ["--hint", "50,10,#c02020", "--hint", "3,4,#00ff00"]
-    assert colorize(grey, *flags, tmp_path / "a", *words) == 0
+    args = ["--hint", "50,10,#c02020", "--hint", "3,4,#00ff00"]
+    assert colorize(grey, *flags, tmp_path / "a", *args) == 0
     assert colorize(grey, *flags, tmp_path / "b", "--hints", tmp_path / "hints.json") == 0
     a, b = (np.asarray(Image.open(tmp_path / name / "grey.png")) for name in "ab")
     wanted = hinted.colorize(PHOTO, hints=[RED, Hint(3, 4, "#00ff00")])
@@ -135,36 +135,36 @@ def test_hints_from_words_and_from_a_file_are_the_same(grey, zhang17_workdir, hi
 
 def test_hints_speak_of_the_upright_photo(zhang17_workdir, hinted, tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # stored on its side: turned clockwise to be seen
+    exif[0x0112] = 6  # stored rotated: turned clockwise for display
     Image.fromarray(np.rot90(PHOTO)).save(tmp_path / "turned.png", exif=exif)
-    words = ["--checkpoint", zhang17_workdir, "--hint", "50,10,#c02020"]
-    assert colorize(tmp_path / "turned.png", *words) == 0
-    found = np.asarray(Image.open(tmp_path / "turned.color.png"))
-    assert np.array_equal(found, hinted.colorize(PHOTO, hints=[RED]))
+    args = ["--checkpoint", zhang17_workdir, "--hint", "50,10,#c02020"]
+    assert colorize(tmp_path / "turned.png", *args) == 0
+    result = np.asarray(Image.open(tmp_path / "turned.color.png"))
+    assert np.array_equal(result, hinted.colorize(PHOTO, hints=[RED]))
 
 
 @pytest.mark.parametrize(
-    ("words", "text"),
+    ("args", "text"),
     [
         (["--hint", "64,0,#c02020"], "outside the photo of 64x40 pixels"),
-        (["--hint", "1,2"], "wanted x,y,#rrggbb"),
-        (["--hint", "1,2,#c0202"], "wanted #rrggbb"),
-        (["--hint=-1,2,#c02020"], "wanted x,y,#rrggbb"),
+        (["--hint", "1,2"], "give x,y,#rrggbb"),
+        (["--hint", "1,2,#c0202"], "give the color as #rrggbb"),
+        (["--hint=-1,2,#c02020"], "give x,y,#rrggbb"),
         (["--hints", "absent.json"], "cannot be read"),
-        (["--hints", "bad.json"], "number 2: hint '1,2': wanted x,y,#rrggbb"),
-        (["--hints", "list.json"], "hold no list"),
-        (["--hints", "text.json"], "are no JSON"),
-        (["--temperature", "0.5"], "no temperature; use saturation"),
-        (["--decode", "annealed"], "zhang17 predicts no color bins: leave decode"),
+        (["--hints", "bad.json"], "number 2: hint '1,2': give x,y,#rrggbb"),
+        (["--hints", "list.json"], "must be a list"),
+        (["--hints", "text.json"], "are not valid JSON"),
+        (["--temperature", "0.5"], "have no temperature"),
+        (["--decode", "annealed"], "zhang17 predicts no color bins: set decode"),
         (["--decode", "mode"], "invalid choice: 'mode'"),
-        (["--temperature", "-1"], "--temperature is at least 0"),
-        (["--saturation", "nan"], "--saturation is at least 0"),
+        (["--temperature", "-1"], "--temperature must be at least 0"),
+        (["--saturation", "nan"], "--saturation must be at least 0"),
         (["--temperature", "warm"], "invalid float value"),
-        (["--saturation", "inf"], "--saturation is at least 0"),
-        (["--saturation", "-1"], "--saturation is at least 0"),
+        (["--saturation", "inf"], "--saturation must be at least 0"),
+        (["--saturation", "-1"], "--saturation must be at least 0"),
         (["--hints", "keys.json"], "number 1: hint"),
-        (["--hints", "half.json"], "x and y are whole numbers"),
-        (["--hint", "1.5,2,#c02020"], "wanted x,y,#rrggbb"),
+        (["--hints", "half.json"], "x and y must be whole numbers"),
+        (["--hint", "1.5,2,#c02020"], "give x,y,#rrggbb"),
         (["--hints", "none.json", "--hints", "none.json"], "--hints is given twice"),
         (["--temperature", "1", "--temperature", "1"], "--temperature is given twice"),
         (["--saturation", "1", "--saturation", "1"], "--saturation is given twice"),
@@ -172,7 +172,7 @@ def test_hints_speak_of_the_upright_photo(zhang17_workdir, hinted, tmp_path):
     ],
 )
 def test_wrong_requests_are_one_line(
-    words, text, grey, zhang17_workdir, tmp_path, monkeypatch, capsys
+    args, text, grey, zhang17_workdir, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(PHOTO).save("second.png")
@@ -183,32 +183,32 @@ def test_wrong_requests_are_one_line(
     (tmp_path / "half.json").write_text('[{"x": 1.5, "y": 2, "color": "#c02020"}]')
     (tmp_path / "none.json").write_text("[]")
     before = {path.name for path in tmp_path.iterdir()}
-    # With --output too: a refused request makes no folder.
-    assert colorize("--checkpoint", zhang17_workdir, "--output", "out", grey, *words) == 2
-    told = capsys.readouterr().err.strip()
-    assert text in told
-    assert "\n" not in told
+    # Also with --output: a refused request creates no folder.
+    assert colorize("--checkpoint", zhang17_workdir, "--output", "out", grey, *args) == 2
+    message = capsys.readouterr().err.strip()
+    assert text in message
+    assert "\n" not in message
     assert {path.name for path in tmp_path.iterdir()} == before
 
 
 def test_hints_for_a_network_that_shows_no_features(grey, zhang16_workdir, monkeypatch, capsys):
     colorizer = Colorizer.load(zhang16_workdir)
     monkeypatch.setattr(type(colorizer._method.network), "feature_layers", ())
-    words = ["--checkpoint", zhang16_workdir, "--hint", "1,2,#c02020"]
-    assert colorize(grey, *words) == 2
+    args = ["--checkpoint", zhang16_workdir, "--hint", "1,2,#c02020"]
+    assert colorize(grey, *args) == 2
     message = capsys.readouterr().err.strip()
     assert "names no feature_layers" in message
     assert "\n" not in message
     assert not grey.with_name("grey.color.png").exists()
     region = np.zeros(PHOTO.shape, bool)
     region[:9, :9] = True
-    found = colorizer.colorize(PHOTO, hints=[(3, 3, "#a06060", region)]).astype(int)
-    assert found[3, 3, 0] - found[3, 3, 2] > 20
+    result = colorizer.colorize(PHOTO, hints=[(3, 3, "#a06060", region)]).astype(int)
+    assert result[3, 3, 0] - result[3, 3, 2] > 20
 
 
 def test_hints_for_a_folder_are_refused(grey, zhang17_workdir, capsys):
-    words = ["--checkpoint", zhang17_workdir, "--hint", "1,2,#c02020"]
-    assert colorize(grey.parent, *words) == 2  # though it holds one photo alone
+    args = ["--checkpoint", zhang17_workdir, "--hint", "1,2,#c02020"]
+    assert colorize(grey.parent, *args) == 2  # although it has only one photo
     assert "not for a folder" in capsys.readouterr().err
     assert [path.name for path in grey.parent.iterdir()] == ["grey.png"]
 

@@ -1,4 +1,4 @@
-"""Whose lightness a picture has, where the network predicts one too."""
+"""The lightness of results of networks that also predict lightness."""
 
 import jax
 import numpy as np
@@ -20,14 +20,14 @@ def config_of(arguments, **changes):
 @pytest.mark.parametrize("arguments", ["nazeri", "dcgan"])
 def test_the_photos_own_unless_asked_otherwise(arguments, tmp_path, make_workdir):
     photo = synthetic_images(1, 37, seed=3)[0]
-    truth, found = color.rgb_u8_to_lab(photo), {}
+    truth, result = color.rgb_u8_to_lab(photo), {}
     for whose in ("photo", "predicted"):
         config = config_of(arguments, lightness=whose)
-        # Weak weights: strong colours would multiply the rounding that is allowed for.
-        place = make_workdir(tmp_path / whose, config, deviation=0.02)
-        found[whose] = color.rgb_u8_to_lab(Colorizer.load(place).colorize(photo))
-    assert np.abs(found["photo"][..., 0] - truth[..., 0]).max() <= 0.392
-    assert np.abs(found["predicted"][..., 0] - truth[..., 0]).mean() > 5
+        # Small weights: strong colors would amplify the allowed rounding error.
+        workdir = make_workdir(tmp_path / whose, config, deviation=0.02)
+        result[whose] = color.rgb_u8_to_lab(Colorizer.load(workdir).colorize(photo))
+    assert np.abs(result["photo"][..., 0] - truth[..., 0]).max() <= 0.392
+    assert np.abs(result["predicted"][..., 0] - truth[..., 0]).mean() > 5
 
 
 def test_strength_shares_the_lightness_too(tmp_path, make_workdir):
@@ -39,7 +39,7 @@ def test_strength_shares_the_lightness_too(tmp_path, make_workdir):
 
 
 def test_an_evaluation_counts_the_lightness_that_is_seen():
-    """With the predicted one the picture's error has that of the lightness in it."""
+    """With predicted lightness, the error of the picture includes the lightness error."""
     photos = np.stack(synthetic_images(2, 16, seed=1))
     batch = {"rgb": photos, "mask": np.ones(2, np.float32), "label": np.full(2, -1, np.int32)}
     errors, pictures, rng = {}, {}, np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Hints for weights whose network has no input for them, and hints bound to a region."""
+"""Hints for networks without a hint input, and hints with a region."""
 
 import json
 
@@ -15,7 +15,7 @@ from colorjax.inference.hints import Hint
 
 PHOTO = np.array(
     Image.fromarray(synthetic_images(1, 64, seed=5)[0]).convert("L").resize((90, 70))
-).clip(90, 190)  # lightness at which the colors below exist
+).clip(90, 190)  # lightness at which the colors below are in gamut
 GREEN, BLUE = "#7a9a6a", "#707aa8"
 
 
@@ -32,19 +32,19 @@ def colorizer(zhang16_workdir):
     return Colorizer.load(zhang16_workdir)
 
 
-def test_the_place_of_each_hint_has_its_color(colorizer):
+def test_the_pixel_of_each_hint_has_its_color(colorizer):
     hints = [Hint(10, 12, GREEN), Hint(80, 60, BLUE), Hint(81, 60, GREEN), Hint(40, 12, BLUE)]
     for options in ({}, {"saturation": 2.0}, {"strength": 0.4}, {"quality": "draft"}):
-        found = ab_of(colorizer.colorize(PHOTO, hints=hints, **options))
+        result = ab_of(colorizer.colorize(PHOTO, hints=hints, **options))
         for x, y, code, _ in hints:
-            assert np.abs(found[y, x] - color_of(code)).max() < 1, (x, y, options)
+            assert np.abs(result[y, x] - color_of(code)).max() < 1, (x, y, options)
 
 
 def test_saturation_and_strength_do_not_change_a_hint_of_a_color_photo(colorizer):
     photo = np.stack([PHOTO, PHOTO // 2, PHOTO // 3], axis=-1)
-    found = ab_of(colorizer.colorize(photo, hints=[(20, 20, GREEN)], strength=0.5))
-    assert np.abs(found[20, 20] - color_of(GREEN)).max() < 1
-    far = ab_of(photo)[60, 80] - found[60, 80]
+    result = ab_of(colorizer.colorize(photo, hints=[(20, 20, GREEN)], strength=0.5))
+    assert np.abs(result[20, 20] - color_of(GREEN)).max() < 1
+    far = ab_of(photo)[60, 80] - result[60, 80]
     assert np.abs(far).max() > 1
 
 
@@ -55,8 +55,8 @@ def test_no_hint_leaves_the_automatic_picture(colorizer):
 
 
 def test_the_last_hint_of_one_pixel_counts(colorizer):
-    found = ab_of(colorizer.colorize(PHOTO, hints=[(10, 12, GREEN), (10, 12, BLUE)]))
-    assert np.abs(found[12, 10] - color_of(BLUE)).max() < 1
+    result = ab_of(colorizer.colorize(PHOTO, hints=[(10, 12, GREEN), (10, 12, BLUE)]))
+    assert np.abs(result[12, 10] - color_of(BLUE)).max() < 1
 
 
 def test_the_network_runs_once_for_a_prepared_photo(colorizer, monkeypatch):
@@ -76,21 +76,21 @@ def test_the_network_runs_once_for_a_prepared_photo(colorizer, monkeypatch):
 
 
 def test_a_prepared_pillow_image_stays_one(colorizer):
-    found = colorizer.prepare(Image.fromarray(PHOTO)).colorize([(10, 12, GREEN)])
-    assert isinstance(found, Image.Image)
-    assert np.array_equal(np.asarray(found), colorizer.colorize(PHOTO, hints=[(10, 12, GREEN)]))
+    result = colorizer.prepare(Image.fromarray(PHOTO)).colorize([(10, 12, GREEN)])
+    assert isinstance(result, Image.Image)
+    assert np.array_equal(np.asarray(result), colorizer.colorize(PHOTO, hints=[(10, 12, GREEN)]))
 
 
 def test_a_prepared_photo_of_a_network_with_an_input_for_hints(zhang17_workdir):
     hinted = Colorizer.load(zhang17_workdir)
-    found = hinted.prepare(PHOTO).colorize([(10, 12, GREEN)])
-    assert np.array_equal(found, hinted.colorize(PHOTO, hints=[(10, 12, GREEN)]))
+    result = hinted.prepare(PHOTO).colorize([(10, 12, GREEN)])
+    assert np.array_equal(result, hinted.colorize(PHOTO, hints=[(10, 12, GREEN)]))
 
 
 def test_best_and_exact_tiles_take_hints(colorizer):
     for options in ({"quality": "best"}, {"tiling": "exact"}):
-        found = ab_of(colorizer.colorize(PHOTO, hints=[(10, 12, GREEN)], **options))
-        assert np.abs(found[12, 10] - color_of(GREEN)).max() < 1, options
+        result = ab_of(colorizer.colorize(PHOTO, hints=[(10, 12, GREEN)], **options))
+        assert np.abs(result[12, 10] - color_of(GREEN)).max() < 1, options
 
 
 def test_a_photo_padded_to_a_square_has_hints_where_they_are(zhang16_workdir):
@@ -108,8 +108,8 @@ def test_a_photo_padded_to_a_square_has_hints_where_they_are(zhang16_workdir):
 )
 def test_other_networks_take_hints_too(fixture, request):
     other = Colorizer.load(request.getfixturevalue(fixture))
-    found = ab_of(other.colorize(PHOTO, hints=[(10, 12, GREEN)]))
-    assert np.abs(found[12, 10] - color_of(GREEN)).max() < 1
+    result = ab_of(other.colorize(PHOTO, hints=[(10, 12, GREEN)]))
+    assert np.abs(result[12, 10] - color_of(GREEN)).max() < 1
 
 
 REGION = np.zeros(PHOTO.shape, bool)
@@ -120,26 +120,26 @@ REGION[20:50, 30:60] = True
 def test_a_hint_with_a_region_colors_all_of_it_and_nothing_else(fixture, request):
     colorizer = Colorizer.load(request.getfixturevalue(fixture))
     plain = colorizer.colorize(PHOTO)
-    found = colorizer.colorize(PHOTO, hints=[Hint(40, 30, GREEN, REGION)])
-    assert np.array_equal(found[~REGION], plain[~REGION])
-    assert np.abs(ab_of(found)[REGION] - color_of(GREEN)[None]).max() < 1.5
+    result = colorizer.colorize(PHOTO, hints=[Hint(40, 30, GREEN, REGION)])
+    assert np.array_equal(result[~REGION], plain[~REGION])
+    assert np.abs(ab_of(result)[REGION] - color_of(GREEN)[None]).max() < 1.5
 
 
 def test_other_hints_stay_out_of_a_region_and_the_last_region_counts(colorizer):
     inner = np.zeros(PHOTO.shape, bool)
     inner[30:40, 40:50] = True
     hints = [Hint(31, 21, GREEN, REGION), Hint(45, 35, BLUE, inner), Hint(28, 30, "#a06060")]
-    found = ab_of(colorizer.colorize(PHOTO, hints=hints))
-    assert np.abs(found[inner] - color_of(BLUE)[None]).max() < 1.5
-    assert np.abs(found[REGION & ~inner] - color_of(GREEN)[None]).max() < 1.5
-    assert np.abs(found[30, 28] - color_of("#a06060")).max() < 1
+    result = ab_of(colorizer.colorize(PHOTO, hints=hints))
+    assert np.abs(result[inner] - color_of(BLUE)[None]).max() < 1.5
+    assert np.abs(result[REGION & ~inner] - color_of(GREEN)[None]).max() < 1.5
+    assert np.abs(result[30, 28] - color_of("#a06060")).max() < 1
 
 
 def test_a_hint_in_a_region_of_another_has_its_place(colorizer):
     hints = [Hint(40, 30, GREEN, REGION), Hint(50, 40, BLUE)]
-    found = ab_of(colorizer.colorize(PHOTO, hints=hints))
-    assert np.abs(found[40, 50] - color_of(BLUE)).max() < 1
-    assert np.abs(found[20, 30] - color_of(GREEN)).max() < 1.5
+    result = ab_of(colorizer.colorize(PHOTO, hints=hints))
+    assert np.abs(result[40, 50] - color_of(BLUE)).max() < 1
+    assert np.abs(result[20, 30] - color_of(GREEN)).max() < 1.5
 
 
 def test_a_polygon_is_a_region(colorizer, zhang16_workdir, tmp_path):
@@ -149,15 +149,15 @@ def test_a_polygon_is_a_region(colorizer, zhang16_workdir, tmp_path):
     Image.fromarray(PHOTO).save(tmp_path / "grey.png")
     entry = {"x": 40, "y": 30, "color": GREEN, "region": corners}
     (tmp_path / "hints.json").write_text(json.dumps([entry]))
-    words = ["--checkpoint", str(zhang16_workdir), "--hints", str(tmp_path / "hints.json")]
-    assert cli.run(["colorize", str(tmp_path / "grey.png"), *words]) == 0
+    text = ["--checkpoint", str(zhang16_workdir), "--hints", str(tmp_path / "hints.json")]
+    assert cli.run(["colorize", str(tmp_path / "grey.png"), *text]) == 0
     assert np.array_equal(np.asarray(Image.open(tmp_path / "grey.color.png")), wanted)
 
 
 @pytest.mark.parametrize(
     ("region", "text"),
     [
-        (np.zeros((4, 4), bool), "wanted an array of the photo's shape"),
+        (np.zeros((4, 4), bool), "the array must have the photo's shape"),
         (np.zeros(PHOTO.shape, bool), "does not contain the hint"),
         ([[1, 1], [2, 2]], "three corners or more"),
         ([[1, 1], [2, 2], [float("nan"), 0]], "three corners or more"),

@@ -1,4 +1,4 @@
-"""Tiles and how they become one picture."""
+"""Tiled prediction and the combination of tiles."""
 
 import tracemalloc
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ from configs import edge_fusion, iizuka, plain_cnn, unet, zhang16, zhang17
 
 
 class MeanMethod:
-    """Colours every picture by its mean grey: tiles differ, and what comes out is known."""
+    """Colors every picture by its mean gray value: tiles differ, with known results."""
 
     takes_hints = False
     global_size = None
@@ -87,22 +87,22 @@ MIDDLE = GREY[:, 4:12].mean()
     ],
 )
 def test_overlaps_are_combined_as_the_rule_says(rule, expected):
-    found = combined(GREY, (8, 8), (8, 4), rule)
-    assert found.shape == (8, 16, 2)
-    np.testing.assert_allclose(found[3, [5, 10], 0], 50 * np.array(expected), rtol=1e-3, atol=1e-3)
+    result = combined(GREY, (8, 8), (8, 4), rule)
+    assert result.shape == (8, 16, 2)
+    np.testing.assert_allclose(result[3, [5, 10], 0], 50 * np.array(expected), rtol=1e-3, atol=1e-3)
 
 
 def test_hann_is_the_weighted_mean():
     window = hann((8, 8))[3]
-    found = combined(GREY, (8, 8), (8, 4), "hann")[3, 5, 0]
+    result = combined(GREY, (8, 8), (8, 4), "hann")[3, 5, 0]
     expected = (window[5] * LEFT + window[1] * MIDDLE) / (window[5] + window[1])
-    np.testing.assert_allclose(found, 50 * expected, rtol=1e-3)
+    np.testing.assert_allclose(result, 50 * expected, rtol=1e-3)
 
 
 def test_the_maximum_may_be_negative():
-    found = combined(np.full((8, 24), -0.5, np.float32), (8, 8), (8, 8), "maximum")
-    np.testing.assert_allclose(found[..., 0], -25, rtol=1e-3)
-    np.testing.assert_allclose(found[..., 1], 15, rtol=1e-3)
+    result = combined(np.full((8, 24), -0.5, np.float32), (8, 8), (8, 8), "maximum")
+    np.testing.assert_allclose(result[..., 0], -25, rtol=1e-3)
+    np.testing.assert_allclose(result[..., 1], 15, rtol=1e-3)
 
 
 @pytest.mark.parametrize("rule", ["hann", "none"])
@@ -120,8 +120,8 @@ def test_every_size_comes_back():
     for height, width in [*every, *odd]:
         grey = np.zeros((height, width), np.float32)
         tile = (16, 24) if height < 65 else (160, 256)
-        found = combined(grey, tile, (tile[0] // 2, tile[1] // 2), "hann")
-        assert found.shape == (height, width, 2)
+        result = combined(grey, tile, (tile[0] // 2, tile[1] // 2), "hann")
+        assert result.shape == (height, width, 2)
 
 
 def test_blended_tiles_have_no_seam_and_pasted_ones_have():
@@ -133,7 +133,7 @@ def test_blended_tiles_have_no_seam_and_pasted_ones_have():
     assert 0.5 < seam(blended, 32, 8) < 1.5
 
 
-def test_global_colours_take_the_low_frequencies():
+def test_global_colors_take_the_low_frequencies():
     grey = np.linspace(-1, 1, 128, dtype=np.float32)[None].repeat(64, 0)
     local = combined(grey, (32, 32), (16, 16), "hann")
     kept = combined(grey, (32, 32), (16, 16), "hann", keeps_global=True)
@@ -145,13 +145,13 @@ def test_global_colours_take_the_low_frequencies():
 
 def test_huge_photos_meet_on_a_smaller_canvas(monkeypatch):
     monkeypatch.setattr(tiling, "_MOST_PIXELS", 32 * 48)
-    found = combined(np.zeros((64, 96), np.float32), (16, 16), (16, 16), "hann")
-    assert found.shape == (32, 48, 2)
+    result = combined(np.zeros((64, 96), np.float32), (16, 16), (16, 16), "hann")
+    assert result.shape == (32, 48, 2)
 
 
 @pytest.mark.parametrize("exactly", [False, True])
 def test_the_memory_of_tiles_is_that_of_the_canvas(colorizer, exactly, monkeypatch):
-    """NumPy's, beside the photo itself."""
+    """Peak memory of NumPy, besides the photo itself."""
     monkeypatch.setattr(tiling, "_MOST_PIXELS", 2**17)
     monkeypatch.setattr(tiling, "_EXACT_CORE", 64)
     monkeypatch.setattr(colorizer._predictor, "colors", blank)
@@ -160,16 +160,16 @@ def test_the_memory_of_tiles_is_that_of_the_canvas(colorizer, exactly, monkeypat
     tracemalloc.start()
     try:
         if exactly:
-            found = tiling.predict_exactly(colorizer._predictor, fields)
+            result = tiling.predict_exactly(colorizer._predictor, fields)
         else:
             rule = Tiling((200, 200), (100, 100), keeps_global=True)
-            found = predict_tiles(colorizer._predictor, grey, rule, working, {})
+            result = predict_tiles(colorizer._predictor, grey, rule, working, {})
         of_tiles = tracemalloc.get_traced_memory()[1]
-        Chroma(found, grey.shape).guide(grey)
+        Chroma(result, grey.shape).guide(grey)
         of_all = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    canvas = found.shape[0] * found.shape[1]
+    canvas = result.shape[0] * result.shape[1]
     assert canvas <= 1.01 * 2**17
     plane = 4 * canvas  # bytes; the photo has 23 of them
     assert max(of_tiles, of_all) < 12 * plane
@@ -187,23 +187,23 @@ def bins(zhang16_workdir):
 def test_one_tile_of_shares_is_the_annealed_mean(bins):
     predictor = bins._predictor
     grey = synthetic_images(1, 32)[0][..., 0].astype(np.float32) / 127.5 - 1
-    found = predict_tiles(
+    result = predict_tiles(
         predictor, grey, Tiling((32, 32), (32, 32), "distribution"), lambda h, w: (h, w), {}
     )
     shares = predictor.distribution(predictor.fields(grey), (8, 8))[0]
     np.testing.assert_allclose(shares.sum(-1), 1, rtol=1e-4)
     expected = color.annealed_mean(np.log(shares), temperature=predictor.method.network.temperature)
-    np.testing.assert_allclose(found[2::4, 2::4], expected, atol=8)  # enlarged between cells
-    assert found.shape == (32, 32, 2)
+    np.testing.assert_allclose(result[2::4, 2::4], expected, atol=8)  # upsampled between cells
+    assert result.shape == (32, 32, 2)
 
 
 def test_distributions_are_averaged_before_the_mean(bins):
     grey = synthetic_images(1, 48)[0][..., 0].astype(np.float32) / 127.5 - 1
-    found = predict_tiles(
+    result = predict_tiles(
         bins._predictor, grey, Tiling((32, 32), (16, 16), "distribution"), lambda h, w: (h, w), {}
     )
-    assert found.shape == (48, 48, 2)
-    assert np.isfinite(found).all()
+    assert result.shape == (48, 48, 2)
+    assert np.isfinite(result).all()
 
 
 def test_methods_without_bins_have_none_to_combine():
@@ -214,9 +214,9 @@ def test_methods_without_bins_have_none_to_combine():
 def test_semantic_in_tiles_is_combined_by_its_bins(semantic_workdir):
     loaded, photo = Colorizer.load(semantic_workdir), synthetic_images(1, 48)[0]
     tiles = Tiling((32, 32), (16, 16), "distribution")
-    found = loaded.colorize(photo, tiling=tiles)
-    assert found.shape == photo.shape
-    assert np.ptp(found, axis=-1).max() > 0
+    result = loaded.colorize(photo, tiling=tiles)
+    assert result.shape == photo.shape
+    assert np.ptp(result, axis=-1).max() > 0
 
 
 @pytest.mark.parametrize(
@@ -234,12 +234,12 @@ def test_wrong_tiles(tile, stride, rule, says):
 
 
 def exact_and_whole(colorizer, shape, monkeypatch, core=32):
-    """Predictions of one picture at its own size, in tiles and at once."""
+    """Returns predictions of one picture at its own size, tiled and untiled."""
     monkeypatch.setattr(tiling, "_EXACT_CORE", core)
     rng = np.random.default_rng(1)
     fields = colorizer._predictor.fields(rng.uniform(-1, 1, shape).astype(np.float32))
-    found = tiling.predict_exactly(colorizer._predictor, fields)
-    return found, colorizer._predictor.colors(fields)[0]
+    result = tiling.predict_exactly(colorizer._predictor, fields)
+    return result, colorizer._predictor.colors(fields)[0]
 
 
 @pytest.mark.parametrize(
@@ -257,22 +257,22 @@ def test_exact_tiles_of_networks_that_cannot_be_cut(network, says):
 
 @pytest.mark.parametrize("shape", [(150, 203), (40, 260)])
 def test_exact_tiles_change_nothing(colorizer, shape, monkeypatch):
-    found, whole = exact_and_whole(colorizer, shape, monkeypatch)
-    assert found.shape == (*shape, 2)
-    np.testing.assert_allclose(found, whole, atol=1e-4)
+    result, whole = exact_and_whole(colorizer, shape, monkeypatch)
+    assert result.shape == (*shape, 2)
+    np.testing.assert_allclose(result, whole, atol=1e-4)
 
 
 def test_exact_tiles_of_huge_photos_are_made_smaller(colorizer, monkeypatch):
     whole = exact_and_whole(colorizer, (96, 128), monkeypatch)[1]
     monkeypatch.setattr(tiling, "_MOST_PIXELS", 48 * 64)
-    found = exact_and_whole(colorizer, (96, 128), monkeypatch)[0]
-    assert found.shape == (48, 64, 2)
+    result = exact_and_whole(colorizer, (96, 128), monkeypatch)[0]
+    assert result.shape == (48, 64, 2)
     cells = whole.reshape(48, 2, 64, 2, 2).mean((1, 3))
-    assert np.abs(found - cells).mean() < 0.2 * np.abs(whole - whole.mean((0, 1))).mean()
+    assert np.abs(result - cells).mean() < 0.2 * np.abs(whole - whole.mean((0, 1))).mean()
 
 
 def support(network_config):
-    """How far from a place, in pixels, an input changes its colours: by gradients, all positive."""
+    """Returns the distance in pixels at which an input affects a color: by positive gradients."""
     method = methods.build(network_config, with_loss=False)
     shapes = jax.eval_shape(method.init, jax.random.key(0))
 
@@ -295,14 +295,14 @@ def support(network_config):
     def total(grey):
         inputs = method._inputs(blank | {"grey": grey})
         outputs = method.network.apply(variables, inputs, train=False)
-        found = outputs.get("logits", outputs["ab"])
-        scale = side // found.shape[1]
+        result = outputs.get("logits", outputs["ab"])
+        scale = side // result.shape[1]
         here = slice(at // scale, max(at // scale + 1, (at + 8) // scale))
-        return found[:, here, here].sum()
+        return result[:, here, here].sum()
 
     slopes = np.asarray(jax.grad(total)(jnp.ones((1, side, side, 1))))[0, ..., 0]
     moved = np.abs(slopes).max(0).nonzero()[0]
-    return reach, max(at - moved[0], moved[-1] - at - 7) + 4  # the enlargement after the logits
+    return reach, max(at - moved[0], moved[-1] - at - 7) + 4  # the upsampling after the logits
 
 
 CHANNELS = {"edges": 1, "hint_ab": 2, "hint_mask": 1}
@@ -324,14 +324,14 @@ def test_networks_see_no_farther_than_they_say(module, arg, added):
     config = module.get_config(arg)
     with config.unlocked():
         config.model.add_layer = added
-    reach, found = support(config)
-    assert found <= reach
+    reach, result = support(config)
+    assert result <= reach
 
 
 def test_a_halo_is_needed(colorizer, monkeypatch):
     monkeypatch.setattr(type(colorizer._method.network), "reach", 4)
-    found, whole = exact_and_whole(colorizer, (150, 203), monkeypatch)
-    assert np.abs(found - whole).max() > 1e-3
+    result, whole = exact_and_whole(colorizer, (150, 203), monkeypatch)
+    assert np.abs(result - whole).max() > 1e-3
 
 
 @pytest.mark.slow
@@ -341,8 +341,8 @@ def test_a_halo_is_needed(colorizer, monkeypatch):
 def test_exact_tiles_of_every_network_change_nothing(fixture, request, monkeypatch):
     loaded = Colorizer.load(request.getfixturevalue(fixture))
     shape = (500, 725) if "zhang" in fixture else (203, 300)
-    found, whole = exact_and_whole(loaded, shape, monkeypatch)
-    np.testing.assert_allclose(found, whole, atol=1e-4 * max(1, np.abs(whole).max()))
+    result, whole = exact_and_whole(loaded, shape, monkeypatch)
+    np.testing.assert_allclose(result, whole, atol=1e-4 * max(1, np.abs(whole).max()))
 
 
 def test_the_colorizer_applies_tiles(colorizer):
@@ -353,10 +353,10 @@ def test_the_colorizer_applies_tiles(colorizer):
         {"tiling": Tiling((64, 64), (32, 32), "hann", keeps_global=True)},
         {"tiling": "exact"},
     ):
-        found = colorizer.colorize(photo, **options)
-        assert found.shape == photo.shape
-        assert not np.array_equal(found, plain)
-        light = [color.rgb_u8_to_lab(picture)[..., 0] for picture in (photo, found)]
+        result = colorizer.colorize(photo, **options)
+        assert result.shape == photo.shape
+        assert not np.array_equal(result, plain)
+        light = [color.rgb_u8_to_lab(picture)[..., 0] for picture in (photo, result)]
         assert np.abs(light[0] - light[1]).max() <= 100 / 255
 
 
@@ -365,7 +365,7 @@ def test_options_that_exclude_each_other():
         Options(quality="best", tiling="exact")
     with pytest.raises(RequestError, match="hints are for whole photos"):
         Options([(1, 1, "#ff0000")], tiling=Tiling((8, 8), (8, 8)))
-    with pytest.raises(RequestError, match="strength is from 0 to 1"):
+    with pytest.raises(RequestError, match="strength must be from 0 to 1"):
         Options(strength=1.2)
 
 

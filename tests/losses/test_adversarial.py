@@ -16,8 +16,8 @@ def rng():
     return np.random.default_rng(0)
 
 
-def mean(found):
-    return float(losses.mean(*found))
+def mean(actual):
+    return float(losses.mean(*actual))
 
 
 @pytest.mark.parametrize("target", [1.0, 0.9])
@@ -39,7 +39,7 @@ def test_hinge():
 
 def test_hits_are_the_logits_on_the_right_side():
     assert mean(adversarial.hits(LOGITS, True)) == 0.5
-    assert mean(adversarial.hits(LOGITS, False)) == 0.5  # a logit of 0 is no "true"
+    assert mean(adversarial.hits(LOGITS, False)) == 0.5  # a logit of 0 does not count as "true"
     assert mean(adversarial.hits(LOGITS[:, :1], False)) == 0.5
 
 
@@ -53,16 +53,16 @@ def test_far_logits_stay_finite():
 
 def test_cosine_of_whole_photos(rng):
     a, b = rng.uniform(-1, 1, (2, 3, 4, 4, 3)).astype(np.float32)
-    b[0] = 2 * a[0]  # a cosine of 1, cut
+    b[0] = 2 * a[0]  # a cosine of 1, clipped
     b[1] = -a[1]  # and of -1
     wanted = []
     for one, other in zip(a.astype(float), b.astype(float), strict=True):
         cosine = (one * other).sum() / np.sqrt((one**2).sum() * (other**2).sum())
         cosine = min(max(cosine, 1e-7), 1 - 1e-7)
         wanted.append(-0.9 * np.log(cosine) - 0.1 * np.log(1 - cosine))
-    found = [mean(adversarial.cosine_loss(a[i : i + 1], b[i : i + 1])) for i in range(3)]
-    np.testing.assert_allclose(found, wanted, rtol=2e-2)  # 1 - 1e-7 has few digits in float32
-    np.testing.assert_allclose(found[1:], wanted[1:], rtol=1e-4)
+    actual = [mean(adversarial.cosine_loss(a[i : i + 1], b[i : i + 1])) for i in range(3)]
+    np.testing.assert_allclose(actual, wanted, rtol=2e-2)  # 1 - 1e-7 has few digits in float32
+    np.testing.assert_allclose(actual[1:], wanted[1:], rtol=1e-4)
     gradient = jax.grad(lambda x: adversarial.cosine_loss(x, b)[0])(jnp.zeros_like(a))
     assert np.isfinite(gradient).all()
     with pytest.raises(ValueError, match="shape"):
@@ -73,8 +73,8 @@ def test_feature_errors_against_numpy(rng):
     taps = [rng.normal(size=(2, s, s, c)).astype(np.float32) for s, c in ((4, 3), (2, 5))]
     truth = [rng.normal(size=x.shape).astype(np.float32) * 7 for x in taps]
     for relative in (False, True):
-        found = losses.feature_errors(taps, truth, relative=relative)
-        for one, x, y in zip(found, taps, truth, strict=True):
+        actual = losses.feature_errors(taps, truth, relative=relative)
+        for one, x, y in zip(actual, taps, truth, strict=True):
             wanted = np.abs(x - y).mean() / (np.abs(y).mean() if relative else 1)
             assert mean(one) == pytest.approx(wanted, rel=1e-5)
     with pytest.raises(ValueError, match="shape"):
@@ -110,7 +110,7 @@ def test_terms_without_weight_ask_for_no_judge():
     assert losses.create("mse").judges == frozenset()
 
 
-def test_l1_is_of_the_networks_own_colours(rng):
+def test_l1_is_of_the_networks_own_colors(rng):
     outputs, batch = outputs_and_batch(rng)
     own, truth = rng.uniform(-1, 1, (2, 2, 8, 8, 3)).astype(np.float32)
     loss = losses.create("adversarial", feature_weight=0.0)
@@ -122,8 +122,8 @@ def test_l1_is_of_the_networks_own_colours(rng):
     ("options", "says"),
     [
         ({"gan": "wgan"}, "known: bce, hinge"),
-        ({"l1_weight": -1.0}, "loss.l1_weight is at least 0"),
-        ({"l1_weight": 0.0, "adversarial_weight": 0.0}, "would teach nothing"),
+        ({"l1_weight": -1.0}, "loss.l1_weight must be at least 0"),
+        ({"l1_weight": 0.0, "adversarial_weight": 0.0}, "set one of them above 0"),
     ],
 )
 def test_wrong_options(options, says):

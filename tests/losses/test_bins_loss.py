@@ -10,18 +10,18 @@ from colorjax.errors import RequestError
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(3, 2, 4, 313)).astype(np.float32)
 AB = RNG.uniform(-0.4, 0.4, (3, 8, 16, 2)).astype(np.float32)  # ab / 110
-AB[2] *= 0.02  # a grey photo: |ab| below 5
+AB[2] *= 0.02  # a gray photo: |ab| below 5
 PRIOR = RNG.dirichlet(np.ones(313))
 TRUTH = 110.0 * AB[:, ::4, ::4]
 
 
 def encoded(ab, k=5, sigma=5.0):
-    """Soft encoding by a KD-tree over the bins, in float64."""
-    distances, places = KDTree(color.ab_bins()).query(ab, k)
+    """Returns the soft encoding from a KD-tree over the bins, in float64."""
+    distances, bins = KDTree(color.ab_bins()).query(ab, k)
     weights = np.exp(-(distances**2) / (2 * sigma**2))
-    found = np.zeros((*ab.shape[:-1], 313))
-    np.put_along_axis(found, places, weights / weights.sum(-1, keepdims=True), axis=-1)
-    return found
+    shares = np.zeros((*ab.shape[:-1], 313))
+    np.put_along_axis(shares, bins, weights / weights.sum(-1, keepdims=True), axis=-1)
+    return shares
 
 
 def weights_of(prior, lam):
@@ -40,7 +40,7 @@ OUTPUTS, BATCH = {"bin_logits": jnp.asarray(LOGITS)}, {"ab": jnp.asarray(AB)}
 
 def test_cross_entropy_against_numpy():
     total, count = losses.create("ce")(OUTPUTS, BATCH)["ce"]
-    assert count == 24  # the grey photo's pixels count
+    assert count == 24  # the pixels of the gray photo count
     np.testing.assert_allclose(total, (ERRORS * IS_COLORED).sum(), rtol=1e-5)
 
 
@@ -90,26 +90,30 @@ def test_k_and_sigma_are_those_of_the_encoding():
 
 
 @pytest.mark.parametrize(
-    ("place", "ab", "is_colored"),
+    ("pixel", "ab", "is_colored"),
     [
         ((4, 8), (0.3, -5.1), True),
         ((0, 0), (5.1, 0.3), True),
-        ((4, 8), (4.9, -4.9), False),  # its chroma is 6.9: each of a and b is looked at alone
+        (
+            (4, 8),
+            (4.9, -4.9),
+            False,
+        ),  # its chroma is 6.9: the threshold applies to |a| and |b| separately
         ((5, 8), (80.0, 60.0), False),  # not among the subsampled pixels
         ((3, 3), (80.0, 60.0), False),
     ],
 )
 @pytest.mark.parametrize("name", ["ce", "rebalanced_ce"])
-def test_one_pixel_above_five_makes_a_photo_colored(name, place, ab, is_colored):
+def test_one_pixel_above_five_makes_a_photo_colored(name, pixel, ab, is_colored):
     truth = np.zeros((2, 8, 16, 2), np.float32)
-    truth[(0, *place)] = np.divide(ab, 110)
+    truth[(0, *pixel)] = np.divide(ab, 110)
     terms = losses.create(name, prior=PRIOR)(
         {"bin_logits": jnp.asarray(LOGITS[:2])}, {"ab": jnp.asarray(truth)}
     )
     for total, count in terms.values():
         assert count == 16
         assert (total > 0) == is_colored
-    if is_colored:  # then its grey pixels teach as well
+    if is_colored:  # then its gray pixels count too
         errors = -(encoded(110.0 * truth[:1, ::4, ::4]) * LOG_SHARES[:1]).sum(-1)
         np.testing.assert_allclose(terms["ce"][0], errors.sum(), rtol=1e-5)
 
@@ -132,7 +136,7 @@ def test_names_and_weights_of_the_terms():
 
 
 def test_smooth_l1_and_grid_is_the_loss_of_the_released_code():
-    """10 mean(|da| + |db|) + cross-entropy, with delta so small that Huber's loss is L1."""
+    """10 mean(|da| + |db|) + cross-entropy, with delta small enough that Huber's loss is L1."""
     prediction = RNG.uniform(-1, 1, AB.shape).astype(np.float32)
     logits = np.zeros((3, 2, 4, 529), np.float32)  # evenly spread: the cross-entropy is log 529
     loss = losses.create("smooth_l1_and_grid", delta=1e-6)
@@ -168,7 +172,7 @@ def test_shapes_that_do_not_fit(shape):
             losses.create(name)(outputs, {"ab": jnp.zeros(shape)})
 
 
-def test_wrong_priors_are_told():
+def test_wrong_priors_are_reported():
     with pytest.raises(RequestError, match=r"rebalanced_ce needs a prior; set loss\.prior"):
         losses.create("rebalanced_ce")
     for options in ({"lam": 2.0}, {"prior": -PRIOR}, {"prior": PRIOR[:-1]}):
@@ -178,8 +182,10 @@ def test_wrong_priors_are_told():
 
 @pytest.mark.parametrize("name", ["ce", "rebalanced_ce"])
 @pytest.mark.parametrize("options", [{"soft_k": 0}, {"soft_k": 314}, {"soft_sigma": 0.0}])
-def test_wrong_encodings_are_told_before_the_run(name, options):
-    with pytest.raises(RequestError, match=r"loss\.soft_k is 1 \.\.\. 313 and loss\.soft_sigma"):
+def test_wrong_encodings_are_reported_before_the_run(name, options):
+    with pytest.raises(
+        RequestError, match=r"loss\.soft_k must be in 1 \.\.\. 313 and loss\.soft_sigma"
+    ):
         losses.create(name, prior=PRIOR, **options)
 
 

@@ -40,7 +40,7 @@ def test_shapes_are_never_broadcast(name):
         losses.create(name)({"ab": jnp.zeros((2, 4, 4, 2))}, {"ab": jnp.zeros((1, 4, 4, 2))})
 
 
-def test_class_cross_entropy_leaves_unlabelled_photos_out():
+def test_class_cross_entropy_leaves_unlabeled_photos_out():
     logits = RNG.normal(size=(4, 3))
     labels = np.array([2, -1, 0, -1])
     log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))

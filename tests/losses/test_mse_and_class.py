@@ -1,4 +1,4 @@
-"""Colour and classes in one loss (Iizuka 2016, section 3.3), and how many classes there are."""
+"""Color and classes in one loss (Iizuka 2016, section 3.3), and the number of classes."""
 
 import logging
 
@@ -18,7 +18,7 @@ PHOTOS = 4
 AB, TARGET = RNG.normal(size=(2, PHOTOS, 6, 8, 2))
 HALF = RNG.normal(size=(PHOTOS, 3, 4, 2))
 LOGITS = RNG.normal(size=(PHOTOS, 3))
-LOGITS[[0, 2], [2, 0]] += 5  # the first is right, the other labelled one wrong
+LOGITS[[0, 2], [2, 0]] += 5  # the first is right, the other labeled one wrong
 LABELS = np.array([2, -1, 1, -1])
 
 OUTPUTS = {
@@ -31,25 +31,25 @@ WITHOUT = {name: x for name, x in OUTPUTS.items() if name != "class_logits"}
 
 
 def cross_entropies(logits, labels):
-    """-log softmax(logits)[label], of the labelled photos."""
-    found = []
+    """-log softmax(logits)[label], of the labeled photos."""
+    actual = []
     for row, label in zip(logits, labels, strict=True):
         if label >= 0:
-            found.append(-np.log(np.exp(row[label]) / np.exp(row).sum()))
-    return np.array(found)
+            actual.append(-np.log(np.exp(row[label]) / np.exp(row).sum()))
+    return np.array(actual)
 
 
 def block_means(x):
     """Means of 2x2 pixels, one by one."""
-    found = np.empty((len(x), x.shape[1] // 2, x.shape[2] // 2, x.shape[3]))
-    for row in range(found.shape[1]):
-        for column in range(found.shape[2]):
+    actual = np.empty((len(x), x.shape[1] // 2, x.shape[2] // 2, x.shape[3]))
+    for row in range(actual.shape[1]):
+        for column in range(actual.shape[2]):
             block = x[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
-            found[:, row, column] = block.sum((1, 2)) / 4
-    return found
+            actual[:, row, column] = block.sum((1, 2)) / 4
+    return actual
 
 
-COLOUR = {
+COLOR = {
     ("mean", "full"): np.mean((AB - TARGET) ** 2),
     ("sum", "full"): np.mean(np.sum((AB - TARGET) ** 2, (1, 2, 3))),
     ("mean", "half"): np.mean((HALF - block_means(TARGET)) ** 2),
@@ -58,19 +58,19 @@ COLOUR = {
 
 
 @pytest.mark.parametrize("alpha", [None, 0.5, 0.0])
-@pytest.mark.parametrize(("reduction", "size"), COLOUR)
+@pytest.mark.parametrize(("reduction", "size"), COLOR)
 def test_against_numpy(reduction, size, alpha):
     given = {} if alpha is None else {"alpha": alpha}
     loss = losses.create("mse_and_class", reduction=reduction, compare_at=size, **given)
-    found = loss.total(jax.jit(loss)(OUTPUTS, BATCH))
+    actual = loss.total(jax.jit(loss)(OUTPUTS, BATCH))
     weight = 1 / 300 if alpha is None else alpha
-    expected = COLOUR[reduction, size] + weight * cross_entropies(LOGITS, LABELS).mean()
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    expected = COLOR[reduction, size] + weight * cross_entropies(LOGITS, LABELS).mean()
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
 def test_defaults_are_the_mean_at_full_size():
     loss = losses.create("mse_and_class")
-    np.testing.assert_allclose(loss.total(loss(WITHOUT, BATCH)), COLOUR["mean", "full"], rtol=1e-5)
+    np.testing.assert_allclose(loss.total(loss(WITHOUT, BATCH)), COLOR["mean", "full"], rtol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "other"), [("full", "ab_half"), ("half", "ab")])
@@ -80,7 +80,7 @@ def test_the_other_size_is_not_looked_at(size, other):
     assert loss.total(loss(OUTPUTS | {other: OUTPUTS[other] + jnp.nan}, BATCH)) == expected
 
 
-def test_terms_are_those_of_labelled_photos():
+def test_terms_are_those_of_labeled_photos():
     terms = losses.create("mse_and_class")(OUTPUTS, BATCH)
     assert terms.keys() == {"mse", "class_cross_entropy", "top1"}
     total, number = terms["class_cross_entropy"]
@@ -100,7 +100,7 @@ def test_the_share_of_hits_is_logged_and_not_minimized():
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_a_batch_without_labels_teaches_colours_alone(reduction):
+def test_a_batch_without_labels_teaches_colors_alone(reduction):
     loss = losses.create("mse_and_class", reduction=reduction, alpha=1.0)
     batch = BATCH | {"label": jnp.full(PHOTOS, -1)}
 
@@ -108,8 +108,8 @@ def test_a_batch_without_labels_teaches_colours_alone(reduction):
         terms = loss(outputs, batch)
         return loss.total(terms), terms
 
-    (found, terms), gradients = jax.jit(jax.value_and_grad(total, has_aux=True))(OUTPUTS)
-    np.testing.assert_allclose(found, COLOUR[reduction, "full"], rtol=1e-5)
+    (actual, terms), gradients = jax.jit(jax.value_and_grad(total, has_aux=True))(OUTPUTS)
+    np.testing.assert_allclose(actual, COLOR[reduction, "full"], rtol=1e-5)
     assert [float(x) for x in terms["class_cross_entropy"]] == [0, 0]
     assert losses.mean(*terms["class_cross_entropy"]) == 0
     assert losses.mean(*terms["top1"]) == 0
@@ -117,7 +117,7 @@ def test_a_batch_without_labels_teaches_colours_alone(reduction):
     assert np.abs(gradients["ab"]).min() > 0
 
 
-def test_unlabelled_photos_have_no_gradient_of_classes():
+def test_unlabeled_photos_have_no_gradient_of_classes():
     loss = losses.create("mse_and_class", alpha=1.0)
     gradients = jax.grad(lambda outputs: loss.total(loss(outputs, BATCH)))(OUTPUTS)["class_logits"]
     assert (np.abs(gradients).max(-1) > 0).tolist() == (LABELS >= 0).tolist()
@@ -141,7 +141,7 @@ def test_shapes_are_never_broadcast(size, name):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"alpha": -1.0}, r"loss\.alpha is at least 0, not -1"),
+        ({"alpha": -1.0}, r"loss\.alpha must be at least 0, not -1"),
         ({"alpha": float("nan")}, r"loss\.alpha"),
         ({"reduction": "max"}, r"loss\.reduction.*known: mean, sum"),
         ({"compare_at": "quarter"}, r"loss\.compare_at.*known: full, half"),
@@ -161,28 +161,28 @@ def test_half_needs_a_network_that_ends_there():
     assert methods.build(config).loss.name == "mse_and_class"
 
 
-# As many classes as the data has.
+# The number of classes of the data.
 
 
-def settled(caplog, classes, config=None, **model):
+def resolved(caplog, classes, config=None, **model):
     config = iizuka.get_config("size=32,batch=2,width=0.01") if config is None else config
     config.model.update(model)
     given = config.model.num_classes
     with caplog.at_level(logging.INFO, logger="colorjax"):
-        found = settle.settle_classes(config.lock(), classes)
+        resolved_config = settle.settle_classes(config.lock(), classes)
     assert config.model.num_classes == given
-    return found.model.num_classes
+    return resolved_config.model.num_classes
 
 
 def test_an_open_number_becomes_that_of_the_data(caplog):
     assert iizuka.get_config().model.num_classes == -1
-    assert settled(caplog, 205) == 205
+    assert resolved(caplog, 205) == 205
     assert "205 classes" in caplog.text
     assert "is off" not in caplog.text
 
 
 def test_without_labels_the_classifier_is_off(caplog):
-    assert settled(caplog, 0) == 0
+    assert resolved(caplog, 0) == 0
     assert "classifier is off" in caplog.text
     assert "labels" in caplog.text
 
@@ -190,30 +190,30 @@ def test_without_labels_the_classifier_is_off(caplog):
 def test_with_alpha_0_the_classifier_is_off(caplog):
     config = iizuka.get_config("size=32,batch=2,width=0.01")
     config.loss.alpha = 0.0
-    assert settled(caplog, 205, config) == 0
+    assert resolved(caplog, 205, config) == 0
     assert "classifier is off" in caplog.text
     assert "loss.alpha" in caplog.text
 
 
 @pytest.mark.parametrize(("given", "classes"), [(0, 0), (0, 205), (12, 0), (205, 205), (300, 205)])
 def test_an_explicit_number_stays(caplog, given, classes):
-    assert settled(caplog, classes, num_classes=given) == given
+    assert resolved(caplog, classes, num_classes=given) == given
     assert "classifier" not in caplog.text
 
 
 def test_too_few_classes_are_refused(caplog):
     """A label without a logit would make the loss NaN."""
     with pytest.raises(RequestError, match=r"model\.num_classes=204, but the data has 205"):
-        settled(caplog, 205, num_classes=204)
+        resolved(caplog, 205, num_classes=204)
 
 
 def test_a_network_without_a_classifier_says_so(caplog):
     config = edge_fusion.get_config("size=32,batch=2,width=0.01")
-    assert settled(caplog, 205, config) == 0
+    assert resolved(caplog, 205, config) == 0
     assert "classifier is off" in caplog.text
     config = edge_fusion.get_config("size=32,batch=2,width=0.01,global_branch=iizuka")
     caplog.clear()
-    assert settled(caplog, 205, config) == 205
+    assert resolved(caplog, 205, config) == 205
     assert "classifier is off" not in caplog.text
 
 
@@ -221,9 +221,9 @@ def test_a_network_without_a_classifier_says_so(caplog):
 def test_a_loss_that_teaches_no_classes_has_no_classifier(caplog, name, classes):
     config = iizuka.get_config("size=32,batch=2,width=0.01")
     config.loss.name = name
-    config.loss.alpha = 0.0 if classes else 1.0  # of mse_and_class alone
-    assert settled(caplog, 205, config) == classes
-    assert ("loss mse teaches no classes" in caplog.text) == (name == "mse")
+    config.loss.alpha = 0.0 if classes else 1.0  # only for mse_and_class
+    assert resolved(caplog, 205, config) == classes
+    assert ("loss mse trains no classifier" in caplog.text) == (name == "mse")
     methods.build(settle.with_classes(config, 1))
 
 

@@ -1,4 +1,4 @@
-"""What every method does with a photo of any size, and what it refuses."""
+"""All methods on photos of any size, and invalid options."""
 
 import contextlib
 import dataclasses
@@ -33,7 +33,7 @@ CONFIGS = {
 
 @functools.cache
 def built(name):
-    """A method, and variables with signal in every layer, without compiling `init`."""
+    """Returns a method and variables with signal in every layer, without compiling `init`."""
     method = methods.build(CONFIGS[name](), with_loss=False)
     shapes = jax.eval_shape(method.init, jax.random.key(0))
     return method, drawn_variables(shapes)
@@ -43,7 +43,7 @@ PADDED = [name for name in CONFIGS if name.startswith("zhang")]
 
 
 def fields_of(*shape):
-    """Noise for every input that a network may have, but for hints."""
+    """Returns noise for every possible input of a network except hints."""
     rng = np.random.default_rng(1)
     grey = jnp.asarray(rng.uniform(-1, 1, (*shape, 1)), jnp.float32)
     return {"grey": grey, "edges": jnp.asarray(rng.integers(0, 2, (*shape, 1)), np.uint8)}
@@ -75,17 +75,17 @@ def test_a_photo_is_padded_by_its_edge_and_cut_back(name):
     }
     network = jax.jit(functools.partial(method.network.apply, train=False))
     expected = network(variables, {k: inputs[k] for k in method.network.inputs})
-    found = predict(fields)
-    assert set(found) == method.network.outputs
-    np.testing.assert_allclose(found["ab"], 110 * expected["ab"][:, :13, :10], atol=1e-3)
-    assert np.abs(found["ab"]).max() > 1
-    for other in set(found) - {"ab"}:
-        np.testing.assert_allclose(found[other], expected[other], atol=1e-4)
+    actual = predict(fields)
+    assert set(actual) == method.network.outputs
+    np.testing.assert_allclose(actual["ab"], 110 * expected["ab"][:, :13, :10], atol=1e-3)
+    assert np.abs(actual["ab"]).max() > 1
+    for other in set(actual) - {"ab"}:
+        np.testing.assert_allclose(actual[other], expected[other], atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["iizuka", "edge_fusion"])
 def test_a_photo_is_resized_to_the_nearest_multiples_of_eight(name):
-    """Section 1.2 of the specification: 13x10 is seen as 16x8, 1x1 as 8x8."""
+    """Section 1.2 of the specification: 13x10 is resized to 16x8, 1x1 to 8x8."""
     method, variables = built(name)
     assert method.network_size(13, 10) == (16, 8)
     assert method.network_size(1, 3) == (8, 8)
@@ -97,10 +97,10 @@ def test_a_photo_is_resized_to_the_nearest_multiples_of_eight(name):
     }
     network = jax.jit(functools.partial(method.network.apply, train=False))
     expected = jax.image.resize(network(variables, inputs)["ab"], (1, 13, 10, 2), "linear")
-    found = jax.jit(functools.partial(method.predict, variables))(fields)
-    assert set(found) == method.network.outputs
-    np.testing.assert_allclose(found["ab"], 110 * expected, atol=1e-3)
-    assert np.ptp(found["ab"]) > 0.1
+    actual = jax.jit(functools.partial(method.predict, variables))(fields)
+    assert set(actual) == method.network.outputs
+    np.testing.assert_allclose(actual["ab"], 110 * expected, atol=1e-3)
+    assert np.ptp(actual["ab"]) > 0.1
 
 
 def test_edges_have_to_be_given():
@@ -123,11 +123,11 @@ def test_hints_are_padded_by_none():
     inputs["grey"] = jnp.pad(fields["grey"], margins, mode="edge")
     expected = 110 * network(variables, inputs)["ab"][:, :13, :10]
     predict = jax.jit(functools.partial(method.predict_ab, variables))
-    found = predict(fields | hints)
-    np.testing.assert_allclose(found, expected, atol=1e-3)
+    actual = predict(fields | hints)
+    np.testing.assert_allclose(actual, expected, atol=1e-3)
     none = {name: jnp.zeros_like(x) for name, x in hints.items()}
     np.testing.assert_allclose(predict(fields | none), predict(fields), atol=1e-4)
-    assert np.abs(found - predict(fields)).max() > 0.1
+    assert np.abs(actual - predict(fields)).max() > 0.1
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -166,27 +166,27 @@ def config_with(get_config, args, **changes):
     [
         (
             config_with(plain_cnn.get_config, "", **{"loss.name": "rebalanced_ce"}),
-            "rebalanced_ce needs the output bin_logits that model plain_cnn does not give; "
-            "losses for it: adversarial, feature, l1, mse, mse_and_class, smooth_l1$",
+            "rebalanced_ce needs the output bin_logits that model plain_cnn lacks; "
+            "usable losses: adversarial, feature, l1, mse, mse_and_class, smooth_l1$",
         ),
         (
             config_with(zhang16.get_config, "variant=l2", **{"loss.name": "ce"}),
-            "ce needs the output bin_logits .* losses for it: adversarial, feature, l1, mse, "
+            "ce needs the output bin_logits .* usable losses: adversarial, feature, l1, mse, "
             "mse_and_class, smooth_l1$",
         ),
         (
             config_with(zhang16.get_config, "", **{"loss.name": "smooth_l1_and_grid"}),
-            "needs the output grid_logits .* losses for it: adversarial, ce, feature, l1, mse, "
+            "needs the output grid_logits .* usable losses: adversarial, ce, feature, l1, mse, "
             "mse_and_class, rebalanced_ce, smooth_l1$",
         ),
         (
             config_with(zhang17.get_config, "", **{"loss.name": "ce"}),
-            "losses for it: adversarial, feature, l1, mse, mse_and_class, smooth_l1, "
+            "usable losses: adversarial, feature, l1, mse, mse_and_class, smooth_l1, "
             "smooth_l1_and_grid$",
         ),
         (
             config_with(zhang17.get_config, "", **{"model.class_head": False}),
-            "needs the output grid_logits .* losses for it: adversarial, feature, l1, mse, "
+            "needs the output grid_logits .* usable losses: adversarial, feature, l1, mse, "
             "mse_and_class, smooth_l1$",
         ),
         (
@@ -196,14 +196,20 @@ def config_with(get_config, args, **changes):
         (config_with(zhang16.get_config, "", **{"loss.lam": 1.5}), "loss.lam"),
         (
             config_with(plain_cnn.get_config, "", **{"inference.decode": "annealed"}),
-            "plain_cnn predicts no color bins: leave decode .* at ab, not annealed",
+            "plain_cnn predicts no color bins: set decode .* to ab, not annealed",
         ),
         (
             config_with(semantic.get_config, "", **{"inference.decode": "mode"}),
             "unknown inference.decode 'mode'; known: ab, annealed, blend",
         ),
-        (config_with(zhang16.get_config, "size=20"), "image_size is a multiple of 8 for zhang16"),
-        (config_with(zhang17.get_config, "size=20"), "image_size is a multiple of 8 for zhang17"),
+        (
+            config_with(zhang16.get_config, "size=20"),
+            "image_size must be a multiple of 8 for zhang16",
+        ),
+        (
+            config_with(zhang17.get_config, "size=20"),
+            "image_size must be a multiple of 8 for zhang17",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(config, says):
@@ -220,13 +226,13 @@ def test_prediction_needs_no_loss():
 @pytest.mark.parametrize("targets", ["host", "device"])
 @pytest.mark.parametrize("argument", ["", "nazeri", "dcgan"])
 def test_the_truth_of_an_aged_batch_is_the_photos(photos, argument, targets):
-    """Whatever the network sees, critics and losses compare with the true lightness and colors."""
+    """Critics and losses use the true lightness and colors, regardless of the gray input."""
     changes = {"data.path": str(photos), "data.targets": targets}
     configs = [
         config_with(cgan.get_config, f"width=0.125,{argument}", **changes, **{"data.aged": aged})
         for aged in (0.0, 1.0)
     ]
-    found = []
+    actual = []
     for config in configs:
         method = methods.build(config)
         source = FolderSource.open(photos, labels="none")
@@ -238,8 +244,8 @@ def test_the_truth_of_an_aged_batch_is_the_photos(photos, argument, targets):
         assert given == {name: (x.shape[1:], x.dtype) for name, x in shapes.items()}
         encoded = method.encoded(batch)
         space = method.critic.space
-        found.append((encoded, method.truth(encoded, "own"), method.truth(encoded, space)))
-    (clean, *true), (aged, *same) = found
+        actual.append((encoded, method.truth(encoded, "own"), method.truth(encoded, space)))
+    (clean, *true), (aged, *same) = actual
     assert np.abs(clean["grey"] - aged["grey"]).max() > 0.1
     np.testing.assert_array_equal(clean["ab"], aged["ab"])
     for one, other in zip(true, same, strict=True):
@@ -247,7 +253,7 @@ def test_the_truth_of_an_aged_batch_is_the_photos(photos, argument, targets):
 
 
 def test_a_critic_of_ab_needs_no_lightness():
-    """Not even of a batch whose grey is luma and that holds no rgb."""
+    """Also for a batch whose grey is luma and that has no rgb."""
     method = methods.build(config_with(cgan.get_config, "width=0.125", **{"data.grey": "luma"}))
     batch = {name: fields_of(2, 8, 8)["grey"] for name in ("grey", "ab")}
     batch["ab"] = jnp.concatenate([batch["ab"], -batch["ab"]], axis=-1)
@@ -262,7 +268,7 @@ def test_configs_of_earlier_versions_see_photos_as_they_are():
 
 
 class TwoHeads(nn.Module):
-    """Gives ab of its own, and bins at a quarter of the size: what comes in, repeated."""
+    """Returns its input, repeated, as ab and as bins at a quarter of the size."""
 
     inputs = frozenset({"grey"})
     outputs = frozenset({"ab", "bin_logits"})
@@ -296,13 +302,13 @@ def test_ab_is_decoded_from_either_head_or_both():
     assert tuple(wanted) == methods.DECODES
     for decode, ab in wanted.items():
         decoding = dataclasses.replace(method, network=TwoHeads(), decode=decode, saturation=1.5)
-        found = decoding.predict({}, {"grey": grey})["ab"]
-        np.testing.assert_allclose(found[0], 1.5 * ab, rtol=1e-4, atol=1e-3)
+        actual = decoding.predict({}, {"grey": grey})["ab"]
+        np.testing.assert_allclose(actual[0], 1.5 * ab, rtol=1e-4, atol=1e-3)
 
 
 def test_who_offers_bins_to_decode():
-    found = {
+    actual = {
         config.model.name: methods.takes_decode(methods.build_network(config))
         for config in (semantic.get_config(), zhang16.get_config(), plain_cnn.get_config())
     }
-    assert found == {"semantic": True, "zhang16": True, "plain_cnn": False}
+    assert actual == {"semantic": True, "zhang16": True, "plain_cnn": False}

@@ -1,4 +1,4 @@
-"""docs/new_method.md as it stands: two files outside of the package, and nothing else."""
+"""The guide docs/new_method.md, verbatim: only two files outside of the package."""
 
 import importlib.util
 import json
@@ -20,10 +20,10 @@ GUIDE = (Path(__file__).parents[2] / "docs" / "new_method.md").read_text(encodin
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """The two files of the guide."""
+    """Returns the two files of the guide."""
     folder = tmp_path_factory.mktemp("toy")
-    found = re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)```", GUIDE, flags=re.DOTALL)
-    for name, text in found:
+    actual = re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)```", GUIDE, flags=re.DOTALL)
+    for name, text in actual:
         (folder / name).write_text(text, encoding="utf-8")
     assert {path.name for path in folder.iterdir()} == {"toy_network.py", "toy.py"}
     return folder
@@ -69,8 +69,8 @@ def test_two_files_train_evaluate_and_colorize(config, photos, tmp_path):
     [
         ("no_such_module:Toy", "cannot be imported"),
         ("toy_network:Other", "cannot be imported"),
-        ("subprocess:Popen", "is no flax.linen.Module"),
-        ("os:system", "is no flax.linen.Module"),
+        ("subprocess:Popen", "is not a flax.linen.Module"),
+        ("os:system", "is not a flax.linen.Module"),
         ("flax.linen:Dense", "lacks fit, fixed_size, inputs, outputs, size_multiple"),
     ],
 )

@@ -1,4 +1,4 @@
-"""AuC against the trapezoids it stands for and against loops over pixels."""
+"""AuC against trapezoids and against loops over pixels."""
 
 import itertools
 
@@ -20,7 +20,7 @@ def ab_pair(*shape: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def steep_prior() -> np.ndarray:
-    """A distribution over the bins that falls from grey outwards by five powers of ten."""
+    """A distribution over the bins that falls from gray outwards by five powers of ten."""
     prior = np.exp(-np.linalg.norm(color.ab_bins(), axis=-1) / 12.0)
     assert prior.max() / prior.min() > 1e5
     return prior / prior.sum()
@@ -31,7 +31,7 @@ def slow_bin(ab: np.ndarray) -> int:
 
 
 def trapezoids(ab: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> float:
-    """As others compute it: the curve at t = 0, 1, ..., 150, joined by straight lines."""
+    """The usual computation: the curve at t = 0, 1, ..., 150, joined by straight lines."""
     distance = np.linalg.norm(ab - truth, axis=-1)
     curve = [(weights * (distance <= t)).sum() / weights.sum() for t in range(151)]
     return sum((low + high) / 2 for low, high in itertools.pairwise(curve)) / 150
@@ -72,7 +72,7 @@ def test_a_distance_beyond_150_counts_as_150():
 
 
 def test_rebalancing_takes_the_bin_of_the_true_color():
-    """One grey pixel that is right, one of a rare color that was left grey."""
+    """A gray pixel that is right, and one of a rare color that was left gray."""
     prior = np.full(313, 0.1 / 312)
     prior[slow_bin(np.zeros(2))] = 0.9
     truth, grey = np.array([[[0.0, 0.0], [60.0, 45.0]]]), np.zeros((1, 2, 2))

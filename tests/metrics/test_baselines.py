@@ -1,4 +1,4 @@
-"""The trivial predictors: grey, the mean color, the mean color per lightness."""
+"""The trivial predictors: gray, the mean color, the mean color per lightness."""
 
 import jax
 import numpy as np

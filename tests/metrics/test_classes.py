@@ -16,18 +16,18 @@ def test_equal_to_the_highest_of_pytorch(k):
 
 
 def test_of_equal_logits_the_first_counts():
-    """Else a classifier that says nothing would be right about everything."""
+    """Otherwise a constant classifier would always be right."""
     assert in_top(np.zeros((3, 10)), np.arange(3), 1).tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize(
-    ("logits", "classes", "words"),
+    ("logits", "classes", "message"),
     [
         (np.zeros((2, 3)), np.zeros(3, int), r"\(N, C\)"),
         (np.zeros((2, 3)), np.array([0, 3]), "class 3 of 3"),
         (np.full((1, 3), np.nan), np.array([0]), "finite"),
     ],
 )
-def test_what_does_not_fit_is_refused(logits, classes, words):
-    with pytest.raises(ValueError, match=words):
+def test_what_does_not_fit_is_refused(logits, classes, message):
+    with pytest.raises(ValueError, match=message):
         in_top(logits, classes, 1)

@@ -96,7 +96,7 @@ def test_grey_has_no_nan(method, dtype):
     grey = np.array([[50, 0, 0], [0, 0, 0], [100, 0, 0], [50, 0, -0.0], [50, -0.0, 0]], dtype)
     np.testing.assert_array_equal(method(grey, grey), np.zeros(5))
     np.testing.assert_array_equal(method(grey[:1], grey[3:4]), [0.0])
-    # From grey to a color only lightness and chroma count: dC' / SC = 30 / (1 + 0.045 * 15).
+    # From gray to a color only lightness and chroma count: dC' / SC = 30 / (1 + 0.045 * 15).
     colored = np.array([[50, 0, 30], [50, 0, -30], [50, -0.0, 30]], dtype)
     for signed in grey[[0, 3, 4]]:
         value = method(np.stack([signed] * 3), colored)

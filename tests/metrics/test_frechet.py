@@ -71,7 +71,7 @@ def test_few_photos_are_warned_of():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "words"),
+    ("wrong", "message"),
     [
         (lambda: FeatureMoments.of(np.zeros(3)), "photos, features"),
         (lambda: FeatureMoments.of(np.full((2, 3), np.nan)), "finite"),
@@ -81,6 +81,6 @@ def test_few_photos_are_warned_of():
         (lambda: FeatureMoments.empty(3).mean, "no photos"),
     ],
 )
-def test_what_means_nothing_is_refused(wrong, words):
-    with pytest.raises(ValueError, match=words):
+def test_what_means_nothing_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
         wrong()

@@ -13,7 +13,7 @@ def test_the_interval_of_a_mean_is_the_normal_one():
 
 
 def test_differences_are_paired():
-    """What is common to both columns does not widen the interval of their difference."""
+    """Variance common to both columns does not widen the interval of their difference."""
     rng = np.random.default_rng(0)
     common = rng.normal(0, 100, 500)
     values = {"a": common + 1 + rng.normal(0, 0.1, 500), "b": common}
@@ -25,13 +25,13 @@ def test_advantages_against_numpy():
     rng = np.random.default_rng(1)
     own = {"mae_ab": rng.uniform(5, 9, 300), "mse": rng.uniform(100, 300, 300)}
     other = {name: 2 * x for name, x in own.items()}
-    found = comparison.paired_gains(own, {"twice": other})["twice"]
-    assert found["mae_ab"]["better_by"] == pytest.approx(own["mae_ab"].mean())
-    assert found["skill"]["better_by"] == pytest.approx(0.5)
-    np.testing.assert_allclose(found["skill"]["interval"], 0.5)
-    assert found["psnr_of_mean_mse"]["better_by"] == pytest.approx(10 * np.log10(2))
-    low, high = found["mae_ab"]["interval"]
-    assert low < found["mae_ab"]["better_by"] < high
+    gains = comparison.paired_gains(own, {"twice": other})["twice"]
+    assert gains["mae_ab"]["better_by"] == pytest.approx(own["mae_ab"].mean())
+    assert gains["skill"]["better_by"] == pytest.approx(0.5)
+    np.testing.assert_allclose(gains["skill"]["interval"], 0.5)
+    assert gains["psnr_of_mean_mse"]["better_by"] == pytest.approx(10 * np.log10(2))
+    low, high = gains["mae_ab"]["interval"]
+    assert low < gains["mae_ab"]["better_by"] < high
 
 
 def test_what_cannot_be_compared():

@@ -1,4 +1,4 @@
-"""The edge-fusion network against the original's table of layers, and what can be switched."""
+"""The edge-fusion network against the original's table of layers, and its options."""
 
 import functools
 
@@ -49,7 +49,7 @@ def count(params, *names):
 def test_parameters_of_the_original():
     net = models.create("edge_fusion")
     assert net.global_size == 256
-    for size in ((256, 256), (64, 96)):  # the branch that flattens always sees 256
+    for size in ((256, 256), (64, 96)):  # the input of the flattening branch is always 256
         variables = variables_of(net, *size)
         assert variables.keys() == {"params"}
         params = variables["params"]
@@ -128,7 +128,7 @@ def test_options_that_mean_nothing(options, says):
         models.create("edge_fusion", **options)
 
 
-# The network once more, in NumPy, from section 2.1 of the table of layers.
+# NumPy implementation of the network, from section 2.1 of the table of layers.
 
 
 def relu(x):
@@ -178,13 +178,13 @@ FAITHFUL = {"upsample": "nearest", "ab_range": 128.0}
 def test_equals_the_table_of_layers_in_numpy(between, activate):
     _, variables, apply = tiny(dense_activation=between, **FAITHFUL)
     inputs = {"grey": GREY, "edges": EDGES, "global_grey": OTHER}
-    found = apply(variables, inputs)
-    assert found.keys() == {"ab", "ab_half"}
+    actual = apply(variables, inputs)
+    assert actual.keys() == {"ab", "ab_half"}
     arrays = (np.asarray(inputs[name][0], np.float64) for name in ("grey", "global_grey", "edges"))
     half = in_numpy(variables["params"], *arrays, activate) * 128 / 110
     assert half.std() > 0.01
-    np.testing.assert_allclose(found["ab_half"][0], half, atol=2e-5)
-    np.testing.assert_allclose(found["ab"][0], doubled(half), atol=2e-5)
+    np.testing.assert_allclose(actual["ab_half"][0], half, atol=2e-5)
+    np.testing.assert_allclose(actual["ab"][0], doubled(half), atol=2e-5)
 
 
 def test_two_linear_layers_are_one():
@@ -213,13 +213,13 @@ def test_the_faithful_branch_sees_the_photo_at_its_size():
         "other": OTHER,
     }
     inputs = {"grey": GREY, "edges": EDGES}
-    found = apply(variables, inputs)["ab"]
+    actual = apply(variables, inputs)["ab"]
     expected = {k: apply(variables, inputs | {"global_grey": v})["ab"] for k, v in seen.items()}
-    np.testing.assert_allclose(found, expected["own"], atol=1e-6)
-    assert np.abs(found - expected["other"]).max() > 1e-3
+    np.testing.assert_allclose(actual, expected["own"], atol=1e-6)
+    assert np.abs(actual - expected["other"]).max() > 1e-3
 
 
-def test_edges_change_the_colours():
+def test_edges_change_the_colors():
     _, variables, apply = tiny(dense_activation="linear", **FAITHFUL)
     inputs = {"grey": GREY, "edges": EDGES, "global_grey": OTHER}
     plain = apply(variables, inputs | {"edges": 0 * EDGES})["ab"]
@@ -231,12 +231,12 @@ def test_raw_lightness_is_from_0_to_100():
     raw = jax.jit(functools.partial(net.clone(raw_lightness=True).apply, train=False))
     inputs = {"grey": GREY, "edges": EDGES, "global_grey": OTHER}
     lightness = {name: 50 * (inputs[name] + 1) for name in ("grey", "global_grey")}
-    found, expected = raw(variables, inputs)["ab"], apply(variables, inputs | lightness)["ab"]
-    np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert np.abs(found - apply(variables, inputs)["ab"]).max() > 0.1
+    actual, expected = raw(variables, inputs)["ab"], apply(variables, inputs | lightness)["ab"]
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
+    assert np.abs(actual - apply(variables, inputs)["ab"]).max() > 0.1
 
 
-# The branch of Iizuka: the low level is shared, and passed once where one size serves.
+# The branch of Iizuka: the low level is shared; one pass is enough for equal sizes.
 
 
 def convolutions(net, variables, height, width):
@@ -246,7 +246,7 @@ def convolutions(net, variables, height, width):
 
 
 def test_passes():
-    """Fusion, five layers of colour and three of edges; 6 + 2 + 4 of Iizuka, or 6 + 10."""
+    """Fusion, five layers of color and three of edges; 6 + 2 + 4 of Iizuka, or 6 + 10."""
     net = models.create("edge_fusion", **TINY, global_branch="iizuka")
     variables = variables_of(net, 32, 32)
     assert convolutions(net, variables, 32, 32) == 9 + 12
@@ -260,18 +260,18 @@ def test_the_second_input_moves_no_low_level_statistics():
     variables = drawn_variables(variables_of(net, 32, 32))
     greys = {"grey": jnp.concatenate([GREY, GREY / 2]), "global_grey": uniform(-2, 2, 32, 32)}
 
-    def after(inputs):  # of the low level alone, which is what has to be computed then
+    def after(inputs):  # only of the low level, so the rest is not computed
         _, updated = net.apply(variables, inputs, train=True, mutable=["batch_stats"])
         return updated["batch_stats"]["low_level"]
 
-    found = jax.jit(after)(greys)
+    actual = jax.jit(after)(greys)
     past = variables["batch_stats"]["low_level"]
 
     layer = jax.tree.map(np.asarray, variables["params"]["low_level"]["conv1"]["conv"])
     responses = np.stack([conv(np.asarray(photo), layer, 2) for photo in greys["grey"]])
     moments = {"mean": responses.mean((0, 1, 2)), "var": responses.var((0, 1, 2))}
     for name, value in moments.items():
-        before, after = (tree["conv1"]["norm"]["norm"][name] for tree in (past, found))
+        before, after = (tree["conv1"]["norm"]["norm"][name] for tree in (past, actual))
         np.testing.assert_allclose(after, 0.9 * before + 0.1 * value, rtol=1e-4)
 
 
@@ -281,9 +281,9 @@ def test_the_second_input_moves_no_low_level_statistics():
 @pytest.mark.parametrize("shape", [(24, 17), (8, 8)])
 def test_sobel_is_scikit_images(shape):
     grey = RNG.random(shape).astype(np.float32)
-    found = sobel(jnp.asarray(grey[None, ..., None]))
-    assert found.shape == (1, *shape, 1)
-    np.testing.assert_allclose(found[0, ..., 0], skimage.filters.sobel(grey), atol=2e-6)
+    actual = sobel(jnp.asarray(grey[None, ..., None]))
+    assert actual.shape == (1, *shape, 1)
+    np.testing.assert_allclose(actual[0, ..., 0], skimage.filters.sobel(grey), atol=2e-6)
 
 
 def test_sobel_has_a_gradient_where_there_is_no_edge():
@@ -296,6 +296,6 @@ def test_edges_by_sobel_are_those_of_grey_from_0_to_1():
     by_sobel = jax.jit(functools.partial(net.clone(edges="sobel").apply, train=False))
     image = (np.asarray(GREY[0, ..., 0], np.float64) + 1) / 2
     edges = jnp.asarray(skimage.filters.sobel(image)[None, ..., None], jnp.float32)
-    found = by_sobel(variables, {"grey": GREY})["ab"]
+    actual = by_sobel(variables, {"grey": GREY})["ab"]
     expected = apply(variables, {"grey": GREY, "edges": edges})["ab"]
-    np.testing.assert_allclose(found, expected, atol=2e-5)
+    np.testing.assert_allclose(actual, expected, atol=2e-5)

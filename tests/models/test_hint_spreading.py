@@ -1,4 +1,4 @@
-"""Hints spread by features: the core, and the features that networks show."""
+"""Hint spreading by features: the core, and the feature layers of networks."""
 
 import flax.linen as nn
 import jax
@@ -34,7 +34,7 @@ GUIDE = RNG.normal(0, 0.3, (*SIZE, GUIDE_KEYS + 2)).astype(np.float32)
 @pytest.mark.parametrize("guide", [None, GUIDE], ids=["fixed", "learned"])
 def test_the_correction_is_the_equation_written_out(guide):
     t, s, width = 0.7, 0.4, 0.25
-    found = SPREAD(
+    actual = SPREAD(
         AB,
         keys_of(FEATURES)._replace(guide=guide),
         LIGHTNESS,
@@ -50,10 +50,10 @@ def test_the_correction_is_the_equation_written_out(guide):
         pairs = [(x[0][i].astype(float), x[0][j].astype(float)) for x in FEATURES]
         return np.mean([p @ q / np.linalg.norm(p) / np.linalg.norm(q) for p, q in pairs])
 
-    places = list(np.ndindex(SIZE))
-    mean = np.mean([1 - cosine(i, j) for i in places for j in places])
+    positions = list(np.ndindex(SIZE))
+    mean = np.mean([1 - cosine(i, j) for i in positions for j in positions])
     wanted = np.zeros((*SIZE, 2))
-    for i in places:
+    for i in positions:
         weights = []
         for j in map(tuple, CELLS[VALID]):
             d = np.hypot(i[0] - j[0], i[1] - j[1]) / 6
@@ -68,13 +68,13 @@ def test_the_correction_is_the_equation_written_out(guide):
         delta = HINT_AB[VALID] - AB[tuple(CELLS[VALID].T)]
         confidence = w.max() ** (1 if guide is None else np.exp(float(guide[i][-1])))
         wanted[i] = (odds[:, None] * delta).sum(0) / odds.sum() * confidence
-    np.testing.assert_allclose(found, wanted, atol=0.02)
+    np.testing.assert_allclose(actual, wanted, atol=0.02)
     assert np.abs(wanted).max() > 10
 
 
 def test_each_hint_has_its_color_at_its_own_cell_though_others_are_near():
-    found = AB + np.asarray(SPREAD(AB, keys_of(FEATURES), LIGHTNESS, CELLS, HINT_AB, VALID))
-    np.testing.assert_allclose(found[tuple(CELLS[VALID].T)], HINT_AB[VALID], atol=0.05)
+    actual = AB + np.asarray(SPREAD(AB, keys_of(FEATURES), LIGHTNESS, CELLS, HINT_AB, VALID))
+    np.testing.assert_allclose(actual[tuple(CELLS[VALID].T)], HINT_AB[VALID], atol=0.05)
     none = np.zeros(4, bool)
     assert not np.asarray(SPREAD(AB, keys_of(FEATURES), LIGHTNESS, CELLS, HINT_AB, none)).any()
 
@@ -87,13 +87,13 @@ def test_alike_regions_far_away_follow_and_unlike_ones_near_do_not():
     flat = np.full((16, 32), 50, np.float32)
     ab = np.zeros((16, 32, 2), np.float32)
     cell = np.array([[8, 6]])  # of kind 1, columns 4 to 7
-    found = np.asarray(SPREAD(ab, keys, flat, cell, np.array([[40.0, 0]]), np.array([True])))[
+    actual = np.asarray(SPREAD(ab, keys, flat, cell, np.array([[40.0, 0]]), np.array([True])))[
         ..., 0
     ]
-    assert found[:, 4:8].min() > 25
-    assert found[8, 12:16].min() > 25  # alike, half the side away
-    assert found[:, 8:12].max() < 4  # unlike, beside it
-    assert found[:, :4].max() < 4
+    assert actual[:, 4:8].min() > 25
+    assert actual[8, 12:16].min() > 25  # similar, half the side away
+    assert actual[:, 8:12].max() < 4  # dissimilar, adjacent
+    assert actual[:, :4].max() < 4
 
 
 def test_hints_that_are_not_there_change_nothing():
@@ -106,12 +106,12 @@ def test_hints_that_are_not_there_change_nothing():
 def test_gradients_are_finite_where_no_hint_reaches(valid):
     """Guides so far apart that all weights but those at the hints are 0 in float32."""
     guide = jnp.zeros((*SIZE, GUIDE_KEYS + 2)).at[..., 0].set(100 * RNG.normal(size=SIZE))
-    cells = jnp.array([[0, 0], [0, 0], [1, 1]])  # two at one place
+    cells = jnp.array([[0, 0], [0, 0], [1, 1]])  # two at the same position
 
     def total(guide):
         keys = keys_of(FEATURES)._replace(guide=guide)
-        found = spread_hints(AB, keys, LIGHTNESS, cells, HINT_AB[:3], jnp.array(valid))
-        return jnp.sum(jnp.square(found))
+        actual = spread_hints(AB, keys, LIGHTNESS, cells, HINT_AB[:3], jnp.array(valid))
+        return jnp.sum(jnp.square(actual))
 
     value, gradient = jax.value_and_grad(total)(guide)
     assert np.isfinite(value)
@@ -121,8 +121,8 @@ def test_gradients_are_finite_where_no_hint_reaches(valid):
 
 def test_a_photo_that_is_alike_everywhere_gets_no_nan():
     keys = Keys(feature_keys([jnp.ones((1, *SIZE, 3))], SIZE)[0])
-    found = np.asarray(SPREAD(AB, keys, np.full(SIZE, 50.0), CELLS, HINT_AB, VALID))
-    assert np.isfinite(found).all()
+    actual = np.asarray(SPREAD(AB, keys, np.full(SIZE, 50.0), CELLS, HINT_AB, VALID))
+    assert np.isfinite(actual).all()
 
 
 def test_keys_are_of_length_one_and_their_product_is_the_mean_cosine():
@@ -156,11 +156,11 @@ def test_networks_show_their_features_and_predict_as_before(name, options):
     variables = jax.eval_shape(
         lambda key: network.init(key, inputs, train=False), jax.random.key(0)
     )
-    found = jax.eval_shape(lambda v: Keyed(network).apply(v, inputs, train=False), variables)
+    actual = jax.eval_shape(lambda v: Keyed(network).apply(v, inputs, train=False), variables)
     plain = jax.eval_shape(lambda v: network.apply(v, inputs, train=False), variables)
-    assert found["hint_keys"].features.shape[:3] == (1, side // 4, side // 4)
-    assert found["hint_keys"].features.shape[3] >= 8
-    assert found.keys() - {"hint_keys"} == plain.keys()
+    assert actual["hint_keys"].features.shape[:3] == (1, side // 4, side // 4)
+    assert actual["hint_keys"].features.shape[3] >= 8
+    assert actual.keys() - {"hint_keys"} == plain.keys()
     maps = hint_spreading.feature_layers(network)
     assert all(isinstance(path, str) for path in maps)
     assert len(maps) in (1, 2)

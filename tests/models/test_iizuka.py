@@ -1,4 +1,4 @@
-"""Iizuka 2016 against its table of layers, in plain NumPy, and the counts that follow from it."""
+"""Iizuka 2016 against its table of layers: NumPy values and parameter counts."""
 
 import functools
 from math import sqrt
@@ -15,7 +15,7 @@ from colorjax.models.blocks.iizuka_blocks import LOW_LEVEL, ConvLayer, Convs, De
 from colorjax.models.blocks.shapes import squeezed
 
 TINY = {"width": 0.01, "global_size": 32}  # eight channels everywhere
-COLOURS = ("color1", "color2", "color3", "head")
+COLORS = ("color1", "color2", "color3", "head")
 RNG = np.random.default_rng(0)
 
 
@@ -57,7 +57,7 @@ def test_parameters_of_the_published_layers(classes, total):
     assert count(params, "mid_level") == 3_539_712
     assert count(params, "global_level") == 35_786_496
     assert count(params, "fusion") == 131_328
-    assert count(params, *COLOURS) == 424_802
+    assert count(params, *COLORS) == 424_802
     if classes:
         assert count(params, "classifier") == 184_013
     assert count(params, *params) == total
@@ -67,14 +67,14 @@ def test_parameters_of_the_published_layers(classes, total):
 def test_sizes(size):
     net, variables, _ = tiny(norm=False, num_classes=3)
     inputs = {"grey": jax.ShapeDtypeStruct((2, *size, 1), jnp.float32)}
-    found = jax.eval_shape(functools.partial(net.apply, train=False), variables, inputs)
+    actual = jax.eval_shape(functools.partial(net.apply, train=False), variables, inputs)
     height, width = size
-    assert {name: x.shape for name, x in found.items()} == {
+    assert {name: x.shape for name, x in actual.items()} == {
         "ab": (2, height, width, 2),
         "ab_half": (2, height // 2, width // 2, 2),
         "class_logits": (2, 3),
     }
-    assert found.keys() == net.outputs
+    assert actual.keys() == net.outputs
     assert net.inputs == {"grey", "global_grey"}
 
 
@@ -105,7 +105,7 @@ def test_options_that_mean_nothing(options, says):
         models.create("iizuka", **options)
 
 
-# The network once more, in NumPy, from section 1.1 of the table of layers.
+# NumPy implementation of the network, from section 1.1 of the table of layers.
 
 
 def conv(x, layer, stride=1):
@@ -127,8 +127,8 @@ def doubled(x):
 def interpolated(x):
     """(H, W, C) twice as large, bilinear, corners not aligned."""
     for axis in (0, 1):
-        places = (np.arange(2 * x.shape[axis]) + 0.5) / 2 - 0.5
-        line = functools.partial(np.interp, places, np.arange(x.shape[axis]))
+        positions = (np.arange(2 * x.shape[axis]) + 0.5) / 2 - 0.5
+        line = functools.partial(np.interp, positions, np.arange(x.shape[axis]))
         x = np.apply_along_axis(line, axis, x)
     return x
 
@@ -136,12 +136,12 @@ def interpolated(x):
 def fused(vector, local, layer, activate):
     """y_fus(u, v) = activate(b + W [y_global ; y_mid(u, v)]), position by position."""
     kernel = layer["kernel"][0, 0]
-    found = np.empty((*local.shape[:2], kernel.shape[-1]))
+    actual = np.empty((*local.shape[:2], kernel.shape[-1]))
     for u in range(local.shape[0]):
         for v in range(local.shape[1]):
             both = np.concatenate([vector, local[u, v]])
-            found[u, v] = activate(layer["bias"] + kernel.T @ both)
-    return found
+            actual[u, v] = activate(layer["bias"] + kernel.T @ both)
+    return actual
 
 
 def in_numpy(params, photo, seen, activate, ab_range):
@@ -186,27 +186,27 @@ def in_numpy(params, photo, seen, activate, ab_range):
 )
 def test_equals_the_table_of_layers_in_numpy(options, activate, enlarged):
     net, variables, apply = tiny(norm=False, num_classes=3, **options)
-    found = apply(variables, {"grey": GREY, "global_grey": OTHER})
-    assert {x.dtype for x in found.values()} == {jnp.dtype("float32")}
+    actual = apply(variables, {"grey": GREY, "global_grey": OTHER})
+    assert {x.dtype for x in actual.values()} == {jnp.dtype("float32")}
     for row in range(2):
         photo, seen = np.asarray(GREY[row], np.float64), np.asarray(OTHER[row], np.float64)
         half, logits = in_numpy(variables["params"], photo, seen, activate, net.ab_range)
         assert half.std() > 0.01
-        np.testing.assert_allclose(found["ab_half"][row], half, atol=1e-5)
-        np.testing.assert_allclose(found["class_logits"][row], logits, atol=1e-5)
-        np.testing.assert_allclose(found["ab"][row], enlarged(half), atol=1e-5)
+        np.testing.assert_allclose(actual["ab_half"][row], half, atol=1e-5)
+        np.testing.assert_allclose(actual["class_logits"][row], logits, atol=1e-5)
+        np.testing.assert_allclose(actual["ab"][row], enlarged(half), atol=1e-5)
 
 
-def test_colours_end_at_the_range():
+def test_colors_end_at_the_range():
     _, variables, apply = tiny(
         norm=False, num_classes=3, activation="tanh", upsample="nearest", ab_range=50.0
     )
     signs = jnp.asarray(RNG.choice([-1e4, 1e4], (3, 3, 8, 2)), jnp.float32)
     head = {"kernel": signs, "bias": jnp.zeros(2)}
-    found = apply(
+    actual = apply(
         {"params": variables["params"] | {"head": head}}, {"grey": GREY, "global_grey": OTHER}
     )
-    for ab in (found["ab"], found["ab_half"]):
+    for ab in (actual["ab"], actual["ab_half"]):
         np.testing.assert_allclose([ab.min(), ab.max()], [-50 / 110, 50 / 110], rtol=1e-6)
 
 
@@ -227,8 +227,8 @@ def test_the_norm_stands_before_the_activation(activation, activate):
         y = inputs @ params[name]["kernel"].reshape(4, 5) + params[name]["bias"]
         y = (y - past["mean"]) / np.sqrt(past["var"] + 1e-5) * affine["scale"] + affine["bias"]
         assert y.min() < 0
-        found = layer.apply(variables, inputs, train=False)
-        np.testing.assert_allclose(found, expected(y), atol=1e-5)
+        actual = layer.apply(variables, inputs, train=False)
+        np.testing.assert_allclose(actual, expected(y), atol=1e-5)
 
 
 # Two sizes of one photo, and two photos.
@@ -244,7 +244,7 @@ def test_one_low_level_pass_where_one_size_serves():
     net, variables, _ = tiny(norm=False, num_classes=3)
     assert convolutions(net, variables, grey=(1, 32, 32)) == 18
     assert convolutions(net, variables, grey=(1, 32, 40)) == 24
-    # Any size of the other photo; one of the global size is another photo still.
+    # The other photo can have any size; at the global size it is still a different photo.
     assert convolutions(net, variables, grey=(1, 32, 32), global_grey=(1, 33, 7)) == 24
     assert convolutions(net, variables, grey=(1, 32, 32), global_grey=(1, 32, 32)) == 24
 
@@ -252,52 +252,52 @@ def test_one_low_level_pass_where_one_size_serves():
 def test_global_features_are_those_of_the_photo_at_the_global_size():
     _, variables, apply = tiny(norm=False, num_classes=3)
     own = {"grey": GREY, "global_grey": jax.image.resize(GREY, OTHER.shape, "linear")}
-    found, expected = apply(variables, {"grey": GREY}), apply(variables, own)
+    actual, expected = apply(variables, {"grey": GREY}), apply(variables, own)
     foreign = apply(variables, {"grey": GREY, "global_grey": OTHER})
     for name in ("ab", "ab_half", "class_logits"):
-        np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
+        np.testing.assert_allclose(actual[name], expected[name], atol=1e-6)
         assert np.abs(foreign[name] - expected[name]).max() > 1e-3
 
 
 def test_a_larger_photo_is_averaged():
     line = np.tile([-1.0, 1.0, 1.0, -1.0], 16)
     stripes = jnp.asarray(np.tile(line, (64, 1)), jnp.float32)[None, ..., None]
-    found = squeezed(stripes, 16)
-    assert found.shape == (1, 16, 16, 1)
-    assert np.abs(found).max() < 0.2  # the pixels in the middle give 1
+    actual = squeezed(stripes, 16)
+    assert actual.shape == (1, 16, 16, 1)
+    assert np.abs(actual).max() < 0.2  # the pixels in the middle give 1
     assert squeezed(stripes, 64) is stripes
 
 
 def test_the_second_input_moves_no_low_level_statistics():
-    """They are those of the first pass alone: 0.9 of the past, and 0.1 of the batch."""
+    """Only the first pass updates them: 0.9 of the old values and 0.1 of the batch."""
     net, variables, _ = tiny()
 
     def after(module, variables, *inputs):
         _, updated = module.apply(variables, *inputs, train=True, mutable=["batch_stats"])
         return updated["batch_stats"]
 
-    def levels(inputs):  # colours need not be computed then
-        found = after(net, variables, inputs)
-        return {name: found[name] for name in ("low_level", "global_level")}
+    def levels(inputs):  # so colors are not computed
+        actual = after(net, variables, inputs)
+        return {name: actual[name] for name in ("low_level", "global_level")}
 
     past = variables["batch_stats"]
-    found = jax.jit(levels)({"grey": GREY, "global_grey": 3 * OTHER})
+    actual = jax.jit(levels)({"grey": GREY, "global_grey": 3 * OTHER})
     low_level = Convs(LOW_LEVEL, net.style)
     own = {name: tree["low_level"] for name, tree in variables.items()}
     alone = jax.jit(functools.partial(after, low_level))(own, GREY)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5), found["low_level"], alone)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5), actual["low_level"], alone)
     moved = jax.tree.map(
-        lambda a, b: np.abs(a - b).max(), {name: past[name] for name in found}, found
+        lambda a, b: np.abs(a - b).max(), {name: past[name] for name in actual}, actual
     )
     assert min(jax.tree.leaves(moved)) > 1e-4
 
     layer = jax.tree.map(np.asarray, variables["params"]["low_level"]["conv1"]["conv"])
     responses = np.stack([conv(np.asarray(photo), layer, 2) for photo in GREY])
-    means = [tree["low_level"]["conv1"]["norm"]["norm"]["mean"] for tree in (past, found)]
+    means = [tree["low_level"]["conv1"]["norm"]["norm"]["mean"] for tree in (past, actual)]
     np.testing.assert_allclose(means[1], 0.9 * means[0] + 0.1 * responses.mean((0, 1, 2)), 1e-4)
 
 
-# What each half of the loss teaches.
+# Gradients of each part of the loss.
 
 
 def test_who_learns_from_what():
@@ -309,9 +309,9 @@ def test_who_learns_from_what():
     }
 
     def terms(params):
-        found = net.apply(variables | {"params": params}, {"grey": GREY}, train=False)
-        found = loss(found, batch)
-        return jnp.stack([losses.mean(*found[name]) for name in ("mse", "class_cross_entropy")])
+        actual = net.apply(variables | {"params": params}, {"grey": GREY}, train=False)
+        actual = loss(actual, batch)
+        return jnp.stack([losses.mean(*actual[name]) for name in ("mse", "class_cross_entropy")])
 
     jacobian = jax.jit(jax.jacrev(terms))(variables["params"])
 
@@ -320,7 +320,7 @@ def test_who_learns_from_what():
         return {name for name in modules if max(jax.tree.leaves(largest[name])) > 0}
 
     levels = {"low_level", "global_level"}
-    assert reached(jacobian, 0) == levels | {"mid_level", "fusion", *COLOURS}
+    assert reached(jacobian, 0) == levels | {"mid_level", "fusion", *COLORS}
     assert reached(jacobian, 1) == levels | {"classifier"}
     # The classifier branches off after the second fully connected layer.
     level = jacobian["global_level"]
@@ -328,7 +328,7 @@ def test_who_learns_from_what():
     assert reached(level, 0) == {"convs", "dense1", "dense2", "dense3"}
 
 
-# The start.
+# Initialization.
 
 
 @pytest.mark.parametrize("name", ["normal", "glorot"])
@@ -349,7 +349,7 @@ def test_starts(name):
         np.concatenate(biases), np.float32(0.1 if name == "normal" else 0)
     )
     for kernels, deviation in ((conv_kernels, 0.1), (dense_kernels, 0.04)):
-        if name == "normal":  # cut at two deviations, as tf.truncated_normal
+        if name == "normal":  # truncated at two deviations, as tf.truncated_normal
             pooled = np.concatenate([kernel.ravel() for kernel in kernels]) / deviation
             assert 1.8 < np.abs(pooled).max() <= 2
             expected = 0.8796

@@ -16,10 +16,10 @@ from colorjax.models.blocks.shapes import squeezed
 
 WIDTH = 0.125
 WITHIN = 1e-4  # of an output's standard deviation
-TRAINED_WITHIN = 1e-3  # the same: the statistics of three photos magnify what is rounded
+TRAINED_WITHIN = 1e-3  # the same: statistics of three photos amplify rounding errors
 EQUAL, OTHER = (32, 32), (40, 24)  # the size of the global branch, and one that is resized for it
 CASES = {
-    # Features of a single position flatten in one order only: here there are four.
+    # Four positions, because a single one does not test the order of flattening.
     "classes": ("Iizuka", {"norm": True, "num_classes": 5, "global_size": 64}),
     "plain": ("Iizuka", {"norm": False}),
     "faithful-canny": ("EdgeFusion", {"norm": True}),
@@ -52,7 +52,7 @@ class Pair:
         self.theirs.load_state_dict(self.state_of(self.variables))
 
     def photos(self, size, number=3):
-        """Grey photos, and edges where the network sees them, NHWC."""
+        """Returns gray photos, and edges if the network uses them, NHWC."""
         rng = np.random.default_rng(6)
         rgb = np.stack(synthetic_images(number, max(size), seed=5))
         grey = rgb[:, : size[0], : size[1], :1] / 127.5 - 1
@@ -61,7 +61,7 @@ class Pair:
         return {n: jnp.asarray(x, jnp.float32) for n, x in every.items() if n in self.ours.inputs}
 
     def state_of(self, variables):
-        """Returns variables under PyTorch's names, in its layouts: strictly one for one."""
+        """Returns variables under PyTorch's names, in its layouts, as a bijection."""
         state = {n: x for n, x in self.theirs.state_dict().items() if "num_batches" in n}
         for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
             _, *layers, kind = (entry.key for entry in path)
@@ -89,7 +89,7 @@ class Pair:
         return run(self.variables, self.photos(size))
 
     def run_theirs(self, size):
-        """Outputs, NHWC; the global branch sees what `jax.image.resize` makes of the photo."""
+        """Returns outputs, NHWC; the global branch gets the photo from `jax.image.resize`."""
         inputs = self.photos(size)
         grey, side = inputs["grey"], self.ours.global_size
         if size != (side, side):
@@ -109,7 +109,7 @@ def from_height_width_channels(kernel, side):
 
 
 def with_signal(variables):
-    """Signs and scales by which every layer, ReLU and BatchNorm acts and nothing saturates."""
+    """Sets signs and scales so that every layer, ReLU and BatchNorm matters and none saturates."""
     rng = np.random.default_rng(1)
 
     def change(path, leaf):
@@ -125,9 +125,9 @@ def with_signal(variables):
 
 @functools.cache
 def pair(case):
-    found = Pair(*CASES[case])
-    found.theirs.eval()
-    return found
+    actual = Pair(*CASES[case])
+    actual.theirs.eval()
+    return actual
 
 
 @functools.cache
@@ -146,7 +146,7 @@ def difference(ours, theirs):
 def test_outputs_are_those_of_the_tables(case, size):
     theirs = pair(case).run_theirs(size)
     assert theirs.keys() == pair(case).ours.outputs
-    assert all(x.std() > 0.01 for x in theirs.values())  # no constant, no saturated colours
+    assert all(x.std() > 0.01 for x in theirs.values())  # neither constant nor saturated colors
     assert difference(found_by_ours(case, size), theirs) < WITHIN
 
 

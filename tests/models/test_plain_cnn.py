@@ -66,7 +66,7 @@ def test_dropout_acts_in_training_only(key):
     net = models.create("plain_cnn", filters=(4,) * 7, dropout=0.5)
     grey = jax.random.normal(key, (1, 16, 16, 1))
     variables = net.init(key, {"grey": grey}, train=False)
-    variables["params"]["head"]["kernel"] *= 1e3  # the head starts near zero
+    variables["params"]["head"]["kernel"] *= 1e3  # the initial head is near zero
 
     def train(seed):
         rngs = {"dropout": jax.random.key(seed)}
@@ -89,8 +89,8 @@ def test_starts_near_grey(key):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"kernel_size": 4}, "kernel_size is odd"),
-        ({"strides": (1, 2)}, "one number more"),
+        ({"kernel_size": 4}, "kernel_size must be odd"),
+        ({"strides": (1, 2)}, "one more number"),
         ({"strides": (2, 2, 2, 2, 1, 1)}, "at most three"),
         ({"variant": "wide"}, "known: cnn, dense"),
         ({"width": 3}, "width"),

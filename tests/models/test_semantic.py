@@ -1,4 +1,4 @@
-"""The network `semantic`: shapes, counts, what learns, and its two global inputs."""
+"""The network `semantic`: shapes, counts, trainable layers, and its two global inputs."""
 
 import dataclasses
 import functools
@@ -45,13 +45,13 @@ def count(tree):
 def test_shapes(encoder, decoder):
     net = models.create("semantic", encoder=encoder, decoder=decoder)
     _, outputs = shapes_of(net, 2, 64, 96)
-    found = {name: x.shape for name, x in outputs.items()}
-    assert found == {
+    actual = {name: x.shape for name, x in outputs.items()}
+    assert actual == {
         "ab": (2, 64, 96, 2),
         "ab_quarter": (2, 16, 24, 2),
         "bin_logits": (2, 16, 24, 313),
     }
-    assert found.keys() == net.outputs
+    assert actual.keys() == net.outputs
 
 
 @pytest.mark.parametrize("decoder", ["plain", "query"])
@@ -67,16 +67,16 @@ def test_a_body_in_bfloat16_has_heads_in_float32(decoder):
         return net.apply(variables, inputs, train=True, **options)[1]["intermediates"]
 
     inputs = {"grey": np.zeros((2, 32, 64, 1)), "global_colors": np.zeros((2, 315))}
-    found = jax.eval_shape(middle, variables, inputs)
-    del found["__call__"]  # the outputs
+    actual = jax.eval_shape(middle, variables, inputs)
+    del actual["__call__"]  # the outputs
     floats = ("head", "logits", "scene", "global", "guide", "palette")
     seen = {"bfloat16": 0, "float32": 0}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(found):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(actual):
         wanted = "float32" if path[0].key in floats else "bfloat16"
         assert leaf.dtype == wanted, jax.tree_util.keystr(path)
         seen[wanted] += 1
     assert min(seen.values()) >= 5
-    assert found["encoder"]["block3"]["depthwise"]["__call__"][0].dtype == jnp.bfloat16
+    assert actual["encoder"]["block3"]["depthwise"]["__call__"][0].dtype == jnp.bfloat16
 
 
 def test_counts():
@@ -95,7 +95,7 @@ def test_counts():
 
 
 @pytest.mark.parametrize(
-    ("options", "word"),
+    ("options", "message"),
     [
         ({"encoder": "lite9"}, "lite0, lite1, lite2"),
         ({"decoder": "wide"}, "plain, query"),
@@ -106,8 +106,8 @@ def test_counts():
         ({"width": 0}, "model.width"),
     ],
 )
-def test_options_that_mean_nothing_are_refused(options, word):
-    with pytest.raises(RequestError, match=word):
+def test_options_that_mean_nothing_are_refused(options, message):
+    with pytest.raises(RequestError, match=message):
         models.create("semantic", **options)
 
 
@@ -117,7 +117,7 @@ def test_sides_have_to_be_multiples_of_32():
 
 
 def config_of(decoder="plain", norm="batch"):
-    """As with published weights: the first blocks frozen, the others slower than the decoder."""
+    """As with published weights: first blocks frozen, the others with a lower rate."""
     config = semantic.get_config(f"{TINY},decoder={decoder}")
     config.model.update(decoder_norm=norm, frozen_blocks=3, encoder_norm="frozen")
     config.optimizer.update(encoder_factor=0.1, warmup_steps=0)
@@ -147,7 +147,7 @@ def test_any_size_works(size, decoder):
 
 
 def test_padding_is_by_the_edge():
-    """33 rows are predicted as the 64 that repeat the last one."""
+    """33 rows are padded to 64 by repeating the last one."""
     grey = np.random.default_rng(0).uniform(-1, 1, (1, 33, 32, 1)).astype(np.float32)
     padded = np.concatenate([grey, np.repeat(grey[:, -1:], 31, axis=1)], axis=1)
     variables = tiny()[1]
@@ -169,12 +169,12 @@ def test_the_palette_of_another_photo_changes_the_colors():
 
 
 def test_a_palette_is_as_loud_as_the_scene_at_the_start():
-    """As shares of about 1 / 313 it taught the network nothing in 2,500 steps."""
+    """Unscaled shares of about 1 / 313 had no effect in 2,500 steps of training."""
     module = _GlobalColors(64)
     ab = jnp.asarray(np.random.default_rng(0).normal(0, 20, (16, 8, 8, 2)), jnp.float32)
     palettes = methods.palette_input(ab)
-    found = module.apply(module.init(jax.random.key(0), palettes), palettes)
-    assert 0.2 < float(jnp.sqrt(jnp.mean(jnp.square(found)))) < 5
+    actual = module.apply(module.init(jax.random.key(0), palettes), palettes)
+    assert 0.2 < float(jnp.sqrt(jnp.mean(jnp.square(actual)))) < 5
     none = module.apply(module.init(jax.random.key(0), palettes), jnp.zeros((1, 315)))
     assert not none.any()
 
@@ -184,19 +184,19 @@ def test_training_reveals_the_palette_of_some_photos():
     ab = jnp.asarray(np.random.default_rng(0).uniform(-0.3, 0.3, (64, 8, 8, 2)), jnp.float32)
     batch = {"grey": jnp.zeros((64, 8, 8, 1)), "ab": ab}
     assert method.global_hints == 0.2
-    found = method._reveal_palettes(batch, jax.random.key(0))["global_colors"]
-    is_given = found[:, -1]
+    actual = method._reveal_palettes(batch, jax.random.key(0))["global_colors"]
+    is_given = actual[:, -1]
     assert set(np.unique(is_given)) == {0, 1}
     assert 4 <= is_given.sum() <= 24
     wanted = methods.palette_input(110 * ab[:, ::4, ::4]) * is_given[:, None]
-    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    np.testing.assert_allclose(actual, wanted, atol=1e-6)
     never = dataclasses.replace(method, global_hints=0.0)
     assert never._reveal_palettes(batch, jax.random.key(0)) is batch
 
 
 @functools.cache
 def stepped(number=5, decoder="plain", norm="batch"):
-    """States before and after some steps, as a run takes them, and the metrics of the last."""
+    """Returns states before and after some steps of a run, and the metrics of the last step."""
     method, variables = tiny(decoder, norm)
     config = config_of(decoder, norm)
     plan = phases.build(config, method, num_photos=4)
@@ -213,7 +213,7 @@ def stepped(number=5, decoder="plain", norm="batch"):
 
 
 def changed(one, other):
-    """Returns the paths of the leaves that are not equal to the bit."""
+    """Returns the paths of the leaves that are not bitwise equal."""
     pairs = zip(*(jax.tree_util.tree_leaves_with_path(tree) for tree in (one, other)), strict=True)
     return {
         jax.tree_util.keystr(path, simple=True, separator="/")
@@ -277,13 +277,13 @@ def test_the_loss_against_numpy():
     smooth = np.where(distance < 5, distance**2 / 10, distance - 2.5).mean()
     alone = losses.create("rebalanced_ce", prior=prior, lam=0.7)
     bins = alone(outputs, {"ab": jnp.asarray(truth)})
-    found = loss(outputs, {"ab": jnp.asarray(ab)})
+    actual = loss(outputs, {"ab": jnp.asarray(ab)})
     wanted = 0.1 * smooth + 2.0 * alone.total(bins)
-    np.testing.assert_allclose(loss.total(found), wanted, rtol=1e-5)
+    np.testing.assert_allclose(loss.total(actual), wanted, rtol=1e-5)
 
 
 def test_the_encoder_starts_from_published_weights(monkeypatch, tmp_path):
-    """Those of a package; the test gives its own."""
+    """Replaces a package's weights."""
     config = semantic.get_config(TINY)
     assert config.init_encoder == ""
     config.init_encoder = "imagenet"
@@ -294,8 +294,8 @@ def test_the_encoder_starts_from_published_weights(monkeypatch, tmp_path):
     plan = phases.build(config, method, num_photos=4)
     layout = parallel.layout_of(config)
     state = start.initialize(plan, method, config, layout)
-    for found in (state.params, state.average):
-        assert not changed(found["encoder"], published["params"])
+    for actual in (state.params, state.average):
+        assert not changed(actual["encoder"], published["params"])
     assert not changed(state.batch_stats["encoder"], published["batch_stats"])
     fresh = jax.jit(plan.create)(jax.random.key(config.seed))
     rest = {name for name in fresh.params if name != "encoder"}
@@ -310,7 +310,7 @@ def hints_config():
 
 @functools.cache
 def guided(number):
-    """States before and after the hint guide alone has learned, and the metrics of the steps."""
+    """Returns states before and after training only the hint guide, and the steps' metrics."""
     config = hints_config()
     method = methods.build(config)
     plan = phases.build(config, method, num_photos=4)
@@ -338,7 +338,7 @@ def test_the_hint_guide_learns_alone():
     }
     assert "guide/conv3/kernel" in changed(first.params, last.params)
     assert not changed(first.batch_stats, last.batch_stats)
-    for values in metrics:  # a drawn hint helps, whatever the guide has learned
+    for values in metrics:  # a random hint helps with any guide
         assert values["hinted_l1"] < values["l1"]
 
 

@@ -21,7 +21,7 @@ PRIOR = np.arange(1, 314) / np.arange(1, 314).sum()
 
 @functools.cache
 def fields():
-    """Photos of 64x32 as grey and ab, and colors for the whole photos."""
+    """Returns photos of 64x32 as grey and ab, with palettes."""
     rgb = np.stack(synthetic_images(3, 64, seed=5))[:, :, :32]
     colors = np.random.default_rng(3).uniform(0, 1, (3, 315))
     encoded = TargetEncoder()(rgb)
@@ -31,7 +31,7 @@ def fields():
 
 
 def with_signal(variables):
-    """Signs of the biases and means, which are all positive as drawn."""
+    """Randomizes the signs of biases and means, which are all positive as drawn."""
     rng = np.random.default_rng(1)
 
     def change(path, leaf):
@@ -49,13 +49,13 @@ def ours():
     inputs = {name: fields()[name] for name in ("grey", "global_colors")}
     shapes = jax.eval_shape(functools.partial(net.init, train=False), jax.random.key(0), inputs)
     variables = with_signal(drawn_variables(shapes))
-    found = jax.jit(functools.partial(net.apply, train=False))(variables, inputs)
+    actual = jax.jit(functools.partial(net.apply, train=False))(variables, inputs)
     run = functools.partial(net.apply, train=True, mutable=["batch_stats"])
-    return variables, found, jax.jit(run)(variables, inputs)[0]
+    return variables, actual, jax.jit(run)(variables, inputs)[0]
 
 
 def theirs():
-    """The PyTorch module with our weights: strictly one for one."""
+    """The PyTorch module with our weights: as a bijection."""
     net = torch_semantic.Semantic(**OPTIONS)
     state = {name: x for name, x in net.state_dict().items() if "num_batches" in name}
     for path, leaf in jax.tree_util.tree_leaves_with_path(ours()[0]):
@@ -75,46 +75,46 @@ def nchw(x):
 
 
 def outputs_of(net):
-    """What PyTorch predicts, under our names, NHWC."""
+    """Returns PyTorch's predictions under our names, NHWC."""
     grey, colors = nchw(fields()["grey"]), torch.tensor(np.asarray(fields()["global_colors"]))
     with torch.no_grad():
-        found = net.outputs(grey, colors)
-    named = {"ab_quarter": found.ab, "bin_logits": found.bin_logits}
+        actual = net.outputs(grey, colors)
+    named = {"ab_quarter": actual.ab, "bin_logits": actual.bin_logits}
     return {name: np.moveaxis(x.numpy(), 1, -1) for name, x in named.items()}
 
 
-def difference(found, wanted):
+def difference(actual, wanted):
     """The largest, in standard deviations."""
-    assert found.shape == wanted.shape
-    return float(np.abs(found - wanted).max() / wanted.std())
+    assert actual.shape == wanted.shape
+    return float(np.abs(actual - wanted).max() / wanted.std())
 
 
 @pytest.mark.parametrize("train", [False, True])
 def test_outputs(train):
     wanted = outputs_of(theirs().train(train))
-    found = ours()[2 if train else 1]
+    actual = ours()[2 if train else 1]
     other = ours()[1 if train else 2]
     for name, x in wanted.items():
         assert x.std(axis=(0, 1, 2)).min() > 0.01  # nothing constant
-        assert difference(found[name], x) < WITHIN
-        assert difference(other[name], x) > 100 * WITHIN  # the decoder's BatchNorm acts
+        assert difference(actual[name], x) < WITHIN
+        assert difference(other[name], x) > 100 * WITHIN  # the decoder's BatchNorm matters
 
 
 def test_the_prediction():
-    variables, found, _ = ours()
+    variables, actual, _ = ours()
     free = {"grey": fields()["grey"], "global_colors": jnp.zeros((3, 315))}
     net = models.create("semantic", **OPTIONS)
     ab = jax.jit(functools.partial(net.apply, train=False))(variables, free)["ab"]
     with torch.no_grad():
         wanted = theirs().eval()(nchw(free["grey"])).numpy()
     assert difference(np.asarray(ab), np.moveaxis(wanted, 1, -1)) < WITHIN
-    assert difference(np.asarray(found["ab"]), np.moveaxis(wanted, 1, -1)) > 100 * WITHIN
+    assert difference(np.asarray(actual["ab"]), np.moveaxis(wanted, 1, -1)) > 100 * WITHIN
 
 
 def test_the_loss():
     outputs, batch = ours()[2], {"ab": fields()["ab"]}
     loss = losses.create("smooth_l1_and_bins", prior=PRIOR, lam=0.5)
-    found = loss.total(loss(outputs, batch))
+    actual = loss.total(loss(outputs, batch))
     quarter = losses.block_means(batch["ab"], 4)
     bins, shares = color.nearest_bins(color.denormalize_ab(quarter), 5, 5.0)
     weights = color.rebalancing_weights(PRIOR, 0.5)[np.asarray(bins[..., 0])]
@@ -122,7 +122,7 @@ def test_the_loss():
         nchw(quarter), nchw(bins).long(), nchw(shares), torch.tensor(weights)
     )
     heads = torch_semantic.Outputs(nchw(outputs["ab_quarter"]), nchw(outputs["bin_logits"]))
-    assert float(torch_semantic.loss(heads, targets)) == pytest.approx(float(found), rel=1e-5)
+    assert float(torch_semantic.loss(heads, targets)) == pytest.approx(float(actual), rel=1e-5)
 
 
 def test_blocks_that_are_frozen_get_no_gradient():

@@ -1,4 +1,4 @@
-"""U-Nets against published figures and what their tables say; values: test_unet_parity.py."""
+"""U-Nets against published counts and their tables; values: test_unet_parity.py."""
 
 import functools
 
@@ -73,7 +73,7 @@ def test_parameters_are_the_published_number(options, number):
     variables, _ = shapes_of(net, 1, side, side)
     assert count(variables["params"]) == number
     if "rgb" in options.values():
-        assert count(variables) == 4_168_259  # Keras counts the statistics of BatchNorm too
+        assert count(variables) == 4_168_259  # Keras also counts the statistics of BatchNorm
 
 
 @pytest.mark.parametrize(
@@ -105,12 +105,12 @@ def test_sides_are_multiples(layout, multiple, sides):
 
 
 def test_bins():
-    found, _ = run(grey(1, 16, 16), head="bins")
+    actual, _ = run(grey(1, 16, 16), head="bins")
     net, _ = tiny(head="bins")
-    assert found.keys() == net.outputs == {"ab", "logits", "bin_logits"}
-    assert found["logits"].shape == (1, 16, 16, 313)
-    assert found["ab"].shape == (1, 16, 16, 2)
-    assert found["ab"].std() > 0.01
+    assert actual.keys() == net.outputs == {"ab", "logits", "bin_logits"}
+    assert actual["logits"].shape == (1, 16, 16, 313)
+    assert actual["ab"].shape == (1, 16, 16, 2)
+    assert actual["ab"].std() > 0.01
 
 
 @pytest.mark.parametrize("space", ["ab", "lab", "rgb"])
@@ -122,57 +122,57 @@ def test_colors_end_at_one_and_ab_is_theirs(space):
     head["kernel"] = (
         head["kernel"] * jnp.asarray([6.0] + [0.5] * (head["bias"].size - 1))[None, None, None]
     )
-    found, _ = applied(False, space=space)(variables, grey(2, 32, 32))
-    colors = np.asarray(found["color"])
+    actual, _ = applied(False, space=space)(variables, grey(2, 32, 32))
+    colors = np.asarray(actual["color"])
     assert 0.999 < np.abs(colors[..., 0]).max() <= 1
     assert 0.05 < np.abs(colors[..., 1:]).mean() < 0.9
     if space == "rgb":
         wanted = rgb2lab((colors.astype(np.float64) + 1) / 2)[..., 1:] / 110
-        np.testing.assert_allclose(found["ab"], wanted, atol=2e-3)
+        np.testing.assert_allclose(actual["ab"], wanted, atol=2e-3)
     else:
-        np.testing.assert_array_equal(found["ab"], colors[..., -2:])
+        np.testing.assert_array_equal(actual["ab"], colors[..., -2:])
 
 
 def of_decoder(**options):
-    """What the second, third and last unit of a decoder in training see: (own, skip) each."""
+    """Returns the inputs (own, skip) of a decoder's second, third and last unit in training."""
     net, variables = tiny(dropout=0.75, **options)
 
     def run(variables, inputs):
-        found = {}
+        actual = {}
 
         def spy(following, arguments, keywords, context):
             if context.method_name == "__call__" and type(context.module) in (Conv, UpConv):
-                found[context.module.name] = arguments[0]
+                actual[context.module.name] = arguments[0]
             return following(*arguments, **keywords)
 
         rngs = {"dropout": jax.random.key(0)}
         with nn.intercept_methods(spy):
             net.apply(variables, inputs, train=True, rngs=rngs, mutable=["batch_stats"])
-        return found
+        return actual
 
-    found = jax.jit(run)(variables, grey(4, 16, 16))
+    actual = jax.jit(run)(variables, grey(4, 16, 16))
     own = {"up2": 64, "up3": 32, "up4": 16, "head": 8}  # channels of the unit before
-    return {name: np.split(np.asarray(found[name]), [size], -1) for name, size in own.items()}
+    return {name: np.split(np.asarray(actual[name]), [size], -1) for name, size in own.items()}
 
 
 def test_order_in_the_decoder():
-    """Transposed convolution, BatchNorm, ReLU, dropout, and only then the skip."""
+    """Transposed convolution, BatchNorm, ReLU, dropout, then the skip."""
     for name, (own, skip) in of_decoder().items():
         zeros = 0.75 * (name in ("up2", "up3"))  # the first two units have dropout
-        assert own.min() == 0, name  # ReLU is the last but dropout
+        assert own.min() == 0, name  # only dropout follows ReLU
         assert zeros + 0.02 < (own == 0).mean() < zeros + (1 - zeros) * 0.98, name
         assert skip.min() < 0, name  # neither ReLU nor dropout acts on the skip
         assert (skip == 0).mean() < 0.01, name
 
 
 def test_order_in_the_decoder_of_the_dcgan():
-    """Transposed convolution, LeakyReLU, BatchNorm, dropout, and only then the skip."""
+    """Transposed convolution, LeakyReLU, BatchNorm, dropout, then the skip."""
     for name, (own, skip) in of_decoder(layout="dcgan").items():
         zeros = 0.75 * (name in ("up2", "up3"))
         assert (own == 0).mean() == pytest.approx(zeros, abs=0.1), name
         assert own.min() < 0, name
         assert (skip == 0).mean() < 0.01, name
-        if not zeros:  # what BatchNorm gives has its shift for a mean
+        if not zeros:  # the mean of BatchNorm's output is its shift
             number = int(name[2:]) - 1 if name != "head" else 4
             _, variables = tiny(dropout=0.75, layout="dcgan")
             norm = variables["params"][f"up{number}_norm"]["norm"]
@@ -194,7 +194,7 @@ def test_the_layout_for_places_has_no_dropout():
     net = unet(width=WIDTH, layout="places", dropout=0.5)
     variables, _ = shapes_of(net, 1, 128, 128)
     train = functools.partial(net.apply, train=True, mutable=["batch_stats"])
-    jax.eval_shape(train, variables, grey(1, 128, 128))  # it would ask for a key
+    jax.eval_shape(train, variables, grey(1, 128, 128))  # it would need a key
     net, variables = tiny()
     train = functools.partial(net.apply, train=True, mutable=["batch_stats"])
     with pytest.raises(errors.InvalidRngError, match="dropout"):
@@ -204,8 +204,8 @@ def test_the_layout_for_places_has_no_dropout():
 def test_affine_never_takes_the_batchs_statistics():
     inputs, options = grey(3, 16, 16), {"norm": "affine", "dropout": 0.0}
     still, _ = run(inputs, **options)
-    found, updated = run(inputs, train=True, **options)
-    np.testing.assert_allclose(found["ab"], still["ab"], atol=1e-5)
+    actual, updated = run(inputs, train=True, **options)
+    np.testing.assert_allclose(actual["ab"], still["ab"], atol=1e-5)
     _, variables = tiny(**options)
     same = jax.tree.map(np.array_equal, updated["batch_stats"], variables["batch_stats"])
     assert all(jax.tree.leaves(same))
@@ -215,7 +215,7 @@ def test_affine_never_takes_the_batchs_statistics():
     assert not any(jax.tree.leaves(same))
 
 
-def test_no_photo_depends_on_its_neighbours_in_evaluation():
+def test_no_photo_depends_on_its_neighbors_in_evaluation():
     both = grey(2, 16, 16)
     alone = {"grey": both["grey"][:1]}
     np.testing.assert_allclose(run(both)[0]["ab"][:1], run(alone)[0]["ab"], atol=1e-5)
@@ -231,7 +231,7 @@ def test_no_photo_depends_on_its_neighbours_in_evaluation():
     ],
 )
 def test_a_fresh_network(name, down, up, key):
-    """Has kernels as asked for, and with He's predicts near grey."""
+    """Uses the requested initializer; with He it predicts near gray."""
     net = unet(width=WIDTH, kernel_init=name)
     start = jax.jit(functools.partial(net.init_with_output, train=False))
     outputs, variables = start(key, grey(1, 16, 16))
@@ -254,7 +254,7 @@ def test_a_body_in_bfloat16_gives_float32():
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"layout": "cifer"}, "model.layout 'cifer'; known: cifar, dcgan, places"),
         ({"space": "hsv"}, "model.space 'hsv'; known: ab, lab, rgb"),
@@ -262,15 +262,15 @@ def test_a_body_in_bfloat16_gives_float32():
         ({"norm": "layer"}, "model.norm 'layer'; known: affine, batch"),
         ({"kernel_init": "xavier"}, "model.kernel_init 'xavier'; known: glorot, he, lecun"),
         ({"head": "bins", "space": "lab"}, "set model.space=ab, not lab"),
-        ({"dropout": 1.0}, "model.dropout is at least 0 and below 1, not 1.0"),
+        ({"dropout": 1.0}, "model.dropout must be at least 0 and below 1, not 1.0"),
         ({"dropout": -0.1}, "model.dropout"),
-        ({"width": 0.0}, "model.width is above 0, not 0.0"),
+        ({"width": 0.0}, "model.width must be above 0, not 0.0"),
         ({"temperature": -1.0}, "model.temperature"),
         ({"folded_temperature": 0.0}, "folded_temperature"),
         ({"filters": 3}, "filters"),
     ],
 )
-def test_wrong_options_are_named(options, words):
-    with pytest.raises(RequestError, match=words) as caught:
+def test_wrong_options_are_named(options, message):
+    with pytest.raises(RequestError, match=message) as caught:
         models.create("unet", **options)
     assert str(caught.value).isprintable()

@@ -18,7 +18,7 @@ from colorjax.models.unet import UNet
 
 WIDTH = 0.125
 WITHIN = 1e-4  # of the output's standard deviation
-TRAINED_WITHIN = 1e-3  # the same: the statistics of a few values magnify what is rounded
+TRAINED_WITHIN = 1e-3  # the same: statistics of a few values amplify rounding errors
 CASES = {
     "cifar": (UNet, torch_unet.UNet, {}, (32, 48)),
     "cifar-lab": (UNet, torch_unet.UNet, {"space": "lab"}, (16, 32)),
@@ -44,7 +44,7 @@ class Pair:
         self.theirs.load_state_dict(self.state_of(self.variables))
 
     def inputs(self):
-        """Grey photos, and colours for the critic, NHWC."""
+        """Returns gray photos, and colors for the critic, NHWC."""
         height, width = self.size
         rgb = np.stack(synthetic_images(4, max(self.size), seed=5))[:, :height, :width] / 127.5 - 1
         rgb += np.random.default_rng(6).normal(0, 0.1, rgb.shape)
@@ -52,7 +52,7 @@ class Pair:
         return {name: jnp.asarray(x, jnp.float32) for name, x in fields.items()}
 
     def state_of(self, variables):
-        """Returns variables under PyTorch's names, in its layouts: strictly one for one."""
+        """Returns variables under PyTorch's names, in its layouts: as a bijection."""
         state = {n: x for n, x in self.theirs.state_dict().items() if "num_batches" in n}
         for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
             _, layer, *_, kind = (entry.key for entry in path)
@@ -82,7 +82,7 @@ def nchw(x):
 
 
 def with_signal(variables):
-    """Signs and scales by which every layer acts and tanh does not saturate."""
+    """Sets signs and scales so that every layer matters and tanh does not saturate."""
     rng = np.random.default_rng(1)
 
     def change(path, leaf):
@@ -195,7 +195,7 @@ def test_the_modules_have_the_published_number_of_parameters(build, number):
     assert sum(parameter.numel() for parameter in net.parameters()) == number
 
 
-# The peer of the GAN's step.
+# PyTorch implementation of the GAN step.
 
 
 def tiny_gan():
@@ -216,10 +216,10 @@ def test_losses_of_a_gan_step():
     judge = copy.deepcopy(critic)
     wanted = softplus(-judge(grey, ab)) + softplus(judge(grey, fake))
     optimizers = torch_unet.cgan_optimizers(generator, critic)
-    found = torch_unet.cgan_step(generator, critic, optimizers, grey, ab, generator_steps=1)
-    assert float(found.critic) == pytest.approx(wanted, rel=1e-5)
+    actual = torch_unet.cgan_step(generator, critic, optimizers, grey, ab, generator_steps=1)
+    assert float(actual.critic) == pytest.approx(wanted, rel=1e-5)
     learned = softplus(-copy.deepcopy(critic)(grey, fake)) + 100 * float((fake - ab).abs().mean())
-    assert float(found.generator) == pytest.approx(learned, rel=1e-5)
+    assert float(actual.generator) == pytest.approx(learned, rel=1e-5)
 
 
 def test_a_gan_step_trains_the_critic_once_and_the_generator_twice():
@@ -231,7 +231,7 @@ def test_a_gan_step_trains_the_critic_once_and_the_generator_twice():
     for optimizer, steps in zip(optimizers, (4, 2), strict=True):
         counts = {int(state["step"]) for state in optimizer.state.values()}
         assert counts == {steps}
-    # Adam without momentum moves a weight by its rate in the first step, by 1.41 at most later.
+    # Adam without momentum changes a weight by its rate in the first step, by at most 1.41 later.
     for net, old, name, low, high in (
         (generator, before[0], "head.weight", 3e-4, 4 * 1.5 * 3e-4),
         (critic, before[1], "head.weight", 1.5e-5, 2 * 1.5 * 3e-5),
@@ -249,6 +249,6 @@ def test_the_critic_does_not_learn_from_the_generators_turn():
     (functional.softplus(-on_truth).mean() + functional.softplus(on_fake).mean()).backward()
     optimizers = torch_unet.cgan_optimizers(generator, critic)
     torch_unet.cgan_step(generator, critic, optimizers, grey, ab)
-    wanted, found = judge.head.weight.grad, critic.head.weight.grad
+    wanted, actual = judge.head.weight.grad, critic.head.weight.grad
     assert float(wanted.abs().max()) > 1e-3
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=1e-6)

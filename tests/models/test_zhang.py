@@ -1,4 +1,4 @@
-"""zhang16 and zhang17 against the released networks' figures and plain NumPy."""
+"""zhang16 and zhang17 against the released networks' counts and NumPy."""
 
 import functools
 
@@ -17,7 +17,7 @@ from colorjax.models.blocks.zhang_blocks import BinHead, Block
 from colorjax.train import optim, state, steps
 from configs import zhang16
 
-TINY = 0.01  # eight channels everywhere but in the heads
+TINY = 0.01  # eight channels everywhere except in the heads
 RNG = np.random.default_rng(0)
 
 
@@ -108,10 +108,10 @@ def test_sizes_of_zhang17():
         ("zhang16", {"head": "bin"}, "known: ab, bins"),
         ("zhang17", {"learns": "all"}, "known: both, classification, regression"),
         ("zhang16", {"mask_cent": 0.5}, "mask_cent"),
-        ("zhang16", {"temperature": -1.0}, "model.temperature is at least 0"),
+        ("zhang16", {"temperature": -1.0}, "model.temperature must be at least 0"),
         ("zhang16", {"folded_temperature": 0.0}, "model.folded_temperature above 0"),
-        ("zhang16", {"width": 0.0}, "model.width is above 0, not 0.0"),
-        ("zhang17", {"width": -1.0}, "model.width is above 0, not -1.0"),
+        ("zhang16", {"width": 0.0}, "model.width must be above 0, not 0.0"),
+        ("zhang17", {"width": -1.0}, "model.width must be above 0, not -1.0"),
     ],
 )
 def test_options_that_do_not_fit(name, options, says):
@@ -138,11 +138,11 @@ def correlated(x, kernel, stride=1, dilation=1):
     spread = np.zeros((size, size, *kernel.shape[2:]))
     spread[::dilation, ::dilation] = kernel
     padded = np.pad(x, ((dilation, dilation), (dilation, dilation), (0, 0)))
-    found = [
+    actual = [
         sum(correlate2d(padded[..., i], spread[..., i, o], "valid") for i in range(x.shape[-1]))
         for o in range(kernel.shape[-1])
     ]
-    return np.stack(found, -1)[::stride, ::stride]
+    return np.stack(actual, -1)[::stride, ::stride]
 
 
 @pytest.mark.parametrize("train", [True, False])
@@ -151,8 +151,8 @@ def test_stride_two_pads_one_on_every_side(size, train):
     x, kernel, bias = RNG.normal(size=(*size, 2)), RNG.normal(size=(3, 3, 2, 3)), RNG.normal(size=3)
     params = {"kernel": jnp.asarray(kernel, jnp.float32), "bias": jnp.asarray(bias, jnp.float32)}
     conv = Conv(3, stride=2)
-    found = conv.apply({"params": params}, jnp.asarray(x[None], jnp.float32), train=train)
-    np.testing.assert_allclose(found[0], correlated(x, kernel, 2) + bias, atol=1e-5)
+    actual = conv.apply({"params": params}, jnp.asarray(x[None], jnp.float32), train=train)
+    np.testing.assert_allclose(actual[0], correlated(x, kernel, 2) + bias, atol=1e-5)
 
 
 def activated(x, slope=0.0):
@@ -181,12 +181,12 @@ def test_a_block_is_convolutions_with_relu_then_the_norm(options, starts, slope,
     for number, (step, negative) in enumerate([(1, 0.0), (stride, slope)], start=1):
         conv = params[f"conv{number}"]
         y = activated(correlated(y, conv["kernel"], step, dilation) + conv["bias"], negative)
-    if norm:  # last, over what ReLU leaves; epsilon as in PyTorch
+    if norm:  # last, after ReLU; epsilon as in PyTorch
         affine = params["norm"]["norm"]
         past = jax.tree.map(np.asarray, variables["batch_stats"]["norm"]["norm"])
         y = (y - past["mean"]) / np.sqrt(past["var"] + 1e-5) * affine["scale"] + affine["bias"]
-    found = block.apply(variables, jnp.asarray(x[None]), train=False)
-    np.testing.assert_allclose(found[0], y, atol=1e-4)
+    actual = block.apply(variables, jnp.asarray(x[None]), train=False)
+    np.testing.assert_allclose(actual[0], y, atol=1e-4)
 
 
 def softmax(logits):
@@ -197,13 +197,13 @@ def softmax(logits):
 def enlarged(x):
     """(H, W, C) four times as large, bilinear, corners not aligned, in NumPy."""
     for axis in (0, 1):
-        places = (np.arange(4 * x.shape[axis]) + 0.5) / 4 - 0.5
-        line = functools.partial(np.interp, places, np.arange(x.shape[axis]))
+        positions = (np.arange(4 * x.shape[axis]) + 0.5) / 4 - 0.5
+        line = functools.partial(np.interp, positions, np.arange(x.shape[axis]))
         x = np.apply_along_axis(line, axis, x)
     return x
 
 
-# The published weights contain 0.38 already: their plain softmax is the annealed one.
+# The published weights include 0.38: their plain softmax is the annealed one.
 @pytest.mark.parametrize(
     ("temperature", "folded", "scale"),
     [(0.38, 1.0, 1 / 0.38), (0.38, 0.38, 1.0), (1.0, 1.0, 1.0), (0.19, 0.38, 2.0)],
@@ -211,23 +211,23 @@ def enlarged(x):
 def test_zhang16_decodes_by_its_temperatures(temperature, folded, scale):
     net, variables, _ = tiny("zhang16")
     net = net.clone(temperature=temperature, folded_temperature=folded)
-    found = jax.jit(functools.partial(net.apply, train=False))(variables, GREY)
-    logits = np.asarray(found["logits"], np.float64)
-    np.testing.assert_allclose(found["bin_logits"], folded * logits, rtol=1e-5)
+    actual = jax.jit(functools.partial(net.apply, train=False))(variables, GREY)
+    logits = np.asarray(actual["logits"], np.float64)
+    np.testing.assert_allclose(actual["bin_logits"], folded * logits, rtol=1e-5)
     expected = softmax(scale * logits) @ np.asarray(variables["params"]["head"]["centers"])
-    np.testing.assert_allclose(found["ab"][0], enlarged(expected[0]), atol=1e-5)
+    np.testing.assert_allclose(actual["ab"][0], enlarged(expected[0]), atol=1e-5)
     once_more = softmax(scale * logits / 0.38) @ np.asarray(variables["params"]["head"]["centers"])
-    assert np.abs(found["ab"][0] - enlarged(once_more[0])).max() > 1e-2
+    assert np.abs(actual["ab"][0] - enlarged(once_more[0])).max() > 1e-2
 
 
-def test_zhang16_starts_with_the_bins_as_colours(key):
+def test_zhang16_starts_with_the_bins_as_colors(key):
     head = BinHead()
     params = head.init(key, jnp.zeros((1, 2, 2, 8)), train=False)["params"]
     np.testing.assert_allclose(params["centers"] * 110, color.ab_bins(), atol=1e-4)
 
 
-def test_colours_of_bins_are_never_learned():
-    """By AdamW with decay and a loss of ab, which move everything else."""
+def test_colors_of_bins_are_never_learned():
+    """Not by AdamW with decay and a loss of ab, which change all other parameters."""
     config = zhang16.get_config(f"size=16,batch=2,width={TINY}")
     config.model.temperature, config.loss.name = 1.0, "mse"
     built = methods.build(config)
@@ -256,7 +256,7 @@ def test_colours_of_bins_are_never_learned():
     assert all(jax.tree.leaves(moved))
 
 
-def test_hints_change_the_colours():
+def test_hints_change_the_colors():
     _, variables, apply = tiny("zhang17")
     inputs = inputs_of(*HINTED)
     plain = apply(variables, inputs)["ab"]
@@ -269,23 +269,23 @@ def test_hints_change_the_colours():
 def test_mask_cent_is_taken_from_the_mask():
     net, variables, apply = tiny("zhang17")
     inputs = inputs_of(*HINTED)
-    centred = jax.jit(functools.partial(net.clone(mask_cent=0.5).apply, train=False))
+    centered = jax.jit(functools.partial(net.clone(mask_cent=0.5).apply, train=False))
     shifted = inputs | {"hint_mask": inputs["hint_mask"] + 0.5}
-    found, expected = centred(variables, shifted), apply(variables, inputs)
-    np.testing.assert_allclose(found["ab"], expected["ab"], atol=1e-6)
-    assert np.abs(centred(variables, inputs)["ab"] - expected["ab"]).max() > 1e-3
+    actual, expected = centered(variables, shifted), apply(variables, inputs)
+    np.testing.assert_allclose(actual["ab"], expected["ab"], atol=1e-6)
+    assert np.abs(centered(variables, inputs)["ab"] - expected["ab"]).max() > 1e-3
 
 
 TRUNK = {f"block{n}" for n in range(1, 9)} | {"up8", "short8"}
-COLOURS = {"up9", "short9", "block9", "up10", "short10", "block10", "head"}
+COLORS = {"up9", "short9", "block9", "up10", "short10", "block10", "head"}
 
 
 @pytest.mark.parametrize(
     ("learns", "of_ab", "of_classes"),
     [
-        ("both", TRUNK | COLOURS, TRUNK | {"class_head"}),
-        ("regression", TRUNK | COLOURS, {"class_head"}),
-        ("classification", COLOURS, TRUNK | {"class_head"}),
+        ("both", TRUNK | COLORS, TRUNK | {"class_head"}),
+        ("regression", TRUNK | COLORS, {"class_head"}),
+        ("classification", COLORS, TRUNK | {"class_head"}),
     ],
 )
 def test_who_shapes_the_features(learns, of_ab, of_classes):
@@ -294,8 +294,8 @@ def test_who_shapes_the_features(learns, of_ab, of_classes):
     inputs = inputs_of(*HINTED)
 
     def sums(params):
-        found = net.apply(variables | {"params": params}, inputs, train=False)
-        return jnp.stack([jnp.sum(jnp.sin(found[name])) for name in ("ab", "grid_logits")])
+        actual = net.apply(variables | {"params": params}, inputs, train=False)
+        return jnp.stack([jnp.sum(jnp.sin(actual[name])) for name in ("ab", "grid_logits")])
 
     jacobian = jax.jit(jax.jacrev(sums))(variables["params"])
     for row, expected in enumerate((of_ab, of_classes)):

@@ -86,8 +86,8 @@ def test_rules_are_read_in_order():
         "odd": {"kernel": jnp.zeros((3, 3, 7, 63))},
         "small": {"kernel": jnp.zeros((1, 1, 4, 4))},
     }
-    found = jax.tree.map(lambda s: tuple(s.spec), layout.of_state(tree))
-    assert found == {
+    specs = jax.tree.map(lambda s: tuple(s.spec), layout.of_state(tree))
+    assert specs == {
         "params": {"conv": {"kernel": (None, None, "fsdp"), "bias": ()}},
         "critic": {"conv": {"kernel": ()}},
         "odd": {"kernel": ()},
@@ -98,11 +98,11 @@ def test_rules_are_read_in_order():
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"fsdp": 3}, "parallel.fsdp=3 does not divide 4 devices; take one of 1, 2, 4"),
-        ({"fsdp": 0}, "parallel.fsdp=0 does not divide"),
-        ({"rules": [("(", "whole")]}, "parallel.rules are pairs"),
-        ({"rules": [("a", "narrow")]}, "parallel.rules are pairs"),
-        ({"rules": ["whole"]}, "parallel.rules are pairs"),
+        ({"fsdp": 3}, "parallel.fsdp=3 is not a divisor of 4 devices; use one of 1, 2, 4"),
+        ({"fsdp": 0}, "parallel.fsdp=0 is not a divisor"),
+        ({"rules": [("(", "whole")]}, "parallel.rules must be pairs"),
+        ({"rules": [("a", "narrow")]}, "parallel.rules must be pairs"),
+        ({"rules": ["whole"]}, "parallel.rules must be pairs"),
     ],
 )
 def test_layouts_that_mean_nothing(changes, says):
@@ -111,7 +111,7 @@ def test_layouts_that_mean_nothing(changes, says):
 
 
 def test_a_batch_falls_into_parts(photos):
-    for parts, says in ((3, "take a batch of 12"), (0, "take at least 1")):
+    for parts, says in ((3, "set batch_size to 12"), (0, "use at least 1")):
         config = tiny_config(photos, batch_size=16, **{"parallel.accumulate": parts})
         with pytest.raises(RequestError, match=says):
             parallel.layout_of(config)

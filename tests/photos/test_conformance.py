@@ -19,6 +19,6 @@ def test_nothing_is_lost(animal):
 def test_exiftool_and_imagemagick_find_nothing_lost(tmp_path):
     if not (programs.has_exiftool() or programs.has_imagemagick()):
         pytest.skip("neither exiftool nor ImageMagick is installed")
-    told = programs.compare(tmp_path)
-    lost = {name: row for name, row in told.items() if False in row.values()}
+    report = programs.compare(tmp_path)
+    lost = {name: row for name, row in report.items() if False in row.values()}
     assert not lost

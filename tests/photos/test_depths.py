@@ -34,7 +34,7 @@ def plain(stored, full, separator=b" "):
 
 
 def written(data, kind):
-    """Returns a photo as written after its own colours were painted onto it."""
+    """Returns a photo as written after its own colors were painted onto it."""
     photo = photos.read(data)
     rows = slice(0, photo.height)
     photo.paint(rows, photo.srgb(rows).copy())
@@ -70,19 +70,19 @@ def test_text_may_hold_comments_and_lines_of_any_length(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (b"P2 2 2 65535\n1 2 3", "cut short"),
-        (b"P2 2 2 65535\n1111 2222 3333  ", "cut short"),
+        (b"P2 2 2 65535\n1 2 3", "truncated"),
+        (b"P2 2 2 65535\n1111 2222 3333  ", "truncated"),
         (b"P2 2 2 65535\n1 2 3 65536", "65535"),
         (b"P2 2 2 65535\n1 2 -3 4", "damaged"),
         (b"P2 2 2 65535\n1 2 3.5 4", "damaged"),
         (b"P2 2 2 65535\n1 2 3_5 4", "damaged"),
         (b"P2 2 2 65535\n1 2 x 4", "damaged"),
         (b"P3 1 1 65535\n1 2 " + b"9" * 5000, "65535"),
-        (b"P2 2 2 65536\n1 2 3 4", "white is 65536"),
-        (b"P2 2 2 0\n0 0 0 0", "white is 0"),
+        (b"P2 2 2 65536\n1 2 3 4", "maximum value is 65536"),
+        (b"P2 2 2 0\n0 0 0 0", "maximum value is 0"),
         (b"P2 99999 99999 65535\n1 2 3 4", "--max-pixels"),
-        (b"P3 16000 16000 65535\n1 2 3 4", "cut short"),
-        (b"P2 0 2 65535\n", "no photo"),
+        (b"P3 16000 16000 65535\n1 2 3 4", "truncated"),
+        (b"P2 0 2 65535\n", "not a photo"),
         (b"Pf\n2 1\n-1.0\n" + np.array([0, 1], "<f4").tobytes(), "PFM"),
         (b"PF\n1 1\n-1.0\n" + np.array([0, 1, 1], "<f4").tobytes(), "PFM"),
     ],
@@ -145,7 +145,7 @@ def test_numbers_beyond_float32_are_read_and_written():
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, stored, photometric="rgb")
     photo = photos.read(buffer.getvalue())
-    assert photo.notes == ("its numbers go to 1e+300: 1e+300 was taken for white",)
+    assert photo.notes == ("its largest value is 1e+300: 1e+300 was used as white",)
     unit = photo.srgb(slice(0, HEIGHT))
     np.testing.assert_allclose(unit[0, :2], [[0, 0, 0.5], [0.25, 1, 0]], rtol=1e-6)
     made = photos.read(written(buffer.getvalue(), "TIFF"))
@@ -174,8 +174,8 @@ def test_readers_that_overlap_leave_the_logger_as_it_was(caplog):
     thread.join()
     logger.error("after both")
     assert (logger.level, list(logger.filters)) == before
-    told = [record.message for record in caplog.records]
-    assert told == ["of nobody's reader", "after both"]
+    messages = [record.message for record in caplog.records]
+    assert messages == ["of nobody's reader", "after both"]
 
 
 def test_only_the_readers_own_complaints_are_dropped(caplog):

@@ -29,7 +29,7 @@ def animal(name):
 
 
 def repainted(data):
-    """Returns a photo whose own colours were painted onto it."""
+    """Returns a photo whose own colors were painted onto it."""
     photo = photos.read(data)
     rows = slice(0, photo.height)
     photo.paint(rows, photo.srgb(rows).copy())
@@ -133,9 +133,9 @@ def test_the_mark_is_xmp_and_is_not_doubled():
     assert data.count(b"colorjax:ColorsPredictedBy") == 1
     image = exiv2.ImageFactory.open(data)
     image.readMetadata()
-    told = {item.key(): item.toString() for item in image.xmpData()}
-    assert told["Xmp.iptcExt.DigitalSourceType"] == xmp.SOURCE_TYPE
-    assert told["Xmp.dc.title"].endswith("The old mill")
+    properties = {item.key(): item.toString() for item in image.xmpData()}
+    assert properties["Xmp.iptcExt.DigitalSourceType"] == xmp.SOURCE_TYPE
+    assert properties["Xmp.dc.title"].endswith("The old mill")
     assert b'ColorsPredictedBy="test-weights"' in data
 
 
@@ -164,17 +164,17 @@ def test_xmp_of_a_full_segment_is_kept(padding):
     notes = photos.write(target, photo, "JPEG", mark=conformance.MARK)
     assert b"other:ColorsPredictedBy" in target.getvalue()
     assert (b"test-weights" in target.getvalue()) == (padding == b" ")
-    assert any("no room" in note for note in notes) == (padding != b" ")
+    assert any("no space" in note for note in notes) == (padding != b" ")
 
 
 def test_formats_without_xmp_say_so():
     photo = repainted(animal("bmp rgb").data)
     notes = photos.write(io.BytesIO(), photo, "BMP", mark=conformance.MARK)
-    assert "no room for the mark" in " ".join(notes)
+    assert "cannot store the mark" in " ".join(notes)
     assert b"test-weights" in photos.sidecar_xmp(conformance.MARK)
 
 
-def test_alpha_stays_and_colour_under_it_is_painted():
+def test_alpha_stays_and_color_under_it_is_painted():
     was = animal("png 8 rgba")
     _, made = conformance.colorize(was.data, "PNG")
     pixels = readers.pixels(made, "PNG")
@@ -184,7 +184,7 @@ def test_alpha_stays_and_colour_under_it_is_painted():
 
 def test_max_pixels_is_named_and_nothing_is_decoded():
     data = animal("png 8 rgb").data
-    with pytest.raises(photos.UnreadablePhoto, match="1000 allowed by --max-pixels"):
+    with pytest.raises(photos.UnreadablePhoto, match="limit of 1000; raise --max-pixels"):
         photos.read(data, max_pixels=1000)
     limit = Image.MAX_IMAGE_PIXELS
     photos.read(data)
@@ -303,7 +303,7 @@ def test_quality_is_no_coarser_than_the_sources():
 
 
 def test_decoded_lightness_is_as_near_as_in_grey_photos():
-    """L of a colour JPEG, against L of the grey original encoded with quality 95."""
+    """L of a color JPEG, against L of the gray original encoded with quality 95."""
     errors = []
     for rgb in sample_photos():
         image = Image.fromarray(rgb)
@@ -318,8 +318,8 @@ def test_decoded_lightness_is_as_near_as_in_grey_photos():
                 np.abs(color.rgb_u8_to_lab(again.repeat(3, 2))[..., 0] - was).mean(),
             ]
         )
-    colour, encoded_grey = np.mean(errors, 0)
-    assert colour <= encoded_grey, errors
+    color_error, encoded_grey = np.mean(errors, 0)
+    assert color_error <= encoded_grey, errors
 
 
 def test_profiles_near_srgb_are_srgb_and_others_are_not():
@@ -350,11 +350,11 @@ def test_complaints_belong_to_the_photo_of_their_thread():
     heard = {}
 
     def listen(name):
-        with complaints() as found:
+        with complaints() as collected:
             both.wait(10)
             warnings.warn(f"about {name}", UserWarning, stacklevel=1)
             both.wait(10)
-        heard[name] = list(found)
+        heard[name] = list(collected)
 
     filters, limit = list(warnings.filters), Image.MAX_IMAGE_PIXELS
     threads = [threading.Thread(target=listen, args=(name,)) for name in ("one", "two")]

@@ -17,12 +17,12 @@ FUZZ = Path(__file__).with_name("fuzz.py")
 def test_damage_is_refused_or_survived(part):
     """The cheap part: 300 damaged files in this process."""
     files = damage.originals()
-    told = set()
+    outcomes = set()
     for case in range(75):
         rng = np.random.default_rng((part, case))
         _, data, kind = files[rng.integers(len(files))]
-        told.add(damage.survives(damage.damaged(data, rng), kind))
-    assert {"refused", "written"} <= told  # else the damage is too strong or too weak
+        outcomes.add(damage.survives(damage.damaged(data, rng), kind))
+    assert {"refused", "written"} <= outcomes  # else the damage is too strong or too weak
 
 
 @pytest.mark.slow
@@ -37,6 +37,6 @@ def test_twenty_thousand_damaged_files(tmp_path):
         check=False,
     )
     assert result.returncode == 0, f"crashed at {progress.read_text()}\n{result.stderr[-3000:]}"
-    told = json.loads(result.stdout.splitlines()[-1])
-    assert not told["failures"], told["failures"][:3]
-    assert sum(told["tally"].values()) == 20000
+    report = json.loads(result.stdout.splitlines()[-1])
+    assert not report["failures"], report["failures"][:3]
+    assert sum(report["tally"].values()) == 20000

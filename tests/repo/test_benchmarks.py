@@ -126,7 +126,7 @@ def test_pipeline_of_shards(photos, tmp_path, capsys):
     assert all(row["images"] == 8 and row["images_per_second"] > 0 for row in rows.values())
     with pytest.raises(SystemExit):
         pipeline.main(["--shards", str(photos)])
-    assert "holds no *.array_record file" in capsys.readouterr().err
+    assert "has no *.array_record file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("files", [[], ["broken.jpg"]])

@@ -113,7 +113,7 @@ def test_fields_outside_the_model_are_those_of_default(name):
     ("arg", "says"),
     [
         ("sise=3", "unknown config argument 'sise'; known: size, batch"),
-        ("size=big", "wants int, not 'big'"),
+        ("size=big", "must be int, not 'big'"),
         ("size", "needs a value"),
         ("demo=maybe", "true or false"),
     ],
@@ -126,7 +126,7 @@ def test_arguments_say_what_is_wrong(arg, says):
 def test_variants_of_zhang16():
     losses = {v: zhang16.get_config(f"variant={v}").loss.name for v in ("full", "class", "l2")}
     assert losses == {"full": "rebalanced_ce", "class": "ce", "l2": "mse"}
-    with pytest.raises(ValueError, match="variant is one of full, class, l2"):
+    with pytest.raises(ValueError, match="variant must be one of full, class, l2"):
         zhang16.get_config("variant=huber")
     assert zhang16.get_config("variant=l2").model.head == "ab"
     assert {zhang16.get_config(f"variant={v}").model.head for v in ("full", "class")} == {"bins"}

@@ -311,7 +311,7 @@ def test_a_killed_worker(flags, undisturbed, rows, tmp_path):
     assert seconds < 60
     # The last line may be Python's, whose tracker tidies the shared memory up.
     (line,) = (line for line in text.splitlines() if line.startswith("colorjax: "))
-    assert re.search(r"photos is gone \(killed by signal 9.*resumes from step \d+$", line)
+    assert re.search(r"photos has died \(killed by signal 9.*resumes from step \d+$", line)
     finish(both, workdir)
     assert read_metrics(workdir) == undisturbed
     rows.append(
@@ -335,8 +335,8 @@ def test_a_killed_worker_of_one_of_two_processes(photos, rows, tmp_path):
     seconds = time.monotonic() - dead
     assert [process.returncode for process in processes] == [75, 75], texts
     assert seconds < 60
-    assert "photos is gone (killed by signal 9" in texts[1]
-    assert re.search(r"process 1 is gone; the same command resumes from step \d+", texts[0])
+    assert "photos has died (killed by signal 9" in texts[1]
+    assert re.search(r"process 1 has died; the same command resumes from step \d+", texts[0])
     told = f"both end after {seconds:.0f} s, 75"
     rows.append(("a process that decodes is killed, of one of two", 1, told))
 

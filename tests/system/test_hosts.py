@@ -205,7 +205,9 @@ def test_a_dead_peer_ends_the_other(victim, photos, tmp_path):
     "wrong", ["10.0.0.1", "host:1,2", "host:1,2,2", "host,2,0", "host:1,two,0"]
 )
 def test_addresses_that_mean_nothing(wrong):
-    with pytest.raises(RequestError, match="--distributed is auto, off or ADDRESS,COUNT,INDEX"):
+    with pytest.raises(
+        RequestError, match="--distributed must be auto, off or ADDRESS,COUNT,INDEX"
+    ):
         peers.connect(wrong)
 
 
@@ -222,7 +224,7 @@ def test_auto_refuses_to_be_alone_among_others(name, value, monkeypatch):
         monkeypatch.delenv(other, raising=False)
     peers.connect("auto")
     monkeypatch.setenv(name, value)
-    with pytest.raises(RequestError, match=f"and {name} tells of others"):
+    with pytest.raises(RequestError, match=f"but {name} indicates several"):
         peers.connect("auto")
 
 
@@ -236,5 +238,5 @@ def test_hosts_that_see_other_photos_are_refused(monkeypatch):
     monkeypatch.setattr(parallel, "gathered", gather)
     for _ in range(2):
         parallel.assert_same_on_hosts("photos", "a")
-    with pytest.raises(RequestError, match="the hosts see different photos"):
+    with pytest.raises(RequestError, match="photos differ between hosts"):
         parallel.assert_same_on_hosts("photos", "b")

@@ -88,7 +88,7 @@ def test_stores_that_cannot_be_reached(wrong, told):
 def test_what_needs_a_disk_says_so(words, photos, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.run([str(photos) if word == "PHOTOS" else word for word in words]) == 2
-    assert "has to be on a disk" in capsys.readouterr().err
+    assert "must be on a disk" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())  # no folder gs:
 
 
@@ -96,7 +96,7 @@ def test_so_does_a_sweep(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     flags = ["--config=configs/plain_cnn.py", "--workdir=gs://bucket/s", "--vary=seed=0,1"]
     assert cli.run(["sweep", *flags]) == 2
-    assert "has to be on a disk" in capsys.readouterr().err
+    assert "must be on a disk" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
 
 

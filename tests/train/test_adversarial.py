@@ -86,14 +86,25 @@ def same(one, other):
 
 def test_the_critic_until_it_is_good_then_the_generator_once():
     """The switching rule of DeOldify (systems_a.md 6.6) on a scripted sequence of losses."""
-    script = [0.9, 0.66, 0.65, 0.64, None, 0.2, None, 0.7, 0.1, None]  # None: not the critic's turn
-    wanted = [0, 0, 0, 1, 0, 1, 0, 0, 1, 0]  # who comes next; 1: the generator
-    turn, found = False, []
+    script = [
+        0.9,
+        0.66,
+        0.65,
+        0.64,
+        None,
+        0.2,
+        None,
+        0.7,
+        0.1,
+        None,
+    ]  # None: the critic does not learn
+    wanted = [0, 0, 0, 1, 0, 1, 0, 0, 1, 0]  # next learner; 1: the generator
+    turn, actual = False, []
     for loss in script:
         assert (loss is None) == turn
         turn = bool(adversarial.switch(jnp.bool_(turn), jnp.float32(loss or 0.0), 0.65))
-        found.append(turn)
-    assert found == [bool(x) for x in wanted]
+        actual.append(turn)
+    assert actual == [bool(x) for x in wanted]
 
 
 def test_one_learns_and_the_other_stands_still(by_passes):
@@ -106,14 +117,14 @@ def test_one_learns_and_the_other_stands_still(by_passes):
     assert same(third.critic, second.critic)
     assert not same(third.params, second.params)
     assert not same(third.batch_stats, second.batch_stats)
-    found = steps.computed(generators)
-    assert {"loss", "adversarial", "l1", "grad_norm", "chroma_ratio"} <= found.keys()
-    assert not any(name.startswith(("critic", "trained")) for name in found)
+    actual = steps.computed(generators)
+    assert {"loss", "adversarial", "l1", "grad_norm", "chroma_ratio"} <= actual.keys()
+    assert not any(name.startswith(("critic", "trained")) for name in actual)
     assert int(third.step) == 2
 
 
 def test_losses_and_gradients_are_what_the_definition_says(gan, by_passes):
-    """The critic's on true and predicted colours, then the generator's against that critic."""
+    """The critic's on true and predicted colors, then the generator's against that critic."""
     method, _, batch = gan
     (first, second, third), (critics, generators) = by_passes
 
@@ -157,7 +168,7 @@ def test_losses_and_gradients_are_what_the_definition_says(gan, by_passes):
 
 
 def test_ratio_takes_so_many_steps_of_each(gan):
-    """One critic's step and two of the colorizer are those three, taken one after the other."""
+    """One critic step and two colorizer steps equal the same three steps in sequence."""
     method, first, batch = gan
     both, metrics = jax.jit(build(method, Turns("ratio", 1, 2)))(first, batch)
     assert int(both.step) == 1
@@ -190,12 +201,12 @@ def test_repeated_runs_are_bitwise_equal_and_devices_do_not_matter(gan):
         mesh = Mesh(np.array(jax.devices()[:devices]), ("data",))
         rows, whole = (NamedSharding(mesh, PartitionSpec(*axis)) for axis in (("data",), ()))
         current = jax.device_put(first, whole)
-        jitted, found = jax.jit(step, out_shardings=(whole, whole)), []
+        jitted, actual = jax.jit(step, out_shardings=(whole, whole)), []
         for number in range(3):
             rolled = {name: np.roll(x, number, axis=0) for name, x in batch.items()}
             current, metrics = jitted(current, jax.device_put(rolled, rows))
-            found.append(jax.device_get(metrics))
-        return jax.device_get(current), found
+            actual.append(jax.device_get(metrics))
+        return jax.device_get(current), actual
 
     (one, ones), (again, agains), (_, fours) = run(1), run(1), run(4)
     assert same(one, again)
@@ -205,7 +216,7 @@ def test_repeated_runs_are_bitwise_equal_and_devices_do_not_matter(gan):
             assert float(shared[name]) == pytest.approx(float(alone[name]), rel=1e-6, abs=1e-6)
 
 
-def test_a_critic_learns_from_labelled_pictures(gan):
+def test_a_critic_learns_from_labeled_pictures(gan):
     method, first, batch = gan
     labels = np.array([0, 1] * 4, np.int32)
     step = jax.jit(adversarial.build_critic_step(method, learner(), seed=0))
@@ -228,7 +239,7 @@ def test_a_critic_learns_from_labelled_pictures(gan):
     [
         (Turns("often"), "known: passes, ratio, switch"),
         (Turns(critic_steps=0), "at least 1"),
-        (Turns(threshold=0.0), "turns.threshold is above 0"),
+        (Turns(threshold=0.0), "turns.threshold must be above 0"),
     ],
 )
 def test_turns_that_mean_nothing(turns, says):

@@ -15,23 +15,23 @@ def test_a_report_counts_what_a_device_holds(photos, capsys):
     config = tiny_config(photos)
     assert ahead.report(config) == 0
     (line,) = capsys.readouterr().out.splitlines()
-    found = json.loads(line)
+    report = json.loads(line)
     shape = (config.batch_size // 4, config.data.image_size, config.data.image_size)
     pixels = shape[0] * shape[1] * shape[2]
-    assert found["batch_bytes"] == 3 * 4 * pixels + 4 * shape[0]  # grey, ab, label
-    assert found["flops"] > 0
-    assert found["devices"] == jax.device_count() == 4
+    assert report["batch_bytes"] == 3 * 4 * pixels + 4 * shape[0]  # grey, ab, label
+    assert report["flops"] > 0
+    assert report["devices"] == jax.device_count() == 4
     parts = ("state_bytes", "batch_bytes", "temporary_bytes")
-    assert found["device_bytes"] == sum(found[name] for name in parts)
+    assert report["device_bytes"] == sum(report[name] for name in parts)
 
 
 def test_a_report_for_other_devices(photos, capsys):
     config = tiny_config(photos)
     assert ahead.report(config, devices=jax.devices()[:2]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["devices"] == 2
+    report = json.loads(capsys.readouterr().out)
+    assert report["devices"] == 2
     pixels = config.batch_size // 2 * config.data.image_size**2
-    assert found["batch_bytes"] == 3 * 4 * pixels + 4 * config.batch_size // 2
+    assert report["batch_bytes"] == 3 * 4 * pixels + 4 * config.batch_size // 2
 
 
 def test_a_tpu_is_compiled_for_with_libtpu(monkeypatch):
@@ -44,7 +44,7 @@ def test_what_does_not_fit_is_refused_with_the_sum(photos):
     with pytest.raises(RequestError, match=r"phase train needs .* \+ .* = .* which have 9.31e-05"):
         ahead.report(tiny_config(photos), "100000B")
     for wrong in ("much", "12 parsecs", "1.2.3GiB", "0"):
-        with pytest.raises(RequestError, match="--memory is a size such as 16GiB"):
+        with pytest.raises(RequestError, match="--memory must be a size such as 16GiB"):
             ahead.report(tiny_config(photos), wrong)
 
 

@@ -33,7 +33,7 @@ def measured(rows, prediction):
 
 
 def test_measures_are_those_of_the_metrics(prediction):
-    found = evaluate.summarize(metrics.merge({}, measured(slice(0, 6), prediction)))
+    actual = evaluate.summarize(metrics.merge({}, measured(slice(0, 6), prediction)))
     ab, truth = prediction["ab"][MASK], LAB[MASK]
     painted = color.lab_to_rgb_u8(np.concatenate([truth[..., :1], ab], -1))
     seen = color.rgb_u8_to_lab(painted)
@@ -52,13 +52,13 @@ def test_measures_are_those_of_the_metrics(prediction):
         "colorfulness_abs": metrics.colorfulness_abs(painted).mean(),
         "chroma_ratio": np.linalg.norm(ab, axis=-1).mean()
         / np.linalg.norm(truth[..., 1:], axis=-1).mean(),
-        "psnr": metrics.psnr(painted, RGB[MASK])[:4].mean(),  # the grey photo is left out
+        "psnr": metrics.psnr(painted, RGB[MASK])[:4].mean(),  # excludes the gray photo
     }
     logits = prediction["bin_logits"][counted].astype(np.float64)
     shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     bins = color.nearest_bin(truth[:, ::4, ::4, 1:])
     wanted["bits_per_pixel"] = -np.log2(np.take_along_axis(shares, bins[..., None], -1)).mean()
-    assert {name: found[name] for name in wanted} == pytest.approx(wanted, rel=2e-4)
+    assert {name: actual[name] for name in wanted} == pytest.approx(wanted, rel=2e-4)
 
 
 def test_sums_merge_to_the_same_for_any_batches(prediction):
@@ -92,24 +92,24 @@ def test_psnr_with_hints_sees_that_many():
     method = tiny(zhang17)
     variables, batch = fresh(method), hinted_batch()
     sums, *_ = evaluate.build_steps(method, PRIOR, (0, 3)).method(variables, batch)
-    found = evaluate.summarize(metrics.merge({}, sums))
-    assert found["psnr_hints_0"] == pytest.approx(found["psnr"], rel=1e-5)
+    actual = evaluate.summarize(metrics.merge({}, sums))
+    assert actual["psnr_hints_0"] == pytest.approx(actual["psnr"], rel=1e-5)
     is_hint = batch["hint_order"] < 3
     given = {"hint_ab": batch["hint_ab"] * is_hint, "hint_mask": is_hint.astype(np.float32)}
     grey = jnp.asarray(LAB[..., :1] / 50 - 1)
     ab = method.predict_ab(variables, {"grey": grey} | given)
     wanted = metrics.psnr(np.asarray(evaluate.painted(jnp.asarray(LAB), ab)), RGB)[:4].mean()
-    assert found["psnr_hints_3"] == pytest.approx(wanted, rel=1e-4)
-    assert found["psnr_hints_3"] != pytest.approx(found["psnr_hints_0"], rel=1e-5)
+    assert actual["psnr_hints_3"] == pytest.approx(wanted, rel=1e-4)
+    assert actual["psnr_hints_3"] != pytest.approx(actual["psnr_hints_0"], rel=1e-5)
 
 
 def test_hints_spread_where_the_network_has_no_input_for_them():
     method = tiny(zhang16)
     batch = hinted_batch()
     sums, *_ = evaluate.build_steps(method, PRIOR, (0, 3, 100)).method(fresh(method), batch)
-    found = evaluate.summarize(metrics.merge({}, sums))
-    assert found["psnr_hints_0"] == pytest.approx(found["psnr"], rel=1e-5)
-    assert found["psnr_hints_0"] < found["psnr_hints_3"] < found["psnr_hints_100"] - 1
+    actual = evaluate.summarize(metrics.merge({}, sums))
+    assert actual["psnr_hints_0"] == pytest.approx(actual["psnr"], rel=1e-5)
+    assert actual["psnr_hints_0"] < actual["psnr_hints_3"] < actual["psnr_hints_100"] - 1
     assert "bits_per_pixel" in sums
 
 

@@ -35,19 +35,19 @@ def of_parent(photos, **changes):
 
 @pytest.fixture(scope="module")
 def parent(photos, tmp_path_factory):
-    """Six steps of a stable run with an average; the states of 4 and 6 are kept."""
+    """Six steps of a stable run with an average; the states of steps 4 and 6 are kept."""
     workdir = tmp_path_factory.mktemp("runs") / "parent"
     assert loop.train_and_evaluate(of_parent(photos), str(workdir)) == loop.DONE
     return workdir
 
 
 def digest(folder):
-    """Names, contents and times of change of all that is in a folder."""
-    found = {}
+    """Returns names, contents and modification times of all files in a folder."""
+    actual = {}
     for path in sorted(folder.rglob("*")):
         content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-        found[str(path.relative_to(folder))] = (content, path.stat().st_mtime_ns)
-    return found
+        actual[str(path.relative_to(folder))] = (content, path.stat().st_mtime_ns)
+    return actual
 
 
 def train_lines(workdir):
@@ -58,13 +58,13 @@ def train_lines(workdir):
 
 
 def state_of(workdir, config, step):
-    """The state of a step as NumPy arrays."""
+    """Returns the state of a step as NumPy arrays."""
     layout = parallel.layout_of(config)
     config = settle.settle(config, 2)
     plan = phases.build(config, methods.build(config), num_photos=24)
     with Checkpoints(Workdir(workdir).checkpoints, read_only=True) as checkpoints:
-        found = start.read(plan, checkpoints, step, 0, layout)
-    return jax.device_get(found)
+        actual = start.read(plan, checkpoints, step, 0, layout)
+    return jax.device_get(actual)
 
 
 def assert_same(a, b):
@@ -97,7 +97,7 @@ def test_a_cool_down_starts_at_the_rate_of_the_parent_while_that_goes_on(parent,
     lines = train_lines(theirs)
     assert [line["step"] for line in lines] == list(range(1, 9))
     assert rates[0] == lines[6]["train/learning_rate"] == np.float32(peak)
-    # The same photos and loss; another schedule is another program, which may round otherwise.
+    # Same photos and loss; another schedule gives another program, which may round differently.
     assert train_lines(tmp_path / "fork")[0] == pytest.approx(lines[6], rel=1e-6)
     forked = state_of(tmp_path / "fork", config, 10)
     counts = [leaf for leaf in jax.tree.leaves(forked.optimizer) if leaf.dtype == np.int32]
@@ -133,7 +133,7 @@ def test_a_fork_that_was_stopped_resumes_without_its_parent(
 def test_only_sealed_checkpoints_of_a_parent_count(parent, photos, tmp_path, caplog):
     theirs = tmp_path / "parent"
     shutil.copytree(parent, theirs)
-    (theirs / "checkpoints" / "6" / checkpoint.SEAL).unlink()  # it is saving at this moment
+    (theirs / "checkpoints" / "6" / checkpoint.SEAL).unlink()  # it is being saved
     (theirs / "checkpoints" / "8.orbax-checkpoint-tmp").mkdir()
     before = digest(theirs)
     config = of_parent(photos, fork_from=str(theirs), total_steps=5)
@@ -175,7 +175,7 @@ def test_a_critic_is_forked_with_the_colorizer(photos, tmp_path):
 
 
 def forked_step(checkpoints, photos, devices, **changes):
-    """The state after a step of a fork on a fixed batch, and its metrics, as NumPy arrays."""
+    """Returns a state after a step of a fork on a fixed batch, and its metrics, in NumPy."""
     plan, layout, batch = prepared(photos, devices, **changes)
     state = start.read(plan, checkpoints, 1, 0, layout)
     return state, *jax.device_get(run_step(plan, state, layout, batch))
@@ -221,30 +221,30 @@ def test_a_fork_learns_the_same_on_any_devices(photos, tmp_path):
     for _, after, metrics in (one, divided):
         for name in ("loss", "grad_norm", "learning_rate"):
             np.testing.assert_allclose(metrics[name], values[name], rtol=2e-6)
-        for found, wanted in ((after.params, expected.params), (after.average, expected.average)):
-            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), found, wanted)
+        for actual, wanted in ((after.params, expected.params), (after.average, expected.average)):
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), actual, wanted)
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
         ({"init_from": "unet-small"}, "set one of them"),
-        ({"fork_from": "nowhere"}, r"there is no '.*nowhere/config.json'; give the workdir of a"),
-        ({"model.kernel_size": 5}, r"another model\.kernel_size; give the same here"),
-        ({"optimizer.name": "sgd"}, r"another optimizer\.name"),
-        ({"optimizer.ema_decay": 0.0}, r"another optimizer\.ema_decay"),
-        ({"total_steps": 6}, "step 6 is not below total_steps=6, which counts"),
+        ({"fork_from": "nowhere"}, r"nowhere/config.json' does not exist; give the workdir of a"),
+        ({"model.kernel_size": 5}, r"different model\.kernel_size; use the same values"),
+        ({"optimizer.name": "sgd"}, r"different optimizer\.name"),
+        ({"optimizer.ema_decay": 0.0}, r"different optimizer\.ema_decay"),
+        ({"total_steps": 6}, "step 6 is not below total_steps=6; increase total_steps"),
         (
             {"total_steps": 8, "optimizer.cooldown_steps": 3},
-            "step 6 is past step 5, where the cool-down begins; set total_steps=9",
+            "step 6 is after step 5, where the cool-down begins; set total_steps=9",
         ),
-        ({"fork_from": "@5"}, r"no whole checkpoint of that step \(saved: 4, 6\)"),
+        ({"fork_from": "@5"}, r"no intact checkpoint of that step \(saved: 4, 6\)"),
         ({"optimizer.weight_decay": 0.1}, "needs optimizer.name=adamw"),
     ],
 )
 def test_forks_that_cannot_be(parent, photos, tmp_path, changes, says):
-    place = changes.get("fork_from", "")
-    changes = changes | {"fork_from": place if place == "nowhere" else f"{parent}{place}"}
+    source = changes.get("fork_from", "")
+    changes = changes | {"fork_from": source if source == "nowhere" else f"{parent}{source}"}
     before = digest(parent)
     with pytest.raises(RequestError, match=says) as caught:
         loop.train_and_evaluate(
@@ -254,15 +254,15 @@ def test_forks_that_cannot_be(parent, photos, tmp_path, changes, says):
     assert digest(parent) == before
 
 
-def test_states_that_do_not_fit_are_told_in_a_line(parent, photos, tmp_path):
-    """A network whose sizes come of something else than `model`."""
+def test_states_that_do_not_fit_are_reported_in_one_line(parent, photos, tmp_path):
+    """A network whose sizes do not depend on `model`."""
     theirs = json.loads((parent / "config.json").read_text())
     copy = tmp_path / "copy"
     shutil.copytree(parent, copy)
     theirs["model"]["filters"] = [8] * 7
     (copy / "config.json").write_text(json.dumps(theirs))
     config = of_parent(photos, fork_from=str(copy), total_steps=8, **{"model.filters": (8,) * 7})
-    with pytest.raises(RequestError, match="step 6 is not a state of this config") as caught:
+    with pytest.raises(RequestError, match="step 6 does not fit this config") as caught:
         loop.train_and_evaluate(config, str(tmp_path / "fork"))
     assert "\n" not in str(caught.value)
 
@@ -284,7 +284,7 @@ def test_a_parent_without_a_checkpoint_or_an_optimizer(parent, photos, tmp_path)
 
 def test_a_run_is_no_fork_of_itself(parent, photos):
     config = of_parent(photos, fork_from=str(parent))
-    fork.check(config, Workdir(parent))  # it has its own checkpoints: fork_from counts no more
+    fork.check(config, Workdir(parent))  # it has its own checkpoints, so fork_from is ignored
     empty = parent.parent / "empty"
     with pytest.raises(RequestError, match="is the workdir of this run"):
         fork.check(of_parent(photos, fork_from=str(empty)), Workdir(empty))

@@ -23,7 +23,7 @@ def read_metrics(workdir):
 
 @pytest.fixture(scope="module")
 def finished(photos, tmp_path_factory):
-    """Six steps with evaluations at 3 and 6, and how often the step was traced."""
+    """Six steps with evaluations at 3 and 6, and the number of traces of the step."""
     workdir = tmp_path_factory.mktemp("runs") / "finished"
     traces = []
     build = steps.build_train_step
@@ -68,12 +68,12 @@ def test_workdir_holds_what_the_contract_says(finished):
         "true_colorfulness",
         "mae_rgb",
     }
-    for found in (report["metrics"], *report["baselines"].values()):
-        assert set(found) == metrics
+    for actual in (report["metrics"], *report["baselines"].values()):
+        assert set(actual) == metrics
     grid = np.asarray(Image.open(sorted((workdir / "images").iterdir())[-1]))
     assert grid.shape[1] == 3 * 32
     tint = np.ptp(grid.astype(int), axis=-1)
-    assert tint[:, :32].max() <= 1  # grey, up to rounding
+    assert tint[:, :32].max() <= 1  # gray, up to rounding
     assert tint[:, 64:].max() > 50  # truth
 
 
@@ -82,20 +82,20 @@ def test_the_split_is_saved_with_the_run(finished):
         parts = dict(file)
     assert set(parts) == {"train", "validation", "eval"}
     together = np.concatenate(list(parts.values()))
-    assert sorted(together) == list(range(40))  # all photos, each in one part
+    assert sorted(together) == list(range(40))  # each photo is in exactly one part
     assert json.loads((finished[0] / "eval.json").read_text())["num_images"] == len(parts["eval"])
 
 
-def test_another_split_is_told_and_the_picture_of_hues_is_kept(tmp_path, caplog):
+def test_another_split_is_reported_and_the_picture_of_hues_is_kept(tmp_path, caplog):
     workdir = Workdir(tmp_path)
     workdir.images.mkdir()
     first = {"train": np.arange(3), "validation": np.arange(3, 5)}
     workdir.keep_split(first, None)
     workdir.keep_split(first, Image.new("RGB", (4, 4)))
-    assert "other" not in caplog.text
+    assert "changed" not in caplog.text
     assert [path.name for path in workdir.images.iterdir()] == ["hue_histograms.png"]
     workdir.keep_split(first | {"train": np.arange(4)}, None)
-    assert "the photos of this run are others than at its start" in caplog.text
+    assert "the photos of this run have changed since its start" in caplog.text
     (tmp_path / "split.npz").write_bytes(b"damaged")
     workdir.keep_split(first, None)
     assert workdir._read_split()["train"].tolist() == [0, 1, 2]
@@ -133,14 +133,14 @@ def test_resumed_run_is_bitwise_the_uninterrupted_one(finished, photos, tmp_path
     workdir = tmp_path / "resumed"
     loop.train_and_evaluate(tiny_config(photos, total_steps=3), str(workdir))
     with (workdir / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 4, "train/loss": 1}\n{"step": 5, "tr')  # what a crash leaves
+        file.write('{"step": 4, "train/loss": 1}\n{"step": 5, "tr')  # left by a crash
     with caplog.at_level("INFO", "colorjax"):
         loop.train_and_evaluate(tiny_config(photos), str(workdir))
     assert "resuming from step 3" in caplog.text
-    found, expected = read_metrics(workdir), read_metrics(finished[0])
-    train = [[line for line in lines if "train/loss" in line] for lines in (found, expected)]
+    actual, expected = read_metrics(workdir), read_metrics(finished[0])
+    train = [[line for line in lines if "train/loss" in line] for lines in (actual, expected)]
     assert train[0] == train[1]
-    evals = [[line for line in lines if "eval/mae_ab" in line] for lines in (found, expected)]
+    evals = [[line for line in lines if "eval/mae_ab" in line] for lines in (actual, expected)]
     assert evals[0][-1] == evals[1][-1]
 
 
@@ -179,15 +179,15 @@ def test_clipping_may_be_turned_on_in_the_middle(photos, tmp_path, finished):
 
 @pytest.mark.slow
 def test_an_evaluation_cut_short_is_made_up_for(finished, photos, tmp_path, monkeypatch):
-    """Stopped between the two evaluations of step 3: nothing is done twice, nothing is missing."""
+    """Stopped between the two evaluations of step 3: nothing is repeated or missing."""
     workdir = tmp_path / "cut"
     validate = Reporter.validate
 
     def then_stop(self, step, variables):
-        found = validate(self, step, variables)
+        actual = validate(self, step, variables)
         if step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return found
+        return actual
 
     monkeypatch.setattr(Reporter, "validate", then_stop)
     assert loop.train_and_evaluate(tiny_config(photos), str(workdir)) == loop.STOPPED
@@ -283,7 +283,7 @@ def test_init_from_takes_the_weights(finished, photos, tmp_path):
     second = next(x for x in read_metrics(tmp_path / "second") if "train/loss" in x)
     assert second["train/loss"] < first["train/loss"]  # same batch, trained weights
     other = tiny_config(photos, init_from=str(finished[0]), **{"model.kernel_size": 5})
-    with pytest.raises(RequestError, match="not those of plain_cnn as configured here"):
+    with pytest.raises(RequestError, match="do not fit plain_cnn as configured here"):
         loop.train_and_evaluate(other, str(tmp_path / "third"))
 
 
@@ -323,15 +323,15 @@ def test_bad_photos_are_named_once(photos, tmp_path, caplog):
         "beach/bad.png",
         "forest/worse.jpg",
     }
-    named = [r.getMessage() for r in caplog.records if "passing over" in r.getMessage()]
+    named = [r.getMessage() for r in caplog.records if "skipping" in r.getMessage()]
     assert len(named) == 2
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"model.kernel_size": 5}, r"another model\.kernel_size"),
-        ({"optimizer.name": "sgd"}, r"another optimizer\.name"),
+        ({"model.kernel_size": 5}, r"different model\.kernel_size"),
+        ({"optimizer.name": "sgd"}, r"different optimizer\.name"),
     ],
 )
 def test_a_workdir_of_another_network_is_refused(finished, photos, changes, says):

@@ -10,9 +10,9 @@ from configs import default
 
 
 def config(**changes):
-    found = default.get_config().optimizer
-    found.update(changes)
-    return found
+    settings = default.get_config().optimizer
+    settings.update(changes)
+    return settings
 
 
 @pytest.mark.parametrize(
@@ -24,11 +24,11 @@ def config(**changes):
     ],
 )
 def test_schedules(schedule, values):
-    found = optim.build_schedule(
+    schedule = optim.build_schedule(
         config(schedule=schedule, warmup_steps=10, learning_rate=1e-2), total_steps=110
     )
     for step, value in values.items():
-        np.testing.assert_allclose(found(step), value, atol=1e-8)
+        np.testing.assert_allclose(schedule(step), value, atol=1e-8)
 
 
 @pytest.mark.parametrize("warmup", [0, 10])
@@ -40,10 +40,10 @@ def test_steps_multiply_the_rate_at_each_boundary(warmup):
         boundaries=(40, 70),
         decay_factor=0.5,
     )
-    found = optim.build_schedule(settings, total_steps=100)
+    schedule = optim.build_schedule(settings, total_steps=100)
     for step, value in {warmup: 1e-2, 39: 1e-2, 40: 5e-3, 69: 5e-3, 70: 2.5e-3, 99: 2.5e-3}.items():
-        np.testing.assert_allclose(found(step), value, rtol=1e-6, err_msg=str(step))
-    np.testing.assert_allclose(found(5), 5e-3 if warmup else 1e-2, rtol=1e-6)
+        np.testing.assert_allclose(schedule(step), value, rtol=1e-6, err_msg=str(step))
+    np.testing.assert_allclose(schedule(5), 5e-3 if warmup else 1e-2, rtol=1e-6)
     plain = optim.build_schedule(config(schedule="steps", learning_rate=1e-2), 100)
     np.testing.assert_allclose([plain(0), plain(99)], 1e-2, rtol=1e-6)
 
@@ -53,24 +53,26 @@ def test_wsd_warms_up_stays_and_cools_down(warmup, cooldown):
     settings = config(
         schedule="wsd", learning_rate=1e-2, warmup_steps=warmup, cooldown_steps=cooldown
     )
-    found = optim.build_schedule(settings, total_steps=100)
+    schedule = optim.build_schedule(settings, total_steps=100)
     expected = np.full(101, 1e-2)
     expected[:warmup] = 1e-2 * np.arange(warmup) / max(warmup, 1)
     start = 100 - cooldown
     for step in range(start, 101):  # Hagele et al. 2024, "1-sqrt"
         expected[step] = 1e-2 * (1 - np.sqrt((step - start) / cooldown)) if cooldown else 1e-2
-    np.testing.assert_allclose([found(step) for step in range(101)], expected, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(
+        [schedule(step) for step in range(101)], expected, rtol=1e-5, atol=1e-9
+    )
     if cooldown:
-        assert found(start) == np.float32(1e-2)  # a fork's first step has the rate of its parent
-        assert found(100) == found(1000) == 0
+        assert schedule(start) == np.float32(1e-2)  # a fork's first step has the rate of its parent
+        assert schedule(100) == schedule(1000) == 0
 
 
 def test_wsd_counts_steps_of_long_runs_exactly():
     settings = config(schedule="wsd", learning_rate=1.0, cooldown_steps=100_000)
-    found = optim.build_schedule(settings, total_steps=20_000_000)  # past 2^24
+    schedule = optim.build_schedule(settings, total_steps=20_000_000)  # past 2^24
     for done in (0, 1, 2, 99_999):
         np.testing.assert_allclose(
-            found(jnp.int32(19_900_000 + done)), 1 - np.sqrt(done / 1e5), atol=1e-7
+            schedule(jnp.int32(19_900_000 + done)), 1 - np.sqrt(done / 1e5), atol=1e-7
         )
 
 
@@ -82,7 +84,7 @@ def test_a_cool_down_lies_after_the_warm_up(cooldown):
 
 
 def test_a_cool_down_needs_wsd():
-    with pytest.raises(RequestError, match=r"is of optimizer\.schedule=wsd, not of constant"):
+    with pytest.raises(RequestError, match=r"needs optimizer\.schedule=wsd, not constant"):
         optim.build_schedule(config(cooldown_steps=10), 100)
 
 
@@ -93,7 +95,9 @@ def test_boundaries_lie_after_the_warm_up(boundaries):
         optim.build_schedule(settings, 100)
 
 
-@pytest.mark.parametrize("name", sorted(optim.OPTIMIZERS.keys() - {"adadelta"}))  # it starts slowly
+@pytest.mark.parametrize(
+    "name", sorted(optim.OPTIMIZERS.keys() - {"adadelta"})
+)  # its first steps are small
 def test_every_optimizer_goes_downhill(name):
     settings = config(name=name, learning_rate=0.05)
     tx = optim.build(settings, optim.build_schedule(settings, 100))
@@ -167,7 +171,7 @@ PLATEAU = {
 
 
 def rates_under(values, **changes):
-    """Rates that `optim.rate` reports after each loss, and the lengths of the steps taken."""
+    """Returns the rates from `optim.rate` after each loss, and the step lengths."""
     settings = config(**PLATEAU | changes)
     schedule = optim.build_schedule(settings, 1000)
     tx = optim.build(settings, schedule)
@@ -179,11 +183,11 @@ def rates_under(values, **changes):
         updates, state = tx.update(gradient, state, gradient, value=value)
         return -updates["kernel"][0], optim.rate(schedule, step, state), state
 
-    found = []
+    rows = []
     for step, value in enumerate(values):
         *both, state = advance(jnp.int32(step), state, jnp.float32(value))
-        found.append([float(x) for x in both])
-    steps, rates = np.array(found).T
+        rows.append([float(x) for x in both])
+    steps, rates = np.array(rows).T
     return rates, steps
 
 
@@ -208,13 +212,13 @@ def test_no_plateau_while_the_loss_falls():
         rates, steps = rates_under(values, name="sgd", b1=0.0)
         np.testing.assert_allclose(rates, 0.1, rtol=1e-6)
         np.testing.assert_allclose(steps, 0.1, rtol=1e-6)
-    # One window that does not fall is below the patience of two, and forgotten by a better one.
+    # One bad window is below the patience of two; a better one resets the count.
     values = np.repeat([5, 5, 4, 4, 3, 3, 2, 2], 3)
     np.testing.assert_allclose(rates_under(values, name="sgd", b1=0.0)[0], 0.1, rtol=1e-6)
 
 
 def test_a_plateau_is_one_of_window_means():
-    """A single lower loss is no better window."""
+    """A single lower loss does not make a window better."""
     values = np.concatenate([[2.0] * 3, np.tile([0.5, 3.0, 3.0], 2)])
     rates, _ = rates_under(values, name="sgd", b1=0.0)
     np.testing.assert_allclose(rates, [0.1] * 8 + [0.05], rtol=1e-6)
@@ -244,15 +248,15 @@ def test_without_a_plateau_the_rate_is_the_schedules():
     state = tx.init(params)
     for _ in range(5):  # of steps 0 ... 4
         _, state = tx.update(params, state, params)
-    # The optimizer's own count, whatever the step of the run: phases begin with fresh ones.
-    found = optim.rate(schedule, jnp.int32(99), state)
-    assert found.dtype == jnp.float32
-    np.testing.assert_allclose(found, 0.6, rtol=1e-6)
+    # The optimizer's own count, not the step of the run: each phase has a new optimizer.
+    rate = optim.rate(schedule, jnp.int32(99), state)
+    assert rate.dtype == jnp.float32
+    np.testing.assert_allclose(rate, 0.6, rtol=1e-6)
 
 
 def test_the_rate_of_an_optimizer_that_does_not_count_is_that_of_the_step():
-    found = optim.rate(lambda step: 0.5**step, jnp.int32(3), optax.sgd(0.1).init(jnp.zeros(2)))
-    np.testing.assert_allclose(found, 0.125, rtol=1e-6)
+    rate = optim.rate(lambda step: 0.5**step, jnp.int32(3), optax.sgd(0.1).init(jnp.zeros(2)))
+    np.testing.assert_allclose(rate, 0.125, rtol=1e-6)
 
 
 def test_exponential_is_continuous_and_ends_at_the_lowest_rate():
@@ -278,7 +282,7 @@ def test_exponential_is_continuous_and_ends_at_the_lowest_rate():
 )
 def test_exponential_wants_numbers_that_decay(changes):
     settings = config(**{"schedule": "exponential", "learning_rate": 1e-3} | changes)
-    with pytest.raises(RequestError, match="decay_steps is at least 1"):
+    with pytest.raises(RequestError, match="decay_steps must be at least 1"):
         optim.build_schedule(settings, 10)
 
 
@@ -340,17 +344,17 @@ def test_a_factor_scales_the_update_of_a_layer_exactly():
     state = scaled.init(LAYERS)
     assert jax.tree.structure(state) == jax.tree.structure(plain.init(LAYERS))
     gradients = jax.tree.map(jnp.cos, LAYERS)
-    found, _ = scaled.update(gradients, state, LAYERS)
+    schedule, _ = scaled.update(gradients, state, LAYERS)
     expected, _ = plain.update(gradients, plain.init(LAYERS), LAYERS)
-    np.testing.assert_array_equal(found["head"]["kernel"], expected["head"]["kernel"])
+    np.testing.assert_array_equal(schedule["head"]["kernel"], expected["head"]["kernel"])
     for name in ("stem", "top"):
         np.testing.assert_array_equal(
-            found["encoder"][name]["kernel"],
+            schedule["encoder"][name]["kernel"],
             np.float32(factor) * expected["encoder"][name]["kernel"],
         )
     # Adam's first step is the rate times the sign, plus decay: (g / |g| + 0.1 p) 0.05 / 10.
     np.testing.assert_allclose(
-        found["encoder"]["top"]["kernel"],
+        schedule["encoder"]["top"]["kernel"],
         -0.005 * (np.sign(np.cos([0.5, -1.5])) + 0.1 * np.array([0.5, -1.5])),
         rtol=1e-5,
     )

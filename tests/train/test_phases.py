@@ -78,14 +78,14 @@ def weights_of(workdir, photos):
 def test_one_command_runs_all_phases(finished):
     lines = [line for line in read_metrics(finished) if any(k.startswith("train/") for k in line)]
     assert [line["step"] for line in lines] == list(range(1, 11))
-    told = {
+    logged = {
         name: [line["step"] for line in lines if f"train/{name}" in line]
         for name in ("features_loss", "features_top1", "loss", "l1", "critic_loss")
     }
-    assert told["features_loss"] == told["features_top1"] == [1, 2]
-    assert told["loss"][:3] == told["l1"][:3] == [3, 4, 5]
-    assert told["critic_loss"][:3] == [6, 7, 8]  # the critic begins the last phase
-    assert set(told["loss"][3:]) | set(told["critic_loss"][2:]) == {8, 9, 10}
+    assert logged["features_loss"] == logged["features_top1"] == [1, 2]
+    assert logged["loss"][:3] == logged["l1"][:3] == [3, 4, 5]
+    assert logged["critic_loss"][:3] == [6, 7, 8]  # the critic learns first in the last phase
+    assert set(logged["loss"][3:]) | set(logged["critic_loss"][2:]) == {8, 9, 10}
     assert not any("train/adversarial" in line for line in lines if line["step"] <= 5)
 
 
@@ -107,30 +107,30 @@ def test_pictures_for_the_critic_go_on_where_they_were_stopped(finished, photos,
         batches.clear()
         folder = paths.locate(tmp_path / name)
         stop = lambda: batches.append(1) or len(batches) > stops_after  # noqa: E731
-        found = generations.open_source(folder, method, variables, train, config, layout, stop)
-        return found, {path.name: path.read_bytes() for path in folder.glob("*.png")}
+        actual = generations.open_source(folder, method, variables, train, config, layout, stop)
+        return actual, {path.name: path.read_bytes() for path in folder.glob("*.png")}
 
     whole, pictures = made("whole", 1000)
     assert len(pictures) > 4
-    found, part = made("parts", 1)
-    assert found is None
+    actual, part = made("parts", 1)
+    assert actual is None
     assert part == dict(sorted(pictures.items())[:4])  # a batch
-    found, rest = made("parts", 1000)
+    actual, rest = made("parts", 1000)
     assert rest == pictures
-    assert list(found.keys) == list(whole.keys)
-    (tmp_path / "parts/whole.txt").unlink()  # stopped before the last line
+    assert list(actual.keys) == list(whole.keys)
+    (tmp_path / "parts/whole.txt").unlink()  # stopped before the completion marker
     assert made("parts", 1000)[1] == pictures
 
 
 def test_a_state_is_picked_and_shipped(finished, photos):
-    found = json.loads((finished / "pick.json").read_text())
-    rows = {row["step"]: row for row in found["candidates"]}
+    actual = json.loads((finished / "pick.json").read_text())
+    rows = {row["step"]: row for row in actual["candidates"]}
     assert list(rows) == [7, 9, 10]  # before the phase, every second step, and the last
-    assert found["by"] == "auto"
-    assert found["picked"] in rows
+    assert actual["by"] == "auto"
+    assert actual["picked"] in rows
     assert all(row["feature_loss"] > 0 for row in rows.values())
-    assert weights_of(finished, photos)[0] == found["picked"]
-    assert json.loads((finished / "eval.json").read_text())["step"] == found["picked"]
+    assert weights_of(finished, photos)[0] == actual["picked"]
+    assert json.loads((finished / "eval.json").read_text())["step"] == actual["picked"]
 
 
 @pytest.mark.slow
@@ -159,13 +159,14 @@ def test_stopped_in_every_phase_it_resumes_exactly(finished, photos, tmp_path, m
     for _ in range(4):
         assert loop.train_and_evaluate(tiny_nogan(photos), str(workdir)) == loop.STOPPED
     assert loop.train_and_evaluate(tiny_nogan(photos), str(workdir)) == loop.DONE
-    found, wanted = (
-        [line for line in read_metrics(place) if any(k.startswith("train/") for k in line)]
-        for place in (workdir, finished)
+    actual, wanted = (
+        [line for line in read_metrics(folder) if any(k.startswith("train/") for k in line)]
+        for folder in (workdir, finished)
     )
-    assert found == wanted
+    assert actual == wanted
     picks = [
-        json.loads((place / "pick.json").read_text())["candidates"] for place in (workdir, finished)
+        json.loads((folder / "pick.json").read_text())["candidates"]
+        for folder in (workdir, finished)
     ]
     assert picks[0] == picks[1]
 
@@ -177,7 +178,7 @@ def test_the_state_before_the_last_phase_is_kept_whenever_a_signal_comes(
     workdir, validate, stops = tmp_path / "stopped", Reporter.validate, [1]
 
     def stop(self, step, variables):
-        if stops:  # the first validation is that of the state before
+        if stops:  # the first validation is before the phase
             stops.pop()
             return None
         return validate(self, step, variables)
@@ -196,7 +197,8 @@ def test_the_state_before_the_last_phase_is_kept_whenever_a_signal_comes(
     assert [line["step"] for line in read_metrics(workdir)][-1] == SPANS["gan"][0]
     assert loop.train_and_evaluate(tiny_nogan(photos), str(workdir)) == loop.DONE
     picks = [
-        json.loads((place / "pick.json").read_text())["candidates"] for place in (workdir, finished)
+        json.loads((folder / "pick.json").read_text())["candidates"]
+        for folder in (workdir, finished)
     ]
     assert picks[0] == picks[1]
 
@@ -207,7 +209,7 @@ def test_a_log_line_has_the_newest_of_both_who_take_turns(photos, tmp_path, monk
     config = tiny_config(photos, total_steps=4, log_every=4, eval_every=0)
     monkeypatch.setattr(Reporter, "report", lambda *_: True)
     values = iter([{"loss": 1.0}, {"critic_loss": 2.0}, {"loss": 3.0}, {"critic_loss": 4.0}])
-    monkeypatch.setattr(loop.steps, "computed", lambda found: next(values))
+    monkeypatch.setattr(loop.steps, "computed", lambda actual: next(values))
     assert loop.train_and_evaluate(config, str(tmp_path / "w")) == loop.DONE
     (line,) = (line for line in lines if "train/loss" in line)
     assert (line["train/loss"], line["train/critic_loss"]) == (3.0, 4.0)
@@ -239,7 +241,7 @@ class Lines:
 )
 def test_phases_do_not_move_in_the_middle(finished, photos, changes):
     (name,) = changes
-    with pytest.raises(RequestError, match=f"holds a run with another {name}"):
+    with pytest.raises(RequestError, match=f"holds a run with a different {name}"):
         loop.train_and_evaluate(tiny_nogan(photos, **changes), str(finished))
 
 
@@ -270,11 +272,14 @@ def test_other_methods_have_one_phase(photos):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"total_steps": 3}, "less than one for each of: features, pretrain, critic, gan"),
+        (
+            {"total_steps": 3},
+            "too small for one step in each phase: features, pretrain, critic, gan",
+        ),
         ({"nogan.shares": (1.0, 1.0)}, "three numbers above 0"),
-        ({"features.share": 1.0}, "features.share is at least 0 and below 1"),
-        ({"loss.name": "feature"}, "nogan.shares needs loss.adversarial_weight above 0"),
-        ({"loss.l1_weight": 0.0, "loss.feature_weight": 0.0}, "would teach nothing"),
+        ({"features.share": 1.0}, "features.share must be at least 0 and below 1"),
+        ({"loss.name": "feature"}, "nogan.shares needs an adversarial loss"),
+        ({"loss.l1_weight": 0.0, "loss.feature_weight": 0.0}, "set one of them above 0"),
         ({"optimizer.ema_decay": 0.9}, "set optimizer.ema_decay=0"),
         ({"loss.tap_weights": (5.0, 2.0)}, "three numbers, at least 0"),
         ({"loss.tap_weights": (5.0, 2.0, -1.0)}, "three numbers, at least 0"),
@@ -300,7 +305,9 @@ def test_a_pick_needs_photos_to_choose_by(photos, tmp_path):
 def test_no_more_states_than_are_kept(photos):
     config = tiny_nogan(photos)
     Candidates.check(config, 8, 2_000)
-    with pytest.raises(RequestError, match=r"save_every=2 keeps 1001 states .* raise it to 3"):
+    with pytest.raises(
+        RequestError, match=r"save_every=2 keeps 1001 candidates .* increase it to 3"
+    ):
         Candidates.check(config, 8, 2_002)
 
 
@@ -324,7 +331,7 @@ def test_given_weights_of_layers_change_no_more_than_the_weights(photos):
 
 
 def test_photos_without_labels_need_a_file_of_features(photos):
-    with pytest.raises(RequestError, match=r"they have no labels; set data.labels"):
+    with pytest.raises(RequestError, match=r"but they have no labels; set data.labels"):
         settle.settle(tiny_nogan(photos), 0)
     config = settle.settle(tiny_nogan(photos, **{"loss.feature_weight": 0.0}), 0)
     assert [p.name for p in phases.build(config, methods.build(config), 24).phases] == [
@@ -363,11 +370,13 @@ def test_one_network_trains_with_four_losses(name):
 
 @pytest.mark.parametrize("argument", ["", "nazeri", "dcgan", "nazeri,faithful", "dcgan,faithful"])
 def test_gans_are_planned(argument):
-    """Their spaces, and whose lightness a picture has."""
+    """Their output spaces and sources of lightness."""
     config = settle.settle(cgan.get_config(f"width=0.125,debug,{argument}"), 0)
     method = methods.build(config)
     assert method.space == {"n": "lab", "d": "rgb", "": "ab"}[argument[:1]]
     assert method.predicts_lightness == ("faithful" in argument)
-    assert ("rgb" in method.wanted) == ("dcgan" in argument)  # for it sees the mean of R, G and B
+    assert ("rgb" in method.wanted) == (
+        "dcgan" in argument
+    )  # because its input is the mean of R, G and B
     plan = phases.build(config, method, 100)
     assert [p.name for p in plan.phases] == ["train"]

@@ -1,4 +1,4 @@
-"""Runs of the network `semantic`: exact resume, its judges, the hint guide on a trained network."""
+"""Runs of the network `semantic`: exact resume, auxiliary networks, the hint guide."""
 
 import functools
 
@@ -41,7 +41,7 @@ EVERYTHING = LIKE_PUBLISHED | {
 
 
 def tiny(photos, arg="", **changes):
-    """Steps and checkpoints as of `debug`: six, and one every three."""
+    """Six steps with a checkpoint every three, as with `debug`."""
     config = semantic.get_config(f"encoder=tiny,size=32,width=0.125,batch=4,debug,{arg}")
     with config.unlocked():
         config.update_from_flattened_dict(
@@ -92,7 +92,7 @@ def published():
 
 @pytest.fixture
 def tiny_features(monkeypatch):
-    """Lets the feature network lite0 be of the tiny encoder."""
+    """Replaces the encoder of the feature network lite0 by the tiny one."""
     monkeypatch.setattr(
         features,
         "EfficientNetLite",
@@ -126,13 +126,13 @@ def test_a_run_from_published_weights_resumes_exactly(
     assert loop.train_and_evaluate(config, parts) == loop.DONE
     assert len(train_lines(whole)) == 6
     assert train_lines(parts) == train_lines(whole)
-    found, wanted = (state_of(workdir, config, 6, layout) for workdir in (parts, whole))
-    assert_same(found, wanted)
-    assert_same(found.features.params, {"encoder": published["params"]})
+    actual, wanted = (state_of(workdir, config, 6, layout) for workdir in (parts, whole))
+    assert_same(actual, wanted)
+    assert_same(actual.features.params, {"encoder": published["params"]})
     stem = published["params"]["stem"]["kernel"]
-    np.testing.assert_array_equal(found.params["encoder"]["stem"]["kernel"], stem)
+    np.testing.assert_array_equal(actual.params["encoder"]["stem"]["kernel"], stem)
     last = published["params"]["block6"]["project"]["kernel"]
-    for tree in (found.params, found.average):
+    for tree in (actual.params, actual.average):
         assert not np.array_equal(tree["encoder"]["block6"]["project"]["kernel"], last)
 
 
@@ -156,8 +156,8 @@ def test_features_see_pictures_in_color_and_the_truth_costs_nothing(judged):
     assert np.ptp(seen, axis=-1).max() > 0.5
     apply = jax.jit(encoders.EfficientNetLite("tiny").apply)
     encoder = {kind: tree["encoder"] for kind, tree in variables.items()}
-    found = run(variables, {"ab": other}, batch)
-    for tap, wanted in zip(found["taps"], apply(encoder, seen)[1:4], strict=True):
+    actual = run(variables, {"ab": other}, batch)
+    for tap, wanted in zip(actual["taps"], apply(encoder, seen)[1:4], strict=True):
         np.testing.assert_allclose(tap, wanted, atol=2e-3 * float(jnp.abs(wanted).max()))
 
     def costs(ab):
@@ -168,7 +168,7 @@ def test_features_see_pictures_in_color_and_the_truth_costs_nothing(judged):
 
     same, apart = costs(batch["ab"]), costs(other)
     assert min(apart) > 0
-    assert max(np.divide(same, apart)) < 1e-4  # XLA may round one of two equal sums otherwise
+    assert max(np.divide(same, apart)) < 1e-4  # XLA may round one of two equal sums differently
 
 
 def test_features_teach_colors_where_a_relu6_would_be_dead(judged):
@@ -177,10 +177,10 @@ def test_features_teach_colors_where_a_relu6_would_be_dead(judged):
     @jax.jit
     def gradient(variables, number, is_cut):
         def cost(ab):
-            found = steps.feature_taps(method, variables, {"ab": ab}, batch)
+            actual = steps.feature_taps(method, variables, {"ab": ab}, batch)
             for kind in ("taps", "true_taps"):
-                found[kind] = [jnp.where(is_cut, nn.relu6(tap), tap) for tap in found[kind]]
-            errors = losses.feature_errors(found["taps"], found["true_taps"], relative=True)
+                actual[kind] = [jnp.where(is_cut, nn.relu6(tap), tap) for tap in actual[kind]]
+            errors = losses.feature_errors(actual["taps"], actual["true_taps"], relative=True)
             return jnp.stack([total / count for total, count in errors])[number]
 
         return jnp.abs(jax.grad(cost)(other)).max()
@@ -203,10 +203,10 @@ def test_features_of_the_package_judge_a_run(photos, tmp_path):
     assert len(lines) == 2
     for line in lines:
         assert all(line[f"train/feature_{number}"] > 0 for number in (1, 2, 3))
-    found = state_of(tmp_path, config, 2, parallel.layout_of(config)).features
+    actual = state_of(tmp_path, config, 2, parallel.layout_of(config)).features
     wanted = encoder_weights.read_encoder("lite0")
-    assert_same(found.params, {"encoder": wanted["params"]})
-    assert_same(found.batch_stats, {"encoder": wanted["batch_stats"]})
+    assert_same(actual.params, {"encoder": wanted["params"]})
+    assert_same(actual.batch_stats, {"encoder": wanted["batch_stats"]})
 
 
 @pytest.mark.slow
@@ -259,6 +259,6 @@ def test_the_hint_guide_learns_on_a_trained_network(photos, tmp_path):
     plain, guided = (Colorizer.load(workdir) for workdir in (base, hinted))
     automatic = plain.colorize(photo)
     np.testing.assert_array_equal(guided.colorize(photo), automatic)
-    found = guided.colorize(photo, hints=[(20, 30, "#a05040")])
-    assert found.shape == photo.shape
-    assert not np.array_equal(found, automatic)
+    actual = guided.colorize(photo, hints=[(20, 30, "#a05040")])
+    assert actual.shape == photo.shape
+    assert not np.array_equal(actual, automatic)

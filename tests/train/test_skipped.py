@@ -1,4 +1,4 @@
-"""Photos that could not be read, as two hosts tell each other of them."""
+"""Exchange of unreadable photos between two hosts."""
 
 import jax
 import numpy as np
@@ -19,7 +19,7 @@ def test_numbers_are_looked_up_where_they_were_counted(monkeypatch, tmp_path):
     skipped = SkippedPhotos(paths.locate(tmp_path / "skipped.txt"))
     first, second = Names("a", "b", "c"), Names("d", "e", "f")
     assert skipped.note(first, np.array([1, -1], np.int32)) == 1
-    assert not (tmp_path / "skipped.txt").exists()  # told when all hosts tell
+    assert not (tmp_path / "skipped.txt").exists()  # written when all hosts share
     assert skipped.note(second, np.array([-1, 0], np.int32)) == 1
     assert (tmp_path / "skipped.txt").read_text().split() == ["b", "c"]
     skipped.share()

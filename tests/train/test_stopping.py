@@ -12,8 +12,8 @@ from colorjax.train.stopping import Patience, StopSignal
 def test_patience_counts_evaluations_since_the_best():
     patience = Patience(2, higher_is_better=False)
     values = [5.0, 4.0, 4.5, float("nan"), 3.0]
-    found = [patience.update(value) for value in values[:3]]
-    assert found == [True, True, False]
+    actual = [patience.update(value) for value in values[:3]]
+    assert actual == [True, True, False]
     assert not patience.is_exhausted
     assert not patience.update(values[3])
     assert patience.is_exhausted
@@ -62,5 +62,5 @@ def test_the_time_limit_stops():
 
 @pytest.mark.parametrize("wrong", ["", "soon", "5 parsecs", "0m", "-3m", "1m2h"])
 def test_times_that_mean_nothing(wrong):
-    with pytest.raises(RequestError, match="--time_limit is a time such as 55m"):
+    with pytest.raises(RequestError, match="--time_limit must be a time such as 55m"):
         parse_duration(wrong)

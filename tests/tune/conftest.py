@@ -9,7 +9,7 @@ from colorjax.tune.space import read_space
 
 @pytest.fixture
 def fakes(monkeypatch):
-    """Trials and measures of tests/helpers/tune_fakes.py, in this process."""
+    """Runs the fake trials and measurements of tests/helpers/tune_fakes.py in this process."""
     monkeypatch.setattr(child_process, "run_module", tune_fakes.run_module)
 
 

@@ -44,10 +44,10 @@ def test_the_best_size_is_measured_and_stored(run, album, capsys):
         pairs = list(zip(pictures, photos, strict=True))
         psnr = np.mean([psnr_of(*pair) for pair in pairs])
         assert row["psnr"] == pytest.approx(psnr, abs=1e-3)
-        colourful = np.mean([metrics.colorfulness(picture) for picture in pictures])
-        assert row["colorfulness"] == pytest.approx(colourful, rel=1e-5)
+        colorful = np.mean([metrics.colorfulness(picture) for picture in pictures])
+        assert row["colorfulness"] == pytest.approx(colorful, rel=1e-5)
         gains.append([psnr_of(picture, photo) for picture, photo in pairs])
-    gains = np.array(gains[:2]) - gains[2]  # over the size of training
+    gains = np.array(gains[:2]) - gains[2]  # over the training size
     sure = [row["size"] for row, gain in zip(rows, gains, strict=False) if gain.min() > 0]
     for row, gain in zip(rows, gains, strict=False):
         assert gain.min() - 1e-3 <= row["better"] <= gain.mean()
@@ -69,41 +69,41 @@ def test_another_size_has_to_be_better_by_more_than_chance():
     ]
     assert calibrate.best_of(rows) == 64
     rows += [{"size": size, "psnr": 22.5, "better": 0.1} for size in (176, 128)]
-    assert calibrate.best_of(rows) == 128  # of equal ones the smaller
+    assert calibrate.best_of(rows) == 128  # the smaller of equal ones
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         (["--sizes", "64,x"], "each at least 1, not '64,x'"),
         (["--sizes", "0"], "each at least 1, not '0'"),
-        (["--photos", "0"], "--photos is at least 1, not 0"),
-        (["--colorfulness", "0"], "--colorfulness is above 0, not 0"),
+        (["--photos", "0"], "--photos must be at least 1, not 0"),
+        (["--colorfulness", "0"], "--colorfulness must be above 0, not 0"),
     ],
 )
-def test_requests_that_mean_nothing(run, album, capsys, words, said):
-    assert cli.run(["calibrate", run, "--data", album, *words]) == 2
-    assert said in capsys.readouterr().err
+def test_requests_that_mean_nothing(run, album, capsys, arguments, message):
+    assert cli.run(["calibrate", run, "--data", album, *arguments]) == 2
+    assert message in capsys.readouterr().err
     assert Workdir(run).read_config().inference.size == 0
 
 
-def test_grey_photos_choose_nothing(run):
-    with pytest.raises(RequestError, match="none of the photos has colour"):
+def test_gray_photos_cannot_calibrate(run):
+    with pytest.raises(RequestError, match="none of the photos has color"):
         calibrate.Calibrator(run, [gray_photo(synthetic_images(1, 24)[0])]).measure(16)
 
 
-def test_the_least_saturation_that_reaches_the_colourfulness_is_stored(run, album, capsys):
+def test_the_lowest_saturation_that_reaches_the_colorfulness_is_stored(run, album, capsys):
     photos = synthetic_images(3, 40, seed=5)
     raw = Colorizer.load(run, size=32)
 
-    def colourfulness(saturation):
+    def mean_colorfulness(saturation):
         pictures = [raw.colorize(gray_photo(photo), saturation=saturation) for photo in photos]
         return float(np.mean([metrics.colorfulness(picture) for picture in pictures]))
 
-    wanted = 0.5 * (colourfulness(1.24) + colourfulness(1.25))
-    words = ["calibrate", run, "--data", album, "--sizes", "32", "--colorfulness", f"{wanted}"]
-    for _ in range(2):  # what is stored does not count when it is found again
-        assert cli.run(words) == 0
+    wanted = 0.5 * (mean_colorfulness(1.24) + mean_colorfulness(1.25))
+    arguments = ["calibrate", run, "--data", album, "--sizes", "32", "--colorfulness", f"{wanted}"]
+    for _ in range(2):  # the stored saturation does not affect the second search
+        assert cli.run(arguments) == 0
         config = Workdir(run).read_config()
         assert config.inference.saturation == 1.25
         assert "stored with the weights: 32 px, saturation 1.25" in capsys.readouterr().out
@@ -119,13 +119,13 @@ def test_the_least_saturation_that_reaches_the_colourfulness_is_stored(run, albu
         )
     rows = json.loads((Workdir(run).root / calibrate.RECORD).read_text())["saturations"]
     assert [row["saturation"] for row in rows] == [1.0, 1.25]
-    assert rows[0]["colorfulness"] == pytest.approx(colourfulness(1.0), rel=1e-5)
-    assert rows[-1]["colorfulness"] == pytest.approx(colourfulness(1.25), rel=1e-5)
+    assert rows[0]["colorfulness"] == pytest.approx(mean_colorfulness(1.0), rel=1e-5)
+    assert rows[-1]["colorfulness"] == pytest.approx(mean_colorfulness(1.25), rel=1e-5)
 
 
-def test_colourfulness_out_of_reach(run, album, capsys):
-    words = ["calibrate", run, "--data", album, "--sizes", "16", "--colorfulness", "500"]
-    assert cli.run(words) == 2
+def test_colorfulness_out_of_reach(run, album, capsys):
+    arguments = ["calibrate", run, "--data", album, "--sizes", "16", "--colorfulness", "500"]
+    assert cli.run(arguments) == 2
     assert "--colorfulness 500 is out of reach" in capsys.readouterr().err
     assert Workdir(run).read_config().inference.saturation == 1
 
@@ -152,7 +152,7 @@ def test_the_photos_that_the_run_held_out(run, tmp_path, capsys):
 
 @pytest.fixture
 def two_heads(tmp_path):
-    """A semantic network, whose ab and bins differ."""
+    """A semantic network with different ab and bins."""
     config = semantic.get_config("encoder=tiny,size=32,width=0.125")
     config.optimizer.ema_decay = 0.0
     return str(fresh_workdir(tmp_path / "semantic", config))
@@ -160,8 +160,8 @@ def two_heads(tmp_path):
 
 def test_the_best_decoding_at_a_colorfulness_is_stored(two_heads, album, capsys, monkeypatch):
     monkeypatch.setattr(calibrate, "TEMPERATURES", (0.3,))
-    words = ["calibrate", two_heads, "--data", album, "--sizes", "32", "--colorfulness", "0.01"]
-    assert cli.run(words) == 0
+    arguments = ["calibrate", two_heads, "--data", album, "--sizes", "32", "--colorfulness", "0.01"]
+    assert cli.run(arguments) == 0
     record = json.loads((Workdir(two_heads).root / calibrate.RECORD).read_text())
     rows = {row["decode"]: row for row in record["saturations"]}
     assert [rows[way]["temperature"] for way in ("ab", "annealed", "blend")] == [None, 0.3, 0.3]

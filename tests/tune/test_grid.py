@@ -1,4 +1,4 @@
-"""Sweeps: names, tables over seeds, figures, and how they end."""
+"""`colorjax sweep`: names, tables over seeds, figures, exit status."""
 
 import json
 
@@ -32,7 +32,7 @@ def test_every_combination_has_a_workdir(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "seed", "seed=", "=1", "seed=1,,2", "seed=1,1"])
-def test_what_varies_nothing_is_refused(text):
+def test_invalid_fields_are_refused(text):
     with pytest.raises(RequestError, match="--vary is FIELD=VALUE"):
         Field.parse(text)
 
@@ -51,9 +51,9 @@ def test_seeds_become_mean_and_deviation(tmp_path):
     lines = sweep.table(rows).splitlines()
     assert lines[0] == "| data.saturation | seeds | mae_ab |"
     assert lines[3] == "| 1.8 | 2 | 12.500 ± 2.121 |"
-    alone = sweep.summarize(runs[:1])
-    assert alone[0]["metrics"]["mae_ab"]["deviation"] is None
-    assert "| 9.000 |" in sweep.table(alone)
+    single = sweep.summarize(runs[:1])
+    assert single[0]["metrics"]["mae_ab"]["deviation"] is None
+    assert "| 9.000 |" in sweep.table(single)
 
 
 def test_a_run_without_results_is_named(tmp_path):
@@ -62,7 +62,7 @@ def test_a_run_without_results_is_named(tmp_path):
 
 
 class Tinted:
-    """A colorizer that paints everything in the shade of its workdir's factor."""
+    """A colorizer that sets the red channel by its workdir's factor."""
 
     def __init__(self, workdir):
         self.red = 255 if "1.8" in str(workdir) else 128
@@ -73,27 +73,27 @@ class Tinted:
 
 @pytest.fixture
 def without_training(monkeypatch):
-    """Takes the place of training and of loading weights; yields the runs asked for."""
-    asked = []
+    """Replaces training and loading of weights; returns the requested runs."""
+    requested = []
 
     def train(config, run, rest):
-        asked.append((config, run.workdir.name, rest))
+        requested.append((config, run.workdir.name, rest))
         if not run.workdir.exists():
-            finish(run, mae_ab=float(len(asked)))
+            finish(run, mae_ab=float(len(requested)))
         return 0
 
     monkeypatch.setattr(sweep, "_train", train)
-    monkeypatch.setattr("colorjax.inference.colorizer.Colorizer.load", lambda place: Tinted(place))
-    return asked
+    monkeypatch.setattr("colorjax.inference.colorizer.Colorizer.load", Tinted)
+    return requested
 
 
 def test_one_command_gives_table_and_figures(without_training, tmp_path, capsys):
     photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
     Image.fromarray(photo).save(tmp_path / "photo.png")
-    words = ["--config=c.py", f"--workdir={tmp_path / 'sweep'}", "--config.data.path=P"]
-    words += ["--vary", "data.saturation=1.0,1.8", "--vary", "config.model.edges=canny,off"]
-    words += ["--vary", "seed=0,1", "--photos", str(tmp_path / "photo.png")]
-    assert cli.run(["sweep", *words]) == 0
+    arguments = ["--config=c.py", f"--workdir={tmp_path / 'sweep'}", "--config.data.path=P"]
+    arguments += ["--vary", "data.saturation=1.0,1.8", "--vary", "config.model.edges=canny,off"]
+    arguments += ["--vary", "seed=0,1", "--photos", str(tmp_path / "photo.png")]
+    assert cli.run(["sweep", *arguments]) == 0
     assert len(without_training) == 8
     assert without_training[0][0] == "c.py"
     assert without_training[0][2] == ["--config.data.path=P"]
@@ -101,7 +101,7 @@ def test_one_command_gives_table_and_figures(without_training, tmp_path, capsys)
     assert written == {"sweep.md", "sweep.json", "sweep_edges=canny.png", "sweep_edges=off.png"}
     assert (tmp_path / "sweep" / "sweep.md").read_text() in capsys.readouterr().out
     figure = np.asarray(Image.open(tmp_path / "sweep" / "sweep_edges=off.png"))
-    # grey, 1.0, 1.8, truth: cells of 128 px with gaps of 4, under a line of 22.
+    # gray, 1.0, 1.8, truth: cells of 128 px with gaps of 4, under a line of 22.
     assert figure.shape == (22 + 85 + 4, 4 * 132 - 4, 3)
     reds = [figure[60, left + 64, 0] for left in (132, 264)]
     assert reds == [128, 255]
@@ -110,43 +110,43 @@ def test_one_command_gives_table_and_figures(without_training, tmp_path, capsys)
 @pytest.mark.parametrize("status", [2, 75])
 def test_a_run_that_ends_early_ends_the_sweep(monkeypatch, tmp_path, status):
     monkeypatch.setattr(sweep, "_train", lambda *_: status)
-    words = ["sweep", "--config=c.py", f"--workdir={tmp_path / 's'}", "--vary", "seed=0"]
-    assert cli.run(words) == status
+    arguments = ["sweep", "--config=c.py", f"--workdir={tmp_path / 's'}", "--vary", "seed=0"]
+    assert cli.run(arguments) == status
     assert not (tmp_path / "s").exists()
 
 
-def test_training_is_a_process_of_its_own(monkeypatch, tmp_path):
-    """The command, and its exit status as it is."""
+def test_training_is_a_separate_process(monkeypatch, tmp_path):
+    """Checks the command, and that its exit status is returned."""
     seen = []
 
-    def spy(module, words, should_stop):
-        seen.append((module, words, should_stop()))
+    def spy(module, arguments, should_stop):
+        seen.append((module, arguments, should_stop()))
         return 75
 
     monkeypatch.setattr(sweep.child_process, "run_module", spy)
     run = sweep.plan([Field.parse("model.edges=off")], tmp_path)[0]
     assert sweep._train("configs/edge_fusion.py", run, ["--config.seed=1"]) == 75
-    words = [
+    arguments = [
         "--config=configs/edge_fusion.py",
         f"--workdir={tmp_path / 'edges=off'}",
         "--config.model.edges=off",
         "--config.seed=1",
     ]
-    assert seen == [("colorjax.main", words, False)]
+    assert seen == [("colorjax.main", arguments, False)]
 
 
 def test_the_figure_command(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(figures.Colorizer, "load", lambda place, size=None: Tinted(place))
+    monkeypatch.setattr(figures.Colorizer, "load", lambda workdir, size=None: Tinted(workdir))
     photo = np.random.default_rng(0).integers(0, 256, (50, 40, 3), np.uint8)
     Image.fromarray(photo).save(tmp_path / "photo.png")
-    words = [str(tmp_path / "photo.png"), "--column", "vivid=runs/1.8", "--cell", "80"]
-    assert figures.run([*words, "--output", str(tmp_path / "f.png")]) == 0
+    arguments = [str(tmp_path / "photo.png"), "--column", "vivid=runs/1.8", "--cell", "80"]
+    assert figures.run([*arguments, "--output", str(tmp_path / "f.png")]) == 0
     figure = np.asarray(Image.open(tmp_path / "f.png"))
     assert figure.shape == (22 + 100 + 4, 3 * 84 - 4, 3)
     np.testing.assert_array_equal(figure[22:122:2, 168::2], photo)  # enlarged pixel by pixel
-    assert figures.run([*words, "--no-truth", "--output", str(tmp_path / "g.png")]) == 0
+    assert figures.run([*arguments, "--no-truth", "--output", str(tmp_path / "g.png")]) == 0
     assert Image.open(tmp_path / "g.png").width == 2 * 84 - 4
     capsys.readouterr()
-    assert figures.run([*words, "--output", "f.gif"]) == 2
+    assert figures.run([*arguments, "--output", "f.gif"]) == 2
     assert figures.run(["none.png", "--output", str(tmp_path / "h.png")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 2

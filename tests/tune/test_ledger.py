@@ -37,14 +37,14 @@ def test_a_space_without_the_default_begins_at_random(request_for, tmp_path):
     assert not ledger.next(1).is_default
 
 
-def test_a_trial_is_taken_up_when_nobody_holds_it(request_for, tmp_path):
+def test_an_abandoned_trial_is_taken_over(request_for, tmp_path):
     request = request_for()
     one, other = Ledger(request, tmp_path), Ledger(request, tmp_path)
     held = [one.next(9), one.next(9)]
     new = other.next(9)
     assert new.number == 2  # the first two are held
     before = values_of(one)
-    held[0].lock.close()  # as the kernel does where a process is killed
+    held[0].lock.close()  # as the kernel does when a process is killed
     held[1].lock.close()
     third = Ledger(request, tmp_path)
     again = [third.next(9), third.next(9), third.next(9)]
@@ -55,7 +55,7 @@ def test_a_trial_is_taken_up_when_nobody_holds_it(request_for, tmp_path):
 
 def test_a_trial_that_was_killed_before_its_values_were_drawn(request_for, tmp_path):
     ledger = Ledger(request_for("optimizer.learning_rate=0.1..0.8", "batch_size=4,8"), tmp_path)
-    ledger.study.ask()  # and no more of it
+    ledger.study.ask()  # and nothing else
     claim = ledger.next(9)
     assert claim.number == 0
     assert set(claim.values) == {"optimizer.learning_rate", "batch_size"}
@@ -77,7 +77,7 @@ def test_values_do_not_depend_on_the_number_of_starts(request_for, tmp_path):
 
 
 def test_the_trial_of_a_lost_machine(request_for, tmp_path, monkeypatch):
-    """Another machine's trial is taken up where it gives no sign of life for long."""
+    """Another machine's trial is taken over after a long time without a heartbeat."""
     url = f"journal:{tmp_path / 'shared.log'}"
     request = request_for()
     there = Ledger(request, tmp_path / "there", url)
@@ -101,7 +101,7 @@ def test_the_trial_of_a_lost_machine(request_for, tmp_path, monkeypatch):
 def test_another_request_is_refused(request_for, tmp_path):
     Ledger(request_for(), tmp_path)
     Ledger(request_for(), tmp_path)
-    with pytest.raises(RequestError, match=r"with another config.chroma_alarm; give the same"):
+    with pytest.raises(RequestError, match=r"with another config.chroma_alarm; use the same"):
         Ledger(request_for(pause_ms=1), tmp_path)
     with pytest.raises(RequestError, match=r"with another space.optimizer.learning_rate"):
         Ledger(request_for("optimizer.learning_rate=0.1..0.7"), tmp_path)
@@ -119,15 +119,15 @@ def test_a_study_of_something_else_is_refused(request_for, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
         ("nonsense", "'nonsense' cannot be used as a storage"),
         ("sqlite:////no/such/folder/study.db", "cannot be used as a storage"),
         ("nosuch://user:secret@host/db", r"'nosuch://user:\*\*\*@host/db' cannot be used"),
     ],
 )
-def test_a_storage_that_cannot_be_used(request_for, tmp_path, url, told):
-    with pytest.raises(RequestError, match=told) as error:
+def test_a_storage_that_cannot_be_used(request_for, tmp_path, url, message):
+    with pytest.raises(RequestError, match=message) as error:
         Ledger(request_for(), tmp_path, url)
     assert "\n" not in str(error.value)
     assert "secret" not in str(error.value)

@@ -1,4 +1,4 @@
-"""The command itself, and real trials."""
+"""The command `colorjax tune`, and real trials."""
 
 import contextlib
 import functools
@@ -27,7 +27,7 @@ CONFIG = f"{program.ROOT}/configs/plain_cnn.py:size=32"
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "message"),
     [
         ([], "the following arguments are required: --config, --workdir; see colorjax tune"),
         (["--config=no.py", "--workdir=w"], "no.py"),
@@ -37,17 +37,23 @@ CONFIG = f"{program.ROOT}/configs/plain_cnn.py:size=32"
         ),
         ([f"--config={CONFIG}", "--workdir=w", "--nonsense"], "unrecognized arguments: --nonsense"),
         ([f"--config={CONFIG}", "--workdir=w", "--space", "seed=1,2"], "seed cannot be varied"),
-        ([f"--config={CONFIG}", "--workdir=w", "--trials", "0"], "--trials is at least 1, not 0"),
-        ([f"--config={CONFIG}", "--workdir=w", "--timeout", "soon"], "--timeout is a time such"),
+        (
+            [f"--config={CONFIG}", "--workdir=w", "--trials", "0"],
+            "--trials must be at least 1, not 0",
+        ),
+        (
+            [f"--config={CONFIG}", "--workdir=w", "--timeout", "soon"],
+            "--timeout must be a time such",
+        ),
         ([f"--config={CONFIG}", "--workdir=w", "--pruner", "best"], "unknown --pruner 'best'"),
-        ([f"--config={CONFIG}", "--workdir=gs://b/w"], "has to be on a disk"),
+        ([f"--config={CONFIG}", "--workdir=gs://b/w"], "must be on a disk"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(words, told, capsys, tmp_path, monkeypatch):
+def test_errors_are_one_line(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert cli.run(["tune", *words]) == 2
+    assert cli.run(["tune", *arguments]) == 2
     printed = capsys.readouterr().err
-    assert told in printed
+    assert message in printed
     assert printed.startswith("colorjax: ")
     assert len(printed.splitlines()) == 1
     assert not list(tmp_path.iterdir())  # nothing ran
@@ -55,9 +61,9 @@ def test_what_is_wrong_is_told_in_one_line(words, told, capsys, tmp_path, monkey
 
 def test_the_help_has_examples(capsys):
     assert cli.run(["tune", "--help"]) == 0
-    told = capsys.readouterr().out
-    assert "--space optimizer.learning_rate=log:1e-4..1e-2" in told
-    assert "six-knobs" in told
+    printed = capsys.readouterr().out
+    assert "--space optimizer.learning_rate=log:1e-4..1e-2" in printed
+    assert "six-knobs" in printed
 
 
 def test_other_commands_take_no_fields_of_a_config(capsys):
@@ -65,7 +71,7 @@ def test_other_commands_take_no_fields_of_a_config(capsys):
     assert "unrecognized arguments: --config.seed=1; see" in capsys.readouterr().err
 
 
-def test_a_trial_leaves_the_reported_photos_alone_until_they_are_measured(photos, tmp_path):
+def test_a_trial_does_not_use_the_test_photos(photos, tmp_path):
     config = tiny_config(
         photos,
         **{
@@ -83,22 +89,22 @@ def test_a_trial_leaves_the_reported_photos_alone_until_they_are_measured(photos
     assert "validation/mae_ab" in lines
     assert "eval/" not in lines
     with StopSignal() as stop:
-        found = measure.measure(tmp_path, stop)
+        measured = measure.measure(tmp_path, stop)
     validated = json.loads((tmp_path / "validation.json").read_text())
     for part in ("validation", "eval"):
-        assert found[part]["num_images"] == len(found[part]["errors"]["mae_ab"]) > 0
-        mean = np.mean(found[part]["errors"]["mae_ab"])
-        assert mean == pytest.approx(found[part]["metrics"]["mae_ab"], rel=1e-5)
-    assert found["validation"]["metrics"] == pytest.approx(validated["metrics"], rel=1e-4)
-    assert "grey" in found["eval"]["baselines"]
+        assert measured[part]["num_images"] == len(measured[part]["errors"]["mae_ab"]) > 0
+        mean = np.mean(measured[part]["errors"]["mae_ab"])
+        assert mean == pytest.approx(measured[part]["metrics"]["mae_ab"], rel=1e-5)
+    assert measured["validation"]["metrics"] == pytest.approx(validated["metrics"], rel=1e-4)
+    assert "grey" in measured["eval"]["baselines"]
 
 
-# A child writes a line when it begins, and another when it is told to end.
+# A child writes a word when it begins, and another when it gets SIGTERM.
 CHILD = """
 import signal, sys, time, pathlib
 log = pathlib.Path(sys.argv[1])
 def end(*_):
-    log.write_text("told")
+    log.write_text("ended")
     sys.exit(75)
 signal.signal(signal.SIGTERM, end)
 log.write_text("begun")
@@ -120,13 +126,13 @@ def child(tmp_path, monkeypatch):
     return tmp_path / "log"
 
 
-def test_a_child_is_told_to_stop(child):
+def test_a_child_gets_the_signal_to_stop(child):
     begun = lambda: child.exists() and child.read_text() == "begun"  # noqa: E731
     assert child_process.run_module("a_child", [str(child)], begun, period=0.05) == 75
-    assert child.read_text() == "told"
+    assert child.read_text() == "ended"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the tie to a parent is one of Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="the parent death signal exists only on Linux")
 def test_a_child_ends_with_its_parent_that_is_killed(child):
     code = (
         "from colorjax import child_process\n"
@@ -136,10 +142,10 @@ def test_a_child_ends_with_its_parent_that_is_killed(child):
     wait_for(lambda: child.exists() and child.read_text() == "begun")
     parent.kill()
     parent.wait()
-    wait_for(lambda: child.read_text() == "told")
+    wait_for(lambda: child.read_text() == "ended")
 
 
-def test_a_stop_notes_signals_and_the_time():
+def test_a_stop_records_signals_and_the_time():
     with Stop() as stop:
         assert not stop
         os.kill(os.getpid(), signal.SIGINT)
@@ -161,24 +167,25 @@ FIELDS = {
 TRIALS, PHOTOS = 3, 160
 
 
-def tune_words(photos, workdir):
-    words = ["tune", f"--config={CONFIG}", f"--workdir={workdir}", f"--trials={TRIALS}"]
-    words += [f"--photos={PHOTOS}", "--evaluations=8", "--pruner=none", "--patience=0"]
-    words += [f"--space={each}" for each in SPACE]
-    words += [f"--config.{name}={value}" for name, value in FIELDS.items()]
-    return [*words, f"--config.data.path={photos}"]
+def tune_arguments(photos, workdir):
+    arguments = ["tune", f"--config={CONFIG}", f"--workdir={workdir}", f"--trials={TRIALS}"]
+    arguments += [f"--photos={PHOTOS}", "--evaluations=8", "--pruner=none", "--patience=0"]
+    arguments += [f"--space={each}" for each in SPACE]
+    arguments += [f"--config.{name}={value}" for name, value in FIELDS.items()]
+    return [*arguments, f"--config.data.path={photos}"]
 
 
-def start(words):
+def start(arguments):
     made = program.command()
-    made["args"] = [sys.executable, "-m", "colorjax", *words]
+    made["args"] = [sys.executable, "-m", "colorjax", *arguments]
     return subprocess.Popen(**made, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def results_of(workdir, photos):
     from colorjax import config as config_words
 
-    fields = [word for word in tune_words(photos, workdir) if word.startswith("--config")]
+    arguments = tune_arguments(photos, workdir)
+    fields = [argument for argument in arguments if argument.startswith("--config")]
     config = config_words.read_config(fields)
     knobs = space.read_space(SPACE, config)
     options = {"evaluations": 8, "pruner": "none", "patience": 0}
@@ -187,28 +194,28 @@ def results_of(workdir, photos):
 
 
 @pytest.mark.slow
-def test_a_study_that_is_killed_again_and_again_loses_nothing(photos, tmp_path):
-    """Every trial ends once, with the value that it has in a study that nobody kills."""
+def test_a_study_that_is_killed_repeatedly_loses_nothing(photos, tmp_path):
+    """Every trial ends once, with the same value as in a study that is not killed."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    result = start(tune_words(photos, whole))
+    result = start(tune_arguments(photos, whole))
     assert result.wait() == 0, result.stderr.read()
     kills = 0
     for number in range(TRIALS):
-        process = start(tune_words(photos, killed))
+        process = start(tune_arguments(photos, killed))
         folder = killed / "trials" / f"{number:04d}"
         wait_for(functools.partial(trial.validations, folder, "mae_ab"), 300)
         process.kill()
         process.wait()
         kills += 1
-    last = start(tune_words(photos, killed))
+    last = start(tune_arguments(photos, killed))
     output, errors = last.communicate()
     assert last.returncode == 0, errors
     assert "best: trial" in output
-    expected, found = results_of(whole, photos), results_of(killed, photos)
-    assert len(found) == TRIALS
+    expected, actual = results_of(whole, photos), results_of(killed, photos)
+    assert len(actual) == TRIALS
     assert kills == TRIALS
-    assert found == expected
-    # The best config runs from any folder, and comes to the same value.
+    assert actual == expected
+    # The best config runs from any folder, and reaches the same value.
     best = json.loads((killed / "best.json").read_text())
     made = program.command(f"--config={killed / 'best.py'}", f"--workdir={tmp_path / 'best'}")
     made["cwd"] = tmp_path

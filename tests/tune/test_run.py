@@ -20,12 +20,12 @@ pytestmark = pytest.mark.usefixtures("fakes")
 
 @pytest.fixture
 def no_pictures(monkeypatch):
-    """For tests of something else: a picture takes its time."""
+    """Skips drawing, which is slow."""
     monkeypatch.setattr(report, "_draw", lambda *_: {})
 
 
 def url_of(root):
-    """A storage that is faster to make than WORKDIR/study.db, which the tests of the ledger use."""
+    """Returns a storage that is faster to create than the default, WORKDIR/study.db."""
     root.mkdir(exist_ok=True)
     return f"journal:{root / 'study.log'}"
 
@@ -45,7 +45,7 @@ def starts(root, number):
 
 def test_a_study_from_beginning_to_end(request_for, tmp_path, capsys):
     request = request_for(evaluations=5, pruner="none")
-    found = tune(request, tmp_path, 6)
+    result = tune(request, tmp_path, 6)
     trials = stored(tmp_path, request)
     assert [t.state.name for t in trials.values()] == ["COMPLETE"] * 6
     for each in trials.values():
@@ -66,20 +66,20 @@ def test_a_study_from_beginning_to_end(request_for, tmp_path, capsys):
     for name in ("history.png", "parallel.png", "importance.png"):
         assert Image.open(tmp_path / name).width > 600
         assert f"({name})" in (tmp_path / "report.md").read_text()
-    assert f"best: trial {best.number}" in found.summary
-    assert "20 photos to report on, best against default: MAE of ab -0.0" in found.summary
+    assert f"best: trial {best.number}" in result.summary
+    assert "20 test photos, best against default: MAE of ab -0.0" in result.summary
     page = (tmp_path / "report.md").read_text()
     assert page.count("| done") == 6
     assert "| done, the default |" in page
-    # Again: nothing runs, and more trials go on from there.
+    # Again: nothing runs; more trials extend the study.
     capsys.readouterr()
-    assert tune(request, tmp_path, 6).summary == found.summary
+    assert tune(request, tmp_path, 6).summary == result.summary
     assert "trial" not in capsys.readouterr().err
     tune(request, tmp_path, 7)
     assert [starts(tmp_path, number) for number in range(7)] == [1] * 7
 
 
-def test_files_of_the_best_config_are_found_from_any_folder(tmp_path, monkeypatch):
+def test_the_best_config_has_absolute_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cifar").mkdir()
     (tmp_path / "labels.txt").write_text("")
@@ -105,27 +105,27 @@ def test_the_best_config_is_a_file_of_its_own(no_pictures, request_for, tmp_path
     expected.evaluation.report = True
     assert config.to_dict() == expected.to_dict()
     assert type(config.model.filters) is tuple
-    told = runpy.run_path(str(tmp_path / "best.py"))["__doc__"]
-    assert f"Trial {best.number}, of the lowest mae_ab" in told
+    docstring = runpy.run_path(str(tmp_path / "best.py"))["__doc__"]
+    assert f"Trial {best.number}, with the lowest validation mae_ab" in docstring
     with pytest.raises(ValueError, match="takes no argument"):
         runpy.run_path(str(tmp_path / "best.py"))["get_config"]("size=3")
 
 
-def test_hopeless_trials_are_given_up(no_pictures, request_for, tmp_path):
-    """Halving keeps a third of what is as far; of each rung only what is among the best goes on."""
+def test_hopeless_trials_are_pruned(no_pictures, request_for, tmp_path):
+    """Halving continues only the best third of the trials at each rung."""
     request = request_for(evaluations=9, pruner="halving", photos=36 * 4, pause_ms=30)
     tune(request, tmp_path, 5)
     trials = stored(tmp_path, request)
     states = [t.state.name for t in trials.values()]
     assert set(states) == {"COMPLETE", "PRUNED"}
-    assert states[0] == "COMPLETE"  # the default is never given up
+    assert states[0] == "COMPLETE"  # the default is never pruned
     pruned = next(t for t in trials.values() if t.state.name == "PRUNED")
     assert max(pruned.intermediate_values) < 9
     assert pruned.user_attrs["ended"]["steps"] < 36
-    assert "given up" in (tmp_path / "report.md").read_text()
+    assert "| pruned" in (tmp_path / "report.md").read_text()
 
 
-def test_a_trial_that_diverges_fails_and_the_study_goes_on(
+def test_a_trial_that_diverges_fails_and_the_study_continues(
     no_pictures, request_for, tmp_path, capsys
 ):
     request = request_for("optimizer.learning_rate=0.5,0.95", pruner="none")
@@ -149,7 +149,7 @@ def test_what_no_trial_can_do_ends_the_study(no_pictures, request_for, tmp_path)
         tune(request, tmp_path, 9)
     assert (
         Ledger(request, tmp_path, url_of(tmp_path)).counts()["FAIL"] == 0
-    )  # it is taken up once that is mended
+    )  # it continues once the cause is fixed
 
 
 def test_minutes_end_a_trial_where_it_is_evaluated(no_pictures, request_for, tmp_path):
@@ -157,7 +157,7 @@ def test_minutes_end_a_trial_where_it_is_evaluated(no_pictures, request_for, tmp
     tune(request, tmp_path, 1)
     (only,) = stored(tmp_path, request).values()
     cut = only.user_attrs["ended"]["cut_at"]
-    assert 5 < cut < 50  # 1.2 s of 50 ms a step, and far from the first of two evaluations
+    assert 5 < cut < 50  # 1.2 s of 50 ms per step, far from the first of two evaluations
     assert only.user_attrs["ended"]["step"] == only.user_attrs["ended"]["steps"] == cut
     assert only.value == pytest.approx(tune_fakes.value_at(0.5, cut))
     assert only.intermediate_values == {}
@@ -167,7 +167,7 @@ def test_minutes_end_a_trial_where_it_is_evaluated(no_pictures, request_for, tmp
 
 
 def interrupt_when(condition, number):
-    """Sends this process a signal as soon as something is the case."""
+    """Sends this process a signal as soon as the condition is true."""
 
     def wait():
         while not condition():
@@ -178,23 +178,23 @@ def interrupt_when(condition, number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_study_goes_on(no_pictures, request_for, tmp_path, number):
+def test_a_stopped_study_continues(no_pictures, request_for, tmp_path, number):
     request = request_for(photos=100, pause_ms=40, evaluations=5, pruner="none")
-    places = tmp_path / "trials" / "0001"
-    interrupt_when(lambda: len(trial.validations(places, "mae_ab")) >= 2, number)
+    folder = tmp_path / "trials" / "0001"
+    interrupt_when(lambda: len(trial.validations(folder, "mae_ab")) >= 2, number)
     with pytest.raises(Interrupted) as error:
         tune(request, tmp_path, 2)
-    told = str(error.value)
-    assert told.startswith("trial 1 at step ")
-    assert f"was stopped by {number.name}; 1 of 2 trials are finished; the same command" in told
-    step = trial.saved_step(places)
-    assert f"at step {step} " in told
+    message = str(error.value)
+    assert message.startswith("trial 1 at step ")
+    assert f"was stopped by {number.name}; 1 of 2 trials are finished; the same command" in message
+    step = trial.saved_step(folder)
+    assert f"at step {step} " in message
     assert step >= 10
     tune(request, tmp_path, 2)
     assert [starts(tmp_path, n) for n in (0, 1)] == [1, 2]
     trials = stored(tmp_path, request)
     assert set(trials[1].intermediate_values) == {1, 2, 3, 4, 5}
-    lines = (places / "metrics.jsonl").read_text().splitlines()
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [5, 10, 15, 20, 25]
 
 
@@ -214,25 +214,23 @@ def test_a_default_outside_of_the_space_is_trained_for_the_comparison(
     assert compared["eval"]["default"]["mae_ab"] == 0.5
 
 
-def test_the_best_trial_of_another_machine_is_trained_here_again(
-    no_pictures, request_for, tmp_path
-):
+def test_the_best_trial_of_another_machine_is_retrained(no_pictures, request_for, tmp_path):
     request = request_for(pruner="none")
     url = f"journal:{tmp_path / 'shared.log'}"
     there = Ledger(request, tmp_path / "there", url)
     for value in (3.0, 1.0):
-        run._tell(there, there.next(2), trial.Ended("COMPLETE", value=value, step=5, steps=10))
+        run._record(there, there.next(2), trial.Ended("COMPLETE", value=value, step=5, steps=10))
     tune(request, tmp_path / "here", 2, storage=url)
     assert starts(tmp_path / "here", 1) == 1
     assert json.loads((tmp_path / "here" / "best.json").read_text())["trial"] == 1
-    # The third machine takes what is in the storage: the photos are not looked at again.
+    # The third machine uses the stored result: the photos are not measured again.
     tune(request, tmp_path / "third", 2, storage=url)
     assert not list((tmp_path / "third" / "trials").iterdir())
     assert json.loads((tmp_path / "third" / "best.json").read_text())["compared"]["looks"] == 1
 
 
 def test_two_processes_share_a_study(no_pictures, request_for, tmp_path):
-    """Each trial runs once; a thread stands for the second process, as locks are by open file."""
+    """Each trial runs once; a thread acts as the second process, as locks are per open file."""
     request = request_for(pause_ms=20, pruner="none")
     claimed = []
 

@@ -35,7 +35,7 @@ def test_the_six_knobs_are_the_space_of_plain_cnn(config):
     Request(config, tuple(knobs.values()), "mae_ab", photos=1000).check()
 
 
-def test_a_later_word_replaces_a_field(config):
+def test_a_later_entry_replaces_a_field(config):
     knobs = space.read_space(["six-knobs", "config.model.kernel_size = 3,5"], config)
     assert [knob.choices for knob in knobs if knob.field == "model.kernel_size"] == [(3, 5)]
     assert len(knobs) == 5
@@ -48,7 +48,7 @@ def test_a_space_in_a_file(config, tmp_path):
     assert (whole.low, whole.high, whole.choices) == (8, 32, ())
     assert choice.choices == (True, False)
     file.write_text("batch_size 8\n")
-    with pytest.raises(RequestError, match="a line is FIELD=VALUES, not 'batch_size 8'"):
+    with pytest.raises(RequestError, match="each line must be FIELD=VALUES, not 'batch_size 8'"):
         space.read_space([str(file)], config)
 
 
@@ -65,42 +65,42 @@ def test_kinds_follow_the_config(config):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        ("six_knobs", "no file to read, no FIELD=VALUES, and none of: six-knobs"),
+        ("six_knobs", "is not a readable file, not FIELD=VALUES, and not one of: six-knobs"),
         ("model.kernal=3,5", "unknown field of model in --space 'model.kernal': 'kernal'; known:"),
         ("model=3,5", "model is a group of fields; name one"),
         ("batch_size.x=3,5", "unknown field of batch_size"),
-        ("batch_size=8,16.5", "batch_size: wants a whole number, not '16.5'"),
+        ("batch_size=8,16.5", "batch_size: needs a whole number, not '16.5'"),
         ("batch_size=8,", "one of the values is empty"),
-        ("batch_size=8", "wants at least two values, each once, not '8'"),
-        ("batch_size=8,8", "wants at least two values, each once"),
+        ("batch_size=8", "needs at least two values, each once, not '8'"),
+        ("batch_size=8,8", "needs at least two values, each once"),
         ("model.filters=x1,(64,128,128,256,256,256,128)", "each once"),
-        ("model.dropout=a..b", "dropout: wants a number, not 'a'"),
-        ("model.dropout=0.5..0.5", "wants LOW below HIGH"),
-        ("model.dropout=0..inf", "wants a number, not 'inf'"),
-        ("model.dropout=log:0..1", "begins above 0"),
-        ("optimizer.name=a..b", "a range is for numbers, and the config has 'adam'"),
-        ("data.flip=yes,no", "wants true or false, not 'yes'"),
-        ("model.filters=3,5", "wants tuples like"),
-        ("model.filters=(3.5,4),(1,2)", "wants tuples like"),
-        ("data.crop_scale=x1,x2", "wants tuples like"),
+        ("model.dropout=a..b", "dropout: needs a number, not 'a'"),
+        ("model.dropout=0.5..0.5", "needs LOW below HIGH"),
+        ("model.dropout=0..inf", "needs a number, not 'inf'"),
+        ("model.dropout=log:0..1", "must begin above 0"),
+        ("optimizer.name=a..b", "a range needs a numeric field, and the config has 'adam'"),
+        ("data.flip=yes,no", "needs true or false, not 'yes'"),
+        ("model.filters=3,5", "needs tuples like"),
+        ("model.filters=(3.5,4),(1,2)", "needs tuples like"),
+        ("data.crop_scale=x1,x2", "needs tuples like"),
         ("total_steps=1,2", "cannot be varied: give --photos or --minutes"),
-        ("seed=0,1", "a lucky seed is no setting"),
-        ("data.eval_fraction=0.1,0.2", "values on other photos or measures cannot be compared"),
-        ("data.image_size=32,64", "cannot be compared"),
-        ("early_stopping.patience=1,2", "cannot be compared"),
+        ("seed=0,1", "a lucky seed is not a better setting"),
+        ("data.eval_fraction=0.1,0.2", "trials with other photos or metrics are not comparable"),
+        ("data.image_size=32,64", "are not comparable"),
+        ("early_stopping.patience=1,2", "are not comparable"),
     ],
 )
-def test_what_is_wrong_is_named(config, text, told):
+def test_what_is_wrong_is_named(config, text, message):
     with pytest.raises(RequestError) as error:
         space.read_space([text], config)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_other_networks_have_no_space_of_their_own():
-    with pytest.raises(RequestError, match="no space comes with the network 'unet'; give --space"):
+def test_other_networks_have_no_default_space():
+    with pytest.raises(RequestError, match="no default space for the network 'unet'; give --space"):
         space.read_space([], unet.get_config())
     with pytest.raises(
         RequestError, match=r"unknown field of model in --space 'model\.kernel_size'"
@@ -120,32 +120,36 @@ def test_all_batch_sizes_see_the_same_photos():
     assert (large.total_steps, large.eval_every) == (10, 3)
     assert small.early_stopping.metric == "mae_ab"
     assert small.early_stopping.patience == 3
-    assert not small.evaluation.report  # the photos to report on stay unseen
+    assert not small.evaluation.report  # the test photos are not used
     assert request.config.evaluation.report  # a copy was changed
     assert small.data == request.config.data
 
 
 @pytest.mark.parametrize(
-    ("texts", "options", "told"),
+    ("texts", "options", "message"),
     [
-        (["model.kernel_size=3,4"], {}, "--space model.kernel_size=4: model.kernel_size is odd"),
-        (["model.strides=(1,2),(2,)"], {}, "model.filters needs one number more"),
-        (["batch_size=4,101"], {}, "a batch is from 1 photo to --photos 100, not 101"),
-        (["batch_size=0,4"], {}, "a batch is from 1 photo to --photos 100, not 0"),
+        (
+            ["model.kernel_size=3,4"],
+            {},
+            "--space model.kernel_size=4: model.kernel_size must be odd",
+        ),
+        (["model.strides=(1,2),(2,)"], {}, "model.filters needs one more number"),
+        (["batch_size=4,101"], {}, "batch_size must be from 1 to --photos 100, not 101"),
+        (["batch_size=0,4"], {}, "batch_size must be from 1 to --photos 100, not 0"),
         (["batch_size=4,8"], {"pruner": "best"}, "unknown --pruner 'best'; known: halving, median"),
-        (["batch_size=4,8"], {"evaluations": 0}, "--evaluations is at least 1, not 0"),
-        (["batch_size=4,8"], {"minutes": -1.0}, "--minutes is at least 0, not -1.0"),
+        (["batch_size=4,8"], {"evaluations": 0}, "--evaluations must be at least 1, not 0"),
+        (["batch_size=4,8"], {"minutes": -1.0}, "--minutes must be at least 0, not -1.0"),
         (["optimizer.name=adam,best"], {}, "best"),
     ],
 )
-def test_a_request_is_checked_before_anything_runs(texts, options, told):
+def test_a_request_is_checked_before_anything_runs(texts, options, message):
     with pytest.raises(RequestError) as error:
         request_for(texts, **options).check()
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_request_needs_photos_to_choose_by():
+def test_a_request_needs_validation_photos():
     config = tiny_config("", **{"data.validation_fraction": 0.0})
     with pytest.raises(RequestError, match="validation_fraction is 0"):
         Request(config, (), "mae_ab", 100).check()

@@ -83,7 +83,7 @@ def test_a_damaged_newest_gives_way_to_the_one_before(folder, damage, caplog):
 def test_none_whole_is_an_error_and_none_at_all_is_not(folder, tmp_path):
     for step in ("6", "9"):
         flip_a_bit(largest_file(folder / step))
-    with pytest.raises(RequestError, match="no whole checkpoint is left"):
+    with pytest.raises(RequestError, match="no intact checkpoint is left"):
         newest(folder)
     empty = Checkpoints(tmp_path / "empty")
     assert empty.newest() is None
@@ -141,12 +141,14 @@ def test_a_save_without_room_is_refused_in_one_line(folder, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(RequestError) as caught:
         checkpoints.save(12, TREE, {"step": jnp.int32(12)})
-    told = str(caught.value)
-    assert re.match(r"step 12 could not be saved in .* .*needs 1\.\d MiB, .* 0\.9 MiB left", told)
-    assert told.endswith(
-        "the newest state saved is step 9. Make room and run the same command again"
+    message = str(caught.value)
+    assert re.match(
+        r"step 12 could not be saved in .* .*needs 1\.\d MiB, .* 0\.9 MiB left", message
     )
-    assert "\n" not in told
+    assert message.endswith(
+        "the newest saved state is step 9. Make room and run the same command again"
+    )
+    assert "\n" not in message
     monkeypatch.undo()
     checkpoints.save(12, TREE, {"step": jnp.int32(12)})
     checkpoints.seal(wait=True)
@@ -154,7 +156,7 @@ def test_a_save_without_room_is_refused_in_one_line(folder, monkeypatch):
     checkpoints.close()
 
 
-def test_a_save_that_orbax_cannot_finish_is_told_in_one_line(folder, monkeypatch):
+def test_a_save_that_orbax_cannot_finish_is_reported_in_one_line(folder, monkeypatch):
     def fail(*_, **__):
         raise ValueError("RESOURCE_EXHAUSTED: no space\nand a page of it")
 

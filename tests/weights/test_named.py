@@ -39,33 +39,33 @@ def test_what_is_packed_comes_back(run, tmp_path):
     calibration = {"photos": {"data": "held_out", "photos": ["a.jpg", "b.jpg"]}, "sizes": tried}
     (folder.root / "calibration.json").write_text(json.dumps(calibration))
     pack.write(str(folder.root), file, {"command": "the command", "time": "a day"})
-    found = shipped.read(file.read_bytes())
-    assert found.card["command"] == "the command"
-    assert found.card["time"] == "a day"
-    assert found.card["step"] == 7
-    assert found.card["parameters"] == sum(x.size for x in jax.tree.leaves(variables["params"]))
+    actual = shipped.read(file.read_bytes())
+    assert actual.card["command"] == "the command"
+    assert actual.card["time"] == "a day"
+    assert actual.card["step"] == 7
+    assert actual.card["parameters"] == sum(x.size for x in jax.tree.leaves(variables["params"]))
     photos = {"data": "held_out", "number": 2}
-    assert found.card["calibration"] == {"photos": photos, "sizes": tried}
-    assert found.config.model.name == "zhang16"
-    assert "optimizer" not in found.config
-    method = methods.build(found.config, with_loss=False)
+    assert actual.card["calibration"] == {"photos": photos, "sizes": tried}
+    assert actual.config.model.name == "zhang16"
+    assert "optimizer" not in actual.config
+    method = methods.build(actual.config, with_loss=False)
     wanted = jax.eval_shape(method.init, jax.random.key(0))
-    assert jax.tree.structure(found.variables) == jax.tree.structure(wanted)
-    same = jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-3), found.variables, variables)
+    assert jax.tree.structure(actual.variables) == jax.tree.structure(wanted)
+    same = jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-3), actual.variables, variables)
     assert all(jax.tree.leaves(same))
-    exact = [found.variables["batch_stats"], variables["batch_stats"]]
+    exact = [actual.variables["batch_stats"], variables["batch_stats"]]
     assert all(jax.tree.leaves(jax.tree.map(np.array_equal, *exact)))
 
 
 def test_the_shipped_weights_are_whole_and_small():
     for name in shipped.SHA256:
-        found = shipped.load(name)
-        assert found.card["command"].startswith("python -m colorjax.main")
-        assert found.card["metrics"]["psnr"] > 0
+        actual = shipped.load(name)
+        assert actual.card["command"].startswith("python -m colorjax.main")
+        assert actual.card["metrics"]["psnr"] > 0
     assert sum(file.stat().st_size for file in shipped.FOLDER.iterdir()) <= 20e6
 
 
-def test_damaged_weights_are_told(monkeypatch, tmp_path):
+def test_damaged_weights_are_reported(monkeypatch, tmp_path):
     (tmp_path / f"{shipped.DEFAULT}.npz").write_bytes(b"x")
     monkeypatch.setattr(shipped, "FOLDER", tmp_path)
     with pytest.raises(RequestError, match="damaged"):
@@ -81,19 +81,19 @@ def test_weights_that_shipped_before_name_their_successor(monkeypatch, tmp_path,
     monkeypatch.setitem(shipped.RETIRED, "old-small", shipped.DEFAULT)
     monkeypatch.chdir(tmp_path)
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save("photo.png")
-    says = f"'old-small' do not ship any more; use '{shipped.DEFAULT}', their successor"
+    says = f"'old-small' are no longer included; use their successor '{shipped.DEFAULT}'"
     with pytest.raises(RequestError, match=says):
         shipped.load("old-small")
-    for words in (
+    for arguments in (
         ["colorize", "photo.png", "--checkpoint", "old-small"],
         ["compare", "old-small", "--data", ".", "--output", "out"],
         ["evaluate", "old-small", "--suite", "folder", "--data", ".", "--output", "out"],
         ["finetune", "old-small", "--data", ".", "--output", "out"],
         ["calibrate", "old-small", "--data", "."],
     ):
-        assert cli.run(words) == 2, words
+        assert cli.run(arguments) == 2, arguments
         assert says in capsys.readouterr().err
-    (tmp_path / "old-small").mkdir()  # a workdir of that name is nobody else's
+    (tmp_path / "old-small").mkdir()  # an existing workdir has priority
     assert not shipped.ships("old-small")
 
 
@@ -111,6 +111,6 @@ def test_the_card_has_the_numbers_of_evaluations(run, tmp_path):
     assert card["results"]["bsds"]["photos"] == 200
     assert card["results"]["bsds"]["these"]["psnr"] == value
     (tmp_path / "result.json").write_text("{}")
-    with pytest.raises(RequestError, match=r"no result\.json of `colorjax evaluate`"):
+    with pytest.raises(RequestError, match=r"not a result\.json of `colorjax evaluate`"):
         pack.write(str(run[0].root), tmp_path / "y.npz", {}, results)
     assert not (tmp_path / "y.npz").exists()

@@ -1,13 +1,13 @@
-"""A workdir of an earlier version: later versions open it, and go on where it was stopped.
+"""A workdir of an earlier version: later versions open and resume it.
 
-`semantic_workdir.tar.xz` holds the checkpoint of step 3 and the losses of six steps of
+`semantic_workdir.tar.xz` contains the checkpoint of step 3 and the losses of six steps of
 
     python -m colorjax.main --config=configs/semantic.py:encoder=tiny,size=32,batch=4,width=0.125 \
         --workdir=semantic --config.data.name=sample_photos --config.total_steps=6 \
         --config.checkpoint_every=3 --config.log_every=1 --config.eval_every=0 \
         --config.optimizer.warmup_steps=0 --config.optimizer.ema_decay=0.9
 
-Never make it anew: a training that runs for weeks is read by what the package has become.
+Never regenerate it: newer versions must be able to resume a training that runs for weeks.
 """
 
 import tarfile
@@ -34,7 +34,7 @@ def old(tmp_path):
 
 
 def command(**changes) -> ConfigDict:
-    """The config of the same command in this version."""
+    """Returns the config of the same command in this version."""
     config = semantic.get_config("encoder=tiny,size=32,batch=4,width=0.125")
     config.update_from_flattened_dict(
         {

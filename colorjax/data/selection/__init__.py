@@ -1,1 +1,1 @@
-"""Which photos are used, and for what: splits, filters, duplicates, weights."""
+"""Selection of photos: splits, filters, duplicates, weights."""

@@ -1,4 +1,4 @@
-"""Photos that teach nothing about colour: grey ones, copies, tiny ones, unreadable ones."""
+"""Data cleaning: removes gray, duplicate, tiny and unreadable photos."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from colorjax.errors import UnreadablePhoto
 
 MIN_SIDE = 64  # pixels
 MIN_CHROMA = 3.0  # Lab units; the mean over pixels
-# Of the 128 bits of a difference hash: those of two unrelated photos differ in 64 on average.
+# Of the 128 bits of a difference hash; unrelated photos differ in 64 bits on average.
 MAX_BITS = 8
 REASONS = {
     "unreadable": "cannot be read",
     "tiny": "are too small",
-    "grey": "are exactly grey",
-    "nearly_grey": "are nearly grey",
-    "copies": "are copies, byte for byte, of an earlier one",
-    "near_copies": "look like an earlier one",
+    "grey": "are exactly gray",
+    "nearly_grey": "are nearly gray",
+    "copies": "are byte-for-byte copies of an earlier photo",
+    "near_copies": "are near duplicates of an earlier photo",
 }
-_SHORT_SIDE = 64  # pixels at which chroma and likeness are measured
+_SHORT_SIDE = 64  # pixels; chroma and hash are measured at this size
 
 
 class Cleaned(NamedTuple):
-    """What stays of a source.
+    """Result of `clean`.
 
     Attributes:
-        kept: numbers of the photos, (M,) int64, rising.
-        left_out: reason (a key of `REASONS`) -> names of the photos; of near copies and copies
+        kept: indices of the kept photos, (M,) int64, ascending.
+        left_out: reason (a key of `REASONS`) -> names of the photos; for copies and near copies
             "NAME (like OTHER)".
     """
 
@@ -63,18 +63,18 @@ def clean(
     max_bits: int = MAX_BITS,
     progress: Callable[[int], Any] = lambda photos: None,
 ) -> Cleaned:
-    """Finds the photos that are worth training on; each other one is counted once, by one reason.
+    """Selects the photos suitable for training; each rejected photo has exactly one reason.
 
-    Of copies the first in the source's order stays. Copies that are mirrored, turned or cut are
-    not found.
+    Of several copies the first in the source's order is kept. Mirrored, rotated or cropped copies
+    are not detected.
 
     Args:
         source: the photos.
-        min_side: of the shorter side, in pixels.
-        min_chroma: mean of sqrt(a^2 + b^2) over the pixels of the photo shrunk to a short side of
-            64 px, in Lab units.
-        max_bits: by which the `difference_hash` of two near copies may differ.
-        progress: is told how many photos were looked at.
+        min_side: minimum of the shorter side, in pixels.
+        min_chroma: minimum of the mean of sqrt(a^2 + b^2) over the pixels of the photo shrunk to a
+            short side of 64 px, in Lab units.
+        max_bits: maximum number of differing bits of the `difference_hash` of near copies.
+        progress: called with the number of photos examined.
     """
     left_out: dict[str, list[str]] = {reason: [] for reason in REASONS}
     kept: list[int] = []
@@ -107,10 +107,10 @@ def clean(
 
 
 def difference_hash(rgb: np.ndarray) -> np.ndarray:
-    """Hashes what a photo looks like: dHash (Krawetz 2013), across and down.
+    """Returns a perceptual hash of a photo: dHash (Krawetz 2013), horizontal and vertical.
 
-    The photo is shrunk to 9x8 and to 8x9 grey pixels; a bit says whether a pixel is brighter than
-    the one before it.
+    The photo is shrunk to 9x8 and to 8x9 gray pixels. A bit is 1 if a pixel is brighter than the
+    previous one.
 
     Args:
         rgb: (H, W, 3) uint8.
@@ -152,7 +152,7 @@ def _seen(image: bytes | np.ndarray) -> _Seen:
         with Image.open(io.BytesIO(image)) as opened:
             sides = opened.size
     chroma = np.sqrt(np.square(color.rgb_u8_to_lab(reduced)[..., 1:]).sum(-1)).mean()
-    # What is grey once it is shrunk may have had a coloured speck.
+    # A photo that is gray after shrinking may contain small colored spots.
     is_grey = is_exactly_grey(reduced) and is_exactly_grey(decode_rgb(image))
     digest = hashlib.sha256(content).digest()
     return _Seen(min(sides), float(chroma), is_grey, digest, difference_hash(reduced))

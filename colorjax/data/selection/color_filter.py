@@ -1,4 +1,4 @@
-"""Which photos have colour, and which hue: measured once, remembered in a cache folder."""
+"""Measures chroma and hue of photos once, caches the result, and filters photos by it."""
 
 from __future__ import annotations
 
@@ -26,47 +26,48 @@ from colorjax.runtime import atomic
 
 log = logging.getLogger(__name__)
 
-_SHORT_SIDE = 64  # pixels at which chroma and hue are measured
-# Of the cache: counts up with what is in it.
+_SHORT_SIDE = 64  # pixels; chroma and hue are measured at this size
+# Part of the cache key: increase the number when the cached content changes.
 _MEASURE = f"mean chroma and hues at {_SHORT_SIDE} px, exactly grey; 2"
 
 
 class _Colors(NamedTuple):
-    """What is known of each photo of a source."""
+    """Color statistics of each photo of a source."""
 
     chroma: np.ndarray  # (N,) float32, the mean over pixels, in Lab units; NaN: unreadable
     is_grey: np.ndarray  # (N,) bool, R = G = B everywhere
-    arithmetic: np.ndarray  # (N,) float64, mean hue in [0, 1); NaN: unreadable
-    circular: np.ndarray  # (N,) float64, likewise, as directions
+    arithmetic: np.ndarray  # (N,) float64, arithmetic mean hue in [0, 1); NaN: unreadable
+    circular: np.ndarray  # (N,) float64, circular mean hue in [0, 1); NaN: unreadable
 
 
 def find_colored(
     source: Source, *, drop_grey: bool, min_chroma: float, low_chroma_rate: float = 0.0
 ) -> np.ndarray:
-    """Finds the photos that have colour, and logs how many have none.
+    """Returns the indices of photos with enough color, and logs how many are left out.
 
-    The mean over pixels of sqrt(a^2 + b^2) is that of the photo shrunk to a short side of 64 px.
-    What is measured is kept in a cache folder, by the source's fingerprint: the next call, with
-    other limits too, decodes nothing.
+    The chroma of a photo is the mean over pixels of sqrt(a^2 + b^2), shrunk to a short side of
+    64 px. Measurements are cached on disk by the fingerprint of the source, so that later calls,
+    also with other limits, decode nothing.
 
     Args:
         source: the photos.
         drop_grey: leave out photos with R = G = B in all of their pixels.
         min_chroma: leave out photos whose mean chroma, in Lab units, is below this.
-        low_chroma_rate: keep this share of them, 0 to 1, chosen by a hash of the name.
+        low_chroma_rate: share of the low-chroma photos to keep, 0 to 1, chosen by a hash of the
+            name.
 
     Returns:
-        (M,) int64, rising: numbers of the photos that stay. Unreadable ones do: who reads them
-        names them.
+        (M,) int64, ascending: indices of the kept photos. Unreadable photos are kept; the code that
+        reads them reports them.
 
     Raises:
-        RequestError: `min_chroma` is negative or not finite, `low_chroma_rate` is not a share, or
-            no photo stays.
+        RequestError: `min_chroma` is negative or not finite, `low_chroma_rate` is not in
+            [0, 1], or no photo is kept.
     """
     if not 0 <= low_chroma_rate <= 1:
-        raise RequestError(f"data.low_chroma_rate is from 0 to 1, not {low_chroma_rate}")
+        raise RequestError(f"data.low_chroma_rate must be from 0 to 1, not {low_chroma_rate}")
     if not (math.isfinite(min_chroma) and min_chroma >= 0):
-        raise RequestError(f"data.min_chroma is at least 0, not {min_chroma}")
+        raise RequestError(f"data.min_chroma must be at least 0, not {min_chroma}")
     if not drop_grey and min_chroma == 0:
         return np.arange(len(source))
     chroma, is_grey, *_ = _colors_of(source)
@@ -74,29 +75,29 @@ def find_colored(
     dull = (chroma < min_chroma) & ~grey
     if low_chroma_rate:
         dull &= fractions(source, LOW_CHROMA) >= low_chroma_rate
-    left_out, mends = [], []
+    left_out, remedies = [], []
     if drop_grey:
-        left_out.append(f"{grey.sum()} exactly grey")
-        mends.append("set data.drop_grey=False")
+        left_out.append(f"{grey.sum()} exactly gray")
+        remedies.append("set data.drop_grey=False")
     if min_chroma:
         left_out.append(f"{dull.sum()} with a mean chroma below {min_chroma:g}")
-        mends.append("lower data.min_chroma")
-    found = np.flatnonzero(~(grey | dull))
-    if not len(found):
+        remedies.append("lower data.min_chroma")
+    kept = np.flatnonzero(~(grey | dull))
+    if not len(kept):
         raise RequestError(
-            f"no photo is left to train on, of {len(source)}: {', '.join(left_out)}; "
-            f"{' and '.join(mends)}"
+            f"none of {len(source)} photos remains for training: {', '.join(left_out)}; "
+            f"{' and '.join(remedies)}"
         )
     log.info(
-        "training photos left out: %s; %d of %d stay", ", ".join(left_out), len(found), len(source)
+        "training photos left out: %s; %d of %d remain", ", ".join(left_out), len(kept), len(source)
     )
-    return found
+    return kept
 
 
 def find_hues(source: Source, mean: str = "arithmetic") -> np.ndarray:
-    """Finds the mean hue of each photo; kept in the cache with what `find_colored` measures.
+    """Returns the mean hue of each photo; cached together with the measurements of `find_colored`.
 
-    Photos are measured as they are up to a short side of 64 px, larger ones shrunk to it.
+    Photos with a short side above 64 px are shrunk to it first.
 
     Args:
         source: the photos.
@@ -106,7 +107,7 @@ def find_hues(source: Source, mean: str = "arithmetic") -> np.ndarray:
         (N,) float64 in [0, 1); NaN: unreadable.
 
     Raises:
-        RequestError: another mean.
+        RequestError: unknown mean.
     """
     if mean not in hues.MEANS:
         raise unknown_name("data.hue_mean", mean, hues.MEANS)
@@ -119,15 +120,15 @@ def _colors_of(source: Source) -> _Colors:
     known = _load(path, name, len(source))
     if known is not None:
         return known
-    log.info("looking at %d photos for their colours, once", len(source))
-    with tqdm(total=len(source), desc="colours", unit="photo", disable=None) as bar:
+    log.info("measuring the colors of %d photos, once", len(source))
+    with tqdm(total=len(source), desc="colors", unit="photo", disable=None) as bar:
         portions = [_measure(source, 0, 0), *in_portions(source, _measure, bar.update)]
     measured = _Colors(*map(np.concatenate, zip(*portions, strict=True)))
     try:
         _save(path, name, measured)
     except OSError as error:
         log.warning(
-            "the photos' colours cannot be kept in %s (%s); the next start measures them again",
+            "the color measurements cannot be cached in %s (%s); the next start repeats them",
             path.parent,
             error.strerror or error,
         )
@@ -142,46 +143,46 @@ def _measure(source: Source, first: int, last: int) -> _Colors:
         with contextlib.suppress(UnreadablePhoto, OSError):
             image = sources.read(source, index).image
             reduced = decode_reduced(image, _SHORT_SIDE)
-            # What is grey once it is shrunk may have had a coloured speck.
+            # A photo that is gray after shrinking may contain small colored spots.
             grey = is_exactly_grey(reduced) and is_exactly_grey(decode_rgb(image))
             ab = color.rgb_u8_to_lab(reduced)[..., 1:]
             is_grey[index - first] = grey
-            # Rounding gives grey a chroma of up to 0.005.
+            # Rounding errors give gray a chroma of up to 0.005.
             chroma[index - first] = 0 if grey else np.sqrt(np.square(ab).sum(-1)).mean()
             arithmetic[index - first], circular[index - first] = hues.mean_hues(reduced)
     return _Colors(chroma, is_grey, arithmetic, circular)
 
 
 def is_exactly_grey(rgb: np.ndarray) -> bool:
-    """Whether R = G = B in all pixels (H, W, 3)."""
+    """Returns whether R = G = B in all pixels (H, W, 3)."""
     red, green, blue = np.moveaxis(rgb, -1, 0)
     return bool((red == green).all() and (green == blue).all())
 
 
 def _cache_folder() -> Path:
     above = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG rules ignore a relative path.
+    # The XDG specification says to ignore relative paths.
     folder = Path(above) if os.path.isabs(above) else Path(os.path.expanduser("~/.cache"))
     return folder / "colorjax"
 
 
 def _load(path: Path, name: str, number: int) -> _Colors | None:
-    """Reads what `_save` wrote; None where there is nothing, or nothing to rely on."""
+    """Loads a file of `_save`; None if it is missing, damaged or does not match."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = _Colors(*(file[field] for field in _Colors._fields))
+            stored = _Colors(*(file[field] for field in _Colors._fields))
             is_ours = str(file["name"]) == name
-    except Exception:  # zipfile raises whatever a damaged file leads it to
+    except Exception:  # zipfile raises errors of any type on damaged files
         return None
-    fits = [(array.shape, array.dtype.str[1:]) for array in found] == [
+    fits = [(array.shape, array.dtype.str[1:]) for array in stored] == [
         ((number,), kind) for kind in ("f4", "b1", "f8", "f8")
     ]
-    return found if is_ours and fits else None
+    return stored if is_ours and fits else None
 
 
 def _save(path: Path, name: str, colors: _Colors) -> None:
-    """Writes a file in one step; of several processes that do, the last one's stays."""
-    if not path.is_absolute():  # expanduser has left the ~ as it is
+    """Writes a file atomically; of several writers the last one wins."""
+    if not path.is_absolute():  # expanduser did not resolve ~
         raise FileNotFoundError(errno.ENOENT, "there is no home folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()

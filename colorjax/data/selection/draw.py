@@ -1,4 +1,4 @@
-"""Which photos are compared, and which of them are shown."""
+"""Draws the photos of a comparison: those measured, and those also displayed."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from colorjax.data.selection import splits
 from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.runtime.file_names import MARK
 
-SHOWN, MEASURED = 8, 200  # photos, where nothing else is asked for
+SHOWN, MEASURED = 8, 200  # default numbers of photos
 
 
 @dataclasses.dataclass(frozen=True)
 class Photos:
-    """Photos that can be asked for by number, in the order in which they are drawn.
+    """Photos with random access by index, and the order in which they were drawn.
 
     Attributes:
         keys: name of each photo of the data.
-        order: numbers of the photos, the shown ones first.
-        num_shown: how many of the readable ones are shown.
-        num_measured: how many of the readable ones are measured, at least `num_shown`.
-        seed: of the order; None: as given.
-        folder: where the photos are, if they are in a folder.
+        order: indices of the photos, the displayed ones first.
+        num_shown: number of readable photos that are displayed.
+        num_measured: number of readable photos that are measured, at least `num_shown`.
+        seed: seed of the order; None: the given order.
+        folder: folder of the photos, if they are in one.
     """
 
     keys: Sequence[str]
@@ -42,7 +42,7 @@ class Photos:
         """Returns a photo, (H, W, 3) uint8, upright.
 
         Raises:
-            UnreadablePhoto: it is none, or the file cannot be read.
+            UnreadablePhoto: it is not a photo, or the file cannot be read.
         """
         try:
             return decode_rgb(self.load(number))
@@ -50,7 +50,7 @@ class Photos:
             raise UnreadablePhoto(error.strerror or str(error)) from error
 
     def readable(self, unreadable: list[str]) -> Iterator[tuple[int, np.ndarray]]:
-        """Iterates over (number, photo) of those to measure; names the others in `unreadable`."""
+        """Yields (index, photo) of those to measure; appends the others to `unreadable`."""
         left = self.num_measured
         for number in self.order:
             if not left:
@@ -77,78 +77,80 @@ def choose(
 
     Args:
         data: photo files, or one folder of photos or other data that `splits.open_data` knows.
-        split: of TFDS.
-        data_dir: of TFDS.
-        photos: how many are shown; None: 8, or all files where files are given without a seed.
-        metric_photos: how many are measured, the shown ones among them; 0: all; None: 200, or as
-            many as are shown where that is more.
-        seed: of the random order, in which more photos of either kind begin with the fewer; None:
-            0, or the given order where files are given without a number to show.
+        split: split of TFDS.
+        data_dir: data folder of TFDS.
+        photos: number displayed; None: 8, or all files if files are given without a seed.
+        metric_photos: number measured, including the displayed ones; 0: all; None: 200, or the
+            number displayed if that is larger.
+        seed: seed of the random order, in which a larger number starts with the same photos as a
+            smaller one; None: 0, or the given order if files are given without `photos`.
 
     Raises:
-        RequestError: no such data, several data sets, or numbers that mean nothing.
+        RequestError: data not found, several data sets, or invalid numbers.
     """
     _check_numbers(photos, metric_photos, seed)
-    words = [os.fspath(word) for word in data]
-    if not words or not all(words):
+    names = [os.fspath(name) for name in data]
+    if not names or not all(names):
         raise RequestError("no photos; give --data a folder, photo files, or tfds:NAME")
-    paths = [Path(word).expanduser() for word in words]
+    paths = [Path(name).expanduser() for name in names]
     folder = None
     if all(path.is_file() for path in paths):
         keys, load = _keys_of_files(paths), lambda number: paths[number].read_bytes()
         in_order = photos is None and seed is None
     else:
-        source = _open(words, split, data_dir)
+        source = _open(names, split, data_dir)
         keys, load = source.keys, lambda number: source[number].image
         folder, in_order = (paths[0] if paths[0].is_dir() else None), False
     numbers = np.arange(len(keys))
     if folder is not None:
-        numbers = _photos_alone(keys)
+        numbers = _photos_without_results(keys)
     if not in_order:
         seed = seed or 0
         numbers = np.random.default_rng(seed).permutation(numbers)
-    measured = len(numbers) if metric_photos == 0 else metric_photos
-    shown = len(numbers) if in_order else SHOWN if photos is None else photos
-    if measured is None:
-        measured = max(MEASURED, shown)
-    elif in_order and measured < shown:
+    num_measured = len(numbers) if metric_photos == 0 else metric_photos
+    num_shown = len(numbers) if in_order else SHOWN if photos is None else photos
+    if num_measured is None:
+        num_measured = max(MEASURED, num_shown)
+    elif in_order and num_measured < num_shown:
         raise RequestError(
-            f"--metric-photos is at least the {shown} photos given, not {measured}; give a --seed "
-            "to draw from them"
+            f"--metric-photos must be at least the {num_shown} photos given, not {num_measured}; "
+            "give a --seed to draw from them"
         )
     elif photos is None:
-        shown = min(shown, measured)
-    return Photos(keys, numbers.tolist(), shown, measured, seed, folder, load)
+        num_shown = min(num_shown, num_measured)
+    return Photos(keys, numbers.tolist(), num_shown, num_measured, seed, folder, load)
 
 
 def _check_numbers(photos: int | None, metric_photos: int | None, seed: int | None) -> None:
     if photos is not None and photos < 1:
-        raise RequestError(f"--photos is at least 1, not {photos}")
+        raise RequestError(f"--photos must be at least 1, not {photos}")
     if metric_photos is not None and metric_photos < 0:
-        raise RequestError(f"--metric-photos is at least 0, which means all, not {metric_photos}")
+        raise RequestError(f"--metric-photos must be at least 0 (0: all), not {metric_photos}")
     if photos and metric_photos and metric_photos < photos:
         raise RequestError(
-            f"the {photos} photos shown are among those measured: --metric-photos is at least "
-            f"that, or 0 for all, not {metric_photos}"
+            f"the {photos} photos displayed are also measured: --metric-photos must be at least "
+            f"{photos}, or 0 for all, not {metric_photos}"
         )
     if seed is not None and seed < 0:
-        raise RequestError(f"--seed is at least 0, not {seed}")
+        raise RequestError(f"--seed must be at least 0, not {seed}")
 
 
-def _open(words: Sequence[str], split: str, data_dir: str) -> splits.Source:
-    for word in words:
-        is_named = word in ("sample_photos", "cifar10") or word.startswith("tfds:")
-        if not is_named and not Path(word).expanduser().exists():
+def _open(names: Sequence[str], split: str, data_dir: str) -> splits.Source:
+    for name in names:
+        is_named = name in ("sample_photos", "cifar10") or name.startswith("tfds:")
+        if not is_named and not Path(name).expanduser().exists():
             raise RequestError(
-                f"--data {word!r} does not exist; give a folder, photo files, or tfds:NAME"
+                f"--data {name!r} does not exist; give a folder, photo files, or tfds:NAME"
             )
-    if len(words) > 1:
-        raise RequestError("--data is one folder or data set, or photo files alone; give one kind")
-    return splits.open_data(words[0], data_dir, split)
+    if len(names) > 1:
+        raise RequestError(
+            "--data must be one folder, one data set, or only photo files; do not mix them"
+        )
+    return splits.open_data(names[0], data_dir, split)
 
 
 def _keys_of_files(paths: Sequence[Path]) -> list[str]:
-    """Names files by their paths below the folder that they have in common."""
+    """Returns the names of files: their paths relative to their common folder."""
     whole = [os.path.abspath(path) for path in paths]
     twice = next((path for path in whole if whole.count(path) > 1), None)
     if twice:
@@ -157,9 +159,9 @@ def _keys_of_files(paths: Sequence[Path]) -> list[str]:
     return [Path(path).relative_to(root).as_posix() for path in whole]
 
 
-def _photos_alone(keys: Sequence[str]) -> np.ndarray:
-    """Numbers the photos of a folder, without the results that `colorize` left beside them."""
-    places = [str(PurePosixPath(key).with_suffix("")) for key in keys]
-    known = set(places)
-    own = [not (place.endswith(MARK) and place.removesuffix(MARK) in known) for place in places]
+def _photos_without_results(keys: Sequence[str]) -> np.ndarray:
+    """Returns the indices of the photos of a folder, without results written by `colorize`."""
+    stems = [str(PurePosixPath(key).with_suffix("")) for key in keys]
+    known = set(stems)
+    own = [not (stem.endswith(MARK) and stem.removesuffix(MARK) in known) for stem in stems]
     return np.flatnonzero(own)

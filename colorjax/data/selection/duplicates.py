@@ -1,4 +1,4 @@
-"""Which photos of an archive are written: readable, large enough, not seen before."""
+"""Selects the photos of an archive that are readable, large enough and not duplicates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from colorjax.errors import UnreadablePhoto
 # Of 128 bits. A missed copy of a test photo spoils a result, and a false alarm costs one photo, so
 # this limit is looser than that of duplicates. docs/data.md has the counts behind both.
 MAX_BITS_EXCLUDED = 24
-_SHORT_SIDE = 64  # pixels at which photos are hashed
+_SHORT_SIDE = 64  # pixels; photos are hashed at this size
 
 
 class Reason(enum.IntEnum):
@@ -74,7 +74,7 @@ def select(
 
 
 def find_duplicates(hashes: np.ndarray, excluded: np.ndarray) -> np.ndarray:
-    """Marks near duplicates of excluded photos and of earlier photos.
+    """Returns which photos are near duplicates of excluded photos or of earlier photos.
 
     Two photos are near duplicates if the hash of one, or of its mirror image, differs from that of
     the other by at most `MAX_BITS` of 128 bits; `MAX_BITS_EXCLUDED` for excluded photos. The first
@@ -103,7 +103,7 @@ def find_duplicates(hashes: np.ndarray, excluded: np.ndarray) -> np.ndarray:
 
 
 def _is_near(known: np.ndarray, either_way: np.ndarray, max_bits: int) -> bool:
-    """Whether one of known (2, N) is within `max_bits` of a photo or its mirror image (2, 2)."""
+    """Returns whether a hash of known (2, N) is near that of a photo or its mirror image (2, 2)."""
     for across, down in either_way:
         near = np.flatnonzero(np.bitwise_count(known[0] ^ across) <= max_bits)
         bits = np.bitwise_count(known[0, near] ^ across) + np.bitwise_count(known[1, near] ^ down)

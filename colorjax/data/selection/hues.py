@@ -1,4 +1,4 @@
-"""Mean hue of a photo, and a picture of how hues are spread over training and validation."""
+"""Mean hue of a photo, and histograms of the hues of training and validation photos."""
 
 from __future__ import annotations
 
@@ -12,46 +12,45 @@ from PIL import Image, ImageDraw, ImageFont
 class MeanHues(NamedTuple):
     """Mean hue of one photo, in [0, 1)."""
 
-    arithmetic: float  # of the hues as numbers
-    circular: float  # of the hues as directions
+    arithmetic: float  # mean of the hues as numbers
+    circular: float  # mean of the hues as angles
 
 
 MEANS = MeanHues._fields
 
 
 def hue(rgb_u8: np.ndarray) -> np.ndarray:
-    """Computes the hue of HSV, as skimage.color.rgb2hsv does.
+    """Returns the HSV hue, as computed by skimage.color.rgb2hsv.
 
     Args:
         rgb_u8: (..., 3) uint8 sRGB.
 
     Returns:
-        (...) float64 in [0, 1): 0 red, 1/3 green, 2/3 blue; 0 for grey, which has none.
+        (...) float64 in [0, 1): 0 red, 1/3 green, 2/3 blue; 0 for gray, which has no hue.
     """
     return _hue(rgb_u8)[0]
 
 
 def mean_hues(rgb_u8: np.ndarray) -> MeanHues:
-    """Computes both mean hues of a photo.
+    """Returns both mean hues of a photo.
 
-    The arithmetic mean is the original's: grey pixels count as 0, red, and reds just below 1 with
-    reds just above 0 make cyan. The circular one is the angle of the sum of unit vectors. A grey
-    pixel adds nothing to it, as it has no direction: counted as hue 0 it would pull every photo
-    towards red. Coloured pixels count alike, whatever their saturation.
+    The arithmetic mean is that of the original: gray pixels count as hue 0 (red), and the mean of
+    reds just below 1 and just above 0 is cyan. The circular mean is the angle of the sum of unit
+    vectors. It ignores gray pixels: counted as hue 0 they would pull every photo toward red.
+    Colored pixels have equal weight, independent of their saturation.
 
     Args:
         rgb_u8: (..., 3) uint8 sRGB.
 
     Returns:
-        Both in [0, 1); the circular mean is 0 where no pixel has a colour, or where the directions
-        cancel out.
+        Both in [0, 1); the circular mean is 0 if no pixel is colored or if the vectors cancel out.
     """
-    found, is_colored = _hue(rgb_u8)
-    return MeanHues(float(found.mean()), _circular_mean(found[is_colored]))
+    hues, is_colored = _hue(rgb_u8)
+    return MeanHues(float(hues.mean()), _circular_mean(hues[is_colored]))
 
 
 def _hue(rgb_u8: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the hue, and where there is one."""
+    """Returns the hue, and a mask of the pixels that have one."""
     red, green, blue = np.ascontiguousarray(np.moveaxis(rgb_u8, -1, 0), np.int16)
     top = np.maximum(np.maximum(red, green), blue)
     spread = top - np.minimum(np.minimum(red, green), blue)
@@ -68,29 +67,29 @@ def _hue(rgb_u8: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _circular_mean(of_hues: np.ndarray) -> float:
     angles = 2 * np.pi * of_hues
     x, y = np.cos(angles).sum(), np.sin(angles).sum()
-    if np.hypot(x, y) <= 1e-9 * len(of_hues):  # what rounding leaves
+    if np.hypot(x, y) <= 1e-9 * len(of_hues):  # rounding errors only
         return 0.0
     mean = float(np.arctan2(y, x) / (2 * np.pi) % 1)
     return mean if mean < 1 else 0.0  # -1e-17 % 1 is 1
 
 
 _BINS = 60
-_WIDTH, _PLOT_HEIGHT = 960, 220  # pixels; the plot without its title and axis
+_WIDTH, _PLOT_HEIGHT = 960, 220  # pixels, without title and axis
 _LEFT, _RIGHT, _ABOVE, _BELOW = 70, 24, 44, 52  # margins of a plot
 _INK, _FAINT, _PAPER = (40, 40, 44), (226, 226, 230), (255, 255, 255)
 
 
 def histograms(train: np.ndarray, validation: np.ndarray, *, caption: str = "") -> Image.Image:
-    """Draws how the mean hues of the photos of both parts are spread.
+    """Draws histograms of the mean hues of training and validation photos.
 
     Args:
-        train: (N,) mean hues in [0, 1); NaN, of unreadable photos, are left out.
-        validation: (M,) likewise.
-        caption: a line below both.
+        train: (N,) mean hues in [0, 1); NaN, of unreadable photos, are skipped.
+        validation: (M,), the same for validation.
+        caption: a line below both histograms.
 
     Returns:
-        An RGB picture, 960 pixels wide: the share of each part's photos in 60 ranges of hue, both
-        on one scale, each bar in the colour of its hue.
+        An RGB picture, 960 pixels wide: the share of photos in 60 ranges of hue, both histograms on
+        the same scale, each bar in the color of its hue.
     """
     parts = {"Training": train[~np.isnan(train)], "Validation": validation[~np.isnan(validation)]}
     shares = [_shares(hues) for hues in parts.values()]
@@ -115,7 +114,7 @@ def _shares(hues: np.ndarray) -> np.ndarray:
 
 
 def _round_step(least: float) -> float:
-    """Returns the smallest of 0.01 %, 0.02 %, 0.05 %, 0.1 %, ... that is not below `least`."""
+    """Returns the smallest of 0.01 %, 0.02 %, 0.05 %, 0.1 %, ... that is at least `least`."""
     steps = [digit * 10.0**power for power in range(-4, 1) for digit in (1, 2, 5)]
     return next(step for step in steps if step >= min(least, steps[-1]))
 
@@ -126,7 +125,7 @@ def _draw_axes(draw: ImageDraw.ImageDraw, above: int, top: float, step: float) -
         y = below - round(_PLOT_HEIGHT * number * step / top)
         draw.line((_LEFT, y, _WIDTH - _RIGHT, y), _FAINT)
         draw.text((_LEFT - 10, y), f"{100 * number * step:g} %", _INK, font, anchor="rm")
-    for x in range(_LEFT, _WIDTH - _RIGHT):  # every hue below the axis
+    for x in range(_LEFT, _WIDTH - _RIGHT):  # a strip of all hues below the axis
         color = _color((x - _LEFT) / (_WIDTH - _RIGHT - _LEFT))
         draw.line((x, below + 2, x, below + 8), color)
     for degrees in range(0, 361, 60):

@@ -1,4 +1,4 @@
-"""Work on every photo of a source, in portions, on all cores."""
+"""Applies a function to all photos of a source, in portions, on all cores."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 Photos = TypeVar("Photos", bound=Sized)
 Result = TypeVar("Result")
 
-_PHOTOS_AT_ONCE = 64  # done by one worker
+_PHOTOS_AT_ONCE = 64  # per task of a worker
 _WORTH_PROCESSES = 4_096  # photos; starting a process takes seconds
-_PORTIONS_AHEAD = 2  # of each core: results wait in memory, in the prior 20 MB a portion
+_PORTIONS_AHEAD = 2  # per core: pending results are held in memory, 20 MB per portion in the prior
 
 
 def in_portions(
@@ -26,16 +26,16 @@ def in_portions(
     *,
     jobs: int = 0,
 ) -> Iterator[Result]:
-    """Applies a function to portions of 64 photos, in the source's order.
+    """Applies a function to portions of 64 photos and yields the results in order.
 
-    Few photos are done by threads, many by processes; results wait for at most two portions a core.
+    Small sources use threads, large ones processes. At most two portions per core are pending.
 
     Args:
-        source: the photos, of a source or an archive; it is pickled where there are many.
-        work: (source, first, last) -> the result for photos [first, last); picklable. What it
-            raises is raised here.
-        progress: is told how many photos each portion had, when it is done.
-        jobs: threads or processes; 0: one a core.
+        source: a source or an archive of photos; pickled if it is large.
+        work: (source, first, last) -> the result for photos [first, last); picklable. Its
+            exceptions are raised here.
+        progress: called with the number of photos of each finished portion.
+        jobs: number of threads or processes; 0: one per core.
 
     Yields:
         The result of each portion.
@@ -60,18 +60,18 @@ def in_portions(
 def _pool(
     source: Photos, work: Callable[[Photos, int, int], Result], jobs: int
 ) -> tuple[Executor, Callable[[int, int], Result]]:
-    """Decoding small photos is mostly Python's own work: threads would wait for one another."""
+    """Returns a pool and its task; decoding many small photos in threads is limited by the GIL."""
     call = functools.partial(work, source)
     if len(source) < _WORTH_PROCESSES or jobs == 1:
         return ThreadPoolExecutor(jobs), call
     spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, spawn, initializer=_take_up, initargs=(call,)), _do
+    return ProcessPoolExecutor(jobs, spawn, initializer=_set_call, initargs=(call,)), _do
 
 
-_call: Callable[[int, int], Any] | None = None  # of this process: sent once, not with each portion
+_call: Callable[[int, int], Any] | None = None  # per process: sent once, not with each portion
 
 
-def _take_up(call: Callable[[int, int], Any]) -> None:
+def _set_call(call: Callable[[int, int], Any]) -> None:
     global _call
     _call = call
 

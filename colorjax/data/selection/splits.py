@@ -1,4 +1,4 @@
-"""Which photos train, which choose, which are reported: three disjoint sources."""
+"""Splits a data set into disjoint training, validation and test (eval) sources."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from colorjax.errors import RequestError, unknown_name
 
 log = logging.getLogger(__name__)
 
-_WAYS = ("hash", "random", "hue")  # of data.validation
+_MODES = ("hash", "random", "hue")  # values of data.validation
 
 
 class Splits(NamedTuple):
-    """The three parts of a data set; no photo is in two of them."""
+    """The three disjoint parts of a data set."""
 
     train: Source
-    validation: Source  # to choose by: early stopping, the best checkpoint
-    eval: Source  # to report
+    validation: Source  # for model selection: early stopping, the best checkpoint
+    eval: Source  # for final reporting
 
 
 def random_split(number: int, fraction: float, seed: int = 24) -> tuple[np.ndarray, np.ndarray]:
     """Splits photos at random.
 
     Args:
-        number: how many photos there are.
-        fraction: share of them that is held out, rounded to whole photos: the first ones of a
-            permutation by NumPy's older generator, as in the original.
-        seed: of that generator; the original's is 24.
+        number: number of photos.
+        fraction: share that is held out, rounded to whole photos: the first ones of a permutation
+            by NumPy's legacy generator, as in the original.
+        seed: seed of that generator; the original's is 24.
 
     Returns:
-        (train, validation): numbers of the photos, int64, rising; training shuffles them anyway.
+        (train, validation): indices of the photos, int64, ascending; training shuffles them.
     """
     order = np.random.RandomState(seed).permutation(number)
     held = round(fraction * number)
@@ -54,18 +54,17 @@ def random_split(number: int, fraction: float, seed: int = 24) -> tuple[np.ndarr
 def hue_balanced_split(
     mean_hues: np.ndarray, every: int = 10, drop_lowest: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Splits photos so that both parts have the same hues: every k-th in their order is held out.
+    """Splits photos so that both parts have similar hues: every k-th in hue order is held out.
 
     Args:
-        mean_hues: (N,), mean hue of each photo; NaN, of an unreadable one, is never held out.
-        every: the first photo in the order of hues is held out, and each `every`-th after it;
-            0: none.
-        drop_lowest: this many photos of the lowest hues are left out first; the original drops
-            582, to be rid of grey photos, whose hue is 0.
+        mean_hues: (N,), mean hue of each photo; NaN, of an unreadable photo, is never held out.
+        every: the first photo in hue order is held out, and each `every`-th after it; 0: none.
+        drop_lowest: this many photos with the lowest hues are left out first; the original drops
+            582 to remove gray photos, whose hue is 0.
 
     Returns:
-        (train, validation): numbers of the photos, int64, rising; training shuffles them anyway.
-        Photos of equal hue are taken in the order of their numbers: nothing is drawn.
+        (train, validation): indices of the photos, int64, ascending; training shuffles them. Photos
+        of equal hue are ordered by index: the split is not random.
 
     Raises:
         RequestError: `drop_lowest` is negative or leaves no photo.
@@ -74,8 +73,8 @@ def hue_balanced_split(
     readable = len(order) - int(np.isnan(mean_hues).sum())
     if not 0 <= drop_lowest < max(readable, 1):
         raise RequestError(
-            f"data.drop_lowest_hue is from 0 to {max(readable - 1, 0)} with {readable} photos, "
-            f"not {drop_lowest}"
+            f"data.drop_lowest_hue must be from 0 to {max(readable - 1, 0)} with {readable} "
+            f"photos, not {drop_lowest}"
         )
     ranked = order[drop_lowest:readable]
     is_held = np.arange(len(ranked)) % every == 0 if every else np.zeros(len(ranked), bool)
@@ -84,17 +83,17 @@ def hue_balanced_split(
 
 
 def keep_classes(source: Source, classes: Sequence[str]) -> Source:
-    """Keeps the photos of some classes.
+    """Returns the photos of some classes.
 
     Raises:
-        RequestError: a class that the source does not have.
+        RequestError: a class that is not in the source.
     """
     for name in classes:
         if name not in source.class_names:
             raise unknown_name("label in data.classes", name, source.class_names or ["(none)"])
     wanted = [source.class_names.index(name) for name in classes]
     labels = source.labels()
-    if labels is None:  # stored in the records: read them once
+    if labels is None:  # stored in the records: they are read once
         labels = np.array([source[index].label for index in range(len(source))])
     return Subset(source, np.flatnonzero(np.isin(labels, wanted)))
 
@@ -102,68 +101,69 @@ def keep_classes(source: Source, classes: Sequence[str]) -> Source:
 def keep_colored(
     source: Source, *, drop_grey: bool, min_chroma: float, low_chroma_rate: float = 0.0
 ) -> Source:
-    """Keeps the photos that have colour; see `colorjax.data.selection.color_filter.find_colored`.
+    """Returns the photos with enough color.
+
+    See `colorjax.data.selection.color_filter.find_colored`.
 
     Args:
         source: the photos.
-        drop_grey: leave exactly grey photos out.
-        min_chroma: leave photos whose mean chroma, in Lab units, is below this out.
-        low_chroma_rate: keep this share of them.
+        drop_grey: leave out exactly gray photos.
+        min_chroma: leave out photos whose mean chroma, in Lab units, is below this.
+        low_chroma_rate: share of the low-chroma photos to keep.
 
     Returns:
-        Those that stay, in the source's order; the source itself where all do. With False and 0
+        The kept photos, in the source's order; the source itself if all are kept. With False and 0
         nothing is read.
 
     Raises:
-        RequestError: `min_chroma` is negative or not finite, or no photo stays.
+        RequestError: `min_chroma` is negative or not finite, or no photo is kept.
     """
-    found = find_colored(
+    kept = find_colored(
         source, drop_grey=drop_grey, min_chroma=min_chroma, low_chroma_rate=low_chroma_rate
     )
-    return source if len(found) == len(source) else Subset(source, found)
+    return source if len(kept) == len(source) else Subset(source, kept)
 
 
 def open_splits(data: ConfigDict, class_names: Sequence[str] | None = None) -> Splits:
-    """Opens the data that a config names and splits it.
+    """Opens the data of a config and splits it.
 
-    The photos to report on come from `eval_path` or `eval_split`, else from a share
-    `eval_fraction` of the training data; the photos to choose by are a share
-    `validation_fraction` of what is left, drawn as `validation` says. Photos without colour
-    (`drop_grey`, `min_chroma`, `low_chroma_rate`) are never left out of those to report on. With
-    `validation=hash` they are left out of training alone, after `limit`: what is chosen by stays
-    the same photos, so that numbers of runs with and without the filter can be compared. With
-    `random` and `hue` they are left out before the two parts are drawn, as in the original.
+    The test photos come from `eval_path` or `eval_split`, else they are a share `eval_fraction` of
+    the training data. The validation photos are a share `validation_fraction` of the rest, drawn
+    as specified by `validation`. The color filter (`drop_grey`, `min_chroma`, `low_chroma_rate`)
+    never applies to the test photos. With `validation=hash` it applies only to training, after
+    `limit`, so that runs with and without the filter share their validation photos and can be
+    compared. With `random` and `hue` it applies before the two parts are drawn, as in the original.
 
-    A file `parts` says instead which photos are in which part (see
+    Alternatively, a file `parts` assigns the photos to the parts (see
     `colorjax.data.selection.part_lists`).
 
     Args:
         data: `config.data`.
-        class_names: number the classes of a folder by this list instead of by those found.
+        class_names: class names of a folder in the order of their ids, instead of those detected.
 
     Returns:
         Disjoint sources.
 
     Raises:
-        RequestError: missing data, an unknown name, overlapping paths, or no photo to train on.
+        RequestError: missing data, an unknown name, overlapping paths, or no training photos.
     """
-    _check_way(data)
+    _check_validation(data)
     parts = _open_parts(data, class_names)
-    if _draws(data):
+    if _is_drawn(data):
         return parts
     return parts._replace(train=keep_colored(parts.train, **_colors_wanted(data)))
 
 
-# Configs that older versions stored in a workdir lack the fields read with `get` below.
+# Configs stored in workdirs by older versions lack the fields read with `get` below.
 
 
-def _way(data: ConfigDict) -> str:
+def _validation_mode(data: ConfigDict) -> str:
     return data.get("validation") or "hash"
 
 
-def _draws(data: ConfigDict) -> bool:
-    """Whether validation is drawn; the parts of sample_photos are what they are."""
-    return data.name != "sample_photos" and _way(data) != "hash"
+def _is_drawn(data: ConfigDict) -> bool:
+    """Returns whether validation photos are drawn; sample_photos has fixed parts."""
+    return data.name != "sample_photos" and _validation_mode(data) != "hash"
 
 
 def _colors_wanted(data: ConfigDict) -> dict[str, Any]:
@@ -174,34 +174,34 @@ def _colors_wanted(data: ConfigDict) -> dict[str, Any]:
     }
 
 
-def _check_way(data: ConfigDict) -> None:
-    if _way(data) not in _WAYS:
-        raise unknown_name("data.validation =", _way(data), _WAYS)
+def _check_validation(data: ConfigDict) -> None:
+    if _validation_mode(data) not in _MODES:
+        raise unknown_name("data.validation =", _validation_mode(data), _MODES)
     mean, share = data.get("hue_mean") or "arithmetic", data.validation_fraction
     if mean not in hues.MEANS:
         raise unknown_name("data.hue_mean =", mean, hues.MEANS)
-    if data.get("drop_lowest_hue") and _way(data) != "hue":
+    if data.get("drop_lowest_hue") and _validation_mode(data) != "hue":
         raise RequestError(
-            "data.drop_lowest_hue is for data.validation=hue alone; set that, or "
+            "data.drop_lowest_hue needs data.validation=hue; set that, or "
             "data.drop_lowest_hue=0 and data.drop_grey=True"
         )
-    if _way(data) != "hash" and not 0 <= share <= 0.5:
-        raise RequestError(f"data.validation_fraction is from 0 to 0.5, not {share}")
+    if _validation_mode(data) != "hash" and not 0 <= share <= 0.5:
+        raise RequestError(f"data.validation_fraction must be from 0 to 0.5, not {share}")
 
 
 def _draw(source: Source, data: ConfigDict) -> tuple[Source, Source]:
-    """Leaves photos without colour out, and draws validation from the others."""
+    """Applies the color filter and draws validation photos; returns (train, validation)."""
     kept = find_colored(source, **_colors_wanted(data))
     share = data.validation_fraction
-    if _way(data) == "random":
+    if _validation_mode(data) == "random":
         seed = data.get("split_seed")
         train, validation = random_split(len(kept), share, 24 if seed is None else seed)
     else:
-        found = find_hues(source, data.get("hue_mean") or "arithmetic")[kept]
+        mean_hues = find_hues(source, data.get("hue_mean") or "arithmetic")[kept]
         dropped = data.get("drop_lowest_hue") or 0
-        train, validation = hue_balanced_split(found, round(1 / share) if share else 0, dropped)
-    counts = len(source), _way(data), len(train), len(validation)
-    log.info("of %d photos, data.validation=%s: %d train, %d are held out to choose by", *counts)
+        train, validation = hue_balanced_split(mean_hues, round(1 / share) if share else 0, dropped)
+    counts = len(source), _validation_mode(data), len(train), len(validation)
+    log.info("%d photos, data.validation=%s: %d for training, %d for validation", *counts)
     return Subset(source, kept[train]), Subset(source, kept[validation])
 
 
@@ -222,14 +222,14 @@ def _open_parts(data: ConfigDict, class_names: Sequence[str] | None) -> Splits:
         if tfds_overlap or cifar10.overlap(source, reported):
             raise RequestError(
                 f"data.eval_split {eval_split!r} and data.split {data.split!r} share photos; "
-                "give slices that do not, or leave data.eval_split empty"
+                "give slices that do not overlap, or leave data.eval_split empty"
             )
     if data.classes:
         source = keep_classes(source, data.classes)
         reported = None if reported is None else keep_classes(reported, data.classes)
     share = data.eval_fraction if reported is None else 0.0
     rest, held = hold_out(source, 0.0, share)
-    if _draws(data):
+    if _is_drawn(data):
         train, validation = _draw(rest, data)
     else:
         train, validation = hold_out(rest, share, share + data.validation_fraction)
@@ -237,26 +237,26 @@ def _open_parts(data: ConfigDict, class_names: Sequence[str] | None) -> Splits:
     splits = Splits(limit(train, data.limit), validation, limit(reported, data.eval_limit))
     if not len(splits.train):
         raise RequestError(
-            f"no photo is left to train on, of {len(source)}; lower data.eval_fraction"
+            f"none of {len(source)} photos remains for training; lower data.eval_fraction"
         )
     return splits
 
 
 def indices(parts: Splits) -> dict[str, np.ndarray]:
-    """Numbers the photos of each part within the source that they were taken from.
+    """Returns the indices of the photos of each part in the source that they come from.
 
     Args:
-        parts: what `open_splits` returns.
+        parts: result of `open_splits`.
 
     Returns:
-        "train", "validation" and "eval", each (N,) int64: places in `keys` of the source as
-        `data.path` and `data.split` (of eval: `data.eval_path`, `data.eval_split`) open it.
+        "train", "validation" and "eval", each (N,) int64: indices into `keys` of the source opened
+        with `data.path` and `data.split` (eval: `data.eval_path`, `data.eval_split`).
     """
     return {name: _numbers(part) for name, part in parts._asdict().items()}
 
 
 def summary(parts: Splits) -> str:
-    """Names the photos of each part: all hosts of a run have to see the same."""
+    """Returns a digest of the photos of each part, which must be equal on all hosts of a run."""
     return digest(*(f"{len(part)} {key}" for part in parts for key in part.keys))
 
 
@@ -267,27 +267,27 @@ def _numbers(source: Source, within: Source | None = None) -> np.ndarray:
 
 
 def hue_histograms(parts: Splits, data: ConfigDict) -> Image.Image | None:
-    """Draws how the hues of training and validation photos are spread.
+    """Draws histograms of the hues of training and validation photos.
 
-    Photos are measured where the cache does not know them yet.
+    Photos that are not in the cache are measured.
 
     Args:
-        parts: what `open_splits` returns.
-        data: `config.data`, that they were opened by.
+        parts: result of `open_splits`.
+        data: `config.data` with which they were opened.
 
     Returns:
-        The picture of `colorjax.data.selection.hues.histograms`; None unless validation is drawn,
-        at random or by hue.
+        The picture of `colorjax.data.selection.hues.histograms`; None unless validation photos are
+        drawn at random or by hue.
     """
-    if not _draws(data):
+    if not _is_drawn(data):
         return None
-    assert isinstance(parts.validation, Subset)  # of `_draw`
+    assert isinstance(parts.validation, Subset)  # by `_draw`
     drawn_from, mean = parts.validation.source, data.get("hue_mean") or "arithmetic"
-    found = find_hues(drawn_from, mean)
+    mean_hues = find_hues(drawn_from, mean)
     train, validation = (
-        found[_numbers(part, drawn_from)] for part in (parts.train, parts.validation)
+        mean_hues[_numbers(part, drawn_from)] for part in (parts.train, parts.validation)
     )
-    caption = f"{mean} mean hue of a photo; data.validation={_way(data)}"
+    caption = f"{mean} mean hue of a photo; data.validation={_validation_mode(data)}"
     return hues.histograms(train, validation, caption=caption)
 
 
@@ -297,11 +297,11 @@ def open_data(data: str, data_dir: str = "", split: str = "train") -> Source:
     Args:
         data: a folder of photos or of array_record shards, "tfds:NAME", "cifar10", or
             "sample_photos".
-        data_dir: of TFDS; of CIFAR-10, where its files are.
-        split: of TFDS and CIFAR-10.
+        data_dir: data folder of TFDS, or folder of the CIFAR-10 files.
+        split: split of TFDS or CIFAR-10.
 
     Raises:
-        RequestError: there is no such data.
+        RequestError: the data does not exist.
     """
     if data == "sample_photos":
         return SamplePhotos("train")
@@ -339,5 +339,5 @@ def _refuse_overlap(path: str, eval_path: str) -> None:
     if train == reported or train in reported.parents or reported in train.parents:
         raise RequestError(
             f"data.eval_path {eval_path!r} and data.path {path!r} share photos; leave "
-            "data.eval_path empty to hold photos out, or keep the two folders apart"
+            "data.eval_path empty to hold photos out, or give two separate folders"
         )

@@ -1,4 +1,4 @@
-"""How often the photos of each source are seen in training: `data.weights`."""
+"""Sampling weights of sources in training: `data.weights`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from colorjax.data.sources.source import FolderSource, Source, source_of
 from colorjax.data.sources.subsets import Subset
 from colorjax.errors import RequestError, unknown_name
 
-Weights: TypeAlias = Sequence[tuple[str, float]]  # source -> times that a photo is seen in a pass
+Weights: TypeAlias = Sequence[tuple[str, float]]  # (source, how often a photo is used per pass)
 
 
 class Passes:
     """The photos of each pass over weighted sources.
 
-    A source of n photos and weight w is a queue in an order drawn from the seed. Each pass takes
-    the next m = round(w n) photos of it, at least one if w is above 0, and starts over at its end.
-    So every pass has the same length, and after P passes each photo was seen P m / n times,
-    rounded down or up. Sources without a weight have weight 1.
+    A source of n photos and weight w is a circular queue in an order drawn from the seed. Each pass
+    takes its next m = round(w n) photos, at least one if w is above 0. So every pass has the same
+    length, and after P passes each photo was used P m / n times, rounded down or up. Sources
+    without a weight have weight 1.
     """
 
     def __init__(self, source: Source, weights: Weights, seed: int = 0):
@@ -32,12 +32,12 @@ class Passes:
 
         Args:
             source: the photos.
-            weights: of some sources, at least 0.
-            seed: of the order of the queues.
+            weights: weights of some sources, at least 0.
+            seed: seed of the order of the queues.
 
         Raises:
-            RequestError: a weight is not valid, a source is unknown, all weights are 0, or the
-                data does not know its sources.
+            RequestError: a weight is invalid, a source is unknown, all weights are 0, or the data
+                has no information on sources.
         """
         wanted = _checked(weights)
         names, ids = _sources(source)
@@ -53,12 +53,12 @@ class Passes:
             self._queues.append(np.random.default_rng([seed, number]).permutation(photos))
             counts.append(max(1, round(weight * len(photos))))
         if not counts:
-            raise RequestError("data.weights leaves no photo; give one source a weight above 0")
+            raise RequestError("data.weights excludes all photos; give one source a weight above 0")
         self._ends = np.cumsum(counts)
         self._counts = np.array(counts)
 
     def __len__(self) -> int:
-        """Photos in a pass."""
+        """Number of photos in a pass."""
         return int(self._ends[-1])
 
     def photo(self, number: int, slot: int) -> int:
@@ -70,7 +70,7 @@ class Passes:
 
 
 class Order:
-    """Photo numbers of all elements of training: endless passes, each shuffled anew."""
+    """Photo indices of all training elements: endless passes, each shuffled differently."""
 
     def __init__(self, passes: Passes, seed: int):
         """Shuffles the slots of each pass by the seed."""
@@ -82,17 +82,17 @@ class Order:
 
     def __getitem__(self, index: int) -> int:
         slot = self._slots[index]
-        assert slot is not None  # nothing filters the slots
+        assert slot is not None  # the dataset has no filter
         return self._passes.photo(index // len(self._passes), slot)
 
 
 def pass_length(source: Source, weights: Weights) -> int:
-    """Returns how many photos a pass has; raises as `Passes`."""
+    """Returns the number of photos in a pass; raises as `Passes`."""
     return len(Passes(source, weights)) if weights else len(source)
 
 
 def first_pass(source: Source, weights: Weights) -> Source:
-    """Returns the photos of a first pass, in the source's order: those counted for a prior."""
+    """Returns the photos of the first pass, in the source's order; a prior is counted on them."""
     passes = Passes(source, weights)
     numbers = [passes.photo(0, slot) for slot in range(len(passes))]
     return Subset(source, np.sort(numbers))
@@ -102,10 +102,12 @@ def _checked(weights: Weights) -> dict[str, float]:
     wanted: dict[str, float] = {}
     for pair in weights:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise RequestError(f"data.weights are pairs (source, weight), not {pair!r}")
+            raise RequestError(f"data.weights must be pairs (source, weight), not {pair!r}")
         name, weight = pair
         if not isinstance(weight, int | float) or not (math.isfinite(weight) and weight >= 0):
-            raise RequestError(f"a weight in data.weights is at least 0, not {weight!r} of {name}")
+            raise RequestError(
+                f"weights in data.weights must be at least 0, not {weight!r} of {name}"
+            )
         if name in wanted:
             raise RequestError(f"data.weights names {name!r} twice; give one weight")
         wanted[name] = weight
@@ -122,4 +124,4 @@ def _sources(source: Source) -> tuple[list[str], np.ndarray]:
     if isinstance(source, FolderSource):
         names, ids = np.unique([source_of(key) for key in source.keys], return_inverse=True)
         return names.tolist(), ids.astype(np.int32)
-    raise RequestError("data.weights goes with data.name=folder and array_record only")
+    raise RequestError("data.weights needs data.name=folder or array_record")

@@ -1,4 +1,4 @@
-"""Folders, zips and tars of photos: names, and the bytes of each file."""
+"""Photos in folders, zip and tar files: names, and the bytes of each file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from colorjax.runtime import paths
 
 
 class Archive(Protocol):
-    """Photos by name, each as the bytes of a file."""
+    """Photos by name, as the bytes of files."""
 
     @property
     def keys(self) -> Sequence[str]:
@@ -32,7 +32,7 @@ class Archive(Protocol):
         ...
 
     def stamp(self) -> str:
-        """Names what is in it; changes once that does."""
+        """Returns a string that changes when the content changes."""
         ...
 
 
@@ -40,7 +40,7 @@ class FolderOfPhotos:
     """The photos below a folder."""
 
     def __init__(self, root: Path):
-        """Lists them."""
+        """Lists the photos."""
         source = FolderSource.open(root, labels="none")
         self.keys: Sequence[str] = source.keys
         self._root = source.root
@@ -53,15 +53,15 @@ class FolderOfPhotos:
         return (self._root / key).read_bytes()
 
     def stamp(self) -> str:
-        """Names the photos by path, size and time of change."""
+        """Returns a digest of path, size and modification time of each photo."""
         return digest(*(f"{key} {file_stamp(self._root / key)}" for key in self.keys))
 
 
 class ZipOfPhotos:
-    """The photos in a zip file; each process opens it anew."""
+    """The photos in a zip file; each process opens its own handle."""
 
     def __init__(self, path: Path):
-        """Reads the directory at its end."""
+        """Reads the central directory."""
         self._path = path
         self._file: zipfile.ZipFile | None = None
         self.keys = sorted(name for name in self._opened().namelist() if _is_photo(name))
@@ -75,11 +75,11 @@ class ZipOfPhotos:
         return self._file
 
     def read(self, key: str) -> bytes:
-        """Returns the bytes of a photo, checked by the zip's own sum."""
+        """Returns the bytes of a photo, verified with the checksum in the zip."""
         return self._opened().read(key)
 
     def stamp(self) -> str:
-        """Names the zip by path, size and time of change."""
+        """Returns path, size and modification time of the zip."""
         return f"{self._path.resolve()} {file_stamp(self._path)}"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -87,31 +87,31 @@ class ZipOfPhotos:
 
 
 class TarOfPhotos:
-    """The photos in a plain tar file, by where their bytes begin."""
+    """The photos in an uncompressed tar file, by the offset of their bytes."""
 
     def __init__(self, path: Path):
-        """Goes through it once, from header to header."""
+        """Scans all headers once."""
         self._path = path
         with tarfile.open(path, "r:") as file:
-            self._places = {
+            self._positions = {
                 posixpath.normpath(member.name): (member.offset_data, member.size)
                 for member in file
                 if member.isreg() and not member.issparse() and _is_photo(member.name)
             }
-        self.keys = sorted(self._places)
+        self.keys = sorted(self._positions)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def read(self, key: str) -> bytes:
         """Returns the bytes of a photo."""
-        offset, size = self._places[key]
+        offset, size = self._positions[key]
         with self._path.open("rb") as file:
             file.seek(offset)
             return file.read(size)
 
     def stamp(self) -> str:
-        """Names the tar by path, size and time of change."""
+        """Returns path, size and modification time of the tar."""
         return f"{self._path.resolve()} {file_stamp(self._path)}"
 
 
@@ -119,7 +119,7 @@ class ChosenPhotos:
     """Some photos of an archive, in its order."""
 
     def __init__(self, archive: Archive, indices: np.ndarray):
-        """Keeps the photos with these numbers, rising."""
+        """Selects the photos with these indices, ascending."""
         self._archive = archive
         self.keys: Sequence[str] = [archive.keys[index] for index in indices]
 
@@ -131,15 +131,15 @@ class ChosenPhotos:
         return self._archive.read(key)
 
     def stamp(self) -> str:
-        """Names the archive and the photos kept."""
+        """Returns a digest of the archive and the selected photos."""
         return digest(self._archive.stamp(), *self.keys)
 
 
 def open_archive(path: str | os.PathLike[str]) -> Archive:
-    """Opens a folder, a zip or a plain tar of photos.
+    """Opens a folder, a zip or an uncompressed tar of photos.
 
     Raises:
-        RequestError: none of these, or no photo in it.
+        RequestError: the path is none of these, or contains no photo.
     """
     path = paths.local(path)
     if path.is_dir():
@@ -148,16 +148,19 @@ def open_archive(path: str | os.PathLike[str]) -> Archive:
         raise RequestError(f"{str(path)!r} does not exist; give a folder, a zip or a tar of photos")
     try:
         if zipfile.is_zipfile(path):
-            found: Archive = ZipOfPhotos(path)
+            archive: Archive = ZipOfPhotos(path)
         else:
-            found = TarOfPhotos(path)
+            archive = TarOfPhotos(path)
     except (tarfile.TarError, zipfile.BadZipFile) as error:
         raise RequestError(
-            f"{str(path)!r} is no folder, zip or plain tar ({error}); unpack a compressed tar first"
+            f"{str(path)!r} is not a folder, zip or uncompressed tar ({error}); unpack a "
+            "compressed tar first"
         ) from None
-    if not found.keys:
-        raise RequestError(f"no photo in {str(path)!r}; wanted files ending in .jpg, .png, ...")
-    return found
+    if not archive.keys:
+        raise RequestError(
+            f"no photo in {str(path)!r}; it must contain files ending in .jpg, .png, ..."
+        )
+    return archive
 
 
 def _is_photo(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""CIFAR-10 as its authors publish it: batches of 10,000 photos, read into memory."""
+"""CIFAR-10 as published by its authors: batches of 10,000 photos, read into memory."""
 
 from __future__ import annotations
 
@@ -38,14 +38,16 @@ HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 _PHOTOS = 10_000  # in each batch
 _SIDE = 32  # pixels
-_VALUES = 3 * _SIDE * _SIDE  # of a photo: all of red, then green, then blue
-_LARGEST = 100_000_000  # bytes of a file inside an archive; batches have 31 million, 46 rewritten
+_VALUES = 3 * _SIDE * _SIDE  # per photo: all red values, then green, then blue
+_LARGEST = (
+    100_000_000  # bytes of a file inside an archive; batches have 31 million, re-pickled ones 46
+)
 _BATCHES = {
     "train": tuple(f"data_batch_{number}" for number in range(1, 6)),
     "test": ("test_batch",),
 }
-# Of the files: torchvision/datasets/cifar.py. Of the archives: the authors' page too. Nobody
-# publishes sums of the .bin files: outside the archive their size and labels are all there is.
+# Source: torchvision/datasets/cifar.py, for the archives also the authors' page. No sums of the
+# .bin files are published: outside the archive only their size and labels can be checked.
 _MD5 = {
     "cifar-10-python.tar.gz": "c58f30108f718f92721af3b95e74349a",
     "cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530",
@@ -60,11 +62,11 @@ _MD5 = {
 
 
 class _Form(NamedTuple):
-    """One of the two forms that the data set comes in."""
+    """One of the two published forms of the data set."""
 
     archive: str
     folder: str  # inside the archive
-    suffix: str  # of a batch
+    suffix: str  # of the batch files
     meta: str  # file with the names of the classes
 
 
@@ -73,7 +75,7 @@ _BINARY = _Form("cifar-10-binary.tar.gz", "cifar-10-batches-bin", ".bin", "batch
 
 
 class Cifar10Source:
-    """Photos of CIFAR-10: the same photos, names and order from each form of its files."""
+    """Photos of CIFAR-10: same photos, names and order for each form of the files."""
 
     def __init__(
         self,
@@ -83,22 +85,22 @@ class Cifar10Source:
         with_labels: bool = True,
         verify: bool = True,
     ):
-        """Reads the batches that the split needs: 3,072 bytes of memory a photo.
+        """Reads the batches of the split into memory: 3,072 bytes per photo.
 
         Args:
-            path: a folder that holds the batches of the Python form (data_batch_1 ...) or the
-                binary one (data_batch_1.bin ...), or their folder cifar-10-batches-py or
-                cifar-10-batches-bin; else one that holds cifar-10-python.tar.gz or
+            path: a folder with the batches of the Python form (data_batch_1 ...) or the binary
+                form (data_batch_1.bin ...), or with their folder cifar-10-batches-py or
+                cifar-10-batches-bin; or a folder with cifar-10-python.tar.gz or
                 cifar-10-binary.tar.gz; or such an archive, which is not unpacked to disk.
             split: "train" (50,000 photos), "test" (10,000), or a slice as in TFDS: "train[:1000]",
                 "train[10%:]", "test[-500:]".
-            with_labels: give each photo its class.
-            verify: compare the archive, or the Python form's files, with their published md5 sums.
-                The .bin files have none: of them the size, 30,730,000 bytes, and the labels,
-                0 to 9, are checked, as the structure of every form always is.
+            with_labels: whether each photo has its class as label.
+            verify: compare the archive, or the files of the Python form, with their published md5
+                sums. The structure of all forms is always checked, including the size of the .bin
+                files, 30,730,000 bytes, and the range of the labels, 0 to 9.
 
         Raises:
-            RequestError: no such data or split, or a file that is missing, damaged or changed.
+            RequestError: unknown data or split, or a file that is missing, damaged or changed.
         """
         self.range = parse_slice(split)
         self.class_names = CLASS_NAMES if with_labels else ()
@@ -108,11 +110,11 @@ class Cifar10Source:
         self.keys: Sequence[str] = [f"{self.range.split}/{number:05d}" for number in numbers]
 
     def labels(self) -> np.ndarray | None:
-        """Class number of every photo, int32; None without labels."""
+        """Returns the class id of every photo, int32; None without labels."""
         return self._labels if self._with_labels else None
 
     def fingerprint(self) -> str:
-        """Names the photos by their pixels and the slice: one for all forms, in any place."""
+        """Returns a digest of the pixels and the slice; independent of form and location."""
         return digest("cifar10", *self.range, self._photos.tobytes())
 
     def __len__(self) -> int:
@@ -124,7 +126,7 @@ class Cifar10Source:
 
 
 def overlap(one: object, other: object) -> bool:
-    """Whether both are slices of CIFAR-10 that share a photo, wherever their files lie."""
+    """Returns whether both are slices of CIFAR-10 that share a photo, in any location."""
     if not (isinstance(one, Cifar10Source) and isinstance(other, Cifar10Source)):
         return False
     return one.range.split == other.range.split and max(one.range.start, other.range.start) < min(
@@ -133,29 +135,31 @@ def overlap(one: object, other: object) -> bool:
 
 
 def parse_slice(split: str) -> Range:
-    """Resolves a split, or a slice of one as TFDS writes it, to photos.
+    """Resolves a split, or a slice of one in TFDS notation, to a range of photos.
 
     Args:
         split: e.g. "train", "train[:1000]", "train[10%:]", "test[-10%:]"; percentages are rounded
             to the nearest photo.
 
     Raises:
-        RequestError: another split, or no photo in that range.
+        RequestError: unknown split, or an empty range.
 
     >>> parse_slice("train[90%:]")
     Range(split='train', start=45000, stop=50000)
     """
-    found = re.fullmatch(r"(train|test)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split)
-    if not found:
+    match = re.fullmatch(r"(train|test)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split)
+    if not match:
         raise RequestError(
             f"cifar10 has no split {split!r}; it has train and test, and slices of one of them "
             "such as train[:1000] or train[10%:]"
         )
-    name, start, stop = found.groups()
+    name, start, stop = match.groups()
     number = _PHOTOS * len(_BATCHES[name])
     first, last = _bound(start or "0", number), _bound(stop or "100%", number)
     if not 0 <= first < last <= number:
-        raise RequestError(f"no photos {split!r} in cifar10: {name} has {number}; give another")
+        raise RequestError(
+            f"cifar10 has no photos in {split!r}: {name} has {number}; give another slice"
+        )
     return Range(name, first, last)
 
 
@@ -168,7 +172,7 @@ def _read(
     path: str | os.PathLike[str], wanted: Range, verify: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns photos (N, 32, 32, 3) uint8 and labels (N,) int32 of a range."""
-    place, form = _find(path)
+    location, form = _find(path)
     first_of = {
         batch + form.suffix: number * _PHOTOS
         for number, batch in enumerate(_BATCHES[wanted.split])
@@ -176,7 +180,7 @@ def _read(
     }
     photos = np.empty((wanted.stop - wanted.start, _SIDE, _SIDE, 3), np.uint8)
     labels = np.empty(len(photos), np.int32)
-    for name, where, content in _files(place, form, [*first_of, form.meta], verify):
+    for name, where, content in _files(location, form, [*first_of, form.meta], verify):
         if name == form.meta:
             _check_names(content, where, form)
             continue
@@ -190,10 +194,10 @@ def _read(
 
 
 def _find(path: str | os.PathLike[str]) -> tuple[Path, _Form]:
-    """Returns a folder with batches, or an archive, and the form of what is there."""
+    """Returns the folder of the batches, or the archive, and its form."""
     if not str(path):
         raise RequestError(
-            f"data.path is empty; give the folder of CIFAR-10's files, which are at {HOME}"
+            f"data.path is empty; give the folder of the CIFAR-10 files, from {HOME}"
         )
     root = Path(path).expanduser()
     forms = (_PYTHON, _BINARY)
@@ -215,43 +219,43 @@ def _find(path: str | os.PathLike[str]) -> tuple[Path, _Form]:
 
 
 def _files(
-    place: Path, form: _Form, names: Sequence[str], verify: bool
+    path: Path, form: _Form, names: Sequence[str], verify: bool
 ) -> Iterator[tuple[str, str, bytes]]:
-    """Yields name, place in words and content of each file; the meta file may be missing."""
-    read = _read_archive if place.is_file() else _read_folder
+    """Yields name, path for messages and content of each file; the meta file may be missing."""
+    read = _read_archive if path.is_file() else _read_folder
     missing = set(names)
     try:
-        if verify and place.is_file():
-            with open(place, "rb") as file:
-                found = hashlib.file_digest(file, _md5).hexdigest()
-            _check_sum(found, place.name, str(place))
-        for name, content in read(place, names):
+        if verify and path.is_file():
+            with open(path, "rb") as file:
+                md5 = hashlib.file_digest(file, _md5).hexdigest()
+            _check_sum(md5, path.name, str(path))
+        for name, content in read(path, names):
             missing.remove(name)
-            where = str(place / name)
-            if verify and place.is_dir() and name in _MD5:
+            where = str(path / name)
+            if verify and path.is_dir() and name in _MD5:
                 _check_sum(_md5(content).hexdigest(), name, where)
             yield name, where, content
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise RequestError(
-            f"{str(place)!r} cannot be read ({error}); download it again from {HOME}"
+            f"{str(path)!r} cannot be read ({error}); download it again from {HOME}"
         ) from error
     missing.discard(form.meta)
     if missing:
         raise RequestError(
-            f"{str(place)!r} lacks {', '.join(sorted(missing))}; download and unpack "
+            f"{str(path)!r} lacks {', '.join(sorted(missing))}; download and unpack "
             f"{form.archive} again from {HOME}"
         )
 
 
-def _read_folder(place: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+def _read_folder(path: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     for name in names:
         with contextlib.suppress(FileNotFoundError):
-            yield name, (place / name).read_bytes()
+            yield name, (path / name).read_bytes()
 
 
-def _read_archive(place: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+def _read_archive(path: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     wanted = set(names)
-    with tarfile.open(place, "r|gz") as archive:
+    with tarfile.open(path, "r|gz") as archive:
         for member in archive:
             name = PurePosixPath(member.name).name
             if name not in wanted or not member.isfile() or member.size > _LARGEST:
@@ -268,11 +272,11 @@ def _md5(content: bytes = b"") -> Any:
     return hashlib.md5(content, usedforsecurity=False)
 
 
-def _check_sum(found: str, name: str, where: str) -> None:
-    if found != _MD5[name]:
+def _check_sum(md5: str, name: str, where: str) -> None:
+    if md5 != _MD5[name]:
         raise RequestError(
-            f"{where!r} has the md5 sum {found}, not {_MD5[name]} as published; download it again "
-            f"from {HOME}, or set data.verify=False if it is meant to differ"
+            f"{where!r} has the md5 sum {md5}, not {_MD5[name]} as published; download it again "
+            f"from {HOME}, or set data.verify=False if the difference is intended"
         )
 
 
@@ -293,9 +297,9 @@ def _from_records(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _from_pickle(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
-    found = _unpickle(content, where)
-    values: Any = found.get("data")
-    labels: Any = found.get("labels")
+    batch = _unpickle(content, where)
+    values: Any = batch.get("data")
+    labels: Any = batch.get("labels")
     with contextlib.suppress(ValueError, TypeError, OverflowError):
         labels = np.array(labels)
     if not _is_array(values, (_PHOTOS, _VALUES), "u") or values.dtype.itemsize != 1:
@@ -305,8 +309,8 @@ def _from_pickle(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
     return values, labels
 
 
-def _is_array(found: object, shape: tuple[int, ...], kinds: str) -> bool:
-    return isinstance(found, np.ndarray) and found.shape == shape and found.dtype.kind in kinds
+def _is_array(value: object, shape: tuple[int, ...], kinds: str) -> bool:
+    return isinstance(value, np.ndarray) and value.shape == shape and value.dtype.kind in kinds
 
 
 def _check_names(content: bytes, where: str, form: _Form) -> None:
@@ -315,23 +319,23 @@ def _check_names(content: bytes, where: str, form: _Form) -> None:
     else:
         names = _unpickle(content, where).get("label_names")
     if names != list(CLASS_NAMES):
-        raise _malformed(where, "the names of its classes are others")
+        raise _malformed(where, "its class names are not those of CIFAR-10")
 
 
 def _malformed(where: str, why: str) -> RequestError:
-    return RequestError(f"{where!r} is no file of CIFAR-10: {why}; download it again from {HOME}")
+    return RequestError(f"{where!r} is not a CIFAR-10 file: {why}; download it again from {HOME}")
 
 
 def _unpickle(content: bytes, where: str) -> dict[str, Any]:
     try:
-        # Python 2 wrote the files: its strings are bytes, of names and of pixels alike.
-        found = _Unpickler(io.BytesIO(content), encoding="latin1").load()
-    except Exception as error:  # damaged bytes lead pickle and NumPy to whatever
+        # Python 2 wrote the files: strings, of names and of pixels, are bytes.
+        value = _Unpickler(io.BytesIO(content), encoding="latin1").load()
+    except Exception as error:  # pickle and NumPy raise errors of any type on damaged bytes
         said = f"{type(error).__name__}: {error}".splitlines()[0]
         raise _malformed(where, said) from error
-    if not isinstance(found, dict):
-        raise _malformed(where, f"it holds {type(found).__name__}, not a dictionary")
-    return found
+    if not isinstance(value, dict):
+        raise _malformed(where, f"it holds {type(value).__name__}, not a dictionary")
+    return value
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -340,21 +344,21 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-# How NumPy 1 and 2 name in a pickle what an array of numbers consists of; nothing else is called.
+# The globals that NumPy 1 and 2 use to pickle arrays of numbers; no others are allowed.
 _reconstruct = np.zeros(0).__reduce__()[0]
 _ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _encode,  # Python 3 writes bytes so for Python 2
+    ("_codecs", "encode"): _encode,  # how Python 3 pickles bytes for Python 2
 }
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads plain values and NumPy arrays; a pickle that names anything else is refused."""
+    """Unpickler for plain values and NumPy arrays; rejects all other globals."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"{module}.{name} has no place in it")
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
         return _ALLOWED[module, name]

@@ -14,16 +14,16 @@ NO_LABEL = -1
 
 
 def from_folders(keys: Sequence[str], rule: str) -> list[str]:
-    """Names the class of each photo by the folders above it.
+    """Returns the class name of each photo, taken from its folders.
 
     Args:
         keys: paths relative to the data's root, with "/" between parts.
         rule: "folder": the first folder below the root; "path": the whole folder path. A Places365
-            tree (`a/airfield`, `a/apartment_building/outdoor`) gives the class under both rules:
+            tree (`a/airfield`, `a/apartment_building/outdoor`) gives the class with both rules:
             `airfield`, `apartment_building/outdoor`.
 
     Returns:
-        One class name a photo; "" for photos that lie in the root itself.
+        One class name per photo; "" for photos in the root folder.
 
     >>> from_folders(["a/airfield/1.jpg", "b/bar/indoor/2.jpg"], "folder")
     ['airfield', 'bar/indoor']
@@ -46,7 +46,7 @@ def _is_places_tree(folders: Sequence[tuple[str, ...]]) -> bool:
 
 
 def names_of(labels: str, keys: Sequence[str]) -> list[str]:
-    """Names the class of each photo as `data.labels` says: "folder", "path", "none" or a file.
+    """Returns the class name of each photo by `data.labels`: "folder", "path", "none" or a file.
 
     Raises:
         RequestError: as `from_file`.
@@ -59,42 +59,44 @@ def names_of(labels: str, keys: Sequence[str]) -> list[str]:
 
 
 def from_file(path: str, keys: Sequence[str]) -> list[str]:
-    """Names the class of each photo by a text file of lines `PHOTO LABEL`.
+    """Returns the class name of each photo from a text file with lines `PHOTO LABEL`.
 
     Args:
         path: the file; PHOTO is relative to the data's root (a leading "/" is ignored), LABEL is
-            the last word of the line. Commas count as blanks.
+            the last field of the line. Commas are treated as spaces.
         keys: paths relative to the data's root.
 
     Returns:
-        One class name a photo; "" where the file has no line for it.
+        One class name per photo; "" if the file has no line for it.
 
     Raises:
-        RequestError: the file is missing, has a line without a label, or names none of the photos.
+        RequestError: the file is missing, has a line without a label, or lists none of the photos.
     """
     file = paths.locate(path)
     if not file.is_file():
-        raise RequestError(f"data.labels={path!r} is no file; give folder, path, none or a file")
+        raise RequestError(f"data.labels={path!r} is not a file; give folder, path, none or a file")
     table: dict[str, str] = {}
     for number, line in enumerate(file.read_text().splitlines(), 1):
-        words = line.replace(",", " ").rsplit(maxsplit=1)
-        if len(words) == 2:
-            table[words[0].strip().lstrip("/")] = words[1]
-        elif words:
-            raise RequestError(f"{path}, line {number}: wants `PHOTO LABEL`, got {line!r}")
+        fields = line.replace(",", " ").rsplit(maxsplit=1)
+        if len(fields) == 2:
+            table[fields[0].strip().lstrip("/")] = fields[1]
+        elif fields:
+            raise RequestError(f"{path}, line {number}: must be `PHOTO LABEL`, got {line!r}")
     names = [table.get(key, "") for key in keys]
     if keys and not any(names):
-        raise RequestError(f"{path} names none of the photos; its first: {next(iter(table), '')!r}")
+        raise RequestError(
+            f"{path} lists none of the photos; its first entry is {next(iter(table), '')!r}"
+        )
     return names
 
 
 def to_ids(names: Sequence[str], class_names: Sequence[str]) -> np.ndarray:
-    """Numbers class names by their place in `class_names`; unknown and "" become -1. int32."""
-    places = {name: place for place, name in enumerate(class_names)}
-    return np.array([places.get(name, NO_LABEL) for name in names], np.int32)
+    """Returns the index of each name in `class_names`, int32; -1 for unknown names and ""."""
+    numbers = {name: number for number, name in enumerate(class_names)}
+    return np.array([numbers.get(name, NO_LABEL) for name in names], np.int32)
 
 
 def known_classes(names: Sequence[str]) -> tuple[str, ...]:
-    """Returns the classes that occur, sorted; numbers by value, other names by the alphabet."""
-    found = set(names) - {""}
-    return tuple(sorted(found, key=lambda name: (not name.isdigit(), name.zfill(9), name)))
+    """Returns the distinct classes: numbers sorted by value, then other names alphabetically."""
+    classes = set(names) - {""}
+    return tuple(sorted(classes, key=lambda name: (not name.isdigit(), name.zfill(9), name)))

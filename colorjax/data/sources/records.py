@@ -1,4 +1,4 @@
-"""Our own array_record shards: one photo a record, with its label and name."""
+"""Colorjax's array_record shards: one photo per record, with its label and name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from colorjax.runtime import paths
 
 CLASSES_FILE = "classes.json"
 INDEX_FILE = "index.npz"
-# Fields of the index, by what is before a name.
+# Hash prefix -> field of the index.
 HASHES = {"": "hashes", LIMIT: "limit_hashes", LOW_CHROMA: "low_chroma_hashes"}
 
 
@@ -29,27 +29,31 @@ def pack(image: bytes, label: int, key: str) -> bytes:
 
 
 def unpack(record: bytes) -> dict[str, Any]:
-    """Reads a record back: image (bytes), label (int), key (str).
+    """Parses a record: image (bytes), label (int), key (str).
 
     Raises:
-        UnreadablePhoto: it was not written by `pack`.
+        UnreadablePhoto: the record was not written by `pack`.
     """
     try:
-        found = msgpack.unpackb(record)
-        return {"image": bytes(found["image"]), "label": int(found["label"]), "key": found["key"]}
+        fields = msgpack.unpackb(record)
+        return {
+            "image": bytes(fields["image"]),
+            "label": int(fields["label"]),
+            "key": fields["key"],
+        }
     except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
-        raise UnreadablePhoto(f"no record of colorjax: {error}") from error
+        raise UnreadablePhoto(f"not a colorjax record: {error}") from error
 
 
 def _check_whole(shards: Sequence[Path]) -> None:
-    """Raises a RequestError where shards of a folder are missing; their names say how many."""
-    found = [re.fullmatch(r".*-\d{5}-of-(\d{5})\.array_record", path.name) for path in shards]
-    wanted = {int(match[1]) for match in found if match}
-    if wanted and (not all(found) or wanted != {len(shards)}):
+    """Raises a RequestError if shards are missing; file names contain the number of shards."""
+    matches = [re.fullmatch(r".*-\d{5}-of-(\d{5})\.array_record", path.name) for path in shards]
+    wanted = {int(match[1]) for match in matches if match}
+    if wanted and (not all(matches) or wanted != {len(shards)}):
         raise RequestError(
-            f"{str(shards[0].parent)!r} has {len(shards)} shards, and their names say "
+            f"{str(shards[0].parent)!r} has {len(shards)} shards, but their names say "
             f"{' and '.join(map(str, sorted(wanted)))}; run the same colorjax prepare "
-            "again, or copy all of them"
+            "again, or copy all shards"
         )
 
 
@@ -60,20 +64,20 @@ class ArrayRecordSource:
         """Opens the shards of a folder (all its `*.array_record` files), or one file.
 
         Raises:
-            RequestError: no shard there.
+            RequestError: no shards, or shards that are missing or damaged.
         """
         from grain.sources import ArrayRecordDataSource
 
         if paths.is_remote(path):
             raise RequestError(
-                f"data.path={os.fspath(path)!r}: array_record is read from disks; mount the bucket "
+                f"data.path={os.fspath(path)!r}: array_record must be on a disk; mount the bucket "
                 "(gcsfuse) or copy the shards"
             )
         path = Path(path).expanduser()
         shards = [path] if path.is_file() else sorted(path.glob("*.array_record"))
         if not shards:
             raise RequestError(
-                f"data.path={str(path)!r} holds no *.array_record file; write some with "
+                f"data.path={str(path)!r} has no *.array_record file; write shards with "
                 "colorjax prepare"
             )
         if not path.is_file():
@@ -94,22 +98,23 @@ class ArrayRecordSource:
             self[0]
         except (UnreadablePhoto, IndexError):
             raise RequestError(
-                f"{str(shards[0])!r} was not written by colorjax prepare; data of TFDS is read "
-                "with data.name=tfds:NAME"
+                f"{str(shards[0])!r} was not written by colorjax prepare; for TFDS data "
+                "set data.name=tfds:NAME"
             ) from None
 
     def labels(self) -> np.ndarray | None:
-        """Class number of every photo, int32, from `index.npz`; without it one reads the records.
+        """Returns the class id of every photo, int32, from `index.npz`.
 
-        A single shard of several has none.
+        None without labels, without an index, and for a single shard of several: then the labels
+        are only in the records.
         """
         return self._indexed("labels") if self._with_labels else None
 
     def hashes(self, prefix: str) -> np.ndarray | None:
-        """`hash_name(prefix + NAME)` of every photo, uint64, by the names that the photos had.
+        """Returns `hash_name(prefix + NAME)` of every photo, uint64, for the original file names.
 
-        They come from `index.npz`, and put a photo into the part that it is in as a file of a
-        folder. None for a single shard of several, and for shards of earlier versions.
+        The hashes come from `index.npz`, so that photos are split as they are in a folder. None for
+        a single shard of several, and for shards of earlier versions.
 
         Args:
             prefix: a key of `HASHES`.
@@ -125,27 +130,27 @@ class ArrayRecordSource:
         names, ids = self._indexed("source_names", whole=False), self._indexed("sources")
         if names is None or ids is None:
             raise RequestError(
-                f"{str(self._shards[0].parent)!r} does not say from which source a photo is; run "
+                f"{str(self._shards[0].parent)!r} does not contain the sources of its photos; run "
                 "the same colorjax prepare again (written shards stay), and open the whole folder"
             )
         return names.tolist(), ids
 
     def _indexed(self, name: str, *, whole: bool = True) -> np.ndarray | None:
-        """Reads a field of the index; None if it is missing or, with `whole`, of other photos."""
+        """Returns a field of the index; None if missing or, with `whole`, of another length."""
         index = self._shards[0].parent / INDEX_FILE
         if not index.is_file():
             return None
         try:
             with np.load(index, allow_pickle=False) as file:
-                found = file.get(name)
-        except Exception:  # zipfile raises whatever a damaged file leads it to
+                values = file.get(name)
+        except Exception:  # zipfile raises errors of any type on damaged files
             raise RequestError(
                 f"{str(index)!r} is damaged; run the same colorjax prepare again"
             ) from None
-        return found if found is not None and (len(found) == len(self) or not whole) else None
+        return values if values is not None and (len(values) == len(self) or not whole) else None
 
     def fingerprint(self) -> str:
-        """Names the photos by each shard's path, size and time of change."""
+        """Returns a digest of path, size and modification time of each shard."""
         stamps = (part for shard in self._shards for part in (shard.resolve(), file_stamp(shard)))
         return digest("array_record", *stamps)
 

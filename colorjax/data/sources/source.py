@@ -1,7 +1,7 @@
-"""Where photos come from: what a source is, folders, and the samples inside scikit-image.
+"""Photo sources: the `Source` protocol, folders, and the sample photos of scikit-image.
 
 A source is a sequence of photos with random access: `len(source)`, `source[i]` -> Photo,
-`source.keys[i]` -> the photo's name within the data set, by which splits are drawn.
+`source.keys[i]` -> the name of the photo in the data set, from which splits are drawn.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Photo(NamedTuple):
     """One photo of a source."""
 
     image: bytes | np.ndarray  # an encoded file, or (H, W, 3) uint8
-    label: int  # class number; -1: none
+    label: int  # class id; -1: none
 
 
 class Source(Protocol):
@@ -59,15 +59,15 @@ class Source(Protocol):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of their numbers; empty without labels."""
+        """Names of the classes, in the order of their ids; empty without labels."""
         ...
 
     def labels(self) -> np.ndarray | None:
-        """Class number of every photo, int32, where that is known without reading it."""
+        """Returns the class id of every photo, int32; None if not known without reading."""
         ...
 
     def fingerprint(self) -> str:
-        """Names the photos and their order: 64 hexadecimal digits, others once a photo changes."""
+        """Returns 64 hexadecimal digits that change with any photo or with the order."""
         ...
 
     def __len__(self) -> int: ...
@@ -75,51 +75,48 @@ class Source(Protocol):
     def __getitem__(self, index: int) -> Photo: ...
 
 
-_PAUSES = (0.1, 1.0)  # seconds; disks and networks that do not answer at once may do so then
+_PAUSES = (0.1, 1.0)  # seconds before each retry of a failed read
 
 
 def read(source: Source, index: int) -> Photo:
-    """Returns `source[index]`, tried again where a disk or network fails in passing.
+    """Returns `source[index]`; retries after transient failures of disk or network.
 
     Raises:
-        OSError: it cannot be read, now as before.
+        OSError: the photo still cannot be read.
     """
     for pause in _PAUSES:
         try:
             return source[index]
         except (FileNotFoundError, PermissionError, IsADirectoryError):
-            raise  # no use in asking again
+            raise  # permanent: no retry
         except OSError:
             time.sleep(pause)
     return source[index]
 
 
 def digest(*parts: object) -> str:
-    """Hashes texts and bytes.
+    """Returns the SHA-256 of texts and bytes, as 64 hexadecimal digits.
 
     Args:
-        *parts: bytes, or anything whose `str` names it; where one ends and the next begins counts.
-
-    Returns:
-        The SHA-256 in 64 hexadecimal digits.
+        *parts: bytes, or objects with an identifying `str`; boundaries between parts matter.
 
     >>> digest("ab", "c") == digest("a", "bc")
     False
     """
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for part in parts:
         data = part if isinstance(part, bytes) else os.fsencode(str(part))
-        found.update(len(data).to_bytes(8) + data)
-    return found.hexdigest()
+        sha256.update(len(data).to_bytes(8) + data)
+    return sha256.hexdigest()
 
 
 def hash_name(name: str) -> int:
-    """Maps a photo's name to 64 bits that never change: the first ones of its SHA-256."""
+    """Returns a stable 64-bit hash of a photo's name: the first bits of its SHA-256."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
 
 
 def source_of(key: str) -> str:
-    """Returns the source that a photo belongs to: the first folder of its name.
+    """Returns the source of a photo: the first folder of its name.
 
     >>> source_of("houses/12/kitchen.jpg"), source_of("a.jpg")
     ('houses', '')
@@ -128,15 +125,15 @@ def source_of(key: str) -> str:
 
 
 def file_stamp(path: Path | epath.Path) -> str:
-    """Returns a file's size in bytes and time of change in ns; "missing" where it is none."""
+    """Returns a file's size in bytes and modification time in ns; "missing" if there is none."""
     try:
         if paths.is_remote(path):
             stored = epath.Path(path).stat()
             return f"{stored.length} {stored.mtime}"
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return "missing"
-    return f"{found.st_size} {found.st_mtime_ns}"
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,21 +154,22 @@ class FolderSource:
         Args:
             root: the folder.
             labels: "folder", "path", "none" or a file; see `colorjax.data.sources.labels`.
-            class_names: number the classes by this list instead of by those found.
+            class_names: class names in the order of their ids, instead of those detected.
 
         Raises:
-            RequestError: the path is empty, missing, no folder, or holds no photo.
+            RequestError: the path is empty, missing, not a folder, or contains no photo.
         """
         if not str(root):
             raise RequestError("data.path is empty; give a folder: --config.data.path=PHOTOS")
         root = paths.locate(root) if paths.is_remote(root) else Path(root).expanduser()
         if not root.is_dir():
-            what = "is no folder" if root.exists() else "does not exist"
+            what = "is not a folder" if root.exists() else "does not exist"
             raise RequestError(f"data.path={str(root)!r} {what}; give a folder of photos")
         keys = sorted(_photos_below(root))
         if not keys:
             raise RequestError(
-                f"no photo below {str(root)!r}; wanted files ending in .jpg, .png, .webp, .tif, ..."
+                f"no photo below {str(root)!r}; it must contain files ending in .jpg, .png, .webp, "
+                ".tif, ..."
             )
         names = label_names.names_of(labels, keys)
         if class_names is None:
@@ -179,11 +177,11 @@ class FolderSource:
         return cls(root, keys, tuple(class_names), label_names.to_ids(names, class_names))
 
     def labels(self) -> np.ndarray:
-        """Class number of every photo, int32; -1: none."""
+        """Returns the class id of every photo, int32; -1: none."""
         return self.ids
 
     def fingerprint(self) -> str:
-        """Names the photos by the folder and by each file's name, size and time of change."""
+        """Returns a digest of the folder and of each file's name, size and modification time."""
         stamps = (part for key in self.keys for part in (key, file_stamp(self.root / key)))
         root = self.root if paths.is_remote(self.root) else self.root.resolve()
         return digest("folder", root, *stamps)
@@ -199,30 +197,30 @@ def _photos_below(root: Path | epath.Path) -> list[str]:
     if paths.is_remote(root):
         files = [path.relative_to(root).as_posix() for path in paths.files_below(epath.Path(root))]
         return [key for key in files if _is_photo(os.path.basename(key))]
-    found = []
-    seen = set()  # links may lead back up
+    keys = []
+    seen = set()  # links may form cycles
     for folder, folders, files in os.walk(root, followlinks=True):
-        place = os.stat(folder)
-        if (place.st_dev, place.st_ino) in seen:
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
             folders.clear()
             continue
-        seen.add((place.st_dev, place.st_ino))
+        seen.add((status.st_dev, status.st_ino))
         below = Path(folder).relative_to(root)
-        found += [(below / name).as_posix() for name in files if _is_photo(name)]
-    return found
+        keys += [(below / name).as_posix() for name in files if _is_photo(name)]
+    return keys
 
 
 def _is_photo(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES and not name.startswith(".")
 
 
-# Before the names whose hashes say which photos `data.limit` and `data.low_chroma_rate` keep.
+# Prefixes of the names whose hashes select the photos of `data.limit` and `data.low_chroma_rate`.
 LIMIT = "limit:"
 LOW_CHROMA = "low_chroma:"
 
 
 class ChosenKeys(Sequence):
-    """Some names of a sequence of names, looked up when they are asked for."""
+    """A lazy selection from a sequence of names."""
 
     def __init__(self, keys: Sequence[str], indices: np.ndarray):
         self._keys = keys
@@ -238,7 +236,7 @@ class ChosenKeys(Sequence):
 
 
 class NumberedKeys(Sequence):
-    """The names "0", "1", ... of photos that have none, without storing them."""
+    """The names "0", "1", ... of photos without names, computed on access."""
 
     def __init__(self, length: int):
         self._length = length
@@ -251,9 +249,9 @@ class NumberedKeys(Sequence):
 
 
 class SamplePhotos:
-    """The colour photos that ship inside scikit-image: nothing to download.
+    """The color photos that ship inside scikit-image: nothing to download.
 
-    Held-out photos come as tiles of about 150 px, so that an evaluation has more than one value.
+    Held-out photos are cut into tiles of 150 px, so that an evaluation has more than one photo.
     """
 
     PHOTOS = {  # noqa: RUF012
@@ -285,11 +283,11 @@ class SamplePhotos:
         self.keys = list(self._photos)
 
     def labels(self) -> None:
-        """Sample photos have no labels."""
+        """Returns None: sample photos have no labels."""
         return
 
     def fingerprint(self) -> str:
-        """Names the photos by the part and by the version of scikit-image."""
+        """Returns a digest of the part and the version of scikit-image."""
         import skimage
 
         return digest("sample_photos", self._part, skimage.__version__)
@@ -302,7 +300,7 @@ class SamplePhotos:
 
 
 def read_sample(name: str) -> np.ndarray:
-    """Reads a photo that ships inside scikit-image: (H, W, 3) uint8."""
+    """Returns a photo that ships inside scikit-image: (H, W, 3) uint8."""
     import skimage
 
     return decode_rgb((Path(skimage.__file__).parent / "data" / name).read_bytes())

@@ -1,4 +1,4 @@
-"""Some photos of a source, chosen by the hashes of their names."""
+"""Subsets of a source, selected by the hashes of photo names."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class Subset:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the classes, those of the whole source."""
+        """Names of the classes of the whole source."""
         return self.source.class_names
 
     def labels(self) -> np.ndarray | None:
-        """Class numbers, where known without reading."""
+        """Returns the class ids, or None if unknown without reading the photos."""
         labels = self.source.labels()
         return None if labels is None else labels[self.indices]
 
     def fingerprint(self) -> str:
-        """Names the photos by those of the source and by which of them these are."""
+        """Returns a digest of the source and the selected indices."""
         return digest(self.source.fingerprint(), self.indices.astype("<i8").tobytes())
 
     def __len__(self) -> int:
@@ -45,7 +45,7 @@ class Subset:
 
 
 def hash_fraction(key: str) -> float:
-    """Maps a photo's name to a number in [0, 1) that never changes.
+    """Returns a stable hash of a photo's name as a number in [0, 1).
 
     >>> 0 <= hash_fraction("a/1.jpg") < 1
     True
@@ -59,13 +59,13 @@ def fractions(source: Source, prefix: str = "") -> np.ndarray:
         return fractions(source.source, prefix)[source.indices]
     hashes = source.hashes(prefix) if isinstance(source, ArrayRecordSource) else None
     if hashes is None:
-        found = (hash_name(prefix + key) for key in source.keys)
-        hashes = np.fromiter(found, np.uint64, len(source))
+        computed = (hash_name(prefix + key) for key in source.keys)
+        hashes = np.fromiter(computed, np.uint64, len(source))
     return hashes / 2**64
 
 
 def hold_out(source: Source, lower: float, upper: float) -> tuple[Source, Source]:
-    """Splits a source in two by the hash of its keys.
+    """Splits a source into two parts by the hashes of its keys.
 
     Args:
         source: the photos.
@@ -73,8 +73,8 @@ def hold_out(source: Source, lower: float, upper: float) -> tuple[Source, Source
         upper: at most 1.
 
     Returns:
-        (kept, held out), each in the source's order. A photo's part depends on its name alone, so
-        adding photos moves none.
+        (kept, held out), each in the source's order. A photo's part depends only on its name, so
+        adding photos does not move existing ones.
     """
     hashes = fractions(source)
     held = (lower <= hashes) & (hashes < upper)
@@ -82,7 +82,7 @@ def hold_out(source: Source, lower: float, upper: float) -> tuple[Source, Source
 
 
 def limit(source: Source, number: int) -> Source:
-    """Keeps `number` photos, those with the lowest hashes, in the source's order; 0 keeps all."""
+    """Returns the `number` photos with the lowest hashes, in the source's order; 0: all."""
     if not 0 < number < len(source):
         return source
     order = np.argsort(fractions(source, LIMIT), kind="stable")

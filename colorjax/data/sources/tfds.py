@@ -18,19 +18,19 @@ class Range(NamedTuple):
 
 
 class TfdsSource:
-    """One split of a TFDS data set that was prepared as array_record; needs no TensorFlow."""
+    """A split of a TFDS data set prepared as array_record; does not need TensorFlow."""
 
     def __init__(self, name: str, split: str, data_dir: str = "", *, with_labels: bool = True):
         """Opens prepared data.
 
         Args:
-            name: as in TFDS, e.g. "cifar10" or "imagenet_resized/64x64".
+            name: name in TFDS, e.g. "cifar10" or "imagenet_resized/64x64".
             split: a TFDS slice, e.g. "train[:200000]".
-            data_dir: where TFDS keeps its data; empty: its own default.
-            with_labels: read the feature "label" where there is one.
+            data_dir: data folder of TFDS; empty: its default.
+            with_labels: read the feature "label" if it exists.
 
         Raises:
-            RequestError: unknown data set or split, or data not prepared yet.
+            RequestError: unknown data set or split, or data that is not prepared.
         """
         self.stored_in = (name, data_dir)
         self._data, self.class_names, self.ranges, self._path = _open_tfds(name, split, data_dir)
@@ -40,11 +40,11 @@ class TfdsSource:
         self.keys = NumberedKeys(len(self._data))
 
     def labels(self) -> None:
-        """TFDS stores labels in the records; they are known once a photo is read."""
+        """Returns None: TFDS stores labels in the records, so they are read with the photos."""
         return
 
     def fingerprint(self) -> str:
-        """Names the photos by where TFDS keeps them (data_dir/name/version) and by the slice."""
+        """Returns a digest of the folder in TFDS (data_dir/name/version) and the slice."""
         return digest("tfds", self._path, *(field for part in self.ranges for field in part))
 
     def __len__(self) -> int:
@@ -59,14 +59,14 @@ class TfdsSource:
 def _open_tfds(
     name: str, split: str, data_dir: str
 ) -> tuple[Any, tuple[str, ...], list[Range], str]:
-    """Returns the photos, names of their classes, their ranges, and the folder of this version."""
+    """Returns the photos, their class names, their ranges, and the folder of the version."""
     import tensorflow_datasets as tfds
 
     try:
         builder = tfds.builder(name, data_dir=data_dir or None)
     except tfds.core.DatasetNotFoundError:
         raise RequestError(
-            f"TFDS has no data set {name!r}; docs/data.md lists the usual ones"
+            f"TFDS has no data set {name!r}; docs/data.md lists common ones"
         ) from None
     except ValueError as error:
         raise RequestError(f"tfds:{name}: {str(error).splitlines()[0]}") from None
@@ -77,7 +77,7 @@ def _open_tfds(
     if not builder.is_prepared():
         raise RequestError(f"tfds:{name} is not prepared in {str(builder.data_path)!r}; {prepare}")
     if "image" not in builder.info.features:
-        raise RequestError(f"tfds:{name} has no feature 'image'; it is no photo data set")
+        raise RequestError(f"tfds:{name} has no feature 'image'; choose a data set of photos")
     try:
         data = builder.as_data_source(split=split, decoders={"image": tfds.decode.SkipDecoding()})
     except NotImplementedError:
@@ -102,7 +102,7 @@ def _ranges(split: str, splits: Any) -> list[Range]:
 
 
 def overlap(one: TfdsSource, other: object) -> bool:
-    """Whether two slices of one data set, stored in one place, share a photo."""
+    """Returns whether two slices of the same stored data set share a photo."""
     if not isinstance(other, TfdsSource) or one.stored_in != other.stored_in:
         return False
     return any(

@@ -1,1 +1,1 @@
-"""Many photo files: what is to be done, in which order, and the report."""
+"""Batch processing of photo files: planning, running in parallel, reporting."""

@@ -1,4 +1,4 @@
-"""One picture of many photos, each before and after."""
+"""Contact sheet: one picture of many photos, each before and after."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from colorjax.runtime.file_names import printable
 MAX_PAIRS = 100
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-_MARK = "colorjax contact sheet"  # in the file: only such a one is replaced without --overwrite
+_MARK = "colorjax contact sheet"  # in the file: without --overwrite only a marked file is replaced
 _SIDE = 160  # pixels of a thumbnail's box
 _GAP = 8
 _TEXT = 14
 _CELL = (2 * _SIDE + _GAP, _SIDE + _TEXT)
 _PAPER, _INK, _NOTHING = "white", "black", "lightgrey"
-_BAND_PIXELS = 2**22  # of a photo that is shrunk at a time
+_BAND_PIXELS = 2**22  # of a photo, downsampled at a time
 
 Pair = tuple[str, Path, Path]  # name, before, after
 
 
 def check(path: Path, *, overwrite: bool) -> None:
-    """Checks that a contact sheet may be written there.
+    """Checks that a contact sheet may be written to a path.
 
     Raises:
-        RequestError: the name is not of PNG or JPEG, or another file has it.
+        RequestError: the name does not end in .png or .jpg, or another file exists there.
     """
     if path.suffix.lower() not in _FORMATS:
-        raise RequestError(f"--contact-sheet {str(path)!r} has to end in .png or .jpg")
+        raise RequestError(f"--contact-sheet {str(path)!r} must end in .png or .jpg")
     if path.exists() and not overwrite and not _is_ours(path):
         raise RequestError(
-            f"--contact-sheet {str(path)!r} exists and is no contact sheet; name another file, or "
-            "--overwrite"
+            f"--contact-sheet {str(path)!r} exists and is not a contact sheet; give another file, "
+            "or --overwrite"
         )
 
 
 def draw(pairs: Sequence[Pair]) -> Image.Image:
-    """Draws pairs in rows, each with its name below.
+    """Returns a picture of pairs in rows, each with its name below.
 
     Args:
-        pairs: at most `MAX_PAIRS`; a file that cannot be read leaves a grey box.
+        pairs: at most `MAX_PAIRS`; a file that cannot be read becomes a gray box.
 
     Returns:
-        Mode RGB; about as wide as high.
+        Mode RGB; about square.
     """
     columns = max(1, round(math.sqrt(len(pairs) * _CELL[1] / _CELL[0])))
     rows = max(1, math.ceil(len(pairs) / columns))
@@ -68,10 +68,10 @@ def draw(pairs: Sequence[Pair]) -> Image.Image:
 
 
 def write(path: Path, pairs: Sequence[Pair]) -> None:
-    """Writes the contact sheet of the first `MAX_PAIRS` pairs, whole or not at all.
+    """Writes the contact sheet of the first `MAX_PAIRS` pairs, atomically.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     sheet, kind = draw(pairs[:MAX_PAIRS]), _FORMATS[path.suffix.lower()]
     marks = PngImagePlugin.PngInfo()
@@ -84,7 +84,7 @@ def write(path: Path, pairs: Sequence[Pair]) -> None:
 
 
 def _thumbnail(path: Path) -> Image.Image:
-    """Returns a photo within a box of `_SIDE` pixels."""
+    """Returns a square of `_SIDE` pixels with the photo in it."""
     box = Image.new("RGB", (_SIDE, _SIDE), _PAPER)
     try:
         photo = photos.read(path)
@@ -97,7 +97,7 @@ def _thumbnail(path: Path) -> Image.Image:
 
 
 def _shrunk(photo: photos.Photo) -> Image.Image:
-    """Returns a photo of a few times `_SIDE` pixels, read a band of rows at a time."""
+    """Returns a photo downsampled to a few times `_SIDE` pixels, read in bands of rows."""
     factor = max(1, max(photo.height, photo.width) // (2 * _SIDE))
     step = max(1, _BAND_PIXELS // (photo.width * factor)) * factor
     bands = []
@@ -114,7 +114,7 @@ def _shrunk(photo: photos.Photo) -> Image.Image:
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Returns a name, or its end where the whole does not fit below its pair."""
+    """Returns a name, or its end if the whole does not fit below its pair."""
     lengths = range(len(text), 0, -1)
     cut = (text if n == len(text) else f"...{text[-n:]}" for n in lengths)
     return next((part for part in cut if font.getlength(part) <= _CELL[0]), "")
@@ -123,7 +123,7 @@ def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> s
 def _is_ours(path: Path) -> bool:
     try:
         with Image.open(path) as image:
-            found = image.info.get("Software") or image.info.get("comment", b"")
-    except Exception:  # Pillow's plug-ins raise whatever a broken file leads them to
+            mark = image.info.get("Software") or image.info.get("comment", b"")
+    except Exception:  # Pillow's plug-ins raise any exception for broken files
         return False
-    return found in (_MARK, _MARK.encode())
+    return mark in (_MARK, _MARK.encode())

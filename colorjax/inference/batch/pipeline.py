@@ -1,4 +1,4 @@
-"""Work on many photos: some at a time, told in order, to the end or to a signal."""
+"""Processes photos in parallel and yields the outcomes in order, until the end or a signal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.inference.batch.plan import Job
 from colorjax.photos import UnwritablePhoto
 
-# Photos under way hold at most this many pixels together, or are one: two of 24 megapixels go side
-# by side, one of 100 goes alone.
+# Limit on the pixels of all photos in progress, unless there is only one: two of 24 megapixels run
+# in parallel, one of 100 runs by itself.
 _MAX_PIXELS_UNDER_WAY = 2**26
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -22,15 +22,15 @@ NO_ROOM = "no room"
 
 
 class Result(NamedTuple):
-    """What the work on one photo came to.
+    """Notes and times of one processed photo.
 
     Attributes:
-        notes: what the user should know.
+        notes: messages for the user.
         reading: seconds of reading and decoding.
-        network: seconds in the network, compilation apart.
+        network: seconds in the network, without compilation.
         writing: seconds of encoding and writing.
         compiling: seconds of compilation.
-        painting: seconds of looking, enlarging and painting, the network apart.
+        painting: seconds of color conversion and upsampling.
     """
 
     notes: tuple[str, ...] = ()
@@ -42,23 +42,23 @@ class Result(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """Of the whole photo, waiting and compilation apart."""
+        """Seconds of the whole photo, without waiting and compilation."""
         return self.reading + self.network + self.painting + self.writing
 
 
-# Does one photo, in any thread. Raises UnreadablePhoto, UnwritablePhoto; RequestError ends the run.
+# Processes one photo; thread-safe. Raises UnreadablePhoto, UnwritablePhoto; RequestError ends all.
 Work: TypeAlias = Callable[[Job], Result]
 
 
 class Outcome(NamedTuple):
-    """What became of one photo.
+    """Status of one photo.
 
     Attributes:
         job: the photo.
-        status: "done", "skipped", "failed"; in a dry run "planned"; "no room" where the disk is
-            full, so that no further photo can be written.
-        result: of a photo that is done.
-        error: of a photo that failed, in one line.
+        status: "done", "skipped", "failed"; in a dry run "planned"; "no room" if the disk is full,
+            so that no further photo can be written.
+        result: notes and times, if done.
+        error: one-line reason, if failed.
     """
 
     job: Job
@@ -68,7 +68,7 @@ class Outcome(NamedTuple):
 
 
 def known_outcome(job: Job, *, overwrite: bool) -> Outcome | None:
-    """Returns what becomes of a photo without work on it; None: there is work."""
+    """Returns the outcome of a photo that needs no work; None: it needs work."""
     if job.refusal:
         return Outcome(job, FAILED, error=job.refusal)
     if job.is_done and not overwrite:
@@ -84,15 +84,15 @@ def outcomes(
     overwrite: bool = False,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Outcome]:
-    """Does the work on photos, some of them at a time, and yields what became of each, in order.
+    """Processes photos in parallel and yields their outcomes in order.
 
     Args:
         jobs: from `plan`.
-        work: on one photo; called from several threads.
-        threads: photos under way at most; fewer where they are large.
+        work: processes one photo; called from several threads.
+        threads: maximum number of photos in progress; fewer if they are large.
         overwrite: whether existing outputs are replaced instead of skipped.
-        is_stopped: asked before each photo; once it holds, the photos under way are finished and
-            the work that is left is left out.
+        is_stopped: called before each photo; once true, photos in progress are finished and no
+            further work is started.
 
     Raises:
         RequestError: `work` raised it.
@@ -105,7 +105,7 @@ def outcomes(
                 wait([one.future for one in under_way if not one.is_done], None, FIRST_COMPLETED)
                 yield from _finished(under_way)
             if known is None and is_stopped():
-                continue  # what needs no work is told all the same
+                continue  # photos that need no work are still reported
             future = pool.submit(_outcome, job, work) if known is None else _ready(known)
             under_way.append(_UnderWay(job, future))
             yield from _finished(under_way)
@@ -123,7 +123,7 @@ class _UnderWay(NamedTuple):
 
 
 def _finished(under_way: deque[_UnderWay]) -> Iterator[Outcome]:
-    """Takes away and yields what is finished, up to the first photo that is not."""
+    """Pops and yields finished outcomes, up to the first photo in progress."""
     while under_way and under_way[0].is_done:
         yield under_way.popleft().future.result()
 
@@ -147,14 +147,14 @@ def _outcome(job: Job, work: Work) -> Outcome:
         raise
     except (UnreadablePhoto, UnwritablePhoto) as error:
         return _failed(job, error, str(error))
-    except Exception as error:  # one photo's trouble, such as no memory, is not the others'
+    except Exception as error:  # an error of one photo, such as no memory, must not end the run
         return _failed(job, error, f"{type(error).__name__}: {error}".rstrip(": "))
 
 
-def _failed(job: Job, error: BaseException, told: str) -> Outcome:
+def _failed(job: Job, error: BaseException, message: str) -> Outcome:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in _FULL:
             return Outcome(job, NO_ROOM, error=cause.strerror or str(cause))
         cause = cause.__cause__ or cause.__context__
-    return Outcome(job, FAILED, error=told)
+    return Outcome(job, FAILED, error=message)

@@ -1,4 +1,4 @@
-"""What a run over photos tells: a bar or lines for people, JSON lines for scripts."""
+"""Output of a run over photos: a progress bar or lines for people, JSON lines for scripts."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Tally:
 
     Attributes:
         counts: photos by status.
-        failures: (photo, why) of those that failed.
-        network: seconds in the network, compilation apart.
+        failures: (photo, reason) of failed photos.
+        network: seconds in the network, without compilation.
         compiling: seconds of compilation.
     """
 
@@ -34,7 +34,7 @@ class Tally:
     compiling: float = 0.0
 
     def add(self, outcome: Outcome) -> None:
-        """Takes one photo."""
+        """Adds one photo."""
         self.counts[outcome.status] = self.counts.get(outcome.status, 0) + 1
         self.network += outcome.result.network
         self.compiling += outcome.result.compiling
@@ -43,20 +43,20 @@ class Tally:
 
 
 class Report:
-    """Tells of photos as they are finished, and sums up.
+    """Prints each finished photo and a summary.
 
-    People read lines on standard output, notes and failures on standard error. With JSON, or where
-    standard output takes the picture itself, all that people read is on standard error.
+    Lines for people go to standard output, notes and failures to standard error. With JSON, or if
+    the picture itself goes to standard output, all lines for people go to standard error.
     """
 
     def __init__(self, done_word: str, *, as_json: bool, is_taken: bool, has_bar: bool = True):
         """Starts a report.
 
         Args:
-            done_word: what was done to photos, "colorized".
-            as_json: whether scripts read standard output.
-            is_taken: whether standard output takes the picture.
-            has_bar: whether a terminal shows a bar.
+            done_word: verb of the summary, "colorized".
+            as_json: whether to print JSON to standard output.
+            is_taken: whether the picture goes to standard output.
+            has_bar: whether to show a progress bar on a terminal.
         """
         self.tally = Tally()
         self._done_word = done_word
@@ -67,13 +67,13 @@ class Report:
         self._bar: tqdm | None = None
 
     def begin(self, number: int) -> None:
-        """Starts the clock, and on a terminal a bar of so many photos."""
+        """Starts the clock, and on a terminal a progress bar of `number` photos."""
         self._began = time.perf_counter()
         if self._has_bar and sys.stderr is not None:  # 2>&-
             self._bar = tqdm(total=number, unit="photo", disable=None)
 
     def add(self, outcome: Outcome) -> None:
-        """Tells of one photo."""
+        """Prints one photo."""
         self.tally.add(outcome)
         if self._bar is not None and outcome.status in (DONE, FAILED) and not outcome.job.refusal:
             self._bar.update()
@@ -87,12 +87,12 @@ class Report:
                 sys.stdout,
             )
         for note in outcome.result.notes:
-            self.tell(f"{outcome.job.name}: {note}")
+            self.log(f"{outcome.job.name}: {note}")
         if outcome.error:
-            self.tell(f"{outcome.job.name}: {outcome.error}")
+            self.log(f"{outcome.job.name}: {outcome.error}")
 
-    def tell(self, message: str) -> None:
-        """Tells people one line on standard error."""
+    def log(self, message: str) -> None:
+        """Prints one line to standard error."""
         _print(f"colorjax: {printable(message)}", sys.stderr)
 
     def __enter__(self) -> Report:
@@ -103,39 +103,39 @@ class Report:
             self._bar.close()
 
     def end(self, *, left: int = 0) -> None:
-        """Lists the failures once more and sums up.
+        """Lists all failures again and prints the summary.
 
         Args:
-            left: photos that were not come to.
+            left: number of photos not processed.
         """
         seconds = time.perf_counter() - self._began
         tally, counts = self.tally, self.tally.counts
         if self._has_bar and tally.failures and sum(counts.values()) > 1:
-            self.tell(f"{len(tally.failures)} of {sum(counts.values())} photos failed:")
+            self.log(f"{len(tally.failures)} of {sum(counts.values())} photos failed:")
             for name, error in tally.failures:
-                self.tell(f"  {name}: {error}")
-        found = _summary(tally, seconds) | {"to_go": left}
+                self.log(f"  {name}: {error}")
+        summary = _summary(tally, seconds) | {"to_go": left}
         if self._as_json:
-            _print(json.dumps({"summary": found}), sys.stdout)
-        text = self._in_words(found)
+            _print(json.dumps({"summary": summary}), sys.stdout)
+        text = self._summary_line(summary)
         _print(text, sys.stderr if self._is_quiet else sys.stdout)
 
-    def _in_words(self, found: dict[str, Any]) -> str:
+    def _summary_line(self, summary: dict[str, Any]) -> str:
         counts = self.tally.counts
         if not self._has_bar:
             return f"{counts[PLANNED]} to do, {counts[SKIPPED]} skipped, {counts[FAILED]} refused"
-        words = (
+        line = (
             f"{counts[DONE]} {self._done_word}, {counts[SKIPPED]} skipped, {counts[FAILED]} failed"
         )
         if not counts[DONE]:
-            there = "; --overwrite replaces results that are there"
-            return words + (there if counts[SKIPPED] else "")
-        words += f"; {found['seconds_per_photo']:.2f} s a photo"
+            existing = "; --overwrite replaces existing results"
+            return line + (existing if counts[SKIPPED] else "")
+        line += f"; {summary['seconds_per_photo']:.2f} s per photo"
         if not self.tally.network:
-            return words
+            return line
         return (
-            f"{words}, {found['network_share']:.0%} of it in the network, and "
-            f"{found['compile_seconds']:.1f} s of compilation"
+            f"{line}, {summary['network_share']:.0%} of the time in the network, plus "
+            f"{summary['compile_seconds']:.1f} s of compilation"
         )
 
     def _shows_bar(self) -> bool:
@@ -143,14 +143,14 @@ class Report:
 
 
 def close(stream: TextIO) -> None:
-    """Lets nothing more be written to a pipe that nobody reads, not even by Python's own end."""
+    """Redirects a broken pipe to the null device, so that no later write fails, even at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
 def _print(text: str, stream: TextIO | None) -> None:
-    """Prints a line, beside a bar; where nobody reads, or no more, the work goes on."""
+    """Prints a line above a progress bar; ignores closed and broken streams."""
     if stream is None:  # >&-
         return
     coding = stream.encoding or "utf-8"
@@ -163,7 +163,7 @@ def _print(text: str, stream: TextIO | None) -> None:
 
 def _as_object(outcome: Outcome) -> dict[str, Any]:
     job, result = outcome.job, outcome.result
-    found: dict[str, Any] = {
+    row: dict[str, Any] = {
         "input": job.name,
         "output": None if job.output is None else str(job.output),
         "status": outcome.status,
@@ -171,7 +171,7 @@ def _as_object(outcome: Outcome) -> dict[str, Any]:
         "seconds": round(result.seconds, 4),
         "network_seconds": round(result.network, 4),
     }
-    return found | ({"error": outcome.error} if outcome.error else {})
+    return row | ({"error": outcome.error} if outcome.error else {})
 
 
 def _summary(tally: Tally, seconds: float) -> dict[str, Any]:

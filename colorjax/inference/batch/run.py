@@ -1,4 +1,4 @@
-"""The run over many photo files: what is left to do is done, told and summed up."""
+"""Processes many photo files: skips finished ones, reports, returns the exit status."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from colorjax.inference.batch.report import Report
 from colorjax.runtime.atomic import remove_partials
 from colorjax.runtime.signals import StopAfterUnit
 
-ALL_DONE, SOME_FAILED, CANNOT_GO_ON = 0, 1, 2  # exit status
+ALL_DONE, SOME_FAILED, CANNOT_CONTINUE = 0, 1, 2  # exit status
 
 
 @dataclasses.dataclass(frozen=True)
 class BatchOptions:
-    """How a run goes.
+    """Options of a run.
 
     Attributes:
-        done_word: what is done to photos, "colorized".
-        threads: photos under way at most.
+        done_word: verb of the summary, "colorized".
+        threads: maximum number of photos in progress.
         overwrite: whether existing outputs are replaced instead of skipped.
-        as_json: whether scripts read standard output.
-        sheet: where the contact sheet goes; None: there is none.
+        as_json: whether to print JSON to standard output.
+        sheet: path of the contact sheet; None: no contact sheet.
     """
 
     done_word: str = "colorized"
@@ -48,53 +48,54 @@ class BatchOptions:
     sheet: Path | None = None
 
     def report(self, jobs: Sequence[Job], *, has_bar: bool = True) -> Report:
-        """Starts the report on jobs."""
+        """Returns a new report on jobs."""
         is_taken = any(job.output == STANDARD for job in jobs)
         return Report(self.done_word, as_json=self.as_json, is_taken=is_taken, has_bar=has_bar)
 
 
-def show_plan(jobs: Sequence[Job], manner: BatchOptions) -> int:
-    """Tells what a run would do, and does nothing.
+def show_plan(jobs: Sequence[Job], options: BatchOptions) -> int:
+    """Prints what a run would do, and processes nothing.
 
     Returns:
-        0; 1: some photos would be refused.
+        Exit status: 0; 1: some photos would be refused.
     """
-    report = manner.report(jobs, has_bar=False)
+    report = options.report(jobs, has_bar=False)
     for job in jobs:
-        report.add(known_outcome(job, overwrite=manner.overwrite) or _planned(job))
+        report.add(known_outcome(job, overwrite=options.overwrite) or _planned(job))
     report.end()
     return SOME_FAILED if report.tally.failures else ALL_DONE
 
 
-def run(jobs: Sequence[Job], start: Callable[[], Work], manner: BatchOptions) -> int:
-    """Does what is left of jobs, tells of each and sums up.
+def run(jobs: Sequence[Job], start: Callable[[], Work], options: BatchOptions) -> int:
+    """Processes the remaining jobs, prints each and a summary.
 
     Args:
         jobs: from `plan`.
-        start: makes the work; called once, if there is something to do.
-        manner: how.
+        start: creates the work; called once, if there are jobs to do.
+        options: options of the run.
 
     Returns:
-        0: all done or skipped; 1: some photos failed and the rest is done; 2: the disk is full;
-        75: a signal ended it between two photos. The same command goes on in each case.
+        Exit status: 0: all done or skipped; 1: some photos failed and the rest is done; 2: the
+        disk is full; 75: a signal ended the run between two photos. The same command continues in
+        each case.
 
     Raises:
         RequestError: from `start`, or from the work.
     """
-    pending = [job for job in jobs if not known_outcome(job, overwrite=manner.overwrite)]
-    folders = _folders(jobs, manner.sheet)
+    pending = [job for job in jobs if not known_outcome(job, overwrite=options.overwrite)]
+    folders = _folders(jobs, options.sheet)
     remove_partials(folders)
-    report = manner.report(jobs)
+    report = options.report(jobs)
     finished: list[Job] = []
-    full: list[str] = []  # why no further photo can be written
+    full: list[str] = []  # reason why no further photo can be written
     with StopAfterUnit(clean_up=lambda: remove_partials(folders)) as stop, report:
         work = start() if pending else _nothing
         report.begin(len(pending))
         for outcome in outcomes(
             jobs,
             work,
-            threads=manner.threads,
-            overwrite=manner.overwrite,
+            threads=options.threads,
+            overwrite=options.overwrite,
             is_stopped=lambda: bool(stop or full),
         ):
             if outcome.status == NO_ROOM:
@@ -105,24 +106,24 @@ def run(jobs: Sequence[Job], start: Callable[[], Work], manner: BatchOptions) ->
                 finished.append(outcome.job)
     left = len(jobs) - sum(report.tally.counts.values())
     report.end(left=left)
-    has_sheet = manner.sheet is None or _write_sheet(finished, manner.sheet, report)
+    has_sheet = options.sheet is None or _write_sheet(finished, options.sheet, report)
     if full:
-        report.tell(f"{full[0]}; {left} to go; the same command continues once that is mended")
-        return CANNOT_GO_ON
+        report.log(f"{full[0]}; {left} to go; the same command continues once that is fixed")
+        return CANNOT_CONTINUE
     if left:
-        report.tell(f"stopped with {left} to go; the same command continues")
+        report.log(f"stopped with {left} to go; the same command continues")
         return STOPPED
     return SOME_FAILED if report.tally.failures or not has_sheet else ALL_DONE
 
 
 def _planned(job: Job) -> Outcome:
     if not job.header.kind and job.source != STANDARD:
-        return Outcome(job, FAILED, error="no image that can be read")
+        return Outcome(job, FAILED, error="cannot be read as a photo")
     return Outcome(job, PLANNED)
 
 
 def _nothing(job: Job) -> Result:
-    raise AssertionError(f"no work was expected, but {job.name} came")
+    raise AssertionError(f"{job.name} was expected to need no work")
 
 
 def _folders(jobs: Sequence[Job], sheet: Path | None) -> set[Path]:
@@ -131,13 +132,13 @@ def _folders(jobs: Sequence[Job], sheet: Path | None) -> set[Path]:
 
 
 def _write_sheet(finished: Sequence[Job], sheet: Path, report: Report) -> bool:
-    """Writes the contact sheet of what is done, now or before; returns whether it is there."""
+    """Writes the contact sheet of all finished photos; returns whether that succeeded."""
     pairs = [(job.name, job.source, job.file) for job in finished if job.file is not None]
     if len(pairs) > contact_sheet.MAX_PAIRS:
-        report.tell(f"{sheet} shows the first {contact_sheet.MAX_PAIRS} of {len(pairs)} photos")
+        report.log(f"{sheet} shows the first {contact_sheet.MAX_PAIRS} of {len(pairs)} photos")
     try:
         contact_sheet.write(sheet, pairs)
     except OSError as error:
-        report.tell(f"--contact-sheet {sheet} cannot be written: {error.strerror or error}")
+        report.log(f"--contact-sheet {sheet} cannot be written: {error.strerror or error}")
         return False
     return True

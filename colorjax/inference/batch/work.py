@@ -1,4 +1,4 @@
-"""The work on one photo: read, give it colours or take them, write. Imports JAX."""
+"""Processing of one photo: read, colorize or decolorize, write. Imports JAX."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from colorjax.photos import Photo, UnwritablePhoto
 from colorjax.runtime import atomic
 
 if TYPE_CHECKING:
-    from colorjax.inference.colorizer import Colorizer  # and all of the networks
+    from colorjax.inference.colorizer import Colorizer  # imports all networks
 
-_BAND_PIXELS = 2**18  # turned grey at a time
+_BAND_PIXELS = 2**18  # pixels turned gray at a time
 
 
 class NetworkTimes(NamedTuple):
-    """Seconds of one photo in the network.
+    """Seconds of one photo.
 
     Attributes:
-        predicting: without compilation.
-        compiling: the compilation.
-        painting: the rest: looking at the photo, enlarging, painting.
+        predicting: in the network, without compilation.
+        compiling: in compilation.
+        painting: in the rest: color conversion and upsampling.
     """
 
     predicting: float = 0.0
@@ -42,12 +42,12 @@ class NetworkTimes(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class PhotoWork:
-    """Reads, paints and writes photos; `pipeline.Work`.
+    """Reads, paints and writes photos; a `pipeline.Work`.
 
     Attributes:
-        paint: gives a photo its new pixels.
+        paint: paints a photo in place.
         max_pixels: larger photos are refused.
-        mark: what is written into the results about their colours; None: nothing.
+        mark: metadata of the results about the origin of their colors; None: none.
     """
 
     paint: Callable[[Photo], NetworkTimes]
@@ -55,11 +55,11 @@ class PhotoWork:
     mark: dict[str, str] | None = None
 
     def __call__(self, job: Job) -> Result:
-        """Does one photo.
+        """Processes one photo.
 
         Raises:
             UnreadablePhoto: the photo cannot be read.
-            UnwritablePhoto: the result cannot be written; there is none then.
+            UnwritablePhoto: the result cannot be written; no partial file is left.
         """
         start = time.perf_counter()
         photo = photos.read(job.source, max_pixels=self.max_pixels)
@@ -79,10 +79,10 @@ class PhotoWork:
 
 
 class Colorizing:
-    """Paints photos in the colours that a network predicts, on one thread of its own."""
+    """Colorizes photos with a network, on one dedicated thread."""
 
     def __init__(self, colorizer: Colorizer, **options: Any):
-        """Takes the weights and the fields of `Options`."""
+        """Stores the weights and the fields of `Options`."""
         from colorjax.inference.options import Options
 
         self._colorizer = colorizer
@@ -90,7 +90,7 @@ class Colorizing:
         self._thread = ThreadPoolExecutor(1, "network")
 
     def __call__(self, photo: Photo) -> NetworkTimes:
-        """Paints one photo, after those that came before it."""
+        """Colorizes one photo; photos are queued in order."""
         return self._thread.submit(self._paint, photo).result()
 
     def _paint(self, photo: Photo) -> NetworkTimes:
@@ -105,14 +105,14 @@ class Colorizing:
 
 
 class Decolorizing:
-    """Paints photos grey."""
+    """Turns photos gray."""
 
     def __init__(self, grey: str):
-        """Takes the kind of grey: one of `color.GREYS`."""
+        """Stores the kind of gray: one of `color.GREYS`."""
         self._grey = grey
 
     def __call__(self, photo: Photo) -> NetworkTimes:
-        """Paints one photo, a band of rows at a time."""
+        """Turns one photo gray, in bands of rows."""
         start = time.perf_counter()
         for rows in bands(photo.height, photo.width, _BAND_PIXELS):
             photo.paint_grey(rows, color.gray_plane(photo.srgb(rows), self._grey))
@@ -120,7 +120,7 @@ class Decolorizing:
 
 
 def _renamed(job: Job) -> tuple[str, ...]:
-    """Says where a photo is not what its name says; of a format that changes the file tells."""
+    """Notes a photo whose content does not match its name, unless its format becomes PNG."""
     if job.file is None or job.name == str(STANDARD):
         return ()
     suffix, kind = job.file.suffix, job.header.kind
@@ -136,7 +136,9 @@ def _write(job: Job, photo: Photo, mark: dict[str, str] | None) -> tuple[str, ..
     _make(job.output.parent)
     notes: tuple[str, ...] = ()
     if mark is not None and not photos.has_xmp(job.output.suffix):
-        notes = (_write_sidecar(job.output, mark),)  # before the picture: that says all is done
+        notes = (
+            _write_sidecar(job.output, mark),
+        )  # before the picture, whose existence means done
     return photos.write(job.output, photo, job.output.suffix, mark=mark) + notes
 
 
@@ -152,7 +154,7 @@ def _write_sidecar(output: Path, mark: dict[str, str]) -> str:
 def _write_to_standard_output(
     photo: Photo, suffix: str, mark: dict[str, str] | None
 ) -> tuple[str, ...]:
-    buffer = io.BytesIO()  # TIFF goes back in its file, which a pipe cannot
+    buffer = io.BytesIO()  # TIFF needs seek, which a pipe lacks
     notes = photos.write(buffer, photo, suffix, mark=mark)
     try:
         sys.stdout.buffer.write(buffer.getbuffer())
@@ -167,4 +169,4 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UnwritablePhoto(f"{str(folder)!r} cannot be made: {error.strerror}") from error
+        raise UnwritablePhoto(f"{str(folder)!r} cannot be created: {error.strerror}") from error

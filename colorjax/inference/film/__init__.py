@@ -1,1 +1,1 @@
-"""Films: read, colorized scene by scene, written with their sound."""
+"""Films: reading, temporally smoothed colorization, writing with sound."""

@@ -1,6 +1,6 @@
-"""The chroma of a film over time: scene cuts, smoothing within a scene, and flicker.
+"""Chroma of a film over time: scene cuts, smoothing within a scene, and flicker.
 
-Frames come one by one; what is remembered of them has the size of one frame.
+Frames are processed one by one; the state has the size of one frame.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from PIL import Image
 
 from colorjax import color
 
-# The smaller view in which cuts are looked for, in pixels.
+# Size of the thumbnail used for cut detection, in pixels.
 _VIEW_HEIGHT, _VIEW_WIDTH = 36, 64
-# A cut changes the histogram of lightness by more than this share of the pixels, and the lightness
-# by more than this mean, in L, even after the best shift; or the latter by very much. Pans, zooms
-# and cuts made of 24 photos: pans and zooms at most 0.10 and 6.1, cuts 0.13 and 8.6 or more.
+# A cut changes the histogram of lightness by more than CUT_SHARE of the pixels and the lightness,
+# after the best shift, by a mean above CUT_LIGHTNESS in L; or the latter by CUT_LIGHTNESS_ALONE.
+# Measured on 24 photos: pans and zooms at most 0.10 and 6.1, cuts at least 0.13 and 8.6.
 CUT_SHARE, CUT_LIGHTNESS, CUT_LIGHTNESS_ALONE = 0.12, 7.0, 14.0
 _BINS = 25
-_MAX_SHIFT = (4, 8)  # rows and columns of the view that a pan may move between two frames
+_MAX_SHIFT = (4, 8)  # maximum shift by a pan between two frames, rows and columns of the thumbnail
 
-MEMORY_SECONDS = 0.3  # chroma of a place whose lightness stays is averaged over about this long
-_STILL = 1.0  # change of L up to which a place counts as unchanged, for the flicker figure
-_MOVED = 3.0  # change of L at which a place has, by 63 %, become another thing
+MEMORY_SECONDS = 0.3  # averaging time of chroma where the lightness is constant
+_STILL = 1.0  # maximum change of L of an unchanged pixel, for the flicker metric
+_MOVED = 3.0  # change of L that reduces the weight of the past by 63 %
 
 
 class Followed(NamedTuple):
-    """What is remembered of the last frame that was followed.
+    """State of the last frame.
 
     Attributes:
         time: in seconds.
-        view: its small view, L (36, 64).
-        light: its L at the working size, (h, w).
-        raw: its a and b as predicted, (h, w, 2).
-        smooth: its a and b as painted, (h, w, 2).
+        view: thumbnail, L (36, 64).
+        light: L at the working size, (h, w).
+        raw: predicted a and b, (h, w, 2).
+        smooth: painted a and b, (h, w, 2).
     """
 
     time: float
@@ -48,15 +48,15 @@ class Followed(NamedTuple):
 
 @dataclasses.dataclass
 class ChromaTrack:
-    """Follows the chroma of a film's frames.
+    """Tracks the chroma of the frames of a film.
 
     Attributes:
-        frames: followed so far.
-        scenes: found so far.
-        still_count: pairs of places whose lightness stayed from one frame to the next.
-        raw_change: sum of the change of (a, b) over them, as predicted, in Lab units.
-        smooth_change: likewise as painted.
-        last: frame of the scene; None before the first.
+        frames: number of frames so far.
+        scenes: number of scenes so far.
+        still_count: number of pixels with unchanged lightness from one frame to the next.
+        raw_change: sum of the change of the predicted (a, b) over them, in Lab units.
+        smooth_change: likewise of the painted (a, b).
+        last: last frame of the scene; None before the first.
     """
 
     frames: int = 0
@@ -74,18 +74,18 @@ class ChromaTrack:
         view: np.ndarray,
         next_view: np.ndarray | None,
     ) -> np.ndarray:
-        """Takes the next frame and returns the chroma to paint it with.
+        """Adds the next frame and returns the chroma to paint it with.
 
         Args:
-            time: of the frame, in seconds.
+            time: time of the frame, in seconds.
             rgb: the frame, sRGB uint8 (H, W, 3).
-            ab: predicted for it, float32 (h, w, 2).
-            view: of the frame, from `small_view`.
-            next_view: of the frame after it; None: it is the last.
+            ab: its predicted a and b, float32 (h, w, 2).
+            view: its thumbnail, from `small_view`.
+            next_view: thumbnail of the next frame; None for the last frame.
 
         Returns:
-            float32 (h, w, 2): smoothed within the scene. A single frame unlike those before and
-            after it, a flash, keeps its own and is forgotten.
+            float32 (h, w, 2), smoothed within the scene. A flash, a single frame unlike those
+            before and after it, keeps its own chroma and does not enter the state.
         """
         self.frames += 1
         last = self.last
@@ -107,18 +107,18 @@ class ChromaTrack:
     def flicker(self) -> float:
         """Mean change of the painted (a, b) between consecutive frames of a scene, in Lab units.
 
-        Over the places of the working size whose L changes by at most 1; 0 where there are none.
-        Cuts and flashes do not count.
+        Over pixels of the working size whose L changes by at most 1; 0 if there are none. Cuts and
+        flashes are excluded.
         """
         return self.smooth_change / max(1, self.still_count)
 
     @property
     def raw_flicker(self) -> float:
-        """The same of the chroma as it was predicted, before smoothing."""
+        """The same for the predicted chroma, before smoothing."""
         return self.raw_change / max(1, self.still_count)
 
     def to_bytes(self) -> bytes:
-        """Returns all of it, exactly, as .npz."""
+        """Returns the exact state as .npz."""
         buffer = io.BytesIO()
         counts = {name: value for name, value in vars(self).items() if name != "last"}
         np.savez(buffer, **counts, **(self.last._asdict() if self.last else {}))
@@ -126,7 +126,7 @@ class ChromaTrack:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> ChromaTrack:
-        """Reads what `to_bytes` wrote."""
+        """Returns the track of the bytes from `to_bytes`."""
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             values: dict[str, Any] = {name: stored[name] for name in stored.files}
         values = {name: value if value.ndim else value.item() for name, value in values.items()}
@@ -144,7 +144,7 @@ class ChromaTrack:
 
 
 def _smoothed(last: Followed, time: float, light: np.ndarray, ab: np.ndarray) -> np.ndarray:
-    """Returns an exponential moving average of (a, b) that forgets where L changed."""
+    """Returns an exponential moving average of (a, b), reset where L changed."""
     elapsed = max(0.0, time - last.time)
     kept = np.exp(-elapsed / MEMORY_SECONDS - ((light - last.light) / _MOVED) ** 2)
     return (ab + kept[..., None] * (last.smooth - ab)).astype(np.float32)
@@ -155,30 +155,30 @@ def _change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def small_view(rgb: np.ndarray) -> np.ndarray:
-    """Returns the lightness of a frame, uint8 (H, W, 3), in small: L, float32 (36, 64)."""
+    """Returns the thumbnail of a frame, uint8 (H, W, 3): L, float32 (36, 64)."""
     return lightness_at(rgb, (_VIEW_HEIGHT, _VIEW_WIDTH))
 
 
 def lightness_at(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Returns L, float32, of sRGB uint8 (H, W, 3) that is resized to (height, width)."""
+    """Returns L, float32, of sRGB uint8 (H, W, 3) resized to (height, width)."""
     height, width = size
     small = Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX)
     return color.rgb_u8_to_lab(np.asarray(small))[..., 0]
 
 
 def is_cut(before: np.ndarray, after: np.ndarray) -> bool:
-    """Whether two small views show different scenes.
+    """Whether two thumbnails show different scenes.
 
-    Two measures of shot boundaries are taken: the histogram of lightness, which pans leave nearly
-    alone, and the difference of lightness after the best shift, which a change of exposure or a
-    moving object of some size leaves small. Both have to be large, or the difference very large.
+    Uses two measures of shot boundaries: the change of the lightness histogram, which is small for
+    pans, and the difference of lightness after the best shift, which is small for changes of
+    exposure and moving objects. Both must be large, or the difference very large.
 
     Args:
         before: L (36, 64) of one frame.
-        after: of a later one.
+        after: L (36, 64) of a later frame.
     """
     if np.abs(before - after).mean() <= CUT_LIGHTNESS:
-        return False  # as the best shift makes it no larger
+        return False  # the best shift cannot increase it
     least = CUT_LIGHTNESS
     if histogram_change(before, after) <= CUT_SHARE:
         least = CUT_LIGHTNESS_ALONE
@@ -186,9 +186,9 @@ def is_cut(before: np.ndarray, after: np.ndarray) -> bool:
 
 
 def histogram_change(before: np.ndarray, after: np.ndarray) -> float:
-    """Returns the share of pixels, 0 to 1, that the histograms of L do not have in common.
+    """Returns the fraction of pixels, 0 to 1, by which the histograms of L differ.
 
-    Bins are 4 wide and overlap by half, so that a small change of exposure is a small change.
+    Bins are 4 wide and overlap by half, so that a small change of exposure gives a small value.
 
     >>> histogram_change(np.zeros((2, 2)), np.array([[0.0, 0.0], [90.0, 90.0]]))
     0.5
@@ -197,7 +197,7 @@ def histogram_change(before: np.ndarray, after: np.ndarray) -> float:
 
 
 def shifted_difference(before: np.ndarray, after: np.ndarray) -> float:
-    """Returns the mean change of L where two views overlap, at the shift that makes it least."""
+    """Returns the mean change of L in the overlap of two thumbnails, minimized over shifts."""
     rows, columns = _MAX_SHIFT
     return min(
         float(np.abs(_shifted(before, down, right) - _shifted(after, -down, -right)).mean())

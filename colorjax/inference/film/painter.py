@@ -1,4 +1,4 @@
-"""The two things that a film needs of a Colorizer: chroma in small, and a frame painted with it."""
+"""Adapter from the Colorizer to films: predicts chroma and paints frames with it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from colorjax.inference.predictor import saturated
 
 
 class FramePainter:
-    """Paints frames with a `Colorizer`, as it paints photos.
+    """Paints frames with a `Colorizer`.
 
-    Frames keep their own lightness also with weights that predict one for photos.
+    Frames keep their own lightness, even with weights that predict lightness for photos.
     """
 
     def __init__(self, colorizer: Colorizer, saturation: float = 1.0):
-        """Takes a loaded Colorizer, and the factor on the predicted a and b."""
+        """Stores a loaded Colorizer and the factor on the predicted a and b."""
         if not 0 <= saturation < np.inf:
-            raise RequestError(f"saturation is at least 0, not {saturation}")
+            raise RequestError(f"saturation must be at least 0, not {saturation}")
         self._colorizer = colorizer
         self._saturation = saturation
-        self._seen: tuple[np.ndarray, np.ndarray] | None = None  # the frame predicted last, its L
+        self._seen: tuple[np.ndarray, np.ndarray] | None = None  # last predicted frame, its L
         factor = colorizer.saturation * saturation
         self.settings = f"step {colorizer.step}, saturation {factor}, {colorizer.working_size}"
 
@@ -32,7 +32,7 @@ class FramePainter:
 
     @property
     def compile_seconds(self) -> float:
-        """Seconds spent on compilation so far."""
+        """Seconds of compilation so far."""
         return self._colorizer.compile_seconds
 
     def predict_ab(self, rgb: np.ndarray) -> np.ndarray:
@@ -44,7 +44,7 @@ class FramePainter:
     def paint(self, rgb: np.ndarray, ab: np.ndarray) -> np.ndarray:
         """Returns sRGB uint8 (H, W, 3) of the frame's own L and of a and b (h, w, 2).
 
-        L is looked up where this frame, unchanged, was the last that colours were predicted for.
+        L is reused if this frame, the same array, was the last one passed to `predict_ab`.
         """
         seen, lightness = self._seen or (None, None)
         return self._colorizer.paint_ab(rgb, ab, lightness if seen is rgb else None)

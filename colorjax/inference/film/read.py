@@ -1,4 +1,4 @@
-"""Films in, through PyAV: what a film is, and its frames one by one, upright."""
+"""Film reading with PyAV: metadata and upright frames one by one."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from colorjax.errors import RequestError
 
 
 class UnreadableFilm(Exception):
-    """A file is no film, or holds no frame that can be decoded; the text says why, in one line."""
+    """A file is not a film or has no decodable frame; the text is a one-line reason."""
 
 
 class ColorTags(NamedTuple):
-    """How a film says that its numbers mean colours: ISO/IEC 23091-2 codes, 2 is "unspecified"."""
+    """Color tags of a film: ISO/IEC 23091-2 codes, 2 is "unspecified"."""
 
     matrix: int
     primaries: int
@@ -27,21 +27,21 @@ class ColorTags(NamedTuple):
 
 
 class FilmInfo(NamedTuple):
-    """What a film is; sizes and aspect are those of upright frames.
+    """Metadata of a film; sizes and aspect are those of upright frames.
 
     Attributes:
         height: in pixels.
         width: in pixels.
         turns: quarter turns counterclockwise that make a stored frame upright.
-        aspect: width of a pixel over its height; None where the film does not say.
-        time_base: seconds that one step of a timestamp takes.
-        rate: frames per second, of films of constant rate.
-        start: timestamp, in `time_base`, at which the film starts playing.
-        frames: about how many there are; None where that is unknown.
-        pixel_format: in which colours are written.
-        tags: as the film has them.
-        swscale_matrix: that its YCbCr is read and written with.
-        notes: what a user should know.
+        aspect: width of a pixel over its height; None: unknown.
+        time_base: seconds per step of a timestamp.
+        rate: frames per second, of films with constant rate.
+        start: timestamp, in `time_base`, of the start of playback.
+        frames: approximate number of frames; None: unknown.
+        pixel_format: pixel format of the output.
+        tags: color tags of the film.
+        swscale_matrix: YCbCr matrix for reading and writing.
+        notes: messages for the user.
     """
 
     height: int
@@ -69,7 +69,7 @@ def import_av() -> ModuleType:
     """Returns PyAV.
 
     Raises:
-        RequestError: it is not installed.
+        RequestError: PyAV is not installed.
     """
     try:
         import av
@@ -80,7 +80,7 @@ def import_av() -> ModuleType:
 
 
 def main_video(container: Any) -> Any:
-    """Returns the first video stream that is no cover picture, or None."""
+    """Returns the first video stream that is not a cover picture, or None."""
     av = import_av()
     cover = av.stream.Disposition.attached_pic
     streams = [s for s in container.streams.video if not s.disposition & cover]
@@ -88,18 +88,18 @@ def main_video(container: Any) -> Any:
 
 
 class FilmReader:
-    """A film's frames in the order of showing; a part that is damaged is passed over.
+    """Frames of a film in display order; damaged parts are skipped.
 
     Attributes:
-        info: of the film.
-        damaged: packets so far that could not be decoded.
+        info: metadata of the film.
+        damaged: number of packets so far that could not be decoded.
     """
 
     def __init__(self, path: Path):
         """Opens a film and decodes its first frame.
 
         Raises:
-            UnreadableFilm: it is none, or no frame can be decoded.
+            UnreadableFilm: the file is not a film, or no frame can be decoded.
             RequestError: PyAV is not installed.
         """
         self._av = import_av()
@@ -108,16 +108,16 @@ class FilmReader:
         with self._open() as container:
             stream = main_video(container)
             if stream is None:
-                raise UnreadableFilm("holds no video stream")
+                raise UnreadableFilm("has no video stream")
             first = next(self._decoded(container, stream), None)
             if first is None:
-                raise UnreadableFilm("no frame of it can be decoded")
+                raise UnreadableFilm("no frame can be decoded")
             self.info = _info(container, stream, first)
             self._stored = first.width, first.height
         self.damaged = 0
 
     def frames(self, skip: int = 0) -> Iterator[Frame]:
-        """Yields the frames from number `skip` on; those before are decoded, as a seek may err."""
+        """Yields the frames from number `skip` on; decodes earlier ones, as seeking is inexact."""
         self.damaged = 0
         last = None
         with self._open() as container:
@@ -140,7 +140,7 @@ class FilmReader:
         while True:
             try:
                 packet = next(packets, None)
-            except self._av.FFmpegError:  # the file ends in damage
+            except self._av.FFmpegError:  # the end of the file is damaged
                 self.damaged += 1
                 packet = None
             try:
@@ -153,7 +153,7 @@ class FilmReader:
                 return
 
     def _timestamp(self, frame: Any, last: int | None) -> int:
-        """Returns the time of a frame, later than the last one's, in steps of the time base."""
+        """Returns the timestamp of a frame, greater than `last`, in steps of the time base."""
         step = max(1, round(1 / (self.info.rate * self.info.time_base)))
         if frame.pts is None:
             return 0 if last is None else last + step
@@ -162,7 +162,7 @@ class FilmReader:
 
     def _rgb(self, frame: Any) -> np.ndarray:
         kinds = self._av.video.reformatter.Interpolation
-        width, height = self._stored  # frames of another size, which some films have, are resized
+        width, height = self._stored  # frames of another size are resized
         rgb = frame.reformat(
             width,
             height,
@@ -205,9 +205,9 @@ def _estimate(container: Any, rate: Fraction) -> int | None:
 
 
 def _written_format(stored: Any, height: int, width: int, turns: int) -> str:
-    """Returns the 8-bit pixel format that keeps the film's chroma and size.
+    """Returns the 8-bit pixel format that keeps the film's chroma subsampling and size.
 
-    x264 takes odd sizes only where chroma is not subsampled along that side.
+    x264 takes odd sizes only if chroma is not subsampled along that side.
     """
     is_grey = len(stored.components) < 3
     by_row, by_column = stored.chroma_height(2) == 1, stored.chroma_width(2) == 1
@@ -221,8 +221,8 @@ def _written_format(stored: Any, height: int, width: int, turns: int) -> str:
 
 
 def _swscale_matrix(frame: Any) -> int:
-    """Returns swscale's number of the YCbCr matrix; untagged films are read as players do."""
-    known = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # of ISO/IEC 23091-2
+    """Returns swscale's number of the YCbCr matrix; untagged films use the default of players."""
+    known = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # by ISO/IEC 23091-2 code
     is_high_definition = frame.width >= 1280 or frame.height > 576
     return known.get(int(frame.colorspace), 1 if is_high_definition else 5)
 
@@ -230,10 +230,10 @@ def _swscale_matrix(frame: Any) -> int:
 def _notes(frame: Any, height: int, width: int) -> Iterator[str]:
     depth = max(component.bits for component in frame.format.components)
     if depth > 8:
-        yield f"its {depth} bits per channel become 8"
+        yield f"its {depth} bits per channel are reduced to 8"
     if any(component.is_alpha for component in frame.format.components):
         yield "its transparency is not kept"
     if frame.interlaced_frame:
-        yield "it is interlaced: the fields of a frame are coloured, and written, as one picture"
+        yield "it is interlaced: both fields of a frame are colored and written as one picture"
     if height % 2 or width % 2:
-        yield "of odd size: chroma is not subsampled, which some players do not show"
+        yield "it has an odd size, so chroma is not subsampled; some players cannot show that"

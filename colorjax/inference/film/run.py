@@ -1,4 +1,4 @@
-"""Films: colours for every frame, part by part, so that a run can go on where it was ended."""
+"""Colorization of films, in parts, so that an interrupted run can resume."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from colorjax.inference.film.write import CONTAINERS, PartEncoder, UnwritableFil
 from colorjax.runtime import atomic
 from colorjax.version import __version__
 
-PART_FRAMES = 120  # of a part: what a kill can cost, and the longest way between key frames
+PART_FRAMES = 120  # per part: at most this many are lost by a kill, and lie between key frames
 
 
 class Painter(Protocol):
@@ -27,12 +27,12 @@ class Painter(Protocol):
 
     @property
     def settings(self) -> str:
-        """What decides the colours beside the weights: work of other settings is not taken up."""
+        """Settings besides the weights that change the colors; other settings restart the film."""
         ...
 
     @property
     def compile_seconds(self) -> float:
-        """Seconds spent on compilation so far."""
+        """Seconds of compilation so far."""
         ...
 
     def predict_ab(self, rgb: np.ndarray) -> np.ndarray:
@@ -45,18 +45,18 @@ class Painter(Protocol):
 
 
 class FilmReport(NamedTuple):
-    """What became of a film.
+    """Results of a colorized film.
 
     Attributes:
-        frames: of the film that was written.
-        scenes: found in it.
-        frames_now: of the frames, those that this run painted.
-        seconds: that this run took, without compilation.
-        network_seconds: of them, in the network.
+        frames: number of frames written.
+        scenes: number of scenes.
+        frames_now: number of frames painted by this run.
+        seconds: duration of this run, without compilation.
+        network_seconds: part of it in the network.
         flicker: mean change of the painted (a, b), in Lab units, between consecutive frames of a
-            scene, where L stays: see `ChromaTrack.flicker`.
+            scene, where L is unchanged: see `ChromaTrack.flicker`.
         raw_flicker: the same without smoothing over time.
-        notes: what a user should know.
+        notes: messages for the user.
     """
 
     frames: int
@@ -69,18 +69,18 @@ class FilmReport(NamedTuple):
     notes: tuple[str, ...]
 
     def line(self) -> str:
-        """Returns the figures as one line."""
+        """Returns the results as one line."""
         seconds = max(self.seconds, 1e-9)
         return (
             f"{self.frames} frames in {self.scenes} scenes, {self.frames_now / seconds:.1f} "
             f"frames/s, {self.network_seconds / seconds:.0%} of the time in the network; flicker "
             f"{self.flicker:.2f}, {self.raw_flicker:.2f} without smoothing (mean change of ab "
-            "where L stays)"
+            "where L is unchanged)"
         )
 
 
 def output_name(name: str) -> str:
-    """Returns the name of a film's output: .mkv where the container does not suit H.264.
+    """Returns the output name of a film: .mkv if its container does not support H.264.
 
     >>> output_name("a.mov"), output_name("a.webm")
     ('a.mov', 'a.mkv')
@@ -100,42 +100,45 @@ def colorize_film(
     progress: Callable[[int, int | None], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> FilmReport | None:
-    """Colorizes a film: its lightness stays, its sound and all else are copied.
+    """Colorizes a film; keeps its lightness, and copies sound and other streams.
 
-    The work lies beside the output, in a folder .colorjax-NAME.parts, until the film is whole.
-    After a crash the same call goes on with the first part that is missing, and comes to the same
+    Finished parts lie next to the output, in a folder .colorjax-NAME.parts, until the film is
+    complete. After a crash the same call resumes at the first missing part and gives the same
     film. Memory does not grow with the length of the film.
 
     Args:
         path: the film.
-        output: file to write; its suffix is one of those that `output_name` gives.
-        painter: predicts and paints; `film_paint.FramePainter(colorizer)`.
-        weights: their name, for the mark in the film's comment.
-        settings: what decides the colours beside the weights and the painter's own settings.
+        output: file to write, with a suffix as from `output_name`.
+        painter: predicts and paints; `film.painter.FramePainter(colorizer)`.
+        weights: name of the weights, for the mark in the film's comment.
+        settings: settings besides the weights and `painter.settings` that change the colors.
         overwrite: whether an existing output is replaced.
-        progress: called after every frame with the number of frames done, and of all, about, or
-            None.
-        stop: asked after every frame; True ends the run.
+        progress: called after every frame with the number of finished frames and the approximate
+            total, or None.
+        stop: called after every frame; True ends the run.
 
     Returns:
-        What was done; None: the output exists and is not to be replaced.
+        The results; None: the output exists and `overwrite` is False.
 
     Raises:
-        UnreadableFilm: no frame of it can be decoded. Of a film that is damaged further on, what
-            can be decoded is kept, and a note says so.
-        UnwritableFilm: no space is left, or such.
-        RequestError: PyAV is not installed, or the output is the film itself or of another suffix.
-        Interrupted: `stop` said so; the same call goes on.
+        UnreadableFilm: no frame can be decoded. If a film is damaged later on, decodable frames
+            are kept, with a note.
+        UnwritableFilm: the output cannot be written, for example on a full disk.
+        RequestError: PyAV is not installed, or the output is the film itself or has another
+            suffix.
+        Interrupted: `stop` returned True; the same call resumes.
     """
     path, output = Path(path), Path(output)
     if output.suffix.lower() not in CONTAINERS:
-        raise RequestError(f"{output.name!r} cannot be written; films become .mp4, .mov or .mkv")
+        raise RequestError(
+            f"{output.name!r} cannot be written; give an output ending in .mp4, .mov or .mkv"
+        )
     if output.exists() and path.exists() and output.samefile(path):
         raise RequestError(f"{output.name!r} is the film itself; give another output")
     if output.exists() and not overwrite:
         return None
     reader = FilmReader(path)
-    mark = f"colours predicted by colorjax {__version__} with weights {weights}"
+    mark = f"colors predicted by colorjax {__version__} with weights {weights}"
     deciding = [mark, settings, painter.settings, *_identity(path)]
     try:
         parts = _Parts(output.with_name(f".colorjax-{output.name}.parts"), deciding)
@@ -154,13 +157,13 @@ def _identity(path: Path) -> tuple[str, int, int]:
 
 
 class _Parts:
-    """A folder of numbered parts, each with what was remembered of the film at its end.
+    """A folder of numbered parts, each with the state of the chroma track at its end.
 
-    A part is there once it is whole; what was remembered is written before it.
+    Parts are written atomically, each after its track state.
     """
 
     def __init__(self, folder: Path, deciding: list[Any]):
-        """Takes the folder up again if the same things decided its parts, else begins anew."""
+        """Reuses the folder if its parts have the same settings, else empties it."""
         self._folder = folder
         self.count = 0
         content = json.dumps([PART_FRAMES, *deciding])
@@ -173,13 +176,13 @@ class _Parts:
             self.count += 1
 
     def track(self) -> ChromaTrack:
-        """Returns what was remembered at the end of the last part."""
+        """Returns the chroma track at the end of the last part."""
         if not self.count:
             return ChromaTrack()
         return ChromaTrack.from_bytes(self._track(self.count - 1).read_bytes())
 
     def add(self, part: bytes, track: ChromaTrack) -> None:
-        """Keeps the next part."""
+        """Stores the next part."""
         atomic.write_bytes(self._track(self.count), track.to_bytes())
         atomic.write_bytes(self._part(self.count), part)
         if self.count:
@@ -200,7 +203,7 @@ class _Parts:
 
 
 class _Run:
-    """Paints the frames that no part holds yet."""
+    """Paints the frames of all missing parts."""
 
     def __init__(
         self,
@@ -217,7 +220,7 @@ class _Run:
         self._seconds = self._network_seconds = 0.0
 
     def paint(self) -> None:
-        """Adds parts until the film ends."""
+        """Adds parts until the end of the film."""
         start = time.perf_counter() - self._painter.compile_seconds
         encoder = None
         for frame, view, next_view in _with_next(self._reader.frames(skip=self._first)):
@@ -238,7 +241,7 @@ class _Run:
     def report(self, notes: tuple[str, ...]) -> FilmReport:
         damaged = self._reader.damaged
         if damaged:
-            notes = (f"{damaged} damaged packets were passed over; the rest is kept", *notes)
+            notes = (f"{damaged} damaged packets were skipped; the rest is kept", *notes)
         return FilmReport(
             frames=self._done,
             scenes=self._track.scenes,
@@ -262,7 +265,7 @@ class _Run:
 def _with_next(
     frames: Iterator[Frame],
 ) -> Iterator[tuple[Frame, np.ndarray, np.ndarray | None]]:
-    """Yields each frame, its small view and that of the frame after it, None at the end."""
+    """Yields each frame, its thumbnail and that of the next frame, None at the end."""
     before = None
     for frame in frames:
         view = small_view(frame.rgb)

@@ -1,6 +1,6 @@
-"""Films out, through PyAV: parts of encoded frames, and parts joined with all else of the source.
+"""Film writing with PyAV: encodes parts, and joins them with the other streams of the source.
 
-Parts hold no frames out of order, so that they follow each other without a gap in time.
+Parts have no reordered frames (B-frames), so that they join without a gap in time.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from colorjax.inference.film.read import FilmInfo, Frame, import_av, main_video
 from colorjax.runtime.atomic import replacing
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-_QUALITY = "16"  # of x264: next to no visible loss
-# Of the container that is read, not of the film; writers set their own.
+_QUALITY = "16"  # CRF of x264: nearly no visible loss
+# Metadata of the source container, not of the film; the muxer sets its own.
 _OF_THE_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder"}
-# What MP4 and MOV have atoms of their own for; other keys take the list of QuickTime.
+# Keys with their own atoms in MP4 and MOV; other keys need the metadata list of QuickTime.
 _COMMON_KEYS = {
     *("title", "artist", "album_artist", "album", "composer", "date", "comment", "genre"),
     *("copyright", "description", "synopsis", "show", "network", "lyrics", "creation_time"),
@@ -28,11 +28,11 @@ _COMMON_KEYS = {
 
 
 class UnwritableFilm(Exception):
-    """A film cannot be written; the text says why, in one line."""
+    """A film cannot be written; the text is a one-line reason."""
 
 
 class PartEncoder:
-    """Encodes some frames, in memory, as a part that can follow another: H.264 in NUT."""
+    """Encodes frames in memory as a part: H.264 in NUT."""
 
     def __init__(self, info: FilmInfo):
         """Opens an encoder for upright frames of a film."""
@@ -43,7 +43,7 @@ class PartEncoder:
         self._stream = _add_video(self._container, info)
 
     def add(self, frame: Frame) -> None:
-        """Encodes one frame; its time is later than that of the one before."""
+        """Encodes one frame; timestamps must increase."""
         kinds = self._av.video.reformatter.Interpolation
         picture = self._av.VideoFrame.from_ndarray(frame.rgb, "rgb24").reformat(
             format=self._info.pixel_format,
@@ -55,7 +55,7 @@ class PartEncoder:
         self._container.mux(self._stream.encode(picture))
 
     def finish(self) -> bytes:
-        """Returns the part."""
+        """Returns the encoded part."""
         self._container.mux(self._stream.encode(None))
         self._container.close()
         return self._bytes.getvalue()
@@ -64,22 +64,22 @@ class PartEncoder:
 def join(
     parts: Sequence[Path], source: Path, target: Path, info: FilmInfo, mark: str
 ) -> tuple[str, ...]:
-    """Joins parts, without encoding anything anew, with all else that the source holds.
+    """Writes a film from parts and the other streams of the source, without re-encoding.
 
     Sound, subtitles, other streams, chapters and metadata are copied.
 
     Args:
-        parts: in their order, at least one.
-        source: film that the rest is from.
-        target: file to write; it appears when it is whole. Its suffix is one of `CONTAINERS`.
-        info: of the source.
+        parts: at least one, in order.
+        source: film with the other streams.
+        target: file to write, atomically; its suffix is one of `CONTAINERS`.
+        info: metadata of the source.
         mark: added to the film's comment.
 
     Returns:
-        Notes: what the container could not carry.
+        Notes on streams that the container cannot store.
 
     Raises:
-        UnwritableFilm: the disk is full, or such.
+        UnwritableFilm: the file cannot be written, for example on a full disk.
     """
     try:
         with replacing(target) as partial, open(partial, "wb") as file:
@@ -90,8 +90,8 @@ def join(
 
 
 def _add_video(container: Any, info: FilmInfo) -> Any:
-    """Adds the stream of the coloured frames; of the same film, always with the same header."""
-    options = {"crf": _QUALITY, "bf": "0"}  # no frames out of order
+    """Adds the video stream of the colored frames; its header is the same for all parts."""
+    options = {"crf": _QUALITY, "bf": "0"}  # no B-frames
     stream = container.add_stream("libx264", rate=info.rate, options=options)
     stream.width, stream.height, stream.pix_fmt = info.width, info.height, info.pixel_format
     stream.time_base = info.time_base
@@ -100,7 +100,7 @@ def _add_video(container: Any, info: FilmInfo) -> Any:
     context.flags |= import_av().codec.context.Flags.global_header
     if info.aspect is not None:
         context.sample_aspect_ratio = info.aspect
-    context.colorspace = info.tags.matrix or 2  # 0 is RGB, which it no longer is
+    context.colorspace = info.tags.matrix or 2  # 0 means RGB, but the output is YCbCr
     context.color_primaries = info.tags.primaries
     context.color_trc = info.tags.transfer
     context.color_range = info.tags.range
@@ -108,7 +108,7 @@ def _add_video(container: Any, info: FilmInfo) -> Any:
 
 
 def reason(error: BaseException) -> str:
-    """Returns why something failed, in a few words."""
+    """Returns a short reason for an error."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
@@ -125,9 +125,9 @@ def _joined(
         made.metadata.update(metadata)
         made.set_chapters(_chapters(given, info))
         video, others = None, {}
-        for stream in given.streams:  # their order stays
+        for stream in given.streams:  # in the same order
             if stream is main_video(given):
-                video = _add_video(made, info)  # which keeps the rate, as a copy would not
+                video = _add_video(made, info)  # keeps the rate, unlike a copy
                 _describe(video, stream)
             elif stream in copied:
                 others[stream.index] = _add_copy(made, stream)
@@ -140,7 +140,7 @@ def _joined(
 
 
 def _of_parts(parts: Sequence[Path], stream: Any) -> Iterator[tuple[float, Any]]:
-    """Yields (seconds, packet) of all parts, for a stream."""
+    """Yields (seconds, packet) of all parts, assigned to a stream."""
     for part in parts:
         with import_av().open(str(part)) as container:
             for packet in container.demux(video=0):
@@ -152,20 +152,20 @@ def _of_parts(parts: Sequence[Path], stream: Any) -> Iterator[tuple[float, Any]]
 def _of_source(
     container: Any, streams: dict[int, Any], info: FilmInfo
 ) -> Iterator[tuple[float, Any]]:
-    """Yields (seconds, packet) of the streams that are copied, for their copies, as far as read."""
+    """Yields (seconds, packet) of the copied streams, up to the first damage."""
     taken = [s for s in container.streams if s.index in streams and s.type != "attachment"]
     if not taken:
         return
     start = info.start * info.time_base
     last: dict[int, int] = {}
-    with contextlib.suppress(import_av().FFmpegError):  # the file ends in damage
+    with contextlib.suppress(import_av().FFmpegError):  # the end of the file is damaged
         for packet in container.demux(taken):
             if packet.pts is None and packet.dts is None:
                 continue
             shift = round(start / packet.time_base)
             number = packet.stream.index
             dts = (packet.pts if packet.dts is None else packet.dts) - shift
-            dts = max(dts, last.get(number, dts - 1) + 1)  # writers refuse a clock that steps back
+            dts = max(dts, last.get(number, dts - 1) + 1)  # muxers refuse timestamps that decrease
             packet.pts = dts if packet.pts is None else max(dts, packet.pts - shift)
             packet.dts = last[number] = dts
             packet.stream = streams[number]
@@ -175,10 +175,10 @@ def _of_source(
 def _copied_streams(
     given: Any, info: FilmInfo, format_name: str
 ) -> tuple[set[Any], tuple[str, ...]]:
-    """Returns which streams a container can carry beside the video, and notes on the others."""
+    """Returns the streams besides the video that a container can store, and notes on the rest."""
     copied, notes = set(), []
     for stream in given.streams:
-        # The list of chapters of MP4 and MOV is a stream too; it is written from `chapters`.
+        # MP4 and MOV also store the list of chapters as a stream; it is written from `chapters`.
         is_list = stream.type == "data" and stream.name == "bin_data" and given.chapters()
         if stream is main_video(given) or is_list:
             continue
@@ -186,12 +186,12 @@ def _copied_streams(
             copied.add(stream)
         else:
             kind = f"{stream.type} stream {stream.index} ({stream.name or 'unknown'})"
-            notes.append(f"{kind} is left out: {format_name} cannot carry it")
+            notes.append(f"{kind} is left out, as {format_name} cannot store it")
     return copied, tuple(notes)
 
 
 def _is_carried(stream: Any, info: FilmInfo, format_name: str) -> bool:
-    """Tries the header of a film with this stream: containers give no better answer."""
+    """Whether a container accepts a stream, by a trial header: PyAV has no better query."""
     av = import_av()
     try:
         with av.open(io.BytesIO(), "w", format=format_name) as trial:

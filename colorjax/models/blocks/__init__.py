@@ -1,1 +1,1 @@
-"""Layers that several networks are made of."""
+"""Layers that several networks share."""

@@ -1,4 +1,4 @@
-"""Which layers learn: all of a network, its last ones, or one that was added before those."""
+"""Selects the layers that learn: all, the last ones, or a layer added before the last ones."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from colorjax.errors import RequestError, unknown_name
 from colorjax.models.blocks.convolution import Conv
 
 NAME = "added"  # of the added layer, among the parameters
-GUIDE = "guide"  # of the layer that guides color hints
+GUIDE = "guide"  # of the hint guide
 TRAIN_ONLY = ("all", "head", NAME, GUIDE)
-OPTIONAL = {"add_layer": NAME, "hint_guide": GUIDE}  # options of networks, and the layers they add
-_HIDDEN = 64  # channels at most: the layer is small
+OPTIONAL = {"add_layer": NAME, "hint_guide": GUIDE}  # option of a network: layer that it adds
+_HIDDEN = 64  # largest number of hidden channels
 
 
 class AddedLayer(nn.Module):
-    """A small residual block, x + conv1x1(relu(conv3x3(x))), that starts as the identity.
+    """A small residual block, x + conv1x1(relu(conv3x3(x))), initially the identity.
 
-    The second kernel starts at zero, so a network that is given this layer predicts what it did
-    before (Houlsby et al. 2019 call such layers adapters).
+    The second kernel is initialized to zero, so adding this layer does not change a network's
+    predictions (an adapter, Houlsby et al. 2019).
     """
 
     @nn.compact
@@ -52,8 +52,7 @@ def trained_layers(network: Any, train_only: str) -> tuple[str, ...]:
         train_only: "all", "head", "added" or "guide".
 
     Raises:
-        RequestError: another word, a network that does not name its head, or that has no added
-            layer.
+        RequestError: unknown value, or a network without the layer or without `head_layers`.
     """
     if train_only not in TRAIN_ONLY:
         raise unknown_name("train_only", train_only, TRAIN_ONLY)
@@ -62,18 +61,20 @@ def trained_layers(network: Any, train_only: str) -> tuple[str, ...]:
     name = type(network).__name__
     if train_only == NAME:
         if not getattr(network, "add_layer", False):
-            raise RequestError(f"train_only=added needs a layer: {name} has model.add_layer=False")
+            raise RequestError(
+                f"train_only=added needs an added layer in {name}; set model.add_layer=True"
+            )
         return (NAME,)
     if train_only == GUIDE:
         if not getattr(network, "hint_guide", False):
             raise RequestError(
-                f"train_only=guide needs the guide of hints: {name} has model.hint_guide=False"
+                f"train_only=guide needs a hint guide in {name}; set model.hint_guide=True"
             )
         return (GUIDE,)
     if not getattr(network, "head_layers", ()):
         raise RequestError(
-            f"train_only=head: network {name} does not name its last layers; give its class "
-            "head_layers (docs/new_method.md), or train_only=all"
+            f"train_only=head: network {name} does not declare its last layers; add head_layers "
+            "to its class (docs/new_method.md), or set train_only=all"
         )
     return tuple(network.head_layers)
 
@@ -85,11 +86,11 @@ def which_learn(
 
     Args:
         params: nested dicts of a network's parameters.
-        trained: names of the only top layers that learn; empty: all do.
+        trained: names of the top layers that learn; empty: all.
         frozen: paths of layers that do not learn, such as "encoder" or "encoder/stem".
 
     Raises:
-        ValueError: a name in `trained` or `frozen` is no layer of the parameters.
+        ValueError: unknown layer in `trained` or `frozen`.
 
     >>> which_learn({"encoder": {"stem": {}, "top": {}}, "head": {}}, frozen=("encoder/stem",))
     {'encoder': {'stem': False, 'top': True}, 'head': True}
@@ -113,7 +114,7 @@ def which_learn(
 def stop_gradients_except(
     params: dict[str, Any], trained: tuple[str, ...] = (), frozen: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Cuts the gradient of layers that do not learn, so that none is computed."""
+    """Stops the gradients of layers that do not learn, so that they are not computed."""
     return jax.tree.map(
         lambda learns, layer: layer if learns else jax.lax.stop_gradient(layer),
         which_learn(params, trained, frozen),
@@ -125,22 +126,22 @@ def layer_factors(network: Any, optimizer: dict[str, Any]) -> tuple[tuple[str, f
     """Returns (path, factor on the learning rate) for a network's pretrained encoder.
 
     Args:
-        network: names it in `pretrained_layer`.
-        optimizer: settings, of which `encoder_factor` counts; missing or 1: the rate of all others.
+        network: names its encoder in `pretrained_layer`.
+        optimizer: settings; only `encoder_factor` is used. Missing or 1: no factor.
 
     Raises:
-        RequestError: a factor that is not above 0, or a network without an encoder.
+        RequestError: a factor of 0 or less, or a network without a pretrained encoder.
     """
     # Imported weights have no optimizer; configs of earlier versions lack the field.
     factor = optimizer.get("encoder_factor", 1.0)
     if not factor > 0:
-        raise RequestError(f"optimizer.encoder_factor is above 0, not {factor}")
+        raise RequestError(f"optimizer.encoder_factor must be above 0, not {factor}")
     if factor == 1:
         return ()
     encoder = getattr(network, "pretrained_layer", None)
     if encoder is None:
         raise RequestError(
-            f"optimizer.encoder_factor={factor} is for a pretrained encoder, and network "
+            f"optimizer.encoder_factor={factor} needs a pretrained encoder, but network "
             f"{type(network).__name__} has none: set optimizer.encoder_factor=1"
         )
     return ((encoder, factor),)

@@ -1,8 +1,8 @@
-"""Convolutions with explicit padding, in the form that the backend runs fastest.
+"""Convolutions with explicit padding, in the fastest form for the backend.
 
-XLA's CPU backend runs some gradients badly: a stride-2 or a 2x2 convolution's takes many times its
-forward pass. Gathering the taps into patches and one matrix product avoids that; both forms hold
-the same parameters and give the same result. Elsewhere XLA's convolution is the faster one.
+Some gradients are slow on XLA's CPU backend: that of a stride-2 or 2x2 convolution takes many times
+as long as the forward pass. Gathering patches (im2col) and one matrix product avoids this. Both
+forms have the same parameters and results. On other backends XLA's convolution is faster.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def convolve(
         stride: step between outputs.
         padding: zeros on each of the four sides; or (top and left, bottom and right).
         dilation: step between taps.
-        as_patches: gather the taps and multiply once, instead of XLA's convolution.
+        as_patches: use im2col and one matrix product instead of XLA's convolution.
 
     Returns:
         (N, H', W', O) with H' = (H + 2 padding - dilation (K - 1) - 1) // stride + 1.
@@ -61,13 +61,13 @@ def convolve(
         for left in offsets
     ]
     patches = jnp.concatenate(taps, axis=-1)
-    # Of matrices: for the gradient of a product of four axes XLA would transpose a whole map.
+    # A product of matrices: for the gradient of a 4-D product XLA would transpose a whole map.
     rows = patches.reshape(-1, size * size * channels)
     y = rows @ kernel.reshape(size * size * channels, features)
     return y.reshape(*patches.shape[:3], features)
 
 
-_WIDE = 256  # channels from which one large matrix product outweighs the gathering
+_WIDE = 256  # channels from which the matrix product pays for the gathering
 
 
 def _prefer_patches(train: bool, stride: int, kernel_size: int, channels: int) -> bool:
@@ -77,10 +77,10 @@ def _prefer_patches(train: bool, stride: int, kernel_size: int, channels: int) -
 
 
 def same_padding(kernel_size: int, stride: int, dilation: int = 1) -> tuple[int, int]:
-    """Returns the zeros before and after that keep a side, or divide it by the stride.
+    """Returns the padding (before, after) that keeps a side, or divides it by the stride.
 
-    An odd kernel gets dilation * (K // 2) on both sides, for stride 2 as well, where XLA's SAME
-    would shift by one. An even one gets what SAME gives to sides that are multiples of the stride.
+    An odd kernel gets dilation * (K // 2) on both sides, also for stride 2, where XLA's SAME would
+    shift by one. An even kernel gets SAME padding for sides that are multiples of the stride.
 
     >>> same_padding(3, 2), same_padding(4, 2), same_padding(4, 1)
     ((1, 1), (1, 1), (1, 2))
@@ -103,15 +103,15 @@ def convolutions(params: Any) -> tuple[str, ...]:
 
 
 def _named(layer: nn.Module, y: jax.Array) -> jax.Array:
-    """Names a layer's output by its place in the network, for those who recompute the others."""
+    """Names a layer's output by its path in the network, for rematerialization policies."""
     return checkpoint_name(y, "/".join(layer.path))
 
 
 class Conv(nn.Module):
     """A square convolution that keeps H and W, or divides them by the stride.
 
-    Parameters are those of `nn.Conv`: kernel (K, K, I, O), bias (O,). Zeros pad as `same_padding`
-    says, or `padding` on every side.
+    Parameters as in `nn.Conv`: kernel (K, K, I, O), bias (O,). Zero padding from `same_padding`,
+    or `padding` on every side.
     """
 
     features: int
@@ -119,8 +119,8 @@ class Conv(nn.Module):
     stride: int = 1
     dilation: int = 1
     dtype: Any = jnp.float32
-    gain: float = 2.0  # variance of the output over that of the input at the start; 2: He
-    kernel_init: Any = None  # another start of the kernel than by `gain`
+    gain: float = 2.0  # initial ratio of output to input variance; 2: He
+    kernel_init: Any = None  # initializer that replaces `gain`
     bias_init: Any = nn.initializers.zeros
     use_bias: bool = True
     padding: int | None = None
@@ -149,9 +149,9 @@ class Conv(nn.Module):
 class UpConv(nn.Module):
     """A transposed convolution of stride 2 with bias, 4x4 or 2x2: doubles H and W.
 
-    Written as the four convolutions whose interleaved outputs it is (sub-pixel form), 2x2 or 1x1:
-    the same parameters and values as `nn.ConvTranspose(features, (4, 4), (2, 2), "SAME")`, and
-    ordinary convolutions for gradients: out[2m + r] = sum_u kernel[2u + r] x[m + r + u - 1]; for
+    Implemented in sub-pixel form: four 2x2 or 1x1 convolutions with interleaved outputs. It has the
+    same parameters and values as `nn.ConvTranspose(features, (4, 4), (2, 2), "SAME")`, and its
+    gradients are ordinary convolutions: out[2m + r] = sum_u kernel[2u + r] x[m + r + u - 1]; for
     2x2, out[2m + r] = kernel[r] x[m].
     """
 
@@ -165,8 +165,8 @@ class UpConv(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps (N, H, W, I) to (N, 2 H, 2 W, features)."""
         n, height, width, channels = x.shape
-        half = self.kernel_size // 2  # taps a side that one output pixel sees
-        # Each output pixel sees a quarter of the taps that fan_in counts.
+        half = self.kernel_size // 2  # taps per side that contribute to one output pixel
+        # Only a quarter of the taps in fan_in contribute to each output pixel.
         he = nn.initializers.variance_scaling(4 * self.gain, "fan_in", "truncated_normal")
         shape = (self.kernel_size, self.kernel_size, channels, self.features)
         kernel = self.param("kernel", self.kernel_init or he, shape)
@@ -196,7 +196,7 @@ class UpConv(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Batch normalization over all axes but the last; statistics of the global batch, float32."""
+    """Batch normalization over all axes except the last; float32 statistics of the global batch."""
 
     dtype: Any = jnp.float32
 
@@ -206,8 +206,8 @@ class BatchNorm(nn.Module):
 
         Args:
             x: float.
-            train: whether the batch's own statistics normalize, instead of the running ones.
-            update: whether these move the running ones: not where a second input passes.
+            train: whether to normalize with the batch's statistics instead of the running ones.
+            update: whether to update the running statistics; False for a second pass per step.
         """
         momentum = 0.9 if update else 1.0
         return nn.BatchNorm(

@@ -1,9 +1,9 @@
-"""Depthwise convolution: every channel has a kernel of its own.
+"""Depthwise convolution: one kernel for each channel.
 
-XLA's CPU backend runs a grouped convolution about ten times slower than the same sum written as
-shifted multiply-adds, and autodiff of that sum loses the gain again. So the CPU form has a gradient
-of its own. Both forms hold the same parameters and give the same result. Elsewhere XLA's grouped
-convolution is the faster one.
+On XLA's CPU backend a grouped convolution is about ten times slower than the same sum written as
+shifted multiply-adds; automatic differentiation of that sum is slow again. So the CPU form has a
+custom gradient. Both forms have the same parameters and results. On other backends XLA's grouped
+convolution is faster.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jax import lax
 
 from colorjax.models.blocks.convolution import NHWC
 
-_BLOCK = 2**16  # elements of a block of rows: 256 kB
+_BLOCK = 2**16  # elements in a block of rows: 256 kB
 Padding = tuple[tuple[int, int], tuple[int, int]]  # zeros: (top, bottom), (left, right)
 
 
@@ -38,8 +38,8 @@ def depthwise_convolve(
         kernel: (K, K, 1, C) of the same type, as `nn.Conv(C, feature_group_count=C)` holds it.
         stride: step between outputs.
         padding: zeros at the (top, bottom) and (left, right), at most K - 1 each.
-        as_shifts: a sum of shifted products with its own gradient, instead of XLA's grouped
-            convolution; by default where the backend is a CPU.
+        as_shifts: use a sum of shifted products with a custom gradient instead of XLA's grouped
+            convolution; default: on a CPU backend.
 
     Returns:
         (N, H', W', C) of the same type, H' = (H + top + bottom - K) // stride + 1.
@@ -92,11 +92,11 @@ def _padded(x: jax.Array, padding: Padding) -> jax.Array:
 
 
 def _sum_of_shifts(padded: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """Returns the convolution without padding, one sum that XLA fuses into one loop."""
+    """Returns the convolution without padding, as a sum that XLA fuses into one loop."""
     size = kernel.shape[0]
     rows, columns = (
         (side - size) // stride * stride + 1 for side in padded.shape[1:3]
-    )  # that one tap passes over
+    )  # covered by one tap
     y = jnp.zeros((), padded.dtype)
     for top in range(size):
         for left in range(size):
@@ -106,10 +106,10 @@ def _sum_of_shifts(padded: jax.Array, kernel: jax.Array, stride: int) -> jax.Arr
 
 
 def _kernel_gradient(padded: jax.Array, g: jax.Array, size: int, stride: int) -> jax.Array:
-    """Returns the gradient (K, K, 1, C) for the kernel: per tap the sum of its products with g.
+    """Returns the kernel's gradient (K, K, 1, C): for each tap the sum of its products with g.
 
-    Rows are taken in blocks that stay in the cache while the taps pass over them. The taps are a
-    loop, as fast here as unrolled, and compiled in a quarter of the time.
+    Rows are processed in blocks that fit in the cache. A loop over the taps is as fast as unrolled
+    code and compiles in a quarter of the time.
     """
     n, height, width, features = g.shape
     blocks = math.ceil(height / max(1, _BLOCK // (n * width * features)))
@@ -118,7 +118,7 @@ def _kernel_gradient(padded: jax.Array, g: jax.Array, size: int, stride: int) ->
     g = jnp.pad(g, ((0, 0), (0, missing), (0, 0), (0, 0)))
     padded = jnp.pad(padded, ((0, 0), (0, missing * stride), (0, 0), (0, 0)))
     ones = jnp.ones(n * rows * width, jnp.float32)
-    span = ((rows - 1) * stride + 1, (width - 1) * stride + 1)  # that one tap passes over
+    span = ((rows - 1) * stride + 1, (width - 1) * stride + 1)  # covered by one tap
 
     def add_block(block: jax.Array, total: jax.Array) -> jax.Array:
         first = block * rows
@@ -130,7 +130,7 @@ def _kernel_gradient(padded: jax.Array, g: jax.Array, size: int, stride: int) ->
             corner = (0, tap // size, tap % size, 0)
             seen = lax.dynamic_slice(x_rows, corner, (n, *span, features))
             products = seen[:, ::stride, ::stride] * g_rows
-            # XLA vectorizes a product with ones, but not a sum that it fuses with what is summed.
+            # XLA vectorizes a product with ones, but not a sum fused with its operands.
             return ones @ products.reshape(-1, features)
 
         return total + lax.map(of_tap, jnp.arange(size * size))

@@ -1,4 +1,4 @@
-"""What Iizuka 2016 and the edge-fusion network share: layers, the parts of the network, fusion."""
+"""Layers, branches and fusion shared by Iizuka 2016 and the edge-fusion network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from colorjax.models.blocks.shapes import check_width, scaled
 
 ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh}
 INITS = ("he", "glorot", "normal")
-GLOBAL_MULTIPLE = 32  # five strides of 2 lead from a photo to its global features
+GLOBAL_MULTIPLE = 32  # five strides of 2 from a photo to its global features
 
 Layers = tuple[tuple[int, int], ...]  # (channels, stride) of each 3x3 convolution
 
@@ -26,14 +26,14 @@ _GLOBAL: Layers = ((512, 2), (512, 1), (512, 2), (512, 1))
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-    """How every layer of a network is made.
+    """Construction options of all layers of a network.
 
     Attributes:
         width: factor on all channels.
-        norm: whether BatchNorm stands between a layer and its activation.
-        activation: of convolutions, "relu" or "tanh"; fully connected layers have ReLU.
-        kernel_init: start of the kernels: "he"; "glorot", of Keras; "normal", truncated, with a
-            deviation of 0.1 (convolutions) and 0.04 (fully connected), and biases of 0.1.
+        norm: whether BatchNorm is between a layer and its activation.
+        activation: of convolutions, "relu" or "tanh"; fully connected layers use ReLU.
+        kernel_init: initialization of the kernels: "he"; "glorot", as in Keras; "normal": truncated
+            normal with deviation 0.1 (convolutions) or 0.04 (fully connected), and biases of 0.1.
         dtype: of the computation.
     """
 
@@ -44,7 +44,7 @@ class Style:
     dtype: Any = jnp.float32
 
     def starts(self, deviation: float) -> dict[str, Any]:
-        """Returns kernel_init and bias_init where they are not He's and 0."""
+        """Returns kernel_init and bias_init; empty for He initialization and zero biases."""
         if self.kernel_init == "glorot":
             return {"kernel_init": nn.initializers.glorot_uniform()}
         if self.kernel_init == "normal":
@@ -55,7 +55,7 @@ class Style:
         return {}
 
     def check(self) -> None:
-        """Raises a RequestError for a name that is unknown, or a width of 0 or less."""
+        """Raises a RequestError for an unknown name or a width of 0 or less."""
         check_width(self.width)
         if self.activation not in ACTIVATIONS:
             raise unknown_name("model.activation", self.activation, ACTIVATIONS)
@@ -66,17 +66,17 @@ class Style:
 def check_global_size(size: int) -> None:
     """Raises a RequestError unless the size of the global branch is a multiple of 32."""
     if size <= 0 or size % GLOBAL_MULTIPLE:
-        raise RequestError(f"model.global_size is a multiple of {GLOBAL_MULTIPLE}, not {size}")
+        raise RequestError(f"model.global_size must be a multiple of {GLOBAL_MULTIPLE}, not {size}")
 
 
 def check_sides(grey: jax.Array) -> None:
     """Raises a ValueError unless the sides of (N, H, W, 1) are multiples of 8."""
     if grey.shape[1] % 8 or grey.shape[2] % 8:
-        raise ValueError(f"sides are multiples of 8, got {grey.shape[1:3]}")
+        raise ValueError(f"sides must be multiples of 8, got {grey.shape[1:3]}")
 
 
 class ConvLayer(nn.Module):
-    """A convolution, BatchNorm where the style has it, and the activation."""
+    """A convolution, optional BatchNorm, and the activation."""
 
     features: int
     style: Style
@@ -102,11 +102,11 @@ class ConvLayer(nn.Module):
 
 
 class Convs(nn.Module):
-    """Convolutions of 3x3, one after the other, with scaled widths.
+    """A stack of 3x3 convolutions with scaled widths.
 
     Attributes:
-        layers: (channels at width 1, stride) of each.
-        style: of all of them.
+        layers: (channels at width 1, stride) of each convolution.
+        style: of all convolutions.
     """
 
     layers: Layers
@@ -116,7 +116,7 @@ class Convs(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool, update: bool = True) -> jax.Array:
         """Maps (N, H, W, I) to (N, H / strides, W / strides, channels)."""
         for number, (channels, stride) in enumerate(self.layers, start=1):
-            # A single channel is no width: it is what the faithful edge-fusion network ends in.
+            # A single channel is not scaled: the faithful edge-fusion network ends in one.
             features = 1 if channels == 1 else scaled(channels, self.style.width)
             layer = ConvLayer(features, self.style, stride, name=f"conv{number}")
             x = layer(x, train=train, update=update)
@@ -124,7 +124,7 @@ class Convs(nn.Module):
 
 
 class DenseLayer(nn.Module):
-    """A fully connected layer, BatchNorm where the style has it, and ReLU."""
+    """A fully connected layer, optional BatchNorm, and ReLU."""
 
     features: int
     style: Style
@@ -139,7 +139,7 @@ class DenseLayer(nn.Module):
 
 
 def dense(features: int, style: Style, name: str) -> nn.Dense:
-    """Returns a fully connected layer without anything behind it."""
+    """Returns a fully connected layer without normalization or activation."""
     starts = {"kernel_init": nn.initializers.he_normal()} | style.starts(0.04)
     return _dense(features, style.dtype, starts, name)
 
@@ -155,13 +155,13 @@ def _dense(features: int, dtype: Any, starts: dict[str, Any], name: str) -> nn.D
 
 
 class GlobalFeatures(nn.Module):
-    """From low-level features of one fixed size to a vector, and to one for the classifier."""
+    """Maps low-level features of a fixed size to a global vector and a classifier input."""
 
     style: Style
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> tuple[jax.Array, jax.Array]:
-        """Maps (N, S / 8, S / 8, C) to the vector for fusion (N, 256) and for classes (N, 512)."""
+        """Maps (N, S / 8, S / 8, C) to vectors for fusion (N, 256) and for classes (N, 512)."""
         x = Convs(_GLOBAL, self.style, name="convs")(x, train=train)
         x = x.reshape(x.shape[0], -1)
         width = self.style.width
@@ -181,14 +181,14 @@ class Classifier(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps (N, 512) to float32 logits (N, num_classes)."""
         x = DenseLayer(scaled(256, self.style.width), self.style, name="dense1")(x, train=train)
-        # Nothing is cut off behind the logits: He's factor of 2 has no place here.
+        # No ReLU follows the logits, so He's factor of 2 does not apply.
         plain = {"kernel_init": nn.initializers.lecun_normal()}
         logits = _dense(self.num_classes, jnp.float32, plain | self.style.starts(0.04), "logits")
         return logits(x.astype(jnp.float32))
 
 
 def fuse(vector: jax.Array, *maps: jax.Array) -> jax.Array:
-    """Puts a vector before the features of every position: [y_global ; y_mid(u, v)].
+    """Prepends a vector to the features at every position: [y_global ; y_mid(u, v)].
 
     Args:
         vector: (N, G), global features.

@@ -1,4 +1,4 @@
-"""Widths and sizes that networks share: scaled channel counts, and enlarging feature maps."""
+"""Channel counts and sizes: scaled widths, and resizing of feature maps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def scaled(channels: int, width: float) -> int:
 def check_width(width: float) -> None:
     """Raises a RequestError unless the factor on all channels is above 0."""
     if not width > 0:
-        raise RequestError(f"model.width is above 0, not {width}")
+        raise RequestError(f"model.width must be above 0, not {width}")
 
 
 def enlarge(x: jax.Array, factor: int, method: str = "bilinear") -> jax.Array:
@@ -42,16 +42,16 @@ def enlarge(x: jax.Array, factor: int, method: str = "bilinear") -> jax.Array:
         raise unknown_name("model.upsample", method, UPSAMPLING)
     if method == "bilinear":
         return jax.image.resize(x, (n, factor * height, factor * width, channels), "linear")
-    # Repeated pixels, whose gradient is a sum: jax.image.resize would gather and scatter.
+    # Repeats pixels, so the gradient is a sum; jax.image.resize would gather and scatter.
     shape = (n, height, factor, width, factor, channels)
     repeated = jnp.broadcast_to(x[:, :, None, :, None, :], shape)
     return repeated.reshape(n, factor * height, factor * width, channels)
 
 
 def squeezed(x: jax.Array, size: int) -> jax.Array:
-    """Resizes (N, H, W, C) bilinearly to (N, size, size, C), averaging where it shrinks.
+    """Resizes (N, H, W, C) bilinearly to (N, size, size, C), with antialiasing when it shrinks.
 
-    Returns `x` itself where it has that size, so that `is` tells whether anything was done.
+    Returns `x` itself if it has that size, so callers can test with `is`.
     """
     if x.shape[1:3] == (size, size):
         return x
@@ -59,13 +59,13 @@ def squeezed(x: jax.Array, size: int) -> jax.Array:
 
 
 def padded(name: str, x: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Pads an input (N, H, W, C) below and at the right: grey by its edge, others by 0."""
+    """Pads an input (N, H, W, C) at the bottom and right: grey with its edge, others with 0."""
     down, right = (wanted - side for wanted, side in zip(size, x.shape[1:3], strict=True))
     mode = "edge" if name == "grey" else "constant"
     return jnp.pad(x, ((0, 0), (0, down), (0, right), (0, 0)), mode=mode)
 
 
 def resized(name: str, x: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Resizes an input (N, H, W, C) bilinearly, whatever its name."""
+    """Resizes an input (N, H, W, C) bilinearly; ignores its name."""
     del name
     return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "linear")

@@ -1,4 +1,4 @@
-"""What the networks of Zhang et al. 2016 and 2017 share: blocks, and the head of bins."""
+"""Blocks and bin head shared by the networks of Zhang et al. 2016 and 2017."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import jax.numpy as jnp
 from colorjax import color
 from colorjax.models.blocks.convolution import BatchNorm, Conv
 
-LIGHTNESS_SCALE = 0.5  # grey is (L - 50) / 50; these networks were made for (L - 50) / 100
+LIGHTNESS_SCALE = 0.5  # grey is (L - 50) / 50; these networks expect (L - 50) / 100
 
 
 class Block(nn.Module):
-    """Convolutions, each followed by ReLU, then BatchNorm: the norm comes last.
+    """Convolutions, each followed by ReLU, and a final BatchNorm.
 
     Attributes:
         features: channels of each convolution.
         stride: of the last convolution.
-        dilation: of all of them.
-        starts_with_relu: for input that is a sum of two branches.
+        dilation: of all convolutions.
+        starts_with_relu: apply ReLU to the input, for a sum of two branches.
         negative_slope: of the last activation; 0: ReLU.
         norm: whether BatchNorm ends the block.
         dtype: of the computation.
@@ -57,12 +57,12 @@ class Block(nn.Module):
 
 
 class BinHead(nn.Module):
-    """Logits over the 313 bins, and the colour that they stand for.
+    """Logits over the 313 bins, and their annealed mean color.
 
     Attributes:
         temperature: T of the annealed mean.
-        folded_temperature: T that the weights of the last layer already contain: that of a network
-            trained here is 1; the published Zhang 2016 weights hold 0.38. Logits are scaled by
+        folded_temperature: T already included in the last layer's weights: 1 for networks trained
+            here, 0.38 for the published Zhang 2016 weights. Logits are scaled by
             folded_temperature / temperature before the softmax.
     """
 
@@ -74,9 +74,9 @@ class BinHead(nn.Module):
         """Maps features (N, H, W, I) to float32 outputs.
 
         Returns:
-            logits: (N, H, W, 313), as the last layer gives them;
-            bin_logits: the same with the folded temperature taken out, whose softmax is the
-                learned distribution;
+            logits: (N, H, W, 313), output of the last layer;
+            bin_logits: logits times the folded temperature; their softmax is the learned
+                distribution;
             ab: (N, H, W, 2), ab / 110, the annealed mean.
         """
         logits = Conv(color.NUM_BINS, 1, gain=1.0, name="logits")(
@@ -84,6 +84,6 @@ class BinHead(nn.Module):
         )
         centers = self.param("centers", lambda _: jnp.asarray(color.ab_bins() / 110, jnp.float32))
         bin_logits = logits * self.folded_temperature
-        # Frozen as in the published network: what a bin means is not learned.
+        # The bin centers are frozen, as in the published network.
         ab = color.annealed_mean(bin_logits, self.temperature, jax.lax.stop_gradient(centers))
         return {"logits": logits, "bin_logits": bin_logits, "ab": ab}

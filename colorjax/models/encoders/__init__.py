@@ -1,1 +1,1 @@
-"""Pretrained encoders: normalized gray in, feature maps at strides 2 to 32 out."""
+"""Pretrained encoders from normalized gray to feature maps at strides 2 to 32."""

@@ -1,8 +1,8 @@
-"""EfficientNet-Lite 0, 1 and 2: pretrained encoders whose feature maps a decoder reads.
+"""EfficientNet-Lite 0, 1 and 2: pretrained encoders that return feature maps.
 
 The networks of google-research's efficientnet/lite (Tan and Le 2019, without squeeze-and-excitation
 and with ReLU6): a strided stem, MBConv blocks (1x1 expansion, depthwise convolution, linear 1x1
-projection) and, on request, the classifier of ImageNet. Weights:
+projection) and, optionally, the ImageNet classifier. Weights:
 `colorjax.weights.torch.encoders`.
 """
 
@@ -47,8 +47,8 @@ class _Block(NamedTuple):
 
     kernel_size: int
     stride: int
-    expansion: int  # channels of its middle over those of its input
-    features: int  # channels of its output
+    expansion: int  # ratio of middle to input channels
+    features: int  # output channels
 
 
 @functools.cache
@@ -105,9 +105,9 @@ def num_blocks(variant: str) -> int:
 
 
 def frozen_layers(variant: str, frozen_blocks: int) -> tuple[str, ...]:
-    """Returns the names of the modules that `frozen_blocks` keeps from learning.
+    """Returns the names of the modules that `frozen_blocks` freezes.
 
-    They are keys of the encoder's `params` and `batch_stats`, for the optimizer to leave out.
+    They are keys of the encoder's `params` and `batch_stats`; the optimizer ignores them.
 
     Args:
         variant: of `EfficientNetLite`.
@@ -115,7 +115,7 @@ def frozen_layers(variant: str, frozen_blocks: int) -> tuple[str, ...]:
 
     Raises:
         RequestError: unknown variant.
-        ValueError: a number of blocks that the variant does not have.
+        ValueError: more blocks than the variant has, or a negative number.
 
     >>> frozen_layers("lite0", 2)
     ('stem', 'block0', 'block1')
@@ -154,7 +154,7 @@ class _ConvNorm(nn.Module):
         features: output channels; those of the input if depthwise.
         kernel_size: side of the kernel.
         stride: step between outputs.
-        depthwise: whether each channel has a kernel of its own.
+        depthwise: whether the convolution is depthwise.
         dtype: of the computation.
         momentum: share of the old running statistics in the new ones.
     """
@@ -172,7 +172,7 @@ class _ConvNorm(nn.Module):
 
         Args:
             x: float.
-            batch_norm: whether the batch's own statistics normalize and move the running ones.
+            batch_norm: whether to use batch statistics and update the running ones.
         """
         inputs = 1 if self.depthwise else x.shape[-1]
         he = nn.initializers.variance_scaling(2.0, "fan_in" if inputs > 1 else "fan_out", "normal")
@@ -183,7 +183,7 @@ class _ConvNorm(nn.Module):
         mean = self.variable("batch_stats", "mean", jnp.zeros, (self.features,))
         var = self.variable("batch_stats", "var", jnp.ones, (self.features,))
         if not batch_norm:
-            # On the kernel the factor, and its gradient, cost nothing.
+            # Folded into the kernel, the factor and its gradient cost nothing.
             factor = scale * lax.rsqrt(var.value + EPSILON)
             y = self._convolve(x, kernel * factor.reshape(1, 1, 1, -1))
             return y + (bias - mean.value * factor).astype(y.dtype).reshape(1, 1, 1, -1)
@@ -210,7 +210,7 @@ class _ConvNorm(nn.Module):
 
 
 def _tensorflow_same(sides: tuple[int, ...], kernel_size: int, stride: int) -> Padding:
-    """Returns the zeros around (H, W) with which a side becomes ceil(side / stride).
+    """Returns the padding of (H, W) for which a side becomes ceil(side / stride).
 
     >>> _tensorflow_same((8, 7), 3, 2)
     ((0, 1), (1, 1))
@@ -222,7 +222,7 @@ def _tensorflow_same(sides: tuple[int, ...], kernel_size: int, stride: int) -> P
 
 
 class _MBConv(nn.Module):
-    """An MBConv block: expansion, depthwise convolution, projection; its input added if it fits."""
+    """An MBConv block: expansion, depthwise convolution, projection; residual if shapes match."""
 
     block: _Block
     dtype: Any
@@ -251,10 +251,10 @@ class EfficientNetLite(nn.Module):
     Attributes:
         variant: "lite0", "lite1", "lite2", or "tiny", which has no published weights.
         dtype: of the computation; parameters and statistics are float32.
-        frozen_blocks: the stem and so many blocks do not learn: no gradient passes them, and their
-            BatchNorm always takes its running statistics; 0: everything learns.
-        norm: what BatchNorm does in training: "frozen" takes its running statistics and never
-            changes them, "batch" takes the batch's and moves the running ones.
+        frozen_blocks: number of blocks that, with the stem, do not learn: gradients stop there, and
+            BatchNorm always uses its running statistics; 0: everything learns.
+        norm: BatchNorm in training: "frozen" uses the running statistics and never updates them,
+            "batch" uses batch statistics and updates the running ones.
         num_classes: of the classifier; 0: none.
         momentum: share of the old running statistics in the new ones, with norm "batch".
     """
@@ -277,16 +277,16 @@ class EfficientNetLite(nn.Module):
 
         Args:
             rgb: (N, H, W, 3), (x - 127) / 128 of pixel values in [0, 255]; see `normalize`.
-            train: whether norm "batch" acts.
+            train: whether norm "batch" uses batch statistics.
 
         Returns:
             The output of the last block at each of the strides s = 2, 4, 8, 16, 32, linear,
-            (N, ceil(H / s), ceil(W / s), channels) of `dtype`; with `num_classes` the logits
-            (N, num_classes), float32, after them.
+            (N, ceil(H / s), ceil(W / s), channels) of `dtype`; with `num_classes` followed by the
+            logits (N, num_classes), float32.
 
         Raises:
             RequestError: unknown variant or norm.
-            ValueError: frozen_blocks beyond the number of blocks.
+            ValueError: `frozen_blocks` exceeds the number of blocks.
         """
         if self.norm not in ("frozen", "batch"):
             raise unknown_name("norm", self.norm, ("frozen", "batch"))
@@ -317,19 +317,19 @@ class EfficientNetLite(nn.Module):
 def estimate_statistics(
     network: EfficientNetLite, variables: dict[str, Any], batches: Iterable[jax.Array]
 ) -> dict[str, Any]:
-    """Returns the BatchNorm statistics of other photos, for example gray ones.
+    """Returns BatchNorm statistics recomputed on other photos, for example gray ones.
 
-    Each batch passes normalized by its own statistics; a layer's new mean and variance are those
-    of all its inputs: the mean of the batches' means, and the mean of their variances plus the
-    variance of their means.
+    Each batch is normalized by its own statistics. A layer's new mean and variance are those of all
+    its inputs: the mean of the batch means, and the mean of the batch variances plus the variance
+    of the batch means.
 
     Args:
         network: the encoder; its `frozen_blocks` keep their statistics.
         variables: its params and batch_stats.
-        batches: inputs of the network, (N, H, W, 3), all of one shape.
+        batches: inputs of the network, (N, H, W, 3), all of the same shape.
 
     Returns:
-        batch_stats in place of the ones in `variables`, float32.
+        batch_stats that replace those in `variables`, float32.
 
     Raises:
         ValueError: no batches.

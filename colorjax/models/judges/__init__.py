@@ -1,1 +1,1 @@
-"""Networks that judge pictures: critics, VGG, AlexNet, Inception, small classifiers."""
+"""Networks that evaluate pictures: critics, VGG, AlexNet, Inception, small classifiers."""

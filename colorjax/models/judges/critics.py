@@ -1,4 +1,4 @@
-"""Critics (discriminators): networks that tell true colours from predicted ones."""
+"""Critics (discriminators): networks that distinguish true from predicted colors."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from colorjax.errors import RequestError, unknown_name
 from colorjax.models.blocks.convolution import BatchNorm, Conv
 from colorjax.models.blocks.shapes import scaled
 
-_SLOPE = 0.2  # of LeakyReLU, in all of them
+_SLOPE = 0.2  # of LeakyReLU, in all critics
 
 
 class Critic(Protocol):
-    """A Linen module that maps colours, and the grey photo they are for, to logits."""
+    """A Linen module that maps colors and their gray photo to logits."""
 
     @property
     def space(self) -> str:
-        """What it sees: "own": the space in which the colorizer predicts; "rgb"."""
+        """Color space of its input: "own" (the colorizer's output space) or "rgb"."""
         ...
 
     @property
     def fixed_size(self) -> int | None:
-        """The one height and width that it takes, in pixels; None: from `smallest_size`."""
+        """The only accepted height and width, in pixels; None: any from `smallest_size`."""
         ...
 
     @property
     def smallest_size(self) -> int:
-        """The least height and width that it takes, in pixels."""
+        """Smallest accepted height and width, in pixels."""
         ...
 
     def init(self, rngs: Any, inputs: dict[str, Any], *, train: bool) -> Any:
@@ -39,12 +39,12 @@ class Critic(Protocol):
         ...
 
     def apply(self, variables: Any, inputs: dict[str, Any], **options: Any) -> Any:
-        """Returns logits (N, h, w, 1), above 0 for true; with `mutable=[...]` updates too."""
+        """Returns logits (N, h, w, 1), above 0 for true; with `mutable=[...]` also updates."""
         ...
 
 
 class _Convolution(nn.Module):
-    """A convolution, spectrally normalized on request (Miyato et al. 2018, one iteration)."""
+    """A convolution with optional spectral normalization (Miyato et al. 2018, one iteration)."""
 
     features: int
     kernel_size: int
@@ -73,8 +73,8 @@ class _Convolution(nn.Module):
 class SelfAttention(nn.Module):
     """Attention between all pixels, added to the input (Zhang et al. 2019, SAGAN).
 
-    x + gamma sum_j softmax_j(f_i . g_j) h_j, with f and g of an eighth of the channels; gamma
-    starts at 0.
+    x + gamma sum_j softmax_j(f_i . g_j) h_j. f and g have an eighth of the channels; gamma is
+    initially 0.
     """
 
     spectral_norm: bool = False
@@ -95,20 +95,20 @@ class SelfAttention(nn.Module):
         queries, keys = project("query", small), project("key", small)
         values = project("value", channels)
         weights = jax.nn.softmax(jnp.einsum("nic,njc->nij", queries, keys).astype(jnp.float32))
-        found = jnp.einsum("nij,njc->nic", weights.astype(self.dtype), values)
+        attended = jnp.einsum("nij,njc->nic", weights.astype(self.dtype), values)
         gamma = self.param("gamma", nn.initializers.zeros, ())
-        return x + gamma.astype(x.dtype) * found.reshape(x.shape)
+        return x + gamma.astype(x.dtype) * attended.reshape(x.shape)
 
 
 class PatchCritic(nn.Module):
     """The patch discriminator of Nazeri et al. 2018: a logit for each patch (70x70 at 256 px).
 
     4x4 convolutions of 64, 128 and 256 channels with stride 2, 512 and 1 with stride 1; LeakyReLU;
-    BatchNorm on all but the first and the last. 2,767,553 parameters over grey and Lab.
+    BatchNorm except in the first and last layers. 2,767,553 parameters for gray and Lab.
 
     Attributes:
-        width: factor on all channels but the last.
-        conditional: whether it sees the grey photo beside the colours.
+        width: factor on all channels except the last.
+        conditional: whether the gray photo is an additional input.
         norm: BatchNorm.
         spectral_norm: of all convolutions.
         attention: self-attention after the second convolution.
@@ -154,15 +154,15 @@ class PatchCritic(nn.Module):
 
 
 class DcganCritic(nn.Module):
-    """The discriminator of the conditional DCGAN: one logit a photo of 32x32.
+    """The discriminator of the conditional DCGAN: one logit per 32x32 photo.
 
     2x2 convolutions of 64, 128 and 256 channels with stride 2, a 1x1 one of 512, each with
     BatchNorm and LeakyReLU, then two fully connected layers, 128 (linear) and 1. 1,347,649
-    trainable parameters over grey and RGB.
+    trainable parameters for gray and RGB.
 
     Attributes:
         width: factor on all channels of the convolutions.
-        conditional: whether it sees the grey photo beside the colours.
+        conditional: whether the gray photo is an additional input.
         size: height and width of the photos, in pixels, a multiple of 8.
         dtype: of the body; the last two layers are float32.
     """
@@ -177,7 +177,7 @@ class DcganCritic(nn.Module):
 
     @property
     def fixed_size(self) -> int:
-        """The one height and width that it takes, in pixels."""
+        """The only accepted height and width, in pixels."""
         return self.size
 
     @nn.compact
@@ -198,16 +198,16 @@ class DcganCritic(nn.Module):
 
 
 class NoganCritic(nn.Module):
-    """DeOldify's critic of pictures in RGB: spectral norms, dropout, one self-attention.
+    """DeOldify's critic for RGB pictures: spectral norms, dropout, one self-attention layer.
 
-    A 4x4 convolution of stride 2, then blocks of a 3x3 one and a 4x4 one of stride 2 that doubles
-    the channels, a 3x3 and a valid 4x4 one. The original has channels 256 and 3 blocks, about 94.6
-    million parameters, and takes 64 px at least; 2 blocks take 32.
+    A 4x4 convolution of stride 2; blocks of a 3x3 convolution and a 4x4 one of stride 2 that
+    doubles the channels; a 3x3 and a valid 4x4 convolution. The original has 256 channels, 3 blocks
+    and about 94.6 million parameters, and needs at least 64 px; with 2 blocks 32 px are enough.
 
     Attributes:
         width: factor on all channels.
         channels: of the first convolution.
-        blocks: how many.
+        blocks: number of blocks.
         dtype: of the body; the last convolution is float32.
     """
 
@@ -216,13 +216,13 @@ class NoganCritic(nn.Module):
     blocks: int = 2
     dtype: Any = jnp.float32
 
-    conditional: ClassVar[bool] = False  # it sees no grey photo
+    conditional: ClassVar[bool] = False  # no gray input
     space: ClassVar[str] = "rgb"
     fixed_size: ClassVar[int | None] = None
 
     @property
     def smallest_size(self) -> int:
-        """The least height and width that it takes, in pixels."""
+        """Smallest accepted height and width, in pixels."""
         return 4 * 2 ** (self.blocks + 1)
 
     @nn.compact
@@ -267,7 +267,7 @@ def create_critic(name: str, *, size: int, **options: Any) -> Critic:
         **options: the critic's attributes.
 
     Raises:
-        RequestError: unknown name or option, or a size that it cannot take.
+        RequestError: unknown name or option, or an unsupported size.
     """
     if name not in CRITICS:
         raise unknown_name("critic critic.name =", name, CRITICS)
@@ -275,13 +275,13 @@ def create_critic(name: str, *, size: int, **options: Any) -> Critic:
         options = {"size": size} | options
     try:
         critic = CRITICS[name](**options)
-    except TypeError as error:  # an attribute that it does not have
+    except TypeError as error:  # unknown attribute
         raise RequestError(f"critic {name}: {error}") from None
     if not critic.width > 0:
-        raise RequestError(f"critic.width is above 0, not {critic.width}")
+        raise RequestError(f"critic.width must be above 0, not {critic.width}")
     if critic.fixed_size not in (None, size) or size < critic.smallest_size or size % 8:
         raise RequestError(
-            f"critic {name} takes photos of at least {critic.smallest_size} px, in multiples of 8, "
-            f"not {size}; set data.image_size or another critic"
+            f"critic {name} needs photos of at least {critic.smallest_size} px, in multiples of 8, "
+            f"not {size}; change data.image_size or critic.name"
         )
     return critic

@@ -1,4 +1,4 @@
-"""Networks whose middle layers compare pictures, for the feature loss (Johnson et al. 2016)."""
+"""Networks whose hidden layers compare pictures, for the feature loss (Johnson et al. 2016)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from colorjax.models.encoders.efficientnet_lite import EfficientNetLite
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Channels and number of convolutions of each stage; a 2x2 max pool stands between two stages.
+# Channels and number of convolutions of each stage; a 2x2 max pool separates stages.
 VGG16_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
-_VGG16_TAPPED = 3  # stages from the last: those before pools 3, 4 and 5
+_VGG16_TAPPED = 3  # number of last stages used: those before pools 3, 4 and 5
 _CLASSIFIER_STAGES = ((64, 2), (128, 2), (256, 2))
 
 
 class FeatureNetwork(Protocol):
-    """A Linen module that maps pictures to the activations of its middle layers."""
+    """A Linen module that maps pictures to the activations of its hidden layers."""
 
     @property
     def smallest_size(self) -> int:
-        """The least height and width that it takes, in pixels."""
+        """Smallest accepted height and width, in pixels."""
         ...
 
     def init(self, rngs: Any, rgb: Any, *, train: bool) -> Any:
@@ -37,7 +37,7 @@ class FeatureNetwork(Protocol):
         ...
 
     def apply(self, variables: Any, rgb: Any, **options: Any) -> Any:
-        """Returns {"taps": (three activations), ...}; with `mutable=[...]` updates too."""
+        """Returns {"taps": (three activations), ...}; with `mutable=[...]` also updates."""
         ...
 
 
@@ -59,8 +59,8 @@ def _check_size(rgb: jax.Array, smallest: int, name: str) -> None:
     height, width = rgb.shape[1:3]
     if min(height, width) < smallest:
         raise RequestError(
-            f"features {name} takes photos of at least {smallest} px, not {width}x{height}; set "
-            "data.image_size"
+            f"features {name} needs photos of at least {smallest} px, not {width}x{height}; "
+            "increase data.image_size"
         )
 
 
@@ -71,9 +71,8 @@ def _pooled(x: jax.Array) -> jax.Array:
 class Vgg16Features(nn.Module):
     """VGG16 with BatchNorm up to its last pool (Simonyan and Zisserman 2015, configuration D).
 
-    The layers are `features` of torchvision's vgg16_bn, whose weights
-    `colorjax.weights.torch.vgg` reads. It is never trained: BatchNorm always takes its running
-    statistics.
+    The layers are `features` of torchvision's vgg16_bn; `colorjax.weights.torch.vgg` reads its
+    weights. It is never trained: BatchNorm always uses its running statistics.
 
     Attributes:
         dtype: of the computation.
@@ -85,19 +84,19 @@ class Vgg16Features(nn.Module):
 
     @nn.compact
     def __call__(self, rgb: jax.Array, *, train: bool = False) -> dict[str, Any]:
-        """Looks at pictures.
+        """Computes the features of pictures.
 
         Args:
             rgb: (N, H, W, 3) sRGB in [0, 1], H and W at least 16.
             train: ignored.
 
         Returns:
-            taps: the activations just before pools 3, 4 and 5 (relu3_3, relu4_3, relu5_3), which
-            DeOldify compares: (N, H // 4, W // 4, 256), (N, H // 8, W // 8, 512) and
+            taps: the activations just before pools 3, 4 and 5 (relu3_3, relu4_3, relu5_3), as in
+            DeOldify: (N, H // 4, W // 4, 256), (N, H // 8, W // 8, 512) and
             (N, H // 16, W // 16, 512), float32.
 
         Raises:
-            RequestError: smaller pictures.
+            RequestError: a picture is too small.
         """
         _check_size(rgb, self.smallest_size, "vgg16_bn")
         mean, std = (jnp.asarray(v).reshape(1, 1, 1, 3) for v in (IMAGENET_MEAN, IMAGENET_STD))
@@ -114,10 +113,10 @@ class Vgg16Features(nn.Module):
 
 
 class LiteFeatures(nn.Module):
-    """EfficientNet-Lite0 in color, whose weights `colorjax.weights.torch.encoders` reads.
+    """EfficientNet-Lite0 on color pictures; `colorjax.weights.torch.encoders` reads its weights.
 
-    It is never trained. Its taps are the linear outputs of blocks, before any ReLU6, so that a
-    color which a unit does not like has a gradient too.
+    It is never trained. Its taps are the linear outputs of blocks, before any ReLU6, so that the
+    gradient does not vanish where a unit is inactive.
 
     Attributes:
         dtype: of the computation.
@@ -129,7 +128,7 @@ class LiteFeatures(nn.Module):
 
     @nn.compact
     def __call__(self, rgb: jax.Array, *, train: bool = False) -> dict[str, Any]:
-        """Looks at pictures.
+        """Computes the features of pictures.
 
         Args:
             rgb: (N, H, W, 3) sRGB in [0, 1], H and W at least 16.
@@ -139,7 +138,7 @@ class LiteFeatures(nn.Module):
             taps: the maps at strides 4, 8 and 16, of 24, 40 and 112 channels, float32.
 
         Raises:
-            RequestError: smaller pictures.
+            RequestError: a picture is too small.
         """
         _check_size(rgb, self.smallest_size, "lite0")
         encoder = EfficientNetLite("lite0", dtype=self.dtype, name="encoder")
@@ -148,10 +147,10 @@ class LiteFeatures(nn.Module):
 
 
 class SmallClassifier(nn.Module):
-    """A classifier of small photos, trained here on the photos that are to be coloured.
+    """A classifier of small photos, trained on the colorizer's training photos.
 
     Three stages of 64, 128 and 256 channels, each of two 3x3 convolutions with BatchNorm and ReLU
-    and a 2x2 max pool; the mean over the pixels, dropout, a fully connected layer.
+    and a 2x2 max pool; then global average pooling, dropout and a fully connected layer.
 
     Attributes:
         num_classes: of the photos.
@@ -171,7 +170,8 @@ class SmallClassifier(nn.Module):
 
         Args:
             rgb: (N, H, W, 3) sRGB in [0, 1], H and W at least 8.
-            train: whether dropout acts and BatchNorm takes, and follows, the batch's statistics.
+            train: whether dropout is active and BatchNorm uses batch statistics and updates the
+                running ones.
 
         Returns:
             taps: the activations before each pool, (N, H, W, 64), (N, H // 2, W // 2, 128) and
@@ -179,7 +179,7 @@ class SmallClassifier(nn.Module):
             class_logits: (N, num_classes). All float32.
 
         Raises:
-            RequestError: smaller pictures.
+            RequestError: a picture is too small.
         """
         _check_size(rgb, self.smallest_size, "classifier")
         x = (rgb - 0.5) / 0.25
@@ -188,7 +188,7 @@ class SmallClassifier(nn.Module):
             for number in range(1, layers + 1):
                 layer = _Layer(
                     scaled(channels, self.width),
-                    False,  # BatchNorm has a shift of its own
+                    False,  # BatchNorm has a bias
                     self.dtype,
                     name=f"layer{stage}_{number}",
                 )
@@ -203,9 +203,9 @@ class SmallClassifier(nn.Module):
 def _small_classifier(**options: Any) -> SmallClassifier:
     net = SmallClassifier(**options)
     if not net.num_classes > 0:
-        raise RequestError(f"features.num_classes is above 0, not {net.num_classes}")
+        raise RequestError(f"features.num_classes must be above 0, not {net.num_classes}")
     if not net.width > 0:
-        raise RequestError(f"features.width is above 0, not {net.width}")
+        raise RequestError(f"features.width must be above 0, not {net.width}")
     return net
 
 
@@ -217,15 +217,15 @@ FEATURES: dict[str, Callable[..., Any]] = {
 
 
 def create_features(name: str, **options: Any) -> FeatureNetwork:
-    """Builds a network that compares pictures by name.
+    """Builds a feature network by name.
 
     Args:
         name: a key of `FEATURES`.
         **options: the network's attributes.
 
     Raises:
-        RequestError: unknown name (the message lists the known ones) or option, or a value that
-            means nothing.
+        RequestError: unknown name (the message lists the known ones) or option, or an invalid
+            value.
 
     >>> create_features("classifier", num_classes=10).smallest_size
     8

@@ -1,8 +1,8 @@
-"""InceptionV3 up to its last pool (Szegedy et al. 2016), in the two versions that FID is given for.
+"""InceptionV3 up to its last pool (Szegedy et al. 2016), in the two versions used for FID.
 
-Modules bear the names of the published files, so that `colorjax.weights.torch.features` needs no
-table. Nothing here is trained: BatchNorm takes its running statistics, and the auxiliary head and
-the last layer are left out.
+Modules have the names in the published files, so `colorjax.weights.torch.features` needs no
+mapping. Nothing here is trained: BatchNorm uses its running statistics; the auxiliary head and the
+last layer are omitted.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ Kind = Literal["pytorch-fid", "torchvision"]
 InputScale = Literal["pytorch-fid", "ct2", "ddcolor"]
 
 FEATURES = 2048
-INPUT_SIZE = 299  # pixels a side
-SMALLEST_SIZE = 75  # pixels a side, below which no pixel is left for the last blocks
+INPUT_SIZE = 299  # pixels per side
+SMALLEST_SIZE = 75  # pixels per side; with less, the last blocks have no input
 _EPSILON = 1e-3
 
 _Padding = tuple[int, int]
 
 
 class _Layer(nn.Module):
-    """A convolution without bias, BatchNorm, ReLU; `padding` is zeros above and left of a photo."""
+    """A convolution without bias, BatchNorm, ReLU; `padding` is (vertical, horizontal) zeros."""
 
     features: int
     kernel_size: tuple[int, int] = (1, 1)
@@ -65,7 +65,7 @@ def _max_pool(x: jax.Array) -> jax.Array:
 
 
 def _around(x: jax.Array, pool: str) -> jax.Array:
-    """Pools the 3x3 pixels around each pixel; "mean" counts the zeros of the border, or not."""
+    """Pools the 3x3 pixels around each pixel; "mean with border" counts the padded zeros."""
     border = ((1, 1), (1, 1))
     if pool == "max":
         return nn.max_pool(x, (3, 3), (1, 1), border)
@@ -162,9 +162,9 @@ class InceptionV3(nn.Module):
     """InceptionV3 up to the pool over all pixels, "pool3".
 
     Attributes:
-        kind: "torchvision": the published network. "pytorch-fid": what TensorFlow's weights of
-            2015-12-05 were made for, as pytorch-fid ports it: means over 3x3 pixels leave the
-            border's zeros out, and the last block takes the maximum instead of the mean.
+        kind: "torchvision": the published network. "pytorch-fid": the network of TensorFlow's
+            weights of 2015-12-05, as ported by pytorch-fid: means over 3x3 pixels exclude the
+            border's zeros, and the last block uses the maximum instead of the mean.
     """
 
     kind: Kind
@@ -173,13 +173,13 @@ class InceptionV3(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps photos on the scale of `inception_input`, (N, H, W, 3), to (N, 2048) float32.
 
-        H and W are 299 for every published figure; from 75 on the network runs.
+        H and W are 299 in all published results; the network accepts sizes from 75.
 
         Raises:
-            ValueError: smaller photos.
+            ValueError: a photo is too small.
         """
         if min(x.shape[1:3]) < SMALLEST_SIZE:
-            raise ValueError(f"x must be at least {SMALLEST_SIZE} pixels a side, got {x.shape}")
+            raise ValueError(f"x must be at least {SMALLEST_SIZE} pixels per side, got {x.shape}")
         fid = self.kind == "pytorch-fid"
         mean = "mean within" if fid else "mean with border"
         x = _square(32, "Conv2d_1a_3x3", stride=2)(x)
@@ -199,14 +199,13 @@ class InceptionV3(nn.Module):
 
 
 def inception_input(rgb_u8: jax.Array, scale: InputScale) -> jax.Array:
-    """Resizes photos to 299 and puts them on the scale that a published protocol feeds.
+    """Resizes photos to 299x299 and scales them as a published protocol does.
 
-    The resize is bilinear between the four nearest pixels, with half-pixel centres and no
-    smoothing before (PyTorch's `interpolate` with align_corners=False). Then, for x in [0, 1]:
-    "pytorch-fid": 2 x - 1, as both networks were trained. "ct2": x std / 0.5 + (mean - 0.5) / 0.5
-    with ImageNet's mean and std, which undoes a normalization that was never done: CT2 and older
-    code of text-to-image GANs do that. "ddcolor": the same of (x + 1) / 2, since DDColor hands
-    photos in [0, 1] to code that expects [-1, 1].
+    The resize is bilinear with half-pixel centers, without antialiasing (PyTorch's `interpolate`
+    with align_corners=False). Then, for x in [0, 1]: "pytorch-fid": 2 x - 1, as both networks were
+    trained. "ct2": x std / 0.5 + (mean - 0.5) / 0.5 with ImageNet's mean and std. This undoes a
+    normalization that was never applied; CT2 and older code of text-to-image GANs do so. "ddcolor":
+    the same of (x + 1) / 2, because DDColor passes photos in [0, 1] to code that expects [-1, 1].
 
     Args:
         rgb_u8: (N, H, W, 3) uint8 sRGB.

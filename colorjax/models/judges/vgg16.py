@@ -1,7 +1,7 @@
 """VGG16 without BatchNorm (Simonyan and Zisserman 2015, configuration D): taps and classes.
 
-Modules bear the names of torchvision's file vgg16, so that `colorjax.weights.torch.features` needs
-no table. Nothing here is trained.
+Modules have the names in torchvision's vgg16 file, so `colorjax.weights.torch.features` needs no
+mapping. Nothing here is trained.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from colorjax.models.blocks.convolution import Conv
 from colorjax.models.judges.features import IMAGENET_MEAN, IMAGENET_STD, VGG16_STAGES
 
-INPUT_SIZE = 224  # pixels a side, of the classifier
+INPUT_SIZE = 224  # pixels per side, of the classifier
 NUM_CLASSES = 1000
-SMALLEST_SIZE = 16  # pixels a side, of the taps
+SMALLEST_SIZE = 16  # pixels per side, of the taps
 _HIDDEN = 4096
 
 
@@ -30,10 +30,10 @@ class Vgg16Taps(nn.Module):
         channels, at H and W divided by 1, 2, 4, 8 and 16, float32.
 
         Raises:
-            ValueError: smaller photos.
+            ValueError: a photo is too small.
         """
         if min(x.shape[1:3]) < SMALLEST_SIZE:
-            raise ValueError(f"x must be at least {SMALLEST_SIZE} pixels a side, got {x.shape}")
+            raise ValueError(f"x must be at least {SMALLEST_SIZE} pixels per side, got {x.shape}")
         return _taps(x)
 
 
@@ -41,7 +41,7 @@ class Vgg16(nn.Module):
     """VGG16 with its three fully connected layers.
 
     Attributes:
-        hidden: channels of the first two of them, 4096 in every published file.
+        hidden: channels of the first two, 4096 in all published files.
     """
 
     hidden: int = _HIDDEN
@@ -51,7 +51,7 @@ class Vgg16(nn.Module):
         """Maps photos on the scale of `imagenet_normalized`, (N, 224, 224, 3), to logits (N, 1000).
 
         Raises:
-            ValueError: photos of another size.
+            ValueError: the size is not 224x224.
         """
         if x.shape[1:] != (INPUT_SIZE, INPUT_SIZE, 3):
             raise ValueError(f"x must be (N, {INPUT_SIZE}, {INPUT_SIZE}, 3), got {x.shape}")
@@ -63,13 +63,13 @@ class Vgg16(nn.Module):
 
 
 def imagenet_normalized(rgb_u8: jax.Array) -> jax.Array:
-    """Returns (rgb / 255 - mean) / std with ImageNet's: uint8 (N, H, W, 3) to float32."""
+    """Returns (rgb / 255 - mean) / std with ImageNet's values: uint8 (N, H, W, 3) to float32."""
     mean, std = (jnp.asarray(v).reshape(1, 1, 1, 3) for v in (IMAGENET_MEAN, IMAGENET_STD))
     return (rgb_u8.astype(jnp.float32) / 255 - mean) / std
 
 
 def _taps(x: jax.Array) -> tuple[jax.Array, ...]:
-    """Adds the convolutions to the module that calls it."""
+    """Returns the taps; adds the convolutions to the calling module."""
     taps, index = [], 0  # the file counts convolutions, ReLUs and pools
     for channels, layers in VGG16_STAGES:
         if taps:

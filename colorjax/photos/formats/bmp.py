@@ -1,4 +1,4 @@
-"""BMP written with what Pillow's leaves out: alpha and the colour profile."""
+"""BMP writer with alpha and color profile, which Pillow's writer lacks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from colorjax.photos.formats import pillow as pictures
 from colorjax.photos.photo import Photo
 
 _V5_HEADER_BYTES = 124
-_MASKS = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)  # red, green, blue, alpha in a little-endian word
+_MASKS = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)  # red, green, blue, alpha in a little-endian integer
 
 
 def embedded_profile(data: bytes) -> bytes:
-    """Returns the ICC profile of a BMP with a header of version 5, or nothing."""
+    """Returns the ICC profile of a BMP with a header of version 5, or b"" if there is none."""
     if len(data) < 14 + _V5_HEADER_BYTES or data[14:18] != struct.pack("<I", _V5_HEADER_BYTES):
         return b""
     if data[14 + 56 : 14 + 60] != b"DEBM":  # 'MBED'
@@ -26,7 +26,7 @@ def embedded_profile(data: bytes) -> bytes:
 
 
 def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
-    """Encodes a photo without loss, in 24 or 32 bits a pixel. See `colorjax.photos.write`."""
+    """Encodes a photo losslessly, in 24 or 32 bits per pixel. See `colorjax.photos.write`."""
     pictures.rgb_only(photo, "BMP")
     pixels, notes = pictures.eight_bits(photo, "BMP", alpha=True)
     colors = 1 if photo.is_grey else 3
@@ -54,7 +54,7 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
 
 
 def _rows(pixels: np.ndarray, row_bytes: int, colors: int) -> bytes:
-    """Codes rows as blue, green, red and maybe alpha, the last row first, padded to 4 bytes."""
+    """Encodes rows as blue, green, red and optional alpha, last row first, padded to 4 bytes."""
     order = [0, 0, 0] if colors == 1 else [2, 1, 0]
     order += range(colors, pixels.shape[2])[:1]
     coded = np.zeros((len(pixels), row_bytes), np.uint8)

@@ -1,4 +1,4 @@
-"""JPEG: marker segments carried as they are, and quantisation as fine as the source's."""
+"""JPEG: copies marker segments unchanged; quantization is at least as fine as the source's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _ICC, _IRB = b"ICC_PROFILE\0", b"Photoshop 3.0\0"
 _COM = 0xFE
-_MOST_BYTES = 65533  # of a segment, without its length
+_MOST_BYTES = 65533  # per segment, without its length field
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
@@ -25,29 +25,29 @@ _MOST_PIXELS_A_SIDE = 65500  # libjpeg's
 
 
 class Segment(NamedTuple):
-    """A marker's second byte and its content without the length."""
+    """The second byte of a marker, and its content without the length field."""
 
     marker: int
     content: bytes
 
 
 def segments(data: bytes) -> list[Segment]:
-    """Returns the segments before the first scan; of damaged files those before the damage."""
-    found, place = [], 2
-    while place + 4 <= len(data) and data[place] == 0xFF:
-        marker = data[place + 1]
+    """Returns the segments before the first scan, or before any damage."""
+    parts, offset = [], 2
+    while offset + 4 <= len(data) and data[offset] == 0xFF:
+        marker = data[offset + 1]
         if marker == 0xFF:  # a fill byte
-            place += 1
+            offset += 1
             continue
         if marker in (0x01, 0xD8) or 0xD0 <= marker <= 0xD7:  # without content
-            place += 2
+            offset += 2
             continue
-        (length,) = struct.unpack_from(">H", data, place + 2)
-        if marker in (0xDA, 0xD9) or length < 2 or place + 2 + length > len(data):
+        (length,) = struct.unpack_from(">H", data, offset + 2)
+        if marker in (0xDA, 0xD9) or length < 2 or offset + 2 + length > len(data):
             break
-        found.append(Segment(marker, data[place + 4 : place + 2 + length]))
-        place += 2 + length
-    return found
+        parts.append(Segment(marker, data[offset + 4 : offset + 2 + length]))
+        offset += 2 + length
+    return parts
 
 
 def read(data: bytes, max_pixels: int) -> Photo:
@@ -58,13 +58,13 @@ def read(data: bytes, max_pixels: int) -> Photo:
         raise UnreadablePhoto("a JPEG without a picture")
     if frame.content[0] != 8 or frame.marker in _LOSSLESS:
         raise UnreadablePhoto(
-            f"a JPEG of {frame.content[0]} bits or lossless: convert it to TIFF or PNG first"
+            f"{frame.content[0]}-bit or lossless JPEG: convert it to TIFF or PNG first"
         )
     image = pictures.open_image(data, "JPEG", max_pixels)
     metadata, turned = _metadata(parts)
     notes: tuple[str, ...] = ()
     if any(part.marker == 0xE2 and part.content[:4] == b"MPF\0" for part in parts):
-        notes = ("only the first of several pictures was taken",)
+        notes = ("only the first of several pictures was used",)
     inverted = not any(part.marker == 0xEE and part.content[:5] == b"Adobe" for part in parts)
     density = next((p.content for p in parts if p.content[:5] == b"JFIF\0"), b"")[7:12]
     if turned in exif.SIDEWAYS:
@@ -75,7 +75,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
         "density": density,
     }
     photo = pictures.to_photo(image, "JPEG", metadata, turned, flip_cmyk=inverted)
-    # Pillow counts the previews of an MPO as well.
+    # Pillow also counts the previews of an MPO.
     further = (note for note in photo.notes if not note.startswith("only the first"))
     photo.encoding, photo.notes = encoding, (*notes, *further)
     return photo
@@ -104,7 +104,7 @@ def _metadata(parts: list[Segment]) -> tuple[Metadata, int]:
 
 
 def _is_carried(part: Segment) -> bool:
-    """Everything that applications wrote, but for what the encoder writes: JFIF, Adobe, MPF."""
+    """Returns whether a segment is copied: all but those of the encoder (JFIF, Adobe, MPF)."""
     marker, content = part
     if marker == _COM:
         return True
@@ -115,11 +115,11 @@ def _is_carried(part: Segment) -> bool:
 
 
 def _tables(image: Any) -> tuple[list[int], list[int]]:
-    """Returns the luma table and the finest of the chroma tables, in Pillow's order."""
+    """Returns the luma table and the finest chroma table, in Pillow's order."""
     tables = image.quantization
     layers = [tables[number] for *_, number in image.layer if number in tables]
     if not layers:
-        raise UnreadablePhoto("a JPEG without quantisation tables")
+        raise UnreadablePhoto("a JPEG without quantization tables")
     chroma = np.min(layers[1:] or layers[:1], axis=0)
     return list(layers[0]), [int(value) for value in chroma]
 
@@ -127,7 +127,9 @@ def _tables(image: Any) -> tuple[list[int], list[int]]:
 def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     """Encodes a photo; see `colorjax.photos.write`."""
     if max(photo.height, photo.width) > _MOST_PIXELS_A_SIDE:
-        raise UnwritablePhoto(f"JPEG holds at most {_MOST_PIXELS_A_SIDE} pixels a side")
+        raise UnwritablePhoto(
+            f"JPEG allows at most {_MOST_PIXELS_A_SIDE} pixels per side: write it as PNG or TIFF"
+        )
     pixels, notes = pictures.eight_bits(photo, "JPEG", alpha=False)
     image = pictures.to_image(pixels, photo)
     carried, more = _output_segments(photo)
@@ -147,14 +149,14 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
 
 
 def output_tables(source: tuple[list[int], list[int]] | None, model: str) -> list[list[int]]:
-    """Returns the tables for luma and chroma to encode with.
+    """Returns the quantization tables for luma and chroma to encode with.
 
-    Luma is no coarser than the source's or than `_LUMA_QUALITY`'s; chroma is as fine as it can be:
-    what is lost of it would be seen in the lightness as well.
+    Luma is no coarser than in the source or with `_LUMA_QUALITY`. Chroma is as fine as possible,
+    because chroma errors also affect the lightness.
 
     Args:
-        source: of the file that was read, luma and chroma, if it was a JPEG.
-        model: of the pixels; each ink of CMYK is coded as finely as luma.
+        source: luma and chroma tables of the source, if it was a JPEG.
+        model: model of the pixels; each ink of CMYK is encoded as finely as luma.
     """
     luma = np.array(_standard_luma(), np.int64)
     if source:
@@ -165,7 +167,7 @@ def output_tables(source: tuple[list[int], list[int]] | None, model: str) -> lis
     return [luma] if model == "cmyk" else [luma, [1] * 64]
 
 
-# At 95 the mean error of L was 1.17 times that of grey JPEG files, at 98 0.70: docs/photos.md.
+# The mean error of L relative to gray JPEG files was 1.17 at 95 and 0.70 at 98: docs/photos.md.
 _LUMA_QUALITY = 98
 
 
@@ -177,12 +179,12 @@ def _standard_luma() -> list[int]:
 
 
 def _output_segments(photo: Photo) -> tuple[bytes, tuple[str, ...]]:
-    """Returns the coded segments, and notes of what is too large for one."""
+    """Returns the encoded segments, and notes on metadata too large for a segment."""
     metadata, notes = photo.metadata, []
     own = metadata.parts if photo.kind == "JPEG" else []
     packet = _fitting(metadata.xmp)
     if packet != metadata.xmp and xmp.unmarked(packet) == packet:
-        notes.append("its XMP has no room for the mark of predicted colours")
+        notes.append("its XMP has no space for the mark that the colors are predicted")
     made = []
     for name, marker, head, content in (
         ("EXIF", 0xE1, _EXIF, metadata.exif),
@@ -204,11 +206,11 @@ def _output_segments(photo: Photo) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _fitting(packet: bytes) -> bytes:
-    """Makes room in XMP: first of the white space for editors at its end, then of the mark."""
+    """Makes XMP fit into a segment: removes its trailing padding, then if needed the mark."""
     if len(_XMP) + len(packet) <= _MOST_BYTES:
         return packet
-    head, found, tail = packet.rpartition(b"<?xpacket end")
-    tight = head.rstrip() + b"\n" + found + tail if found else packet
+    head, end, tail = packet.rpartition(b"<?xpacket end")
+    tight = head.rstrip() + b"\n" + end + tail if end else packet
     return tight if len(_XMP) + len(tight) <= _MOST_BYTES else xmp.unmarked(packet)
 
 
@@ -232,7 +234,7 @@ def _irb_parts(blocks: bytes) -> list[bytes]:
 
 
 def _copy_density(file: BinaryIO, start: int, density: bytes) -> None:
-    """Puts the source's unit and density, 5 bytes, into the JFIF segment just written."""
+    """Copies the source's density unit and density, 5 bytes, into the written JFIF segment."""
     end = file.tell()
     file.seek(start + 6)
     if file.read(5) == b"JFIF\0" and len(density) == 5:

@@ -1,4 +1,4 @@
-"""JPEG 2000: up to 16 bits a channel, boxes of metadata carried as they are."""
+"""JPEG 2000: up to 16 bits per channel; metadata boxes are copied unchanged."""
 
 from __future__ import annotations
 
@@ -23,48 +23,48 @@ _CDEF_ALPHA = 1
 
 
 class Box(NamedTuple):
-    """A box's name and content."""
+    """Name and content of a box."""
 
     name: bytes
     content: bytes
 
 
-def boxes(data: bytes | bytearray, place: int = 0) -> list[Box]:
-    """Returns the boxes of a file or of a box; of damaged ones those before the damage."""
-    found = []
-    while place + 8 <= len(data):
-        size, name = struct.unpack_from(">I4s", data, place)
+def boxes(data: bytes | bytearray, offset: int = 0) -> list[Box]:
+    """Returns the boxes of a file or of a box, up to any damage."""
+    result = []
+    while offset + 8 <= len(data):
+        size, name = struct.unpack_from(">I4s", data, offset)
         head = 8
-        if size == 1 and place + 16 <= len(data):
-            (size,) = struct.unpack_from(">Q", data, place + 8)
+        if size == 1 and offset + 16 <= len(data):
+            (size,) = struct.unpack_from(">Q", data, offset + 8)
             head = 16
-        size = len(data) - place if size == 0 else size
-        if size < head or place + size > len(data):
+        size = len(data) - offset if size == 0 else size
+        if size < head or offset + size > len(data):
             break
-        content = b"" if name == b"jp2c" else data[place + head : place + size]
-        found.append(Box(name, bytes(content)))
-        place += size
-    return found
+        content = b"" if name == b"jp2c" else data[offset + head : offset + size]
+        result.append(Box(name, bytes(content)))
+        offset += size
+    return result
 
 
 def codestream_size(data: bytes) -> tuple[int, int, list[int], int]:
-    """Returns width, height, bits of each component and number of tiles, as the codestream says.
+    """Returns width, height, bits of each component and number of tiles of the codestream.
 
     Raises:
-        UnreadablePhoto: there is none, or it is of components of unlike sizes.
+        UnreadablePhoto: no codestream, or components of different sizes.
     """
-    place = 0 if data[:4] == b"\xffO\xffQ" else data.find(b"\xffO\xffQ")
-    if place < 0 or place + 42 > len(data):
+    offset = 0 if data[:4] == b"\xffO\xffQ" else data.find(b"\xffO\xffQ")
+    if offset < 0 or offset + 42 > len(data):
         raise UnreadablePhoto("a JPEG 2000 without a picture")
-    x1, y1, x0, y0, tile_x, tile_y, _, _ = struct.unpack_from(">8I", data, place + 8)
-    (count,) = struct.unpack_from(">H", data, place + 40)
-    parts = [tuple(data[place + 42 + 3 * i : place + 45 + 3 * i]) for i in range(min(count, 65))]
+    x1, y1, x0, y0, tile_x, tile_y, _, _ = struct.unpack_from(">8I", data, offset + 8)
+    (count,) = struct.unpack_from(">H", data, offset + 40)
+    parts = [tuple(data[offset + 42 + 3 * i : offset + 45 + 3 * i]) for i in range(min(count, 65))]
     if not parts or any(part[1:] != (1, 1) for part in parts) or not tile_x or not tile_y:
-        raise UnreadablePhoto("a JPEG 2000 with channels of unlike sizes")
+        raise UnreadablePhoto("a JPEG 2000 with channels of different sizes")
     width, height = x1 - x0, y1 - y0
     tiles = -(-max(width, 0) // tile_x) * -(-max(height, 0) // tile_y)
     if any(part[0] & 0x80 for part in parts):
-        raise UnreadablePhoto("a JPEG 2000 of signed numbers is no photo")
+        raise UnreadablePhoto("a JPEG 2000 with signed values is not a photo")
     return width, height, [part[0] + 1 for part in parts], tiles
 
 
@@ -73,7 +73,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
     width, height, bits, tiles = codestream_size(data)
     pictures.check_size(width, height, max_pixels, len(bits))
     if tiles > 65535 or max(bits) > 16 or min(bits) != max(bits):
-        raise UnreadablePhoto(f"a JPEG 2000 of {max(bits)} bits in {tiles} tiles cannot be read")
+        raise UnreadablePhoto(f"a JPEG 2000 with {max(bits)} bits in {tiles} tiles cannot be read")
     metadata, header = _metadata(data)
     if b"pclr" in header:
         image = pictures.open_image(data, "JPEG2000", max_pixels)
@@ -83,7 +83,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
     if stored.shape[:2] != (height, width) or stored.dtype not in (np.uint8, np.uint16):
         raise UnreadablePhoto("a JPEG 2000 whose header and picture differ")
     if stored.shape[2] > 4:
-        raise UnreadablePhoto(f"a JPEG 2000 of {stored.shape[2]} channels is no photo")
+        raise UnreadablePhoto(f"a JPEG 2000 with {stored.shape[2]} channels is not a photo")
     turned = pictures.make_upright(metadata)
     model = "gray" if stored.shape[2] <= 2 else "rgb"
     full = float(2 ** bits[0] - 1)
@@ -115,7 +115,7 @@ def _metadata(data: bytes) -> tuple[Metadata, dict[bytes, bytes]]:
 
 
 def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
-    """Encodes a photo without loss; `quality` means nothing here. See `colorjax.photos.write`."""
+    """Encodes a photo losslessly; `quality` is ignored. See `colorjax.photos.write`."""
     pictures.rgb_only(photo, "JPEG2000")
     pixels, notes = pictures.output_pixels(photo), ()
     if pixels.dtype in (np.uint8, np.uint16):
@@ -150,11 +150,11 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
 
 
 def _header(content: bytes, photo: Photo, colors: int) -> bytes:
-    """Rebuilds the header's boxes: the encoder's, with profile, alpha and resolution."""
+    """Rebuilds the encoder's header boxes with profile, alpha and resolution."""
     made = b""
     for box in boxes(content):
         if box.name == b"colr":
-            space_code = 17 if colors == 1 else 16  # grey or sRGB
+            space_code = 17 if colors == 1 else 16  # gray or sRGB
             made += _coded(b"colr", _color(photo.metadata.icc, space_code))
         elif box.name != b"cdef":
             made += _coded(*box)

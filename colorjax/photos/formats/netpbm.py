@@ -1,4 +1,4 @@
-"""PGM and PPM, raw and in text, 8 and 16 bits a channel."""
+"""PGM and PPM, binary and text, 8 and 16 bits per channel."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _HEADER = re.compile(
 )
 _COMMENT = re.compile(rb"#[^\r\n]*")
 _BLANK = re.compile(rb"\s")
-_BLOCK_BYTES = 2**20  # of text at a time: its numbers take some 30 times the room
+_BLOCK_BYTES = 2**20  # of text at a time: parsed numbers need some 30 times the memory
 
 
 def read(data: bytes, max_pixels: int) -> Photo:
-    """Reads PGM and PPM, raw or in text, and what else of the family Pillow opens."""
+    """Reads PGM and PPM, binary or text, and related formats that Pillow opens."""
     if data[:2] in (b"Pf", b"PF"):
-        raise UnreadablePhoto("a PFM is not read: save it as a TIFF of 32-bit floats")
+        raise UnreadablePhoto("PFM is not supported: save it as a TIFF of 32-bit floats")
     header = _HEADER.match(data[:4096])
     if header is None:
         image = pictures.open_image(data, "PPM", max_pixels)
@@ -34,13 +34,13 @@ def read(data: bytes, max_pixels: int) -> Photo:
     width, height, full = int(header[2]), int(header[3]), int(header[4])
     pictures.check_size(width, height, max_pixels)
     if not 0 < full < 65536:
-        raise UnreadablePhoto(f"a PPM whose white is {full}")
+        raise UnreadablePhoto(f"a PPM whose maximum value is {full}: it must be from 1 to 65535")
     dtype = np.dtype(np.uint8 if full < 256 else ">u2")
     count = width * height * channels
     is_text = header[1] in b"23"
     needed = 2 * count - 1 if is_text else count * dtype.itemsize
     if len(data) - header.end() < needed:
-        raise UnreadablePhoto("a PPM that is cut short")
+        raise UnreadablePhoto("a truncated PPM")
     if is_text:
         stored = _numbers(data[header.end() :], count, full, dtype.newbyteorder("="))
     else:
@@ -48,16 +48,16 @@ def read(data: bytes, max_pixels: int) -> Photo:
         stored = values.astype(dtype.newbyteorder("="))
         np.minimum(stored, full, out=stored)
     stored = stored.reshape(height, width, channels)
-    # The file's own white is kept: every value of it comes back.
+    # The file's maximum value is kept, so that all values are preserved.
     colors = space.Space(stored.dtype, float(full))
     return Photo(grey_as_rgb(stored, 1), colors, kind="PPM", metadata=Metadata())
 
 
 def _numbers(text: bytes, count: int, full: int, dtype: np.dtype) -> np.ndarray:
-    """Returns the first `count` numbers of a text, (count,); what follows them is left alone.
+    """Returns the first `count` numbers of a text, (count,); the rest is ignored.
 
     Raises:
-        UnreadablePhoto: fewer, above `full`, or something else among them.
+        UnreadablePhoto: too few numbers, one above `full`, or other text among them.
     """
     if b"#" in text:
         text = _COMMENT.sub(b"", text)
@@ -66,25 +66,25 @@ def _numbers(text: bytes, count: int, full: int, dtype: np.dtype) -> np.ndarray:
     while done < count and start < len(text):
         blank = _BLANK.search(text, start + _BLOCK_BYTES)
         end = blank.start() if blank else len(text)
-        words = text[start:end].split()[: count - done]
+        tokens = text[start:end].split()[: count - done]
         start = end
-        if words and not b"".join(words).isdigit():
+        if tokens and not b"".join(tokens).isdigit():
             raise UnreadablePhoto("a PPM whose text is damaged")
         try:
-            values = [int(word) for word in words]
-        except ValueError:  # of more digits than Python takes
+            values = [int(token) for token in tokens]
+        except ValueError:  # more digits than Python converts
             values = [full + 1]
         if max(values, default=0) > full:
-            raise UnreadablePhoto(f"a PPM with a number above {full}, its white")
+            raise UnreadablePhoto(f"a PPM with a value above its maximum {full}")
         numbers[done : done + len(values)] = values
         done += len(values)
     if done < count:
-        raise UnreadablePhoto("a PPM that is cut short")
+        raise UnreadablePhoto("a truncated PPM")
     return numbers
 
 
 def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
-    """Encodes a photo as raw PPM, a grey copy as PGM. See `colorjax.photos.write`."""
+    """Encodes a photo as binary PPM, a gray copy as PGM. See `colorjax.photos.write`."""
     pictures.rgb_only(photo, "PPM")
     pixels, notes = pictures.output_pixels(photo), ()
     full = photo.space.full
@@ -93,7 +93,7 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
         full = 255.0
     colors = 1 if photo.is_grey else 3
     if pixels.shape[2] > colors:
-        notes += ("PPM holds no alpha: dropped",)
+        notes += ("PPM cannot store alpha: dropped",)
     file.write(b"P%d\n%d %d\n%d\n" % (5 if colors == 1 else 6, photo.width, photo.height, full))
     for rows in space.bands(pixels):
         band = pixels[rows, :, :colors]

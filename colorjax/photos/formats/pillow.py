@@ -1,4 +1,4 @@
-"""What the codecs share: Pillow's pictures as upright pixels, and pixels as Pillow's pictures."""
+"""Helpers shared by the codecs: conversion between Pillow images and upright pixels."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from colorjax.photos import color_space as space
 from colorjax.photos import exif, xmp
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 
-# Views that turn stored pixels upright, by EXIF orientation; applied to an upright buffer, the
-# inverse gives a view in which rows are as stored.
+# EXIF orientation -> view of an upright buffer in which the rows are as stored.
 _INVERSE = {
     1: lambda p: p,
     2: lambda p: p[:, ::-1],
@@ -29,24 +28,24 @@ _INVERSE = {
 
 
 def check_size(width: int, height: int, max_pixels: int, samples: int = 1) -> None:
-    """Refuses a size before anything of it is allocated.
+    """Rejects invalid sizes before anything is allocated.
 
     Raises:
-        UnreadablePhoto: no pixels, more than `max_pixels`, or more than 64 samples a pixel.
+        UnreadablePhoto: no pixels, more than `max_pixels`, or more than 64 samples per pixel.
     """
     if width < 1 or height < 1 or not 1 <= samples <= 64:
-        raise UnreadablePhoto(f"{width}x{height} pixels of {samples} samples: no photo")
+        raise UnreadablePhoto(f"not a photo: {width}x{height} pixels with {samples} samples")
     if width * height > max_pixels:
         raise UnreadablePhoto(
-            f"{width}x{height} pixels are more than the {max_pixels} allowed by --max-pixels"
+            f"{width}x{height} pixels are more than the limit of {max_pixels}; raise --max-pixels"
         )
 
 
 def open_image(data: bytes, kind: str, max_pixels: int) -> Any:
-    """Opens a file with Pillow, without decoding, whose size is allowed.
+    """Opens a file with Pillow without decoding, and checks its size.
 
     Raises:
-        UnreadablePhoto: too large. Pillow's own errors go through.
+        UnreadablePhoto: too large. Errors of Pillow are not converted.
     """
     image = Image.open(io.BytesIO(data), formats=[kind])
     check_size(*image.size, max_pixels)
@@ -54,9 +53,9 @@ def open_image(data: bytes, kind: str, max_pixels: int) -> Any:
 
 
 def make_upright(metadata: Metadata) -> int:
-    """Sets the orientation in EXIF and XMP to upright, and returns what it was, 1 to 8.
+    """Sets the orientation in EXIF and XMP to upright, and returns the old one, 1 to 8.
 
-    EXIF comes first; XMP counts where EXIF has none.
+    EXIF takes precedence; XMP is used if there is no EXIF.
     """
     turned = exif.orientation(metadata.exif)
     if turned == 1 and not metadata.exif:
@@ -69,7 +68,7 @@ def make_upright(metadata: Metadata) -> int:
 
 
 def upright_buffer(shape: tuple[int, int, int], dtype: Any, turned: int) -> tuple[Any, Any]:
-    """Allocates upright pixels for a stored (H, W, C), and the view in which they are as stored."""
+    """Returns an upright buffer for stored (H, W, C) pixels, and its view in stored order."""
     height, width, channels = shape
     sides = (width, height) if turned in exif.SIDEWAYS else (height, width)
     pixels = np.empty((*sides, channels), dtype)
@@ -77,7 +76,7 @@ def upright_buffer(shape: tuple[int, int, int], dtype: Any, turned: int) -> tupl
 
 
 def turn(pixels: np.ndarray, turned: int) -> np.ndarray:
-    """Returns stored (H, W, C) pixels upright and contiguous; the same array where they are."""
+    """Returns stored (H, W, C) pixels upright and contiguous; the same array if already so."""
     if turned == 1:
         return np.ascontiguousarray(pixels)
     upright, stored = upright_buffer(pixels.shape, pixels.dtype, turned)
@@ -88,24 +87,25 @@ def turn(pixels: np.ndarray, turned: int) -> np.ndarray:
 def to_photo(
     image: Any, kind: str, metadata: Metadata, turned: int = 1, *, flip_cmyk: bool = False
 ) -> Photo:
-    """Decodes one of Pillow's 8-bit pictures into a `Photo`.
+    """Decodes an 8-bit Pillow image to a `Photo`.
 
     Args:
-        image: opened, not yet loaded; of several pictures the first is taken.
-        kind: of the photo.
-        metadata: already upright.
+        image: opened, not yet loaded; if it has several pictures, the first is used.
+        kind: kind of the photo.
+        metadata: metadata, already upright.
         turned: orientation of the stored pixels.
-        flip_cmyk: whether Pillow turned the inks around that were not inverted.
+        flip_cmyk: whether Pillow inverted inks that were not stored inverted.
 
     Raises:
-        UnreadablePhoto: more than 8 bits, which Pillow would clip. Its own errors go through.
+        UnreadablePhoto: more than 8 bits, which Pillow would clip. Errors of Pillow are not
+            converted.
     """
     notes = _frame_notes(image)
     image.load()
     mode = image.mode
     if mode.startswith(("I", "F")):
         raise UnreadablePhoto(
-            f"a {kind} of more than 8 bits a channel (Pillow's mode {mode}): save it as 16-bit PNG"
+            f"a {kind} with more than 8 bits per channel (mode {mode}): save it as 16-bit PNG"
         )
     if mode == "CMYK" and not metadata.icc:
         notes += ("its CMYK has no profile: it became RGB",)
@@ -116,7 +116,7 @@ def to_photo(
     if mode == "1":
         model = "gray"
     colors, metadata.icc, more = space.choose(metadata.icc, model, np.uint8, 255)
-    if colors is None:  # CMYK whose profile is of no use
+    if colors is None:  # CMYK without a usable profile
         image = _rgb_of_cmyk(image, flip_cmyk)
         colors, flip_cmyk = space.Space(np.dtype(np.uint8), 255), False
     pixels = _pixels(image, turned)
@@ -127,11 +127,11 @@ def to_photo(
 
 def _frame_notes(image: Any) -> tuple[str, ...]:
     frames = getattr(image, "n_frames", 1)
-    return (f"only the first of {frames} pictures was taken",) if frames > 1 else ()
+    return (f"only the first of {frames} pictures was used",) if frames > 1 else ()
 
 
 def _mode_notes(mode: str) -> tuple[str, ...]:
-    what = {"1": "1-bit pixels", "P": "palette colours", "PA": "palette colours"}.get(mode)
+    what = {"1": "1-bit pixels", "P": "palette colors", "PA": "palette colors"}.get(mode)
     return (f"its {what} became RGB",) if what else ()
 
 
@@ -146,12 +146,12 @@ def _rgb_of_cmyk(image: Any, flip: bool) -> Any:
 
 
 def _pixels(image: Any, turned: int) -> np.ndarray:
-    """Copies a loaded picture upright, band by band, with grey as three channels."""
+    """Returns the upright pixels of a loaded image, copied band by band; gray as 3 channels."""
     mode = {"L": "RGB", "LA": "RGBA"}.get(image.mode, image.mode)
     width, height = image.size
     shape = (height, width, 3 if mode == "RGB" else 4)
     pixels, stored = upright_buffer(shape, np.uint8, turned)
-    # A quarter turn writes columns: many rows at once, or the cache is of no use.
+    # A quarter turn writes columns: large bands use the CPU cache better.
     for rows in space.bands(stored, least_rows=256 if turned in exif.SIDEWAYS else 1):
         band = image.crop((0, rows.start, width, rows.stop))
         stored[rows] = np.asarray(band.convert(mode))
@@ -159,25 +159,26 @@ def _pixels(image: Any, turned: int) -> np.ndarray:
 
 
 def eight_bits(photo: Photo, kind: str, *, alpha: bool) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Returns the pixels to write as 8-bit values, and notes of what that loses."""
+    """Returns the pixels to write as 8-bit values, and notes on what is lost."""
     pixels, notes = output_pixels(photo), ()
     if pixels.dtype == np.uint8:
         pixels = stretched(pixels, photo, 255)
     else:
         unit = np.clip(pixels.astype(np.float32) / np.float32(photo.space.full), 0, 1)
         pixels = np.rint(unit * 255).astype(np.uint8)
-        notes += (f"more than 8 bits a channel became 8 in {kind}",)
+        notes += (f"its channels were reduced to 8 bits in {kind}",)
     colors = 1 if photo.is_grey else photo.space.num_colors
     if not alpha and pixels.shape[2] > colors:
         pixels = np.ascontiguousarray(pixels[..., :colors])
-        notes += (f"{kind} holds no alpha: dropped",)
+        notes += (f"{kind} cannot store alpha: dropped",)
     return pixels, notes
 
 
 def stretched(pixels: np.ndarray, photo: Photo, white: float) -> np.ndarray:
-    """Returns whole numbers of a photo with `white` as the value of white; dtype as it was.
+    """Returns integer pixels scaled so that white is `white`; the dtype does not change.
 
-    A format without a field for the value of white shows a photo of 4 bits in 8 nearly black.
+    Without scaling, a format without a field for white would show 4-bit values in 8 bits as nearly
+    black.
     """
     full = photo.space.full
     if full == white:
@@ -187,14 +188,14 @@ def stretched(pixels: np.ndarray, photo: Photo, white: float) -> np.ndarray:
 
 
 def output_pixels(photo: Photo) -> np.ndarray:
-    """Returns (H, W, C): the buffer itself, or of a grey copy its one grey and its alpha."""
+    """Returns (H, W, C): the buffer itself, or for a gray copy one gray channel and alpha."""
     if not photo.is_grey:
         return photo.pixels
     return photo.pixels[..., [0, *range(photo.space.num_colors, photo.pixels.shape[2])]]
 
 
 def to_image(pixels: np.ndarray, photo: Photo) -> Any:
-    """Returns Pillow's picture of 8-bit pixels, on the same memory where Pillow can."""
+    """Returns a Pillow image of 8-bit pixels, sharing the memory if possible."""
     height, width, channels = pixels.shape
     cmyk = photo.space.model == "cmyk" and not photo.is_grey
     mode = "CMYK" if cmyk else {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
@@ -202,7 +203,7 @@ def to_image(pixels: np.ndarray, photo: Photo) -> Any:
 
 
 def dpi_of(image: Any) -> tuple[float, float] | None:
-    """Returns pixels per inch as Pillow found them, where they are numbers above 0."""
+    """Returns pixels per inch as read by Pillow; None unless both are positive numbers."""
     try:
         x, y = (float(value) for value in image.info.get("dpi", ()))
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
@@ -211,10 +212,10 @@ def dpi_of(image: Any) -> tuple[float, float] | None:
 
 
 def rgb_only(photo: Photo, kind: str) -> None:
-    """Refuses CMYK pixels for a format that holds RGB alone.
+    """Rejects CMYK pixels for a format that supports only RGB.
 
     Raises:
-        UnwritablePhoto: they are CMYK.
+        UnwritablePhoto: the pixels are CMYK.
     """
     if photo.space.model == "cmyk" and not photo.is_grey:
-        raise UnwritablePhoto(f"{kind} holds no CMYK: write it as JPEG or TIFF")
+        raise UnwritablePhoto(f"{kind} cannot store CMYK: write it as JPEG or TIFF")

@@ -1,4 +1,4 @@
-"""PNG: chunks carried as they are, 8 and 16 bits a channel."""
+"""PNG: 8 and 16 bits per channel; chunks are copied unchanged."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from colorjax.photos.photo import Metadata, Photo
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp\0"
-_MOST_BYTES = 2**26  # of what a compressed chunk holds
-# Chunks that belong to the pixels as they were stored, to an animation, or to one program's cache.
+_MOST_BYTES = 2**26  # of a decompressed chunk
+# Chunks of the stored pixels, of an animation, or of the private data of a program.
 _DROPPED = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"hIST", b"acTL", b"fcTL", b"fdAT"}
 _DROPPED |= {b"iDOT", b"CgBI", b"dSIG"}
 _REBUILT = {b"iCCP", b"eXIf"}
-# Unknown chunks with a capital last letter are not to be copied when the pixels change.
+# Unknown chunks with an uppercase last letter must not be copied when the pixels change.
 _KNOWN = {b"bKGD", b"cHRM", b"cICP", b"cLLI", b"gAMA", b"iCCP", b"mDCV", b"pCAL", b"sBIT"}
 _KNOWN |= {b"sCAL", b"sPLT", b"sRGB", b"sTER", b"tIME"}
 _OF_SPACE = {b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI"}
@@ -32,25 +32,25 @@ _PALETTE = 3
 
 
 class Chunk(NamedTuple):
-    """A chunk's name and content."""
+    """Name and content of a chunk."""
 
     name: bytes
     content: bytes
 
 
 def chunks(data: bytes) -> list[Chunk]:
-    """Returns the chunks up to IEND; of damaged files those before the damage."""
-    found, place = [], len(SIGNATURE)
-    while place + 12 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, place)
-        if place + 12 + length > len(data):
+    """Returns the chunks up to IEND, or before any damage."""
+    result, offset = [], len(SIGNATURE)
+    while offset + 12 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, offset)
+        if offset + 12 + length > len(data):
             break
-        content = b"" if name in (b"IDAT", b"fdAT") else data[place + 8 : place + 8 + length]
-        found.append(Chunk(name, content))
-        place += 12 + length
+        content = b"" if name in (b"IDAT", b"fdAT") else data[offset + 8 : offset + 8 + length]
+        result.append(Chunk(name, content))
+        offset += 12 + length
         if name == b"IEND":
             break
-    return found
+    return result
 
 
 def read(data: bytes, max_pixels: int) -> Photo:
@@ -59,20 +59,20 @@ def read(data: bytes, max_pixels: int) -> Photo:
     if not parts or parts[0].name != b"IHDR" or len(parts[0].content) < 13:
         raise UnreadablePhoto("a PNG without a header")
     if parts[-1].name != b"IEND":
-        raise UnreadablePhoto("a PNG that is cut short")
+        raise UnreadablePhoto("a truncated PNG")
     width, height, depth, kind = struct.unpack_from(">IIBB", parts[0].content)
     pictures.check_size(width, height, max_pixels)
     metadata, turned = _metadata(parts)
     notes: tuple[str, ...] = ()
     if any(part.name == b"acTL" for part in parts):
-        notes = ("only the first picture of an animation was taken",)
+        notes = ("only the first picture of an animation was used",)
     if depth == 16:
         photo = _read_deep(data, kind, metadata, turned)
     else:
         image = pictures.open_image(data, "PNG", max_pixels)
         metadata.parts = _for_rgb(metadata.parts, kind)
         photo = pictures.to_photo(image, "PNG", metadata, turned)
-    # Pillow counts an animation's frames as well.
+    # Pillow also counts the frames of an animation.
     photo.notes = (*notes, *(note for note in photo.notes if not note.startswith("only the first")))
     if photo.space.model == "gray":  # replaced by sRGB
         photo.metadata.parts = [p for p in photo.metadata.parts if p.name not in _OF_SPACE]
@@ -80,7 +80,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
 
 
 def _read_deep(data: bytes, kind: int, metadata: Metadata, turned: int) -> Photo:
-    stored = imagecodecs.png_decode(_picture_alone(data))  # tRNS becomes alpha
+    stored = imagecodecs.png_decode(_without_metadata(data))  # tRNS becomes alpha
     stored = stored.reshape(*stored.shape[:2], -1)
     model = "gray" if stored.shape[2] <= 2 else "rgb"
     colors, metadata.icc, notes = space.choose(metadata.icc, model, np.uint16, 65535)
@@ -90,19 +90,19 @@ def _read_deep(data: bytes, kind: int, metadata: Metadata, turned: int) -> Photo
     return Photo(pixels, colors, kind="PNG", metadata=metadata, notes=notes)
 
 
-def _picture_alone(data: bytes) -> bytes:
-    """Leaves out the chunks that libpng would complain of on the terminal."""
-    kept, place = [SIGNATURE], len(SIGNATURE)
-    while place + 12 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, place)
+def _without_metadata(data: bytes) -> bytes:
+    """Returns the file with image chunks only; libpng prints warnings about others."""
+    kept, offset = [SIGNATURE], len(SIGNATURE)
+    while offset + 12 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, offset)
         if name in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
-            kept.append(data[place : place + 12 + length])
-        place += 12 + length
+            kept.append(data[offset : offset + 12 + length])
+        offset += 12 + length
     return b"".join(kept)
 
 
 def grey_as_rgb(stored: np.ndarray, turned: int) -> np.ndarray:
-    """Returns stored (H, W, 1 to 4) pixels upright, with grey as three equal channels."""
+    """Returns stored (H, W, 1 to 4) pixels upright, with gray as three equal channels."""
     if stored.shape[2] > 2:
         return pictures.turn(stored, turned)
     shape = (*stored.shape[:2], stored.shape[2] + 2)
@@ -134,7 +134,7 @@ def _metadata(parts: list[Chunk]) -> tuple[Metadata, int]:
 
 
 def _is_carried(name: bytes) -> bool:
-    """Whether a chunk goes along: names that are not letters, or of critical chunks, are damage."""
+    """Returns whether a chunk is copied; critical or non-alphabetic names are treated as damage."""
     if not (name.isalpha() and name[:1].islower()):
         return False
     return name not in _DROPPED and (name in _KNOWN or name[3:].islower() or name == b"eXIf")
@@ -147,7 +147,7 @@ def _swapped(part: Chunk) -> Chunk:
 
 
 def _take_raw_exif(metadata: Metadata) -> None:
-    """Takes EXIF out of the text chunk in which ImageMagick puts it as hexadecimal digits."""
+    """Moves EXIF from ImageMagick's text chunk with hexadecimal digits to `metadata.exif`."""
     for part in metadata.parts:
         key, _, rest = part.content.partition(b"\0")
         if part.name not in (b"tEXt", b"zTXt") or key not in (
@@ -168,7 +168,7 @@ def _take_raw_exif(metadata: Metadata) -> None:
 
 
 def _inflated(content: bytes) -> bytes:
-    """Returns what a compressed chunk holds; nothing where that is damaged or a bomb."""
+    """Returns the decompressed content of a chunk; b"" if damaged or a decompression bomb."""
     try:
         inflater = zlib.decompressobj()
         text = inflater.decompress(content, _MOST_BYTES)
@@ -185,7 +185,7 @@ def _text(content: bytes) -> bytes:
 
 
 def _for_rgb(parts: list[Chunk], kind: int) -> list[Chunk]:
-    """Widens chunks of a grey PNG that have one number a channel; drops a palette's."""
+    """Expands per-channel chunks of a gray PNG to RGB; drops those of a palette."""
     kept = []
     for part in parts:
         if part.name in (b"sBIT", b"bKGD") and kind != 2 and kind != 6:
@@ -198,7 +198,7 @@ def _for_rgb(parts: list[Chunk], kind: int) -> list[Chunk]:
 
 
 def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
-    """Encodes a photo without loss; `quality` means nothing here. See `colorjax.photos.write`."""
+    """Encodes a photo losslessly; `quality` is ignored. See `colorjax.photos.write`."""
     pictures.rgb_only(photo, "PNG")
     pixels, notes = pictures.output_pixels(photo), ()
     if pixels.dtype == np.uint16 and photo.space.full == 65535:
@@ -208,10 +208,10 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     else:
         unit = np.clip(pixels.astype(np.float64) / photo.space.full, 0, 1)
         pixels = np.rint(unit * 65535).astype(np.uint16)
-        notes = ("its numbers became 16 bits a channel in PNG",)
+        notes = ("its values became 16 bits per channel in PNG",)
     if pixels.shape[2] > (2 if photo.is_grey else 4):
         pixels = pixels[..., : 2 if photo.is_grey else 4]
-        notes += ("PNG holds one alpha channel: the others were dropped",)
+        notes += ("PNG can store one alpha channel: the others were dropped",)
     if pixels.shape[2] == 1:
         pixels = pixels[..., 0]
     encoded = memoryview(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
@@ -230,7 +230,7 @@ def _coded(chunk: Chunk) -> bytes:
 
 
 def _output_chunks(photo: Photo) -> tuple[list[Chunk], list[Chunk]]:
-    """Returns what goes before and after the pixels; all that may stand before them does."""
+    """Returns the chunks before and after the pixels; all allowed before the pixels are there."""
     metadata = photo.metadata
     made = []
     if metadata.icc:
@@ -256,7 +256,7 @@ def _output_chunks(photo: Photo) -> tuple[list[Chunk], list[Chunk]]:
 
 
 def _raw_profile(name: bytes, content: bytes) -> bytes:
-    """Returns a text chunk as ImageMagick and exiftool write IPTC: hexadecimal digits."""
+    """Returns a text chunk with hexadecimal digits, as ImageMagick and exiftool write IPTC."""
     digits = binascii.hexlify(content)
     lines = [digits[start : start + 72] for start in range(0, len(digits), 72)]
     text = b"\n%s\n%8d\n%s\n" % (name, len(content), b"\n".join(lines))

@@ -1,4 +1,4 @@
-"""TIFF of every depth: pixels by tifffile, tags carried as bytes."""
+"""TIFF of all bit depths: tifffile reads and writes pixels, tags are copied as bytes."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def first_page(file: BinaryIO) -> Any:
         return tifffile.TiffFile(file).pages.first
 
 
-_of_thread = threading.local()  # .readings: that this thread has under way
+_of_thread = threading.local()  # .readings: number of active reads in this thread
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps tifffile's complaints about damaged files, in this thread, off the terminal."""
+    """Suppresses tifffile's log messages about damaged files in this thread."""
     readings = getattr(_of_thread, "readings", 0)
     _of_thread.readings = readings + 1
     try:
@@ -79,30 +79,30 @@ def _is_of_others(_: logging.LogRecord) -> bool:
     return not getattr(_of_thread, "readings", 0)
 
 
-# Once and for all: a level belongs to the process, and photos are read by several threads.
+# A filter, not a level: a level affects the whole process, and several threads read photos.
 logging.getLogger("tifffile").addFilter(_is_of_others)
 
 
 def _first_picture(file: Any) -> tuple[Any, tuple[str, ...]]:
-    """Returns the first page that is not a thumbnail of another, and a note of further ones."""
+    """Returns the first page that is not a thumbnail, and a note if there are more."""
     pages = [file.pages[number] for number in range(min(len(file.pages), 1000))]
     full = [page for page in pages if not int(page.subfiletype) & 1] or pages[:1]
     if not full:
         raise UnreadablePhoto("a TIFF without a picture")
     count = len(full)
-    notes = (f"only the first of {count} pictures was taken",) if count > 1 else ()
+    notes = (f"only the first of {count} pictures was used",) if count > 1 else ()
     return full[0].aspage(), notes
 
 
 def _check_whole(page: Any, size: int, max_pixels: int) -> None:
-    """Refuses what tifffile would fill with zeros, or allocate beyond what the header says."""
+    """Rejects files that tifffile would fill with zeros, or allocate beyond their header."""
     if len(page.dataoffsets) != len(page.databytecounts) or not page.dataoffsets:
         raise UnreadablePhoto("a TIFF whose list of strips is damaged")
     ends = (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True))
     if max(ends) > size or min(page.dataoffsets) < 8 or min(page.databytecounts) < 1:
-        raise UnreadablePhoto("a TIFF that is cut short")
+        raise UnreadablePhoto("a truncated TIFF")
     if page.imagedepth != 1:
-        raise UnreadablePhoto("a TIFF with depth is a volume, no photo")
+        raise UnreadablePhoto("a TIFF with depth is a volume, not a photo")
     if page.is_tiled:
         pictures.check_size(page.tilewidth, page.tilelength, max(max_pixels, 2**24))
         tiles = -(-page.imagewidth // page.tilewidth) * -(-page.imagelength // page.tilelength)
@@ -121,8 +121,8 @@ def _metadata(data: bytes, offset: int) -> tuple[Metadata, int]:
         icc=tags[ICC].value if ICC in tags else b"",
         dpi=_dpi(tags, directories.order),
     )
-    found = tags.get(exif.ORIENTATION)
-    turned = exif.number(found, directories.order) if found else 1
+    orientation = tags.get(exif.ORIENTATION)
+    turned = exif.number(orientation, directories.order) if orientation else 1
     turned = turned if 1 <= turned <= 8 else 1
     entries = [e for e in exif.photo_entries(directories, turned) if not _is_of_tifffile(e)]
     metadata.exif = exif.serialize(directories, entries)
@@ -134,7 +134,7 @@ def _metadata(data: bytes, offset: int) -> tuple[Metadata, int]:
 
 
 def _is_of_tifffile(entry: Entry) -> bool:
-    """A description that tifffile and ImageJ write of the old file's layout."""
+    """Returns whether an entry is a layout description of the old file by tifffile or ImageJ."""
     return entry.tag == _DESCRIPTION and entry.value.startswith((b'{"shape"', b"ImageJ="))
 
 
@@ -152,10 +152,10 @@ def _dpi(tags: dict[int, Entry], order: str) -> tuple[float, float] | None:
 
 
 def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
-    """Encodes a photo without loss; `quality` means nothing here. See `colorjax.photos.write`.
+    """Encodes a photo losslessly; `quality` is ignored. See `colorjax.photos.write`.
 
-    tifffile writes pixels and the tags that describe them; a directory of those and the photo's
-    own tags follows at the end of the file and takes the place of the first one.
+    tifffile writes the pixels and the tags that describe them. A directory with these tags and the
+    photo's own tags is appended to the file and replaces the first one.
     """
     pixels = pictures.output_pixels(photo)
     if pixels.dtype in (np.uint8, np.uint16):
@@ -198,7 +198,7 @@ def _predictor(encoding: dict[str, Any], compression: str | None, pixels: Any) -
 
 
 def _tags(metadata: Metadata) -> exif.Directories:
-    """Returns the photo's own tags, with XMP, ICC and Photoshop's blocks among them."""
+    """Returns the photo's own tags, including XMP, ICC and Photoshop blocks."""
     try:
         tags = exif.read_directories(metadata.exif)
         main = exif.photo_entries(tags)
@@ -215,7 +215,7 @@ def _tags(metadata: Metadata) -> exif.Directories:
 
 
 def _replace_directory(file: BinaryIO, tags: exif.Directories, big: bool) -> None:
-    """Appends a directory of what tifffile wrote and `tags`, and points the header to it."""
+    """Appends a directory with tifffile's tags and `tags`, and points the header to it."""
     file.flush()
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as blob:
         written = exif.read_directories(blob)

@@ -1,4 +1,4 @@
-"""The pixels of a TIFF page, of every depth and interpretation that makes a photo."""
+"""Decodes the pixels of a TIFF page, for all depths and interpretations of photos."""
 
 from __future__ import annotations
 
@@ -11,37 +11,39 @@ from colorjax.photos import color_space as space
 from colorjax.photos.formats import pillow as pictures
 
 _WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 2, 3, 5, 6, (8, 9)
-_CHANNELS = {0: 1, 1: 1, _RGB: 3, _CMYK: 4, _YCBCR: 3}  # of colour
-_JPEG = (6, 7)  # compressions from which YCbCr comes as RGB
+_CHANNELS = {0: 1, 1: 1, _RGB: 3, _CMYK: 4, _YCBCR: 3}  # of color
+_JPEG = (6, 7)  # compressions that decode YCbCr to RGB
 
 
 def decode(page: Any, data: bytes, max_pixels: int) -> tuple[np.ndarray, str, tuple[str, ...]]:
     """Decodes a page of tifffile.
 
     Args:
-        page: whose size was checked.
-        data: of the whole file.
-        max_pixels: for what Pillow decodes.
+        page: a page with a valid size.
+        data: bytes of the whole file.
+        max_pixels: limit for pages decoded by Pillow.
 
     Returns:
         (H, W, C) as stored, with 0 as black; the model, "gray", "rgb" or "cmyk"; notes.
 
     Raises:
-        UnreadablePhoto: no photo. tifffile's own errors go through.
+        UnreadablePhoto: not a photo. Errors of tifffile are not converted.
     """
     kind = int(page.photometric)
     if kind == _YCBCR and int(page.compression) not in _JPEG:
         image = pictures.open_image(data, "TIFF", max_pixels)
         return np.array(image.convert("RGB")), "rgb", ()
     if kind not in (*_CHANNELS, _PALETTE, *_LAB):
-        raise UnreadablePhoto(f"a TIFF of photometric interpretation {kind} is no finished photo")
+        raise UnreadablePhoto(
+            f"a TIFF of photometric interpretation {kind} is not a finished photo"
+        )
     pixels = page.asarray()
     if pixels.dtype.kind not in "buf" or pixels.dtype.itemsize > 8:
-        raise UnreadablePhoto(f"a TIFF of {pixels.dtype} numbers is no photo")
+        raise UnreadablePhoto(f"a TIFF of {pixels.dtype} values is not a photo")
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False).reshape(page.shaped)
     pixels = np.moveaxis(pixels[:, 0], 0, 2).reshape(*pixels.shape[2:4], -1)
     if kind == _PALETTE:
-        return _looked_up(page, pixels), "rgb", ("its palette colours became RGB",)
+        return _looked_up(page, pixels), "rgb", ("its palette colors became RGB",)
     if pixels.dtype == np.bool_:
         grey = (pixels != (kind == _WHITE_IS_ZERO)).astype(np.uint8) * np.uint8(255)
         return grey[..., :1], "gray", ("its 1-bit pixels became RGB",)
@@ -51,7 +53,7 @@ def decode(page: Any, data: bytes, max_pixels: int) -> tuple[np.ndarray, str, tu
     if kind in _LAB:
         return _rgb_of_lab(pixels, kind), "rgb", (*notes, "its Lab became RGB")
     if pixels.shape[2] < _CHANNELS[kind]:
-        raise UnreadablePhoto("a TIFF with fewer channels than colours")
+        raise UnreadablePhoto("a TIFF with fewer channels than colors")
     if not pixels.flags.writeable:
         pixels = pixels.copy()
     if kind == _WHITE_IS_ZERO:
@@ -61,17 +63,17 @@ def decode(page: Any, data: bytes, max_pixels: int) -> tuple[np.ndarray, str, tu
 
 
 def white(pixels: np.ndarray, model: str) -> tuple[float, tuple[str, ...]]:
-    """Returns the value of white: the type's largest, and of floats 1, or 255 or more if needed."""
+    """Returns the value of white (the largest of an integer type; 1, 255 or more for floats)."""
     if pixels.dtype.kind != "f":
         return float(np.iinfo(pixels.dtype).max), ()
     colors = pixels[..., : {"gray": 1, "rgb": 3, "cmyk": 4}[model]]
     top = max(float(np.nanmax(c, initial=0, where=np.isfinite(c))) for c in _bands_of(colors))
     broken = not all(np.isfinite(c).all() for c in _bands_of(colors))
-    notes = ("some of its numbers are not finite: painted as black",) if broken else ()
+    notes = ("some of its values are not finite: replaced by black",) if broken else ()
     if top <= 1:
         return 1.0, notes
     full = 255.0 if top <= 255 else 65535.0 if top <= 65535 else top
-    return full, (*notes, f"its numbers go to {top:.6g}: {full:.6g} was taken for white")
+    return full, (*notes, f"its largest value is {top:.6g}: {full:.6g} was used as white")
 
 
 def _bands_of(pixels: np.ndarray) -> list[np.ndarray]:
@@ -92,14 +94,14 @@ def rgb_of_cmyk(pixels: np.ndarray, full: float) -> np.ndarray:
 def _looked_up(page: Any, pixels: np.ndarray) -> np.ndarray:
     colormap = page.colormap
     if colormap is None or pixels.dtype.kind == "f":
-        raise UnreadablePhoto("a TIFF without the palette that it needs")
+        raise UnreadablePhoto("a TIFF without its palette")
     table = np.asarray(colormap).reshape(3, -1).T
     table = (table >> 8 if table.max(initial=0) > 255 else table).astype(np.uint8)
     return table[np.minimum(pixels[..., 0].astype(np.int64), len(table) - 1)]
 
 
 def _whole_bytes(pixels: np.ndarray, bits: Any) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Stretches values of 2, 4, 6, 10, 12, 14 or 24 bits to the type that holds them."""
+    """Scales values of 2, 4, 6, 10, 12, 14 or 24 bits to the full range of their dtype."""
     bits = max(bits) if isinstance(bits, tuple) else int(bits)
     if bits == pixels.dtype.itemsize * 8:
         return pixels, ()
@@ -107,13 +109,13 @@ def _whole_bytes(pixels: np.ndarray, bits: Any) -> tuple[np.ndarray, tuple[str, 
     stretched = np.empty(pixels.shape, pixels.dtype)
     for rows in space.bands(pixels):
         stretched[rows] = np.rint(np.minimum(pixels[rows], full) * (wanted / full))
-    return stretched, (f"its {bits} bits a channel became {pixels.dtype.itemsize * 8}",)
+    return stretched, (f"its {bits} bits per channel became {pixels.dtype.itemsize * 8}",)
 
 
 def _rgb_of_lab(pixels: np.ndarray, kind: int) -> np.ndarray:
     """Converts CIE Lab (ab signed) or ICC Lab (ab with an offset) of 8 or 16 bits to RGB."""
     if pixels.shape[2] < 3 or pixels.dtype not in (np.uint8, np.uint16):
-        raise UnreadablePhoto(f"a TIFF of Lab in {pixels.dtype} numbers cannot be read")
+        raise UnreadablePhoto(f"a TIFF of Lab in {pixels.dtype} values cannot be read")
     full = np.iinfo(pixels.dtype).max
     rgb = pixels.copy()
     for rows in space.bands(pixels):

@@ -1,4 +1,4 @@
-"""WebP, AVIF, HEIF, GIF and BMP: 8-bit pixels by Pillow, metadata through its encoders."""
+"""WebP, AVIF, HEIF, GIF and BMP: 8-bit pixels and metadata, read and written by Pillow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_PIXELS_A_SIDE = {"WEBP": 16383, "AVIF": 65536, "HEIF": 65535}
 
 
 def has_heif() -> bool:
-    """Whether HEIF can be read; tells Pillow of it."""
+    """Returns whether HEIF can be read; registers it with Pillow."""
     try:
         import pillow_heif
     except ImportError:
@@ -31,18 +31,18 @@ def has_heif() -> bool:
 
 
 def read(data: bytes, kind: str, max_pixels: int) -> Photo:
-    """Reads what Pillow opens as `kind`; see `colorjax.photos.read`."""
+    """Reads a photo that Pillow opens as `kind`; see `colorjax.photos.read`."""
     image = pictures.open_image(data, kind, max_pixels)
     metadata = _metadata(image, data, kind)
     turned = pictures.make_upright(metadata)
-    if kind == "HEIF":  # its pixels come upright, whatever EXIF says
+    if kind == "HEIF":  # Pillow returns HEIF pixels upright, independent of EXIF
         turned = 1
     encoding = {"lossless": kind == "WEBP" and b"VP8L" in _chunk_names(data)}
     photo = pictures.to_photo(image, kind, metadata, turned)
     photo.encoding = encoding
     deep = _bits(data, kind, image)
     if deep > 8:
-        photo.notes = (*photo.notes, f"its {deep} bits a channel became 8")
+        photo.notes = (*photo.notes, f"its {deep} bits per channel became 8")
     return photo
 
 
@@ -60,23 +60,23 @@ def _metadata(image: Any, data: bytes, kind: str) -> Metadata:
 
 
 def _chunk_names(data: bytes) -> set[bytes]:
-    """Returns the names of a WebP's chunks, and of those in an animation's frames."""
-    names, place = set(), 12
-    while place + 8 <= len(data):
-        names.add(data[place : place + 4])
-        if data[place : place + 4] == b"ANMF":
-            names.add(data[place + 24 : place + 28])
-        size = int.from_bytes(data[place + 4 : place + 8], "little")
-        place += 8 + size + size % 2
+    """Returns the names of the chunks of a WebP, and of those in animation frames."""
+    names, offset = set(), 12
+    while offset + 8 <= len(data):
+        names.add(data[offset : offset + 4])
+        if data[offset : offset + 4] == b"ANMF":
+            names.add(data[offset + 24 : offset + 28])
+        size = int.from_bytes(data[offset + 4 : offset + 8], "little")
+        offset += 8 + size + size % 2
     return names
 
 
 def _bits(data: bytes, kind: str, image: Any) -> int:
-    """Returns the bits a channel that AVIF and HEIF say they hold."""
+    """Returns the bits per channel of AVIF and HEIF, 8 for other kinds."""
     if kind == "HEIF":
         return int(image.info.get("bit_depth", 8))
-    place = data.find(b"av1C", 0, 2**14) if kind == "AVIF" else -1
-    flags = data[place + 6] if 0 <= place < len(data) - 6 else 0
+    offset = data.find(b"av1C", 0, 2**14) if kind == "AVIF" else -1
+    flags = data[offset + 6] if 0 <= offset < len(data) - 6 else 0
     return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
 
 
@@ -85,9 +85,9 @@ def write(file: BinaryIO, photo: Photo, kind: str, quality: int | None) -> tuple
     pictures.rgb_only(photo, kind)
     most = _MOST_PIXELS_A_SIDE[kind]
     if max(photo.height, photo.width) > most:
-        raise UnwritablePhoto(f"{kind} holds at most {most} pixels a side: write it as PNG")
+        raise UnwritablePhoto(f"{kind} allows at most {most} pixels per side: write it as PNG")
     pixels, notes = pictures.eight_bits(photo, kind, alpha=True)
-    if photo.is_grey:  # none of them has grey with alpha
+    if photo.is_grey:  # these formats have no gray with alpha
         pixels = pixels[..., [0, 0, 0, *range(1, pixels.shape[2])]]
     image = pictures.to_image(np.ascontiguousarray(pixels[..., :4]), photo)
     image.save(file, kind, **_options(photo, kind, image.mode == "RGBA", quality))
@@ -107,7 +107,7 @@ def _options(photo: Photo, kind: str, alpha: bool, quality: int | None) -> dict[
         if lossless:
             return options | {"lossless": True, "exact": True, "quality": 75, "method": 4}
         return options | {"quality": quality or _QUALITY, "exact": True, "use_sharp_yuv": True}
-    if kind == "AVIF":  # whose encoder gives alpha the quality of colour
+    if kind == "AVIF":  # its encoder uses the same quality for alpha and color
         return options | {
             "quality": quality or (100 if alpha else _QUALITY),
             "subsampling": "4:4:4",
@@ -119,7 +119,7 @@ def heif_writer() -> None:
     """Checks that HEIF can be written.
 
     Raises:
-        UnwritablePhoto: pillow_heif, or its encoder, is not there.
+        UnwritablePhoto: pillow_heif or its encoder is missing.
     """
     with contextlib.suppress(Exception):
         if has_heif():
@@ -129,10 +129,10 @@ def heif_writer() -> None:
 
 
 def refuse_heif() -> None:
-    """Names the package that reads HEIF.
+    """Checks that HEIF can be read.
 
     Raises:
-        UnreadablePhoto: it is not installed.
+        UnreadablePhoto: the package for HEIF is not installed.
     """
     if not has_heif():
         raise UnreadablePhoto("HEIF needs a package: pip install 'colorjax[heif]'")

@@ -1,1 +1,1 @@
-"""What a training logs: metrics, progress, profiles, health."""
+"""Logging of a training: metrics, progress, profiles, health."""

@@ -1,4 +1,4 @@
-"""How a run is doing: memory for the log, and a file that says when it last made a step."""
+"""Health of a run: memory use for the log, and a heartbeat file."""
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ _GIB = 2.0**30
 
 
 class Health:
-    """Measures memory, and keeps the heartbeat file of the first process."""
+    """Measures memory, and writes the heartbeat file on the first process."""
 
     def __init__(self, path: epath.Path):
-        """Names the file; the first beat writes it."""
+        """Stores the path of the file; the first beat writes it."""
         self._path = path
         self._last = float("-inf")
 
     def last_saved(self) -> int:
-        """Returns the newest step that an earlier start had saved, as the file says; 0: none."""
+        """Returns the newest saved step according to the file of an earlier start; 0: none."""
         try:
             return int(json.loads(self._path.read_text())["saved"])
         except (OSError, ValueError, KeyError, TypeError):
             return 0
 
     def measure(self) -> dict[str, float]:
-        """Returns the peaks of memory so far, in GiB.
+        """Returns the peak memory use so far, in GiB.
 
-        host_memory_gib; device_memory_gib where the device keeps count.
+        Keys: host_memory_gib; device_memory_gib if the device reports it.
         """
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        found = {"host_memory_gib": peak * (1 if sys.platform == "darwin" else 1024) / _GIB}
+        peaks = {"host_memory_gib": peak * (1 if sys.platform == "darwin" else 1024) / _GIB}
         stats = jax.local_devices()[0].memory_stats() or {}
         if "peak_bytes_in_use" in stats:
-            found["device_memory_gib"] = stats["peak_bytes_in_use"] / _GIB
-        return found
+            peaks["device_memory_gib"] = stats["peak_bytes_in_use"] / _GIB
+        return peaks
 
     def beat(self, step: int, values: Mapping[str, float], *, saved: Callable[[], int]) -> None:
-        """Writes the file, at most every five seconds: a run whose file grows old hangs.
+        """Writes the file, at most every five seconds; a stale file means that the run hangs.
 
         Args:
-            step: the newest whose loss was seen finite.
+            step: the newest step with a finite loss.
             values: its metrics.
-            saved: says the newest step that is saved; asked when the file is written.
+            saved: returns the newest saved step; called when the file is written.
         """
         now = time.monotonic()
         if now - self._last < _PERIOD or not parallel.is_first():
             return
         self._last = now
-        found = {"time": time.time(), "host": socket.gethostname(), "step": step, "saved": saved()}
-        write_json(self._path, found | {"metrics": dict(values)} | self.measure())
+        status = {"time": time.time(), "host": socket.gethostname(), "step": step, "saved": saved()}
+        write_json(self._path, status | {"metrics": dict(values)} | self.measure())

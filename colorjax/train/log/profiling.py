@@ -1,4 +1,4 @@
-"""Traces of some training steps, for TensorBoard's profile plugin and for Perfetto."""
+"""Profiler traces of training steps, for TensorBoard's profile plugin and for Perfetto."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 
 
 class Profile:
-    """Traces the steps from `first` to `last`, both of them too."""
+    """Traces the steps from `first` to `last`, inclusive."""
 
     def __init__(self, span: tuple[int, int] | None):
-        """Takes the steps; None: no trace."""
+        """Sets the span (first, last); None: no trace."""
         self._span = span
         self._is_on = False
         self._folder: epath.Path | None = None
@@ -31,9 +31,9 @@ class Profile:
         """Starts or ends the trace before a step is dispatched.
 
         Args:
-            step: that comes.
-            state: before it; waited for, so that the trace has whole steps.
-            workdir: the trace goes to `profile/` in it.
+            step: the next step.
+            state: the state before it; waits for it, so that the trace has complete steps.
+            workdir: the trace is written to its folder `profile`.
         """
         if self._span is None:
             return
@@ -44,15 +44,15 @@ class Profile:
         elif not self._is_on and first <= step <= last:
             jax.block_until_ready(state)
             self._is_on = True
-            if not parallel.is_first():  # the others wait where it waits
+            if not parallel.is_first():  # the other hosts only wait
                 return
             self._folder = workdir.root / "profile"
-            if paths.is_remote(self._folder):  # JAX writes to disks alone
+            if paths.is_remote(self._folder):  # JAX writes only to local disks
                 self._local = epath.Path(tempfile.mkdtemp())
             jax.profiler.start_trace(self._local or self._folder, create_perfetto_trace=True)
 
     def close(self) -> None:
-        """Ends a trace that is on."""
+        """Ends a running trace."""
         if self._is_on and self._span:
             self._is_on = False
             if self._folder is None:
@@ -64,14 +64,14 @@ class Profile:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     file.copy(target, overwrite=True)
                 self._local.rmtree()
-            log.info("a trace of steps %d to %d is in %s", *self._span, self._folder)
+            log.info("wrote a trace of steps %d to %d to %s", *self._span, self._folder)
 
 
 def parse_steps(text: str) -> tuple[int, int] | None:
-    """Reads START:STOP; empty: None.
+    """Parses START:STOP; empty: None.
 
     Raises:
-        RequestError: not two rising numbers.
+        RequestError: not two steps with 1 <= START <= STOP.
 
     >>> parse_steps("20:25")
     (20, 25)
@@ -80,5 +80,5 @@ def parse_steps(text: str) -> tuple[int, int] | None:
         return None
     start, _, stop = text.partition(":")
     if not (start.isdecimal() and stop.isdecimal() and 1 <= int(start) <= int(stop)):
-        raise RequestError(f"--profile is START:STOP, two steps such as 20:25, not {text!r}")
+        raise RequestError(f"--profile must be START:STOP, two steps such as 20:25, not {text!r}")
     return int(start), int(stop)

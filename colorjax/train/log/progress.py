@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a run: a bar on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 
-# Words of the log for metrics with a unit.
-_WORDS = {
+# Labels and formats in the log.
+_LABELS = {
     "images_per_second": ("images/s", "{:.4g}"),
     "wait_share": ("waiting", "{:.0%}"),
     "skipped_photos": ("skipped", "{:.0f}"),
@@ -23,13 +23,13 @@ _WORDS = {
 }
 
 
-def _worded(name: str, value: float) -> tuple[str, str]:
-    word, form = _WORDS.get(name, (name, "{:.4g}"))
-    return word, form.format(value)
+def _labeled(name: str, value: float) -> tuple[str, str]:
+    label, form = _LABELS.get(name, (name, "{:.4g}"))
+    return label, form.format(value)
 
 
 class Progress:
-    """Measures speed and waiting, and shows them."""
+    """Measures and displays speed and input wait time."""
 
     def __init__(self, step: int, total: int, batch_size: int, *, bar: bool):
         """Starts the clock at `step` of `total`."""
@@ -43,7 +43,7 @@ class Progress:
         )
 
     def timed(self, batches: Iterator) -> Iterator:
-        """Yields from `batches`, timing how long each took to come."""
+        """Yields from `batches` and measures the wait for each."""
         while True:
             start = time.perf_counter()
             batch = next(batches)
@@ -59,24 +59,24 @@ class Progress:
         now = time.perf_counter()
         last_step, last_time = self._mark
         seconds = max(now - last_time, 1e-9)
-        found = {
+        measured = {
             "images_per_second": (step - last_step) * self._batch_size / seconds,
             "wait_share": self._waited / seconds,
         }
         self._mark, self._waited = (step, now), 0.0
-        return found
+        return measured
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Leaves the time inside out of the speed: evaluations are not training."""
+        """Excludes the time inside, such as an evaluation, from the speed."""
         start = time.perf_counter()
         yield
         step, then = self._mark
         self._mark = (step, then + time.perf_counter() - start)
 
     def show(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Shows one log step."""
-        numbers = dict(_worded(name, value) for name, value in scalars.items())
+        """Displays the metrics of one log step."""
+        numbers = dict(_labeled(name, value) for name, value in scalars.items())
         if not self._bar.disable:
             self._bar.set_postfix(numbers, refresh=False)
             return
@@ -86,5 +86,5 @@ class Progress:
         log.info("step %d/%d %s, %s left", step, self._total, text, tqdm.format_interval(left))
 
     def close(self) -> None:
-        """Leaves the terminal tidy."""
+        """Closes the bar."""
         self._bar.close()

@@ -1,4 +1,4 @@
-"""Where a run's numbers and pictures go: metrics.jsonl and TensorBoard, by clu's method names."""
+"""Writers of metrics and pictures: metrics.jsonl and TensorBoard, with clu's method names."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Writer(Protocol):
         ...
 
     def flush(self) -> None:
-        """Makes what was written visible to readers."""
+        """Makes the written data visible to readers."""
         ...
 
     def close(self) -> None:
-        """Flushes and lets go."""
+        """Flushes and closes."""
         ...
 
 
@@ -46,16 +46,16 @@ class MetricsFile:
         self._period = paths.PERIOD if paths.is_remote(path) else 0.0
 
     def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Writes one line and flushes it; in an object store, now and then."""
+        """Writes one line and flushes it; in an object store it flushes periodically."""
         numbers = {name: float(value) for name, value in scalars.items()}
         self._file.write(json.dumps({"step": step, **numbers}).encode() + b"\n")
         self._file.flush_now_and_then(self._period)
 
     def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
-        """Leaves pictures to the other writers."""
+        """Does nothing; other writers write pictures."""
 
     def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
-        """Leaves texts to the other writers."""
+        """Does nothing; other writers write texts."""
 
     def flush(self) -> None:
         """Makes all lines visible."""
@@ -74,10 +74,10 @@ class _GrowingFiles:
 
 
 class TensorBoard:
-    """Writes TensorBoard events by tensorboardX, without TensorFlow.
+    """Writes TensorBoard events with tensorboardX, without TensorFlow.
 
-    Not by its `SummaryWriter`: that one writes from a thread, and waits for ever for a thread that
-    ended because the disk was full.
+    It does not use `SummaryWriter`, which writes from a thread and hangs if that thread ended
+    because the disk was full.
     """
 
     def __init__(self, folder: epath.Path, first_step: int | None = None):
@@ -100,7 +100,7 @@ class TensorBoard:
         self._events.write_event(Event(wall_time=time.time(), step=step, **content))
 
     def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Writes one curve point a number."""
+        """Writes one curve point for each number."""
         from tensorboardX import summary
 
         for name, value in scalars.items():
@@ -123,7 +123,7 @@ class TensorBoard:
             self._write(step, summary=summary.text(name, text))
 
     def flush(self) -> None:
-        """Makes events visible to a TensorBoard that is open."""
+        """Makes events visible to a running TensorBoard."""
         self._flushed = time.monotonic()
         self._events.flush()
 
@@ -136,7 +136,7 @@ class Writers:
     """Writes to several writers."""
 
     def __init__(self, writers: Sequence[Writer]):
-        """Takes the writers; none on hosts that only compute."""
+        """Stores the writers; only the first host has any."""
         self._writers = writers
 
     def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:

@@ -1,1 +1,1 @@
-"""NoGAN: generated photos between two phases, and which checkpoint to keep."""
+"""NoGAN: generation of photos for the critic, and selection of the final checkpoint."""

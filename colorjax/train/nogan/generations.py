@@ -1,4 +1,4 @@
-"""What a colorizer makes of training photos, saved for its critic to train on (NoGAN)."""
+"""Colorizes training photos and saves them as training data for the critic (NoGAN)."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from colorjax.train import evaluator as evaluate
 log = logging.getLogger(__name__)
 
 GENERATED, TRUE = 0, 1  # labels
-_WHOLE = "whole.txt"  # written last
+_WHOLE = "whole.txt"  # completion marker, written last
 
 
 class TrueAndGenerated:
-    """True photos and generated ones, as one source whose labels tell them apart."""
+    """True and generated photos as one source; the labels distinguish them."""
 
     def __init__(self, generated: Source, true: Source):
-        """Takes the photos; the generated ones come first."""
+        """Combines the sources; the generated photos come first."""
         self._parts = (generated, true)
         self.class_names = ("generated", "true")
 
     @property
     def keys(self) -> Sequence[str]:
-        """Names of the photos, with the part that they are of."""
+        """Names of the photos, prefixed with "generated/" or "true/"."""
         return [
             f"{name}/{key}"
             for name, part in zip(self.class_names, self._parts, strict=True)
@@ -50,7 +50,7 @@ class TrueAndGenerated:
         return np.repeat([GENERATED, TRUE], [len(part) for part in self._parts]).astype(np.int32)
 
     def fingerprint(self) -> str:
-        """Names the photos of both parts."""
+        """Returns a digest of both parts' fingerprints."""
         return digest(*(part.fingerprint() for part in self._parts))
 
     def __len__(self) -> int:
@@ -72,32 +72,32 @@ def open_source(
     layout: parallel.Layout,
     should_stop: Callable[[], bool],
 ) -> Source | None:
-    """Opens the photos of a critic's pre-training; makes the generated ones if they are missing.
+    """Opens the photos of a critic's pre-training; generates missing ones.
 
-    A share `nogan.generated` of the photos, drawn by a hash of their names, is colorized; as many
-    others stay true.
+    A share `nogan.generated` of the photos, drawn by a hash of their names, is colorized; the same
+    number of other photos is used unchanged.
 
     Args:
-        folder: where the generated photos are, as PNG files; made whole or not at all.
+        folder: of the generated photos, PNG files.
         method: the colorizer.
         variables: of its network.
-        photos: those to train on.
+        photos: the training photos.
         config: `data`, `evaluation` and `nogan` are read.
         layout: the devices.
-        should_stop: asked after every batch; what is made by then is not made again.
+        should_stop: called after every batch; finished photos are not generated again.
 
     Returns:
-        A source with labels `GENERATED` and `TRUE`; None if it was ended early.
+        A source with labels `GENERATED` and `TRUE`; None if the generation ended early.
 
     Raises:
-        RequestError: `nogan.generated` is not in (0, 0.5], or leaves no photo.
+        RequestError: `nogan.generated` is not in (0, 0.5], or gives no photo.
     """
     share = config.nogan.generated
     if not 0 < share <= 0.5:
-        raise RequestError(f"nogan.generated is above 0 and at most 0.5, not {share}")
+        raise RequestError(f"nogan.generated must be above 0 and at most 0.5, not {share}")
     number = round(share * len(photos))
     if not number:
-        raise RequestError(f"nogan.generated={share} of {len(photos)} photos is none; raise it")
+        raise RequestError(f"nogan.generated={share} of {len(photos)} photos is 0; increase it")
     drawn = splits.limit(photos, 2 * number)  # by a hash of their names
     models, true = (splits.Subset(drawn, np.arange(first, len(drawn), 2)) for first in (0, 1))
     if not parallel.any_host((folder / _WHOLE).is_file()):

@@ -1,4 +1,4 @@
-"""Which state of an adversarial phase users get (NoGAN's stopping point; docs/papers.md)."""
+"""Picks the final checkpoint of an adversarial phase (NoGAN's stopping point; docs/papers.md)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from colorjax.errors import RequestError
 
 
 class Candidate(NamedTuple):
-    """A state that may be picked, and how it did on the photos to choose by.
+    """A candidate checkpoint with its validation metrics.
 
     Attributes:
-        step: of the state.
+        step: of the checkpoint.
         feature_loss: relative distance of pictures in the feature network.
         colorfulness: of the predicted pictures.
         true_colorfulness: of the true ones.
-        bias_a: mean predicted a less the mean true a, in Lab units.
-        bias_b: the same of b.
+        bias_a: mean predicted a minus mean true a, in Lab units.
+        bias_b: the same for b.
     """
 
     step: int
@@ -29,28 +29,28 @@ class Candidate(NamedTuple):
 
     @classmethod
     def of(cls, step: int, metrics: Mapping[str, float]) -> Candidate:
-        """Reads the metrics of a validation; without a feature network mae_ab stands in."""
+        """Creates a candidate from validation metrics; mae_ab replaces a missing feature_loss."""
         loss = metrics.get("feature_loss", metrics["mae_ab"])
         names = ("colorfulness", "true_colorfulness", "bias_a", "bias_b")
         return cls(step, loss, *(metrics[name] for name in names))
 
     def drift(self, first: Candidate) -> float:
-        """Returns by how much the mean a or b, the larger, has moved away: orange skin shows here.
+        """Returns the larger drift of the mean a or b, which detects orange skin.
 
-        A bias that is no larger than the first's has not moved away, whatever its sign.
+        The drift is 0 if the absolute bias is not larger than the first candidate's.
         """
         pairs = ((self.bias_a, first.bias_a), (self.bias_b, first.bias_b))
         return max(abs(now - then) if abs(now) > abs(then) else 0.0 for now, then in pairs)
 
 
 def judge(candidate: Candidate, first: Candidate, *, max_rise: float, max_drift: float) -> str:
-    """Says why a candidate may not be picked; "" if it may.
+    """Returns why a candidate is rejected; "" if it is accepted.
 
     Args:
-        candidate: the state.
-        first: the state before the adversarial phase.
-        max_rise: share by which the feature loss may rise over the first's.
-        max_drift: Lab units by which the mean a or b may move away from the first's.
+        candidate: to judge.
+        first: the candidate before the adversarial phase.
+        max_rise: largest relative rise of the feature loss over the first's.
+        max_drift: largest drift of the mean a or b from the first's, in Lab units.
     """
     if candidate.feature_loss > (1 + max_rise) * first.feature_loss:
         return f"feature loss above {1 + max_rise:g} times that before the phase"
@@ -62,15 +62,15 @@ def judge(candidate: Candidate, first: Candidate, *, max_rise: float, max_drift:
 def choose(
     candidates: Sequence[Candidate], *, max_rise: float, max_drift: float
 ) -> tuple[int, list[dict[str, Any]]]:
-    """Chooses the state whose colourfulness is nearest to the truth's; the earliest of equals.
+    """Picks the accepted candidate with colorfulness nearest to the truth's; ties: the earliest.
 
     Args:
-        candidates: the first is the state before the adversarial phase, which may always be picked.
+        candidates: the first one, before the adversarial phase, is always accepted.
         max_rise: see `judge`.
         max_drift: see `judge`.
 
     Returns:
-        (step, one row for each candidate: its numbers, and `refused`: why, or "").
+        (step, one row for each candidate: its metrics, and `refused`: the reason, or "").
 
     Raises:
         ValueError: no candidate.
@@ -93,15 +93,15 @@ def _miss(candidate: Candidate) -> float:
 
 
 def settle(pick: str, candidates: Sequence[Candidate], **limits: float):
-    """Returns what `choose` does, or the step that a person asked for.
+    """Returns the result of `choose`, or with the requested step.
 
     Args:
         pick: "auto", or a step.
-        candidates: as of `choose`.
+        candidates: see `choose`.
         **limits: max_rise and max_drift.
 
     Raises:
-        RequestError: the step is none of the candidates', or no number.
+        RequestError: not the step of a candidate.
     """
     chosen, rows = choose(candidates, **limits)
     if pick == "auto":
@@ -109,6 +109,7 @@ def settle(pick: str, candidates: Sequence[Candidate], **limits: float):
     known = [candidate.step for candidate in candidates]
     if not pick.isdecimal() or int(pick) not in known:
         raise RequestError(
-            f"nogan.pick is auto or one of the steps {', '.join(map(str, known))}, not {pick!r}"
+            f"nogan.pick must be auto or one of the steps {', '.join(map(str, known))}, not "
+            f"{pick!r}"
         )
     return int(pick), rows

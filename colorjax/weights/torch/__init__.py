@@ -1,1 +1,1 @@
-"""Weights from and to other frameworks."""
+"""Weights from and to PyTorch."""

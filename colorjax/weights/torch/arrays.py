@@ -1,4 +1,4 @@
-"""Arrays of a PyTorch state dict, put where our networks have theirs; what is amiss is listed."""
+"""Converts the arrays of a PyTorch state dict to our variables; lists missing or wrong ones."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from colorjax.errors import RequestError
 Path = tuple[str, ...]  # collection, module..., array
 Shapes = dict[Path, tuple[int, ...]]
 
-_LISTED = 6  # names that an error spells out
-# Name of an array in ours: name in the file.
+_LISTED = 6  # largest number of names in an error
+# Our name of an array: name in the file.
 _NAMES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 
 
 def shapes_of(network: nn.Module, shape: tuple[int, ...]) -> Shapes:
-    """Returns the shapes of a network's variables, where it takes one input of this shape."""
+    """Returns the shapes of the variables of a network with one input of this shape."""
     blank = jax.ShapeDtypeStruct(shape, np.float32)
     variables = jax.eval_shape(network.init, jax.random.key(0), blank)
     flat: dict[Path, Any] = traverse_util.flatten_dict(variables)
@@ -29,7 +29,7 @@ def shapes_of(network: nn.Module, shape: tuple[int, ...]) -> Shapes:
 
 
 def same_names(shapes: Shapes) -> list[tuple[str, Path]]:
-    """Names arrays as a file does whose modules have the names of ours.
+    """Returns (name in the file, our path) of each array, for files with our module names.
 
     >>> same_names({("batch_stats", "Mixed_5b", "bn", "mean"): (64,)})
     [('Mixed_5b.bn.running_mean', ('batch_stats', 'Mixed_5b', 'bn', 'mean'))]
@@ -44,24 +44,24 @@ def to_variables(
     entries: Iterable[tuple[str, Path]],
     shapes: Shapes,
     what: str,
-    mend: str,
+    fix: str,
 ) -> dict[str, Any]:
     """Turns a state dict into variables: convolutions to (K, K, I, O), matrices to (I, O).
 
     Args:
-        state: arrays by PyTorch's names; others than the wanted ones are ignored.
+        state: arrays by PyTorch's names; unused ones are ignored.
         entries: name in the file and path in our variables, for each of `shapes`.
         shapes: of our variables.
-        what: the first words of an error, "'FILE' has no weights of NETWORK".
-        mend: its last words.
+        what: first part of the error message, "'FILE' has no weights of NETWORK".
+        fix: last part of the error message.
 
     Returns:
         The variables, NumPy float32.
 
     Raises:
-        RequestError: arrays are missing or have another shape; the message lists them.
+        RequestError: missing arrays or wrong shapes; the message lists them.
     """
-    found, missing, misshapen = {}, [], []
+    arrays, missing, misshapen = {}, [], []
     for name, path in entries:
         wanted = _as_in_the_file(shapes[path])
         if name not in state:
@@ -69,13 +69,13 @@ def to_variables(
         elif state[name].shape != wanted:
             misshapen.append(f"{name} {state[name].shape}, not {wanted}")
         else:
-            found[path] = _as_ours(np.asarray(state[name], np.float32))
+            arrays[path] = _as_ours(np.asarray(state[name], np.float32))
     if missing or misshapen:
         parts = [("missing", missing), ("of another shape", misshapen)]
         text = "; ".join(f"{len(names)} {kind}: {_list(names)}" for kind, names in parts if names)
-        raise RequestError(f"{what}: {text}; {mend}")
-    assert found.keys() == shapes.keys()
-    return traverse_util.unflatten_dict(found)
+        raise RequestError(f"{what}: {text}; {fix}")
+    assert arrays.keys() == shapes.keys()
+    return traverse_util.unflatten_dict(arrays)
 
 
 def _as_ours(array: np.ndarray) -> np.ndarray:

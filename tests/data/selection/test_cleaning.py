@@ -14,17 +14,17 @@ def photo():
 
 
 def bits(one, other):
-    found = [cleaning.difference_hash(picture) for picture in (one, other)]
-    return int(np.bitwise_count(found[0] ^ found[1]).sum())
+    hashes = [cleaning.difference_hash(picture) for picture in (one, other)]
+    return int(np.bitwise_count(hashes[0] ^ hashes[1]).sum())
 
 
-def test_the_hash_is_that_of_brighter_neighbours(photo):
+def test_the_hash_is_that_of_brighter_neighbors(photo):
     small = np.asarray(
         Image.fromarray(photo).convert("L").resize((9, 8), Image.Resampling.BOX), int
     )
     wanted = [small[y, x + 1] > small[y, x] for y in range(8) for x in range(8)]
-    found = np.unpackbits(cleaning.difference_hash(photo)[:1].view(np.uint8))
-    assert found.astype(bool).tolist() == wanted
+    bits = np.unpackbits(cleaning.difference_hash(photo)[:1].view(np.uint8))
+    assert bits.astype(bool).tolist() == wanted
 
 
 def test_a_copy_that_was_worked_on_is_near_and_another_photo_is_not(photo, tmp_path):
@@ -51,10 +51,10 @@ def test_a_photo_can_be_shared_by_several_reasons_and_counts_once(photo):
             return Photo(images[index], -1)
 
     seen = []
-    found = cleaning.clean(Images(), progress=seen.append)
-    assert found.kept.tolist() == [2, 4]
-    assert found.left_out["grey"] == ["grey", "grey again"]
-    assert found.left_out["near_copies"] == ["second (like first)"]
+    cleaned = cleaning.clean(Images(), progress=seen.append)
+    assert cleaned.kept.tolist() == [2, 4]
+    assert cleaned.left_out["grey"] == ["grey", "grey again"]
+    assert cleaned.left_out["near_copies"] == ["second (like first)"]
     assert sum(seen) == 5
     assert cleaning.clean(Images(), min_side=241).left_out["tiny"] == list(Images.keys)
     assert len(cleaning.clean(Images(), max_bits=-1).kept) == 3

@@ -29,14 +29,14 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def told(caplog):
+def logged(caplog):
     caplog.set_level(logging.INFO, "colorjax")
     return lambda: [record.message for record in caplog.records]
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Three coloured photos, two exactly grey ones, a dull one of chroma 2.41, and no photo."""
+    """Three colored photos, two exactly gray ones, a dull one of chroma 2.41, and no photo."""
     root = tmp_path / "photos"
     root.mkdir()
     for name, rgb in zip(COLORED, synthetic_images(3, 24, seed=3), strict=True):
@@ -93,17 +93,17 @@ def test_mean_chroma_is_that_of_scikit_image():
     for photo, as_measured in [(small, small), (large, shrunk)]:
         lab = rgb2lab(as_measured)
         chroma = np.hypot(lab[..., 1], lab[..., 2]).mean()
-        found = color_filter._measure(Arrays(photo), 0, 1)
-        assert found.chroma.dtype == np.float32
-        np.testing.assert_allclose(found.chroma, [chroma], atol=5e-3)
+        measured = color_filter._measure(Arrays(photo), 0, 1)
+        assert measured.chroma.dtype == np.float32
+        np.testing.assert_allclose(measured.chroma, [chroma], atol=5e-3)
         for limit, number in [(chroma - 0.01, 2), (chroma + 0.01, 1)]:
             colorful = np.full((8, 8, 3), (255, 0, 0), np.uint8)
             source = splits.Subset(Arrays(photo, colorful), np.arange(2))
             assert len(splits.keep_colored(source, drop_grey=False, min_chroma=limit)) == number
 
 
-def test_both_limits(folder, told):
-    """The dull photo's chroma by scikit-image is 2.407; grey has none, whatever rounding says."""
+def test_both_limits(folder, logged):
+    """The dull photo's chroma by scikit-image is 2.407; gray has none, whatever rounding says."""
     dull = rgb2lab(np.array([[[100, 100, 104]]], np.uint8))[0, 0, 1:]
     assert 2.4 < np.linalg.norm(dull) < 2.41
     with_dull = sorted(["broken.jpg", *COLORED, "dull.png"])
@@ -112,19 +112,19 @@ def test_both_limits(folder, told):
     assert kept(folder, drop_grey=True, min_chroma=2.41) == ["broken.jpg", *COLORED]
     assert kept(folder, min_chroma=2.41) == ["broken.jpg", *COLORED]
     assert kept(folder, min_chroma=1e-9) == with_dull
-    first, *lines = told()
-    assert first == "looking at 7 photos for their colours, once"
+    first, *lines = logged()
+    assert first == "measuring the colors of 7 photos, once"
     assert lines == [
-        "training photos left out: 2 exactly grey; 5 of 7 stay",
-        "training photos left out: 2 exactly grey, 0 with a mean chroma below 2.4; 5 of 7 stay",
-        "training photos left out: 2 exactly grey, 1 with a mean chroma below 2.41; 4 of 7 stay",
-        "training photos left out: 3 with a mean chroma below 2.41; 4 of 7 stay",
-        "training photos left out: 2 with a mean chroma below 1e-09; 5 of 7 stay",
+        "training photos left out: 2 exactly gray; 5 of 7 remain",
+        "training photos left out: 2 exactly gray, 0 with a mean chroma below 2.4; 5 of 7 remain",
+        "training photos left out: 2 exactly gray, 1 with a mean chroma below 2.41; 4 of 7 remain",
+        "training photos left out: 3 with a mean chroma below 2.41; 4 of 7 remain",
+        "training photos left out: 2 with a mean chroma below 1e-09; 5 of 7 remain",
     ]
 
 
 def test_almost_grey_is_not_grey(monkeypatch):
-    """One coloured pixel of 512 x 512 is averaged away at 64 px: the whole photo decides."""
+    """One colored pixel of 512 x 512 is averaged away at 64 px: the whole photo decides."""
     speck, grey = np.full((2, 512, 512, 3), 90, np.uint8)
     speck[300, 200] = (90, 90, 91)
     red, green, blue = (np.full((16, 16, 3), 90, np.uint8) for _ in range(3))
@@ -137,7 +137,7 @@ def test_almost_grey_is_not_grey(monkeypatch):
     )
     source = splits.Subset(Arrays(grey, speck, file.getvalue(), red, green, blue), np.arange(6))
     assert kept(source, drop_grey=True) == ["1", "3", "4", "5"]
-    assert len(whole) == 3  # who has colour at 64 px is not decoded whole
+    assert len(whole) == 3  # who has color at 64 px is not decoded whole
 
 
 def test_a_file_that_is_gone_stays_for_the_pipeline_to_name(folder):
@@ -146,13 +146,13 @@ def test_a_file_that_is_gone_stays_for_the_pipeline_to_name(folder):
     assert "grey.png" in kept(source, drop_grey=True)
 
 
-def test_a_second_look_decodes_nothing(folder, decoded, cache, told):
+def test_a_second_look_decodes_nothing(folder, decoded, cache, logged):
     first = kept(folder, True, 3.0)
     assert len(decoded) == 7
     assert kept(folder, True, 3.0) == first
     assert len(kept(folder, drop_grey=True)) == 5
     assert len(decoded) == 7
-    assert len(told()) == 4  # "looking at ..." once, and what is left out each time
+    assert len(logged()) == 4  # "measuring ..." once, and what is left out each time
     assert len(list(cache.iterdir())) == 1
 
 
@@ -169,9 +169,9 @@ def test_a_changed_file_is_looked_at_again(folder, decoded):
 
 def test_part_of_the_photos_is_another_source(folder, decoded):
     source = FolderSource.open(folder, labels="none")
-    places = [source.keys.index("grey.png"), source.keys.index("colored0.png")]
-    assert kept(splits.Subset(source, np.array(places)), drop_grey=True) == ["colored0.png"]
-    assert kept(splits.Subset(source, np.array(places[::-1])), drop_grey=True) == ["colored0.png"]
+    indices = [source.keys.index("grey.png"), source.keys.index("colored0.png")]
+    assert kept(splits.Subset(source, np.array(indices)), drop_grey=True) == ["colored0.png"]
+    assert kept(splits.Subset(source, np.array(indices[::-1])), drop_grey=True) == ["colored0.png"]
     assert len(decoded) == 4
 
 
@@ -218,7 +218,7 @@ def test_a_damaged_cache_is_written_anew(damage, folder, decoded, cache):
 
 @pytest.mark.parametrize("what", ["file above", "file", "folder instead", "full disk", "no home"])
 def test_a_cache_that_cannot_be_written_costs_a_warning(
-    what, folder, cache, told, monkeypatch, caplog
+    what, folder, cache, logged, monkeypatch, caplog
 ):
     if what == "file above":
         cache.parent.write_text("no folder")
@@ -244,7 +244,7 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(
     assert len(kept(folder, drop_grey=True)) == 5
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 1
-    assert "cannot be kept in" in warnings[0].message
+    assert "cannot be cached in" in warnings[0].message
     assert "None" not in warnings[0].message
     assert not list(folder.parent.rglob("*.partial"))
     assert not (folder.parent / "~").exists()
@@ -272,9 +272,9 @@ def test_several_writers_leave_one_whole_file(cache):
     path = cache / "colors.npz"
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(_save_often, [path] * 4, ["name"] * 4, range(4)))
-    found = color_filter._load(path, "name", 5_000)
-    assert found is not None
-    assert len(np.unique(found.chroma)) == 1
+    stored = color_filter._load(path, "name", 5_000)
+    assert stored is not None
+    assert len(np.unique(stored.chroma)) == 1
     assert list(cache.iterdir()) == [path]
 
 
@@ -298,24 +298,24 @@ def test_no_photo_stays(tmp_path, folder):
     with pytest.raises(RequestError) as caught:
         kept(grey, True, 3.0)
     assert str(caught.value) == (
-        "no photo is left to train on, of 2: 1 exactly grey, 1 with a mean chroma below 3; "
+        "none of 2 photos remains for training: 1 exactly gray, 1 with a mean chroma below 3; "
         "set data.drop_grey=False and lower data.min_chroma"
     )
     with pytest.raises(RequestError, match=r"below 3; lower data\.min_chroma$"):
         kept(grey, min_chroma=3.0)
     (grey / "b.png").unlink()
-    with pytest.raises(RequestError, match=r"1 exactly grey; set data\.drop_grey=False$"):
+    with pytest.raises(RequestError, match=r"1 exactly gray; set data\.drop_grey=False$"):
         kept(grey, drop_grey=True)
 
 
 @pytest.mark.parametrize("limit", [-1.0, float("nan"), float("inf")])
 def test_limits_that_mean_nothing(limit, folder):
-    with pytest.raises(RequestError, match=f"data.min_chroma is at least 0, not {limit}"):
+    with pytest.raises(RequestError, match=f"data.min_chroma must be at least 0, not {limit}"):
         kept(folder, min_chroma=limit)
 
 
 def test_training_alone_is_filtered(folder, photos, decoded):
-    """Every photo is grey, but ten: validation and the photos to report on stay whole."""
+    """Every photo is gray, but ten: validation and the photos to report on stay whole."""
     for number, path in enumerate(sorted(photos.rglob("*.png"))):
         with Image.open(path) as image:
             mode = "RGB" if number % 4 == 0 else "L"
@@ -351,7 +351,7 @@ def test_sample_photos_are_filtered_too(decoded):
     assert len(parts.validation) == len(splits.SamplePhotos("validation"))
 
 
-def test_off_reads_nothing(folder, cache, told, monkeypatch):
+def test_off_reads_nothing(folder, cache, logged, monkeypatch):
     monkeypatch.setattr(FolderSource, "__getitem__", None)
     monkeypatch.setattr(FolderSource, "fingerprint", None)
     source = FolderSource.open(folder, labels="none")
@@ -362,10 +362,10 @@ def test_off_reads_nothing(folder, cache, told, monkeypatch):
         del config.data.drop_grey, config.data.min_chroma  # as versions before them stored it
     splits.open_splits(config.data)
     assert not cache.exists()
-    assert not told()
+    assert not logged()
 
 
-def test_low_chroma_photos_stay_at_a_rate(tmp_path, told):
+def test_low_chroma_photos_stay_at_a_rate(tmp_path, logged):
     """Which of 200 dull photos stay depends on their names, in a folder as in shards."""
     root = tmp_path / "photos"
     root.mkdir()
@@ -390,7 +390,7 @@ def test_low_chroma_photos_stay_at_a_rate(tmp_path, told):
     assert kept_at[0.3] == colored | set(expected)
     assert 40 < len(expected) < 80
     assert kept_at[0.3] < kept_at[0.6]
-    assert "1 exactly grey" in told()[-1]
+    assert "1 exactly gray" in logged()[-1]
 
     prepare(root, tmp_path / "shards", num_shards=2, labels="none", jobs=1)
     records = ArrayRecordSource(tmp_path / "shards")
@@ -398,5 +398,5 @@ def test_low_chroma_photos_stay_at_a_rate(tmp_path, told):
     names = [*folder.keys[::2], *folder.keys[1::2]]
     assert {names[number] for number in numbers} == kept_at[0.3]
 
-    with pytest.raises(RequestError, match=r"low_chroma_rate is from 0 to 1, not 1\.5"):
+    with pytest.raises(RequestError, match=r"low_chroma_rate must be from 0 to 1, not 1\.5"):
         splits.keep_colored(folder, drop_grey=True, min_chroma=3, low_chroma_rate=1.5)

@@ -108,8 +108,8 @@ def test_duplicates_are_those_of_a_pairwise_comparison():
             ..., 0
         ]
 
-    found = find_duplicates(packed(bits), packed(excluded))
-    assert found.tolist() == expected
+    reasons = find_duplicates(packed(bits), packed(excluded))
+    assert reasons.tolist() == expected
     assert len(set(expected)) == 3
 
 
@@ -141,19 +141,19 @@ def test_a_turned_photo_is_hashed_upright(kind):
     buffer = io.BytesIO()
     turned.save(buffer, kind, exif=exif)
     for short_side in (400, 64):
-        found = decode_reduced(buffer.getvalue(), short_side)
-        assert found.shape[0] < found.shape[1]
+        decoded = decode_reduced(buffer.getvalue(), short_side)
+        assert decoded.shape[0] < decoded.shape[1]
         whole = decode_rgb(buffer.getvalue())
         np.testing.assert_allclose(whole.mean((0, 1)), upright.mean((0, 1)), atol=1)
         assert whole.shape == upright.shape
-        assert reference_bits(found, upright) <= 4
+        assert reference_bits(decoded, upright) <= 4
 
 
 def test_prepare_writes_what_is_left_and_prints_the_counts(sources, tmp_path, capsys):
     out = tmp_path / "shards"
-    words = ["prepare", str(sources), "--output", str(out), "--shards", "2", "--jobs", "1"]
-    words += ["--exclude", str(tmp_path / "test"), "--min-side", "60"]
-    assert cli.run(words) == 0
+    arguments = ["prepare", str(sources), "--output", str(out), "--shards", "2", "--jobs", "1"]
+    arguments += ["--exclude", str(tmp_path / "test"), "--min-side", "60"]
+    assert cli.run(arguments) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[1] == ["birds", "4", "0", "0", "0", "0", "4"]
     assert lines[2] == ["ships", "9", "1", "1", "1", "2", "4"]
@@ -165,11 +165,11 @@ def test_prepare_writes_what_is_left_and_prints_the_counts(sources, tmp_path, ca
 
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     (out / "photos-00001-of-00002.array_record").unlink()
-    assert cli.run(words) == 0
+    assert cli.run(arguments) == 0
     assert "4 written now" in capsys.readouterr().out
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-    assert cli.run([*words, "--exclude", str(sources / "birds")]) == 2
-    assert "holds shards of other photos, or with another" in capsys.readouterr().err
+    assert cli.run([*arguments, "--exclude", str(sources / "birds")]) == 2
+    assert "holds shards of other photos, or of another" in capsys.readouterr().err
 
 
 def test_the_selection_is_stored_and_a_damaged_one_made_again(sources, tmp_path, monkeypatch):
@@ -220,10 +220,10 @@ def test_every_photo_becomes_a_jpeg_of_the_quality_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"quality": 90}, "goes with --size"),
+        ({"quality": 90}, "needs --size"),
         ({"quality": 101, "size": 32}, "from 1 to 100"),
-        ({"min_side": -1}, "--min-side is at least 0"),
-        ({"min_side": 5000}, "0 of 13 photos are left for 1 shards; lower --shards or --min-side"),
+        ({"min_side": -1}, "--min-side must be at least 0"),
+        ({"min_side": 5000}, "0 of 13 photos remain for 1 shards; lower --shards or --min-side"),
         ({"exclude": ["nowhere"]}, "'nowhere' does not exist"),
     ],
 )

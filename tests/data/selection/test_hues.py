@@ -44,16 +44,16 @@ def flat(*colors):
 
 
 def test_hue_is_that_of_scikit_image():
-    """Every triple of a few values: greys, ties of two channels, black, white and pure colours."""
+    """Every triple of a few values: grays, ties of two channels, black, white and pure colors."""
     few = np.array([0, 1, 2, 90, 127, 128, 254, 255], np.uint8)
     rgb = np.stack(np.meshgrid(few, few, few), axis=-1)
     wanted = rgb2hsv(rgb)[..., 0]
-    found = hues.hue(rgb)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
-    np.testing.assert_array_equal(found == 0, wanted == 0)
-    assert (found >= 0).all()
-    assert (found < 1).all()
-    assert found.dtype == np.float64
+    result = hues.hue(rgb)
+    np.testing.assert_allclose(result, wanted, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(result == 0, wanted == 0)
+    assert (result >= 0).all()
+    assert (result < 1).all()
+    assert result.dtype == np.float64
 
 
 def test_arithmetic_mean_is_the_originals():
@@ -61,7 +61,7 @@ def test_arithmetic_mean_is_the_originals():
         assert hues.mean_hues(photo).arithmetic == pytest.approx(
             rgb2hsv(photo)[..., 0].mean(), abs=1e-9
         )
-    # red is 0, blue 2/3, grey 0
+    # red is 0, blue 2/3, gray 0
     assert hues.mean_hues(flat((255, 0, 0), (0, 0, 9))).arithmetic == pytest.approx(1 / 3)
     assert hues.mean_hues(flat((7, 7, 7), (0, 0, 9))).arithmetic == pytest.approx(1 / 3)
 
@@ -108,12 +108,12 @@ def test_photos_without_a_direction_have_hue_0():
 def test_a_source_is_measured_once(mean, cache, monkeypatch):
     rgb = photos(70)
     source = Arrays(*rgb)
-    found = color_filter.find_hues(source, mean)
-    assert found.dtype == np.float64
-    np.testing.assert_array_equal(found, [getattr(hues.mean_hues(photo), mean) for photo in rgb])
+    measured = color_filter.find_hues(source, mean)
+    assert measured.dtype == np.float64
+    np.testing.assert_array_equal(measured, [getattr(hues.mean_hues(photo), mean) for photo in rgb])
     assert len(list(cache.iterdir())) == 1
     monkeypatch.setattr(Arrays, "__getitem__", None)  # nothing more is read
-    np.testing.assert_array_equal(color_filter.find_hues(source, mean), found)
+    np.testing.assert_array_equal(color_filter.find_hues(source, mean), measured)
     for other in hues.MEANS:
         assert color_filter.find_hues(source, other).shape == (70,)
     assert len(color_filter.find_colored(source, drop_grey=True, min_chroma=0.0)) == 70
@@ -123,14 +123,14 @@ def test_photos_are_measured_as_they_are_up_to_64_px():
     small = photos(1, 64)[0]
     block = np.random.default_rng(2).integers(0, 2, (64, 64, 1)) * [255, 100, 0]
     large = block.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
-    found = color_filter.find_hues(Arrays(small, large))
+    measured = color_filter.find_hues(Arrays(small, large))
     wanted = [rgb2hsv(photo)[..., 0].mean() for photo in (small, block.astype(np.uint8))]
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(measured, wanted, rtol=0, atol=1e-9)
 
 
 def test_an_unreadable_photo_has_no_hue():
-    found = color_filter.find_hues(Arrays(photos(1)[0], b"no photo"))
-    assert np.isnan(found).tolist() == [False, True]
+    measured = color_filter.find_hues(Arrays(photos(1)[0], b"no photo"))
+    assert np.isnan(measured).tolist() == [False, True]
 
 
 def test_an_unknown_mean():
@@ -142,7 +142,7 @@ def colors_of(picture):
     return {color for _, color in picture.getcolors(1 << 20)}
 
 
-def test_histograms_draw_each_hue_in_its_colour():
+def test_histograms_draw_each_hue_in_its_color():
     """All training photos are green (bin 20 of 60), all validation photos blue (bin 40)."""
     picture = hues.histograms(np.full(30, 0.335), np.full(7, 0.67), caption="a caption")
     assert isinstance(picture, Image.Image)
@@ -155,7 +155,7 @@ def test_histograms_draw_each_hue_in_its_colour():
         for number, is_bar in [(hue, True), (others, False), (5, False)]:
             column = half[:, round(70 + width * (number + 0.5))]
             saturated = np.ptp(column, axis=-1) > 100
-            # the bar has the full height of 220 px; else only the strip below the axis is coloured
+            # the bar has the full height of 220 px; else only the strip below the axis is colored
             assert (saturated.sum() > 200) == is_bar
             if is_bar:
                 tone = colorsys.rgb_to_hsv(*(column[saturated][0] / 255))[0]

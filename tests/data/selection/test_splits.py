@@ -38,16 +38,16 @@ def test_a_photo_keeps_its_part_when_others_come_and_go(photos):
 
 def test_the_fingerprint_of_a_subset_is_of_its_photos_and_their_order(photos):
     source = FolderSource.open(photos, labels="none")
-    found = {
-        splits.Subset(source, np.array(places)).fingerprint()
-        for places in ([0, 1], [1, 0], [0], [0, 1, 2])
+    fingerprints = {
+        splits.Subset(source, np.array(indices)).fingerprint()
+        for indices in ([0, 1], [1, 0], [0], [0, 1, 2])
     }
-    assert len(found) == 4
-    assert source.fingerprint() not in found
+    assert len(fingerprints) == 4
+    assert source.fingerprint() not in fingerprints
     other = splits.Subset(FolderSource.open(photos / "forest", labels="none"), np.array([0, 1]))
-    assert other.fingerprint() not in found
+    assert other.fingerprint() not in fingerprints
     same = splits.Subset(source, np.array([0, 1], np.int32))
-    assert same.fingerprint() in found
+    assert same.fingerprint() in fingerprints
 
 
 def test_eval_path_is_reported_whole_and_validation_comes_from_training(photos, tmp_path):
@@ -146,7 +146,7 @@ def test_random_split_is_the_originals():
 def slow_hue_split(hues, every, drop):
     """The original's smart split, photo by photo."""
     ranked = sorted(range(len(hues)), key=lambda number: (hues[number], number))[drop:]
-    held = [number for place, number in enumerate(ranked) if place % every == 0]
+    held = [number for rank, number in enumerate(ranked) if rank % every == 0]
     return sorted(set(ranked) - set(held)), sorted(held)
 
 
@@ -184,19 +184,19 @@ def test_every_kth_photo_in_the_order_of_hue():
     ]
     for drop in (-1, 5):
         with pytest.raises(
-            RequestError, match=rf"drop_lowest_hue is from 0 to 4 with 5 photos, not {drop}"
+            RequestError, match=rf"drop_lowest_hue must be from 0 to 4 with 5 photos, not {drop}"
         ):
             splits.hue_balanced_split(hues, 2, drop)
 
 
 def test_exactly_grey_photos_leave_before_the_hue_split(monkeypatch):
-    """582 of 50,000 photos of 32x32 are grey; what is measured is tested with the colour filter."""
+    """582 of 50,000 photos of 32x32 are gray; what is measured is tested with the color filter."""
     photos = np.empty((50_000, 1, 1, 3), np.uint8)
     photos[:] = np.random.default_rng(1).integers(0, 256, photos.shape)
     grey = np.random.default_rng(2).permutation(50_000)[:582]
     photos[grey] = photos[grey, ..., :1]
     photos[np.setdiff1d(np.arange(50_000), grey), ..., 0] |= 1  # R is odd and G even:
-    photos[np.setdiff1d(np.arange(50_000), grey), ..., 1] &= 254  # nothing else is grey
+    photos[np.setdiff1d(np.arange(50_000), grey), ..., 1] &= 254  # nothing else is gray
     whole = np.broadcast_to(photos, (50_000, 32, 32, 3))
     hues = rgb2hsv(photos)[:, 0, 0, 0]
     is_grey = (photos == photos[..., :1]).all((1, 2, 3))
@@ -207,14 +207,14 @@ def test_exactly_grey_photos_leave_before_the_hue_split(monkeypatch):
     numbers = splits.indices(parts)
     assert (len(parts.train), len(parts.validation)) == (44_476, 4_942)
     assert not np.isin(grey, np.concatenate([numbers["train"], numbers["validation"]])).any()
-    places = np.flatnonzero(~is_grey)
-    train, validation = slow_hue_split(hues[places].tolist(), 10, 0)
-    assert numbers["train"].tolist() == places[train].tolist()
-    assert numbers["validation"].tolist() == places[validation].tolist()
+    kept = np.flatnonzero(~is_grey)
+    train, validation = slow_hue_split(hues[kept].tolist(), 10, 0)
+    assert numbers["train"].tolist() == kept[train].tolist()
+    assert numbers["validation"].tolist() == kept[validation].tolist()
 
 
 def flat_photos(number, greys=()):
-    """Photos of one colour and a few shades, of rising hue, in a mixed order; some are grey."""
+    """Photos of one color and a few shades, of rising hue, in a mixed order; some are grey."""
     order = np.random.default_rng(7).permutation(number)
     hues = (order + 0.5) / number * 5 / 6
     sixth, along = np.divmod(hues * 6, 1)
@@ -235,21 +235,21 @@ def flat_photos(number, greys=()):
 
 @pytest.mark.parametrize("mean", ["arithmetic", "circular"])
 def test_hue_split_of_measured_photos(mean, monkeypatch, caplog):
-    """Of 80 photos 4 are grey, and 3 of the lowest hue leave: 73, of which 8 choose."""
+    """Of 80 photos 4 are gray, and 3 of the lowest hue leave: 73, of which 8 choose."""
     caplog.set_level(logging.INFO, "colorjax")
     photos = flat_photos(80, greys=(5, 17, 40, 79))
     changes = {"validation": "hue", "drop_grey": True, "drop_lowest_hue": 3, "hue_mean": mean}
     parts, data = opened(monkeypatch, Arrays(photos), **changes)
     numbers = splits.indices(parts)
     hues = rgb2hsv(photos)[:, 0, 0, 0]
-    places = np.array([number for number in range(80) if number not in (5, 17, 40, 79)])
-    train, validation = slow_hue_split(hues[places].tolist(), 10, 3)
-    assert numbers["train"].tolist() == places[train].tolist()
-    assert numbers["validation"].tolist() == places[validation].tolist()
+    kept = np.array([number for number in range(80) if number not in (5, 17, 40, 79)])
+    train, validation = slow_hue_split(hues[kept].tolist(), 10, 3)
+    assert numbers["train"].tolist() == kept[train].tolist()
+    assert numbers["validation"].tolist() == kept[validation].tolist()
     assert (len(train), len(validation)) == (65, 8)
     assert list(parts.train.keys) == [f"{number:05d}" for number in numbers["train"]]
     assert caplog.records[-1].message == (
-        "of 80 photos, data.validation=hue: 65 train, 8 are held out to choose by"
+        "80 photos, data.validation=hue: 65 for training, 8 for validation"
     )
     again, _ = opened(monkeypatch, Arrays(photos), **changes)
     assert list(again.validation.keys) == list(parts.validation.keys)
@@ -274,10 +274,10 @@ def test_random_split_of_a_config(monkeypatch):
     photos = flat_photos(50, greys=(3, 30))
     parts, _ = opened(monkeypatch, Arrays(photos), validation="random", drop_grey=True)
     numbers = splits.indices(parts)
-    places = np.array([number for number in range(50) if number not in (3, 30)])
+    kept = np.array([number for number in range(50) if number not in (3, 30)])
     order = np.random.RandomState(24).permutation(48)
-    assert numbers["validation"].tolist() == sorted(places[order[:5]].tolist())
-    assert numbers["train"].tolist() == sorted(places[order[5:]].tolist())
+    assert numbers["validation"].tolist() == sorted(kept[order[:5]].tolist())
+    assert numbers["train"].tolist() == sorted(kept[order[5:]].tolist())
     other, _ = opened(monkeypatch, Arrays(photos), validation="random", split_seed=0)
     order = np.random.RandomState(0).permutation(50)
     assert splits.indices(other)["validation"].tolist() == sorted(order[:5].tolist())
@@ -361,24 +361,24 @@ def test_configs_of_older_versions_lack_the_fields(photos):
         ({"hue_mean": "mode"}, "unknown data.hue_mean = 'mode'; known: arithmetic, circular"),
         (
             {"drop_lowest_hue": 582},
-            "data.drop_lowest_hue is for data.validation=hue alone; set that, or "
+            "data.drop_lowest_hue needs data.validation=hue; set that, or "
             "data.drop_lowest_hue=0 and data.drop_grey=True",
         ),
         (
             {"drop_lowest_hue": 582, "validation": "random"},
-            "data.drop_lowest_hue is for data.validation=hue alone",
+            "data.drop_lowest_hue needs data.validation=hue",
         ),
         (
             {"drop_lowest_hue": 582, "validation": "hue"},
-            "data.drop_lowest_hue is from 0 to LAST with NUMBER photos, not 582",
+            "data.drop_lowest_hue must be from 0 to LAST with NUMBER photos, not 582",
         ),
         (
             {"validation_fraction": 0.6, "validation": "hue"},
-            "data.validation_fraction is from 0 to 0.5, not 0.6",
+            "data.validation_fraction must be from 0 to 0.5, not 0.6",
         ),
         (
             {"validation_fraction": -0.1, "validation": "random"},
-            "data.validation_fraction is from 0 to 0.5, not -0.1",
+            "data.validation_fraction must be from 0 to 0.5, not -0.1",
         ),
     ],
 )

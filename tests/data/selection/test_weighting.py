@@ -147,7 +147,7 @@ def test_shards_know_the_sources(source, folder, tmp_path):
         ((("cats", "a"),), "at least 0, not 'a' of cats"),
         ((("cats", 1), ("cats", 0.5)), "names 'cats' twice"),
         (("cats", 0.3), r"pairs \(source, weight\), not 'cats'"),
-        (tuple((name, 0) for name in SIZES), "leaves no photo"),
+        (tuple((name, 0) for name in SIZES), "excludes all photos"),
     ],
 )
 def test_weights_that_mean_nothing(weights, message, source):
@@ -159,7 +159,7 @@ def test_data_without_sources_is_refused(source):
     class Arrays:
         keys = ("a",)
 
-    with pytest.raises(RequestError, match="folder and array_record only"):
+    with pytest.raises(RequestError, match="folder or array_record"):
         Passes(Arrays(), WEIGHTS)
 
 
@@ -170,13 +170,13 @@ def test_the_prior_of_a_weighted_set(source, folder, tmp_path, capsys):
         "houses": 7,
         "streets": 10,
     }
-    words = ["prior", str(folder), "--output", str(tmp_path / "p.npz")]
-    assert cli.run([*words, "--weight", "cats=0.3", "--weight", "streets=2"]) == 0
+    arguments = ["prior", str(folder), "--output", str(tmp_path / "p.npz")]
+    assert cli.run([*arguments, "--weight", "cats=0.3", "--weight", "streets=2"]) == 0
     assert "23 photos" in capsys.readouterr().out
-    assert cli.run([*words, "--overwrite", "--weight", "dogs=1"]) == 2
+    assert cli.run([*arguments, "--overwrite", "--weight", "dogs=1"]) == 2
     assert "unknown source in data.weights 'dogs'" in capsys.readouterr().err
-    assert cli.run([*words, "--overwrite", "--weight", "cats"]) == 2
-    assert "--weight 'cats' is not SOURCE=NUMBER" in capsys.readouterr().err
+    assert cli.run([*arguments, "--overwrite", "--weight", "cats"]) == 2
+    assert "--weight 'cats' must be SOURCE=NUMBER" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -38,27 +38,27 @@ def test_numbers_need_no_ids():
 
 
 @pytest.mark.parametrize(
-    ("names", "words"),
+    ("names", "message"),
     [
         (["n01440764"], "needs the list"),
         (["1000"], "from 0 to 999"),
-        (["tench"], "no class of ImageNet"),
-        (["-1"], "no class of ImageNet"),
+        (["tench"], "not an ImageNet class"),
+        (["-1"], "not an ImageNet class"),
     ],
 )
-def test_other_names_are_refused(names, words):
-    with pytest.raises(RequestError, match=words):
+def test_other_names_are_refused(names, message):
+    with pytest.raises(RequestError, match=message):
         class_numbers(names)
 
 
 def test_an_id_of_no_class_is_refused(folder):
-    with pytest.raises(RequestError, match="not among the 1000"):
+    with pytest.raises(RequestError, match="not one of the 1000"):
         class_numbers(["n99999999"], wordnet_ids(folder))
 
 
 def test_fewer_than_a_thousand_do_not_tell_numbers(folder, tmp_path):
     (folder / IDS[0]).rmdir()
-    with pytest.raises(RequestError, match="names 999 WordNet ids"):
+    with pytest.raises(RequestError, match="has 999 WordNet ids"):
         wordnet_ids(folder)
 
 

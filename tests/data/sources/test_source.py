@@ -60,7 +60,7 @@ def test_folder_without_labels(photos):
     [
         (lambda path: "", "data.path is empty"),
         (lambda path: path / "nowhere", "does not exist"),
-        (lambda path: path / "file", "is no folder"),
+        (lambda path: path / "file", "is not a folder"),
         (lambda path: path / "empty", "no photo below"),
     ],
 )
@@ -99,7 +99,7 @@ def test_a_folder_has_another_fingerprint_once_a_photo_changes(tmp_path):
     (tmp_path / "elsewhere" / "c.png").unlink()  # while a run is starting
     seen.append(source.fingerprint())
     assert len({*seen}) == 6
-    assert all(len(found) == 64 for found in seen)
+    assert all(len(fingerprint) == 64 for fingerprint in seen)
 
 
 def test_shards_have_another_fingerprint_once_one_changes(photos, tmp_path):

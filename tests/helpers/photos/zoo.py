@@ -189,12 +189,12 @@ def jpegs():
         yield lossy(f"jpeg icc {name}", described(data), pixels, profile=profile, keeps=ALL)
     data = jpeg(grey, icc_profile=GREY_GAMMA)
     yield lossy(
-        "jpeg icc grey gamma", data, grey, profile=GREY_GAMMA, note="grey profile", keeps=("dpi",)
+        "jpeg icc grey gamma", data, grey, profile=GREY_GAMMA, note="gray profile", keeps=("dpi",)
     )
     data = jpeg(rgb, icc_profile=ADOBE[:200] + b"\xff" * 300)
     yield lossy("jpeg icc damaged", data, rgb, note="damaged", keeps=("dpi",))
     data = jpeg(rgb, icc_profile=cmyk_profile())
-    yield lossy("jpeg rgb icc of cmyk", data, rgb, note="other pixels", keeps=("dpi",))
+    yield lossy("jpeg rgb icc of cmyk", data, rgb, note="does not match its pixels", keeps=("dpi",))
     inks = scene(4)
     data = jpeg(inks, mode="CMYK", icc_profile=cmyk_profile())
     yield lossy("jpeg cmyk icc", data, inks, profile=cmyk_profile(), keeps=("icc", "dpi"))
@@ -263,7 +263,7 @@ def pngs():
             pixels,
             profile=GREY_GAMMA,
             depth=bits,
-            note="grey profile",
+            note="gray profile",
         )
     data = with_png_chunks(imagecodecs.png_encode(rgb), iccp(b"junk" * 60))
     yield Animal("png icc damaged", data, "PNG", rgb, note="damaged")
@@ -382,7 +382,7 @@ def tiffs():
         scene(1, 16),
         profile=GREY_GAMMA,
         depth=16,
-        note="grey profile",
+        note="gray profile",
     )
     for bits in (8, 16):
         data = tiff(scene(4, bits), photometric="separated", iccprofile=cmyk_profile())
@@ -399,7 +399,7 @@ def tiffs():
     yield Animal("tiff cmyk", data, "TIFF", note="CMYK has no profile")
     data = tiff(scene(1, 32) * 200)
     yield Animal(
-        "tiff float to 190", data, "TIFF", scene(1, 32) * 200, depth=32, note="taken for white"
+        "tiff float to 190", data, "TIFF", scene(1, 32) * 200, depth=32, note="used as white"
     )
     lab = np.concatenate([grey, np.full((HEIGHT, WIDTH, 2), 0, np.uint8)], -1)
     yield Animal("tiff lab", tiff(lab, photometric="cielab"), "TIFF", note="Lab became RGB")

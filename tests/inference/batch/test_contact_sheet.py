@@ -60,7 +60,7 @@ def test_nothing_but_a_contact_sheet_is_replaced(tmp_path):
         contact_sheet.write(sheet, [])
         contact_sheet.check(sheet, overwrite=False)
         colored(sheet, "red")
-        with pytest.raises(RequestError, match="is no contact sheet"):
+        with pytest.raises(RequestError, match="is not a contact sheet"):
             contact_sheet.check(sheet, overwrite=False)
         contact_sheet.check(sheet, overwrite=True)
     with pytest.raises(RequestError, match="end in"):

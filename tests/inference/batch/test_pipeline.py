@@ -17,13 +17,13 @@ def job(name, side=10, **options):
     return Job(Path(f"{name}.png"), output, Header("PNG", ".png", side, side), str(name), **options)
 
 
-def told(jobs, work, **options):
-    found = outcomes(jobs, work, **{"threads": 2} | options)
-    return [(one.job.name, one.status, one.error) for one in found]
+def statuses(jobs, work, **options):
+    result = outcomes(jobs, work, **{"threads": 2} | options)
+    return [(one.job.name, one.status, one.error) for one in result]
 
 
 class Watched:
-    """Work that notes how much is under way."""
+    """Work that records how many photos are in progress."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -47,18 +47,18 @@ class Watched:
 def test_outcomes_come_in_order(threads):
     watched = Watched()
     jobs = [job(n) for n in range(24)]
-    found = list(outcomes(jobs, watched, threads=threads))
-    assert [one.result.notes for one in found] == [(str(n),) for n in range(24)]
+    result = list(outcomes(jobs, watched, threads=threads))
+    assert [one.result.notes for one in result] == [(str(n),) for n in range(24)]
     assert watched.most == threads
 
 
 def test_large_photos_go_alone(monkeypatch):
     monkeypatch.setattr(pipeline, "_MAX_PIXELS_UNDER_WAY", 400)
     watched = Watched()
-    told([job(n, 10) for n in range(12)], watched, threads=8)
+    statuses([job(n, 10) for n in range(12)], watched, threads=8)
     assert watched.most == watched.most_pixels / 100 == 4
     alone = Watched()
-    assert len(told([job(n, 30) for n in range(6)], alone, threads=8)) == 6
+    assert len(statuses([job(n, 30) for n in range(6)], alone, threads=8)) == 6
     assert alone.most == 1
 
 
@@ -75,7 +75,7 @@ def test_trouble_with_one_photo_is_not_the_others():
             raise troubles[job.name]
         return Result()
 
-    assert told([job(n) for n in range(6)], work) == [
+    assert statuses([job(n) for n in range(6)], work) == [
         ("0", "done", ""),
         ("1", "failed", "cut short"),
         ("2", "failed", "no leave"),
@@ -90,17 +90,17 @@ def test_a_wrong_request_ends_it():
         raise RequestError("no such hint")
 
     with pytest.raises(RequestError, match="no such hint"):
-        told([job(1), job(2)], work)
+        statuses([job(1), job(2)], work)
 
 
-def test_a_full_disk_is_told_as_such():
+def test_a_full_disk_is_reported_as_such():
     def work(job):
         try:
             raise OSError(errno.ENOSPC, "No space left on device")
         except OSError as error:
             raise UnwritablePhoto("cannot be written") from error
 
-    assert told([job(1)], work) == [("1", "no room", "No space left on device")]
+    assert statuses([job(1)], work) == [("1", "no room", "No space left on device")]
 
 
 def test_what_is_there_or_refused_is_no_work(tmp_path):
@@ -108,8 +108,8 @@ def test_what_is_there_or_refused_is_no_work(tmp_path):
     done = job("a")._replace(output=tmp_path / "a.png")
     jobs = [done, job("b", refusal="too large")]
     wanted = [("a", "skipped", ""), ("b", "failed", "too large")]
-    assert told(jobs, None) == wanted
-    overwritten = told(jobs, lambda job: Result(), overwrite=True)
+    assert statuses(jobs, None) == wanted
+    overwritten = statuses(jobs, lambda job: Result(), overwrite=True)
     assert overwritten == [("a", "done", ""), wanted[1]]
 
 
@@ -125,7 +125,7 @@ def test_a_stop_finishes_what_is_under_way():
         return Result()
 
     jobs = [job(n) for n in range(50)] + [job("large", refusal="too large")]
-    found = told(jobs, work, is_stopped=lambda: bool(stopped))
-    assert found.pop() == ("large", "failed", "too large")
-    assert sorted(begun) == sorted(ended) == sorted(name for name, _, _ in found)
+    result = statuses(jobs, work, is_stopped=lambda: bool(stopped))
+    assert result.pop() == ("large", "failed", "too large")
+    assert sorted(begun) == sorted(ended) == sorted(name for name, _, _ in result)
     assert 2 <= len(begun) <= 4

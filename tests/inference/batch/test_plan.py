@@ -8,7 +8,7 @@ from colorjax.inference.batch.plan import plan
 from colorjax.runtime.atomic import remove_partials
 from colorjax.runtime.file_names import canonical, printable
 
-NOBODY = 2**22 + 1  # above the highest number of a process that Linux gives
+NOBODY = 2**22 + 1  # above the highest process id of Linux
 
 
 @pytest.fixture
@@ -23,15 +23,15 @@ def photo(path, **options):
     return path
 
 
-def planned(*words, output=None, **options):
-    """Returns input -> output, relative to the working folder."""
-    jobs = plan(words, output, **options)
+def planned(*args, output=None, **options):
+    """Returns input -> output, relative to the working directory."""
+    jobs = plan(args, output, **options)
     return {os.path.relpath(job.source): job.output and os.path.relpath(job.output) for job in jobs}
 
 
-def refusal(*words, output=None, **options):
+def refusal(*args, output=None, **options):
     with pytest.raises(RequestError) as error:
-        plan(words, output, **options)
+        plan(args, output, **options)
     return str(error.value)
 
 
@@ -73,16 +73,16 @@ def test_a_file_named_like_a_pattern_is_the_file(album):
     assert "matches no photo" in refusal("album/x*.jpg")
 
 
-@pytest.mark.parametrize("word", ["album", "album/**/*.jpg"])
-def test_links_in_circles_end(album, word):
+@pytest.mark.parametrize("arg", ["album", "album/**/*.jpg"])
+def test_links_in_circles_end(album, arg):
     photo(album / "old" / "a.jpg")
     for name in ("up", "again"):
         (album / "old" / name).symlink_to(album, target_is_directory=True)
-    assert planned(word, output="out") == {"album/old/a.jpg": "out/old/a.jpg"}
+    assert planned(arg, output="out") == {"album/old/a.jpg": "out/old/a.jpg"}
 
 
-@pytest.mark.parametrize("word", ["album", "album/**/*.jpg", "album/*/*.jpg"])
-def test_earlier_results_are_no_inputs(album, word):
+@pytest.mark.parametrize("arg", ["album", "album/**/*.jpg", "album/*/*.jpg"])
+def test_earlier_results_are_no_inputs(album, arg):
     photo(album / "old" / "a.jpg")
     photo(album / "old" / "a.color.jpg")
     photo(album / "old" / "sheet.jpg")
@@ -91,10 +91,10 @@ def test_earlier_results_are_no_inputs(album, word):
         "album/old/a.color.jpg": "album/out/old/a.color.jpg",
         "album/old/a.jpg": "album/out/old/a.jpg",
     }
-    assert planned(word, output="album/out", sheet="album/old/sheet.jpg") == wanted
+    assert planned(arg, output="album/out", sheet="album/old/sheet.jpg") == wanted
     (album / "out" / "old.jpg").unlink()
-    found = planned(word, sheet="album/old/sheet.jpg")
-    assert found == {"album/old/a.jpg": "album/old/a.color.jpg"}
+    result = planned(arg, sheet="album/old/sheet.jpg")
+    assert result == {"album/old/a.jpg": "album/old/a.color.jpg"}
 
 
 def test_results_above_their_photos(album):
@@ -131,8 +131,8 @@ def test_no_photo_is_replaced(album, output):
         (album.parent / "ALBUM").symlink_to(album)
     assert "is an input and would be replaced" in refusal("album", output=output)
     for sheet in ("album/a.png", "out/A.png"):
-        found = refusal("album/a.png", output="out", sheet=sheet)
-        assert "is a photo of this run" in found
+        result = refusal("album/a.png", output="out", sheet=sheet)
+        assert "is a photo of this run" in result
 
 
 def test_what_means_nothing_is_refused(album):
@@ -149,10 +149,10 @@ def test_what_means_nothing_is_refused(album):
 def test_a_pipe_in_a_folder_is_not_waited_for(album):
     photo(album / "a.png")
     os.mkfifo(album / "pipe.png")
-    assert [job.refusal for job in plan(["album"], None)] == ["", "is no regular file"]
+    assert [job.refusal for job in plan(["album"], None)] == ["", "is not a regular file"]
 
 
-def test_folders_that_cannot_be_listed_are_told(album, monkeypatch):
+def test_folders_that_cannot_be_listed_are_reported(album, monkeypatch):
     photo(album / "a.png")
     photo(album / "locked" / "b.png")
     scandir = os.scandir
@@ -163,8 +163,8 @@ def test_folders_that_cannot_be_listed_are_told(album, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", locked)
-    found = {job.name: job.refusal for job in plan(["album"], "out")}
-    assert found == {"album/a.png": "", "album/locked": "Permission denied"}
+    result = {job.name: job.refusal for job in plan(["album"], "out")}
+    assert result == {"album/a.png": "", "album/locked": "Permission denied"}
 
 
 def test_large_photos_are_refused_by_their_header(album):
@@ -197,7 +197,7 @@ def test_names_are_shown_in_one_line():
     assert printable("\ud800") == r"\ud800"
 
 
-def test_spellings_of_one_name_are_one_place(tmp_path):
+def test_spellings_of_one_name_are_one_path(tmp_path):
     assert canonical(tmp_path / "\u00c9.jpg") == canonical(tmp_path / "e\u0301.JPG")
     assert canonical(tmp_path / "a.jpg") != canonical(tmp_path / "b.jpg")
 

@@ -1,4 +1,4 @@
-"""Runs that are stopped, killed and no longer listened to, as processes of their own."""
+"""Separate processes that are stopped, killed, or whose output is closed."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from PIL import Image
 
 from colorjax.inference.batch import contact_sheet
 
-# Slow enough for signals to meet a photo: `decolorize` does these in less than a millisecond.
+# Slow enough for signals to arrive during a photo: `decolorize` takes less than a millisecond.
 _SLOWLY = """
 import sys, time
 from colorjax import cli
@@ -37,10 +37,10 @@ def album(tmp_path):
     return root
 
 
-def start(folder, *words, seconds=0.0):
+def start(folder, *args, seconds=0.0):
     program = ["-c", _SLOWLY.format(seconds=seconds)] if seconds else ["-m", "colorjax"]
     return subprocess.Popen(
-        [sys.executable, *program, *map(str, words)],
+        [sys.executable, *program, *map(str, args)],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdin=subprocess.DEVNULL,
@@ -59,8 +59,8 @@ def names(folder):
 
 
 def test_a_signal_ends_after_the_photos_under_way(album, tmp_path):
-    words = ["decolorize", "album", "--output", "out"]
-    with start(tmp_path, *words, seconds=0.3) as process:
+    args = ["decolorize", "album", "--output", "out"]
+    with start(tmp_path, *args, seconds=0.3) as process:
         wait_for_a_line(process)
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)
@@ -68,11 +68,11 @@ def test_a_signal_ends_after_the_photos_under_way(album, tmp_path):
     done = names(tmp_path / "out")
     assert 1 <= len(done) <= 5
     assert f"stopped with {8 - len(done)} to go; the same command continues" in err
-    assert f"{len(done)} turned grey" in out
-    with start(tmp_path, *words) as process:
+    assert f"{len(done)} turned gray" in out
+    with start(tmp_path, *args) as process:
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
-    assert f"{8 - len(done)} turned grey, {len(done)} skipped" in out
+    assert f"{8 - len(done)} turned gray, {len(done)} skipped" in out
     assert names(tmp_path / "out") == names(album)
 
 
@@ -118,12 +118,12 @@ def test_nobody_has_to_be_there_at_all(album, tmp_path):
     assert names(tmp_path / "out") == names(album)
 
 
-def kill_and_resume(folder, words, photos, kills, longest):
-    """Kills runs at random moments, then lets one end; returns its summary and what was seen."""
+def kill_and_resume(folder, args, photos, kills, longest):
+    """Kills runs at random, then lets one end; returns its summary and the number of kills."""
     rng = random.Random(0)
     met = 0
     for _ in range(kills):
-        with start(folder, *words) as process:
+        with start(folder, *args) as process:
             wait_for_a_line(process)
             time.sleep(rng.uniform(0, longest))
             process.kill()
@@ -131,7 +131,7 @@ def kill_and_resume(folder, words, photos, kills, longest):
         met += process.returncode == -signal.SIGKILL
         for path in (folder / "out").rglob("*.png"):
             Image.open(path).load()
-    with start(folder, *words, "--json") as process:
+    with start(folder, *args, "--json") as process:
         out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     outputs = sorted(p.relative_to(folder / "out") for p in (folder / "out").rglob("*.*"))
@@ -150,10 +150,10 @@ def test_whatever_is_killed_the_last_run_completes(tmp_path, command):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
         photos.append(path)
-    words = [command, "album", "--output", "out"]
-    words += ["--contact-sheet", "sheet.png"] if command == "colorize" else []
+    args = [command, "album", "--output", "out"]
+    args += ["--contact-sheet", "sheet.png"] if command == "colorize" else []
     longest = 1.0 if command == "colorize" else 0.1
-    summary, met = kill_and_resume(tmp_path, words, photos, 10, longest)
+    summary, met = kill_and_resume(tmp_path, args, photos, 10, longest)
     assert met == 10
     assert summary["done"] + summary["skipped"] == 200
     assert summary["skipped"] >= 10

@@ -1,4 +1,4 @@
-"""The commands over many photos, in this process; by `decolorize`, which needs no weights."""
+"""Commands over many photos, in this process, with `decolorize`, which needs no weights."""
 
 import errno
 import io
@@ -28,8 +28,8 @@ def album(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(capfd):
-    def run(*words):
-        status = cli.run([str(word) for word in words])
+    def run(*args):
+        status = cli.run([str(arg) for arg in args])
         return status, *capfd.readouterr()
 
     return run
@@ -37,7 +37,7 @@ def run(capfd):
 
 @pytest.fixture
 def decolorize(run):
-    return lambda *words: run("decolorize", *words, "--output", "out")
+    return lambda *args: run("decolorize", *args, "--output", "out")
 
 
 def tree(root):
@@ -72,13 +72,13 @@ def test_the_grey_is_one_of_three_and_the_folder_is_given(album, run):
 
 
 def test_results_do_not_depend_on_the_number_of_jobs(album, decolorize):
-    found = []
+    result = []
     for number in (1, 3):
         _, out, _ = decolorize("album", "--jobs", number, "--overwrite")
         pictures = [(album.parent / "out" / name).read_bytes() for name in tree(album)]
-        found.append((out.splitlines()[:3], pictures))
-    assert found[0] == found[1]
-    assert found[0][0][0] == "album/a.png -> out/a.png"
+        result.append((out.splitlines()[:3], pictures))
+    assert result[0] == result[1]
+    assert result[0][0][0] == "album/a.png -> out/a.png"
 
 
 def test_scripts_read_json(album, decolorize):
@@ -86,19 +86,19 @@ def test_scripts_read_json(album, decolorize):
     (album.parent / "out").mkdir()
     (album.parent / "out" / "b.jpg").write_bytes(b"old")
     status, out, err = decolorize("album", "--json")
-    found, summary = parsed(out)
+    result, summary = parsed(out)
     assert status == 1
-    assert [(one["input"], one["output"], one["status"]) for one in found] == [
+    assert [(one["input"], one["output"], one["status"]) for one in result] == [
         ("album/0.gif", "out/0.png", "failed"),
         ("album/a.png", "out/a.png", "done"),
         ("album/b.jpg", "out/b.jpg", "skipped"),
         ("album/old/c.png", "out/old/c.png", "done"),
     ]
-    assert f"colorjax: album/0.gif: {found[0]['error']}\n" in err
-    assert found[1]["seconds"] > 0
+    assert f"colorjax: album/0.gif: {result[0]['error']}\n" in err
+    assert result[1]["seconds"] > 0
     counts = {"done": 2, "skipped": 1, "failed": 1, "planned": 0, "to_go": 0}
     assert counts.items() <= summary.items()
-    assert "2 turned grey, 1 skipped, 1 failed" in err
+    assert "2 turned gray, 1 skipped, 1 failed" in err
 
 
 def test_a_terminal_shows_a_bar(album, decolorize, monkeypatch):
@@ -109,11 +109,11 @@ def test_a_terminal_shows_a_bar(album, decolorize, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     (album / "0.png").write_bytes(b"no image")
     _, out, _ = decolorize("album", "--max-pixels", 1600)
-    assert out.startswith("3 turned grey")  # no lines beside a bar
-    told = sys.stderr.getvalue()
-    assert "4/4 [" in told
-    assert "photo/s]" in told
-    assert "\ncolorjax:   album/0.png: " in told.replace("\r", "\n")
+    assert out.startswith("3 turned gray")  # no lines with a progress bar
+    message = sys.stderr.getvalue()
+    assert "4/4 [" in message
+    assert "photo/s]" in message
+    assert "\ncolorjax:   album/0.png: " in message.replace("\r", "\n")
 
 
 def test_a_dry_run_writes_nothing(album, decolorize):
@@ -121,18 +121,18 @@ def test_a_dry_run_writes_nothing(album, decolorize):
     (album.parent / "out").mkdir()
     (album.parent / "out" / "b.jpg").write_bytes(b"old")
     before = tree(album.parent)
-    words = ["album", "--dry-run", "--max-pixels", 2000]
-    status, out, err = decolorize(*words)
+    args = ["album", "--dry-run", "--max-pixels", 2000]
+    status, out, err = decolorize(*args)
     assert out.splitlines() == [
         "album/a.png -> out/a.png",
         "skipped: album/b.jpg: out/b.jpg exists",
         "album/old/c.png -> out/old/c.png",
         "2 to do, 1 skipped, 1 refused",
     ]
-    assert (status, err) == (1, "colorjax: album/0.png: no image that can be read\n")
-    found, summary = parsed(decolorize(*words, "--json")[1])
+    assert (status, err) == (1, "colorjax: album/0.png: cannot be read as a photo\n")
+    result, summary = parsed(decolorize(*args, "--json")[1])
     wanted = ["failed", "planned", "skipped", "planned"]
-    assert [one["status"] for one in found] == wanted
+    assert [one["status"] for one in result] == wanted
     assert summary["planned"] == 2
     assert tree(album.parent) == before
 
@@ -150,16 +150,16 @@ def test_a_dry_run_loads_neither_weights_nor_jax(album, run):
 
 def test_large_photos_are_refused_with_the_limit_named(album, decolorize):
     status, out, err = decolorize("album", "--max-pixels", 1599)
-    assert (status, out) == (1, "0 turned grey, 0 skipped, 3 failed\n")
+    assert (status, out) == (1, "0 turned gray, 0 skipped, 3 failed\n")
     assert "album/a.png: 40x40 px are more than --max-pixels 1599 allows" in err
     assert not (album.parent / "out").exists()
 
 
-@pytest.mark.parametrize("words", [["--jobs", "0"], ["--jobs", "x"], ["--max-pixels", "0"]])
-def test_numbers_out_of_range_are_refused(album, decolorize, words):
-    status, out, err = decolorize("album", *words)
+@pytest.mark.parametrize("args", [["--jobs", "0"], ["--jobs", "x"], ["--max-pixels", "0"]])
+def test_numbers_out_of_range_are_refused(album, decolorize, args):
+    status, out, err = decolorize("album", *args)
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert words[0] in err
+    assert args[0] in err
 
 
 @pytest.mark.parametrize("name", [b"two\nlines.png", b"caf\xe9.png", b"\x1b[31m.png"])
@@ -171,8 +171,8 @@ def test_odd_names_stay_one_line(album, decolorize, name):
     assert decolorize("album")[1].count("\n") == 3
     status, _, err = decolorize(path)
     assert (status, err.count("\n")) == (1, 1)
-    found, _ = parsed(decolorize(path, "--json")[1])
-    assert os.fsencode(found[0]["input"]).endswith(name)
+    result, _ = parsed(decolorize(path, "--json")[1])
+    assert os.fsencode(result[0]["input"]).endswith(name)
     assert all(character.isprintable() for character in err.rstrip("\n"))
 
 
@@ -182,10 +182,10 @@ def test_a_full_disk_ends_the_run_in_one_line(album, decolorize, monkeypatch):
 
     monkeypatch.setattr(photos, "write", full)
     status, out, err = decolorize("album", "--jobs", 1)
-    assert (status, out) == (2, "0 turned grey, 0 skipped, 0 failed\n")
+    assert (status, out) == (2, "0 turned gray, 0 skipped, 0 failed\n")
     assert err == (
         "colorjax: No space left on device; 3 to go; the same command continues once that is "
-        "mended\n"
+        "fixed\n"
     )
 
 
@@ -207,7 +207,7 @@ def test_a_folder_in_the_way_is_one_failure(album, decolorize):
     (album.parent / "out" / "a.png").mkdir(parents=True)
     (album.parent / "out" / "old").write_bytes(b"a file")
     status, out, err = decolorize("album")
-    assert (status, out.splitlines()[-1].split(";")[0]) == (1, "1 turned grey, 0 skipped, 2 failed")
+    assert (status, out.splitlines()[-1].split(";")[0]) == (1, "1 turned gray, 0 skipped, 2 failed")
     assert err.count("\n") == 5
     assert tree(album.parent / "out") == ["b.jpg", "old"]
 
@@ -230,7 +230,7 @@ def test_standard_input_and_output(album, run, monkeypatch):
     monkeypatch.setattr(sys, "stdin", Standard(given))
     status, out, _ = run("decolorize", "-", "--output", "out", "--json")
     assert (status, parsed(out)[0][0]["output"]) == (0, "out/stdin.png")
-    for words, told in (["-", "-"], "given twice"), (["-", "--json"], "want standard output"):
-        status, out, err = run("colorize", *words)
+    for args, message in (["-", "-"], "given twice"), (["-", "--json"], "need standard output"):
+        status, out, err = run("colorize", *args)
         assert (status, out, err.count("\n")) == (2, "", 1)
-        assert told in err
+        assert message in err

@@ -1,4 +1,4 @@
-"""Scene cuts, smoothing over time and the flicker figure, on arrays and on real photos."""
+"""Scene cuts, smoothing over time and the flicker metric, on arrays and on real photos."""
 
 import itertools
 
@@ -37,7 +37,7 @@ SCENES = (
 
 
 def scene(seed, height=90, width=160):
-    """A grey picture with objects of some size, uint8 (H, W, 3)."""
+    """A gray picture with large objects, uint8 (H, W, 3)."""
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(10, 240, (7, 11), np.uint8))
     grey = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
@@ -45,7 +45,7 @@ def scene(seed, height=90, width=160):
 
 
 def follow(frames, chroma, track=None):
-    """Runs a track over frames with a chroma (h, w, 2) each; returns it and what it painted."""
+    """Runs a track over frames with a chroma (h, w, 2) each; returns it and the painted chroma."""
     track = track or ChromaTrack()
     views = [small_view(frame) for frame in frames]
     painted = [
@@ -185,7 +185,7 @@ def test_flicker_is_the_mean_change_where_lightness_stays():
                 if abs(lights[i][y, x] - lights[i - 1][y, x]) <= 1:
                     da, db = values[i][y, x] - values[i - 1][y, x]
                     changes.append((da**2 + db**2) ** 0.5)
-        assert 200 < len(changes) < 5 * 9 * 16  # some places stay, some do not
+        assert 200 < len(changes) < 5 * 9 * 16  # some pixels are unchanged, some are not
         assert figure == pytest.approx(np.mean(changes), rel=1e-5)
     assert 0 < track.flicker < track.raw_flicker / 3
 

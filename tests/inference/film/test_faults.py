@@ -1,4 +1,4 @@
-"""Films that are damaged, disks that are full, runs that are killed, and streams of other kinds."""
+"""Damaged films, full disks, killed runs, and streams other than video."""
 
 import os
 import resource
@@ -65,7 +65,7 @@ def test_a_frame_is_looked_at_once(colorizer, monkeypatch):
     assert len(looked) == 1
     np.testing.assert_array_equal(painter.paint(first.copy(), ab), painted)
     np.testing.assert_array_equal(painter.paint(other, ab), colorizer.paint_ab(other, ab))
-    assert len(looked) == 4  # of a frame that was not predicted last nothing is known
+    assert len(looked) == 4  # L is cached only for the last predicted frame
 
 
 def test_an_existing_output_stays_unless_it_is_to_be_replaced(source, tmp_path):
@@ -127,13 +127,13 @@ def test_damaged_packets_are_passed_over_and_counted(tmp_path):
     path.write_bytes(content)
     report = colorized(path, tmp_path / "o.mkv")
     assert report.frames == 19
-    assert report.notes == ("1 damaged packets were passed over; the rest is kept",)
+    assert report.notes == ("1 damaged packets were skipped; the rest is kept",)
     assert len(read_frames(tmp_path / "o.mkv")) == 19
 
 
 @pytest.mark.parametrize("limit", [500, 20_000])
 def test_a_full_disk_is_one_line_and_the_run_goes_on_later(source, tmp_path, limit):
-    """A limit on the size of files; the smaller one hits a part, the larger one the whole."""
+    """A limit on file size; the smaller one hits a part, the larger one the whole film."""
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))  # Python ignores SIGXFSZ
     try:
@@ -163,15 +163,15 @@ def test_subtitles_and_attachments_are_copied(source, tmp_path):
     line = b"Good evening."
     with av.open(str(source)) as given, av.open(str(rich), "w") as made:
         copies = {s.index: made.add_stream_from_template(s, opaque=True) for s in given.streams}
-        words = made.add_mux_stream("subrip")
-        words.metadata["language"] = "eng"
+        text = made.add_mux_stream("subrip")
+        text.metadata["language"] = "eng"
         made.add_attachment("font.ttf", "font/ttf", b"a font")
         for packet in given.demux():
             if packet.size:
                 packet.stream = copies[packet.stream.index]
                 made.mux(packet)
         packet = av.Packet(line)
-        packet.stream, packet.pts, packet.dts, packet.duration = words, 200, 200, 300
+        packet.stream, packet.pts, packet.dts, packet.duration = text, 200, 200, 300
         made.mux(packet)
     report = colorized(rich, tmp_path / "o.mkv")
     assert report.notes == ()
@@ -182,8 +182,8 @@ def test_subtitles_and_attachments_are_copied(source, tmp_path):
     assert packets(tmp_path / "o.mkv", "subtitle") == [(0.2, line)]
 
 
-def test_a_clock_of_the_sound_that_steps_back_is_mended():
-    """Writers refuse such packets, which damaged broadcasts hold; those of a file are as here."""
+def test_a_clock_of_the_sound_that_steps_back_is_corrected():
+    """Muxers refuse such packets, which occur in damaged broadcasts."""
     stream = SimpleNamespace(index=1, type="audio")
     times = [(100, 100), (120, None), (110, 110), (None, 115), (None, None), (160, 160)]
     given = [
@@ -192,10 +192,10 @@ def test_a_clock_of_the_sound_that_steps_back_is_mended():
     ]
     container = SimpleNamespace(streams=[stream], demux=lambda streams: given)
     info = SimpleNamespace(start=50, time_base=Fraction(1, 10))
-    found = list(film_write._of_source(container, {1: "copy"}, info))
-    assert [(p.pts, p.dts) for _, p in found] == [(x, x) for x in (50, 70, 71, 72, 110)]
-    assert [seconds for seconds, _ in found] == [5.0, 7.0, 7.1, 7.2, 11.0]
-    assert {p.stream for _, p in found} == {"copy"}
+    result = list(film_write._of_source(container, {1: "copy"}, info))
+    assert [(p.pts, p.dts) for _, p in result] == [(x, x) for x in (50, 70, 71, 72, 110)]
+    assert [seconds for seconds, _ in result] == [5.0, 7.0, 7.1, 7.2, 11.0]
+    assert {p.stream for _, p in result} == {"copy"}
 
 
 def test_what_the_container_cannot_carry_is_named(tmp_path):
@@ -209,7 +209,7 @@ def test_what_the_container_cannot_carry_is_named(tmp_path):
                 packet.stream = copies[packet.stream.index]
                 made.mux(packet)
     report = colorized(path, tmp_path / "o.mkv")
-    assert report.notes == ("data stream 2 (klv) is left out: matroska cannot carry it",)
+    assert report.notes == ("data stream 2 (klv) is left out, as matroska cannot store it",)
     assert len(read_frames(tmp_path / "o.mkv")) == 4
 
 
@@ -242,7 +242,7 @@ def start(source, output, pause, part_frames):
 @pytest.mark.faults
 @pytest.mark.slow
 def test_a_film_that_is_killed_ten_times_is_the_same(tmp_path, monkeypatch):
-    """The same frames go to x264, whose bytes were seen to differ a little on a busy machine."""
+    """x264 gets the same frames; its bytes differed slightly on a busy machine."""
     path = write_film(tmp_path / "s.mp4", grey_frames(100), audio=True)
     parts = tmp_path / ".colorjax-o.mp4.parts"
     rng = np.random.default_rng(0)
@@ -269,16 +269,16 @@ def test_a_film_that_is_killed_ten_times_is_the_same(tmp_path, monkeypatch):
     assert len(once) == 100
     assert len(again) > 100  # some were painted again after a kill
     assert set(again) == set(once)
-    found, expected = (read_frames(tmp_path / name) for name in ("o.mp4", "whole.mp4"))
-    assert [seconds for seconds, _ in found] == [seconds for seconds, _ in expected]
-    for (_, rgb), (_, wanted) in zip(found, expected, strict=True):
+    result, expected = (read_frames(tmp_path / name) for name in ("o.mp4", "whole.mp4"))
+    assert [seconds for seconds, _ in result] == [seconds for seconds, _ in expected]
+    for (_, rgb), (_, wanted) in zip(result, expected, strict=True):
         assert np.abs(rgb.astype(int) - wanted).mean() < 0.3
     assert packets(tmp_path / "o.mp4", "audio") == packets(tmp_path / "whole.mp4", "audio")
 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_length_of_the_film(tmp_path):
-    """With the painter of the command; in a process that has painted, only the length differs."""
+    """With the painter of the command, in a warm process, for films of different lengths."""
     program = textwrap.dedent(
         """
         import sys
@@ -297,13 +297,13 @@ def test_memory_does_not_grow_with_the_length_of_the_film(tmp_path):
     )
     path = write_film(tmp_path / "long.mp4", grey_frames(2000, 96, 128), audio=True)
     root = Path(__file__).parents[3]
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program, path, tmp_path / "o.mp4"],
         env=os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"},
         capture_output=True,
         text=True,
         check=True,
     )
-    sizes = [int(word) for word in found.stdout.split()]
+    sizes = [int(arg) for arg in result.stdout.split()]
     assert len(sizes) == 10
     assert sizes[-1] < sizes[0] + 15_000  # KiB

@@ -1,4 +1,4 @@
-"""Films that are made here, coloured by a painter whose chroma is known, read back by PyAV."""
+"""Synthetic films, colored by a painter with known chroma, read back with PyAV."""
 
 import contextlib
 import itertools
@@ -62,7 +62,7 @@ def talkie(tmp_path_factory):
     return source, folder / "out.mp4", report
 
 
-def test_frames_keep_their_number_time_and_lightness_and_gain_colour(talkie):
+def test_frames_keep_their_number_time_and_lightness_and_gain_color(talkie):
     source, output, report = talkie
     given, made = read_frames(source), read_frames(output)
     assert len(given) == len(made) == report.frames == 30
@@ -87,7 +87,7 @@ def test_what_describes_the_film_is_kept(talkie):
     with av.open(str(source)) as given, av.open(str(output)) as made:
         for container in (given, made):
             assert container.metadata["title"] == "A walk"
-        assert made.metadata["comment"].startswith("1926; colours predicted by colorjax")
+        assert made.metadata["comment"].startswith("1926; colors predicted by colorjax")
         assert made.metadata["comment"].endswith("with weights tiny")
         assert [c["metadata"]["title"] for c in made.chapters()] == ["One", "Two"]
         assert [c["start"] for c in made.chapters()] == [c["start"] for c in given.chapters()]
@@ -138,7 +138,7 @@ def test_containers(tmp_path, name, codec, audio, expected):
     report = colorized(source, output)
     given, made = read_frames(source), read_frames(output)
     assert len(made) == len(given) == report.frames == 12
-    # Matroska has milliseconds; MPEG starts late, which is taken off sound and picture alike.
+    # Matroska has milliseconds; MPEG starts late, which is subtracted from sound and picture.
     with av.open(str(output)) as container:
         assert container.streams.video[0].average_rate == 25
     late = given[0][0] - made[0][0]
@@ -175,12 +175,12 @@ def test_pixel_formats_and_odd_sizes(tmp_path, height, width, stored, expected):
 def test_ten_bits_become_eight_and_a_note_says_so(tmp_path):
     source = write_film(tmp_path / "t.mkv", grey_frames(3), codec="ffv1", pix_fmt="yuv420p10le")
     report = colorized(source, tmp_path / "o.mkv")
-    assert report.notes == ("its 10 bits per channel become 8",)
+    assert report.notes == ("its 10 bits per channel are reduced to 8",)
 
 
 @pytest.mark.parametrize(("matrix", "range_"), [(1, 1), (6, 1), (1, 2), (5, 2)])
 def test_luma_goes_through_the_matrix_and_range_of_the_film(tmp_path, matrix, range_):
-    """Against the formula: the colours that were painted, from the planes that were written."""
+    """The written planes match the painted colors by the formula."""
     flat = [np.full((HEIGHT, WIDTH, 3), 128, np.uint8)] * 3
     source = write_film(tmp_path / "m.mkv", flat, colorspace=matrix, color_range=range_)
     painter = NoisyPainter(noise=0)
@@ -219,8 +219,8 @@ def test_rotated_films_become_upright(tmp_path, turns, matrix):
     with av.open(str(tmp_path / "o.mp4")) as made:
         aspect = made.streams.video[0].sample_aspect_ratio
         assert aspect == (Fraction(3, 4) if turns % 2 else Fraction(4, 3))
-        shown = [(f.rotation, f.to_ndarray(format="rgb24")) for f in made.decode(video=0)]
-    for given, (rotation, frame) in zip(frames, shown, strict=True):
+        decoded = [(f.rotation, f.to_ndarray(format="rgb24")) for f in made.decode(video=0)]
+    for given, (rotation, frame) in zip(frames, decoded, strict=True):
         assert rotation == 0
         assert _lightness_error(np.rot90(given, clockwise), frame) < 1.5
 
@@ -243,7 +243,7 @@ def test_a_resumed_run_comes_to_the_same_film(tmp_path, monkeypatch):
             )
             reports.append(report)
         seen.append(painter.predicted)
-    assert seen == [13, 10, 9]  # parts of 8: on from frame 8, then from frame 16
+    assert seen == [13, 10, 9]  # parts of 8: resumed at frame 8, then at frame 16
     assert reports[0].frames == whole.frames == 25
     for name in ("scenes", "flicker", "raw_flicker"):
         assert getattr(reports[0], name) == getattr(whole, name)

@@ -25,15 +25,15 @@ def test_every_network_names_its_head_and_takes_a_layer(config):
         del config.model.num_classes
     if config.model.get("head") == "auto":
         config.model.head = "ab"
-    found = [
+    actual = [
         set(
             jax.eval_shape(methods.build(config, with_loss=False).init, jax.random.key(0))["params"]
         )
         for config.model.add_layer in (False, True)
     ]
-    assert found[1] - found[0] == {"added"}
+    assert actual[1] - actual[0] == {"added"}
     network = methods.build_network(config)
-    assert set(models.trained_layers(network, "head")) <= found[0]
+    assert set(models.trained_layers(network, "head")) <= actual[0]
     assert models.trained_layers(network, "added") == ("added",)
     assert models.trained_layers(network, "all") == ()
 
@@ -47,21 +47,21 @@ def test_an_added_layer_is_the_identity_until_it_learns(key):
     assert float(jnp.abs(gradient["params"]["conv2"]["kernel"]).max()) > 0  # and it can learn
 
 
-def test_what_cannot_be_trained_alone_is_told():
+def test_what_cannot_be_trained_alone_is_reported():
     with pytest.raises(
         RequestError, match="unknown train_only 'body'; known: added, all, guide, head"
     ):
         models.trained_layers(TinyNet(), "body")
-    with pytest.raises(RequestError, match="give its class head_layers"):
+    with pytest.raises(RequestError, match="add head_layers to its class"):
         models.trained_layers(TinyNet(), "head")
-    with pytest.raises(RequestError, match="add_layer=False"):
+    with pytest.raises(RequestError, match=r"set model\.add_layer=True"):
         models.trained_layers(models.create("zhang16"), "added")
     with pytest.raises(RequestError, match="variant=dense"):
         models.create("plain_cnn", variant="dense", add_layer=True)
 
 
 def test_frozen_layers_behave_as_in_an_evaluation():
-    """BatchNorm by its running statistics, which stay, and no dropout."""
+    """BatchNorm uses its running statistics without updates, and dropout is off."""
     config = plain_cnn.get_config("size=32,batch=4,debug")
     config.model.filters, config.model.strides = (4, 4), (2,)
     config.train_only = "head"
@@ -76,8 +76,8 @@ def test_frozen_layers_behave_as_in_an_evaluation():
     )
 
     def loss(params):
-        found, _ = method.forward(variables | {"params": params}, batch, jax.random.key(1))
-        return jnp.sum(jnp.square(found["ab"]))
+        actual, _ = method.forward(variables | {"params": params}, batch, jax.random.key(1))
+        return jnp.sum(jnp.square(actual["ab"]))
 
     norms = {n: float(optax.tree.norm(g)) for n, g in jax.grad(loss)(variables["params"]).items()}
     assert {name for name, norm in norms.items() if norm > 0} == {"head"}
@@ -133,8 +133,8 @@ def test_a_network_names_layers_that_are_frozen_and_slow(monkeypatch, key):
     batch = {"grey": jnp.linspace(-1, 1, 4 * 32 * 32).reshape(4, 32, 32, 1)}
 
     def loss(params):
-        found, _ = method.forward(variables | {"params": params}, batch, key)
-        return jnp.sum(jnp.square(found["ab"]))
+        actual, _ = method.forward(variables | {"params": params}, batch, key)
+        return jnp.sum(jnp.square(actual["ab"]))
 
     norms = {n: float(optax.tree.norm(g)) for n, g in jax.grad(loss)(variables["params"]).items()}
     assert {name for name, norm in norms.items() if norm > 0} == {"BatchNorm_0", "Conv_1"}
@@ -142,7 +142,7 @@ def test_a_network_names_layers_that_are_frozen_and_slow(monkeypatch, key):
 
 def test_an_encoder_factor_needs_an_encoder(monkeypatch):
     assert of_slow_encoder(monkeypatch)[1].factors == ()
-    with pytest.raises(RequestError, match="encoder_factor is above 0, not 0"):
+    with pytest.raises(RequestError, match="encoder_factor must be above 0, not 0"):
         of_slow_encoder(monkeypatch, encoder_factor=0.0)
     monkeypatch.undo()
     config = plain_cnn.get_config("size=32")

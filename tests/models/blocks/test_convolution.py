@@ -29,9 +29,9 @@ def test_patches_equal_xlas_convolution(size, kernel, stride, dilation):
         return jnp.sum(jnp.sin(y)), y
 
     grad = jax.grad(loss, argnums=(0, 1), has_aux=True)
-    (found, y), (expected, y_expected) = (grad(x, weights, form) for form in (True, False))
+    (actual, y), (expected, y_expected) = (grad(x, weights, form) for form in (True, False))
     np.testing.assert_allclose(y, y_expected, atol=1e-5)
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(actual, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
@@ -52,8 +52,8 @@ def test_conv_equals_linens(train, key):
     conv = Conv(4, 3, stride=2)
     variables = conv.init(key, x, train=False)
     linen = nn.Conv(4, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
-    found, expected = conv.apply(variables, x, train=train), linen.apply(variables, x)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    actual, expected = conv.apply(variables, x, train=train), linen.apply(variables, x)
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("train", [True, False])
@@ -67,9 +67,9 @@ def test_up_conv_equals_linens_transposed_convolution(size, train, key):
     def value_and_grad(apply):
         return jax.value_and_grad(lambda v, x: jnp.sum(jnp.sin(apply(v, x))), argnums=(0, 1))
 
-    found = value_and_grad(lambda v, x: up.apply(v, x, train=train))(variables, x)
+    actual = value_and_grad(lambda v, x: up.apply(v, x, train=train))(variables, x)
     expected = value_and_grad(linen.apply)(variables, x)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), found, expected)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), actual, expected)
     assert up.apply(variables, x, train=train).shape == (2, 2 * size[0], 2 * size[1], 4)
 
 
@@ -109,7 +109,7 @@ def oihw(kernel):
 
 
 def check_with_gradients(ours, theirs, *arguments):
-    """Values, and the gradients of the sum of their sines."""
+    """Returns values, and gradients of the sum of their sines."""
 
     @functools.partial(jax.jit, static_argnums=0)
     def found_by(run, *arguments):
@@ -119,8 +119,8 @@ def check_with_gradients(ours, theirs, *arguments):
 
         return jax.grad(loss, argnums=tuple(range(len(arguments))), has_aux=True)(*arguments)
 
-    found, expected = found_by(ours, *arguments), found_by(theirs, *arguments)
-    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+    actual, expected = found_by(ours, *arguments), found_by(theirs, *arguments)
+    for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         assert one.shape == other.shape
         np.testing.assert_allclose(one, other, atol=1e-4)
 
@@ -138,7 +138,7 @@ def check_with_gradients(ours, theirs, *arguments):
     ],
 )
 def test_even_kernels_pad_as_tensorflow_does(size, kernel, stride, as_patches, monkeypatch):
-    """What TensorFlow calls SAME; a kernel of 4 with stride 1 sees one pixel before, two after."""
+    """SAME padding of TensorFlow; a kernel of 4 with stride 1 pads one before and two after."""
     force(monkeypatch, as_patches)
     x, conv = draw(2, *size, 3), Conv(4, kernel, stride)
     weights, bias = draw(kernel, kernel, 3, 4, seed=1), draw(4, seed=2)
@@ -161,11 +161,11 @@ def test_even_kernels_pad_as_tensorflow_does(size, kernel, stride, as_patches, m
 @pytest.mark.parametrize(("kernel", "low", "high"), [(4, 1, 2), (2, 0, 1), (3, 2, 0)])
 def test_uneven_padding_equals_pytorchs(kernel, low, high, as_patches):
     x, weights = draw(2, 6, 5, 3), draw(kernel, kernel, 3, 4, seed=1)
-    found = convolve(x, weights, padding=(low, high), as_patches=as_patches)
+    actual = convolve(x, weights, padding=(low, high), as_patches=as_patches)
     padded = functional.pad(nchw(x), (low, high, low, high))
     expected = nhwc(functional.conv2d(padded, oihw(weights)))
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
 @BOTH_FORMS
@@ -175,18 +175,18 @@ def test_padding_and_no_bias_equal_pytorchs(kernel, stride, padding, as_patches,
     x, conv = draw(2, 7, 6, 3), Conv(4, kernel, stride, padding=padding, use_bias=False)
     params = conv.init(key, x, train=False)["params"]
     assert params.keys() == {"kernel"}
-    found = conv.apply({"params": params}, x, train=True)
+    actual = conv.apply({"params": params}, x, train=True)
     weights = oihw(params["kernel"])
     expected = nhwc(functional.conv2d(nchw(x), weights, stride=stride, padding=padding))
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 6])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_same_padding_keeps_or_halves_a_side(kernel, stride):
     if kernel == 1 and stride == 2:
-        return  # nothing to pad; a kernel of 1 skips every second pixel
+        return  # no padding; a kernel of 1 skips every second pixel
     low, high = same_padding(kernel, stride)
     assert 0 <= low <= high <= low + 1
     for side in (8, 12):
@@ -196,7 +196,7 @@ def test_same_padding_keeps_or_halves_a_side(kernel, stride):
 @BOTH_FORMS
 @pytest.mark.parametrize("size", [(1, 1), (3, 5)])
 def test_up_conv_2x2_equals_pytorchs_transposed_convolution(size, as_patches, monkeypatch):
-    """With the kernel as it is; flax.linen.ConvTranspose has it flipped."""
+    """PyTorch's kernel layout; flax.linen.ConvTranspose flips it."""
     force(monkeypatch, as_patches)
     x, kernel, bias = draw(2, *size, 3), draw(2, 2, 3, 4, seed=1), draw(4, seed=2)
 
@@ -212,9 +212,9 @@ def test_up_conv_2x2_equals_pytorchs_transposed_convolution(size, as_patches, mo
     expected = nhwc(
         functional.conv_transpose2d(nchw(x), weights, torch.tensor(np.asarray(bias)), 2)
     )
-    found = jax.jit(ours)(x, kernel, bias)
-    assert found.shape == expected.shape == (2, 2 * size[0], 2 * size[1], 4)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    actual = jax.jit(ours)(x, kernel, bias)
+    assert actual.shape == expected.shape == (2, 2 * size[0], 2 * size[1], 4)
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
     check_with_gradients(ours, linens, x, kernel, bias)
 
 
@@ -222,10 +222,10 @@ def test_up_conv_2x2_equals_pytorchs_transposed_convolution(size, as_patches, mo
 def test_up_conv_4x4_equals_pytorchs_with_the_kernel_flipped(as_patches, monkeypatch):
     force(monkeypatch, as_patches)
     x, kernel, bias = draw(2, 3, 5, 3), draw(4, 4, 3, 4, seed=1), draw(4, seed=2)
-    found = UpConv(4).apply({"params": {"kernel": kernel, "bias": bias}}, x, train=True)
+    actual = UpConv(4).apply({"params": {"kernel": kernel, "bias": bias}}, x, train=True)
     weights = torch.tensor(np.asarray(kernel)[::-1, ::-1].transpose(2, 3, 0, 1).copy())
     expected = functional.conv_transpose2d(nchw(x), weights, torch.tensor(np.asarray(bias)), 2, 1)
-    np.testing.assert_allclose(found, nhwc(expected), atol=1e-5)
+    np.testing.assert_allclose(actual, nhwc(expected), atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", [Conv(32, 4, 2), UpConv(32), UpConv(32, kernel_size=2)])

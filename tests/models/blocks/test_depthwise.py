@@ -29,7 +29,7 @@ def value_and_gradients(x, kernel, g, **options):
         ((8, 8), 3, 2, ((0, 1), (0, 1))),
         ((9, 6), 5, 2, ((2, 2), (1, 2))),
         ((7, 10), 5, 1, ((2, 2), (2, 2))),
-        ((7, 8), 3, 2, ((0, 0), (0, 0))),  # the last column is never seen
+        ((7, 8), 3, 2, ((0, 0), (0, 0))),  # the last column is unused
         ((1, 2), 5, 2, ((2, 2), (1, 2))),  # smaller than the kernel
     ],
 )
@@ -60,18 +60,18 @@ def test_blocks_of_rows_add_up(rows, monkeypatch):
     options = {"stride": 2, "padding": ((1, 2), (1, 2))}
     expected = value_and_gradients(x, kernel, g, as_shifts=False, **options)
     monkeypatch.setattr(depthwise, "_BLOCK", rows * 2 * 3 * 3)
-    found = value_and_gradients(x, kernel, g, as_shifts=True, **options)
-    np.testing.assert_allclose(found[2], expected[2], atol=2e-5)
+    actual = value_and_gradients(x, kernel, g, as_shifts=True, **options)
+    np.testing.assert_allclose(actual[2], expected[2], atol=2e-5)
 
 
 def test_bfloat16_stays_and_its_kernel_gradient_is_summed_in_float32():
     x, kernel, g = (
         jnp.ones(shape, jnp.bfloat16) for shape in ((4, 16, 16, 2), (3, 3, 1, 2), (4, 16, 16, 2))
     )
-    found = value_and_gradients(x, kernel, g, padding=((1, 1), (1, 1)), as_shifts=True)
-    assert [array.dtype for array in found] == [jnp.bfloat16] * 3
-    assert found[0][0, 5, 5, 0] == 9
-    assert found[2][1, 1, 0, 0] == 4 * 16 * 16  # bfloat16 sums would stop at 256
+    actual = value_and_gradients(x, kernel, g, padding=((1, 1), (1, 1)), as_shifts=True)
+    assert [array.dtype for array in actual] == [jnp.bfloat16] * 3
+    assert actual[0][0, 5, 5, 0] == 9
+    assert actual[2][1, 1, 0, 0] == 4 * 16 * 16  # bfloat16 sums would stop at 256
 
 
 def test_recomputed_and_on_several_devices():
@@ -86,9 +86,9 @@ def test_recomputed_and_on_several_devices():
     expected = jax.grad(loss, argnums=(0, 1))(kernel, x)
     mesh = Mesh(np.array(jax.devices()[:4]), ("data",))
     spread = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
-    found = jax.jit(jax.grad(loss, argnums=(0, 1)))(kernel, spread)
-    assert len(found[1].sharding.device_set) == 4
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, expected)
+    actual = jax.jit(jax.grad(loss, argnums=(0, 1)))(kernel, spread)
+    assert len(actual[1].sharding.device_set) == 4
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), actual, expected)
 
 
 def test_the_cpu_takes_shifts_and_others_xlas_convolution(monkeypatch):

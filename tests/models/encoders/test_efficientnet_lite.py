@@ -34,7 +34,7 @@ def variables():
     return traverse_util.unflatten_dict(flat)
 
 
-# Lite0's as published; the others' as counted in efficientnet_lite_pytorch's module.
+# Lite0's as published; the others counted in efficientnet_lite_pytorch's module.
 @pytest.mark.parametrize(
     ("variant", "total", "body", "head", "channels", "blocks"),
     [
@@ -63,8 +63,8 @@ def test_gray_photos_become_three_equal_channels():
     lightness = np.array([0.0, 53.585, 100.0])  # of the sRGB values 0, 128 and 255
     expected = (np.array([0, 128, 255]) - 127) / 128
     grey = jnp.asarray(lightness / 50 - 1, jnp.float32).reshape(1, 1, 3, 1)
-    found = encoders.normalize(grey)
-    np.testing.assert_allclose(found, np.repeat(expected, 3).reshape(1, 1, 3, 3), atol=1e-4)
+    actual = encoders.normalize(grey)
+    np.testing.assert_allclose(actual, np.repeat(expected, 3).reshape(1, 1, 3, 3), atol=1e-4)
 
 
 def test_frozen_blocks_get_no_gradient(variables):
@@ -98,14 +98,14 @@ def test_batch_norm_moves_only_what_is_not_frozen(variables):
 def test_estimated_statistics_are_those_of_all_photos(variables):
     batches = [draw(3, 32, 32, 3, seed=seed) + seed for seed in range(2)]
     network = EfficientNetLite()
-    found = encoders.estimate_statistics(network, variables, batches)
+    actual = encoders.estimate_statistics(network, variables, batches)
     kernel = np.asarray(variables["params"]["stem"]["kernel"])
     padded = np.pad(np.concatenate(batches), ((0, 0), (0, 1), (0, 1), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::2, ::2]
     outputs = np.einsum("nhwcij,ijco->nhwo", windows, kernel)
-    np.testing.assert_allclose(found["stem"]["mean"], outputs.mean((0, 1, 2)), atol=1e-5)
-    np.testing.assert_allclose(found["stem"]["var"], outputs.var((0, 1, 2)), rtol=1e-4)
-    assert jax.tree.structure(found) == jax.tree.structure(dict(variables["batch_stats"]))
+    np.testing.assert_allclose(actual["stem"]["mean"], outputs.mean((0, 1, 2)), atol=1e-5)
+    np.testing.assert_allclose(actual["stem"]["var"], outputs.var((0, 1, 2)), rtol=1e-4)
+    assert jax.tree.structure(actual) == jax.tree.structure(dict(variables["batch_stats"]))
     with pytest.raises(ValueError, match="at least one batch"):
         encoders.estimate_statistics(network, variables, [])
 

@@ -1,4 +1,4 @@
-"""Critics against published figures and plain NumPy; the patch critic: test_unet_parity.py too."""
+"""Critics against published counts and NumPy; see test_unet_parity.py for the patch critic too."""
 
 import functools
 
@@ -51,7 +51,7 @@ def normalized(x, layer, variables):
 
 
 def correlated(x, kernel, stride, padding):
-    """A convolution by a loop over its taps."""
+    """Convolution as a loop over its taps."""
     size = len(kernel)
     x = np.pad(x, ((0, 0), padding, padding, (0, 0)))
     height, width = ((side - size) // stride + 1 for side in x.shape[1:3])
@@ -79,7 +79,7 @@ def test_parameters_of_the_patch_critic():
 def test_parameters_of_the_dcgans_critic():
     variables, logits = shapes_of(create_critic("dcgan", size=32), 32, number=2)
     assert count(variables["params"]) == 1_347_649
-    assert count(variables) == 1_349_569  # Keras counts the statistics of BatchNorm too
+    assert count(variables) == 1_349_569  # Keras also counts the statistics of BatchNorm
     assert logits.shape == (2, 1, 1, 1)
 
 
@@ -146,7 +146,7 @@ def test_the_dcgans_critic_against_plain_numpy():
     net = DcganCritic(width=WIDTH, size=16)
     variables = drawn_variables(shapes_of(net, 16)[0])
     inputs = fields(3, 16)
-    found = jax.jit(functools.partial(net.apply, train=False))(variables, inputs)
+    actual = jax.jit(functools.partial(net.apply, train=False))(variables, inputs)
     variables, inputs = in_float64((variables, inputs))
     x = np.concatenate([inputs["grey"], inputs["color"]], axis=-1)
     for number, stride in enumerate((2, 2, 2, 1), start=1):
@@ -159,7 +159,7 @@ def test_the_dcgans_critic_against_plain_numpy():
         layer = variables["params"][name]
         x = x @ layer["kernel"] + layer["bias"]
     assert x.std() > 0.1
-    np.testing.assert_allclose(np.reshape(found, (3, 1)), x, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(np.reshape(actual, (3, 1)), x, rtol=1e-4, atol=1e-4)
 
 
 def spectrally_normalized(params):
@@ -197,7 +197,7 @@ def nogan():
 def test_deoldifys_critic_against_plain_numpy():
     net, variables = nogan()
     inputs = fields(2, 40)
-    found = jax.jit(functools.partial(net.apply, train=False))(variables, inputs)
+    actual = jax.jit(functools.partial(net.apply, train=False))(variables, inputs)
     params, color = in_float64((variables["params"], inputs["color"]))
 
     def layer(x, name, stride, padding=(1, 1)):
@@ -211,8 +211,8 @@ def test_deoldifys_critic_against_plain_numpy():
     x = leaky(layer(x, "block2_down", 2))
     x = leaky(layer(x, "last", 1))
     x = layer(x, "head", 1, (0, 0))
-    assert found.shape == x.shape == (2, 2, 2, 1)
-    np.testing.assert_allclose(found, x, rtol=1e-3, atol=1e-3 * x.std())
+    assert actual.shape == x.shape == (2, 2, 2, 1)
+    np.testing.assert_allclose(actual, x, rtol=1e-3, atol=1e-3 * x.std())
 
 
 def attended(x, params, spectral=True):
@@ -253,11 +253,11 @@ def test_self_attention_against_a_loop(key):
     layer = SelfAttention()
     variables = layer.init(key, x, train=False)
     variables["params"]["gamma"] = jnp.float32(0.7)
-    found = layer.apply(variables, x, train=False)
+    actual = layer.apply(variables, x, train=False)
     params, x = in_float64((variables["params"], x))
     wanted = attended(x, params, spectral=False)
     assert np.abs(wanted - x).max() > 0.5
-    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    np.testing.assert_allclose(actual, wanted, atol=1e-4)
 
 
 # Spectral norm.
@@ -265,7 +265,7 @@ def test_self_attention_against_a_loop(key):
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 4])
 def test_spectral_norm_after_a_few_power_iterations(kernel_size, key):
-    """The kernel that acts is found by showing it every unit patch."""
+    """Measures the effective kernel by applying it to every unit patch."""
     channels = 3
     conv = _Convolution(5, kernel_size, spectral_norm=True, use_bias=False, padding=0)
     patches = jnp.eye(kernel_size**2 * channels)
@@ -333,13 +333,13 @@ def test_deoldifys_dropout_acts_in_training_alone():
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "options", "words"),
+    ("name", "size", "options", "message"),
     [
         ("pixel", 32, {}, "known: dcgan, nogan, patch"),
         ("patch", 32, {"blocks": 2}, "critic patch: .*blocks"),
         ("dcgan", 32, {"norm": True}, "critic dcgan: .*norm"),
         ("nogan", 64, {"conditional": True}, "critic nogan: .*conditional"),
-        ("patch", 32, {"width": 0.0}, "critic.width is above 0, not 0.0"),
+        ("patch", 32, {"width": 0.0}, "critic.width must be above 0, not 0.0"),
         ("patch", 4, {}, "at least 8 px, in multiples of 8, not 4"),
         ("patch", 36, {}, "multiples of 8, not 36"),
         ("dcgan", 36, {}, "multiples of 8, not 36"),
@@ -347,8 +347,8 @@ def test_deoldifys_dropout_acts_in_training_alone():
         ("nogan", 32, {"blocks": 3}, "at least 64 px, in multiples of 8, not 32"),
     ],
 )
-def test_wrong_options_are_named(name, size, options, words):
-    with pytest.raises(RequestError, match=words) as caught:
+def test_wrong_options_are_named(name, size, options, message):
+    with pytest.raises(RequestError, match=message) as caught:
         create_critic(name, size=size, **options)
     assert str(caught.value).isprintable()
 

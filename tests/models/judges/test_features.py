@@ -41,7 +41,7 @@ def count(variables):
 
 
 def in_numpy(rgb):
-    """The classifier in evaluation mode, by loops over taps of the kernels."""
+    """The classifier in evaluation mode, as loops over kernel taps."""
     params, stats = (variables()[name] for name in ("params", "batch_stats"))
     x, taps = (np.asarray(rgb, np.float64) - 0.5) / 0.25, []
     for stage in (1, 2, 3):
@@ -72,11 +72,11 @@ def in_numpy(rgb):
 @pytest.mark.parametrize("size", [(16, 16), (9, 14)])
 def test_the_classifier_against_plain_numpy(size):
     rgb = photos(2, *size)
-    found, _ = applied(False)(variables(), rgb)
+    actual, _ = applied(False)(variables(), rgb)
     taps, logits = in_numpy(rgb)
-    assert found["class_logits"].shape == (2, 5)
-    np.testing.assert_allclose(found["class_logits"], logits, rtol=1e-4)
-    for one, other in zip(found["taps"], taps, strict=True):
+    assert actual["class_logits"].shape == (2, 5)
+    np.testing.assert_allclose(actual["class_logits"], logits, rtol=1e-4)
+    for one, other in zip(actual["taps"], taps, strict=True):
         assert one.shape == other.shape
         assert other.std() > 0.1
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4 * other.std())
@@ -100,7 +100,7 @@ def test_training_takes_the_batchs_statistics_and_drops():
     other, _ = run(rngs={"dropout": jax.random.key(2)})
     still, _ = applied(False)(variables(), rgb)
     assert not np.allclose(one["class_logits"], other["class_logits"])
-    assert np.allclose(one["taps"][2], other["taps"][2])  # dropout comes after them
+    assert np.allclose(one["taps"][2], other["taps"][2])  # dropout follows the taps
     assert not np.allclose(one["taps"][0], still["taps"][0])
     before = variables()["batch_stats"]
     moved = jax.tree.map(lambda a, b: not np.allclose(a, b), updated["batch_stats"], before)
@@ -133,17 +133,17 @@ def test_smaller_photos_are_refused(name, options, size):
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "words"),
+    ("name", "options", "message"),
     [
         ("resnet", {}, "known: classifier, lite0, vgg16_bn"),
         ("classifier", {}, "num_classes"),
         ("classifier", {"num_classes": 2, "wide": 1}, "wide"),
-        ("classifier", {"num_classes": 0}, "features.num_classes is above 0, not 0"),
-        ("classifier", {"num_classes": 2, "width": 0.0}, "features.width is above 0, not 0.0"),
+        ("classifier", {"num_classes": 0}, "features.num_classes must be above 0, not 0"),
+        ("classifier", {"num_classes": 2, "width": 0.0}, "features.width must be above 0, not 0.0"),
         ("vgg16_bn", {"num_classes": 2}, "num_classes"),
     ],
 )
-def test_wrong_options_are_named(name, options, words):
-    with pytest.raises(RequestError, match=words) as caught:
+def test_wrong_options_are_named(name, options, message):
+    with pytest.raises(RequestError, match=message) as caught:
         create_features(name, **options)
     assert str(caught.value).isprintable()

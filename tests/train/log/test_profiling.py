@@ -23,27 +23,27 @@ def test_a_heartbeat_says_where_the_run_is(photos, tmp_path):
 
     config = tiny_config(photos, total_steps=2, eval_every=0)
     assert loop.train_and_evaluate(config, str(tmp_path)) == loop.DONE
-    found = json.loads((tmp_path / "heartbeat.json").read_text())
-    assert time.time() - found["time"] < 600
-    assert found["step"] == 1
-    assert found["metrics"]["loss"] > 0
-    assert 0.1 < found["host_memory_gib"] < 100
+    beat = json.loads((tmp_path / "heartbeat.json").read_text())
+    assert time.time() - beat["time"] < 600
+    assert beat["step"] == 1
+    assert beat["metrics"]["loss"] > 0
+    assert 0.1 < beat["host_memory_gib"] < 100
 
 
 @pytest.mark.slow
 def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew(photos, tmp_path):
     config = tiny_config(photos, total_steps=3, eval_every=0)
     assert loop.train_and_evaluate(config, str(tmp_path)) == loop.DONE
-    (tmp_path / "heartbeat.json").write_text('{"saved": 3}')  # it beats every five seconds
+    (tmp_path / "heartbeat.json").write_text('{"saved": 3}')  # it writes every five seconds
     before = (tmp_path / "metrics.jsonl").read_text()
     shutil.rmtree(tmp_path / "checkpoints/3")
-    with pytest.raises(RequestError, match="had saved step 3, and no checkpoint is there"):
+    with pytest.raises(RequestError, match="had saved step 3, but its checkpoints are"):
         loop.train_and_evaluate(config, str(tmp_path))
     assert (tmp_path / "metrics.jsonl").read_text() == before
 
 
 @pytest.mark.parametrize("wrong", ["5", "5:4", "a:b", "0:3", ":"])
 def test_spans_that_mean_nothing(wrong):
-    with pytest.raises(RequestError, match="--profile is START:STOP"):
+    with pytest.raises(RequestError, match="--profile must be START:STOP"):
         profiling.parse_steps(wrong)
     assert profiling.parse_steps("") is None

@@ -50,7 +50,7 @@ def test_waiting_and_pauses_are_measured(monkeypatch):
         now[0] += 3.0  # the step
     with progress.paused():
         now[0] += 100.0
-    found = progress.measure(3)
-    assert found["wait_share"] == pytest.approx(0.25)
-    assert found["images_per_second"] == pytest.approx(3 * 8 / 12)
+    actual = progress.measure(3)
+    assert actual["wait_share"] == pytest.approx(0.25)
+    assert actual["images_per_second"] == pytest.approx(3 * 8 / 12)
     assert progress.measure(3)["wait_share"] == 0.0

@@ -10,20 +10,20 @@ def candidate(step, *, loss=1.0, colorfulness=10.0, a=0.0, b=0.0):
     return pick.Candidate(step, loss, colorfulness, 30.0, a, b)
 
 
-def test_the_most_truly_colourful_of_those_allowed_is_picked():
-    found, rows = pick.choose(
+def test_the_most_truly_colorful_of_those_allowed_is_picked():
+    actual, rows = pick.choose(
         [
             candidate(100, b=-3.0),
             candidate(110, colorfulness=20),
             candidate(120, colorfulness=29, loss=1.06),  # the feature loss rose
             candidate(130, colorfulness=29, a=5.1),  # a drifts
-            candidate(140, colorfulness=29, b=-5.1),  # b too
+            candidate(140, colorfulness=29, b=-5.1),  # b drifts too
             candidate(150, colorfulness=25, a=1.9, loss=1.049),
             candidate(160, colorfulness=36),  # beyond the truth by more than 150 is below
         ],
         **LIMITS,
     )
-    assert found == 150
+    assert actual == 150
     refused = {row["step"]: bool(row["refused"]) for row in rows}
     assert [step for step, is_refused in refused.items() if is_refused] == [120, 130, 140]
     assert "feature loss above 1.05 times" in rows[2]["refused"]
@@ -53,9 +53,9 @@ def test_a_person_overrules():
 
 def test_a_candidate_of_metrics():
     metrics = {"colorfulness": 1, "true_colorfulness": 2, "bias_a": -4, "bias_b": 3, "mae_ab": 9}
-    found = pick.Candidate.of(7, metrics | {"feature_loss": 0.5})
-    assert found == (7, 0.5, 1, 2, -4, 3)
-    assert found.drift(candidate(0)) == 4
-    assert found.drift(candidate(0, a=-4.0, b=3.5)) == 0  # no larger than before
-    assert found.drift(candidate(0, a=3.0, b=3.0)) == 7  # through the truth and beyond
+    actual = pick.Candidate.of(7, metrics | {"feature_loss": 0.5})
+    assert actual == (7, 0.5, 1, 2, -4, 3)
+    assert actual.drift(candidate(0)) == 4
+    assert actual.drift(candidate(0, a=-4.0, b=3.5)) == 0  # no larger than before
+    assert actual.drift(candidate(0, a=3.0, b=3.0)) == 7  # through the truth and beyond
     assert pick.Candidate.of(7, metrics).feature_loss == 9

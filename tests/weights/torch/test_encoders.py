@@ -23,7 +23,7 @@ def peer_outputs(variant, rgb):
     """Returns the last block's output at each size, and the logits."""
     from efficientnet_lite_pytorch import EfficientNet
 
-    # Without a fixed image size it pads by the photo, as TensorFlow does.
+    # Without a fixed image size it pads depending on the photo, as in TensorFlow.
     peer = EfficientNet.from_name(f"efficientnet-{variant}", image_size=None)
     peer.load_state_dict(torch.load(encoder_weights.find_file(variant), weights_only=True))
     peer.eval()
@@ -43,8 +43,8 @@ def test_maps_and_logits_equal_pytorchs(variant, side):
     *maps, logits = jax.jit(network.apply)(variables, rgb)
     *peer_maps, peer_logits = peer_outputs(variant, rgb)
     np.testing.assert_allclose(logits, peer_logits, atol=1e-3)
-    for found, expected in zip(maps, peer_maps, strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+    for actual, expected in zip(maps, peer_maps, strict=True):
+        np.testing.assert_allclose(actual, expected, atol=1e-3 * np.abs(expected).max())
 
 
 def test_the_body_comes_without_the_classifier():

@@ -1,4 +1,4 @@
-"""Files of torch.save: what PyTorch reads from them, and what nobody should."""
+"""Files of torch.save: parity with PyTorch, and refusal of invalid files."""
 
 import hashlib
 import os
@@ -36,22 +36,22 @@ from colorjax.weights.torch import file as torch_file
 
 class TestRoundTrip:
     def compare(self, path):
-        """Against torch.load; returns what was read."""
+        """Compares with torch.load; returns the result."""
         expected = torch.load(path, weights_only=False)  # which warns of protocols other than 2
-        found = torch_file.read_state_dict(path)
-        assert list(found) == list(expected)
+        actual = torch_file.read_state_dict(path)
+        assert list(actual) == list(expected)
         for name, reference in expected.items():
             if reference.dtype == torch.bfloat16:
                 reference = reference.float()
             reference = reference.detach().numpy()
-            assert type(found[name]) is np.ndarray
-            assert found[name].dtype == reference.dtype
-            assert found[name].dtype.isnative
-            np.testing.assert_array_equal(found[name], reference, strict=True)
-            assert found[name].flags.c_contiguous
-            assert found[name].flags.writeable
-            assert found[name].flags.owndata
-        return found
+            assert type(actual[name]) is np.ndarray
+            assert actual[name].dtype == reference.dtype
+            assert actual[name].dtype.isnative
+            np.testing.assert_array_equal(actual[name], reference, strict=True)
+            assert actual[name].flags.c_contiguous
+            assert actual[name].flags.writeable
+            assert actual[name].flags.owndata
+        return actual
 
     @CONTAINERS
     @pytest.mark.parametrize(
@@ -60,19 +60,19 @@ class TestRoundTrip:
     )
     def test_dtypes(self, tmp_path, dtype, container):
         numbers = torch.linspace(0, 120, 24).reshape(2, 3, 4).to(getattr(torch, dtype))
-        found = self.compare(
+        actual = self.compare(
             saved(tmp_path / "f", {"x": numbers, "scalar": numbers[1, 2, 3]}, container)
         )
-        assert found["x"].dtype == (dtype if dtype != "bfloat16" else "float32")
-        assert found["scalar"].shape == ()
-        assert found["scalar"] == 120
+        assert actual["x"].dtype == (dtype if dtype != "bfloat16" else "float32")
+        assert actual["scalar"].shape == ()
+        assert actual["scalar"] == 120
 
     @CONTAINERS
     def test_special_numbers(self, tmp_path, container):
         values = [float("inf"), float("-inf"), -0.0, 1e-40, 3.0e38, float("nan")]
         state = {str(d): torch.tensor(values).to(d) for d in (torch.float32, torch.bfloat16)}
-        found = self.compare(saved(tmp_path / "f", state, container))
-        assert np.signbit(found["torch.bfloat16"][2])
+        actual = self.compare(saved(tmp_path / "f", state, container))
+        assert np.signbit(actual["torch.bfloat16"][2])
 
     @CONTAINERS
     def test_bool(self, tmp_path, container):
@@ -82,8 +82,8 @@ class TestRoundTrip:
     def test_a_bool_that_is_neither(self, tmp_path):
         item = tensor(kind="BoolStorage")
         path = hand_made(tmp_path / "f", item, storages={"0": (2, b"\x00\x07")})
-        found = torch_file.read_state_dict(path)["a"]
-        assert found.view(np.uint8).tolist() == [0, 1]
+        actual = torch_file.read_state_dict(path)["a"]
+        assert actual.view(np.uint8).tolist() == [0, 1]
 
     @CONTAINERS
     def test_views(self, tmp_path, container):
@@ -100,9 +100,9 @@ class TestRoundTrip:
             "tied": base,
             "channels_last": torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last),
         }
-        found = self.compare(saved(tmp_path / "f", state, container))
-        found["tied"][:] = 0
-        assert found["base"].any()
+        actual = self.compare(saved(tmp_path / "f", state, container))
+        actual["tied"][:] = 0
+        assert actual["base"].any()
 
     @CONTAINERS
     def test_bfloat16_views(self, tmp_path, container):
@@ -122,9 +122,9 @@ class TestRoundTrip:
         state = net.state_dict()
         assert isinstance(state, OrderedDict)
         assert state._metadata
-        found = self.compare(saved(tmp_path / "f", state, container, pickle_protocol=protocol))
-        assert found["1.num_batches_tracked"].dtype == np.int64
-        assert found["1.num_batches_tracked"] == 1
+        actual = self.compare(saved(tmp_path / "f", state, container, pickle_protocol=protocol))
+        assert actual["1.num_batches_tracked"].dtype == np.int64
+        assert actual["1.num_batches_tracked"] == 1
 
     def test_without_torch(self, tmp_path, monkeypatch):
         path = saved(tmp_path / "f", {"x": torch.ones(2)})
@@ -176,8 +176,8 @@ class TestMapping:
     def test_wrapper(self, tmp_path, container, wrapper):
         optimizer = {"state": {0: {"momentum": torch.ones(9)}}, "param_groups": [{"lr": 0.1}]}
         whole = {"epoch": 3, "best": 0.5, wrapper: STATE, "optimizer": optimizer, "x": None}
-        found = torch_file.read_state_dict(saved(tmp_path / "f", whole, container))
-        assert list(found) == ["w", "b"]
+        actual = torch_file.read_state_dict(saved(tmp_path / "f", whole, container))
+        assert list(actual) == ["w", "b"]
 
     def test_one_level_only(self, tmp_path, container):
         whole = {"model": {"state_dict": STATE}}
@@ -185,13 +185,13 @@ class TestMapping:
 
     def test_module_is_stripped(self, tmp_path, container):
         whole = {"state_dict": {f"module.{name}": value for name, value in STATE.items()}}
-        found = torch_file.read_state_dict(saved(tmp_path / "f", whole, container))
-        assert list(found) == ["w", "b"]
+        actual = torch_file.read_state_dict(saved(tmp_path / "f", whole, container))
+        assert list(actual) == ["w", "b"]
 
     def test_module_is_kept_where_some_have_it(self, tmp_path, container):
         state = {"module.w": torch.ones(2), "b": torch.zeros(1)}
-        found = torch_file.read_state_dict(saved(tmp_path / "f", state, container))
-        assert list(found) == ["module.w", "b"]
+        actual = torch_file.read_state_dict(saved(tmp_path / "f", state, container))
+        assert list(actual) == ["module.w", "b"]
 
     @pytest.mark.parametrize(
         "whole", [{}, {"epoch": 3}, {"model": {}}, [torch.ones(2)], torch.ones(2), 7, None]
@@ -205,8 +205,8 @@ class TestMapping:
         assert "without names" in refusal(saved(tmp_path / "f", state, container))
 
     def test_a_whole_module_is_refused(self, tmp_path, container):
-        words = refusal(saved(tmp_path / "f", torch.nn.Linear(2, 2), container))
-        assert "asks for torch.nn.modules.linear.Linear" in words
+        message = refusal(saved(tmp_path / "f", torch.nn.Linear(2, 2), container))
+        assert "asks for torch.nn.modules.linear.Linear" in message
 
 
 def small(path, container):
@@ -225,7 +225,7 @@ class TestDamage:
     @CONTAINERS
     def test_words(self, tmp_path, container):
         whole = small(tmp_path / "f", container)
-        assert "cut short or damaged" in refusal(written(tmp_path / "f", whole[:-9]))
+        assert "truncated or damaged" in refusal(written(tmp_path / "f", whole[:-9]))
 
     @CONTAINERS
     def test_random_bytes(self, tmp_path, container):
@@ -234,7 +234,7 @@ class TestDamage:
             outcome(written(tmp_path / "f", mutated(whole, seed)))
 
     def test_random_bytes_in_the_pickle(self, tmp_path):
-        """Under a check sum that is right."""
+        """With a correct checksum."""
         small(tmp_path / "f", ZIP)
         with zipfile.ZipFile(tmp_path / "f") as archive:
             program, numbers = (archive.read(f"f/{n}") for n in ("data.pkl", "data/0"))
@@ -261,7 +261,7 @@ def mutated(content, seed):
 
 class TestOtherFiles:
     @pytest.mark.parametrize(
-        ("content", "words"),
+        ("content", "message"),
         [
             (b"", "is empty"),
             (b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(600), "is a JPEG photo"),
@@ -280,8 +280,8 @@ class TestOtherFiles:
             (pickle.dumps(np.ones(2)), "is refused: it asks for numpy"),
         ],
     )
-    def test_kinds(self, tmp_path, content, words):
-        assert words in refusal(written(tmp_path / "f", content))
+    def test_kinds(self, tmp_path, content, message):
+        assert message in refusal(written(tmp_path / "f", content))
 
     def test_tar(self, tmp_path):
         with tarfile.open(tmp_path / "f", "w", format=tarfile.PAX_FORMAT) as archive:

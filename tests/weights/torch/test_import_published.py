@@ -23,7 +23,7 @@ NETS = {"zhang16": zhang16, "zhang17": zhang17}
 
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch):
-    """The published networks, but narrow: 2 MB instead of 130."""
+    """The published networks with few channels: 2 MB instead of 130."""
     for name, kind in zhang_weights.KINDS.items():
         changed = kind.model | {"width": WIDTH}
         published = zhang_weights.Kind(changed, kind.file, kind.sha256, kind.entries)
@@ -42,7 +42,7 @@ def test_zhang16_comes_in_and_colors_a_photo(as_zip, tmp_path, capsys):
     path, workdir = saved(tmp_path, "zhang16", as_zip=as_zip), tmp_path / "run"
     assert cli.run(["import-weights", "zhang16", str(path), "--output", str(workdir)]) == 0
     assert "neither of the two published files" in capsys.readouterr().out
-    # A grey ramp at the published size, so that nothing is resized.
+    # A gray ramp at the published size, so that nothing is resized.
     grey = np.round(2.55 * photos_lightness(1, 256, 256)[0, 0].numpy()).astype(np.uint8)
     colored = Colorizer.load(workdir).colorize(grey)
     lightness = color.rgb_u8_to_lab(np.repeat(grey[..., None], 3, -1))[..., :1]
@@ -89,13 +89,13 @@ def test_missing_arrays_are_listed(kind, drop, text, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_the_other_network_is_told(tmp_path, capsys):
+def test_the_other_network_is_reported(tmp_path, capsys):
     path = str(saved(tmp_path, "zhang17"))
     assert cli.run(["import-weights", "zhang16", path, "--output", str(tmp_path / "run")]) == 2
-    told = capsys.readouterr().err
-    assert "these are no weights of zhang16" in told
-    assert "model1.0.weight (8, 4, 3, 3), not (8, 1, 3, 3)" in told
-    assert told.count("\n") == 1
+    message = capsys.readouterr().err
+    assert "these are not weights of zhang16" in message
+    assert "model1.0.weight (8, 4, 3, 3), not (8, 1, 3, 3)" in message
+    assert message.count("\n") == 1
 
 
 def test_a_file_without_the_class_head_serves(tmp_path):
@@ -106,7 +106,7 @@ def test_a_file_without_the_class_head_serves(tmp_path):
     assert Colorizer.load(tmp_path / "run").colorize(grey).shape == (16, 24, 3)
 
 
-def test_other_centers_are_told_and_used(tmp_path):
+def test_other_centers_are_reported_and_used(tmp_path):
     state = dict(zhang16(WIDTH).state_dict())
     state["model_out.weight"] = state["model_out.weight"] * 0.5
     torch.save(state, tmp_path / "half.pth")
@@ -118,7 +118,7 @@ def test_a_run_is_never_replaced(tmp_path):
     path = saved(tmp_path, "zhang16")
     import_weights("zhang16", path, tmp_path / "run")
     before = (tmp_path / "run/config.json").read_bytes()
-    with pytest.raises(RequestError, match="holds a run already"):
+    with pytest.raises(RequestError, match="already holds a run"):
         import_weights("zhang16", path, tmp_path / "run")
     assert (tmp_path / "run/config.json").read_bytes() == before
 
@@ -138,10 +138,10 @@ def tiny(module, photos, **changes):
 def test_imported_weights_are_evaluated(kind, module, photos, tmp_path):
     import_weights(kind, saved(tmp_path, kind), tmp_path / "run")
     assert reporting.evaluate_only(tiny(module, photos), str(tmp_path / "run")) == 0
-    found = json.loads((tmp_path / "run/eval.json").read_text())["metrics"]
-    assert found["chroma_ratio"] > 0.1
-    assert ("bits_per_pixel" in found) == (kind == "zhang16")
-    assert ("psnr_hints_5" in found) == (kind == "zhang17")
+    actual = json.loads((tmp_path / "run/eval.json").read_text())["metrics"]
+    assert actual["chroma_ratio"] > 0.1
+    assert ("bits_per_pixel" in actual) == (kind == "zhang16")
+    assert ("psnr_hints_5" in actual) == (kind == "zhang17")
 
 
 @pytest.mark.slow
@@ -162,16 +162,22 @@ def test_training_on_in_the_imported_folder_is_refused(photos, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["zhang16", "zhang17"])
-def test_wrong_meaning_is_told(kind, tmp_path, capsys):
+def test_wrong_meaning_is_reported(kind, tmp_path, capsys):
     flag = {"zhang16": "--mask-cent", "zhang17": "--folded-temperature"}[kind]
-    words = ["import-weights", kind, str(saved(tmp_path, kind)), "--output", str(tmp_path / "run")]
-    assert cli.run([*words, flag, "0.5"]) == 2
+    arguments = [
+        "import-weights",
+        kind,
+        str(saved(tmp_path, kind)),
+        "--output",
+        str(tmp_path / "run"),
+    ]
+    assert cli.run([*arguments, flag, "0.5"]) == 2
     assert f"weights of {kind} have no" in capsys.readouterr().err
 
 
 def test_picture_from_the_command_line(tmp_path):
     import_weights("zhang17", saved(tmp_path, "zhang17"), tmp_path / "run")
     Image.fromarray(np.full((20, 30), 120, np.uint8)).save(tmp_path / "grey.png")
-    words = ["colorize", str(tmp_path / "grey.png"), "--checkpoint", str(tmp_path / "run")]
-    assert cli.run(words) == 0
+    arguments = ["colorize", str(tmp_path / "grey.png"), "--checkpoint", str(tmp_path / "run")]
+    assert cli.run(arguments) == 0
     assert Image.open(tmp_path / "grey.color.png").size == (30, 20)

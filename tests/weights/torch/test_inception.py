@@ -1,4 +1,4 @@
-"""InceptionV3 against a PyTorch module with the published names, by way of a file."""
+"""InceptionV3 against a PyTorch module with the published names, through a file."""
 
 import copy
 import functools
@@ -16,7 +16,7 @@ from colorjax.models.judges.inception_v3 import InceptionV3, inception_input
 from colorjax.weights.torch.features import read_inception
 
 KINDS = ["pytorch-fid", "torchvision"]
-SIZE = 107  # pixels: two a side are left for the last blocks
+SIZE = 107  # pixels: the last blocks have two per side
 WITHIN = 2e-4  # of the features' standard deviation; PyTorch's own float32 is 4e-5 off float64
 
 
@@ -53,9 +53,9 @@ def theirs_of(*pools):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_features_are_those_of_pytorch(kind, weights):
-    found = weights(kind)
-    assert found.kind == kind
-    ours = np.asarray(jax.jit(InceptionV3(kind).apply)(found.variables, photos()))
+    actual = weights(kind)
+    assert actual.kind == kind
+    ours = np.asarray(jax.jit(InceptionV3(kind).apply)(actual.variables, photos()))
     theirs = theirs_of(*peer.POOLS[kind])
     assert ours.shape == (2, 2048)
     assert theirs.std() > 0.1
@@ -100,7 +100,7 @@ def std():
 @pytest.mark.parametrize("size", [256, 64, 400, 299])
 @pytest.mark.parametrize("scale", SCALES)
 def test_input_is_that_of_the_protocol(scale, size):
-    """Resized first, as all three do; larger photos are not smoothed before."""
+    """Resized first, as all three do; larger photos without antialiasing."""
     rgb_u8 = peer.photos_u8(2, size, seed=2)[:, : size - size // 5 * (size != 299)]
     x = functional.interpolate(
         peer.nchw(rgb_u8) / 255, (299, 299), mode="bilinear", align_corners=False
@@ -145,17 +145,17 @@ def test_wrong_arrays_are_listed_in_one_error(tmp_path):
     path = saved(tmp_path / "short.pth", state)
     with pytest.raises(RequestError) as caught:
         read_inception(path)
-    words = str(caught.value)
-    assert "2 missing: " in words
-    assert "Mixed_5b.branch1x1.bn.running_var" in words
-    assert "Conv2d_1a_3x3.conv.weight" in words
-    assert "(192, 2048, 3, 3), not (192, 2048, 1, 1)" in words
-    assert "pt_inception-2015-12-05-6726825d.pth" in words
-    assert words.isprintable()
+    message = str(caught.value)
+    assert "2 missing: " in message
+    assert "Mixed_5b.branch1x1.bn.running_var" in message
+    assert "Conv2d_1a_3x3.conv.weight" in message
+    assert "(192, 2048, 3, 3), not (192, 2048, 1, 1)" in message
+    assert "pt_inception-2015-12-05-6726825d.pth" in message
+    assert message.isprintable()
 
 
 @pytest.mark.parametrize(
-    ("state", "words"),
+    ("state", "message"),
     [
         ({"fc.weight": torch.zeros(10, 2048)}, "has 10 classes"),
         ({"fc.weight": torch.zeros(1000)}, "no matrix fc.weight"),
@@ -163,8 +163,8 @@ def test_wrong_arrays_are_listed_in_one_error(tmp_path):
         ({"fc.weight": torch.zeros(1008, 2048)}, "470 missing"),
     ],
 )
-def test_another_network_is_refused(state, words, tmp_path):
-    with pytest.raises(RequestError, match=words):
+def test_another_network_is_refused(state, message, tmp_path):
+    with pytest.raises(RequestError, match=message):
         read_inception(saved(tmp_path / "other.pth", state))
 
 

@@ -1,4 +1,4 @@
-"""VGG16's classes and LPIPS against PyTorch modules with the published names, by way of files."""
+"""VGG16's classes and LPIPS against PyTorch modules with the published names, through files."""
 
 import functools
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("optimized")
 KINDS = ["alex", "vgg"]
 CHANNELS = {"alex": (64, 192, 384, 256, 256), "vgg": (64, 128, 256, 512, 512)}
 WITHIN = 1e-4  # of a tap's standard deviation
-HIDDEN = 32  # of the classifier, where not all of its 4096 are needed
+HIDDEN = 32  # of the classifier, instead of 4096
 
 
 @functools.cache
@@ -69,8 +69,8 @@ def run(request, files):
         return a, parts, distances.lpips(a, b, layers)
 
     layers = linear.variables["weights"]
-    found = compare(trunk.variables, layers, photos(kind, 1), photos(kind, 2))
-    return kind, *jax.device_get(found)
+    actual = compare(trunk.variables, layers, photos(kind, 1), photos(kind, 2))
+    return kind, *jax.device_get(actual)
 
 
 def test_each_tap_is_that_of_pytorch(run):
@@ -102,8 +102,8 @@ def test_a_pixel_without_activations_is_no_nan():
     tap = np.zeros((1, 2, 2, 3), np.float32)
     other = tap.copy()
     other[0, 0, 0] = [3, 0, 4]
-    found = distances.tap_distance(tap, other, np.array([1.0, 10, 100]))
-    assert found == pytest.approx((0.6**2 + 100 * 0.8**2) / 4)
+    actual = distances.tap_distance(tap, other, np.array([1.0, 10, 100]))
+    assert actual == pytest.approx((0.6**2 + 100 * 0.8**2) / 4)
 
 
 def test_taps_that_do_not_fit_are_refused():
@@ -116,8 +116,8 @@ def test_taps_that_do_not_fit_are_refused():
 def logits_of(net, path, hidden):
     """Ours and theirs for one photo of 224."""
     rgb_u8 = peer.photos_u8(1, 224, seed=5)
-    found = feature_weights.read_vgg16(path, hidden=hidden)
-    ours = jax.jit(Vgg16(hidden).apply)(found.variables, imagenet_normalized(rgb_u8))
+    actual = feature_weights.read_vgg16(path, hidden=hidden)
+    ours = jax.jit(Vgg16(hidden).apply)(actual.variables, imagenet_normalized(rgb_u8))
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (peer.MEAN, peer.STD))
     with torch.no_grad():
         theirs = net((peer.nchw(rgb_u8) / 255 - mean) / std).numpy()
@@ -148,10 +148,10 @@ def test_the_classifier_takes_one_size():
 def test_a_classifier_of_another_width_is_refused(files):
     with pytest.raises(RequestError) as caught:
         feature_weights.read_vgg16(files["vgg"][0])
-    words = str(caught.value)
-    assert "classifier.0.weight (32, 25088), not (4096, 25088)" in words
-    assert "vgg16-397923af.pth" in words
-    assert words.isprintable()
+    message = str(caught.value)
+    assert "classifier.0.weight (32, 25088), not (4096, 25088)" in message
+    assert "vgg16-397923af.pth" in message
+    assert message.isprintable()
 
 
 def test_a_vgg_with_batch_norm_is_refused(tmp_path):
@@ -182,7 +182,7 @@ def test_linear_layers_below_zero_are_refused(tmp_path):
 
 
 def test_version_0_0_is_refused(files, monkeypatch):
-    """Its names and shapes are the same; only the file's sum tells."""
+    """Names and shapes are the same; only the SHA-256 differs."""
     digest = feature_weights.read_lpips_linear(files["alex"][1], "alex").sha256
     monkeypatch.setattr(feature_weights, "_V00", (digest[:8],))
     with pytest.raises(RequestError, match=r"LPIPS 0\.0"):

@@ -1,4 +1,4 @@
-"""Pickles that ask for more than tensors, or for too much: refused, and without any effect."""
+"""Malicious pickles: refused, without side effects."""
 
 import collections
 import copyreg
@@ -87,7 +87,7 @@ EVIL = {
     "persistent module": b"(" + text("module") + b"NNNtQ",
     "buffer": b"\x97",
 }
-# What pickle itself runs to the marker; the rest would at least change or import something.
+# Programs with which pickle itself creates the marker; the others change or import something.
 LOADED = ["system", "reduce", "stack global", "text protocol", "eval", "exec", "inst", "obj"]
 LOADED += ["setstate"]
 
@@ -102,7 +102,7 @@ def marker(tmp_path, monkeypatch):
 
 
 def all_of(module):
-    """What an attack could change of a module: its names, and the attributes of those."""
+    """Returns a module's names and their attributes, which an attack could change."""
     names = vars(module).items()
     return {
         name: (value, dict(vars(value)) if hasattr(value, "__dict__") else None)
@@ -133,20 +133,20 @@ class TestEvil:
             "popped": b"\x80\x02" + evil + b"0" + state_of(tensor())[2:],
             "argument": b"\x80\x02" + ordered[:-2] + evil + b"\x85R" + b".",
         }
-        for place, program in programs.items():
-            words = refusal(in_container(tmp_path / "f", program, container, NUMBERS))
-            assert "is refused: " in words, place
-            assert not marker.exists(), place
+        for kind, program in programs.items():
+            message = refusal(in_container(tmp_path / "f", program, container, NUMBERS))
+            assert "is refused: " in message, kind
+            assert not marker.exists(), kind
         assert [all_of(module) for module in modules] == before
 
-    @pytest.mark.parametrize("place", range(5))
-    def test_is_refused_in_every_pickle_of_a_stream(self, tmp_path, marker, place):
+    @pytest.mark.parametrize("position", range(5))
+    def test_is_refused_in_every_pickle_of_a_stream(self, tmp_path, marker, position):
         evil = b"\x80\x02" + EVIL["reduce"] + b"."
         parts = [pickle.dumps(value, 2) for value in (MAGIC, 1001, {})] + [state_of(tensor())]
         parts.append(pickle.dumps(["0"], 2))
         good = b"".join(parts) + struct.pack("<q", 2) + NUMBERS["0"][1]
         assert outcome(written(tmp_path / "f", good))
-        parts[place] = evil
+        parts[position] = evil
         assert "asks for posix.mkdir" in refusal(written(tmp_path / "f", b"".join(parts)))
         assert not marker.exists()
 
@@ -154,7 +154,7 @@ class TestEvil:
         copyreg.add_extension("posix", "mkdir", 241)
         try:
             program = b"\x80\x02\x82\xf1" + MAKE + b"."
-            pickle.loads(program)  # and is in the cache from here on
+            pickle.loads(program)  # and is cached from now on
             marker.rmdir()
             assert "EXT1" in refusal(in_container(tmp_path / "f", program, ZIP))
             assert not marker.exists()
@@ -168,7 +168,7 @@ class TestEvil:
             torch_file.read_state_dict(path)
         assert str(caught.value) == (
             f"{str(path)!r} is refused: it asks for posix.system, which a weights file never "
-            "needs; save the state_dict() alone"
+            "needs; save only the state_dict()"
         )
 
     def test_names_of_the_file_cannot_spoil_the_terminal(self, tmp_path):
@@ -218,8 +218,8 @@ class TestBombs:
         pairs = b"](" + b"".join(b"](" + text(f"k{i}") + b"Ne" for i in range(3)) + b"eq\x01"
         make = b"ccollections\nOrderedDict\nh\x01\x85R"
         machine = torch_pickle.Machine()
-        found = machine.run(io.BytesIO(b"\x80\x02(" + pairs + make + make + b"t."))
-        assert [len(each) for each in found] == [0, 3, 0]
+        actual = machine.run(io.BytesIO(b"\x80\x02(" + pairs + make + make + b"t."))
+        assert [len(each) for each in actual] == [0, 3, 0]
 
     def test_a_pickle_without_end(self, tmp_path, monkeypatch):
         monkeypatch.setattr(torch_file, "_MOST_PICKLE", 1000)
@@ -335,7 +335,7 @@ class TestBombs:
     @pytest.mark.parametrize("key", ["deep key", "fan key", "huge key"])
     def test_keys_whose_hash_is_the_bomb(self, tmp_path, key):
         path = in_container(tmp_path / "f", b"\x80\x04" + BOMBS[key] + b".", ZIP)
-        assert "int expected, tuple found" in refusal(path) or key == "huge key"
+        assert "int expected, got tuple" in refusal(path) or key == "huge key"
         assert "damaged" in refusal(path)
 
     def test_many_large_views_of_one_storage(self, tmp_path):

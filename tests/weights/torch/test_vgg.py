@@ -1,4 +1,4 @@
-"""VGG16's features against a PyTorch module in torchvision's layout, by way of a file."""
+"""VGG16's features against a PyTorch module in torchvision's layout, through a file."""
 
 import functools
 
@@ -39,12 +39,12 @@ class Vgg16Bn(nn.Module):
         self.classifier = nn.Sequential(nn.Linear(8, 4))  # 4096 each in the published file
 
     def taps(self, rgb, before=1, mean=MEAN, std=STD):
-        """What DeOldify hooks: the layer before each pool, of pools 3, 4 and 5."""
+        """The layers that DeOldify hooks: before pools 3, 4 and 5."""
         pools = [i for i, layer in enumerate(self.features) if isinstance(layer, nn.MaxPool2d)]
-        x, found = (rgb - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1), {}
+        x, actual = (rgb - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1), {}
         for index, layer in enumerate(self.features):
-            x = found[index] = layer(x)
-        return [nhwc(found[index - before]) for index in pools[2:5]]
+            x = actual[index] = layer(x)
+        return [nhwc(actual[index - before]) for index in pools[2:5]]
 
 
 def nhwc(x):
@@ -53,7 +53,7 @@ def nhwc(x):
 
 @functools.cache
 def random_net():
-    """He weights, and statistics that are no identity."""
+    """He weights, and statistics other than the identity."""
     generator = torch.Generator().manual_seed(0)
     net = Vgg16Bn().eval()
     for name, value in net.state_dict().items():
@@ -142,23 +142,23 @@ def test_wrong_arrays_are_named(tmp_path):
     path = saved(tmp_path / "other.pth", state)
     with pytest.raises(RequestError) as caught:
         read_vgg16_bn(path)
-    words = str(caught.value)
-    assert str(path) in words
-    assert "2 missing: features.1.running_mean, features.40.bias;" in words
-    assert "features.3.weight (64, 3, 3, 3), not (64, 64, 3, 3)" in words
-    assert words.isprintable()
+    message = str(caught.value)
+    assert str(path) in message
+    assert "2 missing: features.1.running_mean, features.40.bias;" in message
+    assert "features.3.weight (64, 3, 3, 3), not (64, 64, 3, 3)" in message
+    assert message.isprintable()
 
 
 def test_a_vgg_without_batch_norm_is_refused(tmp_path):
-    """torchvision's vgg16 has convolutions at other places."""
+    """torchvision's vgg16 has other indices of convolutions."""
     path = saved(tmp_path / "vgg16.pth", {"features.0.weight": torch.zeros(64, 3, 3, 3)})
     with pytest.raises(RequestError, match=r"77 missing: features\.0\.bias, .* and 71 more"):
         read_vgg16_bn(path)
 
 
-@pytest.mark.parametrize(("path", "words"), [("", "features.path"), ("none.pth", "not exist")])
-def test_a_missing_file_is_named(path, words):
-    with pytest.raises(RequestError, match=words):
+@pytest.mark.parametrize(("path", "message"), [("", "features.path"), ("none.pth", "not exist")])
+def test_a_missing_file_is_named(path, message):
+    with pytest.raises(RequestError, match=message):
         read_vgg16_bn(path)
 
 

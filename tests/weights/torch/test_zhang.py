@@ -83,11 +83,11 @@ def check_zhang16(width, size):
     net, lightness = zhang16(width), photos_lightness(1, *size, seed=7)
     with torch.no_grad():
         logits, ab = nhwc(net.logits(lightness)), nhwc(net(lightness))
-    assert logits.std() > 1.5  # the weights carry signal: logits and colours vary
+    assert logits.std() > 1.5  # logits and colors vary
     assert ab.std(axis=(1, 2)).min() > 1
-    found = ours16(net, width, lightness)
-    assert difference(found["logits"], logits) < LOGITS_WITHIN
-    assert difference(110 * found["ab"], ab) < AB_WITHIN
+    actual = ours16(net, width, lightness)
+    assert difference(actual["logits"], logits) < LOGITS_WITHIN
+    assert difference(110 * actual["ab"], ab) < AB_WITHIN
 
 
 def check_zhang17(width, size):
@@ -100,9 +100,9 @@ def check_zhang17(width, size):
     network, variables = imported("zhang17", net, width)
     inputs = {"grey": nhwc(lightness) / 50 - 1, "hint_ab": nhwc(hint_ab) / 110}
     inputs["hint_mask"] = nhwc(mask)
-    found = jax.jit(lambda v, i: network.apply(v, i, train=False))(variables, inputs)
-    assert difference(found["grid_logits"], logits) < LOGITS_WITHIN
-    assert difference(110 * found["ab"], ab) < AB_WITHIN
+    actual = jax.jit(lambda v, i: network.apply(v, i, train=False))(variables, inputs)
+    assert difference(actual["grid_logits"], logits) < LOGITS_WITHIN
+    assert difference(110 * actual["ab"], ab) < AB_WITHIN
 
 
 @pytest.mark.parametrize("size", SIZES_16)
@@ -187,7 +187,7 @@ def test_the_map_works_in_both_directions():
 
 
 def test_published_names():
-    """82 and 107 entries, as the specification counts the published files."""
+    """82 and 107 entries, as in the specification of the published files."""
     assert len(Zhang16(WIDTH).state_dict()) == 82
     assert len(Zhang17(WIDTH).state_dict()) == 107
 
