@@ -217,7 +217,7 @@ _PROGRAM = textwrap.dedent(
     """
     import sys, time
     from helpers.films import NoisyPainter, note_frames
-    from colorjax.inference import film
+    from colorjax.inference.film import run as film
     pause, film.PART_FRAMES = float(sys.argv[3]), int(sys.argv[4])
     note_frames(film, sys.argv[2] + ".frames")
     report = film.colorize_film(
@@ -282,9 +282,9 @@ def test_memory_does_not_grow_with_the_length_of_the_film(tmp_path):
     program = textwrap.dedent(
         """
         import sys
-        from colorjax.inference import film
+        from colorjax.inference.film import run as film
         from colorjax.inference.colorizer import Colorizer
-        from colorjax.inference.film_paint import FramePainter
+        from colorjax.inference.film.painter import FramePainter
         sizes = []
         def note(done, total):
             if done % 200 == 0:
