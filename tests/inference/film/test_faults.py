@@ -282,9 +282,9 @@ def test_memory_does_not_grow_with_the_length_of_the_film(tmp_path):
     program = textwrap.dedent(
         """
         import sys
-        from colorjax.inference import film
+        from colorjax.inference.film import run as film
         from colorjax.inference.colorizer import Colorizer
-        from colorjax.inference.film_paint import FramePainter
+        from colorjax.inference.film.painter import FramePainter
         sizes = []
         def note(done, total):
             if done % 200 == 0:
