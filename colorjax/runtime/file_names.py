@@ -6,6 +6,26 @@ import os
 import unicodedata
 from pathlib import Path
 
+# Of photos that are looked for in folders and archives.
+PHOTO_SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".gif",
+        ".ppm",
+        ".pgm",
+        ".jp2",
+        ".avif",
+    ]
+)
+
 
 def shown(text: object) -> str:
     r"""Returns a text that fits one line of any terminal.

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from colorjax.data.sources.source import PHOTO_SUFFIXES
 from colorjax.errors import RequestError
 from colorjax.runtime import paths
+from colorjax.runtime.file_names import PHOTO_SUFFIXES
 
 STANDARD = Path("-")  # as an input standard input, as an output standard output
 OWN_MARK = ".color"  # of outputs beside their inputs: NAME.color.EXT
