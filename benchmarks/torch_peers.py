@@ -13,12 +13,14 @@ from ml_collections import ConfigDict
 from torch import nn
 from torch.nn import functional
 
-from benchmarks import torch_iizuka, torch_semantic, torch_unet
-from benchmarks.torch_zhang import Zhang16
+from benchmarks import torch_iizuka, torch_semantic, torch_unet, torch_zhang
 from colorjax import models
-from colorjax.models import PlainCNN
+from colorjax.models.edge_fusion import EdgeFusion
+from colorjax.models.iizuka import Iizuka
+from colorjax.models.plain_cnn import PlainCNN
 from colorjax.models.semantic import Semantic
 from colorjax.models.unet import UNet
+from colorjax.models.zhang16 import Zhang16
 
 NO_TWIN = "no PyTorch twin of this config"
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -34,13 +36,13 @@ def twin(network: models.Network) -> nn.Module | None:
     """Returns the module with the layers of a network; None where nobody wrote it."""
     if isinstance(network, PlainCNN):
         return plain_cnn(network)
-    if isinstance(network, models.Zhang16) and network.head == "bins":
-        return Zhang16(network.width)
+    if isinstance(network, Zhang16) and network.head == "bins":
+        return torch_zhang.Zhang16(network.width)
     if isinstance(network, UNet) and network.head != "bins" and network.norm == "batch":
         is_in_lab = network.space in ("ab", "lab")  # the loss compares ab
         options = network.layout, network.width, network.space, network.dropout
         return torch_unet.UNet(*options) if is_in_lab else None
-    if isinstance(network, models.Iizuka) and _is_written(network, activation="relu"):
+    if isinstance(network, Iizuka) and _is_written(network, activation="relu"):
         return torch_iizuka.Iizuka(
             network.width,
             network.global_size,
@@ -49,7 +51,7 @@ def twin(network: models.Network) -> nn.Module | None:
             network.ab_range,
         )
     as_written = {"dense_activation": "relu", "raw_lightness": False}
-    if isinstance(network, models.EdgeFusion) and _is_written(network, **as_written):
+    if isinstance(network, EdgeFusion) and _is_written(network, **as_written):
         return torch_iizuka.EdgeFusion(
             network.width,
             network.global_size,
@@ -77,7 +79,7 @@ def _is_plain(network: Semantic) -> bool:
     return all(getattr(network, name) == value for name, value in written.items())
 
 
-def _is_written(network: models.Iizuka | models.EdgeFusion, **options: Any) -> bool:
+def _is_written(network: Iizuka | EdgeFusion, **options: Any) -> bool:
     """Whether a network has the options with which torch_iizuka was written."""
     written = options | {"upsample": "bilinear"}
     has_edges = getattr(network, "edges", "off") in ("canny", "off")
@@ -133,7 +135,7 @@ def trainer(config: ConfigDict, network: models.Network) -> Callable[[int], None
             return torch_semantic.loss(
                 net.outputs(noise.grey, noise.colors), noise.targets, **terms
             )
-        if isinstance(net, Zhang16):
+        if isinstance(net, torch_zhang.Zhang16):
             log_shares = net.logits(50 * (grey + 1)).log_softmax(dim=1)
             return -(weights * (shares * log_shares).sum(dim=1)).mean()
         if not isinstance(net, torch_iizuka.Iizuka | torch_iizuka.EdgeFusion):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import flax.linen as nn
@@ -17,35 +16,22 @@ from colorjax.models.blocks.added_layer import (
     without_new_layers,
 )
 from colorjax.models.blocks.convolution import convolutions
-from colorjax.models.edge_fusion import EdgeFusion, edge_fusion
-from colorjax.models.iizuka import Iizuka, iizuka
-from colorjax.models.plain_cnn import PlainCNN, PlainDense, plain_cnn
-from colorjax.models.semantic import Semantic, semantic
-from colorjax.models.unet import UNet, unet
-from colorjax.models.zhang16 import Zhang16, zhang16
-from colorjax.models.zhang17 import Zhang17, zhang17
 
-NETWORKS: dict[str, Callable[..., Any]] = {
-    "plain_cnn": plain_cnn,
-    "iizuka": iizuka,
-    "edge_fusion": edge_fusion,
-    "unet": unet,
-    "zhang16": zhang16,
-    "zhang17": zhang17,
-    "semantic": semantic,
+# name -> its module, which has a function of that name that builds it. Only the module of the
+# network that a config names is imported.
+NETWORKS = {
+    "plain_cnn": "colorjax.models.plain_cnn",
+    "iizuka": "colorjax.models.iizuka",
+    "edge_fusion": "colorjax.models.edge_fusion",
+    "unet": "colorjax.models.unet",
+    "zhang16": "colorjax.models.zhang16",
+    "zhang17": "colorjax.models.zhang17",
+    "semantic": "colorjax.models.semantic",
 }
 
 __all__ = [
     "NETWORKS",
-    "EdgeFusion",
-    "Iizuka",
     "Network",
-    "PlainCNN",
-    "PlainDense",
-    "Semantic",
-    "UNet",
-    "Zhang16",
-    "Zhang17",
     "convolutions",
     "create",
     "layer_factors",
@@ -133,7 +119,10 @@ def create(name: str, **options: Any) -> Network:
     """
     if name not in NETWORKS and ":" not in name:
         raise unknown_name("model model.name =", name, NETWORKS)
-    build: Any = NETWORKS[name] if name in NETWORKS else _import_network(name)
+    if name in NETWORKS:
+        build: Any = getattr(importlib.import_module(NETWORKS[name]), name)
+    else:
+        build = _import_network(name)
     # A config read from JSON has lists instead of tuples.
     if ":" in name and "dtype" not in build.__dataclass_fields__:
         options.pop("dtype", None)  # it has a fixed type

@@ -23,6 +23,7 @@ from benchmarks import (
 )
 from colorjax import methods, models
 from colorjax.data.prepare import prepare
+from colorjax.models.plain_cnn import PlainCNN
 
 FIELDS = {
     "question",
@@ -226,7 +227,7 @@ def test_step_time_of_a_wrong_request(words, text, capsys):
 
 @pytest.mark.parametrize("strides", [(1, 2, 2, 1, 1, 1), (1,) * 6])
 def test_the_pytorch_twin_has_our_layers(strides, key):
-    ours = models.PlainCNN(strides=strides)
+    ours = PlainCNN(strides=strides)
     grey = jax.numpy.zeros((1, 16, 16, 1))
     params = jax.eval_shape(lambda: ours.init(key, {"grey": grey}, train=False))["params"]
     twin = torch_peers.plain_cnn(ours)

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from colorjax.data.sources.source import PHOTO_SUFFIXES
 from colorjax.errors import RequestError
 from colorjax.runtime import paths
+from colorjax.runtime.file_names import PHOTO_SUFFIXES
 
 STANDARD = Path("-")  # standard input or standard output
 OWN_MARK = ".color"  # of outputs next to their inputs: NAME.color.EXT
