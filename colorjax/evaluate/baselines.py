@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from colorjax import color, metrics
+from colorjax.data import trivial_predictors
 from colorjax.data.decode import decode_rgb
 from colorjax.data.selection import splits
 from colorjax.data.sources.source import FolderSource, Source
-from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.evaluate import entries as methods
 from colorjax.inference.predictor import enlarged
 from colorjax.metrics import ColorTable
@@ -163,30 +163,21 @@ def read_tables() -> tuple[dict[str, ColorTable], dict[str, Any]]:
 
 
 def fit_tables(source: Source, name: str) -> tuple[dict[str, ColorTable], dict[str, Any]]:
-    """Returns tables fitted on up to 10,000 photos, evenly spread over a source, and a stamp.
+    """Returns tables fitted on up to 10,000 photos of a source, and a stamp of the photos.
 
     Raises:
         RequestError: none of them can be read.
     """
-    sums, stamp = count_colors(source, name)
+    some = splits.limit(source, _TABLE_PHOTOS)
+    sums, num_photos = trivial_predictors.count(some, _decode_subsampled)
+    stamp = {"data": name, "photos": num_photos, "fingerprint": some.fingerprint()}
     return metrics.fit_color_tables(sums), stamp
 
 
-def count_colors(source: Source, name: str) -> tuple[np.ndarray, dict[str, Any]]:
-    """Returns `metrics.color_sums` (101, 3) of up to 10,000 photos, and a stamp of the photos."""
-    some = splits.limit(source, _TABLE_PHOTOS)
-    sums, read = np.zeros((101, 3)), 0
-    for number in range(len(some)):
-        try:
-            rgb = decode_rgb(some[number].image)
-        except (UnreadablePhoto, OSError):
-            continue
-        step = max(1, -(-min(rgb.shape[:2]) // _TABLE_SIDE))
-        sums += metrics.color_sums(np.asarray(color.rgb_u8_to_lab(rgb[::step, ::step])))
-        read += 1
-    if not read:
-        raise RequestError(f"none of the photos of {name!r} can be read; give others to --tables")
-    return sums, {"data": name, "photos": read, "fingerprint": some.fingerprint()}
+def _decode_subsampled(photo: bytes | np.ndarray) -> np.ndarray:
+    rgb = decode_rgb(photo)
+    step = max(1, -(-min(rgb.shape[:2]) // _TABLE_SIDE))
+    return rgb[::step, ::step]
 
 
 def open_tables(folder: str) -> tuple[dict[str, ColorTable], dict[str, Any]]:
