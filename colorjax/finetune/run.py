@@ -18,7 +18,7 @@ from colorjax.data import prior
 from colorjax.data.selection import cleaning, part_lists
 from colorjax.data.sources.source import FolderSource
 from colorjax.data.sources.subsets import Subset, hash_fraction
-from colorjax.errors import RequestError
+from colorjax.errors import DONE, RequestError
 from colorjax.finetune import config as finetune_config
 from colorjax.finetune import report as finetune_report
 from colorjax.finetune.config import Base, Options, build_config, open_base
@@ -88,7 +88,7 @@ def finetune(
     config.data.parts = str(folder.root / _PARTS)
     finetune_config.log_trainable_params(config)
     status = loop.train_and_evaluate(config.lock(), str(folder.root))
-    if status != loop.DONE:
+    if status != DONE:
         return Outcome(status, record)
     report = finetune_report.compare(
         opened.name, folder, _photos(source, folder, "eval"), config.seed

@@ -12,7 +12,7 @@ import numpy as np
 from colorjax.data.decode import decode_rgb
 from colorjax.data.selection import splits
 from colorjax.errors import RequestError, UnreadablePhoto
-from colorjax.runtime.file_names import MARK
+from colorjax.runtime.file_names import RESULT_MARK
 
 SHOWN, MEASURED = 8, 200  # default numbers of photos
 
@@ -163,5 +163,8 @@ def _photos_without_results(keys: Sequence[str]) -> np.ndarray:
     """Returns the indices of the photos of a folder, without results written by `colorize`."""
     stems = [str(PurePosixPath(key).with_suffix("")) for key in keys]
     known = set(stems)
-    own = [not (stem.endswith(MARK) and stem.removesuffix(MARK) in known) for stem in stems]
+    own = [
+        not (stem.endswith(RESULT_MARK) and stem.removesuffix(RESULT_MARK) in known)
+        for stem in stems
+    ]
     return np.flatnonzero(own)
