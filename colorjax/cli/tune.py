@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
     from colorjax.tune import run, space
 
     photos = config.total_steps * config.batch_size if args.photos is None else args.photos
-    request = requests.Request(
+    request = requests.StudyRequest(
         config,
         space.read_space(args.space, config),
         metric=args.metric or config.early_stopping.metric or "mae_ab",

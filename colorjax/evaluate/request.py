@@ -211,7 +211,7 @@ class Request:
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class EvaluationResult:
     """Result of an evaluation.
 
     Attributes:

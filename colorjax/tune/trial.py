@@ -15,7 +15,7 @@ from colorjax.errors import DONE, STOPPED, WRONG_REQUEST, RequestError
 from colorjax.runtime import atomic, child_process
 from colorjax.tune import config_file
 from colorjax.tune.ledger import Claim
-from colorjax.tune.request import Request
+from colorjax.tune.request import StudyRequest
 from colorjax.tune.space import Value
 
 PROGRAM = "colorjax.main"
@@ -123,7 +123,7 @@ class Training:
     def __init__(
         self,
         folder: Path,
-        request: Request,
+        request: StudyRequest,
         values: Mapping[str, Value],
         should_stop: Callable[[], bool],
         *,
@@ -189,7 +189,7 @@ class Training:
 class Runner:
     """Runs a trial of a study, and reports its evaluations to the study."""
 
-    def __init__(self, claim: Claim, request: Request, should_stop: Callable[[], bool]):
+    def __init__(self, claim: Claim, request: StudyRequest, should_stop: Callable[[], bool]):
         """Prepares the trial's folder.
 
         Args:

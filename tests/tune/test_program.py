@@ -21,7 +21,7 @@ from colorjax.train import loop
 from colorjax.train.stopping import StopSignal
 from colorjax.tune import measure, space, trial
 from colorjax.tune.ledger import Ledger
-from colorjax.tune.request import Request
+from colorjax.tune.request import StudyRequest
 
 CONFIG = f"{program.ROOT}/configs/plain_cnn.py:size=32"
 
@@ -189,7 +189,7 @@ def results_of(workdir, photos):
     config = config_words.read_config(fields)
     knobs = space.read_space(SPACE, config)
     options = {"evaluations": 8, "pruner": "none", "patience": 0}
-    ledger = Ledger(Request(config, knobs, "mae_ab", PHOTOS, **options), workdir)
+    ledger = Ledger(StudyRequest(config, knobs, "mae_ab", PHOTOS, **options), workdir)
     return {t.number: (t.state.name, t.value, t.params) for t in ledger.study.get_trials()}
 
 

@@ -18,7 +18,7 @@ SHOWN, MEASURED = 8, 200  # default numbers of photos
 
 
 @dataclasses.dataclass(frozen=True)
-class Photos:
+class DrawnPhotos:
     """Photos with random access by index, and the order in which they were drawn.
 
     Attributes:
@@ -72,7 +72,7 @@ def choose(
     photos: int | None = None,
     metric_photos: int | None = None,
     seed: int | None = None,
-) -> Photos:
+) -> DrawnPhotos:
     """Opens data and draws photos from it.
 
     Args:
@@ -118,7 +118,7 @@ def choose(
         )
     elif photos is None:
         num_shown = min(num_shown, num_measured)
-    return Photos(keys, numbers.tolist(), num_shown, num_measured, seed, folder, load)
+    return DrawnPhotos(keys, numbers.tolist(), num_shown, num_measured, seed, folder, load)
 
 
 def _check_numbers(photos: int | None, metric_photos: int | None, seed: int | None) -> None:
