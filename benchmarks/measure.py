@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from colorjax.runtime import versions as of_colorjax
+from colorjax.runtime import versions as package_versions
 
 Run = Callable[[], float]  # does the work once and returns its seconds
 
@@ -96,7 +96,9 @@ def versions() -> dict[str, str]:
     """Returns the versions that a number depends on, the installed peers' too."""
     peers = {"scikit-image": "skimage", "torch": "torch"}  # distribution: module
     installed = [name for name, module in peers.items() if importlib.util.find_spec(module)]
-    return of_colorjax.versions() | {name: importlib.metadata.version(name) for name in installed}
+    return package_versions.versions() | {
+        name: importlib.metadata.version(name) for name in installed
+    }
 
 
 def host() -> str:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from colorjax.errors import DONE, SOME_FAILED, STOPPED, Interrupted, RequestError
 from colorjax.inference.film.run import UnreadableFilm, UnwritableFilm, colorize_film, output_name
-from colorjax.runtime import jax_setup as startup
-from colorjax.runtime import paths
+from colorjax.runtime import jax_setup, paths
 from colorjax.runtime.file_names import RESULT_MARK, printable
 from colorjax.runtime.signals import Stop, StopAfterUnit
 
@@ -113,8 +112,8 @@ def _output_of(film: Path, folder: str | None) -> Path:
 
 
 def _load(args: argparse.Namespace, loading: dict[str, Any], saturation: float) -> FramePainter:
-    startup.quiet_library_logs()
-    startup.use_compilation_cache("auto")
+    jax_setup.quiet_library_logs()
+    jax_setup.use_compilation_cache("auto")
     from colorjax.inference.colorizer import Colorizer
     from colorjax.inference.film.painter import FramePainter
 

@@ -14,7 +14,7 @@ from colorjax.data import trivial_predictors
 from colorjax.data.decode import decode_rgb
 from colorjax.data.selection import splits
 from colorjax.data.sources.source import FolderSource, Source
-from colorjax.evaluate import entries as methods
+from colorjax.evaluate import entries
 from colorjax.inference.predictor import enlarged
 from colorjax.metrics import ColorTable
 
@@ -82,7 +82,7 @@ class OracleBins:
         return painted(grey, color.ab_bins()[color.nearest_bin(ab)])
 
 
-class Colorized(methods.Weights):
+class Colorized(entries.Weights):
     """Pictures colorized by trained weights, and their predicted distributions."""
 
     def more(self, truth: np.ndarray, grey: np.ndarray) -> dict[str, Any]:

@@ -182,11 +182,11 @@ def start(arguments):
 
 
 def results_of(workdir, photos):
-    from colorjax import config as config_words
+    from colorjax import config as config_files
 
     arguments = tune_arguments(photos, workdir)
     fields = [argument for argument in arguments if argument.startswith("--config")]
-    config = config_words.read_config(fields)
+    config = config_files.read_config(fields)
     knobs = space.read_space(SPACE, config)
     options = {"evaluations": 8, "pruner": "none", "patience": 0}
     ledger = Ledger(StudyRequest(config, knobs, "mae_ab", PHOTOS, **options), workdir)

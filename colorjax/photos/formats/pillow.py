@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image
 
 from colorjax.errors import UnreadablePhoto
-from colorjax.photos import color_space as space
-from colorjax.photos import exif, xmp
+from colorjax.photos import color_space, exif, xmp
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 
 # EXIF orientation -> view of an upright buffer in which the rows are as stored.
@@ -115,10 +114,10 @@ def to_photo(
     model = {"L": "gray", "CMYK": "cmyk"}.get(mode, "gray" if mode == "LA" else "rgb")
     if mode == "1":
         model = "gray"
-    colors, metadata.icc, more = space.choose(metadata.icc, model, np.uint8, 255)
+    colors, metadata.icc, more = color_space.choose(metadata.icc, model, np.uint8, 255)
     if colors is None:  # CMYK without a usable profile
         image = _rgb_of_cmyk(image, flip_cmyk)
-        colors, flip_cmyk = space.Space(np.dtype(np.uint8), 255), False
+        colors, flip_cmyk = color_space.Space(np.dtype(np.uint8), 255), False
     pixels = _pixels(image, turned)
     if colors.model == "cmyk" and flip_cmyk:
         np.subtract(255, pixels, out=pixels)
@@ -152,7 +151,7 @@ def _pixels(image: Any, turned: int) -> np.ndarray:
     shape = (height, width, 3 if mode == "RGB" else 4)
     pixels, stored = upright_buffer(shape, np.uint8, turned)
     # A quarter turn writes columns: large bands use the CPU cache better.
-    for rows in space.bands(stored, least_rows=256 if turned in exif.SIDEWAYS else 1):
+    for rows in color_space.bands(stored, least_rows=256 if turned in exif.SIDEWAYS else 1):
         band = image.crop((0, rows.start, width, rows.stop))
         stored[rows] = np.asarray(band.convert(mode))
     return pixels
