@@ -1,23 +1,18 @@
 import numpy as np
 import pytest
-from helpers.synthetic import synthetic_images
+from helpers.synthetic import Arrays, synthetic_images
 from skimage.color import rgb2lab
 
 from colorjax import metrics
 from colorjax.data import trivial_predictors
 from colorjax.data.decode import decode_rgb
-from colorjax.data.sources.source import FolderSource, Photo
+from colorjax.data.sources.source import FolderSource
 from colorjax.data.sources.subsets import Subset
 from colorjax.errors import RequestError
 
 
 def top_half(pixels):
     return pixels[:4]
-
-
-class Arrays(list):
-    def __getitem__(self, index):
-        return Photo(super().__getitem__(index), -1)
 
 
 def test_portions_add_up_to_the_mean_color_of_each_level():
