@@ -72,8 +72,8 @@ def engraving(_: np.random.Generator) -> np.ndarray:
     ink = hatching(tone.shape, 20, bend) < np.clip(dark, 0, 0.75) * (dark > 0.1)
     for degrees, onset in ((-40, 0.5), (80, 0.75)):
         ink |= hatching(tone.shape, degrees, -bend) < np.clip(1.5 * (dark - onset), 0, 0.5)
-    grey = np.clip(2 * downscale_local_mean(1.0 - ink, (FINE, FINE)) - 0.5, 0, 1)
-    return to_u8(0.05 + 0.9 * grey)
+    gray = np.clip(2 * downscale_local_mean(1.0 - ink, (FINE, FINE)) - 0.5, 0, 1)
+    return to_u8(0.05 + 0.9 * gray)
 
 
 def worn_photo(rng: np.random.Generator) -> np.ndarray:
@@ -117,8 +117,8 @@ def newsprint(rng: np.random.Generator) -> np.ndarray:
     y, x = np.indices(tone.shape) * (np.sqrt(2) * np.pi / (5 * FINE))
     ragged = ndimage.uniform_filter(rng.normal(0, 0.2, tone.shape), (2, 5))  # ink runs along fibres
     screen = 0.5 + 0.25 * (np.cos(x + y) + np.cos(x - y)) + ragged
-    grey = np.clip(2 * downscale_local_mean(1.0 * (tone > screen), (FINE, FINE)) - 0.5, 0, 1)
-    return to_u8(0.1 + 0.74 * grey + 0.02 * noise(rng, grey.shape, 0.8))
+    gray = np.clip(2 * downscale_local_mean(1.0 * (tone > screen), (FINE, FINE)) - 0.5, 0, 1)
+    return to_u8(0.1 + 0.74 * gray + 0.02 * noise(rng, gray.shape, 0.8))
 
 
 def moon(_: np.random.Generator) -> np.ndarray:
@@ -136,8 +136,8 @@ PICTURES = {
 
 def photo(name: str, side: int, crop: tuple[slice, ...] = ()) -> np.ndarray:
     """Reads a picture of scikit-image as gray, its short side `side` pixels: (H, W) float64."""
-    grey = color.rgb2gray(read_sample(name)[crop])
-    return np.clip(rescale(grey, side / min(grey.shape), anti_aliasing=True), 0, 1)
+    gray = color.rgb2gray(read_sample(name)[crop])
+    return np.clip(rescale(gray, side / min(gray.shape), anti_aliasing=True), 0, 1)
 
 
 def noise(rng: np.random.Generator, shape: Sequence[int], slope: float) -> np.ndarray:
@@ -240,9 +240,9 @@ def brushed(rng, strokes: np.ndarray) -> np.ndarray:
     return np.clip(strokes * (0.72 + 0.14 * noise(rng, strokes.shape, 1.3)) + 0.5 * edges, 0, 1)
 
 
-def to_u8(grey: np.ndarray) -> np.ndarray:
+def to_u8(gray: np.ndarray) -> np.ndarray:
     """Clips gray levels to [0, 1] and rounds them to uint8."""
-    return np.round(255 * np.clip(grey, 0, 1)).astype(np.uint8)
+    return np.round(255 * np.clip(gray, 0, 1)).astype(np.uint8)
 
 
 if __name__ == "__main__":

@@ -97,9 +97,9 @@ class Weights:
         self._colorizer = Colorizer.load(weights)
         self.step = self._colorizer.step
 
-    def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
-        """Returns the colorized photo, (H, W, 3) uint8; only `grey` is used."""
-        return self._colorizer.colorize(grey)
+    def picture(self, key: str, truth: np.ndarray, gray: np.ndarray) -> np.ndarray:
+        """Returns the colorized photo, (H, W, 3) uint8; only `gray` is used."""
+        return self._colorizer.colorize(gray)
 
 
 class Pictures:
@@ -168,7 +168,7 @@ class Pictures:
         """Returns the path of a photo's picture; raises the errors of `find`."""
         return self._root / self.find(key)
 
-    def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    def picture(self, key: str, truth: np.ndarray, gray: np.ndarray) -> np.ndarray:
         """Returns the picture of a photo, (H, W, 3) uint8.
 
         Raises:

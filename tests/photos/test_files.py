@@ -254,7 +254,7 @@ def test_grey_copies_have_one_channel(name):
     grey = grey.reshape(photo.height, photo.width)
     for rows in (slice(0, 10), slice(10, photo.height)):
         photo.srgb(rows)
-        photo.paint_grey(rows, grey[rows])
+        photo.paint_gray(rows, grey[rows])
     made = readers.pixels(written(photo, was.output), was.output if name[:3] != "ppm" else "BMP")
     extra = 0 if was.alpha is None else 1
     assert made.shape[2] == 1 + extra

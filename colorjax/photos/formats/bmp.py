@@ -29,7 +29,7 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     """Encodes a photo losslessly, in 24 or 32 bits per pixel. See `colorjax.photos.write`."""
     pillow.rgb_only(photo, "BMP")
     pixels, notes = pillow.eight_bits(photo, "BMP", alpha=True)
-    colors = 1 if photo.is_grey else 3
+    colors = 1 if photo.is_gray else 3
     alpha = pixels.shape[2] > colors
     row_bytes = photo.width * 4 if alpha else -(-photo.width * 3 // 4) * 4
     size, start = row_bytes * photo.height, 14 + _V5_HEADER_BYTES

@@ -133,7 +133,7 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     pixels, notes = pillow.eight_bits(photo, "JPEG", alpha=False)
     image = pillow.to_image(pixels, photo)
     carried, more = _output_segments(photo)
-    options: dict[str, Any] = {"subsampling": "4:4:4"} if not photo.is_grey else {}
+    options: dict[str, Any] = {"subsampling": "4:4:4"} if not photo.is_gray else {}
     if quality is not None:
         options["quality"] = quality
     else:

@@ -11,7 +11,7 @@ import numpy as np
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space, exif
 from colorjax.photos.formats import pillow
-from colorjax.photos.formats.png import grey_as_rgb
+from colorjax.photos.formats.png import gray_as_rgb
 from colorjax.photos.photo import Metadata, Photo
 
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
@@ -88,7 +88,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
     full = float(2 ** bits[0] - 1)
     colors, metadata.icc, notes = color_space.choose(metadata.icc, model, stored.dtype, full)
     assert colors is not None  # it is not CMYK
-    pixels = grey_as_rgb(stored, turned)
+    pixels = gray_as_rgb(stored, turned)
     return Photo(pixels, colors, kind="JPEG2000", metadata=metadata, notes=notes)
 
 
@@ -132,7 +132,7 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
         numthreads=1,
     )
     start = encoded.find(b"jp2c") - 4
-    colors = 1 if photo.is_grey else 3
+    colors = 1 if photo.is_gray else 3
     metadata = photo.metadata
     for box in boxes(encoded[:start]):
         content = _header(box.content, photo, colors) if box.name == b"jp2h" else box.content
@@ -157,8 +157,8 @@ def _header(content: bytes, photo: Photo, colors: int) -> bytes:
             made += _coded(b"colr", _color(photo.metadata.icc, space_code))
         elif box.name != b"cdef":
             made += _coded(*box)
-    channels = 1 if photo.is_grey else photo.pixels.shape[2]
-    if photo.is_grey:
+    channels = 1 if photo.is_gray else photo.pixels.shape[2]
+    if photo.is_gray:
         channels += photo.pixels.shape[2] - photo.space.num_colors
     if channels > colors:
         rows = [(i, 0, i + 1) for i in range(colors)]

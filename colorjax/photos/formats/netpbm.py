@@ -10,7 +10,7 @@ import numpy as np
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space
 from colorjax.photos.formats import pillow
-from colorjax.photos.formats.png import grey_as_rgb
+from colorjax.photos.formats.png import gray_as_rgb
 from colorjax.photos.photo import Metadata, Photo
 
 _SPACE = rb"(?:\s|#[^\r\n]*[\r\n])+"
@@ -50,7 +50,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
     stored = stored.reshape(height, width, channels)
     # The file's maximum value is kept, so that all values are preserved.
     colors = color_space.Space(stored.dtype, float(full))
-    return Photo(grey_as_rgb(stored, 1), colors, kind="PPM", metadata=Metadata())
+    return Photo(gray_as_rgb(stored, 1), colors, kind="PPM", metadata=Metadata())
 
 
 def _numbers(text: bytes, count: int, full: int, dtype: np.dtype) -> np.ndarray:
@@ -91,7 +91,7 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     if pixels.dtype not in (np.uint8, np.uint16):
         pixels, notes = pillow.eight_bits(photo, "PPM", alpha=True)
         full = 255.0
-    colors = 1 if photo.is_grey else 3
+    colors = 1 if photo.is_gray else 3
     if pixels.shape[2] > colors:
         notes += ("PPM cannot store alpha: dropped",)
     file.write(b"P%d\n%d %d\n%d\n" % (5 if colors == 1 else 6, photo.width, photo.height, full))

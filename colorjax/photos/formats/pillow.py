@@ -166,7 +166,7 @@ def eight_bits(photo: Photo, kind: str, *, alpha: bool) -> tuple[np.ndarray, tup
         unit = np.clip(pixels.astype(np.float32) / np.float32(photo.space.full), 0, 1)
         pixels = np.rint(unit * 255).astype(np.uint8)
         notes += (f"its channels were reduced to 8 bits in {kind}",)
-    colors = 1 if photo.is_grey else photo.space.num_colors
+    colors = 1 if photo.is_gray else photo.space.num_colors
     if not alpha and pixels.shape[2] > colors:
         pixels = np.ascontiguousarray(pixels[..., :colors])
         notes += (f"{kind} cannot store alpha: dropped",)
@@ -188,7 +188,7 @@ def stretched(pixels: np.ndarray, photo: Photo, white: float) -> np.ndarray:
 
 def output_pixels(photo: Photo) -> np.ndarray:
     """Returns (H, W, C): the buffer itself, or for a gray copy one gray channel and alpha."""
-    if not photo.is_grey:
+    if not photo.is_gray:
         return photo.pixels
     return photo.pixels[..., [0, *range(photo.space.num_colors, photo.pixels.shape[2])]]
 
@@ -196,7 +196,7 @@ def output_pixels(photo: Photo) -> np.ndarray:
 def to_image(pixels: np.ndarray, photo: Photo) -> Any:
     """Returns a Pillow image of 8-bit pixels, sharing the memory if possible."""
     height, width, channels = pixels.shape
-    cmyk = photo.space.model == "cmyk" and not photo.is_grey
+    cmyk = photo.space.model == "cmyk" and not photo.is_gray
     mode = "CMYK" if cmyk else {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     return Image.frombuffer(mode, (width, height), np.ascontiguousarray(pixels), "raw", mode, 0, 1)
 
@@ -216,5 +216,5 @@ def rgb_only(photo: Photo, kind: str) -> None:
     Raises:
         UnwritablePhoto: the pixels are CMYK.
     """
-    if photo.space.model == "cmyk" and not photo.is_grey:
+    if photo.space.model == "cmyk" and not photo.is_gray:
         raise UnwritablePhoto(f"{kind} cannot store CMYK: write it as JPEG or TIFF")

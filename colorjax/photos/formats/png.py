@@ -85,7 +85,7 @@ def _read_deep(data: bytes, kind: int, metadata: Metadata, turned: int) -> Photo
     colors, metadata.icc, notes = color_space.choose(metadata.icc, model, np.uint16, 65535)
     assert colors is not None  # it is not CMYK
     metadata.parts = _for_rgb(metadata.parts, kind)
-    pixels = grey_as_rgb(stored, turned)
+    pixels = gray_as_rgb(stored, turned)
     return Photo(pixels, colors, kind="PNG", metadata=metadata, notes=notes)
 
 
@@ -100,7 +100,7 @@ def _without_metadata(data: bytes) -> bytes:
     return b"".join(kept)
 
 
-def grey_as_rgb(stored: np.ndarray, turned: int) -> np.ndarray:
+def gray_as_rgb(stored: np.ndarray, turned: int) -> np.ndarray:
     """Returns stored (H, W, 1 to 4) pixels upright, with gray as three equal channels."""
     if stored.shape[2] > 2:
         return pillow.turn(stored, turned)
@@ -208,8 +208,8 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
         unit = np.clip(pixels.astype(np.float64) / photo.space.full, 0, 1)
         pixels = np.rint(unit * 65535).astype(np.uint16)
         notes = ("its values became 16 bits per channel in PNG",)
-    if pixels.shape[2] > (2 if photo.is_grey else 4):
-        pixels = pixels[..., : 2 if photo.is_grey else 4]
+    if pixels.shape[2] > (2 if photo.is_gray else 4):
+        pixels = pixels[..., : 2 if photo.is_gray else 4]
         notes += ("PNG can store one alpha channel: the others were dropped",)
     if pixels.shape[2] == 1:
         pixels = pixels[..., 0]
@@ -249,7 +249,7 @@ def _output_chunks(photo: Photo) -> tuple[list[Chunk], list[Chunk]]:
         return made, []
     own = [part for part in metadata.parts if part.name not in _REBUILT]
     own = [part for part in own if not part.content.startswith(_XMP)]
-    if photo.is_grey:
+    if photo.is_gray:
         own = [part for part in own if part.name not in (b"sBIT", b"bKGD")]
     return made + own, []
 

@@ -18,7 +18,7 @@ from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space, exif, xmp
 from colorjax.photos.exif import Entry
 from colorjax.photos.formats import pillow, tiff_pixels
-from colorjax.photos.formats.png import grey_as_rgb
+from colorjax.photos.formats.png import gray_as_rgb
 from colorjax.photos.photo import Metadata, Photo
 
 XMP, ICC, PHOTOSHOP = 700, 34675, 34377
@@ -52,7 +52,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
             color_space.Space(stored.dtype, full),
         )
         notes += ("its CMYK has no profile: it became RGB",)
-    pixels = grey_as_rgb(stored, turned) if model == "gray" else pillow.turn(stored, turned)
+    pixels = gray_as_rgb(stored, turned) if model == "gray" else pillow.turn(stored, turned)
     return Photo(pixels, colors, kind="TIFF", metadata=metadata, encoding=encoding, notes=notes)
 
 
@@ -164,7 +164,7 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     metadata, encoding = photo.metadata, photo.encoding if photo.kind == "TIFF" else {}
     tags = _tags(metadata)
     big = encoding.get("big", False) or pixels.nbytes > _MOST_CLASSIC_BYTES
-    colors = 1 if photo.is_grey else photo.space.num_colors
+    colors = 1 if photo.is_gray else photo.space.num_colors
     extras = pixels.shape[2] - colors
     kinds = encoding.get("extrasamples", ())[:extras] or ((2,) if extras else ())
     kinds += (0,) * (extras - len(kinds))

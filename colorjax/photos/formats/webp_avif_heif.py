@@ -86,7 +86,7 @@ def write(file: BinaryIO, photo: Photo, kind: str, quality: int | None) -> tuple
     if max(photo.height, photo.width) > most:
         raise UnwritablePhoto(f"{kind} allows at most {most} pixels per side: write it as PNG")
     pixels, notes = pillow.eight_bits(photo, kind, alpha=True)
-    if photo.is_grey:  # these formats have no gray with alpha
+    if photo.is_gray:  # these formats have no gray with alpha
         pixels = pixels[..., [0, 0, 0, *range(1, pixels.shape[2])]]
     image = pillow.to_image(np.ascontiguousarray(pixels[..., :4]), photo)
     image.save(file, kind, **_options(photo, kind, image.mode == "RGBA", quality))
