@@ -167,7 +167,7 @@ def cgan_step(
 ) -> Losses:
     """Trains on one batch: the critic once, then the generator `generator_steps` times.
 
-    The critic's loss is the cross-entropy of its logits, 1 for true and 0 for predicted colours;
+    The critic's loss is the cross-entropy of its logits, 1 for true and 0 for predicted colors;
     the generator's is that of predicted ones against 1, plus `l1_weight` times the mean absolute
     error.
 
