@@ -59,7 +59,7 @@ def opened(
     parser: argparse.ArgumentParser, argv: Sequence[str] | None
 ) -> tuple[argparse.Namespace, Colorizer, list[np.ndarray]]:
     """Reads the arguments, the weights and the photos, (H, W, 3) uint8; exits where it cannot."""
-    parser.add_argument("--data", required=True, metavar="DIR", help="folder of colour photos")
+    parser.add_argument("--data", required=True, metavar="DIR", help="folder of color photos")
     parser.add_argument("--checkpoint", default=shipped.DEFAULT, metavar="WORKDIR")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="photos; 0: all")
     args = parser.parse_args(argv)
@@ -84,7 +84,7 @@ def ways(sides: Sequence[int], *, has_bins: bool) -> Iterator[tuple[str, Tiling 
         for rule in BETTER if has_bins else BETTER[:2]:
             yield f"{side}/{side // 2} {rule}", Tiling((side,) * 2, (side // 2,) * 2, rule)
         kept = Tiling((side,) * 2, (side // 2,) * 2, "hann", keeps_global=True)
-        yield f"{side}/{side // 2} hann, global colours", kept
+        yield f"{side}/{side // 2} hann, global colors", kept
 
 
 def applied(

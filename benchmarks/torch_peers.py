@@ -28,12 +28,12 @@ LOSSES = ("mse", "mse_and_class", "rebalanced_ce", "ce", "smooth_l1_and_bins")
 
 
 def device() -> str:
-    """Returns "cuda" where JAX runs on a GPU and torch can too."""
+    """Returns "cuda" if both JAX and torch can use a GPU."""
     return "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
 
 
 def twin(network: models.Network) -> nn.Module | None:
-    """Returns the module with the layers of a network; None where nobody wrote it."""
+    """Returns the PyTorch module of a network; None if there is none."""
     if isinstance(network, PlainCNN):
         return plain_cnn(network)
     if isinstance(network, Zhang16) and network.head == "bins":
@@ -141,28 +141,28 @@ def trainer(config: ConfigDict, network: models.Network) -> Callable[[int], None
         if not isinstance(net, torch_iizuka.Iizuka | torch_iizuka.EdgeFusion):
             return functional.mse_loss(net(grey), ab)
         outputs = net.outputs(*inputs)
-        found = functional.mse_loss(outputs["ab"], ab)
+        total = functional.mse_loss(outputs["ab"], ab)
         if "class_logits" in outputs and config.loss.name == "mse_and_class":
             cross_entropy = functional.cross_entropy(outputs["class_logits"], labels)
-            found = found + config.loss.alpha * cross_entropy
-        return found
+            total = total + config.loss.alpha * cross_entropy
+        return total
 
     def run(number: int) -> None:
         for _ in range(number):
             optimizer.zero_grad()
-            found = loss()
-            found.backward()
+            value = loss()
+            value.backward()
             if options.clip_norm:
                 nn.utils.clip_grad_norm_(learned, options.clip_norm)
             optimizer.step()
-        found.item()  # waits for the device
+        value.item()  # waits for the device
 
     return run
 
 
 def gan_trainer(config: ConfigDict, network: models.Network) -> Callable[[int], None] | str:
     """Returns a function that trains the twins of a conditional GAN, or why none can."""
-    written = {
+    implemented = {
         "critic.name": "patch",
         "critic.conditional": True,
         "critic.norm": True,
@@ -182,8 +182,8 @@ def gan_trainer(config: ConfigDict, network: models.Network) -> Callable[[int], 
     }
     net = twin(network)
     given = config.to_dict()
-    found = {name: functools.reduce(_get, name.split("."), given) for name in written}
-    if net is None or found != written or getattr(network, "space", "ab") != "ab":
+    values = {name: functools.reduce(_get, name.split("."), given) for name in implemented}
+    if net is None or values != implemented or getattr(network, "space", "ab") != "ab":
         return NO_TWIN
     critic = torch_unet.PatchCritic(2, config.critic.width).to(device()).train()
     net = net.to(device()).train()
@@ -201,8 +201,8 @@ def gan_trainer(config: ConfigDict, network: models.Network) -> Callable[[int], 
 
     def run(number: int) -> None:
         for _ in range(number):
-            found = torch_unet.cgan_step(net, critic, optimizers, grey, ab, **options)
-        found.generator.item()  # waits for the device
+            losses = torch_unet.cgan_step(net, critic, optimizers, grey, ab, **options)
+        losses.generator.item()  # waits for the device
 
     return run
 
@@ -230,7 +230,7 @@ def forward(config: ConfigDict, network: models.Network) -> Callable[[int], None
 
 
 def side_inputs(config: ConfigDict, network: models.Network) -> list[torch.Tensor]:
-    """Returns noise for what the twin takes beside grey: edges, where the network has them."""
+    """Returns noise for the twin's inputs other than grey: edges, if the network takes them."""
     if "edges" not in network.inputs:
         return []
     shape = (config.batch_size, 1, config.data.image_size, config.data.image_size)

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from colorjax import color
 from colorjax.data.selection import draw as choice
-from colorjax.data.selection.draw import Photos
+from colorjax.data.selection.draw import DrawnPhotos
 from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.evaluate import entries as what
 from colorjax.evaluate import figure as figures
@@ -115,7 +115,7 @@ def compare(
     chosen = choice.choose(inputs, split=split, data_dir=data_dir, **given)
     _check_output(folder, named, chosen, overwrite)
     with _staged(folder) as stage:
-        run = _Run(chosen, stage, progress, len(named))
+        run = _Comparison(chosen, stage, progress, len(named))
         run.grey()
         opened = {m: Pictures(m, chosen.keys) for m in named if m.kind == PICTURES}
         for finished in opened.values():
@@ -139,7 +139,7 @@ def compare(
     return Comparison(folder, report, table)
 
 
-class _Run:
+class _Comparison:
     """The photos, and the results of the methods measured so far.
 
     Attributes:
@@ -149,7 +149,7 @@ class _Run:
         columns: method -> its shown pictures, at the width of the figure's cells.
     """
 
-    def __init__(self, photos: Photos, stage: Path, progress: bool, num_methods: int):
+    def __init__(self, photos: DrawnPhotos, stage: Path, progress: bool, num_methods: int):
         self.photos = photos
         self.stage = stage
         self.measured: list[int] = []
@@ -236,7 +236,11 @@ class _Names:
 
 
 def _report(
-    run: _Run, named: Sequence[Method], steps: dict[str, int], command: str, data: Sequence[Any]
+    run: _Comparison,
+    named: Sequence[Method],
+    steps: dict[str, int],
+    command: str,
+    data: Sequence[Any],
 ) -> dict[str, Any]:
     """Returns the content of metrics.json."""
     seed = run.photos.seed or 0
@@ -272,7 +276,7 @@ def _report(
     }
 
 
-def _write(run: _Run, named: Sequence[Method], report: dict[str, Any]) -> str:
+def _write(run: _Comparison, named: Sequence[Method], report: dict[str, Any]) -> str:
     """Writes all files except the pictures; returns the table in Markdown."""
     names = [GREY, *(method.name for method in named), TRUTH]
     figure = figures.lay_out({name: run.columns[name] for name in names}, _CELL)
@@ -300,7 +304,9 @@ def _command(
     return shlex.join([*arguments, "--output", str(folder)])
 
 
-def _check_output(folder: Path, named: Sequence[Method], photos: Photos, overwrite: bool) -> None:
+def _check_output(
+    folder: Path, named: Sequence[Method], photos: DrawnPhotos, overwrite: bool
+) -> None:
     """Raises a RequestError if the output would overwrite other files or be read as photos."""
     real = Path(os.path.realpath(folder))
     read_from = [Path(m.source).expanduser() for m in named if m.kind == PICTURES]

@@ -12,6 +12,7 @@ from PIL import Image
 from colorjax.data.decode import decode_rgb
 from colorjax.data.sources import source as sources
 from colorjax.data.sources.source import Source
+from colorjax.data.sources.subsets import evenly_spaced
 from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.evaluate import figure as figures
 from colorjax.inference.colorizer import Colorizer
@@ -77,9 +78,7 @@ def compare(base: str, tuned: Workdir, held_out: Source, seed: int) -> Report:
         for name in (BASE, TUNED)
     }
     summary = summarize_methods(values, seed)
-    indices = sorted(
-        {round(i) for i in np.linspace(0, len(photos) - 1, min(_PICTURED, len(photos)))}
-    )
+    indices = evenly_spaced(len(photos), _PICTURED)
     pictured = {name: [pictures[i] for i in indices] for name, pictures in columns.items()}
     figures.save(figures.lay_out(pictured), Path(tuned.root) / "finetune.png")
     differences = summary[TUNED]["difference"]

@@ -69,4 +69,4 @@ def is_film(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in _FILM_SUFFIXES
 
 
-MARK = ".color"  # `colorjax colorize` writes the result of NAME.EXT to NAME.color.EXT
+RESULT_MARK = ".color"  # `colorjax colorize` writes the result of NAME.EXT to NAME.color.EXT

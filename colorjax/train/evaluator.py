@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,11 +14,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from colorjax import color, losses, metrics
-from colorjax.data import pipeline
+from colorjax.data import crops, pipeline, trivial_predictors
+from colorjax.data.decode import decode_region
 from colorjax.data.hints import MAX_EVALUATION_HINTS
 from colorjax.data.selection import hues, splits
 from colorjax.data.sources.labels import NO_LABEL
 from colorjax.data.sources.source import Source
+from colorjax.data.sources.subsets import evenly_spaced
 from colorjax.methods.method import Method, Variables
 from colorjax.metrics.comparison import (
     errors_of_photos,
@@ -281,7 +284,7 @@ class Evaluator:
         sums: metrics.Sums = {}
         baseline_sums: dict[str, Any] = {}  # stacked over the baselines
         strips: list[np.ndarray] = []
-        pictured = _spread(len(self._source), self._config.evaluation.grid_photos)
+        pictured = evenly_spaced(len(self._source), self._config.evaluation.grid_photos)
         unreadable = 0
         own, others = [], []  # errors of each photo
         with contextlib.closing(self._batches()) as batches:
@@ -347,31 +350,19 @@ class Evaluator:
         )
 
     def _tables(self) -> tuple[list[str], jax.Array]:
+        """Fits the baselines on the center squares of `evaluation.baseline_photos` photos."""
         assert self._fitted_on is not None
-        tables = fit_color_tables(self._fitted_on, self._config)
+        some = splits.limit(self._fitted_on, self._config.evaluation.baseline_photos)
+        size = self._config.data.image_size
+        decode = functools.partial(decode_region, choose_box=crops.center_square, size=size)
+        tables = metrics.fit_color_tables(trivial_predictors.count(some, decode)[0])
         stacked = np.stack([table.ab for table in tables.values()])
         return list(tables), jax.device_put(stacked, self._layout.replicated)
-
-
-def fit_color_tables(source: Source, config: ConfigDict) -> dict[str, metrics.ColorTable]:
-    """Fits the baselines on `evaluation.baseline_photos` photos of a source."""
-    some = splits.limit(source, config.evaluation.baseline_photos)
-    sums = np.zeros((101, 3))
-    batches = pipeline.eval_batches(some, config.data, batch_size=config.evaluation.batch_size)
-    with contextlib.closing(batches):
-        for batch in batches:
-            sums += metrics.color_sums(color.rgb_u8_to_lab(batch["rgb"][batch["mask"] > 0]))
-    return metrics.fit_color_tables(sums)
 
 
 def _rows(errors: dict[str, jax.Array], counted: np.ndarray) -> dict[str, np.ndarray]:
     """Returns the errors (..., N) of the selected photos."""
     return {name: value[..., counted] for name, value in parallel.to_host(errors).items()}
-
-
-def _spread(length: int, number: int) -> list[int]:
-    """Returns up to `number` indices spread over a sequence; neighbors often share a class."""
-    return sorted({round(index) for index in np.linspace(0, length - 1, min(number, length))})
 
 
 def _strips(truth: np.ndarray, predicted: np.ndarray) -> list[np.ndarray]:

@@ -273,6 +273,7 @@ def _read_held_out(workdir: str, number: int) -> tuple[list[np.ndarray], dict[st
     """Reads validation photos of a run, evenly spread over all of them."""
     from colorjax.data.decode import decode_rgb
     from colorjax.data.selection import splits
+    from colorjax.data.sources.subsets import evenly_spaced
     from colorjax.errors import UnreadablePhoto
     from colorjax.weights import named as shipped
     from colorjax.weights.workdir import Workdir
@@ -286,9 +287,8 @@ def _read_held_out(workdir: str, number: int) -> tuple[list[np.ndarray], dict[st
     source = splits.open_splits(data, run.read_classes()).validation
     if not len(source):
         raise RequestError(f"{workdir} held no photos out of training; give --data FOLDER")
-    indices = np.unique(np.linspace(0, len(source) - 1, number).round().astype(int))
     photos, names, unreadable = [], [], []
-    for index in map(int, indices):
+    for index in evenly_spaced(len(source), number):
         name = source.keys[index]
         try:
             photos.append(decode_rgb(source[index].image))

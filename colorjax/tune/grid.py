@@ -160,6 +160,7 @@ def reported_photos(workdir: Path, number: int) -> list[np.ndarray]:
     """Returns some of the test photos of a run, evenly spread."""
     from colorjax.data.decode import decode_rgb
     from colorjax.data.selection import splits
+    from colorjax.data.sources.subsets import evenly_spaced
     from colorjax.weights.workdir import Workdir
 
     data = Workdir(workdir).read_config().data
@@ -168,8 +169,7 @@ def reported_photos(workdir: Path, number: int) -> list[np.ndarray]:
         data.drop_grey, data.min_chroma = False, 0.0
         data.validation, data.drop_lowest_hue = "hash", 0
     source = splits.open_splits(data).eval
-    indices = sorted({round(position) for position in np.linspace(0, len(source) - 1, number)})
-    return [decode_rgb(source[index].image) for index in indices]
+    return [decode_rgb(source[i].image) for i in evenly_spaced(len(source), number)]
 
 
 def run(

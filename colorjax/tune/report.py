@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from colorjax.runtime import atomic, paths
 from colorjax.tune import config_file
 from colorjax.tune.ledger import DEFAULT, ENDED, Ledger
-from colorjax.tune.request import Request
+from colorjax.tune.request import StudyRequest
 from colorjax.tune.trial import Ended
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Report(NamedTuple):
     files: tuple[Path, ...]
 
 
-def write(ledger: Ledger, request: Request, compared: dict[str, Any]) -> Report:
+def write(ledger: Ledger, request: StudyRequest, compared: dict[str, Any]) -> Report:
     """Writes `report.md` with its pictures, `best.json` and `best.py` into the study's folder.
 
     Args:
@@ -69,7 +69,7 @@ def write(ledger: Ledger, request: Request, compared: dict[str, Any]) -> Report:
     return Report(summary, files)
 
 
-def write_best(file: Path, request: Request, best: optuna.trial.FrozenTrial) -> None:
+def write_best(file: Path, request: StudyRequest, best: optuna.trial.FrozenTrial) -> None:
     """Writes the config of a trial, including its test photos, for `colorjax.main`."""
     config = request.trial_config(best.params)
     config.evaluation.report = True
@@ -155,7 +155,9 @@ def _draw(study: optuna.Study, metric: str, root: Path) -> dict[str, str]:
     return drawn
 
 
-def _summary(request: Request, best: optuna.trial.FrozenTrial, compared: dict[str, Any]) -> str:
+def _summary(
+    request: StudyRequest, best: optuna.trial.FrozenTrial, compared: dict[str, Any]
+) -> str:
     lines = [f"best: trial {best.number}, validation {request.metric} {best.value:.4f}"]
     if compared["default"]["trial"] == best.number:
         lines.append("the default config is the best: no trial was better")
@@ -184,7 +186,7 @@ def _advantage(gains: dict[str, Any], key: str, name: str, unit: str, sign: int)
 
 def _page(
     ledger: Ledger,
-    request: Request,
+    request: StudyRequest,
     compared: dict[str, Any],
     summary: str,
     plots: dict[str, str],
@@ -240,7 +242,7 @@ def _comparison(compared: dict[str, Any]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _table(ledger: Ledger, request: Request) -> str:
+def _table(ledger: Ledger, request: StudyRequest) -> str:
     fields = [knob.field for knob in request.knobs]
     head = ["trial", *fields, request.metric, "at step", "steps", "seconds", ""]
     lines = [head, ["---"] * len(head)]

@@ -23,7 +23,7 @@ _FREE_DATA = ("path", "eval_path", "num_workers")
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
+class StudyRequest:
     """A study and the budget of its trials.
 
     Attributes:

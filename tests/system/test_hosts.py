@@ -235,7 +235,7 @@ def test_hosts_that_see_other_photos_are_refused(monkeypatch):
         seen.extend(numbers)
         return list(seen)
 
-    monkeypatch.setattr(parallel, "gathered", gather)
+    monkeypatch.setattr(parallel, "allgather_ints", gather)
     for _ in range(2):
         parallel.assert_same_on_hosts("photos", "a")
     with pytest.raises(RequestError, match="photos differ between hosts"):
