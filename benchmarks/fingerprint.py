@@ -99,8 +99,7 @@ def measured(folder: Path, configs: Sequence[str]) -> dict[str, Any]:
     found["evaluate"] = without_places(json.loads((output / "result.json").read_text()))
     output = folder / "compare"
     run_python("-m", "colorjax", "compare", *names, f"--data={photos}", f"--output={output}")
-    tables = {path.name: path.read_text() for path in sorted(output.glob("*.csv"))}
-    found["compare"] = tables
+    found["compare"] = without_places(json.loads((output / "metrics.json").read_text()))
     return found
 
 
