@@ -103,8 +103,7 @@ def measured(folder: Path, configs: Sequence[str]) -> dict[str, Any]:
     results["evaluate"] = without_paths(json.loads((output / "result.json").read_text()))
     output = folder / "compare"
     run_python("-m", "colorjax", "compare", *names, f"--data={photos}", f"--output={output}")
-    tables = {path.name: path.read_text() for path in sorted(output.glob("*.csv"))}
-    results["compare"] = tables
+    results["compare"] = without_paths(json.loads((output / "metrics.json").read_text()))
     return results
 
 

@@ -4,8 +4,8 @@
 
 One row for each way of applying a network to a photo: the whole photo at the working size, and
 tiles of `--tiles` pixels with strides of 1, 1/2 and 1/4 of a tile, pooled by average, maximum and
-not at all (the later tile covers the earlier one), then the better rules. `mae_ab`, `psnr` (dB,
-mean of the photos) and `colorfulness` (M3, mean) against the photos' own colours; `seam`: the jump
+not at all (the later tile covers the earlier one), then the better rules. `mae_ab_8bit`,
+`psnr` (dB) and `colorfulness` against the photos' own colors; `seam`: the jump
 of ab across the borders of tiles over that beside them, 1 where they cannot be seen; `seconds` a
 photo.
 """
@@ -20,12 +20,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from colorjax import color, metrics
+from colorjax import color
 from colorjax.data.decode import decode_rgb
 from colorjax.data.sources.source import FolderSource
 from colorjax.errors import RequestError
 from colorjax.inference.colorizer import Colorizer
 from colorjax.inference.tiling import Tiling, seam
+from colorjax.metrics.picture import measure
+from colorjax.metrics.summary import summarize_pictures
 from colorjax.weights import named as shipped
 
 RULES = ("average", "maximum", "none")
@@ -107,14 +109,10 @@ def applied(
 
 
 def compare(pictures: Sequence[np.ndarray], photos: Sequence[np.ndarray]) -> dict[str, float]:
-    """Returns the means over pictures of their distance from photos, and their colourfulness."""
-    found = []
-    for picture, photo in zip(pictures, photos, strict=True):
-        ab, true_ab = (color.rgb_u8_to_lab(rgb)[..., 1:] for rgb in (picture, photo))
-        measured = metrics.mae_ab(ab, true_ab), metrics.psnr(picture, photo)
-        found.append((*measured, metrics.colorfulness(picture)))
-    names = "mae_ab", "psnr", "colorfulness"
-    return dict(zip(names, np.mean(found, axis=0).tolist(), strict=True))
+    """Returns the error of pictures, and their colorfulness."""
+    records = [measure(picture, photo) for picture, photo in zip(pictures, photos, strict=True)]
+    metrics = summarize_pictures(records)
+    return {name: metrics[name] for name in ("mae_ab_8bit", "psnr", "colorfulness")}
 
 
 def sheet(columns: Sequence[Sequence[np.ndarray]], side: int = 160) -> np.ndarray:

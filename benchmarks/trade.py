@@ -28,6 +28,7 @@ from colorjax.data.crops import cut_center_square, resized
 from colorjax.data.decode import decode_rgb
 from colorjax.data.sources.source import FolderSource
 from colorjax.metrics import intervals
+from colorjax.metrics.picture import is_gray
 from colorjax.tune.calibrate import Decoding, candidates
 from colorjax.weights import load as weights
 from colorjax.weights.workdir import Workdir
@@ -48,8 +49,7 @@ class Values(NamedTuple):
 
         Their psnr is NaN.
         """
-        is_gray = (photos == photos[..., :1]).all(axis=(1, 2, 3))
-        pairs = zip(pictures, photos, is_gray, strict=True)
+        pairs = zip(pictures, photos, is_gray(photos), strict=True)
         psnr = [np.nan if gray else metrics.psnr(rgb, truth) for rgb, truth, gray in pairs]
         return cls(np.array(psnr), np.array([metrics.colorfulness(rgb) for rgb in pictures]))
 

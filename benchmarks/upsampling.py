@@ -4,8 +4,8 @@
 
 Rows `chroma/4` and `chroma/8`: the true ab of each photo, averaged over cells of 4x4 and 8x8 px and
 upsampled, guided and bilinearly; `mae_ab` of the first in Lab units, `peer_mae_ab` of the second.
-Rows `draft`, `normal` and `best`: the qualities of the Colorizer on the gray photos, with `mae_ab`,
-`psnr` (dB, mean of the photos), `colorfulness` (M3) and `seconds` per photo.
+Rows `draft`, `normal` and `best`: the qualities of the Colorizer on the gray photos, with
+`mae_ab_8bit`, `psnr` (dB), `colorfulness` and `seconds` per photo.
 """
 
 from __future__ import annotations

@@ -104,11 +104,11 @@ def run(args: argparse.Namespace) -> int:
     print(f"{len(photos)} photos; their own colorfulness is {about['true_colorfulness']:.1f}")
     _show("size, px", "size", rows)
     chosen = f"{size} px"
-    for table in tried:
-        name = str(tune.Decoding(table[0]["decode"], table[0]["temperature"]))
+    for group in tried:
+        name = str(tune.Decoding(group[0]["decode"], group[0]["temperature"]))
         if len(tried) > 1:
             print(name)
-        _show("saturation", "saturation", table)
+        _show("saturation", "saturation", group)
     if tried:
         chosen += f", saturation {factor:g}" + (f", decode {decoding}" if decoding.decode else "")
     if shipped.ships(args.workdir):
@@ -124,8 +124,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(title: str, key: str, rows: Sequence[tune.Row]) -> None:
-    print("  ".join([title, *tune.SHOWN.values()]))
+    from colorjax.metrics import table
+
+    headings = {name: table.heading(name) for name in tune.COLUMNS}
+    print("  ".join([title, *headings.values()]))
     for row in rows:
-        cells = [f"{row[name]:{len(tune.SHOWN[name])}.2f}" for name in tune.SHOWN]
+        cells = [table.text(name, row[name]).rjust(len(head)) for name, head in headings.items()]
         sure = f"better by at least {row['better']:.2f} dB" if row.get("better", 0) > 0 else ""
         print("  ".join([f"{row[key]:{len(title)}g}", *cells, sure]).rstrip())

@@ -22,7 +22,7 @@ from colorjax.evaluate.parts import Record
 from colorjax.evaluate.photos import Digest, Photos
 from colorjax.evaluate.request import REFERENCE, TRUTH, EvaluationResult, Opened, Request
 from colorjax.metrics import frechet_distance, small_sample_warning
-from colorjax.metrics.picture import Measurer, truth_of
+from colorjax.metrics.picture import Measurer, hues_of_picture, measure_truth
 from colorjax.runtime import atomic
 from colorjax.runtime.signals import StopAfterUnit
 
@@ -121,7 +121,8 @@ class _Evaluation:
             record["digest"] = suite_photos.pixels_digest(prepared)
             if self.protocol.aged:
                 record["aged_digest"] = suite_photos.pixels_digest(photos.seen(number, prepared))
-            records.append(record | truth_of(truth))
+            hues = np.asarray(hues_of_picture(truth)).tolist()
+            records.append(record | measure_truth(truth) | {"true_hues": hues})
             pictures.append(truth)
             numbers.append(number)
         return numbers, records, pictures
@@ -210,7 +211,7 @@ class _Evaluation:
                     "digest": digest_of("digest"),
                     **({"aged_digest": digest_of("aged_digest")} if self.protocol.aged else {}),
                     "measured": len(readable),
-                    "exactly_grey": int(sum(each["is_grey"] for each in readable)),
+                    "exactly_grey": int(sum(each["is_gray"] for each in readable)),
                     "unreadable": [f"{e['key']}: {e['error']}" for e in truths if "error" in e],
                     "limit": limit if limit <= len(self.photos.keys) else 0,
                     "reference": self._reference(),

@@ -22,16 +22,15 @@ from colorjax.data.sources.labels import NO_LABEL
 from colorjax.data.sources.source import Source
 from colorjax.data.sources.subsets import evenly_spaced
 from colorjax.methods.method import Method, Variables
-from colorjax.metrics.comparison import (
+from colorjax.metrics.picture import is_gray
+from colorjax.metrics.prediction import (
     errors_of_photos,
     measure,
     measure_by_hue,
     measure_scaled,
     painted,
-    paired_gains,
-    summarize,
-    summarize_hues,
 )
+from colorjax.metrics.summary import paired_gains, summarize, summarize_hues
 from colorjax.models.hint_spreading import Keys, feature_layers, keyed, spread_hints
 from colorjax.parallel import mesh as parallel
 from colorjax.train.skipped import SkippedPhotos
@@ -51,7 +50,7 @@ class Report:
         metrics: name -> value, of the method.
         baselines: baseline -> the same metrics.
         paired_gains: baseline -> improvement of the method over it; see
-            `colorjax.metrics.comparison.paired_gains`.
+            `colorjax.metrics.summary.paired_gains`.
         hues: for each bin of mean hue: its range, number of photos and metrics.
         strips: (N, H, 3 W, 3) uint8, some photos: gray | prediction | truth.
         errors: mae_ab and mse of each photo, (num_images,), in the order of the source.
@@ -73,8 +72,9 @@ def protocol(config: ConfigDict) -> str:
     size = config.data.image_size
     text = (
         f"center square at {size}x{size} px; the photo's own L (CIE Lab, D65) with the predicted "
-        "ab, clipped to sRGB, rounded to 8 bits; psnr leaves exactly grey photos out; SSIM with "
-        "an 11x11 Gaussian; auc, mae_ab and rmse_ab of the predicted ab, the rest of the picture; "
+        "ab, clipped to sRGB, rounded to 8 bits; psnr excludes exactly gray photos; SSIM with "
+        "an 11x11 Gaussian; auc, auc_rebalanced, mae_ab, rmse_ab, chroma_ratio, bias_a, bias_b, "
+        "accuracy_ab_2 and accuracy_ab_5 of the predicted ab, the rest of the picture; "
         "auc_rebalanced weights by 1 / prior of the true color's bin, with the prior of "
         f"{config.evaluation.prior or 'Tiny ImageNet'}; trivial predictors fitted on training "
         "photos"
@@ -206,7 +206,7 @@ def build_steps(
             labels = jnp.where(mask, batch["label"], NO_LABEL)
             sums["top1"] = losses.class_hits(outputs["class_logits"], labels)
         if counts:
-            colored = mask & ~jnp.all(rgb == rgb[..., :1], axis=(1, 2, 3))
+            colored = mask & ~is_gray(rgb)
 
             def with_hints(count: jax.Array):
                 if spreads:
@@ -322,7 +322,7 @@ class Evaluator:
         errors = {key: np.concatenate([e[key] for e in own]) for key in own[0]}
         return Report(
             num_images=int(sums["mse"][1]),
-            num_grey=int(sums["grey"][0]),
+            num_grey=int(sums["is_gray"][0]),
             num_unreadable=sum(parallel.allgather_ints([unreadable], 1)),
             metrics=summarize(sums),
             baselines=self._baselines,
@@ -366,6 +366,4 @@ def _rows(errors: dict[str, jax.Array], counted: np.ndarray) -> dict[str, np.nda
 
 
 def _strips(truth: np.ndarray, predicted: np.ndarray) -> list[np.ndarray]:
-    lab = color.rgb_u8_to_lab(truth)
-    lab[..., 1:] = 0
-    return list(np.concatenate([color.lab_to_rgb_u8(lab), predicted, truth], axis=2))
+    return list(np.concatenate([color.gray_photo(truth), predicted, truth], axis=2))

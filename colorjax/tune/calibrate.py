@@ -22,7 +22,7 @@ HELD_OUT = "held_out"
 RECORD = "calibration.json"
 
 Row = dict[str, Any]
-SHOWN = {"psnr": "PSNR, dB", "mae_ab": "MAE of ab", "colorfulness": "colorfulness"}
+COLUMNS = ("psnr", "mae_ab_8bit", "colorfulness")
 
 
 class Decoding(NamedTuple):
@@ -63,7 +63,7 @@ class Calibrator:
 
     def measure(
         self, size: int, saturation: float = 1.0, decoding: Decoding = AS_STORED
-    ) -> dict[str, np.ndarray]:
+    ) -> list[dict[str, float]]:
         """Measures one setting; the saturation stored with the weights is ignored.
 
         Args:
@@ -72,7 +72,7 @@ class Calibrator:
             decoding: of the network's outputs.
 
         Returns:
-            psnr (dB; NaN for exactly gray photos), mae_ab (Lab units), colorfulness: (P,) each.
+            The record of each photo; see `metrics.picture.measure`.
 
         Raises:
             RequestError: no photo has color, the network has a fixed size, or the saturation
@@ -88,14 +88,14 @@ class Calibrator:
         if colorizer.saturation == 0:
             raise RequestError("inference.saturation of the weights is 0; set it to 1")
         factor = saturation / colorizer.saturation
-        values = []
+        records = []
         for photo in self._photos:
             colored = colorizer.colorize(color.gray_photo(photo), saturation=factor)
-            values.append(picture.measure(colored, photo))
+            records.append(picture.measure(colored, photo))
             self._progress(1)
-        if all(np.isnan(each["psnr"]) for each in values):
+        if all(each["is_gray"] for each in records):
             raise RequestError("none of the photos has color; give --data color photos")
-        return {name: np.array([each[name] for each in values]) for name in SHOWN}
+        return records
 
     def sizes(
         self, sizes: Sequence[int], trained: int, decoding: Decoding = AS_STORED
@@ -117,11 +117,11 @@ class Calibrator:
             size: self.measure(size, decoding=decoding) for size in sorted({*sizes, trained})
         }
         rows = []
-        for size, values in measured.items():
-            row = {"size": size, **_means(values)}
+        for size, records in measured.items():
+            row = {"size": size, **_means(records)}
             if size != trained:
-                gain = values["psnr"] - measured[trained]["psnr"]
-                gain = gain[np.isfinite(gain)]
+                pairs = zip(records, measured[trained], strict=True)
+                gain = np.array([a["psnr"] - b["psnr"] for a, b in pairs if not a["is_gray"]])
                 row["better"] = intervals.bootstrap({"gain": gain}, lambda m: m["gain"])[0]
             rows.append(row)
         return rows
@@ -198,8 +198,11 @@ def candidates(config: ConfigDict) -> list[Decoding]:
     return [Decoding(own), *(Decoding(name, t) for name in others for t in TEMPERATURES)]
 
 
-def _means(values: dict[str, np.ndarray]) -> Row:
-    return {name: float(np.nanmean(column)) for name, column in values.items()}
+def _means(records: Sequence[dict[str, float]]) -> Row:
+    from colorjax.metrics import summary
+
+    metrics = summary.summarize_pictures(records)
+    return {name: metrics[name] for name in COLUMNS}
 
 
 def best_of(rows: Sequence[Row]) -> int:

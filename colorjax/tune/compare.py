@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from colorjax.errors import Interrupted, RequestError
-from colorjax.metrics.comparison import paired_gains
+from colorjax.metrics.summary import paired_gains
 from colorjax.runtime import child_process
 from colorjax.tune import trial as trials
 from colorjax.tune.ledger import DEFAULT, ENDED, REPORTED, Ledger
@@ -38,7 +38,7 @@ def compare(
     Returns:
         `best` and `default`: trial (None: not in the space) and folder; `protocol`; for
         `validation` and `eval`: num_images, metrics of both, baselines, `advantage` of the best
-        (see `colorjax.metrics.comparison.paired_gains`) and `verdict`; `looks`: how often the
+        (see `colorjax.metrics.summary.paired_gains`) and `verdict`; `looks`: how often the
         test photos were used, once for each trial that was the best.
 
     Raises:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from colorjax.evaluate.tables import markdown_table
+from colorjax.metrics import table
 from colorjax.runtime import atomic, paths
 from colorjax.tune import config_file
 from colorjax.tune.ledger import DEFAULT, ENDED, Ledger
@@ -21,7 +23,7 @@ from colorjax.tune.trial import Ended
 if TYPE_CHECKING:
     import optuna
 
-_SHOWN = ("mae_ab", "psnr_of_mean_mse", "psnr", "ssim", "colorfulness")
+_COLUMNS = ("mae_ab", "psnr_of_mean_mse", "psnr", "ssim", "colorfulness")
 _LEAST_TO_PLOT = 2  # complete trials
 _LEAST_TO_RANK = 5  # with fewer, the importances are noise
 _IMPORTANCE = "Importance of the fields (PED-ANOVA of the best tenth)"
@@ -167,7 +169,7 @@ def _summary(
         if not result["advantage"]:
             lines.append(f"{title} photos: none, or not the same for both; not compared")
             continue
-        texts = [_advantage(result["advantage"], *each) for each in _ADVANTAGES]
+        texts = [_advantage(result["advantage"], each) for each in _ADVANTAGES]
         lines.append(
             f"{result['num_images']} {title} photos, best against default: {'; '.join(texts)}: "
             f"{result['verdict']}"
@@ -175,13 +177,15 @@ def _summary(
     return "\n".join(lines)
 
 
-_ADVANTAGES = (("mae_ab", "MAE of ab", "", -1), ("psnr_of_mean_mse", "PSNR", " dB", 1))
+_ADVANTAGES = ("mae_ab", "psnr_of_mean_mse")
 
 
-def _advantage(gains: dict[str, Any], key: str, name: str, unit: str, sign: int) -> str:
+def _advantage(gains: dict[str, Any], metric: str) -> str:
     """Returns the change of a metric with its 95 % interval; a negative error is an advantage."""
-    low, high = sorted(sign * edge for edge in gains[key]["interval"])
-    return f"{name} {sign * gains[key]['better_by']:+.3f}{unit} [{low:+.3f}, {high:+.3f}]"
+    sign = table.metric(metric).better
+    change, interval = gains[metric]["better_by"], gains[metric]["interval"]
+    value, *ends = (table.text(metric, sign * x, "+") for x in (change, *interval[::sign]))
+    return f"{table.heading(metric)} {value} [{', '.join(ends)}]"
 
 
 def _page(
@@ -226,26 +230,26 @@ def _times(number: int) -> str:
 
 
 def _comparison(compared: dict[str, Any]) -> str:
-    head = ["photos", "", *_SHOWN]
-    lines = [head, ["---"] * len(head)]
+    lines = [["photos", "", *map(table.labeled, _COLUMNS)]]
     for part, title in (("validation", "validation"), ("eval", "test")):
         result = compared[part]
         label = f"{result['num_images']} {title}"
         rows = {"best": result["best"], "default": result["default"]}
         rows |= {name: row for name, row in result["baselines"].items() if name == "grey"}
         for name, row in rows.items():
-            cells = [f"{row[metric]:.3f}" if metric in row else "" for metric in _SHOWN]
+            cells = [
+                table.text(metric, row[metric]) if metric in row else "" for metric in _COLUMNS
+            ]
             lines.append([label, name, *cells])
         if result["advantage"]:
-            texts = [_advantage(result["advantage"], *each) for each in _ADVANTAGES]
+            texts = [_advantage(result["advantage"], each) for each in _ADVANTAGES]
             lines.append([label, "**" + result["verdict"] + "**", *texts, "", "", ""])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(lines)
 
 
 def _table(ledger: Ledger, request: StudyRequest) -> str:
     fields = [knob.field for knob in request.knobs]
-    head = ["trial", *fields, request.metric, "at step", "steps", "seconds", ""]
-    lines = [head, ["---"] * len(head)]
+    lines = [["trial", *fields, request.metric, "at step", "steps", "seconds", ""]]
     stored = [t for t in ledger.study.get_trials(deepcopy=False) if t.state.name in _STATES]
     sign = -1 if request.higher_is_better else 1
     stored.sort(key=lambda t: (t.state.name != "COMPLETE", sign * (t.value or 0), t.number))
@@ -269,7 +273,7 @@ def _table(ledger: Ledger, request: StudyRequest) -> str:
                 state,
             ]
         )
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(lines)
 
 
 def _short(value: Any) -> str:
