@@ -106,7 +106,7 @@ def _add_compare(commands: argparse._SubParsersAction) -> None:
         ),
         epilog=(
             "examples:\n"
-            "  colorjax compare unet-small runs/iizuka --data album --output compared\n"
+            "  colorjax compare semantic-lite0 runs/iizuka --data album --output compared\n"
             "  colorjax compare ours=runs/unet theirs=finished --data a.jpg --data b.jpg "
             "--output compared"
         ),

@@ -27,7 +27,7 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
         "command goes on where it was stopped.",
         epilog=(
             "examples:\n"
-            "  colorjax evaluate unet-small --suite folder --data album --output measured\n"
+            "  colorjax evaluate semantic-lite0 --suite folder --data album --output measured\n"
             "  colorjax evaluate ours=runs/unet theirs=finished_pictures --suite val5k "
             "--data ILSVRC2012/val --output measured\n"
             "  colorjax evaluate runs/unet --suite cifar10-exact --data cifar-10-python.tar.gz "

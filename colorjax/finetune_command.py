@@ -22,7 +22,7 @@ def add_finetune(commands: argparse._SubParsersAction) -> None:
         "command goes on where it was stopped.",
         epilog=(
             "examples:\n"
-            "  colorjax finetune unet-small --data plants --output runs/plants --only head\n"
+            "  colorjax finetune semantic-lite0 --data plants --output runs/plants --only head\n"
             "  colorjax finetune runs/unet --data indoor --output runs/indoor --add-layer\n"
             "  colorjax colorize old.jpg --checkpoint runs/plants"
         ),

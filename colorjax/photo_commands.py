@@ -51,8 +51,8 @@ def add_colorize(commands: argparse._SubParsersAction) -> None:
     colorize.add_argument(
         "--checkpoint",
         metavar="WORKDIR",
-        help="folder of a trained run or of imported weights, or weights that ship: unet-small "
-        "(the default), zhang16-small",
+        help="folder of a trained run or of imported weights, or weights that ship: "
+        "semantic-lite0 (the default), zhang16-small",
     )
     colorize.add_argument(
         "--hint",
