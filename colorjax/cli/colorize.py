@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         metavar="WORKDIR",
-        help="folder of a trained run or of imported weights, or weights that ship: unet-small "
+        help="folder of a trained run or of imported weights, or weights that ship: semantic-lite0 "
         "(the default), zhang16-small",
     )
     parser.add_argument(

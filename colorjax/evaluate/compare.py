@@ -105,8 +105,8 @@ def compare(
         RequestError: a method, the data or a number is wrong, a finished picture is missing or of
             another size, no photo can be read, or `output` holds something already.
 
-    >>> found = compare(["unet-small"], "photos", "out", photos=4)  # doctest: +SKIP
-    >>> found.mean("unet-small", "mae_ab")  # doctest: +SKIP
+    >>> found = compare(["semantic-lite0"], "photos", "out", photos=4)  # doctest: +SKIP
+    >>> found.mean("semantic-lite0", "mae_ab")  # doctest: +SKIP
     """
     named = what.parse(methods)
     words = [data] if isinstance(data, str | os.PathLike) else list(data)

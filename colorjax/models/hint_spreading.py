@@ -13,7 +13,7 @@ correction is
 
 The odds o rank the hints as w does but are unbounded at a hint's own cell, where only its own error
 counts, however many hints are near. m makes one T serve every network: the mean distance is 0.05
-in the last features of zhang16-small and 0.6 in those of unet-small.
+in the last features of zhang16-small and 0.6 in those of a small U-Net.
 
 A network may have learned to guide hints (`HintGuide`). Its guide has at every position a vector q
 and two factors, t and c, which start at 0, 1 and 1, where nothing changes:

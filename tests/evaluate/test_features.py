@@ -92,7 +92,7 @@ def test_fid_lpips_and_classes_of_rows(networks, run, album, tmp_path):
     again = suites.evaluate(request).result  # from the parts that were kept
     assert again == found
     labels.write_text("".join(f"{number}.png 7\n" for number in range(6)))
-    with pytest.raises(RequestError, match="another feature networks"):
+    with pytest.raises(RequestError, match="different feature networks"):
         suites.evaluate(request)
 
 
@@ -147,7 +147,7 @@ def test_coltran_compares_with_other_photos(networks, run, tmp_path, monkeypatch
     assert reference["digest"] != found["photos"]["digest"]
     name = f"ILSVRC2012_val_{wanted('coltran_5k_reference.txt')[0]:08d}.JPEG"
     Image.fromarray(synthetic_images(1, 40, seed=1)[0]).save(tmp_path / name)
-    with pytest.raises(RequestError, match="an evaluation of another reference"):
+    with pytest.raises(RequestError, match="an evaluation with different reference"):
         suites.evaluate(request)
 
 

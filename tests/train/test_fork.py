@@ -228,7 +228,7 @@ def test_a_fork_learns_the_same_on_any_devices(photos, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"init_from": "unet-small"}, "set one of them"),
+        ({"init_from": "zhang16-small"}, "set one of them"),
         ({"fork_from": "nowhere"}, r"there is no '.*nowhere/config.json'; give the workdir of a"),
         ({"model.kernel_size": 5}, r"another model\.kernel_size; give the same here"),
         ({"optimizer.name": "sgd"}, r"another optimizer\.name"),
