@@ -129,7 +129,7 @@ def test_a_child_is_told_to_stop(child):
 @pytest.mark.skipif(sys.platform != "linux", reason="the tie to a parent is one of Linux")
 def test_a_child_ends_with_its_parent_that_is_killed(child):
     code = (
-        "from colorjax import child_process\n"
+        "from colorjax.runtime import child_process\n"
         f"child_process.run_module('a_child', [{str(child)!r}], lambda: False)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code])
