@@ -12,8 +12,8 @@ DATA ?= ../shared/data/tinyimagenet
 CIFAR ?= cifar10
 RESULTS ?= runs/results
 
-.PHONY: demo demo-train results results-equal-time results-weights results-tinyimagenet results-cifar10 \
-    results-knobs results-semantic test test-slow test-faults lint format clean
+.PHONY: demo demo-train results results-equal-time results-semantic results-tinyimagenet \
+    results-cifar10 results-knobs test test-slow test-faults lint format clean
 
 $(VENV)/.core: pyproject.toml requirements.txt $(LOCK)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -41,12 +41,12 @@ RARELY := --config.eval_every=0 --config.checkpoint_every=200 --config.log_every
 PHASES := --config.features.share=0.15 --config.nogan.shares="(0.7,0.15,0.15)" --config.log_every=10
 
 # Hours on two cores. Stopped, it goes on where it was; what is finished is not trained again.
-results: results-equal-time results-weights results-tinyimagenet results-cifar10 results-knobs
+results: results-equal-time results-tinyimagenet results-cifar10 results-knobs
 
 # The README's first tables. DATA/train: all 100,000 photos; MEASURE: where the rows are measured.
 EQUAL := $(RESULTS)/equal_time
 METHODS := unet unet_l1 plain_cnn iizuka edge_fusion cgan nogan zhang16_l2 zhang16_full zhang17
-MEASURE := $(BIN)/colorjax evaluate unet-small $(addprefix $(EQUAL)/,$(METHODS)) --suite folder
+MEASURE := $(BIN)/colorjax evaluate semantic-lite0 $(addprefix $(EQUAL)/,$(METHODS)) --suite folder
 results-equal-time: $(VENV)/.core
 	mkdir -p $(EQUAL)
 	$(BIN)/python -m benchmarks.equal_time --data $(DATA) --workdir $(EQUAL) --minutes 3 \
@@ -56,29 +56,16 @@ results-equal-time: $(VENV)/.core
 	    --equal-time $(EQUAL)/rows.jsonl
 	$(if $(PHOTOS),$(MEASURE) --size 256 --data $(PHOTOS) --output $(EQUAL)/measured_photos)
 
-# The weights that ship, docs/weights.md; `python -m colorjax.weights.pack` packs them.
-FIRST := $(RESULTS)/unet-small
-LEARN := --config=configs/unet.py:size=64,width=0.35,batch=32 --config.loss.name=l1 \
-    --config.model.dropout=0.0 --config.optimizer.name=adamw --config.optimizer.weight_decay=1e-4 \
-    --config.optimizer.clip_norm=1.0 --config.optimizer.warmup_steps=300 \
-    --config.data.validation_fraction=0.01 --config.total_steps=6600 --config.eval_every=0 \
-    --config.checkpoint_every=200
-results-weights: $(VENV)/.core
-	$(MAIN) $(LEARN) --workdir=$(FIRST) $(TINY)
-	$(BIN)/colorjax calibrate $(FIRST) --sizes 64 --photos 500 --colorfulness 17.5
-	$(MAIN) $(LEARN) --workdir=$(FIRST) $(TINY) --mode=eval
-
-# The network that ships, docs/weights.md: `make results-semantic DATA=PHOTOS TEST=TEST_PHOTOS`.
+# The weights that ship, docs/weights.md, which `python -m colorjax.weights.pack` packs:
+# `make results-semantic DATA=PHOTOS TEST=TEST_PHOTOS`.
 # PHOTOS: a folder, or a zip, with a folder for each source; SEEN: how often photos of a source are
 # seen (`SEEN=` for other sources). TEST: folders of photos that are never trained on. Hours on a
 # core; on a GPU larger: SEMANTIC=:imagenet STEPS=100000 COOLDOWN=15000.
 SEM := $(RESULTS)/semantic
 TEST ?=
-SEMANTIC ?= :batch=16
+SEMANTIC ?= :size=96,batch=28
 STEPS ?= 20000
 COOLDOWN ?= 3000
-GUIDE_STEPS ?= 1500
-GUIDE_COOLDOWN ?= 400
 SEEN ?= ade20k_val2000=2 flickr8k_1000=2 coco100_train2014=2 unsplash1254=1.5 sun_scenes=1.5 \
     intel_scenes=0.6 imagenette2=0.5 caltech101=0.4 imagewoof2_320=0.3 catsdogs=0.3 grocery=0.15 \
     butterflies=0.2 flowers4317=0.25 clothing=0.3 camvid=0.3 faces_nomask=0.5 ccp_fashion=0.6
@@ -98,17 +85,12 @@ results-semantic: $(VENV)/.core
 	test -f $(SEM)/prior.npz || $(BIN)/colorjax prior $(SEM)/shards --output $(SEM)/prior.npz \
 	    --short-side 64 $(addprefix --weight ,$(SEEN))
 	$(MAIN) --config=configs/semantic.py$(SEMANTIC) --workdir=$(SEM)/colors $(PHOTOS_OF) \
-	    $(STEADILY) '--config.data.weights=$(WEIGHTS)' --config.data.aged=0.25 \
+	    $(STEADILY) '--config.data.weights=$(WEIGHTS)' \
 	    --config.loss.prior=$(SEM)/prior.npz --config.optimizer.ema_decay=0.998 \
 	    --config.optimizer.warmup_steps=100 --config.total_steps=$(STEPS) \
 	    --config.optimizer.cooldown_steps=$(COOLDOWN)
-	$(MAIN) --config=configs/semantic.py:hints$(subst :,$(comma),$(SEMANTIC)) \
-	    --workdir=$(SEM)/guided $(PHOTOS_OF) $(STEADILY) '--config.data.weights=$(WEIGHTS)' \
-	    --config.init_from=$(SEM)/colors --config.total_steps=$(GUIDE_STEPS) \
-	    --config.optimizer.cooldown_steps=$(GUIDE_COOLDOWN) --config.optimizer.warmup_steps=50 \
-	    --config.optimizer.ema_decay=0.99
-	$(BIN)/colorjax calibrate $(SEM)/guided --sizes 128,160,192 --colorfulness 28
-	$(foreach photos,$(TEST),$(BIN)/colorjax evaluate semantic=$(SEM)/guided --suite folder \
+	$(BIN)/colorjax calibrate $(SEM)/colors --sizes 128 --colorfulness 28
+	$(foreach photos,$(TEST),$(BIN)/colorjax evaluate semantic=$(SEM)/colors --suite folder \
 	    --data $(photos) --output $(SEM)/measured_$(notdir $(photos)) &&) true
 
 # docs/tune.md, which took 8,000 of the photos

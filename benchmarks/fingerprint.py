@@ -49,7 +49,7 @@ _FIXED = (
     "--config.data.validation_fraction=0.2",
 )
 _LEFT_OUT = ("versions", "time", "place", "data", "seconds", "duration")
-WEIGHTS = ("unet-small", "zhang16-small")
+WEIGHTS = ("semantic-lite0", "zhang16-small")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         metavar="WORKDIR",
         help="workdir of a trained run or of imported weights, or the name of weights that ship: "
-        "unet-small (default), zhang16-small",
+        "semantic-lite0 (default), zhang16-small",
     )
     parser.add_argument(
         "--hint",

@@ -15,7 +15,7 @@ DESCRIPTION = (
 )
 EPILOG = """\
 examples:
-  colorjax compare unet-small runs/iizuka --data album --output compared
+  colorjax compare semantic-lite0 runs/iizuka --data album --output compared
   colorjax compare ours=runs/unet theirs=finished --data a.jpg --data b.jpg --output compared"""
 
 

@@ -14,7 +14,7 @@ DESCRIPTION = (
 )
 EPILOG = """\
 examples:
-  colorjax evaluate unet-small --suite folder --data album --output measured
+  colorjax evaluate semantic-lite0 --suite folder --data album --output measured
   colorjax evaluate ours=runs/unet theirs=finished_pictures --suite val5k \\
       --data ILSVRC2012/val --output measured
   colorjax evaluate runs/unet --suite cifar10-exact \\

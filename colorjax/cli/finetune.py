@@ -16,7 +16,7 @@ DESCRIPTION = (
 )
 EPILOG = """\
 examples:
-  colorjax finetune unet-small --data plants --output runs/plants --only head
+  colorjax finetune semantic-lite0 --data plants --output runs/plants --only head
   colorjax finetune runs/unet --data indoor --output runs/indoor --add-layer
   colorjax colorize old.jpg --checkpoint runs/plants"""
 

@@ -119,8 +119,8 @@ def compare(
         RequestError: a method, the data or a number is wrong, a finished picture is missing or of
             another size, no photo can be read, or `output` holds results or is inside an input.
 
-    >>> comparison = compare(["unet-small"], "photos", "out", photos=4)  # doctest: +SKIP
-    >>> comparison.mean("unet-small", "mae_ab_8bit")  # doctest: +SKIP
+    >>> comparison = compare(["semantic-lite0"], "photos", "out", photos=4)  # doctest: +SKIP
+    >>> comparison.mean("semantic-lite0", "mae_ab_8bit")  # doctest: +SKIP
     """
     named = what.parse(methods)
     inputs = [data] if isinstance(data, str | os.PathLike) else list(data)

@@ -54,8 +54,8 @@ class Work:
             for name, value in plan.items():
                 if stored["plan"].get(name) != value:
                     raise RequestError(
-                        f"{str(self._root.parent)!r} holds an evaluation of another {name}; give "
-                        "another --output, or --overwrite"
+                        f"{str(self._root.parent)!r} holds an evaluation with different {name}; "
+                        "give another --output, or --overwrite"
                     )
             for row, digest in rows.items():
                 if stored["rows"].get(row, digest) != digest:

@@ -13,7 +13,7 @@ correction is
 
 The odds o rank the hints as w does, but are unbounded at a hint's own cell. There only its own
 error counts, regardless of other hints nearby. Dividing by m makes one T suitable for every
-network: m is 0.05 in the last features of zhang16-small and 0.6 in those of unet-small.
+network: m is 0.05 in the last features of zhang16-small and 0.6 in those of a small U-Net.
 
 A network can have a trained `HintGuide`. At every position the guide has a vector q and two
 factors, t and c. Their initial values 0, 1 and 1 leave the weights unchanged:

@@ -18,14 +18,14 @@ from colorjax.errors import RequestError, unknown_name
 from colorjax.methods.method import Variables
 
 FOLDER = Path(__file__).with_name("files")
-DEFAULT = "unet-small"
+DEFAULT = "semantic-lite0"
 # name -> SHA-256 of FOLDER/NAME.npz
 SHA256 = {
-    DEFAULT: "3a5f4150d732ab23fa82d95d11136461c0906b78be9779f0b0e474d7909b8821",
+    DEFAULT: "a5053f586f5a7d3b8928c270451efdfad01fb350a56cd8e85908af3365a7f70c",
     "zhang16-small": "fba62763fe1d9d19417f66174352d1294dd0ba3121f386ad41be136408ab29f3",
 }
 # Removed weights -> their successors.
-RETIRED: dict[str, str] = {}
+RETIRED = {"unet-small": DEFAULT}
 
 
 class Shipped(NamedTuple):

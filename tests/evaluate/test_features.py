@@ -91,7 +91,7 @@ def test_fid_lpips_and_classes_of_rows(networks, run, album, tmp_path):
     again = evaluate.evaluate(request).result  # from the stored parts
     assert again == result
     labels.write_text("".join(f"{number}.png 7\n" for number in range(6)))
-    with pytest.raises(RequestError, match="another feature networks"):
+    with pytest.raises(RequestError, match="different feature networks"):
         evaluate.evaluate(request)
 
 
@@ -146,7 +146,7 @@ def test_coltran_compares_with_other_photos(networks, run, tmp_path, monkeypatch
     assert reference["digest"] != result["photos"]["digest"]
     name = f"ILSVRC2012_val_{wanted('coltran_5k_reference.txt')[0]:08d}.JPEG"
     Image.fromarray(synthetic_images(1, 40, seed=1)[0]).save(tmp_path / name)
-    with pytest.raises(RequestError, match="an evaluation of another reference"):
+    with pytest.raises(RequestError, match="an evaluation with different reference"):
         evaluate.evaluate(request)
 
 

@@ -302,7 +302,7 @@ def test_photos_that_change_are_not_mixed(runs, tmp_path):
     request = ask(runs, album, tmp_path / "out", methods=[str(runs / "one")])
     suites.evaluate(request)
     fill(2)
-    with pytest.raises(RequestError, match="an evaluation of another photos"):
+    with pytest.raises(RequestError, match="an evaluation with different photos"):
         suites.evaluate(request)
 
 
@@ -468,7 +468,7 @@ def test_cifar10_has_its_own_tables(runs, tmp_path, monkeypatch):
     assert len(photos.open_photos(small, str(data)).keys) == 10
     monkeypatch.setattr(work.Work, "save", None)  # the same request measures nothing
     assert suites.evaluate(ask(runs, data, tmp_path / "out", **options)).result == result
-    with pytest.raises(RequestError, match="an evaluation of another photos"):
+    with pytest.raises(RequestError, match="an evaluation with different photos"):
         suites.evaluate(ask(runs, data, tmp_path / "out", **options | {"limit": 0}))
 
 
@@ -531,7 +531,7 @@ def test_nothing_else_is_overwritten(runs, album, tmp_path):
     other = ask(runs, album, tmp_path / "out", limit=1, methods=[f"m={runs / 'two'}"])
     with pytest.raises(RequestError, match="other weights named 'm'"):
         suites.evaluate(other)
-    with pytest.raises(RequestError, match=r"another protocol|another photos"):
+    with pytest.raises(RequestError, match=r"different protocol|different photos"):
         suites.evaluate(ask(runs, album, tmp_path / "out", limit=2, methods=[f"m={runs / 'one'}"]))
     with pytest.raises(RequestError, match="is inside --data"):
         suites.evaluate(ask(runs, album, album / "out", limit=1))

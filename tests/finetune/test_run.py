@@ -241,7 +241,7 @@ def test_runs_without_a_section_on_training_get_one(tmp_path):
     assert (built.data.image_size, built.inference.size) == (128, 256)
     assert built.optimizer.learning_rate == 1e-3
     packed = build_config(open_base(shipped.DEFAULT), Options(size=96))
-    assert (packed.data.image_size, packed.inference.size) == (96, 64)
+    assert (packed.data.image_size, packed.inference.size) == (96, 128)
     assert packed.init_from == shipped.DEFAULT
 
 
@@ -298,7 +298,7 @@ def test_semantic_is_tuned_by_its_two_heads(arg, changes):
     assert method.features is None
     weights = {name: value for name, value in method.loss.weights.items() if value}
     assert weights == {"l1": 11.0, "class": 1.0}
-    assert built.loss.lam == 0.9
+    assert built.loss.lam == 0.99
 
 
 @pytest.mark.slow

@@ -228,7 +228,7 @@ def test_a_fork_learns_the_same_on_any_devices(photos, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"init_from": "unet-small"}, "set one of them"),
+        ({"init_from": "semantic-lite0"}, "set one of them"),
         ({"fork_from": "nowhere"}, r"nowhere/config.json' does not exist; give the workdir of a"),
         ({"model.kernel_size": 5}, r"different model\.kernel_size; use the same values"),
         ({"optimizer.name": "sgd"}, r"different optimizer\.name"),

@@ -100,27 +100,27 @@ def test_the_lowest_saturation_that_reaches_the_colorfulness_is_stored(run, albu
         pictures = [raw.colorize(gray_photo(photo), saturation=saturation) for photo in photos]
         return float(np.mean([metrics.colorfulness(picture) for picture in pictures]))
 
-    wanted = 0.5 * (mean_colorfulness(1.24) + mean_colorfulness(1.25))
+    wanted = 0.5 * (mean_colorfulness(1.22) + mean_colorfulness(1.23))  # between multiples of 0.05
     arguments = ["calibrate", run, "--data", album, "--sizes", "32", "--colorfulness", f"{wanted}"]
     for _ in range(2):  # the stored saturation does not affect the second search
         assert cli.run(arguments) == 0
         config = Workdir(run).read_config()
-        assert config.inference.saturation == 1.25
-        assert "stored with the weights: 32 px, saturation 1.25" in capsys.readouterr().out
+        assert config.inference.saturation == 1.23
+        assert "stored with the weights: 32 px, saturation 1.23" in capsys.readouterr().out
     stored = Colorizer.load(run)
-    assert stored.saturation == 1.25
+    assert stored.saturation == 1.23
     assert stored.working_size == raw.working_size
     assert stored.digest() != raw.digest()
     for photo in photos:
         grey = gray_photo(photo)
-        np.testing.assert_array_equal(stored.colorize(grey), raw.colorize(grey, saturation=1.25))
+        np.testing.assert_array_equal(stored.colorize(grey), raw.colorize(grey, saturation=1.23))
         np.testing.assert_allclose(
-            stored.predict_ab(grey), 1.25 * raw.predict_ab(grey), rtol=1e-5, atol=1e-4
+            stored.predict_ab(grey), 1.23 * raw.predict_ab(grey), rtol=1e-5, atol=1e-4
         )
     rows = json.loads((Workdir(run).root / calibrate.RECORD).read_text())["saturations"]
-    assert [row["saturation"] for row in rows] == [1.0, 1.25]
+    assert [row["saturation"] for row in rows] == [1.0, 1.23]
     assert rows[0]["colorfulness"] == pytest.approx(mean_colorfulness(1.0), rel=1e-5)
-    assert rows[-1]["colorfulness"] == pytest.approx(mean_colorfulness(1.25), rel=1e-5)
+    assert rows[-1]["colorfulness"] == pytest.approx(mean_colorfulness(1.23), rel=1e-5)
 
 
 def test_colorfulness_out_of_reach(run, album, capsys):

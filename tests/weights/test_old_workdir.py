@@ -7,6 +7,8 @@
         --config.checkpoint_every=3 --config.log_every=1 --config.eval_every=0 \
         --config.optimizer.warmup_steps=0 --config.optimizer.ema_decay=0.9
 
+when `loss.lam` of that config was 0.9.
+
 Never regenerate it: newer versions must be able to resume a training that runs for weeks.
 """
 
@@ -45,6 +47,7 @@ def command(**changes) -> ConfigDict:
             "eval_every": 0,
             "optimizer.warmup_steps": 0,
             "optimizer.ema_decay": 0.9,
+            "loss.lam": 0.9,
             "progress": False,
             "evaluation.report": False,
         }
