@@ -96,9 +96,9 @@ def run(args: argparse.Namespace) -> int:
         startup.use_compilation_cache("auto")
         from colorjax.inference.batch.work import Colorizing, PhotoWork
         from colorjax.inference.colorizer import Colorizer
-        from colorjax.weights import named as shipped  # imports JAX: only for valid requests
+        from colorjax.weights import named  # imports JAX: only for valid requests
 
-        weights = args.checkpoint or shipped.DEFAULT
+        weights = args.checkpoint or named.DEFAULT
         mark = {"by": Path(weights).name, "tool": f"colorjax {__version__}"}
         painting = Colorizing(Colorizer.load(weights, **loading), **coloring)
         return PhotoWork(painting, args.max_pixels, mark)

@@ -19,9 +19,7 @@ from colorjax.data.selection import cleaning
 from colorjax.errors import RequestError, unknown_name
 from colorjax.methods.method import Variables
 from colorjax.models.blocks.added_layer import TRAIN_ONLY
-from colorjax.weights import load as weights
-from colorjax.weights import named as shipped
-from colorjax.weights.workdir import Workdir
+from colorjax.weights.open import open_weights
 
 log = logging.getLogger(__name__)
 
@@ -112,22 +110,11 @@ def open_base(workdir_or_name: str | os.PathLike[str]) -> Base:
     Raises:
         RequestError: the weights do not exist or are damaged.
     """
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    name = os.fspath(workdir_or_name)
-    if shipped.ships(name):
-        packed = shipped.load(name, device)
-        config, step, variables = packed.config, packed.card["step"], packed.variables
-    else:
-        workdir = Workdir(name)
-        if not workdir.config_file.is_file():
-            raise RequestError(
-                f"no weights at {name!r}; give the workdir of a run or of imported weights, or "
-                f"the name of shipped weights: {', '.join(shipped.SHA256)}"
-            )
-        config, name = workdir.read_config(), str(workdir.root)
-        method = methods.build(config, with_loss=False)
-        step, variables = weights.load(name, method, device)
-    return Base(name, config, step, {"config": _sum(config.to_dict()), "weights": _sum(variables)})
+    weights = open_weights(workdir_or_name)
+    step, variables = weights.load()
+    config = weights.config
+    sums = {"config": _sum(config.to_dict()), "weights": _sum(variables)}
+    return Base(weights.name, config, step, sums)
 
 
 def _sum(content: dict[str, Any] | Variables) -> str:

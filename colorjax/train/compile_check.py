@@ -19,7 +19,7 @@ from colorjax.methods import resolve as settle
 from colorjax.methods.method import Method
 from colorjax.parallel import mesh as parallel
 from colorjax.train import phases, steps
-from colorjax.weights.load import with_sharding
+from colorjax.weights.checkpoint import with_sharding
 
 _UNITS = {"": 1, "B": 1, "MIB": 2**20, "GIB": 2**30, "MB": 10**6, "GB": 10**9}
 _GIB = 2.0**30

@@ -28,8 +28,8 @@ from colorjax.train.nogan.candidates import Candidates
 from colorjax.train.report import Reporter, open_writers
 from colorjax.train.skipped import SkippedPhotos
 from colorjax.train.stopping import StopSignal
-from colorjax.weights import load as weights
 from colorjax.weights.checkpoint import Checkpoints
+from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir
 
 log = logging.getLogger(__name__)
@@ -353,7 +353,8 @@ class _Run:
         """Evaluates the final weights (the best, else the newest) on the test photos."""
         self.newest.seal(wait=True)
         self.best.seal(wait=True)
-        step, variables = weights.load(self.workdir.root, self.method, self.layout.replicated)
+        weights = open_weights(self.workdir.root)
+        step, variables = weights.load(self.method, self.layout.replicated)
         variables |= self.layout.whole(self._judges)
         return not self.reporter.needs_report(step) or self.reporter.report(step, variables)
 

@@ -25,7 +25,7 @@ from colorjax.train import evaluator as evaluate
 from colorjax.train.log.writers import MetricsFile, TensorBoard, Writer, Writers
 from colorjax.train.skipped import SkippedPhotos
 from colorjax.train.stopping import StopSignal
-from colorjax.weights import load as weights
+from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir
 
 log = logging.getLogger(__name__)
@@ -180,7 +180,7 @@ def evaluate_only(config: ConfigDict, workdir: str, *, time_limit: float | None 
         stop = stack.enter_context(StopSignal(time_limit))
         config = folder.with_its_network(config)
         method = methods.build(config, with_loss=False)
-        step, variables = weights.load(folder.root, method, layout.replicated)
+        step, variables = open_weights(folder.root).load(method, layout.replicated)
         classes = folder.read_classes()
         parts = splits.open_splits(config.data, classes)
         if classes and parts.eval.class_names != classes:

@@ -11,7 +11,6 @@ from typing import Any
 
 from absl import flags
 
-from colorjax import methods
 from colorjax.data import prior
 from colorjax.data.selection import splits
 from colorjax.errors import RequestError
@@ -21,7 +20,7 @@ from colorjax.runtime import paths
 from colorjax.train import evaluator as evaluate
 from colorjax.train.skipped import SkippedPhotos
 from colorjax.train.stopping import StopSignal
-from colorjax.weights import load as weights
+from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir, write_json
 
 
@@ -41,13 +40,13 @@ def measure(workdir: Path, stop: StopSignal) -> dict[str, Any] | None:
         RequestError: workdir, weights or photos cannot be used.
     """
     folder = Workdir(workdir)
-    config = folder.read_config()
+    weights = open_weights(folder.root)
+    config = weights.config
     layout = parallel.make_layout(config.evaluation.batch_size)
-    method = methods.build(config, with_loss=False)
     parts = splits.open_splits(config.data, folder.read_classes())
-    step, variables = weights.load(folder.root, method, layout.replicated)
+    step, variables = weights.load(sharding=layout.replicated)
     steps = evaluate.build_steps(
-        method, prior.load(config.evaluation.prior), config.evaluation.hint_counts
+        weights.method, prior.load(config.evaluation.prior), config.evaluation.hint_counts
     )
     skipped = SkippedPhotos(folder.skipped_file)
     result: dict[str, Any] = {"step": step, "protocol": evaluate.protocol(config)}

@@ -283,7 +283,7 @@ def test_init_from_takes_the_weights(finished, photos, tmp_path):
     second = next(x for x in read_metrics(tmp_path / "second") if "train/loss" in x)
     assert second["train/loss"] < first["train/loss"]  # same batch, trained weights
     other = tiny_config(photos, init_from=str(finished[0]), **{"model.kernel_size": 5})
-    with pytest.raises(RequestError, match="do not fit plain_cnn as configured here"):
+    with pytest.raises(RequestError, match="do not fit the PlainCNN of this config"):
         loop.train_and_evaluate(other, str(tmp_path / "third"))
 
 

@@ -16,7 +16,7 @@ from colorjax.train import loop, phases
 from colorjax.train.nogan import generations
 from colorjax.train.nogan.candidates import Candidates
 from colorjax.train.report import Reporter
-from colorjax.weights import load as weights
+from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir
 from configs import cgan, nogan, unet
 
@@ -69,10 +69,8 @@ def read_metrics(workdir):
     return [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
 
 
-def weights_of(workdir, photos):
-    config = settle.settle(tiny_nogan(photos), 2)
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return weights.load(workdir, methods.build(config), device)
+def weights_of(workdir):
+    return open_weights(workdir).load()
 
 
 def test_one_command_runs_all_phases(finished):
@@ -99,7 +97,7 @@ def test_the_critic_trained_on_what_the_colorizer_made(finished):
 def test_pictures_for_the_critic_go_on_where_they_were_stopped(finished, photos, tmp_path):
     config = settle.settle(tiny_nogan(photos), 2)
     method, layout = methods.build(config), parallel.layout_of(config)
-    _, variables = weights.load(finished, method, layout.replicated)
+    _, variables = open_weights(finished).load(method, layout.replicated)
     train = splits.open_splits(config.data).train
     batches = []
 
@@ -129,7 +127,7 @@ def test_a_state_is_picked_and_shipped(finished, photos):
     assert actual["by"] == "auto"
     assert actual["picked"] in rows
     assert all(row["feature_loss"] > 0 for row in rows.values())
-    assert weights_of(finished, photos)[0] == actual["picked"]
+    assert weights_of(finished)[0] == actual["picked"]
     assert json.loads((finished / "eval.json").read_text())["step"] == actual["picked"]
 
 
@@ -138,7 +136,7 @@ def test_a_person_overrules_the_pick(finished, photos):
     for step in (9, 7):
         config = tiny_nogan(photos, **{"nogan.pick": str(step)})
         assert loop.train_and_evaluate(config, str(finished)) == loop.DONE
-        assert weights_of(finished, photos)[0] == step
+        assert weights_of(finished)[0] == step
         assert json.loads((finished / "eval.json").read_text())["step"] == step
     with pytest.raises(RequestError, match="auto or one of the steps 7, 9, 10"):
         loop.train_and_evaluate(tiny_nogan(photos, **{"nogan.pick": "8"}), str(finished))
