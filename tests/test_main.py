@@ -235,9 +235,9 @@ def test_how_a_run_ends(error, status, says, monkeypatch, capsys):
         raise error
 
     monkeypatch.setattr(main, "_read_flags", lambda argv: (None, "/w"))
-    monkeypatch.setattr(main.startup, "log_to_stderr", lambda: None)
+    monkeypatch.setattr(main.jax_setup, "log_to_stderr", lambda: None)
     monkeypatch.setattr(main, "_act", fail)
-    monkeypatch.setattr(main.startup, "exit_now", sys.exit)
+    monkeypatch.setattr(main.jax_setup, "exit_now", sys.exit)
     try:
         code = main.run(["main"])
     except SystemExit as ended:

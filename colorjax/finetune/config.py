@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from colorjax import methods, models
 from colorjax.data.selection import cleaning
 from colorjax.errors import RequestError, unknown_name
-from colorjax.methods.method import Variables
+from colorjax.methods.method import Method, Variables
 from colorjax.models.blocks.added_layer import TRAIN_ONLY
 from colorjax.weights.open import open_weights
 
@@ -139,7 +139,7 @@ def build_config(base: Base, options: Options) -> ConfigDict:
         options: all other settings.
 
     Raises:
-        RequestError: the network does not support `train_only`, or the size is not valid for it.
+        RequestError: the network has no added layer.
     """
     config = ConfigDict(json.loads(_DEFAULTS.read_text()), convert_dict=True)
     known = base.config.to_dict()
@@ -171,13 +171,11 @@ def build_config(base: Base, options: Options) -> ConfigDict:
     config.optimizer.update(learning_rate=rate, schedule="cosine", clip_norm=1.0)
     config.early_stopping.update(metric="mae_ab", patience=_PATIENCE)
     config.evaluation.batch_size = options.batch_size
-    methods.build(config)
     return config
 
 
-def log_trainable_params(config: ConfigDict) -> None:
+def log_trainable_params(method: Method) -> None:
     """Logs the number of trainable parameters."""
-    method = methods.build(config)
     params = jax.eval_shape(method.init, jax.random.key(0))["params"]
     learns = models.which_learn(params, method.trains, method.frozen)
     learning = jax.tree.map(lambda learns, layer: _size(layer) if learns else 0, learns, params)

@@ -28,6 +28,7 @@ __all__ = [
     "LOSSES",
     "TEACHES_CLASSES",
     "Loss",
+    "LossKind",
     "Terms",
     "absolute_error",
     "adversarial",
@@ -37,11 +38,12 @@ __all__ = [
     "class_hits",
     "create",
     "feature_errors",
+    "find",
     "grid_cross_entropy",
+    "judges_of",
     "mean",
     "smooth_absolute_error",
     "squared_error",
-    "takes_prior",
 ]
 
 Terms = dict[str, tuple[jax.Array, jax.Array]]
@@ -56,6 +58,7 @@ class Loss:
         name: as in the config.
         terms: (outputs of the network, batch) -> terms by name.
         weights: weight of each term in the total; a term without a weight is only logged.
+        outputs: of the network that the loss needs.
         judges: auxiliary networks whose outputs the loss needs: "critic" adds `fake_logits`,
             "features" adds `taps` and `true_taps`.
     """
@@ -63,6 +66,7 @@ class Loss:
     name: str
     terms: Callable[[Arrays, Arrays], Terms]
     weights: Mapping[str, float]
+    outputs: frozenset[str] = frozenset()
     judges: frozenset[str] = frozenset()
 
     def __call__(self, outputs: Arrays, batch: Arrays) -> Terms:
@@ -211,13 +215,11 @@ def _judged(name: str, weights: Mapping[str, float], tap_weights, terms) -> Loss
             raise RequestError(f"loss.{term}_weight must be at least 0, not {weight}")
     if not any(weights.values()):
         raise RequestError(f"all weights of loss {name} are 0; set one of them above 0")
-    judges = {"critic": weights.get("adversarial"), "features": weights.get("feature")}
-    needed = frozenset(judge for judge, weight in judges.items() if weight)
     in_total = {term: weight for term, weight in weights.items() if term != "feature"}
     if weights.get("feature"):
         scale = weights["feature"]
         in_total |= {f"feature_{n}": scale * w for n, w in enumerate(tap_weights, start=1)}
-    return Loss(name, terms, in_total, needed)
+    return Loss(name, terms, in_total)
 
 
 def _feature_terms(outputs: Arrays, relative: bool) -> Terms:
@@ -337,48 +339,75 @@ def _hinted_l1(delta: float = 5 / 110) -> Loss:
     return Loss("hinted_l1", terms, {"hinted_l1": 1.0})
 
 
-class _Kind(NamedTuple):
-    outputs: frozenset[str]  # outputs that the network must have
-    build: Callable[..., Loss]  # keyword arguments are fields of config.loss
+class LossKind(NamedTuple):
+    """A loss of the registry.
+
+    Attributes:
+        outputs: of the network that it needs.
+        build: keyword arguments are fields of `config.loss`.
+        defaults: the fields that `build` takes, with their default values.
+    """
+
+    outputs: frozenset[str]
+    build: Callable[..., Loss]
+    defaults: Mapping[str, Any]
 
 
-LOSSES: dict[str, _Kind] = {
-    "mse": _Kind(frozenset({"ab"}), _mse),
-    "l1": _Kind(frozenset({"ab"}), _l1),
-    "smooth_l1": _Kind(frozenset({"ab"}), _smooth_l1),
-    "mse_and_class": _Kind(frozenset({"ab"}), _mse_and_class),
-    "class_cross_entropy": _Kind(frozenset({"class_logits"}), _class_cross_entropy),
-    "ce": _Kind(frozenset({"bin_logits"}), _ce),
-    "rebalanced_ce": _Kind(frozenset({"bin_logits"}), _rebalanced_ce),
-    "smooth_l1_and_grid": _Kind(frozenset({"ab", "grid_logits"}), _smooth_l1_and_grid),
-    "smooth_l1_and_bins": _Kind(frozenset({"ab", "ab_quarter", "bin_logits"}), _smooth_l1_and_bins),
-    "hinted_l1": _Kind(frozenset({"ab_quarter", "hint_keys"}), _hinted_l1),
-    "feature": _Kind(frozenset({"ab"}), _feature),
-    "adversarial": _Kind(frozenset({"ab"}), _adversarial),
+def _kind(outputs: set[str], build: Callable[..., Loss]) -> LossKind:
+    parameters = inspect.signature(build).parameters.values()
+    return LossKind(frozenset(outputs), build, {p.name: p.default for p in parameters})
+
+
+LOSSES: dict[str, LossKind] = {
+    "mse": _kind({"ab"}, _mse),
+    "l1": _kind({"ab"}, _l1),
+    "smooth_l1": _kind({"ab"}, _smooth_l1),
+    "mse_and_class": _kind({"ab"}, _mse_and_class),
+    "class_cross_entropy": _kind({"class_logits"}, _class_cross_entropy),
+    "ce": _kind({"bin_logits"}, _ce),
+    "rebalanced_ce": _kind({"bin_logits"}, _rebalanced_ce),
+    "smooth_l1_and_grid": _kind({"ab", "grid_logits"}, _smooth_l1_and_grid),
+    "smooth_l1_and_bins": _kind({"ab", "ab_quarter", "bin_logits"}, _smooth_l1_and_bins),
+    "hinted_l1": _kind({"ab_quarter", "hint_keys"}, _hinted_l1),
+    "feature": _kind({"ab"}, _feature),
+    "adversarial": _kind({"ab"}, _adversarial),
 }
 
 
 # Losses that train a classifier.
 TEACHES_CLASSES = frozenset({"mse_and_class", "class_cross_entropy"})
 
+# Auxiliary networks, and the weight that is 0 where a loss does not need them.
+_JUDGES = {"critic": "adversarial_weight", "features": "feature_weight"}
 
-def outputs_of(name: str) -> frozenset[str]:
-    """Returns the names of the network outputs that a loss needs.
+
+def find(name: str) -> LossKind:
+    """Returns a loss of the registry, not yet built.
 
     Raises:
         RequestError: unknown name; the message lists the known ones.
 
-    >>> outputs_of("l1")
+    >>> find("l1").outputs
     frozenset({'ab'})
     """
     if name not in LOSSES:
         raise unknown_name("loss loss.name =", name, LOSSES)
-    return LOSSES[name].outputs
+    return LOSSES[name]
 
 
-def takes_prior(name: str) -> bool:
-    """Returns whether a loss weights colors by how frequent they are."""
-    return "prior" in inspect.signature(LOSSES[name].build).parameters
+def judges_of(name: str, **options: Any) -> frozenset[str]:
+    """Returns the auxiliary networks that a loss needs; see `Loss.judges`.
+
+    Args:
+        name: a key of `LOSSES`.
+        **options: as of `create`.
+
+    >>> judges_of("adversarial", feature_weight=0.0)
+    frozenset({'critic'})
+    """
+    values = {**find(name).defaults}
+    values |= {option: options[option] for option in values.keys() & options.keys()}
+    return frozenset(judge for judge, weight in _JUDGES.items() if values.get(weight))
 
 
 def create(name: str, **options: Any) -> Loss:
@@ -395,7 +424,6 @@ def create(name: str, **options: Any) -> Loss:
     >>> create("l1").weights
     {'l1': 1.0}
     """
-    outputs_of(name)
-    build = LOSSES[name].build
-    taken = inspect.signature(build).parameters.keys() & options.keys()
-    return build(**{option: options[option] for option in taken})
+    kind = find(name)
+    loss = kind.build(**{option: options[option] for option in kind.defaults if option in options})
+    return dataclasses.replace(loss, outputs=kind.outputs, judges=judges_of(name, **options))

@@ -38,14 +38,14 @@ def build_loss(config: ConfigDict, network: models.Network) -> losses.Loss:
     """
     options = config.loss.to_dict()
     name, prior_file = options.pop("name"), options.pop("prior")
-    missing = losses.outputs_of(name) - network.outputs
-    if missing:
-        able = [known for known in losses.LOSSES if losses.outputs_of(known) <= network.outputs]
+    kind = losses.find(name)
+    if missing := kind.outputs - network.outputs:
+        able = [other for other, kind in losses.LOSSES.items() if kind.outputs <= network.outputs]
         raise RequestError(
             f"loss {name} needs the output {', '.join(sorted(missing))} that model "
             f"{config.model.name} lacks; usable losses: {', '.join(sorted(able))}"
         )
-    if losses.takes_prior(name):
+    if "prior" in kind.defaults:
         options["prior"] = prior.load(prior_file)
     is_published = config.features.name == "vgg16_bn"
     options["relative"] = not is_published

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
 import jax
 from ml_collections import ConfigDict
 
-from colorjax import methods
+from colorjax import methods, models
 from colorjax.data import pipeline
 from colorjax.data.selection import splits, weighting
 from colorjax.errors import RequestError, unknown_name
@@ -17,6 +18,8 @@ from colorjax.parallel import mesh as parallel
 from colorjax.train import phases
 from colorjax.train.nogan.candidates import Candidates
 from colorjax.train.stopping import Patience
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,21 +44,22 @@ class Assembled:
 
 
 def assemble(config: ConfigDict) -> Assembled:
-    """Builds the parts of a training from a config; checks the config before it opens the data.
+    """Resolves a config and builds the parts of its training, each once.
+
+    Cheap values are checked before the data is opened; the method is built before the data is
+    split, which may read every photo.
 
     Raises:
         RequestError: invalid config or data.
     """
-    check_numbers(config)
-    pipeline.check(config.data)
-    openly = resolve.with_classes(resolve.settle_head(config), 1)
-    phases.build(openly, methods.build(openly), num_photos=1)
+    check(config)
     patience = _build_patience(config)
-    parts = splits.open_splits(config.data)
+    sources = splits.open_sources(config.data)
+    config = _resolve(config, sources.num_classes)
+    method = methods.build(config)
+    parts = splits.split(sources, config.data)
     if jax.process_count() > 1:
         parallel.assert_same_on_hosts("photos", splits.summary(parts))
-    config = resolve.settle(config, len(parts.train.class_names))
-    method = methods.build(config)
     num_photos = weighting.pass_length(parts.train, config.data.get("weights", ()))
     plan = phases.build(config, method, num_photos)
     if patience and not len(parts.validation):
@@ -69,6 +73,30 @@ def assemble(config: ConfigDict) -> Assembled:
     return Assembled(config, parts, method, plan, patience, bool(picks))
 
 
+def check(config: ConfigDict) -> None:
+    """Checks names and numbers of a config; opens no data and builds nothing.
+
+    Raises:
+        RequestError: an unknown name, or a number out of range.
+    """
+    for name in ("total_steps", "log_every", "checkpoint_every"):
+        if config[name] <= 0:
+            raise RequestError(f"{name} must be at least 1, not {config[name]}")
+    pipeline.check(config.data)
+    models.find(config.model.name)
+    phases.check(config)
+
+
+def _resolve(config: ConfigDict, num_classes: int) -> ConfigDict:
+    """Returns the config with all "auto" fields resolved; logs whether there is a classifier."""
+    if config.model.get("num_classes", 0) < 0:
+        if why := resolve.why_no_classifier(config, num_classes):
+            log.info("the classifier is off: %s", why)
+        else:
+            log.info("the classifier has %d classes", num_classes)
+    return resolve.resolve(config, num_classes)
+
+
 def _build_patience(config: ConfigDict) -> Patience | None:
     stopping = config.early_stopping
     if not stopping.metric:
@@ -77,10 +105,3 @@ def _build_patience(config: ConfigDict) -> Patience | None:
         raise unknown_name("early_stopping.metric", stopping.metric, table.HIGHER_IS_BETTER)
     better = table.HIGHER_IS_BETTER[stopping.metric]
     return Patience(stopping.patience, higher_is_better=better)
-
-
-def check_numbers(config: ConfigDict) -> None:
-    """Raises a RequestError if a number of steps is below 1."""
-    for name in ("total_steps", "log_every", "checkpoint_every"):
-        if config[name] <= 0:
-            raise RequestError(f"{name} must be at least 1, not {config[name]}")

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from colorjax import methods
 from colorjax.errors import RequestError
-from colorjax.methods import resolve as settle
+from colorjax.methods import resolve
 from colorjax.methods.method import Method
 from colorjax.parallel import mesh as parallel
 from colorjax.train import phases, steps
@@ -64,7 +64,7 @@ def compile_phases(
     """
     devices = devices or jax.devices()
     layout = parallel.layout_of(config, devices)
-    config = settle.with_classes(settle.settle_head(config), 2)
+    config = resolve.resolve(config, 2)
     method = methods.build(config)
     plan = phases.build(config, method, num_photos=config.batch_size)
     key = jax.random.key(config.seed)

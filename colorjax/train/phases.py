@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from colorjax import methods
+from colorjax import losses, methods
 from colorjax.errors import RequestError
+from colorjax.methods import resolve
 from colorjax.methods.method import Method, Variables
 from colorjax.train import adversarial, optim, state, steps
 from colorjax.train.adversarial import Turns
@@ -83,7 +84,23 @@ def build(config: ConfigDict, method: Method, num_photos: int) -> Plan:
     return _Planner(config, method, num_photos).plan()
 
 
-def _lengths(config: ConfigDict, trains_features: bool) -> dict[str, tuple[int, int]]:
+def check(config: ConfigDict) -> None:
+    """Checks the lengths of the phases and the optimizers; builds nothing.
+
+    Raises:
+        RequestError: invalid values, or more phases than steps.
+    """
+    spans = _spans(config)
+    first = "train" if "train" in spans else "pretrain"
+    optimizers = [config.optimizer]
+    if first == "train" and "critic" in losses.judges_of(**config.loss):
+        optimizers.append(config.critic_optimizer)
+    for optimizer in optimizers:
+        optim.check(optimizer)
+        optim.check_schedule(optimizer, spans[first][1] - spans[first][0])
+
+
+def _spans(config: ConfigDict) -> dict[str, tuple[int, int]]:
     """Returns the first (exclusive) and last step of each phase, by name."""
     total = config.total_steps
     shares = {"train": 1.0}
@@ -94,6 +111,7 @@ def _lengths(config: ConfigDict, trains_features: bool) -> dict[str, tuple[int, 
                 f"{tuple(config.nogan.shares)}"
             )
         shares = dict(zip(("pretrain", "critic", "gan"), config.nogan.shares, strict=True))
+    trains_features = resolve.trains_features(config)
     before = config.features.share if trains_features else 0.0
     if not 0 <= before < 1:
         raise RequestError(f"features.share must be at least 0 and below 1, not {before}")
@@ -119,9 +137,8 @@ class _Planner:
         self._config = config
         self._method = method
         self._pass_steps = max(1, num_photos // config.batch_size)
-        has_features, name = method.features is not None, config.features.name
-        self._trains_features = has_features and name == "classifier"
-        self._spans = _lengths(config, self._trains_features)
+        self._trains_features = resolve.trains_features(config)
+        self._spans = _spans(config)
 
     def plan(self) -> Plan:
         build = {
@@ -150,6 +167,12 @@ class _Planner:
         settings.update(plain | changes)
         return self._learner(settings, phase)
 
+    @functools.cached_property
+    def _first_learner(self) -> Learner:
+        """The colorizer's learner in the first phase in which it learns."""
+        first = "train" if "train" in self._spans else "pretrain"
+        return self._of_colorizer(self._learner(self._config.optimizer, first))
+
     def _of_colorizer(self, learner: Learner) -> Learner:
         """Restricts a learner to the layers that learn, with their factors on the rate."""
         method = self._method
@@ -177,7 +200,7 @@ class _Planner:
         first = next(name for name in ("train", "pretrain") if name in self._spans)
         fresh = state.create(
             method,
-            self._of_colorizer(self._learner(config.optimizer, first)).optimizer,
+            self._first_learner.optimizer,
             key,
             average=config.optimizer.ema_decay > 0,
         )
@@ -205,7 +228,7 @@ class _Planner:
 
     def _train(self, name: str) -> Phase:
         config = self._config
-        learner = self._of_colorizer(self._learner(config.optimizer, name))
+        learner = self._first_learner
         if self._method.critic is None:
             return Phase(name, *self._spans[name], self._plain_step(self._method, learner))
         step = self._adversarial_step(learner, self._of_critic(name), config.turns.to_dict())
@@ -240,8 +263,7 @@ class _Planner:
         config.loss.adversarial_weight = 0.0
         loss = methods.build_loss(config, self._method.network)
         method = dataclasses.replace(self._method, loss=loss, critic=None)
-        learner = self._of_colorizer(self._learner(self._config.optimizer, name))
-        return Phase(name, *self._spans[name], self._plain_step(method, learner))
+        return Phase(name, *self._spans[name], self._plain_step(method, self._first_learner))
 
     def _critic(self, name: str) -> Phase:
         learner = self._of_critic(name)

@@ -18,7 +18,7 @@ from colorjax.data.selection.splits import Splits
 from colorjax.data.sources.source import Source
 from colorjax.errors import DONE, STOPPED
 from colorjax.methods.method import Method, Variables
-from colorjax.parallel import hosts as peers
+from colorjax.parallel import hosts
 from colorjax.parallel import mesh as parallel
 from colorjax.runtime import atomic
 from colorjax.train import evaluator as evaluate
@@ -176,7 +176,7 @@ def evaluate_only(config: ConfigDict, workdir: str, *, time_limit: float | None 
     folder = Workdir(workdir)
     layout = parallel.make_layout(config.evaluation.batch_size)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(peers.Watch(lambda: "run the same command again"))
+        stack.enter_context(hosts.Watch(lambda: "run the same command again"))
         stop = stack.enter_context(StopSignal(time_limit))
         config = folder.with_its_network(config)
         method = methods.build(config, with_loss=False)

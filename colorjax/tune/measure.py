@@ -15,8 +15,7 @@ from colorjax.data import prior
 from colorjax.data.selection import splits
 from colorjax.errors import RequestError
 from colorjax.parallel import mesh as parallel
-from colorjax.runtime import jax_setup as startup
-from colorjax.runtime import paths
+from colorjax.runtime import jax_setup, paths
 from colorjax.train import evaluator as evaluate
 from colorjax.train.skipped import SkippedPhotos
 from colorjax.train.stopping import StopSignal
@@ -74,8 +73,8 @@ def run(argv: list[str] | None = None) -> int:
     workdir, output = sys.argv[1:] if argv is None else argv
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # grain reads them
-    startup.log_to_stderr()
-    startup.use_compilation_cache("auto")
+    jax_setup.log_to_stderr()
+    jax_setup.use_compilation_cache("auto")
     try:
         with StopSignal() as stop:
             result = measure(Path(workdir), stop)

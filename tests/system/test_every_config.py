@@ -88,11 +88,11 @@ import sys; sys.path[:0] = ["tests", "."]
 import jax
 jax.config.update("jax_num_cpu_devices", 64)
 from helpers.steps_of import CONFIGS, config_of
-from colorjax.train import ahead
+from colorjax.train import compile_check
 for name in CONFIGS:
     for fsdp in (1, 8):
         config = config_of(name, batch=64, **{"parallel.fsdp": fsdp})
-        found = list(ahead.compile_phases(config))
+        found = list(compile_check.compile_phases(config))
         assert all(row["devices"] == 64 for row in found)
         print(name, fsdp, [row["state_bytes"] for row in found])
 """

@@ -221,18 +221,18 @@ def test_evaluation_does_not_depend_on_the_batch_size(finished, photos):
         assert again["baselines"][name] == pytest.approx(metrics, rel=1e-5)
 
 
-def test_a_signal_saves_and_the_next_start_goes_on(finished, photos, tmp_path, monkeypatch):
-    workdir = tmp_path / "stopped"
-    check = loop._Run._check_and_log
+def test_a_signal_saves_and_the_next_start_goes_on(finished, photos, tmp_path):
+    workdir, done = tmp_path / "stopped", []
 
-    def stop_after_two(self, step, *args):
-        check(self, step, *args)
+    def stop_after_two(step):
+        done.append(step)
         if step == 2:
-            self.stop._note(15, None)
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(loop._Run, "_check_and_log", stop_after_two)
-    assert loop.train_and_evaluate(tiny_config(photos), str(workdir)) == loop.STOPPED
-    monkeypatch.undo()
+    config = tiny_config(photos)
+    assert loop.train_and_evaluate(config, str(workdir), after_step=stop_after_two) == loop.STOPPED
+    assert done == [1, 2]
+    assert (workdir / "checkpoints/2").is_dir()
     assert loop.train_and_evaluate(tiny_config(photos), str(workdir)) == loop.DONE
     losses = [
         [line["train/loss"] for line in read_metrics(w) if "train/loss" in line]

@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 
 import jax
 import numpy as np
@@ -9,7 +11,7 @@ from helpers.synthetic import tiny_config
 from colorjax import methods
 from colorjax.data.selection import splits
 from colorjax.errors import RequestError
-from colorjax.methods import resolve as settle
+from colorjax.methods import resolve
 from colorjax.parallel import mesh as parallel
 from colorjax.runtime import paths
 from colorjax.train import loop, phases
@@ -53,7 +55,7 @@ def tiny_nogan(photos, **changes):
 
 
 def plan_of(config):
-    config = settle.settle(config, 2)
+    config = resolve.resolve(config, 2)
     return phases.build(config, methods.build(config), num_photos=24)
 
 
@@ -95,7 +97,7 @@ def test_the_critic_trained_on_what_the_colorizer_made(finished):
 
 
 def test_pictures_for_the_critic_go_on_where_they_were_stopped(finished, photos, tmp_path):
-    config = settle.settle(tiny_nogan(photos), 2)
+    config = resolve.resolve(tiny_nogan(photos), 2)
     method, layout = methods.build(config), parallel.layout_of(config)
     _, variables = open_weights(finished).load(method, layout.replicated)
     train = splits.open_splits(config.data).train
@@ -143,19 +145,17 @@ def test_a_person_overrules_the_pick(finished, photos):
 
 
 @pytest.mark.slow
-def test_stopped_in_every_phase_it_resumes_exactly(finished, photos, tmp_path, monkeypatch):
-    workdir, stops = tmp_path / "stopped", [1, 4, 6, 8]
-    check = loop._Run._check_and_log
+def test_stopped_in_every_phase_it_resumes_exactly(finished, photos, tmp_path):
+    workdir = tmp_path / "stopped"
 
-    def stop(self, step, *args):
-        check(self, step, *args)
-        if stops and step == stops[0]:
-            stops.pop(0)
-            self.stop._note(15, None)
+    def stop(step):
+        if step == last:
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(loop._Run, "_check_and_log", stop)
-    for _ in range(4):
-        assert loop.train_and_evaluate(tiny_nogan(photos), str(workdir)) == loop.STOPPED
+    for last in (1, 4, 6, 8):
+        config = tiny_nogan(photos)
+        assert loop.train_and_evaluate(config, str(workdir), after_step=stop) == loop.STOPPED
+        assert (workdir / "checkpoints" / str(last)).is_dir()
     assert loop.train_and_evaluate(tiny_nogan(photos), str(workdir)) == loop.DONE
     actual, wanted = (
         [line for line in read_metrics(folder) if any(k.startswith("train/") for k in line)]
@@ -178,19 +178,11 @@ def test_the_state_before_the_last_phase_is_kept_whenever_a_signal_comes(
     def stop(self, step, variables):
         if stops:  # the first validation is before the phase
             stops.pop()
+            os.kill(os.getpid(), signal.SIGTERM)
             return None
         return validate(self, step, variables)
 
-    keep = loop._Run._keep_candidate
-
-    def signalled(self, step):
-        asked = bool(stops)
-        keep(self, step)
-        if asked:
-            self.stop._note(15, None)
-
     monkeypatch.setattr(Reporter, "validate", stop)
-    monkeypatch.setattr(loop._Run, "_keep_candidate", signalled)
     assert loop.train_and_evaluate(tiny_nogan(photos), str(workdir)) == loop.STOPPED
     assert [line["step"] for line in read_metrics(workdir)][-1] == SPANS["gan"][0]
     assert loop.train_and_evaluate(tiny_nogan(photos), str(workdir)) == loop.DONE
@@ -330,8 +322,8 @@ def test_given_weights_of_layers_change_no_more_than_the_weights(photos):
 
 def test_photos_without_labels_need_a_file_of_features(photos):
     with pytest.raises(RequestError, match=r"but they have no labels; set data.labels"):
-        settle.settle(tiny_nogan(photos), 0)
-    config = settle.settle(tiny_nogan(photos, **{"loss.feature_weight": 0.0}), 0)
+        resolve.resolve(tiny_nogan(photos), 0)
+    config = resolve.resolve(tiny_nogan(photos, **{"loss.feature_weight": 0.0}), 0)
     assert [p.name for p in phases.build(config, methods.build(config), 24).phases] == [
         "pretrain",
         "critic",
@@ -369,7 +361,7 @@ def test_one_network_trains_with_four_losses(name):
 @pytest.mark.parametrize("argument", ["", "nazeri", "dcgan", "nazeri,faithful", "dcgan,faithful"])
 def test_gans_are_planned(argument):
     """Their output spaces and sources of lightness."""
-    config = settle.settle(cgan.get_config(f"width=0.125,debug,{argument}"), 0)
+    config = resolve.resolve(cgan.get_config(f"width=0.125,debug,{argument}"), 0)
     method = methods.build(config)
     assert method.space == {"n": "lab", "d": "rgb", "": "ab"}[argument[:1]]
     assert method.predicts_lightness == ("faithful" in argument)

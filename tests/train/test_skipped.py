@@ -15,7 +15,7 @@ class Names:
 
 def test_numbers_are_looked_up_where_they_were_counted(monkeypatch, tmp_path):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    monkeypatch.setattr(parallel, "gathered", lambda numbers, most: [*numbers, 2])
+    monkeypatch.setattr(parallel, "allgather_ints", lambda numbers, most: [*numbers, 2])
     skipped = SkippedPhotos(paths.locate(tmp_path / "skipped.txt"))
     first, second = Names("a", "b", "c"), Names("d", "e", "f")
     assert skipped.note(first, np.array([1, -1], np.int32)) == 1
