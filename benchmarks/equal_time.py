@@ -64,7 +64,8 @@ def step_time(method: str) -> float:
 
 def parameters(method: str) -> int:
     """Counts the parameters of a method's network."""
-    built = methods.build(resolve.resolve_head(config_of(method)))
+    config = config_of(method)
+    built = methods.build(resolve.resolve_head(config, methods.build_loss(config)))
     shapes = jax.eval_shape(built.init, jax.random.key(0))
     return sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
 

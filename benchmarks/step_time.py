@@ -138,7 +138,7 @@ class Trainer:
             RequestError: the config cannot be built.
         """
         layout = parallel.make_layout(config.batch_size)
-        config = resolve.resolve_head(config)
+        config = resolve.resolve_head(config, methods.build_loss(config))
         method = methods.build(config)
         plan = phases.build(config, method, num_photos=config.batch_size)
         phase = next(phase for phase in plan.phases if phase.teaches)

@@ -84,7 +84,7 @@ def finetune(
         record = _begin(folder, opened, source, options)
     else:
         _check_same(record, folder, opened, source, options)
-    if "prior" in losses.find(config.loss.name).defaults:
+    if "prior" in losses.find(config.loss.name).options:
         config.loss.prior = str(_count_colors(folder, source, config.loss))
     config.data.path = str(Path(source.root).resolve())
     config.data.parts = str(folder.root / _PARTS)

@@ -26,7 +26,6 @@ from colorjax.losses.regression import (
 
 __all__ = [
     "LOSSES",
-    "TEACHES_CLASSES",
     "Loss",
     "LossKind",
     "Terms",
@@ -40,7 +39,6 @@ __all__ = [
     "feature_errors",
     "find",
     "grid_cross_entropy",
-    "judges_of",
     "mean",
     "smooth_absolute_error",
     "squared_error",
@@ -215,11 +213,13 @@ def _judged(name: str, weights: Mapping[str, float], tap_weights, terms) -> Loss
             raise RequestError(f"loss.{term}_weight must be at least 0, not {weight}")
     if not any(weights.values()):
         raise RequestError(f"all weights of loss {name} are 0; set one of them above 0")
+    judges = {"critic": weights.get("adversarial"), "features": weights.get("feature")}
+    needed = frozenset(judge for judge, weight in judges.items() if weight)
     in_total = {term: weight for term, weight in weights.items() if term != "feature"}
     if weights.get("feature"):
         scale = weights["feature"]
         in_total |= {f"feature_{n}": scale * w for n, w in enumerate(tap_weights, start=1)}
-    return Loss(name, terms, in_total)
+    return Loss(name, terms, in_total, judges=needed)
 
 
 def _feature_terms(outputs: Arrays, relative: bool) -> Terms:
@@ -344,18 +344,18 @@ class LossKind(NamedTuple):
 
     Attributes:
         outputs: of the network that it needs.
-        build: keyword arguments are fields of `config.loss`.
-        defaults: the fields that `build` takes, with their default values.
+        build: returns the loss.
+        options: fields of `config.loss` that `build` takes.
     """
 
     outputs: frozenset[str]
     build: Callable[..., Loss]
-    defaults: Mapping[str, Any]
+    options: frozenset[str]
 
 
 def _kind(outputs: set[str], build: Callable[..., Loss]) -> LossKind:
-    parameters = inspect.signature(build).parameters.values()
-    return LossKind(frozenset(outputs), build, {p.name: p.default for p in parameters})
+    options = inspect.signature(build).parameters
+    return LossKind(frozenset(outputs), build, frozenset(options))
 
 
 LOSSES: dict[str, LossKind] = {
@@ -374,13 +374,6 @@ LOSSES: dict[str, LossKind] = {
 }
 
 
-# Losses that train a classifier.
-TEACHES_CLASSES = frozenset({"mse_and_class", "class_cross_entropy"})
-
-# Auxiliary networks, and the weight that is 0 where a loss does not need them.
-_JUDGES = {"critic": "adversarial_weight", "features": "feature_weight"}
-
-
 def find(name: str) -> LossKind:
     """Returns a loss of the registry, not yet built.
 
@@ -393,21 +386,6 @@ def find(name: str) -> LossKind:
     if name not in LOSSES:
         raise unknown_name("loss loss.name =", name, LOSSES)
     return LOSSES[name]
-
-
-def judges_of(name: str, **options: Any) -> frozenset[str]:
-    """Returns the auxiliary networks that a loss needs; see `Loss.judges`.
-
-    Args:
-        name: a key of `LOSSES`.
-        **options: as of `create`.
-
-    >>> judges_of("adversarial", feature_weight=0.0)
-    frozenset({'critic'})
-    """
-    values = {**find(name).defaults}
-    values |= {option: options[option] for option in values.keys() & options.keys()}
-    return frozenset(judge for judge, weight in _JUDGES.items() if values.get(weight))
 
 
 def create(name: str, **options: Any) -> Loss:
@@ -425,5 +403,5 @@ def create(name: str, **options: Any) -> Loss:
     {'l1': 1.0}
     """
     kind = find(name)
-    loss = kind.build(**{option: options[option] for option in kind.defaults if option in options})
-    return dataclasses.replace(loss, outputs=kind.outputs, judges=judges_of(name, **options))
+    loss = kind.build(**{name: options[name] for name in kind.options & options.keys()})
+    return dataclasses.replace(loss, outputs=kind.outputs)

@@ -12,6 +12,7 @@ from colorjax import methods, models
 from colorjax.data import pipeline
 from colorjax.data.selection import splits, weighting
 from colorjax.errors import RequestError, unknown_name
+from colorjax.losses import Loss
 from colorjax.methods import resolve
 from colorjax.metrics import table
 from colorjax.parallel import mesh as parallel
@@ -46,17 +47,19 @@ class Assembled:
 def assemble(config: ConfigDict) -> Assembled:
     """Resolves a config and builds the parts of its training, each once.
 
-    Cheap values are checked before the data is opened; the method is built before the data is
-    split, which may read every photo.
+    Cheap values are checked, and the loss is built, before the data is opened; the network is built
+    before the data is split, which may read every photo.
 
     Raises:
         RequestError: invalid config or data.
     """
-    check(config)
+    _check(config)
+    loss = methods.build_loss(config)
+    phases.check(config, loss)
     patience = _build_patience(config)
     sources = splits.open_sources(config.data)
-    config = _resolve(config, sources.num_classes)
-    method = methods.build(config)
+    config = _resolve(config, sources.num_classes, loss)
+    method = methods.build(config, loss=loss)
     parts = splits.split(sources, config.data)
     if jax.process_count() > 1:
         parallel.assert_same_on_hosts("photos", splits.summary(parts))
@@ -73,28 +76,23 @@ def assemble(config: ConfigDict) -> Assembled:
     return Assembled(config, parts, method, plan, patience, bool(picks))
 
 
-def check(config: ConfigDict) -> None:
-    """Checks names and numbers of a config; opens no data and builds nothing.
-
-    Raises:
-        RequestError: an unknown name, or a number out of range.
-    """
+def _check(config: ConfigDict) -> None:
+    """Raises a RequestError for an unknown name or a number out of range; builds nothing."""
     for name in ("total_steps", "log_every", "checkpoint_every"):
         if config[name] <= 0:
             raise RequestError(f"{name} must be at least 1, not {config[name]}")
     pipeline.check(config.data)
     models.find(config.model.name)
-    phases.check(config)
 
 
-def _resolve(config: ConfigDict, num_classes: int) -> ConfigDict:
+def _resolve(config: ConfigDict, num_classes: int, loss: Loss) -> ConfigDict:
     """Returns the config with all "auto" fields resolved; logs whether there is a classifier."""
     if config.model.get("num_classes", 0) < 0:
-        if why := resolve.why_no_classifier(config, num_classes):
+        if why := resolve.why_no_classifier(config, num_classes, loss):
             log.info("the classifier is off: %s", why)
         else:
             log.info("the classifier has %d classes", num_classes)
-    return resolve.resolve(config, num_classes)
+    return resolve.resolve(config, num_classes, loss)
 
 
 def _build_patience(config: ConfigDict) -> Patience | None:

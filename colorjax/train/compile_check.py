@@ -64,8 +64,9 @@ def compile_phases(
     """
     devices = devices or jax.devices()
     layout = parallel.layout_of(config, devices)
-    config = resolve.resolve(config, 2)
-    method = methods.build(config)
+    loss = methods.build_loss(config)
+    config = resolve.resolve(config, 2, loss)
+    method = methods.build(config, loss=loss)
     plan = phases.build(config, method, num_photos=config.batch_size)
     key = jax.random.key(config.seed)
     shapes = jax.eval_shape(plan.create, key)

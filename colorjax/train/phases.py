@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from colorjax import losses, methods
+from colorjax import methods
 from colorjax.errors import RequestError
+from colorjax.losses import Loss
 from colorjax.methods import resolve
 from colorjax.methods.method import Method, Variables
 from colorjax.train import adversarial, optim, state, steps
@@ -84,23 +85,27 @@ def build(config: ConfigDict, method: Method, num_photos: int) -> Plan:
     return _Planner(config, method, num_photos).plan()
 
 
-def check(config: ConfigDict) -> None:
+def check(config: ConfigDict, loss: Loss) -> None:
     """Checks the lengths of the phases and the optimizers; builds nothing.
+
+    Args:
+        config: see configs/default.py.
+        loss: of this config.
 
     Raises:
         RequestError: invalid values, or more phases than steps.
     """
-    spans = _spans(config)
+    spans = _spans(config, resolve.trains_features(config, loss))
     first = "train" if "train" in spans else "pretrain"
     optimizers = [config.optimizer]
-    if first == "train" and "critic" in losses.judges_of(**config.loss):
+    if first == "train" and "critic" in loss.judges:
         optimizers.append(config.critic_optimizer)
     for optimizer in optimizers:
         optim.check(optimizer)
         optim.check_schedule(optimizer, spans[first][1] - spans[first][0])
 
 
-def _spans(config: ConfigDict) -> dict[str, tuple[int, int]]:
+def _spans(config: ConfigDict, trains_features: bool) -> dict[str, tuple[int, int]]:
     """Returns the first (exclusive) and last step of each phase, by name."""
     total = config.total_steps
     shares = {"train": 1.0}
@@ -111,7 +116,6 @@ def _spans(config: ConfigDict) -> dict[str, tuple[int, int]]:
                 f"{tuple(config.nogan.shares)}"
             )
         shares = dict(zip(("pretrain", "critic", "gan"), config.nogan.shares, strict=True))
-    trains_features = resolve.trains_features(config)
     before = config.features.share if trains_features else 0.0
     if not 0 <= before < 1:
         raise RequestError(f"features.share must be at least 0 and below 1, not {before}")
@@ -137,8 +141,9 @@ class _Planner:
         self._config = config
         self._method = method
         self._pass_steps = max(1, num_photos // config.batch_size)
-        self._trains_features = resolve.trains_features(config)
-        self._spans = _spans(config)
+        assert method.loss is not None
+        self._trains_features = resolve.trains_features(config, method.loss)
+        self._spans = _spans(config, self._trains_features)
 
     def plan(self) -> Plan:
         build = {
@@ -261,7 +266,7 @@ class _Planner:
             )
         config = self._config.copy_and_resolve_references()
         config.loss.adversarial_weight = 0.0
-        loss = methods.build_loss(config, self._method.network)
+        loss = methods.build_loss(config)
         method = dataclasses.replace(self._method, loss=loss, critic=None)
         return Phase(name, *self._spans[name], self._plain_step(method, self._first_learner))
 

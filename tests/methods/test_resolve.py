@@ -19,7 +19,9 @@ def resolved(config, classes):
     given = config.model.to_dict()
     result = resolve.resolve(config.lock(), classes)
     assert config.model.to_dict() == given
-    return result.model.num_classes, resolve.why_no_classifier(config, classes)
+    return result.model.num_classes, resolve.why_no_classifier(
+        config, classes, methods.build_loss(config)
+    )
 
 
 def test_an_open_number_becomes_that_of_the_data():
@@ -89,10 +91,10 @@ def test_the_head_is_that_of_the_loss(loss, head):
 
 def test_a_trained_feature_network_has_the_classes_of_the_data():
     config = nogan.get_config("width=0.125")
-    assert resolve.trains_features(config)
+    assert resolve.trains_features(config, methods.build_loss(config))
     assert resolve.resolve(config, 7).features.num_classes == 7
     config.loss.feature_weight = 0.0
-    assert not resolve.trains_features(config)
+    assert not resolve.trains_features(config, methods.build_loss(config))
     assert resolve.resolve(config, 7).features.num_classes == config.features.num_classes
 
 

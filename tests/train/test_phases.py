@@ -306,9 +306,9 @@ def test_given_weights_of_layers_change_no_more_than_the_weights(photos):
     with config.unlocked():
         config.features.name = "vgg16_bn"
         config.loss.tap_weights = (20.0, 70.0, 10.0)
-    given = methods.build_loss(config, methods.build_network(config))
+    given = methods.build_loss(config)
     config.loss.tap_weights = ()
-    own = methods.build_loss(config, methods.build_network(config))
+    own = methods.build_loss(config)
     taps = {
         f"{name}taps": 3 * [np.full((2, 4, 4, 8), value)]
         for name, value in (("", 12.0), ("true_", 10.0))
