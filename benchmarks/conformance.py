@@ -18,6 +18,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from colorjax.evaluate.tables import markdown_table
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 COLUMNS = (
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def all_rows() -> dict[str, Mapping[str, object]]:
     """Returns, by the name of a file, what was kept of it."""
-    from photos import conformance, programs, zoo
+    from helpers.photos import conformance, programs, zoo
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -57,16 +59,16 @@ def all_rows() -> dict[str, Mapping[str, object]]:
 def as_markdown(rows: Mapping[str, Mapping[str, object]]) -> str:
     """Returns a table of the files that were written, and a list of those refused."""
     words = {True: "yes", False: "LOST"}
-    lines = [f"| file | {' | '.join(COLUMNS)} |", "| --- " * (len(COLUMNS) + 1) + "|"]
+    table = [["file", *COLUMNS]]
     refused = []
     for name, row in rows.items():
         if "refused" in row:
             refused.append(name if row["refused"] else f"{name} (NOT REFUSED)")
             continue
         cells = [row.get(column, "-") for column in COLUMNS]
-        shown = [words[cell] if isinstance(cell, bool) else str(cell) for cell in cells]
-        lines.append(f"| {name} | {' | '.join(shown)} |")
-    lines += ["", f"Refused in one line ({len(refused)}): {', '.join(refused)}."]
+        texts = [words[cell] if isinstance(cell, bool) else str(cell) for cell in cells]
+        table.append([name, *texts])
+    lines = [markdown_table(table), f"Refused in one line ({len(refused)}): {', '.join(refused)}."]
     lost = sum(False in row.values() for row in rows.values())
     lines += ["", f"{len(rows)} files; {lost} of them lost anything."]
     return "\n".join(lines)

@@ -2,14 +2,15 @@
 
     python -m benchmarks.equal_time --data TINYIMAGENET --workdir runs/equal_time --minutes 6
 
-Each method gets as many steps as fit into the minutes by its step time, which is measured first,
-one method after the other, on a batch that is on the device, and kept in WORKDIR/step_times.json: a
-machine that is busy later on gives no method less. Of nogan it is that of the first phase in which
-the colorizer learns, and it alone picks one of several states by validation photos; of all others
-the last step counts. Workdirs are WORKDIR/NAME; the same command resumes, with other minutes it
-wants another WORKDIR. The learning rate rises for a tenth of the steps and falls along a cosine.
+Each method trains for as many steps as fit into the minutes at its step time. Step times are
+measured first, one method after the other, with a batch that is already on the device, and stored
+in WORKDIR/step_times.json, so that later load on the machine favors no method. The step time of
+nogan is that of its first phase in which the colorizer learns. Only nogan selects one of several
+states by validation photos; all others use the last step. Workdirs are WORKDIR/NAME; the same
+command resumes. Other minutes need another WORKDIR. The learning rate rises for a tenth of the
+steps, then decays along a cosine.
 
-DATA holds train/ and val/. One line of JSON for each method: its steps, parameters and metrics.
+DATA contains train/ and val/. Prints one line of JSON per method: steps, parameters and metrics.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", required=True, metavar="FOLDER", help="with train/ and val/")
-    parser.add_argument("--eval", metavar="FOLDER", help="photos to report (default: DATA/val)")
+    parser.add_argument("--eval", metavar="FOLDER", help="test photos (default: DATA/val)")
     parser.add_argument("--workdir", required=True, metavar="DIR")
     parser.add_argument("--minutes", type=float, default=6.0, help="of training, each method")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
@@ -104,13 +105,13 @@ def main(argv: list[str] | None = None) -> int:
         row = {"method": name, "config": METHODS[name], "steps": steps, "batch": BATCH}
         row |= {"seconds_a_step": times[name], "parameters": parameters(name)}
         row |= {"wall_s": round(time.perf_counter() - start)}
-        found = json.loads(report.read_text())
-        print(json.dumps(row | {"metrics": found["metrics"], "baselines": found["baselines"]}))
+        content = json.loads(report.read_text())
+        print(json.dumps(row | {"metrics": content["metrics"], "baselines": content["baselines"]}))
     return 0
 
 
 def train(method: str, workdir: Path, steps: int, args: argparse.Namespace) -> int:
-    """Trains and evaluates one method in a process of its own; returns its exit status."""
+    """Trains and evaluates one method in a new process; returns its exit status."""
     config_file, *own = METHODS[method].split()
     fields = dict(field.split("=") for field in own) | {
         "data.path": f"{args.data}/train",
@@ -128,9 +129,9 @@ def train(method: str, workdir: Path, steps: int, args: argparse.Namespace) -> i
         # Enough for its classifier; a hundred states to pick from would take the time of training.
         fields |= {"features.share": 0.15, "nogan.shares": "(0.7,0.15,0.15)"}
         fields |= {"nogan.save_every": max(10, steps // 40), "data.validation_fraction": 0.005}
-    words = [f"--config.{name}={value}" for name, value in fields.items()]
+    arguments = [f"--config.{name}={value}" for name, value in fields.items()]
     command = [sys.executable, "-m", "colorjax.main", f"--config={config_file}"]
-    return subprocess.run([*command, f"--workdir={workdir}", *words]).returncode
+    return subprocess.run([*command, f"--workdir={workdir}", *arguments]).returncode
 
 
 if __name__ == "__main__":

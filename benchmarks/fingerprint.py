@@ -1,11 +1,11 @@
-"""Do the numbers stay what they were? For changes of structure: run before and after, and compare.
+"""Does a refactoring keep the numbers? Run before and after it, and compare.
 
     python -m benchmarks.fingerprint before.json
     python -m benchmarks.fingerprint after.json --against before.json
 
-Three steps of every config on made photos: losses, gradient norms, a digest of the weights and
-eval.json; what the shipped weights make of a photo; `evaluate` and `compare` of them. Only commands
-and `colorjax.Colorizer` are used, so that the program runs on any layout of the package. Minutes.
+A few steps of every config on synthetic photos: losses, gradient norms, a digest of the weights and
+eval.json; photos colorized by the shipped weights; `evaluate` and `compare` of them. Uses only
+commands and `colorjax.Colorizer`, so that it runs with any layout of the package. Takes minutes.
 """
 
 from __future__ import annotations
@@ -59,18 +59,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", help="names of configs, separated by commas")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        found = measured(Path(folder), args.only.split(",") if args.only else list(CONFIGS))
-    Path(args.output).write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+        results = measured(Path(folder), args.only.split(",") if args.only else list(CONFIGS))
+    Path(args.output).write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     if args.against is None:
         return 0
     before = json.loads(Path(args.against).read_text())
-    changed = [name for name in sorted(before.keys() | found.keys()) if differ(before, found, name)]
-    print(f"{len(found) - len(changed)} of {len(found)} are the same; others: {changed}")
+    changed = [
+        name for name in sorted(before.keys() | results.keys()) if differ(before, results, name)
+    ]
+    print(f"{len(results) - len(changed)} of {len(results)} are the same; others: {changed}")
     return 1 if changed else 0
 
 
-def differ(before: dict[str, Any], found: dict[str, Any], name: str) -> bool:
-    return before.get(name) != found.get(name)
+def differ(before: dict[str, Any], results: dict[str, Any], name: str) -> bool:
+    return before.get(name) != results.get(name)
 
 
 def measured(folder: Path, configs: Sequence[str]) -> dict[str, Any]:
@@ -78,38 +80,39 @@ def measured(folder: Path, configs: Sequence[str]) -> dict[str, Any]:
     photos, others = folder / "photos", folder / "others"
     make_photos(photos, seed=0)
     make_photos(others, seed=1)
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for name in configs:
         run = folder / name
         extra = ("--config.nogan.generated=0.3",) if name == "nogan" else ()
-        words = (f"--config=configs/{CONFIGS[name]}", f"--workdir={run}")
-        run_python("-m", "colorjax.main", *words, f"--config.data.path={photos}", *_FIXED, *extra)
-        found[name] = of_run(run)
-        print(name, found[name]["digest"][:12], flush=True)
+        arguments = (f"--config=configs/{CONFIGS[name]}", f"--workdir={run}")
+        run_python(
+            "-m", "colorjax.main", *arguments, f"--config.data.path={photos}", *_FIXED, *extra
+        )
+        results[name] = of_run(run)
+        print(name, results[name]["digest"][:12], flush=True)
     for weights in WEIGHTS:
         output = folder / "colored" / weights
-        words = ("colorize", str(photos / "a"), f"--checkpoint={weights}", f"--output={output}")
-        run_python("-m", "colorjax", *words)
-        found[weights] = {path.name: pixels_of(path) for path in sorted(output.rglob("*.png"))}
-        print(weights, len(found[weights]), flush=True)
+        arguments = ("colorize", str(photos / "a"), f"--checkpoint={weights}", f"--output={output}")
+        run_python("-m", "colorjax", *arguments)
+        results[weights] = {path.name: pixels_of(path) for path in sorted(output.rglob("*.png"))}
+        print(weights, len(results[weights]), flush=True)
     names = ["plain=" + str(folder / configs[0]), *WEIGHTS]
     output = folder / "evaluate"
-    words = ("--suite=folder", f"--data={photos}", f"--tables={others}", f"--output={output}")
-    run_python("-m", "colorjax", "evaluate", *names, *words)
-    found["evaluate"] = without_places(json.loads((output / "result.json").read_text()))
+    arguments = ("--suite=folder", f"--data={photos}", f"--tables={others}", f"--output={output}")
+    run_python("-m", "colorjax", "evaluate", *names, *arguments)
+    results["evaluate"] = without_paths(json.loads((output / "result.json").read_text()))
     output = folder / "compare"
     run_python("-m", "colorjax", "compare", *names, f"--data={photos}", f"--output={output}")
-    tables = {path.name: path.read_text() for path in sorted(output.glob("*.csv"))}
-    found["compare"] = tables
-    return found
+    results["compare"] = without_paths(json.loads((output / "metrics.json").read_text()))
+    return results
 
 
-def run_python(*words: str) -> None:
-    """Runs a program of the repository; its output is shown where it fails."""
+def run_python(*arguments: str) -> None:
+    """Runs a program of the repository; prints its output if it fails."""
     env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
-    done = subprocess.run([sys.executable, *words], env=env, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{' '.join(words)}\n{done.stdout}{done.stderr}")
+        raise SystemExit(f"{' '.join(arguments)}\n{done.stdout}{done.stderr}")
 
 
 def of_run(run: Path) -> dict[str, Any]:
@@ -127,7 +130,7 @@ def of_run(run: Path) -> dict[str, Any]:
     ]
     report = json.loads((run / "eval.json").read_text())
     digest = colorjax.Colorizer.load(run).digest()
-    return {"steps": kept, "digest": digest, "eval": without_places(report)}
+    return {"steps": kept, "digest": digest, "eval": without_paths(report)}
 
 
 def pixels_of(path: Path) -> str:
@@ -135,15 +138,15 @@ def pixels_of(path: Path) -> str:
         return hashlib.sha256(np.asarray(image).tobytes()).hexdigest()
 
 
-def without_places(found: Any) -> Any:
-    """Drops what names folders, times and versions."""
-    if isinstance(found, dict):
+def without_paths(results: Any) -> Any:
+    """Drops paths, times and versions."""
+    if isinstance(results, dict):
         return {
-            key: without_places(value)
-            for key, value in found.items()
+            key: without_paths(value)
+            for key, value in results.items()
             if key not in _LEFT_OUT and not (isinstance(value, str) and "/" in value)
         }
-    return [without_places(value) for value in found] if isinstance(found, list) else found
+    return [without_paths(value) for value in results] if isinstance(results, list) else results
 
 
 def make_photos(folder: Path, seed: int) -> None:

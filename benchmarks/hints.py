@@ -1,11 +1,11 @@
-"""How much do color hints bring, and how long does one take?
+"""How much do color hints improve PSNR, and how long does one take?
 
     python -m benchmarks.hints --data PHOTOS [--checkpoint WORKDIR] [--side 300]
 
 One row for each number of hints, the first N of the same random true colors (`psnr_with_hints` of
 `colorjax.evaluate.baselines`): `psnr` (dB, mean of the photos). The last row has `spread_ms`, the
 median time in which the hints of a photo are spread after the network has run, and `picture_ms`,
-that of the picture with them.
+the time of the whole picture with them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def rows(colorizer: Colorizer, photos: Sequence[np.ndarray]) -> Iterator[dict[str, Any]]:
-    """Yields what is printed."""
+    """Yields the printed rows."""
     psnr: dict[int, list[float]] = {count: [] for count in COUNTS}
     spreading, painting = [], []
     for number, photo in enumerate(photos):

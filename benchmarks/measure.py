@@ -1,4 +1,4 @@
-"""What the benchmarks share: alternating runs, medians, and one JSON line per row."""
+"""Shared by the benchmarks: alternating runs, medians, and one JSON line per row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from colorjax.runtime import versions as of_colorjax
+from colorjax.runtime import versions as package_versions
 
 Run = Callable[[], float]  # does the work once and returns its seconds
 
@@ -32,7 +32,7 @@ def timed(work: Callable[[], Any], clock: Callable[[], float] = time.perf_counte
 def alternate(runs: dict[str, Run], repeats: int) -> dict[str, list[float]]:
     """Runs everything in turn, `repeats` rounds after one to warm up.
 
-    What disturbs the machine for a while then disturbs all rows alike.
+    A temporary load on the machine then affects all rows equally.
 
     Returns:
         The seconds of each round by name.
@@ -59,13 +59,13 @@ def print_row(
     """Prints one row as a line of JSON.
 
     Args:
-        question: what the program answers.
-        row: what was measured.
+        question: name of the benchmark.
+        row: name of the measurement.
         seconds: of each round.
         size: side of an image in pixels.
-        batch: images in a batch; 1 where they go one by one.
+        batch: images per batch; 1 if they are processed one by one.
         images: in one round.
-        device: what it ran on.
+        device: name of the device.
         peer: name of the row to compare with, or why there is none.
         peer_seconds: of each round of that row, over as many images.
         **more: further fields.
@@ -88,15 +88,17 @@ def print_row(
 
 
 def ratio(peer: list[float], ours: list[float]) -> float:
-    """Returns how many times as fast as the peer: the median over the rounds."""
+    """Returns the speed relative to the peer: the median over the rounds."""
     return statistics.median(a / b for a, b in zip(peer, ours, strict=True))
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions that a number depends on, the installed peers' too."""
+    """Returns the versions that affect the numbers, including those of installed peers."""
     peers = {"scikit-image": "skimage", "torch": "torch"}  # distribution: module
     installed = [name for name, module in peers.items() if importlib.util.find_spec(module)]
-    return of_colorjax.versions() | {name: importlib.metadata.version(name) for name in installed}
+    return package_versions.versions() | {
+        name: importlib.metadata.version(name) for name in installed
+    }
 
 
 def host() -> str:

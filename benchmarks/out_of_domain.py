@@ -1,4 +1,4 @@
-"""Makes grey pictures unlike the photos that a colorizer learns from.
+"""Makes gray pictures unlike the photos that colorizers are trained on.
 
     python -m benchmarks.out_of_domain --output DIR
 
@@ -24,7 +24,7 @@ from colorjax.data.sources.source import read_sample
 SEED = 2016
 SIDE = 384  # pixels, the short side
 FINE = 3  # lines, dots and strokes are drawn this many times as large, so that they come out smooth
-WHAT = "Makes six grey pictures unlike the photos that a colorizer learns from."
+WHAT = "Makes six gray pictures unlike the photos that colorizers are trained on."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,8 +72,8 @@ def engraving(_: np.random.Generator) -> np.ndarray:
     ink = hatching(tone.shape, 20, bend) < np.clip(dark, 0, 0.75) * (dark > 0.1)
     for degrees, onset in ((-40, 0.5), (80, 0.75)):
         ink |= hatching(tone.shape, degrees, -bend) < np.clip(1.5 * (dark - onset), 0, 0.5)
-    grey = np.clip(2 * downscale_local_mean(1.0 - ink, (FINE, FINE)) - 0.5, 0, 1)
-    return to_u8(0.05 + 0.9 * grey)
+    gray = np.clip(2 * downscale_local_mean(1.0 - ink, (FINE, FINE)) - 0.5, 0, 1)
+    return to_u8(0.05 + 0.9 * gray)
 
 
 def worn_photo(rng: np.random.Generator) -> np.ndarray:
@@ -112,13 +112,13 @@ def pencil_sketch(rng: np.random.Generator) -> np.ndarray:
 
 
 def newsprint(rng: np.random.Generator) -> np.ndarray:
-    """A photo in halftone dots on grey paper: (384, 578) uint8."""
+    """A photo in halftone dots on gray paper: (384, 578) uint8."""
     tone = exposure.rescale_intensity(photo("chelsea.png", SIDE * FINE), "image", (-0.15, 1.1))
     y, x = np.indices(tone.shape) * (np.sqrt(2) * np.pi / (5 * FINE))
     ragged = ndimage.uniform_filter(rng.normal(0, 0.2, tone.shape), (2, 5))  # ink runs along fibres
     screen = 0.5 + 0.25 * (np.cos(x + y) + np.cos(x - y)) + ragged
-    grey = np.clip(2 * downscale_local_mean(1.0 * (tone > screen), (FINE, FINE)) - 0.5, 0, 1)
-    return to_u8(0.1 + 0.74 * grey + 0.02 * noise(rng, grey.shape, 0.8))
+    gray = np.clip(2 * downscale_local_mean(1.0 * (tone > screen), (FINE, FINE)) - 0.5, 0, 1)
+    return to_u8(0.1 + 0.74 * gray + 0.02 * noise(rng, gray.shape, 0.8))
 
 
 def moon(_: np.random.Generator) -> np.ndarray:
@@ -131,13 +131,13 @@ PICTURES = {
 }
 
 
-# What the pictures are made of. Grey is float64, 0 black to 1 white; ink is 0 none to 1 black.
+# Parts of the pictures. Gray levels are float64, 0 black to 1 white; ink is 0 none to 1 black.
 
 
 def photo(name: str, side: int, crop: tuple[slice, ...] = ()) -> np.ndarray:
-    """Reads a picture of scikit-image in grey, its short side `side` pixels: (H, W) float64."""
-    grey = color.rgb2gray(read_sample(name)[crop])
-    return np.clip(rescale(grey, side / min(grey.shape), anti_aliasing=True), 0, 1)
+    """Reads a picture of scikit-image as gray, its short side `side` pixels: (H, W) float64."""
+    gray = color.rgb2gray(read_sample(name)[crop])
+    return np.clip(rescale(gray, side / min(gray.shape), anti_aliasing=True), 0, 1)
 
 
 def noise(rng: np.random.Generator, shape: Sequence[int], slope: float) -> np.ndarray:
@@ -145,12 +145,12 @@ def noise(rng: np.random.Generator, shape: Sequence[int], slope: float) -> np.nd
     axes = np.ix_(*map(fft.fftfreq, shape[:-1]), fft.rfftfreq(shape[-1]))
     squared = np.asarray(sum(axis**2 for axis in axes))
     squared.flat[0] = np.inf  # no mean
-    found = fft.irfftn(fft.rfftn(rng.standard_normal(shape)) * squared ** (-slope / 2), shape)
-    return found / found.std()
+    field = fft.irfftn(fft.rfftn(rng.standard_normal(shape)) * squared ** (-slope / 2), shape)
+    return field / field.std()
 
 
 def paper(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Returns the grey of paper with grain and fibres, about 0.9: (H, W)."""
+    """Returns the gray level of paper with grain and fibers, about 0.9: (H, W)."""
     fibres = ndimage.gaussian_filter(rng.standard_normal(shape), (0.6, 5))
     return 0.91 + 0.01 * noise(rng, shape, 0.6) + 0.03 * fibres + 0.012 * noise(rng, shape, 2)
 
@@ -240,9 +240,9 @@ def brushed(rng, strokes: np.ndarray) -> np.ndarray:
     return np.clip(strokes * (0.72 + 0.14 * noise(rng, strokes.shape, 1.3)) + 0.5 * edges, 0, 1)
 
 
-def to_u8(grey: np.ndarray) -> np.ndarray:
-    """Rounds grey of 0 to 1, clipped, to uint8."""
-    return np.round(255 * np.clip(grey, 0, 1)).astype(np.uint8)
+def to_u8(gray: np.ndarray) -> np.ndarray:
+    """Clips gray levels to [0, 1] and rounds them to uint8."""
+    return np.round(255 * np.clip(gray, 0, 1)).astype(np.uint8)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How long does the photo tool take, and how much memory, for photos of 1 to 100 megapixels?
+"""How much time and memory does `colorjax colorize` take for photos of 1 to 100 megapixels?
 
     python -m benchmarks.photo_tool [--checkpoint WORKDIR] [--megapixels 1,12,50,100] [--number 200]
 
-Rows `N MP`: one JPEG of so many megapixels, made of noise and of a picture inside scikit-image,
-colorized by the command in a process of its own: `seconds` in all, `photo_seconds` without start
-and compilation, `peak_gib` of the process. Row `folder`: `--number` JPEGs of one megapixel;
+Rows `N MP`: one JPEG of N megapixels, made of noise and a picture of scikit-image, colorized by the
+command in a new process: `seconds` in total, `photo_seconds` without startup and compilation,
+`peak_gib` of the process. Row `folder`: `--number` JPEGs of one megapixel;
 `photos_per_second` and `network_share`, the share of the photos' time spent in the network.
 """
 
@@ -34,9 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--megapixels", default="1,12,50,100", metavar="N,...")
     parser.add_argument("--number", type=int, default=200, metavar="N", help="photos of the folder")
     parser.add_argument("--jobs", type=int, default=2, metavar="N")
-    parser.add_argument("--flags", default="", help="more words for colorjax colorize")
+    parser.add_argument("--flags", default="", help="more flags of colorjax colorize")
     args = parser.parse_args(argv)
-    words = [
+    flags = [
         f"--checkpoint={args.checkpoint}",
         f"--jobs={args.jobs}",
         "--json",
@@ -45,21 +45,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     for megapixels in filter(None, args.megapixels.split(",")):
         with tempfile.TemporaryDirectory() as folder:
             make_photo(Path(folder, "a.jpg"), float(megapixels))
-            row = colorized(folder, words)
-        told = {"seconds": row["wall"], "photo_seconds": row["photo_seconds"]}
-        tell(f"{megapixels} MP", 1, told | {"peak_gib": row["peak_gib"]})
+            row = colorized(folder, flags)
+        times = {"seconds": row["wall"], "photo_seconds": row["photo_seconds"]}
+        print_row(f"{megapixels} MP", 1, times | {"peak_gib": row["peak_gib"]})
     if args.number:
         with tempfile.TemporaryDirectory() as folder:
             for number in range(args.number):
                 make_photo(Path(folder, f"{number:04d}.jpg"), 1.0, seed=number)
-            row = colorized(folder, words)
+            row = colorized(folder, flags)
         rate = {"photos_per_second": args.number / row["wall"], "jobs": args.jobs}
-        tell("folder", args.number, rate | {"summary": row["summary"]})
+        print_row("folder", args.number, rate | {"summary": row["summary"]})
     return 0
 
 
 def make_photo(path: Path, megapixels: float, seed: int = 0) -> None:
-    """Writes a grey JPEG of 4:3 with fine grain."""
+    """Writes a gray JPEG of 4:3 with fine grain."""
     height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
     size = (round(height * 4 / 3), height)
     picture = Image.fromarray(read_sample("coffee.png")).convert("L").resize(size)
@@ -70,11 +70,11 @@ def make_photo(path: Path, megapixels: float, seed: int = 0) -> None:
     Image.fromarray(np.asarray(picture) // 2 + grain[: size[1], : size[0]] + seed % 64).save(path)
 
 
-def colorized(folder: str, words: Sequence[str]) -> dict[str, Any]:
-    """Runs the command over a folder; returns what it says, and the peak of its memory."""
+def colorized(folder: str, flags: Sequence[str]) -> dict[str, Any]:
+    """Runs the command on a folder; returns its JSON summary, its times and its peak memory."""
     command = [sys.executable, "-m", "colorjax", "colorize", folder, f"--output={folder}/out"]
     start = time.perf_counter()
-    process = subprocess.Popen([*command, *words], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, *flags], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     lines = [json.loads(line) for line in process.stdout]
     _, status, used = os.wait4(process.pid, 0)
@@ -87,7 +87,7 @@ def colorized(folder: str, words: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def tell(row: str, images: int, values: dict[str, Any]) -> None:
+def print_row(row: str, images: int, values: dict[str, Any]) -> None:
     print(
         json.dumps({"question": "photo_tool", "row": row, "images": images, **values}), flush=True
     )

@@ -4,31 +4,31 @@
     python -m benchmarks.pipeline --data PHOTOS --size 64 --workers 4
     python -m benchmarks.pipeline --shards SHARDS --size 128 --images 2048
 
-JPEG files of the asked size become Lab targets. Rows, for each size:
+JPEG files of the given size become Lab targets. Rows, for each size:
 
     peer_decode          Pillow alone, one thread
     peer_decode_lab      Pillow, then scikit-image's rgb2lab, one thread
-    ours_device_targets  colorjax where Lab is left to the device, one thread; peer: peer_decode
-    ours_host_targets    colorjax with grey and ab made here, one thread; peer: peer_decode_lab
+    ours_device_targets  colorjax, RGB only: the device computes Lab; one thread; peer: peer_decode
+    ours_host_targets    colorjax with gray and ab computed here, one thread; peer: peer_decode_lab
     ours_augmented       the same with the random crops and flips of training
     ours_aged            the same with an aged gray input for every photo; peer: ours_augmented
-    pipeline_threads     the batches of training, by the pipeline's own threads
-    pipeline_workers     and by --workers processes
+    pipeline_threads     the training batches, by the pipeline's own threads
+    pipeline_workers     the same, by --workers processes
     lab_skimage          scikit-image's rgb2lab on decoded pixels, one thread
     lab_colorjax         colorjax.color.rgb_u8_to_lab on the same; peer: lab_skimage
-    targets_colorjax     grey and ab as networks want them, from the same; peer: lab_skimage
+    targets_colorjax     the gray and ab inputs of networks, from the same; peer: lab_skimage
 
 The rows take turns; `median_s` is the median of one turn over `images` images. `ratio_to_peer` is
-how many times as fast as `peer`, the median over the turns: this is the number to read, for it
-holds on a busy machine too. `targets_colorjax` has a `goal`: at least 3. The pipeline's rows mean
-something where --images is many times the batches that it prepares ahead: 512 or more.
+the speed relative to `peer`, the median over the turns; it is the number to compare, because load
+on the machine changes it little. `targets_colorjax` has a `goal`: at least 3. The pipeline's rows
+are meaningful only if --images is many times the batches that it prefetches: 512 or more.
 
 With --shards, photos of `colorjax prepare` are read at random and cropped (0.4 to 1 of the area) as
 in training. These rows count processor time instead of elapsed time, so `images_per_second` is the
 rate of one core, and a busy machine changes it little:
 
-    shards_device_targets  8-bit RGB crops, Lab is left to the device
-    shards_host_targets    gray and ab made here
+    shards_device_targets  8-bit RGB crops; the device computes Lab
+    shards_host_targets    gray and ab computed here
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def measure_shards(source: Source, size: int, args: argparse.Namespace) -> None:
 
 
 def element_work(source: FolderSource, size: int) -> dict[str, Callable[[], None]]:
-    """Returns what goes over the photos one by one, in one thread, by row."""
+    """Returns row -> a function that processes the photos one by one, in one thread."""
     paths = [source.root / key for key in source.keys]
     pixels = [decode_with_pillow(path) for path in paths]
     numbers = range(len(source))
@@ -182,7 +182,7 @@ def decode_with_pillow(path: Path) -> np.ndarray:
 
 
 def training(size: int, targets: str) -> ConfigDict:
-    """Returns `config.data` as training has it."""
+    """Returns `config.data` as in training."""
     data = default.get_config().data
     data.image_size = size
     data.targets = targets
@@ -190,7 +190,7 @@ def training(size: int, targets: str) -> ConfigDict:
 
 
 def uncropped(size: int, targets: str) -> ConfigDict:
-    """Returns `config.data` for whole photos as they are: the work that the peers do."""
+    """Returns `config.data` for whole unmodified photos: the same work as the peers."""
     data = training(size, targets)
     data.crop_scale = data.crop_ratio = (1.0, 1.0)
     data.flip = False
@@ -221,7 +221,7 @@ def batch_seconds(source: FolderSource, data: ConfigDict, batch: int, number: in
 
 
 def write_photos(folder: Path, size: int, number: int, data: str | None) -> None:
-    """Writes square JPEG files of quality 90: from a folder of photos, or made up.
+    """Writes square JPEG files of quality 90: from a folder of photos, or synthetic.
 
     Raises:
         RequestError: no photo in the folder, or none that can be read.
@@ -236,7 +236,7 @@ def write_photos(folder: Path, size: int, number: int, data: str | None) -> None
 
 
 def real_photos(data: str, size: int, number: int) -> Iterator[np.ndarray]:
-    """Yields the centres of the first photos of a folder, resized."""
+    """Yields the center squares of the first photos of a folder, resized."""
     source = FolderSource.open(data, labels="none")
     for index in range(min(number, len(source))):
         with contextlib.suppress(UnreadablePhoto):
@@ -244,7 +244,7 @@ def real_photos(data: str, size: int, number: int) -> Iterator[np.ndarray]:
 
 
 def synthetic_photos(size: int, number: int, seed: int = 0) -> Iterator[np.ndarray]:
-    """Yields smooth colour gradients with fine grey texture, (size, size, 3) uint8."""
+    """Yields smooth color gradients with fine gray texture, (size, size, 3) uint8."""
     rng = np.random.default_rng(seed)
     for _ in range(number):
         coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), np.uint8))
@@ -256,11 +256,11 @@ def synthetic_photos(size: int, number: int, seed: int = 0) -> Iterator[np.ndarr
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.pipeline",
-        description="Images per second on the host: JPEG files to Lab targets, beside peers.",
+        description="Images per second on the host: JPEG files to Lab targets, and peers.",
         epilog="example: python -m benchmarks.pipeline --data PHOTOS --size 64 --workers 4",
     )
     add, number = parser.add_argument, measure.at_least_one
-    add("--data", metavar="FOLDER", help="real photos; default: made by the program")
+    add("--data", metavar="FOLDER", help="real photos; default: synthetic ones")
     add("--shards", metavar="FOLDER", help="measure crops of these shards instead")
     add("--size", type=number, nargs="+", default=[64, 256], help="pixels (default: 64 256)")
     add("--images", type=number, default=256, help="photos, at most (default: %(default)s)")

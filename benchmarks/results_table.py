@@ -14,15 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from colorjax.evaluate.tables import estimate_text, markdown_table
+from colorjax.metrics import table as metrics
 
-# metric -> (head, decimals)
-COLUMNS = {
-    "psnr": ("PSNR, dB", 2),
-    "mae_ab": ("MAE of ab", 2),
-    "auc": ("AuC raw", 3),
-    "auc_rebalanced": ("AuC rebalanced", 3),
-    "colorfulness": ("colourfulness", 1),
-}
+COLUMNS = ("psnr", "mae_ab_8bit", "auc_8bit", "auc_rebalanced_8bit", "colorfulness")
 
 
 def table(result: dict[str, Any], trained: dict[str, dict[str, Any]]) -> list[list[str]]:
@@ -33,17 +27,18 @@ def table(result: dict[str, Any], trained: dict[str, dict[str, Any]]) -> list[li
         trained: method -> a row of `benchmarks.equal_time`.
     """
     about = ["parameters", "photos seen"] if trained else []
-    lines = [["", *about, *(head for head, _ in COLUMNS.values())]]
+    lines = [["", *about, *map(metrics.heading, COLUMNS)]]
     for name, row in result["rows"].items():
         if name.startswith("oracle"):
             continue
         known = trained.get(name)
         millions = f"{known['parameters'] / 1e6:.1f} M" if known else ""
         seen = f"{known['steps'] * known['batch']:,}" if known else ""
-        cells = [estimate_text(row["metrics"][m], places) for m, (_, places) in COLUMNS.items()]
+        values = metrics.current_names(row["metrics"])
+        cells = [estimate_text(values[name], name) for name in COLUMNS]
         lines.append([name, *([millions, seen] if trained else []), *cells])
     truth = result["truth"]
-    cells = [f"{truth[m]:.{places}f}" if m in truth else "" for m, (_, places) in COLUMNS.items()]
+    cells = [metrics.text(name, truth[name]) if name in truth else "" for name in COLUMNS]
     return [*lines, ["truth", *[""] * len(about), *cells]]
 
 

@@ -1,13 +1,13 @@
-"""How long until the first batch, by how many photos there are?
+"""How long does it take to the first batch of a large data set?
 
     python -m benchmarks.startup --photos 1000000
 
-Makes a tar of so many tiny PNG photos in 100 folders, writes shards of it (`colorjax prepare`), and
-opens them in a process of its own, as a training run does: splits, labels, first batch. Rows:
+Writes a tar of that many tiny PNG photos in 100 folders, converts it to shards (`colorjax prepare`)
+and opens them in a new process as a training run does: splits, labels, first batch. Rows:
 
 - prepare: `seconds` from the tar to the shards;
-- first_batch: `seconds` to the first batch, imports apart, and `peak_gib` of memory of the process
-  and of its workers.
+- first_batch: `seconds` to the first batch, without imports, and `peak_gib`, the memory of the
+  process and its workers.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(words: Sequence[object], **options: int) -> None:
-    subprocess.run([sys.executable, *map(str, words)], check=True, **options)
+def _run(arguments: Sequence[object], **options: int) -> None:
+    subprocess.run([sys.executable, *map(str, arguments)], check=True, **options)
 
 
 if __name__ == "__main__":

@@ -3,22 +3,22 @@
     python -m benchmarks.step_parts
     python -m benchmarks.step_parts --batch 16 --torch-threads 1
 
-Rows, each a program of its own; each but the first two contains the one before it:
+Rows, each a separate compiled program; from the third on, each contains the one before it:
 
-    targets    8-bit RGB crops to gray and ab, as training has it with targets on the device
+    targets    8-bit RGB crops to gray and ab, as in training with targets on the device
     encoder    the encoder alone, forward
     forward    the whole network, forward, as training runs it
-    loss       and the loss, with the targets of the first row
-    gradient   and its gradient
-    step       and the optimizer: what `benchmarks.step_time` times
+    loss       also the targets of the first row and the loss
+    gradient   also its gradient
+    step       also the optimizer: what `benchmarks.step_time` times
 
 PyTorch's rows start from finished targets and are named torch_encoder, torch_forward,
-torch_gradient and torch_step. Of the data pipeline `benchmarks.pipeline --shards` gives the time of
-a crop.
+torch_gradient and torch_step. `benchmarks.pipeline --shards` measures the time of a crop in the
+data pipeline.
 
-The rows take turns. Seconds are of processor time, which a busy machine changes little, so
-`images_per_second` is a rate per core; `ms_per_image` is its inverse, and `ratio_to_peer` is how
-many times as fast as PyTorch. For a CPU.
+The rows take turns. Seconds are processor time, which load on the machine changes little, so
+`images_per_second` is a rate per core; `ms_per_image` is its inverse, and `ratio_to_peer` is the
+speed relative to PyTorch. For CPUs.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parts(config: ConfigDict) -> dict[str, Callable[[], Any]]:
-    """Returns what runs each part of our step once, compiled, by row."""
+    """Returns row -> a function that runs that part of our step once, compiled."""
     method = methods.build(config)
     key = jax.random.key(config.seed)
     variables = jax.jit(method.init)(key)
@@ -104,7 +104,7 @@ def parts(config: ConfigDict) -> dict[str, Callable[[], Any]]:
 
 
 def torch_parts(config: ConfigDict, threads: int) -> dict[str, Callable[[], Any]]:
-    """Returns the same of PyTorch, on a CPU; nothing without torch or a twin of the config."""
+    """Returns the same for PyTorch on a CPU; empty without torch or a twin of the config."""
     try:
         import torch
     except ImportError:

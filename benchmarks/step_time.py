@@ -8,25 +8,25 @@
     python -m benchmarks.step_time --config configs/zhang16.py --size 256 --batch 1 --forward
 
 The step is that of training: jitted over all devices, state donated, on one synthetic batch that
-is on the devices from the start, so that no input is waited for. With a critic it is the whole
-step, both networks' turns; of a run with several phases that of the first in which the colorizer
-learns. Rows:
+is on the devices from the start, so that no time is spent on input. With a critic it is the whole
+step, with the updates of both networks. In a run with several phases it is the step of the first
+phase in which the colorizer learns. Rows:
 
     auto     the step as training runs it
     patches  every convolution as gathered patches and one matrix product
     xla      every convolution as XLA's own
     torch    the same network, loss and optimizer as a PyTorch module in float32, where torch is
-             installed; `peer` says why there is none. It starts from finished targets and runs on
-             one device.
+             installed; otherwise `peer` says why there is none. It starts from finished targets
+             and runs on one device.
 
-With --forward the prediction is timed instead: of one batch of grey photos, in evaluation mode.
+With --forward the prediction is timed instead: of one batch of gray photos, in evaluation mode.
 
-`patches` and `xla` say whether the choice of colorjax.models.blocks.convolution is right here. They
-fall away for a network that does not use it.
+`patches` and `xla` show whether colorjax.models.blocks.convolution chooses the faster form on this
+machine. They are omitted for networks that do not use it.
 
 The rows take turns; `median_s` is the median of one turn over `images` images. `ratio_to_peer` is
-how many times as fast as PyTorch, the median over the turns: this is the number to read, for it
-holds on a busy machine too. `compile_s` is the time to trace and compile. `flops_per_image` is
+the speed relative to PyTorch, the median over the turns; it is the number to compare, because load
+on the machine changes it little. `compile_s` is the time to trace and compile. `flops_per_image` is
 XLA's count for the program before the backend rewrites it, and `gflop_per_second` the rate at
 which this work is done.
 """
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def read_config(args: argparse.Namespace) -> ConfigDict:
-    """Reads --config and puts the other flags into it.
+    """Reads --config and sets the fields of the other flags.
 
     Raises:
         RequestError: no such file, or an argument after the colon that it does not know.
@@ -125,7 +125,7 @@ def measure_config(config: ConfigDict, args: argparse.Namespace) -> None:
         print_row("torch", seconds["torch"], device=device, targets="host")
 
 
-# Ours.
+# The colorjax rows.
 
 
 class Trainer:
@@ -206,7 +206,7 @@ class Predictor:
 def build_trainers(
     build: type, config: ConfigDict, forms: Sequence[str]
 ) -> dict[str, Trainer | Predictor]:
-    """Builds one for each form of convolution that makes a difference to the network."""
+    """Builds one for each form of convolution that changes the network's program."""
     trainers: dict[str, Trainer | Predictor] = {}
     for form in forms:
         with convolutions_as(form) as convolve:
@@ -218,7 +218,7 @@ def build_trainers(
 
 @contextlib.contextmanager
 def convolutions_as(form: str) -> Iterator[mock.Mock]:
-    """Gives one form to the convolutions that are traced inside, and counts them."""
+    """Makes convolutions traced inside use one form, and counts them."""
     convolve = convolution.convolve
 
     def forced(*args: Any, **options: Any) -> jax.Array:
@@ -241,14 +241,14 @@ def synthetic_batch(config: ConfigDict, method: methods.Method) -> dict[str, np.
 
 
 def edges(config: ConfigDict, method: methods.Method) -> dict[str, np.ndarray]:
-    """Returns noise for the input `edges`, where the network has it."""
+    """Returns noise for the input `edges`, if the network has it."""
     if "edges" not in method.network.inputs:
         return {}
     shape = (config.batch_size, config.data.image_size, config.data.image_size, 1)
     return {"edges": np.random.default_rng(config.seed).integers(0, 2, shape, np.uint8)}
 
 
-# The peer.
+# The PyTorch row.
 
 
 def build_peer(config: ConfigDict, args: argparse.Namespace) -> Callable[[int], None] | str:
@@ -273,14 +273,18 @@ def build_peer(config: ConfigDict, args: argparse.Namespace) -> Callable[[int], 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.step_time",
-        description="Images per second of a config's training step, beside PyTorch if installed.",
+        description="Images per second of a config's training step, and PyTorch's.",
         epilog="example: python -m benchmarks.step_time --config configs/plain_cnn.py --batch 32",
     )
     add, number = parser.add_argument, measure.at_least_one
     add("--config", required=True, metavar="FILE.py[:ARGS]", help="as for colorjax.main")
     add("--size", type=number, help="pixels (default: the config's)")
     add("--batch", type=number, help="images in a batch (default: the config's)")
-    add("--targets", choices=("host", "device"), help="where Lab is made (default: the config's)")
+    add(
+        "--targets",
+        choices=("host", "device"),
+        help="where Lab is computed (default: the config's)",
+    )
     add("--forms", nargs="+", choices=FORMS, default=FORMS, help="rows (default: all)")
     add("--forward", action="store_true", help="time the prediction instead of the training step")
     add("--steps", type=number, default=5, help="in one turn (default: %(default)s)")

@@ -4,8 +4,8 @@
 
 One row for each way of applying a network to a photo: the whole photo at the working size, and
 tiles of `--tiles` pixels with strides of 1, 1/2 and 1/4 of a tile, pooled by average, maximum and
-not at all (the later tile covers the earlier one), then the better rules. `mae_ab`, `psnr` (dB,
-mean of the photos) and `colorfulness` (M3, mean) against the photos' own colours; `seam`: the jump
+not at all (the later tile covers the earlier one), then the better rules. `mae_ab_8bit`,
+`psnr` (dB) and `colorfulness` against the photos' own colors; `seam`: the jump
 of ab across the borders of tiles over that beside them, 1 where they cannot be seen; `seconds` a
 photo.
 """
@@ -20,12 +20,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from colorjax import color, metrics
+from colorjax import color
 from colorjax.data.decode import decode_rgb
 from colorjax.data.sources.source import FolderSource
 from colorjax.errors import RequestError
 from colorjax.inference.colorizer import Colorizer
 from colorjax.inference.tiling import Tiling, seam
+from colorjax.metrics.picture import measure
+from colorjax.metrics.summary import summarize_pictures
 from colorjax.weights import named
 
 RULES = ("average", "maximum", "none")
@@ -59,7 +61,7 @@ def opened(
     parser: argparse.ArgumentParser, argv: Sequence[str] | None
 ) -> tuple[argparse.Namespace, Colorizer, list[np.ndarray]]:
     """Reads the arguments, the weights and the photos, (H, W, 3) uint8; exits where it cannot."""
-    parser.add_argument("--data", required=True, metavar="DIR", help="folder of colour photos")
+    parser.add_argument("--data", required=True, metavar="DIR", help="folder of color photos")
     parser.add_argument("--checkpoint", default=named.DEFAULT, metavar="WORKDIR")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="photos; 0: all")
     args = parser.parse_args(argv)
@@ -84,7 +86,7 @@ def ways(sides: Sequence[int], *, has_bins: bool) -> Iterator[tuple[str, Tiling 
         for rule in BETTER if has_bins else BETTER[:2]:
             yield f"{side}/{side // 2} {rule}", Tiling((side,) * 2, (side // 2,) * 2, rule)
         kept = Tiling((side,) * 2, (side // 2,) * 2, "hann", keeps_global=True)
-        yield f"{side}/{side // 2} hann, global colours", kept
+        yield f"{side}/{side // 2} hann, global colors", kept
 
 
 def applied(
@@ -107,14 +109,10 @@ def applied(
 
 
 def compare(pictures: Sequence[np.ndarray], photos: Sequence[np.ndarray]) -> dict[str, float]:
-    """Returns the means over pictures of their distance from photos, and their colourfulness."""
-    found = []
-    for picture, photo in zip(pictures, photos, strict=True):
-        ab, true_ab = (color.rgb_u8_to_lab(rgb)[..., 1:] for rgb in (picture, photo))
-        measured = metrics.mae_ab(ab, true_ab), metrics.psnr(picture, photo)
-        found.append((*measured, metrics.colorfulness(picture)))
-    names = "mae_ab", "psnr", "colorfulness"
-    return dict(zip(names, np.mean(found, axis=0).tolist(), strict=True))
+    """Returns the error of pictures, and their colorfulness."""
+    records = [measure(picture, photo) for picture, photo in zip(pictures, photos, strict=True)]
+    metrics = summarize_pictures(records)
+    return {name: metrics[name] for name in ("mae_ab_8bit", "psnr", "colorfulness")}
 
 
 def sheet(columns: Sequence[Sequence[np.ndarray]], side: int = 160) -> np.ndarray:

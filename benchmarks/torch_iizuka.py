@@ -27,7 +27,7 @@ Outputs = dict[str, torch.Tensor]
 
 
 class Layer(nn.Sequential):
-    """A convolution or fully connected layer, BatchNorm if asked, ReLU."""
+    """A convolution or fully connected layer, optional BatchNorm, ReLU."""
 
     def __init__(self, name: str, linear: nn.Conv2d | nn.Linear, norm: bool):
         super().__init__()
@@ -104,7 +104,7 @@ def _outputs(half: torch.Tensor) -> Outputs:
 
 
 def squeezed(grey: torch.Tensor, size: int) -> torch.Tensor:
-    """Returns what the global branch sees of a photo; the photo itself where it fits."""
+    """Returns the input of the global branch: a photo, resized unless it has the right size."""
     if grey.shape[2:] == (size, size):
         return grey
     return functional.interpolate(grey, (size, size), mode="bilinear", antialias=True)
@@ -112,7 +112,7 @@ def squeezed(grey: torch.Tensor, size: int) -> torch.Tensor:
 
 @contextlib.contextmanager
 def still(net: nn.Module) -> Iterator[None]:
-    """Keeps running statistics where they are, whatever passes."""
+    """Leaves the running statistics unchanged."""
     norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 0.0
@@ -132,7 +132,7 @@ def _shared_low(
 
 
 class Iizuka(nn.Module):
-    """Grey in [-1, 1], (N, 1, H, W) -> ab / 110, (N, 2, H, W)."""
+    """Gray in [-1, 1], (N, 1, H, W) -> ab / 110, (N, 2, H, W)."""
 
     def __init__(
         self,
@@ -164,10 +164,10 @@ class Iizuka(nn.Module):
         x = self.fusion(torch.cat([_spread(vector, mid), mid], dim=1))
         x = self.color2(_double(self.color1(x)))
         x = self.color3(_double(x))
-        found = _outputs(self.scale * (2 * self.head(x).sigmoid() - 1))
+        outputs = _outputs(self.scale * (2 * self.head(x).sigmoid() - 1))
         if self.classifier is not None:
-            found["class_logits"] = self.classifier(for_classes)
-        return found
+            outputs["class_logits"] = self.classifier(for_classes)
+        return outputs
 
     def forward(self, grey: torch.Tensor) -> torch.Tensor:
         """Returns ab."""
@@ -175,7 +175,7 @@ class Iizuka(nn.Module):
 
 
 class EdgeFusion(nn.Module):
-    """Grey in [-1, 1] and edges in {0, 1}, (N, 1, H, W) -> ab / 110, (N, 2, H, W)."""
+    """Gray in [-1, 1] and edges in {0, 1}, (N, 1, H, W) -> ab / 110, (N, 2, H, W)."""
 
     def __init__(
         self,
@@ -237,10 +237,10 @@ class EdgeFusion(nn.Module):
             parts.append(self.edge_level(edges))
         x = self.color1(self.fusion(torch.cat(parts, dim=1)))
         x = self.color3(_double(self.color2(_double(x))))
-        found = _outputs(self.scale * self.head(x).tanh())
+        outputs = _outputs(self.scale * self.head(x).tanh())
         if self.classifier is not None:
-            found["class_logits"] = self.classifier(for_classes)
-        return found
+            outputs["class_logits"] = self.classifier(for_classes)
+        return outputs
 
     def forward(self, grey: torch.Tensor, edges: torch.Tensor | None = None) -> torch.Tensor:
         """Returns ab."""

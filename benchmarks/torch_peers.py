@@ -13,12 +13,14 @@ from ml_collections import ConfigDict
 from torch import nn
 from torch.nn import functional
 
-from benchmarks import torch_iizuka, torch_semantic, torch_unet
-from benchmarks.torch_zhang import Zhang16
+from benchmarks import torch_iizuka, torch_semantic, torch_unet, torch_zhang
 from colorjax import models
-from colorjax.models import PlainCNN
+from colorjax.models.edge_fusion import EdgeFusion
+from colorjax.models.iizuka import Iizuka
+from colorjax.models.plain_cnn import PlainCNN
 from colorjax.models.semantic import Semantic
 from colorjax.models.unet import UNet
+from colorjax.models.zhang16 import Zhang16
 
 NO_TWIN = "no PyTorch twin of this config"
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -26,21 +28,21 @@ LOSSES = ("mse", "mse_and_class", "rebalanced_ce", "ce", "smooth_l1_and_bins")
 
 
 def device() -> str:
-    """Returns "cuda" where JAX runs on a GPU and torch can too."""
+    """Returns "cuda" if both JAX and torch can use a GPU."""
     return "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
 
 
 def twin(network: models.Network) -> nn.Module | None:
-    """Returns the module with the layers of a network; None where nobody wrote it."""
+    """Returns the PyTorch module of a network; None if there is none."""
     if isinstance(network, PlainCNN):
         return plain_cnn(network)
-    if isinstance(network, models.Zhang16) and network.head == "bins":
-        return Zhang16(network.width)
+    if isinstance(network, Zhang16) and network.head == "bins":
+        return torch_zhang.Zhang16(network.width)
     if isinstance(network, UNet) and network.head != "bins" and network.norm == "batch":
         is_in_lab = network.space in ("ab", "lab")  # the loss compares ab
         options = network.layout, network.width, network.space, network.dropout
         return torch_unet.UNet(*options) if is_in_lab else None
-    if isinstance(network, models.Iizuka) and _is_written(network, activation="relu"):
+    if isinstance(network, Iizuka) and _is_written(network, activation="relu"):
         return torch_iizuka.Iizuka(
             network.width,
             network.global_size,
@@ -49,7 +51,7 @@ def twin(network: models.Network) -> nn.Module | None:
             network.ab_range,
         )
     as_written = {"dense_activation": "relu", "raw_lightness": False}
-    if isinstance(network, models.EdgeFusion) and _is_written(network, **as_written):
+    if isinstance(network, EdgeFusion) and _is_written(network, **as_written):
         return torch_iizuka.EdgeFusion(
             network.width,
             network.global_size,
@@ -77,7 +79,7 @@ def _is_plain(network: Semantic) -> bool:
     return all(getattr(network, name) == value for name, value in written.items())
 
 
-def _is_written(network: models.Iizuka | models.EdgeFusion, **options: Any) -> bool:
+def _is_written(network: Iizuka | EdgeFusion, **options: Any) -> bool:
     """Whether a network has the options with which torch_iizuka was written."""
     written = options | {"upsample": "bilinear"}
     has_edges = getattr(network, "edges", "off") in ("canny", "off")
@@ -133,34 +135,34 @@ def trainer(config: ConfigDict, network: models.Network) -> Callable[[int], None
             return torch_semantic.loss(
                 net.outputs(noise.grey, noise.colors), noise.targets, **terms
             )
-        if isinstance(net, Zhang16):
+        if isinstance(net, torch_zhang.Zhang16):
             log_shares = net.logits(50 * (grey + 1)).log_softmax(dim=1)
             return -(weights * (shares * log_shares).sum(dim=1)).mean()
         if not isinstance(net, torch_iizuka.Iizuka | torch_iizuka.EdgeFusion):
             return functional.mse_loss(net(grey), ab)
         outputs = net.outputs(*inputs)
-        found = functional.mse_loss(outputs["ab"], ab)
+        total = functional.mse_loss(outputs["ab"], ab)
         if "class_logits" in outputs and config.loss.name == "mse_and_class":
             cross_entropy = functional.cross_entropy(outputs["class_logits"], labels)
-            found = found + config.loss.alpha * cross_entropy
-        return found
+            total = total + config.loss.alpha * cross_entropy
+        return total
 
     def run(number: int) -> None:
         for _ in range(number):
             optimizer.zero_grad()
-            found = loss()
-            found.backward()
+            value = loss()
+            value.backward()
             if options.clip_norm:
                 nn.utils.clip_grad_norm_(learned, options.clip_norm)
             optimizer.step()
-        found.item()  # waits for the device
+        value.item()  # waits for the device
 
     return run
 
 
 def gan_trainer(config: ConfigDict, network: models.Network) -> Callable[[int], None] | str:
     """Returns a function that trains the twins of a conditional GAN, or why none can."""
-    written = {
+    implemented = {
         "critic.name": "patch",
         "critic.conditional": True,
         "critic.norm": True,
@@ -180,8 +182,8 @@ def gan_trainer(config: ConfigDict, network: models.Network) -> Callable[[int], 
     }
     net = twin(network)
     given = config.to_dict()
-    found = {name: functools.reduce(_get, name.split("."), given) for name in written}
-    if net is None or found != written or getattr(network, "space", "ab") != "ab":
+    values = {name: functools.reduce(_get, name.split("."), given) for name in implemented}
+    if net is None or values != implemented or getattr(network, "space", "ab") != "ab":
         return NO_TWIN
     critic = torch_unet.PatchCritic(2, config.critic.width).to(device()).train()
     net = net.to(device()).train()
@@ -199,8 +201,8 @@ def gan_trainer(config: ConfigDict, network: models.Network) -> Callable[[int], 
 
     def run(number: int) -> None:
         for _ in range(number):
-            found = torch_unet.cgan_step(net, critic, optimizers, grey, ab, **options)
-        found.generator.item()  # waits for the device
+            losses = torch_unet.cgan_step(net, critic, optimizers, grey, ab, **options)
+        losses.generator.item()  # waits for the device
 
     return run
 
@@ -228,7 +230,7 @@ def forward(config: ConfigDict, network: models.Network) -> Callable[[int], None
 
 
 def side_inputs(config: ConfigDict, network: models.Network) -> list[torch.Tensor]:
-    """Returns noise for what the twin takes beside grey: edges, where the network has them."""
+    """Returns noise for the twin's inputs other than grey: edges, if the network takes them."""
     if "edges" not in network.inputs:
         return []
     shape = (config.batch_size, 1, config.data.image_size, config.data.image_size)

@@ -105,7 +105,7 @@ class Encoder(nn.Module):
 
 
 class Merge(nn.Module):
-    """Doubles a map's size and adds what the encoder sees at that size."""
+    """Doubles a map's size and adds the encoder's features of that size."""
 
     def __init__(self, deep: int, skip: int, features: int, depth: int):
         super().__init__()
@@ -127,7 +127,7 @@ class Merge(nn.Module):
 
 
 class GlobalColors(nn.Module):
-    """What the colors of a whole photo, (N, 315), add to its global vector."""
+    """The term that the colors of a whole photo, (N, 315), add to its global vector."""
 
     def __init__(self, features: int):
         super().__init__()
@@ -148,7 +148,7 @@ class Outputs(NamedTuple):
 
 
 class Semantic(nn.Module):
-    """Grey, L / 50 - 1, (N, 1, H, W) -> ab / 110, (N, 2, H, W)."""
+    """Gray, L / 50 - 1, (N, 1, H, W) -> ab / 110, (N, 2, H, W)."""
 
     def __init__(self, encoder: str = "lite0", frozen_blocks: int = 5, width: float = 1.0):
         super().__init__()
@@ -190,7 +190,7 @@ def normalized(grey: torch.Tensor) -> torch.Tensor:
 
 
 class Targets(NamedTuple):
-    """What the loss compares with, at a quarter of the size.
+    """The targets of the loss, at a quarter of the size.
 
     Attributes:
         ab: (N, 2, h, w), ab / 110.
@@ -206,7 +206,7 @@ class Targets(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A training batch: (N, 1, H, W), (N, 315), and what the loss compares with."""
+    """A training batch: (N, 1, H, W), (N, 315), and the targets of the loss."""
 
     grey: torch.Tensor
     colors: torch.Tensor

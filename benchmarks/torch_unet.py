@@ -52,7 +52,7 @@ def _norm(features: int) -> nn.BatchNorm2d:
 
 
 class UNet(nn.Module):
-    """Grey in [-1, 1], (N, 1, H, W) -> colours in [-1, 1], (N, 2 or 3, H, W)."""
+    """Gray in [-1, 1], (N, 1, H, W) -> colors in [-1, 1], (N, 2 or 3, H, W)."""
 
     def __init__(
         self, layout: str = "cifar", width: float = 1.0, space: str = "ab", dropout: float = 0.5
@@ -107,7 +107,7 @@ class UNet(nn.Module):
 
 
 class PatchCritic(nn.Module):
-    """Grey and colours, (N, 1 and C, H, W) -> logits (N, 1, H / 8, W / 8)."""
+    """Gray and colors, (N, 1 and C, H, W) -> logits (N, 1, H / 8, W / 8)."""
 
     def __init__(self, channels: int = 2, width: float = 1.0):
         super().__init__()
@@ -167,7 +167,7 @@ def cgan_step(
 ) -> Losses:
     """Trains on one batch: the critic once, then the generator `generator_steps` times.
 
-    The critic's loss is the cross-entropy of its logits, 1 for true and 0 for predicted colours;
+    The critic's loss is the cross-entropy of its logits, 1 for true and 0 for predicted colors;
     the generator's is that of predicted ones against 1, plus `l1_weight` times the mean absolute
     error.
 

@@ -1,4 +1,4 @@
-"""PSNR against colorfulness: what networks predict, decoded in every way and made more vivid.
+"""PSNR against colorfulness: predictions of networks, with every decoding and saturation.
 
     python -m benchmarks.trade plain=runs/a weak=runs/b --data PHOTOS --colorfulness 28 \
         --figure trade.png
@@ -28,6 +28,7 @@ from colorjax.data.crops import cut_center_square, resized
 from colorjax.data.decode import decode_rgb
 from colorjax.data.sources.source import FolderSource
 from colorjax.metrics import intervals
+from colorjax.metrics.picture import is_gray
 from colorjax.tune.calibrate import Decoding, candidates
 from colorjax.weights.open import open_weights
 
@@ -47,8 +48,7 @@ class Values(NamedTuple):
 
         Their psnr is NaN.
         """
-        is_gray = (photos == photos[..., :1]).all(axis=(1, 2, 3))
-        pairs = zip(pictures, photos, is_gray, strict=True)
+        pairs = zip(pictures, photos, is_gray(photos), strict=True)
         psnr = [np.nan if gray else metrics.psnr(rgb, truth) for rgb, truth, gray in pairs]
         return cls(np.array(psnr), np.array([metrics.colorfulness(rgb) for rgb in pictures]))
 
@@ -69,10 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(json.dumps({"row": "gray", **means(gray), "true": means(truth)["colorfulness"]}))
     curves: dict[str, dict[Decoding, Curve]] = {}
     references: dict[str, Values] = {}
-    for word in args.networks:
-        name, _, place = word.partition("=")
-        curves[name] = measured(place, photos)
-        found = {"own": next(iter(curves[name].values()))[1.0]}  # its ab, or what is stored
+    for named in args.networks:
+        name, _, workdir = named.partition("=")
+        curves[name] = measured(workdir, photos)
+        selected = {"own": next(iter(curves[name].values()))[1.0]}  # its ab, or what is stored
         for decoding, curve in curves[name].items():
             reached = at_colorfulness(curve, args.colorfulness)
             if reached is None:
@@ -80,10 +80,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             saturation, values = reached
             row = {"row": name, "decode": str(decoding), "saturation": saturation}
             print(json.dumps(row | means(values)), flush=True)
-            if "best" not in found or np.nanmean(values.psnr) > np.nanmean(found["best"].psnr):
-                found["best"] = values
-        references = references or found
-        print(json.dumps({"row": name} | compared(found, references)), flush=True)
+            if "best" not in selected or np.nanmean(values.psnr) > np.nanmean(
+                selected["best"].psnr
+            ):
+                selected["best"] = values
+        references = references or selected
+        print(json.dumps({"row": name} | compared(selected, references)), flush=True)
     if args.figure:
         draw(curves, float(np.nanmean(gray.psnr)), args.figure)
     return 0
@@ -102,7 +104,7 @@ def grays(photos: np.ndarray) -> np.ndarray:
 
 
 def measured(workdir: str, photos: np.ndarray) -> dict[Decoding, Curve]:
-    """Decodes what a network predicts in every way, at `SATURATIONS`."""
+    """Decodes the predictions of a network with every decoding, at `SATURATIONS`."""
     weights = open_weights(workdir)
     config, method = weights.config, weights.method
     variables = weights.load()[1]
@@ -111,8 +113,8 @@ def measured(workdir: str, photos: np.ndarray) -> dict[Decoding, Curve]:
     @jax.jit
     def predict(variables: Any, lightness: jax.Array) -> dict[str, jax.Array]:
         fields = method.fit({"grey": lightness / 50 - 1})
-        found = method.network.apply(variables, fields, train=False)
-        return {name: found[name] for name in ("ab", "bin_logits") if name in found}
+        outputs = method.network.apply(variables, fields, train=False)
+        return {name: outputs[name] for name in ("ab", "bin_logits") if name in outputs}
 
     parts = range(0, len(photos), _BATCH)
     outputs = [jax.device_get(predict(variables, lightness[k : k + _BATCH])) for k in parts]
@@ -125,7 +127,7 @@ def measured(workdir: str, photos: np.ndarray) -> dict[Decoding, Curve]:
             method, network=network, decode=decoding.decode or method.decode
         )
         decode = jax.jit(decoder.decoded)
-        ab = [color.denormalize_ab(decode(found)) for found in outputs]
+        ab = [color.denormalize_ab(decode(batch)) for batch in outputs]
         curves[decoding] = {}
         for saturation in SATURATIONS:
             painted = [
@@ -147,8 +149,7 @@ def at_colorfulness(curve: Curve, colorfulness: float) -> tuple[float, Values] |
 
     Both are interpolated between the two nearest saturations.
     """
-    found = list(curve.items())
-    for (s0, low), (s1, high) in itertools.pairwise(found):
+    for (s0, low), (s1, high) in itertools.pairwise(curve.items()):
         c0, c1 = low.colorfulness.mean(), high.colorfulness.mean()
         if c0 <= colorfulness < c1:
             t = (colorfulness - c0) / (c1 - c0)
@@ -158,15 +159,15 @@ def at_colorfulness(curve: Curve, colorfulness: float) -> tuple[float, Values] |
 
 
 def means(values: Values) -> dict[str, float]:
-    """Returns what a line says of a setting."""
+    """Returns the metrics of one output line."""
     psnr, colorful = np.nanmean(values.psnr), values.colorfulness.mean()
     return {"psnr": round(float(psnr), 3), "colorfulness": round(float(colorful), 1)}
 
 
-def compared(found: dict[str, Values], references: dict[str, Values]) -> dict[str, Any]:
-    """Returns the last line of a network: its values, and what it gains over the first one."""
+def compared(selected: dict[str, Values], references: dict[str, Values]) -> dict[str, Any]:
+    """Returns the last line of a network: its values and their gains over the first one."""
     line: dict[str, Any] = {}
-    for kind, values in found.items():
+    for kind, values in selected.items():
         line[kind] = means(values)
         if kind in references:
             change = values.psnr - references[kind].psnr
@@ -181,10 +182,10 @@ def draw(curves: dict[str, dict[Decoding, Curve]], gray: float, path: str) -> No
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5 * len(curves), 4.5), layout="constrained")
-    for axes, (name, found) in zip(
+    for axes, (name, of_network) in zip(
         np.ravel(figure.subplots(1, len(curves), sharey=True)), curves.items(), strict=True
     ):
-        for decoding, curve in found.items():
+        for decoding, curve in of_network.items():
             x = [values.colorfulness.mean() for values in curve.values()]
             y = [np.nanmean(values.psnr) for values in curve.values()]
             axes.plot(x, y, label=str(decoding), linestyle="--" if decoding.decode == "ab" else "-")

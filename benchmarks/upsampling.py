@@ -1,11 +1,11 @@
-"""Does the photo's own lightness bring colours to full size better than interpolation does?
+"""Does guidance by the photo's own lightness upsample colors better than interpolation does?
 
     python -m benchmarks.upsampling --data PHOTOS [--checkpoint WORKDIR]
 
 Rows `chroma/4` and `chroma/8`: the true ab of each photo, averaged over cells of 4x4 and 8x8 px and
-brought back, guided and bilinearly; `mae_ab` in Lab units, `peer_mae_ab` bilinearly. Rows `draft`,
-`normal` and `best`: the qualities of the Colorizer on the grey photos, with `mae_ab`, `psnr` (dB,
-mean of the photos), `colorfulness` (M3) and `seconds` a photo.
+upsampled, guided and bilinearly; `mae_ab` of the first in Lab units, `peer_mae_ab` of the second.
+Rows `draft`, `normal` and `best`: the qualities of the Colorizer on the gray photos, with
+`mae_ab_8bit`, `psnr` (dB), `colorfulness` and `seconds` per photo.
 """
 
 from __future__ import annotations

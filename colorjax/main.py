@@ -12,7 +12,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from colorjax import config as config_words
-from colorjax.errors import Interrupted, RequestError
+from colorjax.errors import STOPPED, WRONG_REQUEST, Interrupted, RequestError
 from colorjax.runtime import durations, jax_setup
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -72,11 +72,13 @@ def run(argv: list[str] | None = None) -> int:
         jax_setup.log_to_stderr()
         return _act(config, workdir)
     except RequestError as error:
-        return _exit_with(2, str(error), at_once=error.__cause__ is not None)  # failed save
+        return _exit_with(
+            WRONG_REQUEST, str(error), at_once=error.__cause__ is not None
+        )  # failed save
     except Interrupted as error:
-        return _exit_with(75, str(error))
+        return _exit_with(STOPPED, str(error))
     except KeyboardInterrupt:
-        return _exit_with(75, "stopped by SIGINT; run the same command again")
+        return _exit_with(STOPPED, "stopped by SIGINT; run the same command again")
     except Exception as error:
         if not _is_of_writing(error, workdir):
             raise
@@ -86,7 +88,7 @@ def run(argv: list[str] | None = None) -> int:
             f"{path} cannot be written ({reason}). Make room "
             "or give another --workdir; the same command resumes from the newest saved step"
         )
-        return _exit_with(2, message, at_once=True)
+        return _exit_with(WRONG_REQUEST, message, at_once=True)
 
 
 def _exit_with(status: int, message: str, *, at_once: bool = False) -> int:

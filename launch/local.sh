@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Trains on all devices of this machine (CPU, one GPU, several GPUs), and goes on after an
+# Trains on all devices of this machine (CPU, one GPU, several GPUs), and restarts after an
 # interruption: status 75 means that the same command resumes.
 #
 #   launch/local.sh [--dry-run] --config=configs/unet.py --workdir=runs/unet [--config.FIELD=VALUE ...]
 #
-# Ctrl-C saves and ends. RESTARTS (20) is how often it goes on by itself, PYTHON which one it runs.
+# Ctrl-C saves and ends. Environment variables: RESTARTS (20), the most restarts; PYTHON (python).
 set -euo pipefail
 
 PYTHON=${PYTHON:-python}
@@ -29,7 +29,7 @@ fi
 
 stopped=false
 child=
-# shellcheck disable=SC2329 # a trap calls it
+# shellcheck disable=SC2329 # called by the trap
 stop() {
   stopped=true
   [[ -z $child ]] || kill -TERM "$child" 2>/dev/null || true
@@ -41,7 +41,7 @@ for ((start = 0; start <= RESTARTS; start++)); do
   child=$!
   status=0
   wait "$child" || status=$?
-  # A trapped signal ends a wait early; the program is then still saving. 127: nothing to wait for.
+  # A trapped signal ends a wait early while the program still saves. 127: no child is left.
   while $stopped && ((status > 128)); do
     again=0
     wait "$child" || again=$?
@@ -51,6 +51,6 @@ for ((start = 0; start <= RESTARTS; start++)); do
   if ((status != 75)) || $stopped; then
     exit "$status"
   fi
-  echo "local.sh: interrupted, going on ($((start + 1)) of $RESTARTS)" >&2
+  echo "local.sh: interrupted, restarting ($((start + 1)) of $RESTARTS)" >&2
 done
 exit 75

@@ -11,7 +11,7 @@ import pytest
 from helpers.program import TINY, command, read_metrics, run, says_one_line
 
 from colorjax import main
-from colorjax.weights.checkpoint import find_flaw
+from colorjax.weights.checkpoint import find_damage
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_damaged_checkpoints(trained, photos, tmp_path):
     assert result.stderr.count("checkpoint 6 is damaged") == 1
     assert "resuming from step 3" in result.stderr
     assert read_metrics(copy) == read_metrics(trained)
-    assert find_flaw(copy / "checkpoints" / "6") is None  # saved again
+    assert find_damage(copy / "checkpoints" / "6") is None  # saved again
     for step in ("3", "6"):
         damage(copy / "checkpoints" / step)
     says_one_line(run(*flags), "no intact checkpoint is left")

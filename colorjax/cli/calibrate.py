@@ -11,7 +11,7 @@ import numpy as np
 
 from colorjax.cli import options
 from colorjax.errors import RequestError
-from colorjax.runtime import jax_setup as startup
+from colorjax.runtime import jax_setup
 from colorjax.tune import calibrate as tune
 
 DESCRIPTION = (
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     wanted = args.colorfulness
     if wanted is not None and not 0 < wanted < math.inf:
         raise RequestError(f"--colorfulness must be above 0, not {wanted:g}")
-    startup.quiet_library_logs()
+    jax_setup.quiet_library_logs()
     from tqdm import tqdm
 
     from colorjax import metrics
@@ -104,11 +104,11 @@ def run(args: argparse.Namespace) -> int:
     print(f"{len(photos)} photos; their own colorfulness is {about['true_colorfulness']:.1f}")
     _show("size, px", "size", rows)
     chosen = f"{size} px"
-    for table in tried:
-        name = str(tune.Decoding(table[0]["decode"], table[0]["temperature"]))
+    for group in tried:
+        name = str(tune.Decoding(group[0]["decode"], group[0]["temperature"]))
         if len(tried) > 1:
             print(name)
-        _show("saturation", "saturation", table)
+        _show("saturation", "saturation", group)
     if tried:
         chosen += f", saturation {factor:g}" + (f", decode {decoding}" if decoding.decode else "")
     if weights.workdir is None:
@@ -124,8 +124,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(title: str, key: str, rows: Sequence[tune.Row]) -> None:
-    print("  ".join([title, *tune.SHOWN.values()]))
+    from colorjax.metrics import table
+
+    headings = {name: table.heading(name) for name in tune.COLUMNS}
+    print("  ".join([title, *headings.values()]))
     for row in rows:
-        cells = [f"{row[name]:{len(tune.SHOWN[name])}.2f}" for name in tune.SHOWN]
+        cells = [table.text(name, row[name]).rjust(len(head)) for name, head in headings.items()]
         sure = f"better by at least {row['better']:.2f} dB" if row.get("better", 0) > 0 else ""
         print("  ".join([f"{row[key]:{len(title)}g}", *cells, sure]).rstrip())

@@ -9,17 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from colorjax.errors import STOPPED, Interrupted, RequestError
+from colorjax.errors import DONE, SOME_FAILED, STOPPED, Interrupted, RequestError
 from colorjax.inference.film.run import UnreadableFilm, UnwritableFilm, colorize_film, output_name
-from colorjax.runtime import jax_setup as startup
-from colorjax.runtime import paths
-from colorjax.runtime.file_names import printable
+from colorjax.runtime import jax_setup, paths
+from colorjax.runtime.file_names import RESULT_MARK, printable
 from colorjax.runtime.signals import Stop, StopAfterUnit
 
 if TYPE_CHECKING:
     from colorjax.inference.film.painter import FramePainter
 
-DONE, SOME_FAILED = 0, 1  # exit status
 # Options that films do not support, with their defaults.
 _OF_PHOTOS = {
     "hints": [],
@@ -110,12 +108,12 @@ def _output_of(film: Path, folder: str | None) -> Path:
     name = Path(output_name(film.name))
     if folder is not None:
         return paths.local(folder) / name
-    return film.with_name(f"{name.stem}.color{name.suffix}")
+    return film.with_name(name.stem + RESULT_MARK + name.suffix)
 
 
 def _load(args: argparse.Namespace, loading: dict[str, Any], saturation: float) -> FramePainter:
-    startup.quiet_library_logs()
-    startup.use_compilation_cache("auto")
+    jax_setup.quiet_library_logs()
+    jax_setup.use_compilation_cache("auto")
     from colorjax.inference.colorizer import Colorizer
     from colorjax.inference.film.painter import FramePainter
 

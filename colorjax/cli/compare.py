@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from colorjax.cli import options
-from colorjax.runtime import jax_setup as startup
+from colorjax.runtime import jax_setup
 
 DESCRIPTION = (
     "Writes figure.png, metrics.md, metrics.json, index.html and pictures/ of some photos: "
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
-    startup.quiet_library_logs()
+    jax_setup.quiet_library_logs()
     from colorjax.evaluate.compare import compare  # imports JAX: not for --help
     from colorjax.weights import named
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from colorjax.cli import options
-from colorjax.runtime import jax_setup as startup
+from colorjax.runtime import jax_setup
 
 DESCRIPTION = (
     "Writes result.json, .csv and .md and index.html: every metric with its interval, skill "
@@ -97,11 +97,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
-    startup.quiet_library_logs()
-    startup.use_compilation_cache("auto")
-    from colorjax import evaluate as suites  # imports JAX: not for --help
+    jax_setup.quiet_library_logs()
+    jax_setup.use_compilation_cache("auto")
+    from colorjax import evaluate  # imports JAX: not for --help
 
-    request = suites.Request(
+    request = evaluate.Request(
         methods=args.methods,
         suite=args.suite,
         data=args.data,
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         size=args.size,
         tables=args.tables,
         groups=args.groups,
-        features=suites.FeatureFiles(
+        features=evaluate.FeatureFiles(
             inception=args.inception,
             inception_scale=args.inception_scale,
             lpips=tuple(args.lpips),
@@ -120,4 +120,4 @@ def run(args: argparse.Namespace) -> int:
         ),
         overwrite=args.overwrite,
     )
-    return suites.run_and_print(request)
+    return evaluate.run_and_print(request)

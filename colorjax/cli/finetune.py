@@ -7,7 +7,7 @@ import logging
 import sys
 
 from colorjax.cli import options
-from colorjax.runtime import jax_setup as startup
+from colorjax.runtime import jax_setup
 
 DESCRIPTION = (
     "Fine-tunes weights on a folder of color photos of one domain, and measures held-out photos "
@@ -84,12 +84,12 @@ def run(args: argparse.Namespace) -> int:
 
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # grain reads them
-    startup.log_to_stderr()
+    jax_setup.log_to_stderr()
     # The table of all layers is only of use to those who build networks.
     logging.getLogger("colorjax.train.loop").addFilter(
         lambda record: not record.getMessage().startswith("parameters:")
     )
-    startup.use_compilation_cache("auto")
+    jax_setup.use_compilation_cache("auto")
     from colorjax.finetune import run as finetune  # imports JAX: not for --help
 
     options = finetune.Options(

@@ -6,7 +6,7 @@ import argparse
 
 from colorjax.cli import options
 from colorjax.errors import RequestError
-from colorjax.runtime import jax_setup as startup
+from colorjax.runtime import jax_setup
 
 DESCRIPTION = "Converts published PyTorch weights to a workdir for colorize and --mode=eval."
 EPILOG = """\
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     meaning = {name: value for name, value in given.items() if value is not None}
     if not meaning.get("folded_temperature", 1.0) > 0:
         raise RequestError(f"--folded-temperature must be above 0, not {args.folded_temperature}")
-    startup.quiet_library_logs()
+    jax_setup.quiet_library_logs()
     from colorjax.weights.torch.import_published import import_weights
 
     for notice in import_weights(args.kind, args.file, args.output, **meaning):

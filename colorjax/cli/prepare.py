@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from colorjax.cli import options
-from colorjax.runtime import jax_setup as startup
+from colorjax.runtime import jax_setup
 
 DESCRIPTION = (
     "Writes a folder, zip or tar of photos as shards, in parallel. After a stop, the same "
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
     from colorjax.data.prepare import prepare
 
-    startup.quiet_library_logs()
+    jax_setup.quiet_library_logs()
     with (
         tqdm(unit="photo", desc="selecting", disable=None) as selecting,
         tqdm(unit="photo", desc="writing", disable=None) as bar,

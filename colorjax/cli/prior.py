@@ -7,8 +7,7 @@ import sys
 
 from colorjax.cli import options
 from colorjax.errors import RequestError
-from colorjax.runtime import jax_setup as startup
-from colorjax.runtime import paths
+from colorjax.runtime import jax_setup, paths
 
 DESCRIPTION = "Writes the fraction of a data set's pixels in each of the 313 color bins."
 EPILOG = """\
@@ -54,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from colorjax.data import prior
     from colorjax.data.selection import splits, weighting
 
-    startup.quiet_library_logs()
+    jax_setup.quiet_library_logs()
     weights = [_weight(weight) for weight in args.weight]
     source = splits.open_data(args.data, args.data_dir, args.split)
     if weights:

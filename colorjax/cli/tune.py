@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from colorjax import config as config_words
+from colorjax import config as config_files
 from colorjax.cli import options
 from colorjax.errors import RequestError
 from colorjax.runtime import durations, paths
@@ -118,12 +118,12 @@ def run(args: argparse.Namespace) -> int:
     from colorjax.tune import ledger  # imports Optuna in its functions
 
     ledger.require_optuna()
-    config = config_words.read_config([f"--config={args.config}", *args.fields])
+    config = config_files.read_config([f"--config={args.config}", *args.fields])
     from colorjax.tune import request as requests  # these import JAX: not for --help
     from colorjax.tune import run, space
 
     photos = config.total_steps * config.batch_size if args.photos is None else args.photos
-    request = requests.Request(
+    request = requests.StudyRequest(
         config,
         space.read_space(args.space, config),
         metric=args.metric or config.early_stopping.metric or "mae_ab",

@@ -88,6 +88,6 @@ def gray_plane(srgb: np.ndarray, kind: str = "lightness") -> np.ndarray:
 
 
 def gray_photo(rgb: np.ndarray, kind: str = "lightness") -> np.ndarray:
-    """Returns the gray version of a photo, (H, W, 3) uint8; for `kind` see `gray_plane`."""
+    """Returns the gray version of photos (..., H, W, 3) uint8; for `kind` see `gray_plane`."""
     gray = np.rint(255 * gray_plane(rgb, kind)).astype(np.uint8)
     return np.repeat(gray[..., None], 3, axis=-1)

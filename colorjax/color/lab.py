@@ -115,11 +115,11 @@ def rgb_u8_to_normalized(rgb_u8: Any) -> tuple[Array, Array]:
         lab = rgb_u8_to_lab(rgb_u8)
         return normalize_lightness(lab[..., :1]), normalize_ab(lab[..., 1:])
     pixels = _checked_u8(rgb_u8).reshape(-1, 3)
-    grey, ab = np.empty((len(pixels), 1), np.float32), np.empty((len(pixels), 2), np.float32)
-    planes = [grey[:, 0], ab[:, 0], ab[:, 1]]
+    gray, ab = np.empty((len(pixels), 1), np.float32), np.empty((len(pixels), 2), np.float32)
+    planes = [gray[:, 0], ab[:, 0], ab[:, 1]]
     _write_planes(pixels, _NORMALIZED_FROM_ROOTS, _NORMALIZED_OFFSET, planes)
     shape = np.shape(rgb_u8)[:-1]
-    return grey.reshape(*shape, 1), ab.reshape(*shape, 2)
+    return gray.reshape(*shape, 1), ab.reshape(*shape, 2)
 
 
 def lab_to_rgb_u8(lab: Any, gamut: Gamut = "clip") -> Array:

@@ -33,8 +33,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
             full = 1.0 if values.max(initial=0) <= 1 else 255.0
         else:
             full = 65535.0 if values.max(initial=0) > 255 or ";16" in image.mode else 255.0
-        grey = np.clip(np.rint(values * (255 / full)), 0, 255).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
+        gray = np.clip(np.rint(values * (255 / full)), 0, 255).astype(np.uint8)
+        return Image.fromarray(gray).convert("RGB")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")

@@ -14,7 +14,7 @@ NO_HINT = np.iinfo(np.int16).max
 _EVALUATION_SIDE = 6 / 256  # side of a hint / side of the photo, as in the published curve
 
 
-class Hint(NamedTuple):
+class HintSquare(NamedTuple):
     """A square of pixels that the user gives one color."""
 
     top: int
@@ -24,7 +24,7 @@ class Hint(NamedTuple):
 
 def draw_for_training(
     rng: np.random.Generator, size: int, stop: float, sides: tuple[int, int]
-) -> list[Hint]:
+) -> list[HintSquare]:
     """Draws hints as the released training code does.
 
     Args:
@@ -42,15 +42,15 @@ def draw_for_training(
         side = min(size, int(rng.integers(sides[0], sides[1] + 1)))
         room = size - side
         top, left = rng.normal((room + 1) / 2, (room + 1) / 4, 2)
-        hints.append(Hint(int(np.clip(top, 0, room)), int(np.clip(left, 0, room)), side))
+        hints.append(HintSquare(int(np.clip(top, 0, room)), int(np.clip(left, 0, room)), side))
     return hints
 
 
-def draw_for_evaluation(rng: np.random.Generator, size: int) -> list[Hint]:
+def draw_for_evaluation(rng: np.random.Generator, size: int) -> list[HintSquare]:
     """Draws 100 hints with sides of 6/256 of the photo's side, uniformly over the photo."""
     side = max(1, round(size * _EVALUATION_SIDE))
     corners = rng.integers(size - side + 1, size=(MAX_EVALUATION_HINTS, 2))
-    return [Hint(int(top), int(left), side) for top, left in corners]
+    return [HintSquare(int(top), int(left), side) for top, left in corners]
 
 
 def draw_cells(key: jax.Array, number: int, grid: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
@@ -81,7 +81,7 @@ def draw_cells(key: jax.Array, number: int, grid: tuple[int, ...]) -> tuple[jax.
     return jnp.minimum((positions * sides).astype(jnp.int32), sides - 1), valid
 
 
-def reveal(ab: np.ndarray, hints: list[Hint]) -> tuple[np.ndarray, np.ndarray]:
+def reveal(ab: np.ndarray, hints: list[HintSquare]) -> tuple[np.ndarray, np.ndarray]:
     """Assigns each hint the mean true color below it; where hints overlap, the first one is used.
 
     Args:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from colorjax.data.decode import decode_rgb
-from colorjax.data.selection import duplicates as selection
+from colorjax.data.selection import duplicates
 from colorjax.data.selection.duplicates import Reason
 from colorjax.data.sources import labels as label_names
 from colorjax.data.sources.archives import Archive, ChosenPhotos, open_archive
@@ -127,12 +127,12 @@ def prepare(
     if selects:
         reasons = _selection(
             output / SELECTION_FILE,
-            lambda: selection.select(
+            lambda: duplicates.select(
                 archive, excluded, min_side=min_side, jobs=jobs, progress=selecting
             ),
             len(archive),
         )
-        counts = selection.count_by_source(archive.keys, reasons)
+        counts = duplicates.count_by_source(archive.keys, reasons)
         kept = np.flatnonzero(reasons == Reason.KEPT)
         if len(kept) < num_shards:
             raise RequestError(

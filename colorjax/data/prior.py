@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +18,11 @@ import numpy as np
 
 from colorjax import color
 from colorjax.data.decode import decode_reduced
-from colorjax.data.selection.parallel_map import in_portions
-from colorjax.data.sources.source import Source
 from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.runtime import atomic, paths
+
+if TYPE_CHECKING:
+    from colorjax.data.sources.source import Source
 
 SHIPPED = Path(__file__).with_name("tinyimagenet_prior.npz")
 EPSILON = 1e-9  # minimum share of a bin; the rarest bin of ImageNet has 6e-9
@@ -93,6 +94,8 @@ def count(
     Raises:
         RequestError: no photo can be read.
     """
+    from colorjax.data.selection.parallel_map import in_portions
+
     counts = np.zeros(_COLORS, np.int64)
     photos = unreadable = 0
     decode = functools.partial(_decode, short_side=short_side)

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from colorjax import color, metrics
+from colorjax.data import trivial_predictors
 from colorjax.data.decode import decode_rgb
 from colorjax.data.selection import splits
 from colorjax.data.sources.source import FolderSource, Source
-from colorjax.errors import RequestError, UnreadablePhoto
-from colorjax.evaluate import entries as methods
+from colorjax.evaluate import entries
 from colorjax.inference.predictor import enlarged
 from colorjax.metrics import ColorTable
 
@@ -27,13 +27,13 @@ _CONFIDENCES = 10  # bins of the reliability diagram
 class Row(Protocol):
     """A row: anything that colorizes gray photos."""
 
-    def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    def picture(self, key: str, truth: np.ndarray, gray: np.ndarray) -> np.ndarray:
         """Returns the colorized picture of a photo, (H, W, 3) uint8.
 
         Args:
             key: the photo's name, used only for finished pictures.
             truth: (H, W, 3) uint8, the color photo, used only by oracles.
-            grey: the same shape, the gray photo, the input of a colorizer.
+            gray: the same shape, the gray photo, the input of a colorizer.
         """
         ...
 
@@ -51,41 +51,41 @@ class Table:
     def __init__(self, table: ColorTable):
         self._table = table
 
-    def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    def picture(self, key: str, truth: np.ndarray, gray: np.ndarray) -> np.ndarray:
         """See `Row`."""
-        lightness = color.rgb_u8_to_lab(grey)[..., :1]
-        return painted(grey, np.asarray(self._table.predict(lightness)))
+        lightness = color.rgb_u8_to_lab(gray)[..., :1]
+        return painted(gray, np.asarray(self._table.predict(lightness)))
 
 
-class Grey:
+class Gray:
     """No color: the gray photo itself."""
 
-    def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    def picture(self, key: str, truth: np.ndarray, gray: np.ndarray) -> np.ndarray:
         """See `Row`."""
-        return grey
+        return gray
 
 
 class OracleMean:
     """The true mean ab of the photo, at every pixel."""
 
-    def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    def picture(self, key: str, truth: np.ndarray, gray: np.ndarray) -> np.ndarray:
         """See `Row`."""
-        return painted(grey, color.rgb_u8_to_lab(truth)[..., 1:].mean(axis=(0, 1)))
+        return painted(gray, color.rgb_u8_to_lab(truth)[..., 1:].mean(axis=(0, 1)))
 
 
 class OracleBins:
     """The true ab of every pixel, rounded to the nearest of the 313 bins."""
 
-    def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    def picture(self, key: str, truth: np.ndarray, gray: np.ndarray) -> np.ndarray:
         """See `Row`."""
         ab = color.rgb_u8_to_lab(truth)[..., 1:]
-        return painted(grey, color.ab_bins()[color.nearest_bin(ab)])
+        return painted(gray, color.ab_bins()[color.nearest_bin(ab)])
 
 
-class Colorized(methods.Weights):
+class Colorized(entries.Weights):
     """Pictures colorized by trained weights, and their predicted distributions."""
 
-    def more(self, truth: np.ndarray, grey: np.ndarray) -> dict[str, Any]:
+    def more(self, truth: np.ndarray, gray: np.ndarray) -> dict[str, Any]:
         """Measures the predicted distribution over bins.
 
         Returns:
@@ -95,7 +95,7 @@ class Colorized(methods.Weights):
         """
         if not self._colorizer.has_bins:
             return {}
-        shares = self._colorizer.predict_distribution(grey)
+        shares = self._colorizer.predict_distribution(gray)
         ab = enlarged(np.asarray(color.rgb_u8_to_lab(truth)[..., 1:]), shares.shape[:2])
         true_bin = color.nearest_bin(ab)
         of_truth = np.take_along_axis(shares, true_bin[..., None], axis=-1)[..., 0]
@@ -120,7 +120,7 @@ class Colorized(methods.Weights):
         return self._colorizer.hint_form
 
     def psnr_with_hints(
-        self, truth: np.ndarray, grey: np.ndarray, counts: Sequence[int], seed: int
+        self, truth: np.ndarray, gray: np.ndarray, counts: Sequence[int], seed: int
     ) -> list[float]:
         """Returns the PSNR, dB, of pictures with the first N of the same random color hints.
 
@@ -128,7 +128,7 @@ class Colorized(methods.Weights):
         position.
         """
         hints = random_hints(truth, max(counts), seed)
-        prepared = self._colorizer.prepare(grey)
+        prepared = self._colorizer.prepare(gray)
         pictures = (prepared.colorize(hints[:count]) for count in counts)
         return [float(metrics.psnr(picture, truth)) for picture in pictures]
 
@@ -149,7 +149,7 @@ def random_hints(truth: np.ndarray, number: int, seed: int) -> list[tuple[int, i
 
 def built_in(tables: Mapping[str, ColorTable]) -> dict[str, Callable[[], Row]]:
     """Returns factories of the trivial and the oracle rows by name."""
-    rows: dict[str, Callable[[], Row]] = {"grey": Grey}
+    rows: dict[str, Callable[[], Row]] = {"grey": Gray}
     for name in ("mean", "per_lightness"):
         rows[name] = lambda name=name: Table(tables[name])
     return rows | {"oracle_mean": OracleMean, "oracle_bins": OracleBins}
@@ -163,30 +163,21 @@ def read_tables() -> tuple[dict[str, ColorTable], dict[str, Any]]:
 
 
 def fit_tables(source: Source, name: str) -> tuple[dict[str, ColorTable], dict[str, Any]]:
-    """Returns tables fitted on up to 10,000 photos, evenly spread over a source, and a stamp.
+    """Returns tables fitted on up to 10,000 photos of a source, and a stamp of the photos.
 
     Raises:
         RequestError: none of them can be read.
     """
-    sums, stamp = count_colors(source, name)
+    some = splits.limit(source, _TABLE_PHOTOS)
+    sums, num_photos = trivial_predictors.count(some, _decode_subsampled)
+    stamp = {"data": name, "photos": num_photos, "fingerprint": some.fingerprint()}
     return metrics.fit_color_tables(sums), stamp
 
 
-def count_colors(source: Source, name: str) -> tuple[np.ndarray, dict[str, Any]]:
-    """Returns `metrics.color_sums` (101, 3) of up to 10,000 photos, and a stamp of the photos."""
-    some = splits.limit(source, _TABLE_PHOTOS)
-    sums, read = np.zeros((101, 3)), 0
-    for number in range(len(some)):
-        try:
-            rgb = decode_rgb(some[number].image)
-        except (UnreadablePhoto, OSError):
-            continue
-        step = max(1, -(-min(rgb.shape[:2]) // _TABLE_SIDE))
-        sums += metrics.color_sums(np.asarray(color.rgb_u8_to_lab(rgb[::step, ::step])))
-        read += 1
-    if not read:
-        raise RequestError(f"none of the photos of {name!r} can be read; give others to --tables")
-    return sums, {"data": name, "photos": read, "fingerprint": some.fingerprint()}
+def _decode_subsampled(photo: bytes | np.ndarray) -> np.ndarray:
+    rgb = decode_rgb(photo)
+    step = max(1, -(-min(rgb.shape[:2]) // _TABLE_SIDE))
+    return rgb[::step, ::step]
 
 
 def open_tables(folder: str) -> tuple[dict[str, ColorTable], dict[str, Any]]:

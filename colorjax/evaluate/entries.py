@@ -14,7 +14,7 @@ from colorjax.data.decode import decode_rgb
 from colorjax.data.sources.source import FolderSource
 from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.inference.colorizer import Colorizer
-from colorjax.runtime.file_names import MARK
+from colorjax.runtime.file_names import RESULT_MARK
 from colorjax.weights.open import are_weights, no_such_weights
 
 GREY, TRUTH = "grey", "truth"  # columns of every comparison
@@ -93,9 +93,9 @@ class Weights:
         self._colorizer = Colorizer.load(method.source)
         self.step = self._colorizer.step
 
-    def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
-        """Returns the colorized photo, (H, W, 3) uint8; only `grey` is used."""
-        return self._colorizer.colorize(grey)
+    def picture(self, key: str, truth: np.ndarray, gray: np.ndarray) -> np.ndarray:
+        """Returns the colorized photo, (H, W, 3) uint8; only `gray` is used."""
+        return self._colorizer.colorize(gray)
 
 
 class Pictures:
@@ -141,12 +141,12 @@ class Pictures:
         path = _without_suffix(key)
         stem = PurePosixPath(path).name
         choices = [
-            self._by_path.get(path + MARK, []),
+            self._by_path.get(path + RESULT_MARK, []),
             [key] if key in self._exact else [],
             self._by_path.get(path, []),
         ]
         if self._same_stem[stem] == 1:
-            choices += [self._by_stem.get(stem + MARK, []), self._by_stem.get(stem, [])]
+            choices += [self._by_stem.get(stem + RESULT_MARK, []), self._by_stem.get(stem, [])]
         names = next(filter(None, choices), [])
         if len(names) == 1:
             return names[0]
@@ -157,14 +157,14 @@ class Pictures:
             )
         raise RequestError(
             f"{self._name}: {str(self._root)!r} has no picture of {key!r}; add {path}.png, "
-            f"{path}{MARK}.png or the same with another suffix"
+            f"{path}{RESULT_MARK}.png or the same with another suffix"
         )
 
     def path_of(self, key: str) -> Path:
         """Returns the path of a photo's picture; raises the errors of `find`."""
         return self._root / self.find(key)
 
-    def picture(self, key: str, truth: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    def picture(self, key: str, truth: np.ndarray, gray: np.ndarray) -> np.ndarray:
         """Returns the picture of a photo, (H, W, 3) uint8.
 
         Raises:

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from colorjax import color, photos
 from colorjax.data.sources.source import FolderSource
-from colorjax.errors import RequestError, UnreadablePhoto
+from colorjax.errors import DONE, WRONG_REQUEST, RequestError, UnreadablePhoto
 from colorjax.inference.colorizer import Colorizer
 from colorjax.runtime import atomic, paths
 
@@ -151,9 +151,9 @@ def run(argv: list[str] | None = None) -> int:
         save(lay_out(columns, args.cell), paths.local(args.output))
     except RequestError as error:
         print(f"colorjax: {error}", file=sys.stderr)
-        return 2
+        return WRONG_REQUEST
     print(args.output)
-    return 0
+    return DONE
 
 
 if __name__ == "__main__":

@@ -11,13 +11,11 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from PIL import Image
 
 from colorjax.evaluate import charts, report
 from colorjax.evaluate import figure as figures
 from colorjax.evaluate import tables as markup
-from colorjax.evaluate.tables import Table, estimate_text, html_table, markdown_table
-from colorjax.metrics.table import SHOWN
+from colorjax.evaluate.tables import Table, facts, html_table, markdown_table
 from colorjax.runtime import atomic
 
 _SIDE = 256  # pixels of a picture
@@ -26,6 +24,11 @@ _CAPTIONS = {
     "median": "Three photos around the median",
     "worst": "The three photos with the lowest PSNR",
 }
+# Columns of the tables of a comparison.
+_COMPARED = (
+    *("mae_ab_8bit", "delta_e_2000", "psnr", "psnr_of_mean_mse", "ssim", "colorfulness"),
+    *("chroma_ratio_8bit", "accuracy_2", "accuracy_5"),
+)
 PicturesOf = Callable[[str, Sequence[str]], Iterable[tuple[np.ndarray, ...]]]
 
 
@@ -48,7 +51,7 @@ def write(folder: Path, result: Mapping[str, Any], pictures_of: PicturesOf) -> N
             columns: dict[str, list[np.ndarray]] = {"grey": [], name: [], "truth": []}
             for triple in pictures_of(name, keys):
                 for column, picture in zip(columns.values(), triple, strict=True):
-                    column.append(_fitted(picture))
+                    column.append(picture)
             if keys:
                 atomic.write_png(folder / file, figures.lay_out(columns, _SIDE))
             examples.append((kind, file, keys))
@@ -56,25 +59,11 @@ def write(folder: Path, result: Mapping[str, Any], pictures_of: PicturesOf) -> N
     atomic.write_text(folder / "index.html", page(result, sections))
 
 
-def _fitted(picture: np.ndarray) -> np.ndarray:
-    """Returns the picture resized to the width of a cell."""
-    height, width = picture.shape[:2]
-    factor = _SIDE / width
-    size = (_SIDE, max(1, round(height * factor)))
-    how = Image.Resampling.NEAREST if factor >= 2 else Image.Resampling.BICUBIC
-    return np.asarray(Image.fromarray(picture).resize(size, how))
-
-
 def page(result: Mapping[str, Any], sections: Sequence[str]) -> str:
     """Returns the page."""
     photos = result["photos"]
-    differences = report.differences(result)
-    table = html_table(report.grid(result))
-    if differences:
-        table += (
-            f"<h2>Difference to {escape(str(result['compared_with']))}, paired by photo</h2>\n"
-            + html_table(differences)
-        )
+    reference = str(result["compared_with"])
+    table = _tables(report.grid(result), report.differences(result), reference)
     for group in result.get("groups", {}):
         number = result["groups"][group]["photos"]
         table += f"<h2>{escape(group)}: {number} photos</h2>\n"
@@ -84,7 +73,7 @@ def page(result: Mapping[str, Any], sections: Sequence[str]) -> str:
     }
     notes = [f"{name}: not available, {why}" for name, why in result[report.NOT_AVAILABLE].items()]
     note = "".join(f"<p>{escape(text)}</p>\n" for text in [*notes, *result["warnings"]])
-    facts = {k: v for k, v in result["protocol"].items() if isinstance(v, str | int | list)}
+    protocol = {k: v for k, v in result["protocol"].items() if isinstance(v, str | int | list)}
     stamps = {k: result[k] for k in ("tables", "feature_networks", "versions")}
     definitions = result["protocol"]["metrics"] | result["protocol"]["rows"]
     body = f"""<p>{photos["measured"]} photos, {photos["exactly_grey"]} of them exactly gray,
@@ -98,9 +87,9 @@ def page(result: Mapping[str, Any], sections: Sequence[str]) -> str:
 {charts.hues(hues, "chroma by hue of the truth and of each row")}
 {"".join(sections)}
 <h2>Protocol</h2>
-{_list(facts)}
+{facts(protocol)}
 <h2>Definitions</h2>
-{_list(definitions)}
+{facts(definitions)}
 <h2>Stamps</h2>
 <pre>{escape(json.dumps(stamps, indent=2))}</pre>"""
     return markup.document(f"colorjax evaluation: {report.name_of(result)}", body)
@@ -116,12 +105,9 @@ def _row(
     for kind, file, keys in examples:
         if not keys:
             continue
-        link, names = quote(file), escape(", ".join(keys))
-        parts.append(
-            f'<figure><a href="{link}"><img loading="lazy" src="{link}" '
-            f'alt="gray, {escape(name)}, truth of {names}"></a>'
-            f"<figcaption>{_CAPTIONS[kind]}: {names}</figcaption></figure>"
-        )
+        names = ", ".join(keys)
+        alt, caption = f"gray, {name}, truth of {names}", f"{_CAPTIONS[kind]}: {names}"
+        parts.append(markup.figure(quote(file), alt, caption))
     if row["reliability"]:
         parts.append(
             "<h3>Reliability of the predicted distribution</h3>\n"
@@ -130,45 +116,31 @@ def _row(
     return "\n".join(parts)
 
 
-def _list(facts: Mapping[str, Any]) -> str:
-    lines = [
-        f"<dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd>"
-        for name, value in facts.items()
-    ]
-    return "<dl>\n" + "\n".join(lines) + "\n</dl>"
-
-
-def compare_means(report: dict[str, Any]) -> Table:
-    """Returns the metrics of each method, and the colorfulness of the true photos."""
-    names = _compare_metrics(report)
-    rows = [["method", "photos", *(f"{name} {SHOWN[name][1]}".strip() for name in names)]]
-    for method, result in report["methods"].items():
-        cells = [_compare_cell(name, result["metrics"].get(name)) for name in names]
-        rows.append([method, str(report["num_photos"]), *cells])
-    truth = [_compare_cell(name, _compare_truth(report, name)) for name in names]
-    return [*rows, ["truth", str(report["num_photos"]), *truth]]
-
-
-def compare_differences(report: dict[str, Any]) -> Table | None:
-    """Returns the paired differences to the first method; None if there is no other."""
-    names = _compare_metrics(report)
-    others = {name: m for name, m in report["methods"].items() if m["difference"] is not None}
-    if not others:
-        return None
-    rows = [["method", *names]]
-    for method, result in others.items():
-        rows.append(
-            [method, *(_compare_cell(n, result["difference"].get(n), sign="+") for n in names)]
+def _tables(metrics: Table, differences: Table | None, reference: str) -> str:
+    """Returns the table of metrics, and that of the differences to the reference."""
+    html = html_table(metrics)
+    if differences:
+        html += (
+            f"\n<h2>{escape(markup.difference_title(reference))}</h2>\n{html_table(differences)}"
         )
-    return rows
+    return html
+
+
+def compare_tables(report: dict[str, Any]) -> tuple[Table, Table | None]:
+    """Returns the metrics of each method and of the true photos, and the differences, if any."""
+    methods = report["methods"]
+    names = [n for n in _COMPARED if any(n in m["metrics"] for m in methods.values())]
+    table = markup.metrics_table(methods, names, report["truth"])
+    return table, markup.differences_table(methods, names)
 
 
 def compare_markdown(report: dict[str, Any]) -> str:
     """Returns the content of metrics.md."""
-    parts = [markdown_table(compare_means(report))]
-    differences = compare_differences(report)
+    table, differences = compare_tables(report)
+    parts = [markdown_table(table)]
     if differences:
-        parts += [f"{_difference_title(report)}:\n", markdown_table(differences)]
+        title = markup.difference_title(report["bootstrap"]["difference_to"])
+        parts += [f"{title}:\n", markdown_table(differences)]
     return "\n".join([*parts, f"{_intervals(report)} Protocol: {report['protocol']}.\n"])
 
 
@@ -184,13 +156,7 @@ def compare_html(
     """
     methods = [name for name in report["methods"] if name != "grey"]
     title = "Colorization: " + ", ".join(methods)
-    facts = "\n".join(
-        f"<dt>{escape(name)}</dt><dd>{text}</dd>" for name, text in _compare_facts(report).items()
-    )
-    tables = html_table(compare_means(report))
-    differences = compare_differences(report)
-    if differences:
-        tables += f"\n<h2>{escape(_difference_title(report))}</h2>\n{html_table(differences)}"
+    tables = _tables(*compare_tables(report), report["bootstrap"]["difference_to"])
     pictures = "\n".join(_compare_row(key, file, columns) for key, file in rows)
     body = f"""<h2>Metrics</h2>
 {tables}
@@ -201,62 +167,36 @@ def compare_html(
 <p>Click a picture to open it at its own size.</p>
 {pictures}
 <h2>Details</h2>
-<dl>
-{facts}
-</dl>"""
+{facts(_compare_facts(report))}"""
     return markup.document(title, body)
 
 
-def _compare_facts(report: dict[str, Any]) -> dict[str, str]:
-    """Returns the details of a comparison, as HTML."""
+def _compare_facts(report: dict[str, Any]) -> dict[str, Any]:
+    """Returns the details of a comparison."""
     seed = report["seed"]
     shown, drawn = len(report["shown"]), "in the given order" if seed is None else f"seed {seed}"
-    facts = {
-        "Command": f"<code>{escape(report['command'])}</code>",
-        "Photos": escape(
-            f"{shown} shown, {report['num_photos']} measured, {report['num_grey_photos']} of them "
-            f"exactly gray; {drawn}"
-        ),
-        "Protocol": escape(report["protocol"]),
-        "Versions": escape(", ".join(f"{k} {v}" for k, v in report["versions"].items())),
+    details: dict[str, Any] = {
+        "Command": report["command"],
+        "Photos": f"{shown} shown, {report['num_photos']} measured, {report['num_grey_photos']} of "
+        f"them exactly gray; {drawn}",
+        "Protocol": report["protocol"],
+        "Versions": ", ".join(f"{k} {v}" for k, v in report["versions"].items()),
     }
     for name, method in report["methods"].items():
         if method["place"] is not None:
             step = f", step {method['step']}" if "step" in method else ""
-            facts[f"Method {name}"] = escape(f"{method['kind']}: {method['place']}{step}")
+            details[f"Method {name}"] = f"{method['kind']}: {method['place']}{step}"
     if report["unreadable"]:
-        facts["Skipped, unreadable"] = "<br>".join(map(escape, report["unreadable"]))
-    return facts
+        details["Skipped, unreadable"] = report["unreadable"]
+    return details
 
 
 def _compare_row(key: str, file: str, columns: Sequence[str]) -> str:
-    cells = []
-    for name in columns:
-        link = quote(os.fsencode(f"pictures/{name}/{file}"))
-        image = f'<img loading="lazy" src="{link}" alt="{escape(f"{key}: {name}")}">'
-        cells.append(
-            f'<figure><a href="{link}">{image}</a><figcaption>{escape(name)}</figcaption></figure>'
-        )
+    cells = [
+        markup.figure(quote(os.fsencode(f"pictures/{name}/{file}")), f"{key}: {name}", name)
+        for name in columns
+    ]
     return f'<h3>{escape(key)}</h3>\n<div class="row">\n' + "\n".join(cells) + "\n</div>"
-
-
-def _compare_metrics(report: dict[str, Any]) -> list[str]:
-    return [n for n in SHOWN if any(n in m["metrics"] for m in report["methods"].values())]
-
-
-def _compare_truth(report: dict[str, Any], name: str) -> dict[str, Any] | None:
-    mean = report["truth"].get(name)
-    return None if mean is None else {"mean": mean, "interval": None}
-
-
-def _compare_cell(name: str, estimate: dict[str, Any] | None, sign: str = "") -> str:
-    if estimate is None:
-        return ""
-    return estimate_text(estimate, SHOWN[name][0], sign)
-
-
-def _difference_title(report: dict[str, Any]) -> str:
-    return f"Difference to {report['bootstrap']['difference_to']}, paired by photo"
 
 
 def _intervals(report: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any
 
 from colorjax.errors import unknown_name
-from colorjax.metrics.table import METRICS, SKILL
+from colorjax.metrics.table import METRICS, OF_PICTURES, SKILL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,9 +123,9 @@ PROTOCOLS = {
             f"PyTorch demo (bicubic with antialiasing), {_ROUNDED}",
             colorize_size=256,
             hint_counts=(0, 1, 2, 5, 10, 20, 50, 100),
-            shown=("rmse_ab",),
-            reads="Zhang et al. 2016: auc and auc_rebalanced (their prior is not ours), top1 of "
-            "VGG16; Zhang et al. 2017: psnr with random hints, the mean color of 6x6 px, "
+            shown=("rmse_ab_8bit",),
+            reads="Zhang et al. 2016: auc_8bit and auc_rebalanced_8bit (their prior is not ours), "
+            "top1 of VGG16; Zhang et al. 2017: psnr with random hints, the mean color of 6x6 px, "
             "uniformly random positions, on 1,000 photos there; a hint is painted as a user's is, "
             "5x5 px at a working size of 256, 3x3 at 64; networks without an input for hints "
             "spread them by their features (hints: spread), which no paper does",
@@ -230,5 +230,11 @@ def stamp(protocol: Protocol) -> dict[str, Any]:
     }
     if protocol.aged:
         fields["aging"] = AGING
+    metrics = {name: METRICS[name].definition for name in OF_PICTURES}
     painting = AGED_PAINTING if protocol.aged else PAINTING
-    return fields | {"painting": painting, "metrics": METRICS, "rows": ROWS, "skill": SKILL}
+    return fields | {
+        "painting": painting,
+        "metrics": metrics,
+        "rows": ROWS,
+        "skill": SKILL.definition,
+    }

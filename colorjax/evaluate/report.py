@@ -12,35 +12,23 @@ import numpy as np
 from colorjax.evaluate import protocols
 from colorjax.evaluate.parts import Record
 from colorjax.evaluate.protocols import Protocol
-from colorjax.evaluate.tables import estimate_text, markdown_table
-from colorjax.metrics import intervals, summary, table
+from colorjax.evaluate.tables import (
+    Table,
+    difference_title,
+    differences_table,
+    estimate_text,
+    markdown_table,
+    metrics_table,
+)
+from colorjax.metrics import intervals, summary
 from colorjax.runtime.versions import versions
 
 NOT_AVAILABLE = "not available"
-# metric -> decimals, in the order of the tables.
-SHOWN = {
-    "mae_ab": 2,
-    "psnr": 2,
-    "psnr_of_mean_mse": 2,
-    "ssim": 3,
-    "auc": 4,
-    "auc_rebalanced": 4,
-    "delta_e_2000": 2,
-    "colorfulness": 1,
-    "chroma_ratio": 2,
-    "bits_per_pixel": 2,
-    "mae_ab_127": 4,
-    "rmse_ab": 2,
-    "accuracy_2": 3,
-    "accuracy_5": 3,
-    "colorfulness_abs": 1,
-    "delta_colorfulness_abs": 2,
-    "top1": 4,
-    "top5": 4,
-    "fid": 3,
-    "lpips": 4,
-}
-_ALWAYS = list(SHOWN)[:10]  # in every suite
+# Columns of the tables of every suite.
+_ALWAYS = (
+    *("mae_ab_8bit", "psnr", "psnr_of_mean_mse", "ssim", "auc_8bit", "auc_rebalanced_8bit"),
+    *("delta_e_2000", "colorfulness", "chroma_ratio_8bit", "bits_per_pixel"),
+)
 
 
 def collect(
@@ -77,13 +65,14 @@ def collect(
             "hues": np.mean([each["hues"] for each in records], axis=0).tolist(),
         }
         if name in about:
-            more[name]["examples"] = _examples(records, columns[name])
+            more[name]["examples"] = _examples(records)
     first = next(iter(about), None)
-    rows = summary.summarize(columns, first)
+    rows = summary.summarize_rows(columns, first)
     for name, row in rows.items():
         row |= more[name]
         if name in fids:
-            row["metrics"]["fid"] = {"mean": fids[name], "interval": None}
+            fid = {"mean": fids[name], "interval": None, "num_photos": len(truths)}
+            row["metrics"]["fid"] = fid
     result = {
         "kind": "colorjax evaluation",
         "suite": protocol.name,
@@ -146,15 +135,15 @@ def _by_group(
         some = {row: {k: v[is_in] for k, v in each.items()} for row, each in columns.items()}
         result[group or "(none)"] = {
             "photos": int(is_in.sum()),
-            "rows": summary.summarize(some, first),
+            "rows": summary.summarize_rows(some, first),
         }
     return result
 
 
-def _examples(photos: Sequence[Record], columns: summary.Columns) -> dict[str, list[str]]:
-    """Returns the names of the best, median and worst photos by PSNR, three each."""
-    psnr = columns["psnr"]
-    order = [int(k) for k in np.argsort(-psnr, kind="stable") if np.isfinite(psnr[k])]
+def _examples(photos: Sequence[Record]) -> dict[str, list[str]]:
+    """Returns the names of the best, median and worst photos by PSNR, three each; no gray ones."""
+    psnr = np.array([each["psnr"] for each in photos])
+    order = [int(k) for k in np.argsort(-psnr, kind="stable") if not photos[k]["is_gray"]]
     middle = len(order) // 2
     positions = {
         "best": order[:3],
@@ -170,7 +159,7 @@ def name_of(result: Mapping[str, Any]) -> str:
     return result["suite"] + (f", only the first {limit} photos" if limit else "")
 
 
-def grid(result: Mapping[str, Any], group: str | None = None) -> list[list[str]]:
+def grid(result: Mapping[str, Any], group: str | None = None) -> Table:
     """Returns the metrics of all rows as cells, the header first."""
     rows = result["groups"][group]["rows"] if group is not None else result["rows"]
     wanted = [*_ALWAYS, *result["protocol"].get("shown", ()), "fid", "lpips", "top1", "top5"]
@@ -179,46 +168,18 @@ def grid(result: Mapping[str, Any], group: str | None = None) -> list[list[str]]
         {m for r in rows.values() for m in r["metrics"] if m.startswith("psnr_hints_")},
         key=lambda name: int(name.rpartition("_")[2]),
     )
-    lines = [["row", *(_titled(name) for name in metrics), "skill"]]
-    for name, row in rows.items():
-        cells = [_cell(row["metrics"].get(m), SHOWN.get(m, 2)) for m in metrics]
-        lines.append([name, *cells, _cell(row.get("skill"), 3)])
-    if group is None:
-        truth = [
-            format(result["truth"][m], f".{SHOWN.get(m, 2)}f") if m in result["truth"] else ""
-            for m in metrics
-        ]
-        lines.append(["truth", *truth, ""])
-    return lines
+    lines = metrics_table(rows, metrics, result["truth"] if group is None else None)
+    skills = [estimate_text(row.get("skill"), "skill") for row in rows.values()]
+    return [[*line, skill] for line, skill in zip(lines, ["skill", *skills, ""], strict=False)]
 
 
-def differences(result: Mapping[str, Any]) -> list[list[str]] | None:
+def differences(result: Mapping[str, Any]) -> Table | None:
     """Returns the paired differences of the other rows to the first evaluated row, if any."""
-    others = {n: r for n, r in result["rows"].items() if "difference" in r}
-    metrics = [m for m in _ALWAYS if any(m in r["difference"] for r in others.values())]
-    if not others:
-        return None
-    lines = [["row", *(_titled(name) for name in metrics)]]
-    for name, row in others.items():
-        cells = [_cell(row["difference"].get(m), SHOWN[m], sign="+") for m in metrics]
-        lines.append([name, *cells])
-    return lines
+    return differences_table(result["rows"], _ALWAYS)
 
 
 def _any(rows: Mapping[str, Any], metric: str) -> bool:
     return any(metric in row["metrics"] for row in rows.values())
-
-
-def _titled(metric: str) -> str:
-    arrow = "↑" if metric in table.HIGHER or metric.startswith("psnr_hints") else ""
-    arrow = arrow or ("↓" if metric in table.LOWER else "")
-    return f"{metric} {arrow}".strip()
-
-
-def _cell(estimate: Mapping[str, Any] | None, decimals: int, sign: str = "") -> str:
-    if estimate is None:
-        return ""
-    return estimate_text(estimate, decimals, sign)
 
 
 def table_of(result: Mapping[str, Any]) -> str:
@@ -269,7 +230,7 @@ def markdown_of(result: Mapping[str, Any]) -> str:
     ]
     compared = differences(result)
     if compared:
-        title = f"Difference to {result['compared_with']}, paired by photo"
+        title = difference_title(str(result["compared_with"]))
         parts += [f"{title}:\n", markdown_table(compared)]
     for group, content in result.get("groups", {}).items():
         parts += [f"{group}: {content['photos']} photos\n", markdown_table(grid(result, group))]

@@ -11,10 +11,8 @@ from typing import Any
 
 from colorjax.data.sources.cifar10 import Cifar10Source
 from colorjax.errors import RequestError, UnreadablePhoto
-from colorjax.evaluate import baselines as rows
-from colorjax.evaluate import entries as methods
-from colorjax.evaluate import photos as suite_photos
-from colorjax.evaluate import protocols
+from colorjax.evaluate import baselines, entries, protocols
+from colorjax.evaluate import photos as protocol_photos
 from colorjax.evaluate.entries import PICTURES, WEIGHTS, Pictures
 from colorjax.evaluate.features import FeatureFiles, Features, group_names
 from colorjax.evaluate.parts import FOLDER, Work
@@ -56,18 +54,20 @@ class Opened:
             raise RequestError(f"--limit must be at least 0, not {request.limit}")
         self.protocol = _at_size(protocols.find(request.suite), request.size)
         self.folder = paths.local(request.output)
-        named = methods.parse(request.methods)
+        named = entries.parse(request.methods)
         taken = [n.name for n in named if n.name in (*protocols.ROWS, TRUTH, REFERENCE)]
         if taken:
             raise RequestError(f"every suite has a row {taken[0]!r}; use another NAME=PLACE")
-        self.photos = suite_photos.open_photos(self.protocol, request.data, request.limit)
+        self.photos = protocol_photos.open_photos(self.protocol, request.data, request.limit)
         if not self.photos.keys:
             raise RequestError(f"no photos in {request.data!r}; give a folder of photos")
         self.groups = group_names(request.groups, self.photos) if request.groups else None
         self.features = Features(request.features, self.photos, with_fid=bool(self.protocol.fid))
         self.reference = self._open_reference()
         tables, self.tables_stamp = self._open_tables()
-        self.rows: dict[str, rows.Row] = {n: make() for n, make in rows.built_in(tables).items()}
+        self.rows: dict[str, baselines.Row] = {
+            n: make() for n, make in baselines.built_in(tables).items()
+        }
         self.about: dict[str, dict[str, Any]] = {}
         for method in named:
             self._open(method)
@@ -94,29 +94,29 @@ class Opened:
             self.protocol, colorize_size=self.protocol.size or self.protocol.colorize_size, size=0
         )
         limit = len(self.photos.keys)
-        return suite_photos.open_photos(direct, self.request.data, limit, reference=True)
+        return protocol_photos.open_photos(direct, self.request.data, limit, reference=True)
 
     def _open_tables(self) -> tuple[dict[str, ColorTable], dict[str, Any]]:
         if self.protocol.data == "cifar10" and not self.request.tables:
-            return rows.fit_tables(Cifar10Source(self.request.data, "train"), "CIFAR-10 train")
+            return baselines.fit_tables(Cifar10Source(self.request.data, "train"), "CIFAR-10 train")
         if self.request.tables and os.path.realpath(self.request.tables) == os.path.realpath(
             self.request.data
         ):
             raise RequestError("--tables must not be the photos of --data; give another folder")
-        return rows.open_tables(self.request.tables)
+        return baselines.open_tables(self.request.tables)
 
-    def _open(self, method: methods.Method) -> None:
+    def _open(self, method: entries.Method) -> None:
         about: dict[str, Any] = {"kind": method.kind, "place": method.source}
         if method.kind == PICTURES:
             pictures = Pictures(method, self.photos.keys)
             self.rows[method.name] = pictures
             files = self._files_of(pictures)
-            about["digest"] = suite_photos.identity_of(files)
+            about["digest"] = protocol_photos.identity_of(files)
             about["jpeg"] = sum(file.suffix.lower() in (".jpg", ".jpeg") for file in files)
             self.about[method.name] = about
             return
         assert method.kind == WEIGHTS
-        weights = rows.Colorized(method)
+        weights = baselines.Colorized(method)
         self.rows[method.name] = weights
         self.about[method.name] = about | {"digest": weights.digest(), "step": weights.step}
 
@@ -211,7 +211,7 @@ class Request:
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class EvaluationResult:
     """Result of an evaluation.
 
     Attributes:

@@ -20,9 +20,9 @@ from colorjax.evaluate import report
 from colorjax.evaluate.features import moments
 from colorjax.evaluate.parts import Record
 from colorjax.evaluate.photos import Digest, Photos
-from colorjax.evaluate.request import REFERENCE, TRUTH, Opened, Outcome, Request
+from colorjax.evaluate.request import REFERENCE, TRUTH, EvaluationResult, Opened, Request
 from colorjax.metrics import frechet_distance, small_sample_warning
-from colorjax.metrics.picture import Measurer, truth_of
+from colorjax.metrics.picture import Measurer, hues_of_picture, measure_truth
 from colorjax.runtime import atomic
 from colorjax.runtime.signals import StopAfterUnit
 
@@ -34,7 +34,7 @@ def evaluate(
     *,
     progress: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Outcome:
+) -> EvaluationResult:
     """Runs a suite; continues an earlier run of the same request.
 
     Args:
@@ -49,7 +49,7 @@ def evaluate(
         RequestError: an input is missing or invalid; the message names it.
         Interrupted: `should_stop` was True; finished parts are kept.
     """
-    run = _Run(Opened(request))
+    run = _Evaluation(Opened(request))
     run.measure(progress, should_stop)
     result = run.result()
     folder = run.opened.folder
@@ -57,10 +57,10 @@ def evaluate(
     atomic.write_text(folder / "result.csv", report.csv_of(result))
     atomic.write_text(folder / "result.md", report.markdown_of(result))
     card.write(folder, result, run.pictures_of)
-    return Outcome(folder, result, report.table_of(result))
+    return EvaluationResult(folder, result, report.table_of(result))
 
 
-class _Run:
+class _Evaluation:
     """One run of a suite."""
 
     def __init__(self, opened: Opened):
@@ -121,7 +121,8 @@ class _Run:
             record["digest"] = suite_photos.pixels_digest(prepared)
             if self.protocol.aged:
                 record["aged_digest"] = suite_photos.pixels_digest(photos.seen(number, prepared))
-            records.append(record | truth_of(truth))
+            hues = np.asarray(hues_of_picture(truth)).tolist()
+            records.append(record | measure_truth(truth) | {"true_hues": hues})
             pictures.append(truth)
             numbers.append(number)
         return numbers, records, pictures
@@ -210,7 +211,7 @@ class _Run:
                     "digest": digest_of("digest"),
                     **({"aged_digest": digest_of("aged_digest")} if self.protocol.aged else {}),
                     "measured": len(readable),
-                    "exactly_grey": int(sum(each["is_grey"] for each in readable)),
+                    "exactly_grey": int(sum(each["is_gray"] for each in readable)),
                     "unreadable": [f"{e['key']}: {e['error']}" for e in truths if "error" in e],
                     "limit": limit if limit <= len(self.photos.keys) else 0,
                     "reference": self._reference(),

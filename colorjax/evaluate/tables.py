@@ -1,10 +1,12 @@
-"""Tables in HTML and Markdown, and an HTML page without scripts or network access."""
+"""The HTML page and its parts, tables in HTML and Markdown, and tables of metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
+
+from colorjax.metrics import table
 
 Table = list[list[str]]  # the first row is the header
 
@@ -27,7 +29,7 @@ figure { margin: 0; } figcaption { font-size: .8rem; }
 
 
 def document(title: str, body: str) -> str:
-    """Returns an HTML page; the title is text, the body HTML."""
+    """Returns an HTML page without scripts or network access; the title is text, the body HTML."""
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -42,6 +44,24 @@ def document(title: str, body: str) -> str:
 </body>
 </html>
 """
+
+
+def facts(values: Mapping[str, Any]) -> str:
+    """Returns names and values as an HTML list; a list has one line for each item."""
+    lines = []
+    for name, value in values.items():
+        items = value if isinstance(value, list) else [value]
+        text = "<br>".join(escape(str(item)) for item in items)
+        lines.append(f"<dt>{escape(name)}</dt><dd>{text}</dd>")
+    return "<dl>\n" + "\n".join(lines) + "\n</dl>"
+
+
+def figure(link: str, alt: str, caption: str) -> str:
+    """Returns a picture in HTML, with a link to its file and a caption."""
+    return (
+        f'<figure><a href="{link}"><img loading="lazy" src="{link}" alt="{escape(alt)}"></a>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
 
 
 def html_table(rows: Table) -> str:
@@ -63,11 +83,51 @@ def _markdown_cell(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
-def estimate_text(estimate: Mapping[str, Any], decimals: int, sign: str = "") -> str:
-    """Returns {mean, interval} as `1.2 [1.0, 1.4]`."""
-    form = f"{sign}.{decimals}f"
-    text = format(estimate["mean"], form)
+def estimate_text(estimate: Mapping[str, Any] | None, metric: str, sign: str = "") -> str:
+    """Returns {mean, interval} as `1.2 [1.0, 1.4]`, with the decimals of a metric; None: empty."""
+    if estimate is None:
+        return ""
+    text = table.text(metric, estimate["mean"], sign)
     if estimate["interval"] is None:
         return text
-    low, high = (format(end, form) for end in estimate["interval"])
+    low, high = (table.text(metric, end, sign) for end in estimate["interval"])
     return f"{text} [{low}, {high}]"
+
+
+def metrics_table(
+    rows: Mapping[str, Mapping[str, Any]],
+    metrics: Sequence[str],
+    truth: Mapping[str, Any] | None = None,
+) -> Table:
+    """Returns a row for each method and, if given, one of the true photos.
+
+    Args:
+        rows: name -> {"metrics": {metric: {mean, interval}}}, of `summary.summarize_rows`.
+        metrics: the columns.
+        truth: metric -> value.
+    """
+    lines = [["method", *map(table.labeled, metrics)]]
+    for name, row in rows.items():
+        lines.append([name, *(estimate_text(row["metrics"].get(m), m) for m in metrics)])
+    if truth is not None:
+        lines.append(["truth", *(table.text(m, truth[m]) if m in truth else "" for m in metrics)])
+    return lines
+
+
+def difference_title(reference: str) -> str:
+    """Returns the title of a table of differences."""
+    return f"Difference to {reference}, paired by photo"
+
+
+def differences_table(
+    rows: Mapping[str, Mapping[str, Any]], metrics: Sequence[str]
+) -> Table | None:
+    """Returns the paired differences of all rows that have any; None if none has."""
+    compared = {name: row["difference"] for name, row in rows.items() if row.get("difference")}
+    if not compared:
+        return None
+    metrics = [m for m in metrics if any(m in difference for difference in compared.values())]
+    lines = [["method", *map(table.labeled, metrics)]]
+    for name, difference in compared.items():
+        lines.append([name, *(estimate_text(difference.get(m), m, "+") for m in metrics)])
+    return lines

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from colorjax.data.crops import cut_center_square, resized
 from colorjax.data.decode import decode_rgb
 from colorjax.data.sources import source as sources
 from colorjax.data.sources.source import Source
+from colorjax.data.sources.subsets import evenly_spaced
 from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.evaluate import figure as figures
+from colorjax.evaluate.tables import estimate_text, markdown_table
 from colorjax.inference.colorizer import Colorizer
-from colorjax.metrics import picture
-from colorjax.metrics.summary import summarize_methods
+from colorjax.metrics import picture, summary, table
 from colorjax.weights.workdir import Workdir
 
 BASE, TUNED = "base", "tuned"
 PROTOCOL = (
     "center squares of the held-out photos, shrunk to at most 256 px; both see the lightness (L of "
     "CIE Lab, D65) as an 8-bit gray photo, each at its own working size; finished 8-bit sRGB "
-    "pictures against the photos; psnr is the mean over photos; chroma_ratio is mean chroma, "
+    "pictures against the photos; psnr is the mean over photos; chroma_ratio_8bit is mean chroma, "
     "predicted / true; intervals are 95 % percentiles over 1000 paired resamples of the photos"
 )
 _SIDE = 256  # pixels
 UNSEEN = "no difference can be seen"
 _PICTURED = 8  # photos in finetune.png
-# metric -> (name in the table, decimals, 1: higher is better, -1: lower, 0: neither)
-_SHOWN = {
-    "mae_ab": ("MAE of ab, lower is better", 2, -1),
-    "psnr": ("PSNR in dB, higher is better", 2, 1),
-    "colorfulness": ("colorfulness", 1, 0),
-    "chroma_ratio": ("chroma ratio", 2, 0),
-}
+_COLUMNS = ("mae_ab_8bit", "psnr", "colorfulness", "chroma_ratio_8bit")
+_BETTER = {1: ", higher is better", -1: ", lower is better", 0: ""}
 
 
 class Report(NamedTuple):
@@ -69,25 +65,26 @@ def compare(base: str, tuned: Workdir, held_out: Source, seed: int) -> Report:
         raise RequestError("none of the held-out photos can be read anymore; put them back")
     colorizers = {BASE: Colorizer.load(base), TUNED: Colorizer.load(tuned.root)}
     columns = figures.columns_of(photos, colorizers)
-    values = {
+    records = {
         name: [
             picture.measure(colored, truth)
             for colored, truth in zip(columns[name], photos, strict=True)
         ]
         for name in (BASE, TUNED)
     }
-    summary = summarize_methods(values, seed)
-    indices = sorted(
-        {round(i) for i in np.linspace(0, len(photos) - 1, min(_PICTURED, len(photos)))}
-    )
+    rows = {name: summary.columns_of(each) for name, each in records.items()}
+    results = summary.summarize_rows(rows, BASE, seed=seed)
+    indices = evenly_spaced(len(photos), _PICTURED)
     pictured = {name: [pictures[i] for i in indices] for name, pictures in columns.items()}
     figures.save(figures.lay_out(pictured), Path(tuned.root) / "finetune.png")
-    differences = summary[TUNED]["difference"]
-    true_colorfulness = float(np.mean([each["true_colorfulness"] for each in values[BASE]]))
-    aims = {"colorfulness": true_colorfulness, "chroma_ratio": 1.0}
+    differences = results[TUNED]["difference"]
+    true_colorfulness = float(np.mean([each["true_colorfulness"] for each in records[BASE]]))
+    aims = {"colorfulness": true_colorfulness, "chroma_ratio_8bit": 1.0}
+    measured = [name for name in _COLUMNS if name in differences]
     verdicts = {}
-    for name, (_, _, better) in _SHOWN.items():
-        before = summary[BASE]["metrics"][name]["mean"]
+    for name in measured:
+        better = table.metric(name).better
+        before = results[BASE]["metrics"][name]["mean"]
         verdicts[name] = (
             judge(differences[name], better)
             if better
@@ -98,9 +95,9 @@ def compare(base: str, tuned: Workdir, held_out: Source, seed: int) -> Report:
         "num_photos": len(photos),
         "step": colorizers[TUNED].step,
         "true_colorfulness": true_colorfulness,
-        BASE: {name: summary[BASE]["metrics"][name] for name in _SHOWN},
-        TUNED: {name: summary[TUNED]["metrics"][name] for name in _SHOWN},
-        "difference": {name: differences[name] for name in _SHOWN},
+        BASE: {name: results[BASE]["metrics"][name] for name in measured},
+        TUNED: {name: results[TUNED]["metrics"][name] for name in measured},
+        "difference": {name: differences[name] for name in measured},
         "verdicts": verdicts,
     }
     return Report(content, warnings_of(verdicts, len(photos)))
@@ -112,13 +109,8 @@ def _square(source: Source, index: int) -> np.ndarray | None:
         rgb = decode_rgb(sources.read(source, index).image)
     except (UnreadablePhoto, OSError):
         return None
-    height, width, _ = rgb.shape
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = Image.fromarray(np.ascontiguousarray(rgb[top : top + side, left : left + side]))
-    if side > _SIDE:
-        square = square.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return np.asarray(square)
+    square = cut_center_square(rgb)
+    return resized(square, min(len(square), _SIDE), "bicubic")
 
 
 def judge(difference: Mapping[str, Any], better: int) -> str:
@@ -168,7 +160,7 @@ def warnings_of(verdicts: Mapping[str, str], num_photos: int) -> tuple[str, ...]
 
     def named(verdict: str) -> str:
         return " and ".join(
-            _SHOWN[name][0].split(",")[0] for name, each in verdicts.items() if each == verdict
+            table.metric(name).title for name, each in verdicts.items() if each == verdict
         )
 
     on = f"on the {num_photos} held-out photos"
@@ -193,13 +185,13 @@ def warnings_of(verdicts: Mapping[str, str], num_photos: int) -> tuple[str, ...]
 def markdown(record: Mapping[str, Any]) -> str:
     """Returns the table of a fine-tuning, from the content of finetune.json."""
     result, photos = record["held_out"], record["photos"]
-    lines = [
-        "| | " + " | ".join(title for title, _, _ in _SHOWN.values()) + " |",
-        "|---|" + "---|" * len(_SHOWN),
-        _row(BASE, [_number(result[BASE][name]["mean"], name) for name in _SHOWN]),
-        _row(TUNED, [_number(result[TUNED][name]["mean"], name) for name in _SHOWN]),
-        _row("tuned - base", [_difference(result["difference"][name], name) for name in _SHOWN]),
-        _row("verdict", [result["verdicts"].get(name, "") for name in _SHOWN]),
+    names = list(result["difference"])
+    cells = [
+        ["", *(table.heading(name) + _BETTER[table.metric(name).better] for name in names)],
+        [BASE, *(table.text(name, result[BASE][name]["mean"]) for name in names)],
+        [TUNED, *(table.text(name, result[TUNED][name]["mean"]) for name in names)],
+        ["tuned - base", *(estimate_text(result["difference"][name], name, "+") for name in names)],
+        ["verdict", *(result["verdicts"].get(name, "") for name in names)],
     ]
     caption = (
         f"Of {photos['kept']} photos, {photos['train']} were for training, "
@@ -208,21 +200,4 @@ def markdown(record: Mapping[str, Any]) -> str:
         f"{result['true_colorfulness']:.1f} and a chroma ratio of 1. Brackets: paired 95 % "
         f"intervals. Protocol: {result['protocol']}."
     )
-    return "\n".join([*lines, "", caption, ""])
-
-
-def _row(name: str, cells: Sequence[str]) -> str:
-    return f"| {name} | " + " | ".join(cells) + " |"
-
-
-def _number(value: float, name: str) -> str:
-    return f"{value:.{_SHOWN[name][1]}f}"
-
-
-def _difference(difference: Mapping[str, Any], name: str) -> str:
-    digits = _SHOWN[name][1]
-    text = f"{difference['mean']:+.{digits}f}"
-    if difference["interval"] is None:
-        return text
-    low, high = difference["interval"]
-    return f"{text} [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return f"{markdown_table(cells)}\n{caption}\n"

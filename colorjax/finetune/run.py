@@ -18,7 +18,7 @@ from colorjax.data import prior
 from colorjax.data.selection import cleaning, part_lists
 from colorjax.data.sources.source import FolderSource
 from colorjax.data.sources.subsets import Subset, hash_fraction
-from colorjax.errors import RequestError
+from colorjax.errors import DONE, RequestError
 from colorjax.finetune import config as finetune_config
 from colorjax.finetune import report as finetune_report
 from colorjax.finetune.config import Base, Options, build_config, open_base
@@ -35,7 +35,7 @@ _PRIOR = "prior.npz"
 _KIND = "colorjax finetune"
 
 
-class Outcome(NamedTuple):
+class FinetuneResult(NamedTuple):
     """Result of `finetune`.
 
     Attributes:
@@ -56,7 +56,7 @@ def finetune(
     data: str | os.PathLike[str],
     output: str | os.PathLike[str],
     options: Options | None = None,
-) -> Outcome:
+) -> FinetuneResult:
     """Fine-tunes weights on a folder of photos and compares them with the base on held-out photos.
 
     The folder `output` is a workdir like that of any run, plus `finetune.json`, `finetune.md` and
@@ -89,8 +89,8 @@ def finetune(
     config.data.path = str(Path(source.root).resolve())
     config.data.parts = str(folder.root / _PARTS)
     status = loop.train_and_evaluate(config.lock(), str(folder.root))
-    if status != loop.DONE:
-        return Outcome(status, record)
+    if status != DONE:
+        return FinetuneResult(status, record)
     report = finetune_report.compare(
         opened.name, folder, _photos(source, folder, "eval"), config.seed
     )
@@ -98,7 +98,7 @@ def finetune(
     table = finetune_report.markdown(record)
     atomic.write_text(folder.root / "finetune.md", table)
     write_json(folder.root / RECORD, record)
-    return Outcome(status, record, table, report.warnings)
+    return FinetuneResult(status, record, table, report.warnings)
 
 
 def _check_output(folder: Workdir, data: Path) -> None:

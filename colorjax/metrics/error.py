@@ -9,7 +9,7 @@ from colorjax.color.arrays import Array, namespace
 from colorjax.metrics.inputs import image_pair
 
 _PEAK = 255.0
-_SMALLEST_MSE = 1e-10  # equal images: 148.13 dB instead of infinity
+SMALLEST_MSE = 1e-10  # equal images: 148.13 dB instead of infinity
 
 
 def mse(rgb_a: Any, rgb_b: Any) -> Array:
@@ -64,9 +64,13 @@ def psnr(rgb_a: Any, rgb_b: Any) -> Array:
     >>> round(float(psnr(np.full((8, 8, 3), 100), np.full((8, 8, 3), 110))), 2)
     28.13
     """
-    error = mse(rgb_a, rgb_b)
+    return psnr_of_mse(mse(rgb_a, rgb_b))
+
+
+def psnr_of_mse(error: Any) -> Array:
+    """Returns 10 log10(255^2 / MSE) in dB, MSE at least 1e-10, of mean squared errors of RGB."""
     xp = namespace(error)
-    return 10.0 * xp.log10(_PEAK**2 / xp.maximum(error, _SMALLEST_MSE))
+    return 10.0 * xp.log10(_PEAK**2 / xp.maximum(error, SMALLEST_MSE))
 
 
 def mae_ab(ab_a: Any, ab_b: Any) -> Array:

@@ -61,25 +61,6 @@ def draws(number: int, *, resamples: int = RESAMPLES, seed: int = _SEED) -> np.n
     return counts
 
 
-def sample_means(columns: Mapping[str, np.ndarray], counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the means over photos for every sample.
-
-    Args:
-        columns: name -> (P,) one number per photo; NaN does not count.
-        counts: (S, P), how often each photo is in each sample: ones for the data itself, `draws`
-            for resamples.
-
-    Returns:
-        name -> (S,); NaN if a sample has no value.
-    """
-    means = {}
-    for name, column in columns.items():
-        is_there = np.isfinite(column)
-        totals, numbers = counts @ np.where(is_there, column, 0), counts @ is_there.astype(float)
-        means[name] = np.where(numbers > 0, totals / np.maximum(numbers, 1), np.nan)
-    return means
-
-
 def estimate(samples: np.ndarray, num_photos: int) -> dict[str, Any]:
     """Returns the value of the data and its bootstrap interval.
 
@@ -100,8 +81,3 @@ def middle(samples: np.ndarray) -> tuple[float, float]:
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(samples, [tail, 100 - tail])
     return float(low), float(high)
-
-
-def psnr_of(mean_mse: np.ndarray) -> np.ndarray:
-    """Returns the PSNR in dB of a mean squared error of 8-bit values."""
-    return 10 * np.log10(255**2 / np.maximum(mean_mse, 1e-10))

@@ -7,7 +7,7 @@ import numpy as np
 from colorjax.color.arrays import Array, namespace
 from colorjax.metrics.inputs import image_pair
 
-_WINDOW = 11
+WINDOW = 11  # pixels
 _SIGMA = 1.5
 _C1 = (0.01 * 255.0) ** 2
 _C2 = (0.03 * 255.0) ** 2
@@ -15,7 +15,7 @@ _MIDDLE = 127.5
 
 
 def _gaussian_window() -> list[float]:
-    offsets = np.arange(_WINDOW) - _WINDOW // 2
+    offsets = np.arange(WINDOW) - WINDOW // 2
     weights = np.exp(-0.5 * np.square(offsets / _SIGMA))
     return (weights / weights.sum()).tolist()
 
@@ -45,9 +45,9 @@ def ssim(rgb_a: Any, rgb_b: Any) -> Array:
     """
     rgb_a, rgb_b = image_pair(rgb_a, rgb_b, ("rgb_a", "rgb_b"), 3)
     height, width = rgb_a.shape[-3:-1]
-    if min(height, width) < _WINDOW:
+    if min(height, width) < WINDOW:
         raise ValueError(
-            f"rgb_a and rgb_b must be at least {_WINDOW} pixels high and wide for ssim, got "
+            f"rgb_a and rgb_b must be at least {WINDOW} pixels high and wide for ssim, got "
             f"{height} x {width}"
         )
     xp = namespace(rgb_a, rgb_b)
@@ -65,7 +65,7 @@ def ssim(rgb_a: Any, rgb_b: Any) -> Array:
 
 def _window_mean(channels: Array) -> Array:
     """Returns Gaussian means over inner windows: (..., H, W, C) -> (..., H-10, W-10, C)."""
-    height, width = (size - _WINDOW + 1 for size in channels.shape[-3:-1])
+    height, width = (size - WINDOW + 1 for size in channels.shape[-3:-1])
     rows: Any = sum(w * channels[..., i : i + height, :, :] for i, w in enumerate(_WEIGHTS))
     means: Any = sum(w * rows[..., i : i + width, :] for i, w in enumerate(_WEIGHTS))
     return means

@@ -1,4 +1,8 @@
-"""Metrics of rows from per-photo values, with intervals, skill and paired differences."""
+"""Metrics of many photos: from sums over photos to values, intervals and paired differences.
+
+The metrics of predictions (`summarize`, from the masked sums of `prediction`) and those of finished
+pictures (`summarize_rows`, from the records of `picture`) are computed by `metrics_of`.
+"""
 
 from __future__ import annotations
 
@@ -7,96 +11,157 @@ from typing import Any
 
 import numpy as np
 
-from colorjax.metrics import intervals
-from colorjax.metrics.picture import Values
-from colorjax.metrics.table import HIGHER, LOWER, SHOWN
+from colorjax.metrics import intervals, table
+from colorjax.metrics.error import SMALLEST_MSE, psnr_of_mse
+from colorjax.metrics.sums import Sums
 
-Columns = dict[str, np.ndarray]  # name -> (P,) one number per photo; NaN does not count
+# name -> (P, 2): of each photo its value times its weight, and its weight; 0, 0 does not count.
+Columns = dict[str, np.ndarray]
 
-_PSNR_CAP = 1e-10  # lowest MSE: a perfect picture counts as 148 dB
+_BY_PIXELS = ("squared_ab_8bit", "auc_8bit")  # over all pixels of all photos
 
 
-def metrics_of(m: Mapping[str, np.ndarray]) -> Columns:
-    """Returns the metrics computed from means over photos.
+def metrics_of(sums: Mapping[str, tuple[Any, Any]]) -> dict[str, np.ndarray]:
+    """Returns all metrics of the sums over a set of photos; no other function derives metrics.
 
     Args:
-        m: name -> (S,) means over the photos of S samples.
+        sums: name -> (sum of weighted values, sum of weights), scalars, or (S,) for S samples of
+            the photos.
 
     Returns:
-        metric -> (S,); metrics without values are omitted.
+        metric -> scalar or (S,); NaN without a value, such as chroma_ratio if all photos are gray.
     """
-    means = ("mae_ab", "psnr", "ssim", "delta_e_2000", "auc", "colorfulness")
-    means += ("colorfulness_abs", "delta_colorfulness_by_photo", "accuracy_2", "accuracy_5")
-    means += ("bits_per_pixel", "lpips", "top1", "top5")
-    metrics = {name: m[name] for name in means if name in m}
-    metrics |= {name: m[name] for name in m if name.startswith("psnr_hints_")}
-    metrics["mae_ab_127"] = m["mae_ab"] / 127.5
-    # Weighted by pixels: photos of one size have equal weights.
-    metrics["rmse_ab"] = np.sqrt(m["weighted_squared_ab"] / m["pixels"])
-    metrics["auc"] = m["weighted_auc"] / m["pixels"]
-    metrics["auc_rebalanced"] = m["auc_rebalanced"] / m["auc_weight"]
-    metrics["psnr_of_mean_mse"] = intervals.psnr_of(m["mse"])
-    true = m["true_chroma"]  # 0 if all photos are gray: no ratio
-    metrics["chroma_ratio"] = np.where(true > 0, m["chroma"] / np.maximum(true, 1e-10), np.nan)
+    totals = {name: np.asarray(total, np.float64) for name, (total, _) in sums.items()}
+    means = {name: _ratio(total, count) for name, (total, count) in sums.items()}
+    result = dict(means)
+    for kind in ("", "_8bit", "_scaled"):
+        if f"squared_ab{kind}" in means:
+            result[f"rmse_ab{kind}"] = np.sqrt(means[f"squared_ab{kind}"])
+        if f"chroma{kind}" in totals:
+            result[f"chroma_ratio{kind}"] = _ratio(totals[f"chroma{kind}"], totals["true_chroma"])
+        if f"auc_weight{kind}" in totals:
+            result[f"auc_rebalanced{kind}"] = _ratio(
+                totals[f"auc_rebalanced{kind}"], totals[f"auc_weight{kind}"]
+            )
+    result["psnr_of_mean_mse"] = psnr_of_mse(means["mse"])
+    if "mae_ab_8bit" in means:
+        result["mae_ab_127"] = means["mae_ab_8bit"] / 127.5
     for name in ("colorfulness", "colorfulness_abs"):
-        metrics[f"delta_{name}"] = abs(m[name] - m[f"true_{name}"])
-    return {name: np.asarray(value) for name, value in metrics.items() if np.isfinite(value[0])}
+        result[f"delta_{name}"] = abs(means[name] - means[f"true_{name}"])
+    return result
+
+
+def _ratio(total: Any, weight: Any) -> np.ndarray:
+    """Returns total / weight; NaN where the weight is 0."""
+    total, weight = np.asarray(total, np.float64), np.asarray(weight, np.float64)
+    return np.where(weight > 0, total / np.where(weight > 0, weight, 1), np.nan)
+
+
+def summarize(sums: Sums) -> dict[str, float]:
+    """Returns the metrics of predictions from the sums of `prediction.measure`.
+
+    A metric without a value, such as psnr if all photos are gray, is omitted.
+    """
+    return {
+        name: float(value)
+        for name, value in metrics_of(sums).items()
+        if table.of_predictions(name) and np.isfinite(value)
+    }
 
 
 def columns_of(photos: Sequence[Mapping[str, Any]]) -> Columns:
-    """Returns the records of photos as columns, including derived columns."""
+    """Returns the records of `picture.measure` as columns; other numbers are plain means."""
     names = {k for each in photos for k, value in each.items() if isinstance(value, int | float)}
-    columns = {
+    values = {
         name: np.array([each.get(name, np.nan) for each in photos], np.float64)
         for name in sorted(names)
     }
-    mse = np.maximum(columns["mse"], _PSNR_CAP)
-    columns["psnr"] = np.where(columns["is_grey"] > 0, np.nan, intervals.psnr_of(mse))
-    columns["weighted_squared_ab"] = columns["squared_ab"] * columns["pixels"]
-    columns["weighted_auc"] = columns["auc"] * columns["pixels"]
-    for name in columns:
-        if name.startswith("psnr_hints_"):
-            columns[name] = np.where(columns["is_grey"] > 0, np.nan, columns[name])
-    off = abs(columns["colorfulness"] - columns["true_colorfulness"])
-    return columns | {"delta_colorfulness_by_photo": off}
+    values["delta_colorfulness_by_photo"] = abs(
+        values["colorfulness"] - values["true_colorfulness"]
+    )
+    columns = {}
+    for name, column in values.items():
+        counts = np.isfinite(column)
+        if table.excludes_gray(name):
+            counts &= values["is_gray"] == 0
+        weights = counts * values["pixels"] if name in _BY_PIXELS else counts.astype(np.float64)
+        columns[name] = np.stack([np.where(counts, column * weights, 0), weights], axis=-1)
+    return columns
 
 
-def summarize(rows: Mapping[str, Columns], compared_with: str | None) -> dict[str, dict[str, Any]]:
+def summarize_pictures(photos: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Returns the metrics of the records of `picture.measure`, without intervals."""
+    columns = columns_of(photos)
+    metrics = metrics_of({name: tuple(column.sum(axis=0)) for name, column in columns.items()})
+    return {
+        name: float(value)
+        for name, value in metrics.items()
+        if table.of_pictures(name) and np.isfinite(value)
+    }
+
+
+def summarize_rows(
+    rows: Mapping[str, Columns], compared_with: str | None, *, seed: int = 0
+) -> dict[str, dict[str, Any]]:
     """Returns the metrics of every row with 95 % bootstrap intervals over photos.
 
     Args:
         rows: row -> columns of the same photos in one order.
         compared_with: the reference row of the differences; None: no differences.
+        seed: of the resamples.
 
     Returns:
-        row -> {"metrics": {metric: {mean, interval}}, "skill": {mean, interval} if per_lightness
-        is among the rows, "difference": metric -> {mean, interval, better}, except for the
-        reference row}. All rows use the same resamples: differences are paired. `better`: 1
-        (better) or -1 (worse) if the interval of the difference excludes 0, else 0.
+        row -> {"metrics": {metric: {mean, interval, num_photos}}, "skill": {mean, interval} if
+        per_lightness is among the rows, "difference": metric -> {mean, interval, better}, except
+        for the reference row}. All rows use the same resamples: differences are paired. An interval
+        is None for fewer than two photos. `better`: 1 (better) or -1 (worse) if the interval of the
+        difference excludes 0, else 0. A metric without a value is omitted.
     """
     number = len(next(iter(rows.values()))["mse"])
-    counts = np.concatenate([np.ones((1, number), np.float32), intervals.draws(number)])
-    metrics = {
-        row: metrics_of(intervals.sample_means(columns, counts)) for row, columns in rows.items()
-    }
+    draws = intervals.draws(number, seed=seed)
+    counts = np.concatenate([np.ones((1, number), np.float32), draws])
+    metrics = {row: _samples(columns, counts) for row, columns in rows.items()}
     result: dict[str, dict[str, Any]] = {}
     for row, samples in metrics.items():
+        columns = rows[row]
+        numbers = {
+            name: int((columns[name][:, 1] > 0).sum()) if name in columns else number
+            for name in samples
+        }
         about: dict[str, Any] = {
-            "metrics": {name: _estimate(name, value, number) for name, value in samples.items()},
-            "perfect_photos": int((rows[row]["mse"] <= _PSNR_CAP).sum()),
+            "metrics": {
+                name: _estimate(name, value, numbers[name]) | {"num_photos": numbers[name]}
+                for name, value in samples.items()
+            },
+            "perfect_photos": int((columns["mse"][:, 0] <= SMALLEST_MSE).sum()),
         }
         if "per_lightness" in metrics:
-            table = np.maximum(metrics["per_lightness"]["mae_ab"], 1e-10)
-            about["skill"] = intervals.estimate(1 - samples["mae_ab"] / table, number)
+            of_table = np.maximum(metrics["per_lightness"]["mae_ab_8bit"], 1e-10)
+            about["skill"] = intervals.estimate(1 - samples["mae_ab_8bit"] / of_table, number)
         if compared_with is not None and row != compared_with:
             other = metrics[compared_with]
             about["difference"] = {
-                name: _judged(name, _estimate(name, samples[name] - other[name], number))
+                name: _judged(name, _estimate(name, samples[name] - other[name], numbers[name]))
                 for name in samples
                 if name in other
             }
         result[row] = about
     return result
+
+
+def _samples(columns: Columns, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the metrics of each sample of photos, (S,), that have a value for all photos.
+
+    Args:
+        columns: of the photos.
+        counts: (S, P), how often each photo is in each sample; the first: all photos once.
+    """
+    sums = {name: tuple((counts @ column).T) for name, column in columns.items()}
+    return {
+        name: value
+        for name, value in metrics_of(sums).items()  # pyrefly: ignore
+        if table.of_pictures(name) and np.isfinite(value[0])
+    }
 
 
 def _estimate(name: str, samples: np.ndarray, number: int) -> dict[str, Any]:
@@ -112,8 +177,64 @@ def _estimate(name: str, samples: np.ndarray, number: int) -> dict[str, Any]:
 def _judged(name: str, difference: dict[str, Any]) -> dict[str, Any]:
     low, high = difference["interval"] or (0, 0)
     points = 1 if low > 0 else -1 if high < 0 else 0
-    sign = 1 if name in HIGHER or name.startswith("psnr_hints_") else -1 if name in LOWER else 0
-    return difference | {"better": points * sign}
+    return difference | {"better": points * table.metric(name).better}
+
+
+def paired_gains(
+    errors: Mapping[str, np.ndarray], others: Mapping[str, Mapping[str, np.ndarray]]
+) -> dict[str, dict[str, Any]]:
+    """Compares a method with others on the same photos, by paired bootstrap.
+
+    Args:
+        errors: mae_ab and mse of each photo, (P,), of the method.
+        others: name -> the same of other predictors.
+
+    Returns:
+        name -> for mae_ab and psnr_of_mean_mse: by how much the method is better, and the 95 %
+        interval [low, high]; the same for `skill`, 1 - mae_ab / mae_ab of the other.
+    """
+
+    def row(columns: Mapping[str, np.ndarray], statistic: intervals.Statistic) -> dict[str, Any]:
+        values = {name: np.asarray(x, np.float64) for name, x in columns.items()}
+        means = {name: np.array([x.mean()]) for name, x in values.items()}
+        interval = intervals.bootstrap(values, statistic)
+        return {"better_by": float(statistic(means)[0]), "interval": list(interval)}
+
+    result = {}
+    for name, other in others.items():
+        maes = {"own": errors["mae_ab"], "other": other["mae_ab"]}
+        squares = {"own": errors["mse"], "other": other["mse"]}
+        result[name] = {
+            "mae_ab": row(maes, lambda m: m["other"] - m["own"]),
+            "psnr_of_mean_mse": row(
+                squares, lambda m: psnr_of_mse(m["own"]) - psnr_of_mse(m["other"])
+            ),
+            "skill": row(maes, lambda m: 1 - m["own"] / np.maximum(m["other"], 1e-10)),
+        }
+    return result
+
+
+def summarize_hues(sums: Sums, num_hues: int) -> list[dict[str, Any]]:
+    """Returns one row for each bin from the sums of `prediction.measure_by_hue`.
+
+    Returns:
+        from and to (hue in [0, 1]), num_images and, if there are images, mae_ab and
+        psnr_of_mean_mse.
+    """
+    rows = []
+    for number in range(num_hues):
+        total, count = (float(x) for x in sums[f"hue_{number}/mae_ab"])
+        row = {
+            "from": number / num_hues,
+            "to": (number + 1) / num_hues,
+            "num_images": int(count),
+        }
+        if count:
+            mean_mse = np.asarray(float(sums[f"hue_{number}/mse"][0]) / count)
+            row["mae_ab"] = total / count
+            row["psnr_of_mean_mse"] = float(psnr_of_mse(mean_mse))
+        rows.append(row)
+    return rows
 
 
 def reliability(photos: Sequence[Mapping[str, Any]]) -> list[dict[str, float]] | None:
@@ -136,62 +257,3 @@ def reliability(photos: Sequence[Mapping[str, Any]]) -> list[dict[str, float]] |
         for k in range(len(numbers))
         if numbers[k]
     ]
-
-
-def summarize_methods(
-    by_method: Mapping[str, Sequence[Values]], seed: int
-) -> dict[str, dict[str, Any]]:
-    """Returns means with intervals of per-photo values, and differences to a method.
-
-    The intervals are percentiles over resamples of the photos, drawn with replacement. All methods
-    use the same draws, so that differences are paired.
-
-    Args:
-        by_method: name -> `measure` of each photo, the same photos in the same order. The first
-            name except "grey" is the reference.
-        seed: of the resamples.
-
-    Returns:
-        name -> {"metrics": {metric: {mean, interval, num_photos}}, "difference": {metric: {mean,
-        interval}}, or None for the reference}; an interval is (low, high), or None for fewer than
-        two photos. A metric without values is omitted.
-    """
-    counts = _photo_draws(len(next(iter(by_method.values()))), seed)
-    samples = {name: _method_means(values, counts) for name, values in by_method.items()}
-    first = next((name for name in by_method if name != "grey"), "grey")
-    result: dict[str, dict[str, Any]] = {}
-    for name, means in samples.items():
-        numbers = {metric: _num_photos(by_method[name], metric) for metric in SHOWN}
-        with_value = [metric for metric in SHOWN if np.isfinite(means[metric][0])]
-        result[name] = {
-            "metrics": {
-                metric: intervals.estimate(means[metric], numbers[metric])
-                | {"num_photos": numbers[metric]}
-                for metric in with_value
-            },
-            "difference": None
-            if name == first
-            else {
-                m: intervals.estimate(means[m] - samples[first][m], numbers[m]) for m in with_value
-            },
-        }
-    return result
-
-
-def _photo_draws(number: int, seed: int) -> np.ndarray:
-    """Returns how often each photo is in each sample: (1 + RESAMPLES, N); row 0 is the data."""
-    return np.concatenate([np.ones((1, number)), intervals.draws(number, seed=seed)])
-
-
-def _method_means(values: Sequence[Values], counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the metrics of each sample of photos, (1 + RESAMPLES,); NaN without a value."""
-    columns = {name: np.array([each[name] for each in values]) for name in values[0]}
-    means = intervals.sample_means(columns, counts)
-    means["psnr_of_mean_mse"] = intervals.psnr_of(means["mse"])
-    true = means["true_chroma"]
-    means["chroma_ratio"] = np.where(true > 0, means["chroma"] / np.maximum(true, 1e-10), np.nan)
-    return means
-
-
-def _num_photos(values: Sequence[Values], metric: str) -> int:
-    return sum(metric not in each or bool(np.isfinite(each[metric])) for each in values)

@@ -17,35 +17,22 @@ from colorjax.models.blocks.added_layer import (
     without_new_layers,
 )
 from colorjax.models.blocks.convolution import convolutions
-from colorjax.models.edge_fusion import EdgeFusion, edge_fusion
-from colorjax.models.iizuka import Iizuka, iizuka
-from colorjax.models.plain_cnn import PlainCNN, PlainDense, plain_cnn
-from colorjax.models.semantic import Semantic, semantic
-from colorjax.models.unet import UNet, unet
-from colorjax.models.zhang16 import Zhang16, zhang16
-from colorjax.models.zhang17 import Zhang17, zhang17
 
-NETWORKS: dict[str, Callable[..., Any]] = {
-    "plain_cnn": plain_cnn,
-    "iizuka": iizuka,
-    "edge_fusion": edge_fusion,
-    "unet": unet,
-    "zhang16": zhang16,
-    "zhang17": zhang17,
-    "semantic": semantic,
+# name -> its module, which has a function of that name that builds it. Only the module of the
+# network that a config names is imported.
+NETWORKS = {
+    "plain_cnn": "colorjax.models.plain_cnn",
+    "iizuka": "colorjax.models.iizuka",
+    "edge_fusion": "colorjax.models.edge_fusion",
+    "unet": "colorjax.models.unet",
+    "zhang16": "colorjax.models.zhang16",
+    "zhang17": "colorjax.models.zhang17",
+    "semantic": "colorjax.models.semantic",
 }
 
 __all__ = [
     "NETWORKS",
-    "EdgeFusion",
-    "Iizuka",
     "Network",
-    "PlainCNN",
-    "PlainDense",
-    "Semantic",
-    "UNet",
-    "Zhang16",
-    "Zhang17",
     "can_classify",
     "convolutions",
     "create",
@@ -134,7 +121,7 @@ def find(name: str) -> Callable[..., Any]:
         return _import_network(name)
     if name not in NETWORKS:
         raise unknown_name("model model.name =", name, NETWORKS)
-    return NETWORKS[name]
+    return getattr(importlib.import_module(NETWORKS[name]), name)
 
 
 def can_classify(name: str, options: Mapping[str, Any]) -> bool:

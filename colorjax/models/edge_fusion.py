@@ -154,7 +154,7 @@ class EdgeFusion(nn.Module):
         if self.add_layer:
             x = AddedLayer(name="added")(x, train=train)
         # A small initial head predicts near gray instead of saturating tanh.
-        head = Conv(2, gain=1e-2, name="head", **style.starts(0.1))
+        head = Conv(2, gain=1e-2, name="head", **style.initializers(0.1))
         ab = nn.tanh(head(x, train=train))
         outputs = ab_outputs(ab, self.ab_range, self.upsample)
         if self.has_classes:

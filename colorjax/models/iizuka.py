@@ -114,7 +114,7 @@ class Iizuka(nn.Module):
         if self.add_layer:
             x = AddedLayer(name="added")(x, train=train)
         # A small initial head predicts near gray instead of saturating the sigmoid.
-        head = Conv(2, gain=1e-2, name="head", **style.starts(0.1))
+        head = Conv(2, gain=1e-2, name="head", **style.initializers(0.1))
         ab = 2 * nn.sigmoid(head(x, train=train)) - 1
         outputs = ab_outputs(ab, self.ab_range, self.upsample)
         if self.num_classes > 0:

@@ -12,8 +12,7 @@ from typing import BinaryIO
 
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos import header, xmp
-from colorjax.photos.formats import bmp, jpeg, jpeg2000, netpbm, png, tiff
-from colorjax.photos.formats import webp_avif_heif as modern
+from colorjax.photos.formats import bmp, jpeg, jpeg2000, netpbm, png, tiff, webp_avif_heif
 from colorjax.photos.library_warnings import complaints
 from colorjax.photos.photo import Photo, UnwritablePhoto
 from colorjax.runtime.atomic import replacing
@@ -71,10 +70,10 @@ def _read(data: bytes, max_pixels: int) -> Photo:
     if kind == "PPM":
         return netpbm.read(data, max_pixels)
     if kind == "HEIF":
-        modern.refuse_heif()
+        webp_avif_heif.refuse_heif()
     if not kind:
         raise UnreadablePhoto("not a photo in a supported format")
-    return modern.read(data, kind, max_pixels)
+    return webp_avif_heif.read(data, kind, max_pixels)
 
 
 def write(
@@ -143,8 +142,8 @@ def _encode(file: BinaryIO, photo: Photo, kind: str, quality: int | None) -> tup
         if kind == "BMP":
             return bmp.write(file, photo, quality)
         if kind == "HEIF":
-            modern.heif_writer()
-        return modern.write(file, photo, kind, quality)
+            webp_avif_heif.heif_writer()
+        return webp_avif_heif.write(file, photo, kind, quality)
 
 
 def _with_mark(

@@ -10,8 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import Image
 
-from colorjax.photos.formats import jpeg2000, tiff
-from colorjax.photos.formats import webp_avif_heif as modern
+from colorjax.photos.formats import jpeg2000, tiff, webp_avif_heif
 from colorjax.photos.library_warnings import complaints
 
 SUFFIXES = {
@@ -120,7 +119,7 @@ def _look(file: BinaryIO, kind: str) -> tuple[int, int, bool]:
         if kind == "AVIF":  # Pillow's decoder needs the whole file
             return *_extent(file.read(2**16)), False
         if kind == "HEIF":
-            modern.refuse_heif()
+            webp_avif_heif.refuse_heif()
         image = Image.open(file, formats=[kind])
         return *image.size, image.mode in ("1", "P", "PA")
     return 0, 0, False

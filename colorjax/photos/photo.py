@@ -51,7 +51,7 @@ class Photo:
         space: color space of the pixels.
         metadata: metadata of the file.
         encoding: encoding parameters of the file, named as in its codec.
-        is_grey: whether `paint_grey` was called, so that one color channel will be written.
+        is_gray: whether `paint_gray` was called, so that one color channel will be written.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Photo:
         self.encoding = encoding or {}
         self.notes = notes
         self.is_8_bit = space.is_plain_u8
-        self.is_grey = False
+        self.is_gray = False
         self._painted = 0
 
     @property
@@ -114,17 +114,17 @@ class Photo:
         self.space.from_srgb(srgb, colors)
         self._painted += len(colors)
 
-    def paint_grey(self, rows: slice, grey: np.ndarray) -> None:
+    def paint_gray(self, rows: slice, gray: np.ndarray) -> None:
         """Replaces rows by gray; must be called for all rows or none.
 
         One color channel is written if the format allows it.
 
         Args:
             rows: rows of the upright photo, without a step.
-            grey: (n, W) float32 in [0, 1], sRGB-coded.
+            gray: (n, W) float32 in [0, 1], sRGB-coded.
         """
-        if not self.is_grey:
-            self.is_grey = True
+        if not self.is_gray:
+            self.is_gray = True
             if self.space.profile is not None:
                 self.notes = (
                     *self.notes,
@@ -132,9 +132,9 @@ class Photo:
                 )
             self.metadata.icc = b""
         colors = self._colors(rows)
-        if np.shape(grey) != colors.shape[:2]:
-            raise ValueError(f"grey must be {colors.shape[:2]} for these rows, got {grey.shape}")
-        colors[..., 0] = self.space.coded(grey)
+        if np.shape(gray) != colors.shape[:2]:
+            raise ValueError(f"gray must be {colors.shape[:2]} for these rows, got {gray.shape}")
+        colors[..., 0] = self.space.coded(gray)
         self._painted += len(colors)
 
     def _colors(self, rows: slice) -> np.ndarray:

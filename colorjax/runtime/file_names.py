@@ -6,6 +6,26 @@ import os
 import unicodedata
 from pathlib import Path
 
+# Of photos that are looked for in folders and archives.
+PHOTO_SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".gif",
+        ".ppm",
+        ".pgm",
+        ".jp2",
+        ".avif",
+    ]
+)
+
 
 def printable(text: object) -> str:
     r"""Returns a text as one line with printable characters only.
@@ -49,4 +69,4 @@ def is_film(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in _FILM_SUFFIXES
 
 
-MARK = ".color"  # `colorjax colorize` writes the result of NAME.EXT to NAME.color.EXT
+RESULT_MARK = ".color"  # `colorjax colorize` writes the result of NAME.EXT to NAME.color.EXT

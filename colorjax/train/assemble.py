@@ -99,7 +99,7 @@ def _build_patience(config: ConfigDict) -> Patience | None:
     stopping = config.early_stopping
     if not stopping.metric:
         return None
-    if stopping.metric not in table.HIGHER_IS_BETTER:
-        raise unknown_name("early_stopping.metric", stopping.metric, table.HIGHER_IS_BETTER)
-    better = table.HIGHER_IS_BETTER[stopping.metric]
+    if stopping.metric not in table.SELECTABLE:
+        raise unknown_name("early_stopping.metric", stopping.metric, table.SELECTABLE)
+    better = table.metric(stopping.metric).better > 0
     return Patience(stopping.patience, higher_is_better=better)

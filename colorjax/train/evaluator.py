@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,22 +14,23 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from colorjax import color, losses, metrics
-from colorjax.data import pipeline
+from colorjax.data import crops, pipeline, trivial_predictors
+from colorjax.data.decode import decode_region
 from colorjax.data.hints import MAX_EVALUATION_HINTS
 from colorjax.data.selection import hues, splits
 from colorjax.data.sources.labels import NO_LABEL
 from colorjax.data.sources.source import Source
+from colorjax.data.sources.subsets import evenly_spaced
 from colorjax.methods.method import Method, Variables
-from colorjax.metrics.comparison import (
+from colorjax.metrics.picture import is_gray
+from colorjax.metrics.prediction import (
     errors_of_photos,
     measure,
     measure_by_hue,
     measure_scaled,
     painted,
-    paired_gains,
-    summarize,
-    summarize_hues,
 )
+from colorjax.metrics.summary import paired_gains, summarize, summarize_hues
 from colorjax.models.hint_spreading import Keys, feature_layers, keyed, spread_hints
 from colorjax.parallel import mesh as parallel
 from colorjax.train.skipped import SkippedPhotos
@@ -48,7 +50,7 @@ class Report:
         metrics: name -> value, of the method.
         baselines: baseline -> the same metrics.
         paired_gains: baseline -> improvement of the method over it; see
-            `colorjax.metrics.comparison.paired_gains`.
+            `colorjax.metrics.summary.paired_gains`.
         hues: for each bin of mean hue: its range, number of photos and metrics.
         strips: (N, H, 3 W, 3) uint8, some photos: gray | prediction | truth.
         errors: mae_ab and mse of each photo, (num_images,), in the order of the source.
@@ -70,8 +72,9 @@ def protocol(config: ConfigDict) -> str:
     size = config.data.image_size
     text = (
         f"center square at {size}x{size} px; the photo's own L (CIE Lab, D65) with the predicted "
-        "ab, clipped to sRGB, rounded to 8 bits; psnr leaves exactly grey photos out; SSIM with "
-        "an 11x11 Gaussian; auc, mae_ab and rmse_ab of the predicted ab, the rest of the picture; "
+        "ab, clipped to sRGB, rounded to 8 bits; psnr excludes exactly gray photos; SSIM with "
+        "an 11x11 Gaussian; auc, auc_rebalanced, mae_ab, rmse_ab, chroma_ratio, bias_a, bias_b, "
+        "accuracy_ab_2 and accuracy_ab_5 of the predicted ab, the rest of the picture; "
         "auc_rebalanced weights by 1 / prior of the true color's bin, with the prior of "
         f"{config.evaluation.prior or 'Tiny ImageNet'}; trivial predictors fitted on training "
         "photos"
@@ -203,7 +206,7 @@ def build_steps(
             labels = jnp.where(mask, batch["label"], NO_LABEL)
             sums["top1"] = losses.class_hits(outputs["class_logits"], labels)
         if counts:
-            colored = mask & ~jnp.all(rgb == rgb[..., :1], axis=(1, 2, 3))
+            colored = mask & ~is_gray(rgb)
 
             def with_hints(count: jax.Array):
                 if spreads:
@@ -281,7 +284,7 @@ class Evaluator:
         sums: metrics.Sums = {}
         baseline_sums: dict[str, Any] = {}  # stacked over the baselines
         strips: list[np.ndarray] = []
-        pictured = _spread(len(self._source), self._config.evaluation.grid_photos)
+        pictured = evenly_spaced(len(self._source), self._config.evaluation.grid_photos)
         unreadable = 0
         own, others = [], []  # errors of each photo
         with contextlib.closing(self._batches()) as batches:
@@ -319,7 +322,7 @@ class Evaluator:
         errors = {key: np.concatenate([e[key] for e in own]) for key in own[0]}
         return Report(
             num_images=int(sums["mse"][1]),
-            num_grey=int(sums["grey"][0]),
+            num_grey=int(sums["is_gray"][0]),
             num_unreadable=sum(parallel.allgather_ints([unreadable], 1)),
             metrics=summarize(sums),
             baselines=self._baselines,
@@ -347,21 +350,14 @@ class Evaluator:
         )
 
     def _tables(self) -> tuple[list[str], jax.Array]:
+        """Fits the baselines on the center squares of `evaluation.baseline_photos` photos."""
         assert self._fitted_on is not None
-        tables = fit_color_tables(self._fitted_on, self._config)
+        some = splits.limit(self._fitted_on, self._config.evaluation.baseline_photos)
+        size = self._config.data.image_size
+        decode = functools.partial(decode_region, choose_box=crops.center_square, size=size)
+        tables = metrics.fit_color_tables(trivial_predictors.count(some, decode)[0])
         stacked = np.stack([table.ab for table in tables.values()])
         return list(tables), jax.device_put(stacked, self._layout.replicated)
-
-
-def fit_color_tables(source: Source, config: ConfigDict) -> dict[str, metrics.ColorTable]:
-    """Fits the baselines on `evaluation.baseline_photos` photos of a source."""
-    some = splits.limit(source, config.evaluation.baseline_photos)
-    sums = np.zeros((101, 3))
-    batches = pipeline.eval_batches(some, config.data, batch_size=config.evaluation.batch_size)
-    with contextlib.closing(batches):
-        for batch in batches:
-            sums += metrics.color_sums(color.rgb_u8_to_lab(batch["rgb"][batch["mask"] > 0]))
-    return metrics.fit_color_tables(sums)
 
 
 def _rows(errors: dict[str, jax.Array], counted: np.ndarray) -> dict[str, np.ndarray]:
@@ -369,12 +365,5 @@ def _rows(errors: dict[str, jax.Array], counted: np.ndarray) -> dict[str, np.nda
     return {name: value[..., counted] for name, value in parallel.to_host(errors).items()}
 
 
-def _spread(length: int, number: int) -> list[int]:
-    """Returns up to `number` indices spread over a sequence; neighbors often share a class."""
-    return sorted({round(index) for index in np.linspace(0, length - 1, min(number, length))})
-
-
 def _strips(truth: np.ndarray, predicted: np.ndarray) -> list[np.ndarray]:
-    lab = color.rgb_u8_to_lab(truth)
-    lab[..., 1:] = 0
-    return list(np.concatenate([color.lab_to_rgb_u8(lab), predicted, truth], axis=2))
+    return list(np.concatenate([color.gray_photo(truth), predicted, truth], axis=2))

@@ -296,7 +296,7 @@ class _Run:
     def _check_and_log(self, step: int, metrics: dict[str, jax.Array], progress: Progress) -> None:
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         values = steps.computed(values)
-        if (flaw := steps.find_flaw(values)) is not None:
+        if (flaw := steps.explain_divergence(values)) is not None:
             raise RequestError(
                 f"step {step}: {flaw}; the newest saved state is step {self.newest.saved}"
             )

@@ -60,7 +60,7 @@ class SkippedPhotos:
         if key in self._known:
             return
         self._known.add(key)
-        log.warning("skipping %s: it cannot be read as a photo", key)
+        log.warning("skipped %s: it cannot be read as a photo", key)
         if self._path and parallel.is_first():
             with contextlib.closing(paths.GrowingFile(self._path)) as file:
                 file.write(key.encode() + b"\n")

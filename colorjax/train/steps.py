@@ -157,7 +157,7 @@ def computed(values: Mapping[str, float]) -> dict[str, float]:
     return kept
 
 
-def find_flaw(values: Mapping[str, float]) -> str | None:
+def explain_divergence(values: Mapping[str, float]) -> str | None:
     """Returns which loss or gradient is not finite and how to fix it; None: all are finite."""
     fixes = {
         "": "optimizer.learning_rate, in NoGAN's last phase nogan.learning_rate, or set "

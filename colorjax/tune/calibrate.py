@@ -26,7 +26,7 @@ HELD_OUT = "held_out"
 RECORD = "calibration.json"
 
 Row = dict[str, Any]
-SHOWN = {"psnr": "PSNR, dB", "mae_ab": "MAE of ab", "colorfulness": "colorfulness"}
+COLUMNS = ("psnr", "mae_ab_8bit", "colorfulness")
 
 
 class Decoding(NamedTuple):
@@ -67,7 +67,7 @@ class Calibrator:
 
     def measure(
         self, size: int, saturation: float = 1.0, decoding: Decoding = AS_STORED
-    ) -> dict[str, np.ndarray]:
+    ) -> list[dict[str, float]]:
         """Measures one setting; the saturation stored with the weights is ignored.
 
         Args:
@@ -76,7 +76,7 @@ class Calibrator:
             decoding: of the network's outputs.
 
         Returns:
-            psnr (dB; NaN for exactly gray photos), mae_ab (Lab units), colorfulness: (P,) each.
+            The record of each photo; see `metrics.picture.measure`.
 
         Raises:
             RequestError: no photo has color, the network has a fixed size, or the saturation
@@ -92,14 +92,14 @@ class Calibrator:
         if colorizer.saturation == 0:
             raise RequestError("inference.saturation of the weights is 0; set it to 1")
         factor = saturation / colorizer.saturation
-        values = []
+        records = []
         for photo in self._photos:
             colored = colorizer.colorize(color.gray_photo(photo), saturation=factor)
-            values.append(picture.measure(colored, photo))
+            records.append(picture.measure(colored, photo))
             self._progress(1)
-        if all(np.isnan(each["psnr"]) for each in values):
+        if all(each["is_gray"] for each in records):
             raise RequestError("none of the photos has color; give --data color photos")
-        return {name: np.array([each[name] for each in values]) for name in SHOWN}
+        return records
 
     def sizes(
         self, sizes: Sequence[int], trained: int, decoding: Decoding = AS_STORED
@@ -121,11 +121,11 @@ class Calibrator:
             size: self.measure(size, decoding=decoding) for size in sorted({*sizes, trained})
         }
         rows = []
-        for size, values in measured.items():
-            row = {"size": size, **_means(values)}
+        for size, records in measured.items():
+            row = {"size": size, **_means(records)}
             if size != trained:
-                gain = values["psnr"] - measured[trained]["psnr"]
-                gain = gain[np.isfinite(gain)]
+                pairs = zip(records, measured[trained], strict=True)
+                gain = np.array([a["psnr"] - b["psnr"] for a, b in pairs if not a["is_gray"]])
                 row["better"] = intervals.bootstrap({"gain": gain}, lambda m: m["gain"])[0]
             rows.append(row)
         return rows
@@ -202,8 +202,11 @@ def candidates(config: ConfigDict) -> list[Decoding]:
     return [Decoding(own), *(Decoding(name, t) for name in others for t in TEMPERATURES)]
 
 
-def _means(values: dict[str, np.ndarray]) -> Row:
-    return {name: float(np.nanmean(column)) for name, column in values.items()}
+def _means(records: Sequence[dict[str, float]]) -> Row:
+    from colorjax.metrics import summary
+
+    metrics = summary.summarize_pictures(records)
+    return {name: metrics[name] for name in COLUMNS}
 
 
 def best_of(rows: Sequence[Row]) -> int:
@@ -269,6 +272,7 @@ def _read_held_out(
     """Reads validation photos of a run, evenly spread over all of them."""
     from colorjax.data.decode import decode_rgb
     from colorjax.data.selection import splits
+    from colorjax.data.sources.subsets import evenly_spaced
     from colorjax.errors import UnreadablePhoto
 
     name, data = weights.name, weights.config.data
@@ -279,9 +283,8 @@ def _read_held_out(
     source = splits.open_splits(data, weights.workdir.read_classes()).validation
     if not len(source):
         raise RequestError(f"{name} held no photos out of training; give --data FOLDER")
-    indices = np.unique(np.linspace(0, len(source) - 1, number).round().astype(int))
     photos, names, unreadable = [], [], []
-    for index in map(int, indices):
+    for index in evenly_spaced(len(source), number):
         key = source.keys[index]
         try:
             photos.append(decode_rgb(source[index].image))

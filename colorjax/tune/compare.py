@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from colorjax.errors import Interrupted, RequestError
-from colorjax.metrics.comparison import paired_gains
+from colorjax.metrics.summary import paired_gains
 from colorjax.runtime import child_process
 from colorjax.tune import trial as trials
 from colorjax.tune.ledger import DEFAULT, ENDED, REPORTED, Ledger
-from colorjax.tune.request import Request
+from colorjax.tune.request import StudyRequest
 
 _PROGRAM = "colorjax.tune.measure"
 _MEASURED = "tune.json"  # in the folder of a trial
@@ -22,7 +22,9 @@ _PARTS = ("validation", "eval")
 BETTER, WORSE, UNSEEN = "better", "worse", "no difference can be seen"
 
 
-def compare(ledger: Ledger, request: Request, should_stop: Callable[[], bool]) -> dict[str, Any]:
+def compare(
+    ledger: Ledger, request: StudyRequest, should_stop: Callable[[], bool]
+) -> dict[str, Any]:
     """Measures the best trial and the default on the validation and the test photos.
 
     The test photos are used here for the first time. The result is stored in the study: another
@@ -36,7 +38,7 @@ def compare(ledger: Ledger, request: Request, should_stop: Callable[[], bool]) -
     Returns:
         `best` and `default`: trial (None: not in the space) and folder; `protocol`; for
         `validation` and `eval`: num_images, metrics of both, baselines, `advantage` of the best
-        (see `colorjax.metrics.comparison.paired_gains`) and `verdict`; `looks`: how often the
+        (see `colorjax.metrics.summary.paired_gains`) and `verdict`; `looks`: how often the
         test photos were used, once for each trial that was the best.
 
     Raises:
@@ -107,7 +109,7 @@ def verdict(interval: list[float]) -> str:
     return WORSE if interval[1] < 0 else UNSEEN
 
 
-def _default_folder(ledger: Ledger, request: Request, should_stop: Callable[[], bool]) -> Path:
+def _default_folder(ledger: Ledger, request: StudyRequest, should_stop: Callable[[], bool]) -> Path:
     """Returns the workdir of the default config, trained as long as a trial."""
     number = default_number(ledger)
     for stored in ledger.study.get_trials(deepcopy=False):
@@ -120,7 +122,7 @@ def _default_folder(ledger: Ledger, request: Request, should_stop: Callable[[], 
 
 
 def _trained(
-    ledger: Ledger, request: Request, stored: Any, should_stop: Callable[[], bool]
+    ledger: Ledger, request: StudyRequest, stored: Any, should_stop: Callable[[], bool]
 ) -> Path:
     """Returns the workdir of a finished trial; retrains one of another machine."""
     folder = ledger.folder_of(stored.number)

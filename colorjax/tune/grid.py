@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from colorjax.errors import RequestError
+from colorjax.evaluate.tables import markdown_table
+from colorjax.metrics import table as metrics_table
 from colorjax.runtime import child_process
 from colorjax.runtime.signals import Stop
 
 SEED = "seed"
-TABLE = (
+_COLUMNS = (
     "mae_ab",
     "psnr_of_mean_mse",
     "psnr",
@@ -109,21 +111,20 @@ def summarize(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Returns the summary as a Markdown table, mean ± standard deviation over the seeds."""
-    names = [metric for metric in TABLE if any(metric in row["metrics"] for row in rows)]
-    head = [*rows[0]["values"], "seeds", *names]
-    lines = [head, ["---"] * len(head)]
+    """Returns the summary as a Markdown table: mean ± standard deviation over the seeds."""
+    names = [metric for metric in _COLUMNS if any(metric in row["metrics"] for row in rows)]
+    lines = [[*rows[0]["values"], "seeds", *map(metrics_table.labeled, names)]]
     for row in rows:
         cells = [*row["values"].values(), str(row["seeds"])]
-        lines.append(cells + [_cell(row["metrics"].get(metric)) for metric in names])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        lines.append(cells + [_cell(metric, row["metrics"].get(metric)) for metric in names])
+    return markdown_table(lines)
 
 
-def _cell(value: dict[str, float] | None) -> str:
+def _cell(metric: str, value: dict[str, float] | None) -> str:
     if value is None:
         return ""
-    text = f"{value['mean']:.3f}"
-    return text if value["deviation"] is None else f"{text} ± {value['deviation']:.3f}"
+    known = [value["mean"]] + ([] if value["deviation"] is None else [value["deviation"]])
+    return " ± ".join(metrics_table.text(metric, x) for x in known)
 
 
 def figures(fields: Sequence[Field], runs: Sequence[Run], prefix: Path, photos: list) -> list[Path]:
@@ -160,6 +161,7 @@ def reported_photos(workdir: Path, number: int) -> list[np.ndarray]:
     """Returns some of the test photos of a run, evenly spread."""
     from colorjax.data.decode import decode_rgb
     from colorjax.data.selection import splits
+    from colorjax.data.sources.subsets import evenly_spaced
     from colorjax.weights.workdir import Workdir
 
     data = Workdir(workdir).read_config().data
@@ -168,8 +170,7 @@ def reported_photos(workdir: Path, number: int) -> list[np.ndarray]:
         data.drop_grey, data.min_chroma = False, 0.0
         data.validation, data.drop_lowest_hue = "hash", 0
     source = splits.open_splits(data).eval
-    indices = sorted({round(position) for position in np.linspace(0, len(source) - 1, number)})
-    return [decode_rgb(source[index].image) for index in indices]
+    return [decode_rgb(source[i].image) for i in evenly_spaced(len(source), number)]
 
 
 def run(

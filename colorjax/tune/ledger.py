@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from colorjax.errors import RequestError
 from colorjax.runtime.locks import alone, lock_of
-from colorjax.tune.request import Request
+from colorjax.tune.request import StudyRequest
 from colorjax.tune.space import Value
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Claim:
 class Ledger:
     """The study of a request; hands out trials to run."""
 
-    def __init__(self, request: Request, root: Path, storage: str = "", name: str = "tune"):
+    def __init__(self, request: StudyRequest, root: Path, storage: str = "", name: str = "tune"):
         """Opens or creates the study.
 
         Args:
@@ -237,7 +237,7 @@ def _open_storage(url: str) -> optuna.storages.BaseStorage:
     return storages.RDBStorage(url, engine_kwargs=options)
 
 
-def _pruner(request: Request) -> optuna.pruners.BasePruner:
+def _pruner(request: StudyRequest) -> optuna.pruners.BasePruner:
     from optuna import pruners
 
     if request.pruner == "median":

@@ -13,7 +13,7 @@ from absl import flags
 
 from colorjax.data import prior
 from colorjax.data.selection import splits
-from colorjax.errors import RequestError
+from colorjax.errors import DONE, STOPPED, WRONG_REQUEST, RequestError
 from colorjax.parallel import mesh as parallel
 from colorjax.runtime import jax_setup, paths
 from colorjax.train import evaluator as evaluate
@@ -80,11 +80,11 @@ def run(argv: list[str] | None = None) -> int:
             result = measure(Path(workdir), stop)
     except RequestError as error:
         print(f"colorjax: {error}", file=sys.stderr)
-        return 2
+        return WRONG_REQUEST
     if result is None:
-        return 75
+        return STOPPED
     write_json(paths.locate(output), result)
-    return 0
+    return DONE
 
 
 if __name__ == "__main__":

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from colorjax.evaluate.tables import markdown_table
+from colorjax.metrics import table
 from colorjax.runtime import atomic, paths
 from colorjax.tune import config_file
 from colorjax.tune.ledger import DEFAULT, ENDED, Ledger
-from colorjax.tune.request import Request
+from colorjax.tune.request import StudyRequest
 from colorjax.tune.trial import Ended
 
 if TYPE_CHECKING:
     import optuna
 
-_SHOWN = ("mae_ab", "psnr_of_mean_mse", "psnr", "ssim", "colorfulness")
+_COLUMNS = ("mae_ab", "psnr_of_mean_mse", "psnr", "ssim", "colorfulness")
 _LEAST_TO_PLOT = 2  # complete trials
 _LEAST_TO_RANK = 5  # with fewer, the importances are noise
 _IMPORTANCE = "Importance of the fields (PED-ANOVA of the best tenth)"
@@ -40,7 +42,7 @@ class Report(NamedTuple):
     files: tuple[Path, ...]
 
 
-def write(ledger: Ledger, request: Request, compared: dict[str, Any]) -> Report:
+def write(ledger: Ledger, request: StudyRequest, compared: dict[str, Any]) -> Report:
     """Writes `report.md` with its pictures, `best.json` and `best.py` into the study's folder.
 
     Args:
@@ -69,7 +71,7 @@ def write(ledger: Ledger, request: Request, compared: dict[str, Any]) -> Report:
     return Report(summary, files)
 
 
-def write_best(file: Path, request: Request, best: optuna.trial.FrozenTrial) -> None:
+def write_best(file: Path, request: StudyRequest, best: optuna.trial.FrozenTrial) -> None:
     """Writes the config of a trial, including its test photos, for `colorjax.main`."""
     config = request.trial_config(best.params)
     config.evaluation.report = True
@@ -155,7 +157,9 @@ def _draw(study: optuna.Study, metric: str, root: Path) -> dict[str, str]:
     return drawn
 
 
-def _summary(request: Request, best: optuna.trial.FrozenTrial, compared: dict[str, Any]) -> str:
+def _summary(
+    request: StudyRequest, best: optuna.trial.FrozenTrial, compared: dict[str, Any]
+) -> str:
     lines = [f"best: trial {best.number}, validation {request.metric} {best.value:.4f}"]
     if compared["default"]["trial"] == best.number:
         lines.append("the default config is the best: no trial was better")
@@ -165,7 +169,7 @@ def _summary(request: Request, best: optuna.trial.FrozenTrial, compared: dict[st
         if not result["advantage"]:
             lines.append(f"{title} photos: none, or not the same for both; not compared")
             continue
-        texts = [_advantage(result["advantage"], *each) for each in _ADVANTAGES]
+        texts = [_advantage(result["advantage"], each) for each in _ADVANTAGES]
         lines.append(
             f"{result['num_images']} {title} photos, best against default: {'; '.join(texts)}: "
             f"{result['verdict']}"
@@ -173,18 +177,20 @@ def _summary(request: Request, best: optuna.trial.FrozenTrial, compared: dict[st
     return "\n".join(lines)
 
 
-_ADVANTAGES = (("mae_ab", "MAE of ab", "", -1), ("psnr_of_mean_mse", "PSNR", " dB", 1))
+_ADVANTAGES = ("mae_ab", "psnr_of_mean_mse")
 
 
-def _advantage(gains: dict[str, Any], key: str, name: str, unit: str, sign: int) -> str:
+def _advantage(gains: dict[str, Any], metric: str) -> str:
     """Returns the change of a metric with its 95 % interval; a negative error is an advantage."""
-    low, high = sorted(sign * edge for edge in gains[key]["interval"])
-    return f"{name} {sign * gains[key]['better_by']:+.3f}{unit} [{low:+.3f}, {high:+.3f}]"
+    sign = table.metric(metric).better
+    change, interval = gains[metric]["better_by"], gains[metric]["interval"]
+    value, *ends = (table.text(metric, sign * x, "+") for x in (change, *interval[::sign]))
+    return f"{table.heading(metric)} {value} [{', '.join(ends)}]"
 
 
 def _page(
     ledger: Ledger,
-    request: Request,
+    request: StudyRequest,
     compared: dict[str, Any],
     summary: str,
     plots: dict[str, str],
@@ -224,26 +230,26 @@ def _times(number: int) -> str:
 
 
 def _comparison(compared: dict[str, Any]) -> str:
-    head = ["photos", "", *_SHOWN]
-    lines = [head, ["---"] * len(head)]
+    lines = [["photos", "", *map(table.labeled, _COLUMNS)]]
     for part, title in (("validation", "validation"), ("eval", "test")):
         result = compared[part]
         label = f"{result['num_images']} {title}"
         rows = {"best": result["best"], "default": result["default"]}
         rows |= {name: row for name, row in result["baselines"].items() if name == "grey"}
         for name, row in rows.items():
-            cells = [f"{row[metric]:.3f}" if metric in row else "" for metric in _SHOWN]
+            cells = [
+                table.text(metric, row[metric]) if metric in row else "" for metric in _COLUMNS
+            ]
             lines.append([label, name, *cells])
         if result["advantage"]:
-            texts = [_advantage(result["advantage"], *each) for each in _ADVANTAGES]
+            texts = [_advantage(result["advantage"], each) for each in _ADVANTAGES]
             lines.append([label, "**" + result["verdict"] + "**", *texts, "", "", ""])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(lines)
 
 
-def _table(ledger: Ledger, request: Request) -> str:
+def _table(ledger: Ledger, request: StudyRequest) -> str:
     fields = [knob.field for knob in request.knobs]
-    head = ["trial", *fields, request.metric, "at step", "steps", "seconds", ""]
-    lines = [head, ["---"] * len(head)]
+    lines = [["trial", *fields, request.metric, "at step", "steps", "seconds", ""]]
     stored = [t for t in ledger.study.get_trials(deepcopy=False) if t.state.name in _STATES]
     sign = -1 if request.higher_is_better else 1
     stored.sort(key=lambda t: (t.state.name != "COMPLETE", sign * (t.value or 0), t.number))
@@ -267,7 +273,7 @@ def _table(ledger: Ledger, request: Request) -> str:
                 state,
             ]
         )
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(lines)
 
 
 def _short(value: Any) -> str:

@@ -23,13 +23,13 @@ _FREE_DATA = ("path", "eval_path", "num_workers")
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
+class StudyRequest:
     """A study and the budget of its trials.
 
     Attributes:
         config: the default config; trials start from it.
         knobs: the varied fields.
-        metric: on the validation photos, from `table.HIGHER_IS_BETTER`.
+        metric: on the validation photos, from `table.SELECTABLE`.
         photos: maximum of training photos per trial, counting repetitions; independent of the batch
             size.
         minutes: of training per trial, with evaluations but without startup; 0: no limit.
@@ -56,8 +56,8 @@ class Request:
             RequestError: a number out of range, an unknown name, no validation photos, or a value
                 of the space for which no network can be built.
         """
-        if self.metric not in table.HIGHER_IS_BETTER:
-            raise unknown_name("--metric", self.metric, table.HIGHER_IS_BETTER)
+        if self.metric not in table.SELECTABLE:
+            raise unknown_name("--metric", self.metric, table.SELECTABLE)
         if self.pruner not in PRUNERS:
             raise unknown_name("--pruner", self.pruner, PRUNERS)
         for flag, value, least in (
@@ -91,7 +91,7 @@ class Request:
     @property
     def higher_is_better(self) -> bool:
         """Whether a higher metric is better."""
-        return table.HIGHER_IS_BETTER[self.metric]
+        return table.metric(self.metric).better > 0
 
     @property
     def default_values(self) -> dict[str, Value] | None:

@@ -11,7 +11,7 @@ from colorjax.errors import Interrupted, RequestError
 from colorjax.runtime.signals import Stop
 from colorjax.tune import compare, report
 from colorjax.tune.ledger import ENDED, Claim, Ledger
-from colorjax.tune.request import Request
+from colorjax.tune.request import StudyRequest
 from colorjax.tune.trial import Ended, Runner
 
 _MAX_FIRST_FAILURES = 3  # failed trials before the first success
@@ -19,7 +19,7 @@ _WAIT = 2.0  # seconds between checks of other processes' trials
 
 
 def tune(
-    request: Request,
+    request: StudyRequest,
     root: Path,
     trials: int,
     *,
@@ -58,7 +58,7 @@ def tune(
         return report.write(ledger, request, compared)
 
 
-def _run_trials(ledger: Ledger, request: Request, wanted: int, stop: Stop) -> None:
+def _run_trials(ledger: Ledger, request: StudyRequest, wanted: int, stop: Stop) -> None:
     is_waiting = False
     while not ledger.is_done(wanted):
         if stop:

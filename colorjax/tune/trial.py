@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from colorjax.errors import STOPPED, RequestError
+from colorjax.errors import DONE, STOPPED, WRONG_REQUEST, RequestError
 from colorjax.runtime import atomic, child_process
 from colorjax.tune import config_file
 from colorjax.tune.ledger import Claim
-from colorjax.tune.request import Request
+from colorjax.tune.request import StudyRequest
 from colorjax.tune.space import Value
 
 PROGRAM = "colorjax.main"
@@ -123,7 +123,7 @@ class Training:
     def __init__(
         self,
         folder: Path,
-        request: Request,
+        request: StudyRequest,
         values: Mapping[str, Value],
         should_stop: Callable[[], bool],
         *,
@@ -189,7 +189,7 @@ class Training:
 class Runner:
     """Runs a trial of a study, and reports its evaluations to the study."""
 
-    def __init__(self, claim: Claim, request: Request, should_stop: Callable[[], bool]):
+    def __init__(self, claim: Claim, request: StudyRequest, should_stop: Callable[[], bool]):
         """Prepares the trial's folder.
 
         Args:
@@ -216,20 +216,20 @@ class Runner:
         Raises:
             RequestError: the program refuses the request; no other trial would run either.
         """
-        log, status = self._claim.folder / "log.txt", 0
+        log, status = self._claim.folder / "log.txt", DONE
         for _ in range(_TRIES):
             status = self._training.finish()
             self._report()
-            if status == 0:
+            if status == DONE:
                 values = validations(self._claim.folder, self._request.metric)
                 return self._ended("COMPLETE" if values else "FAIL", why="no finite value")
             if self._should_stop():
                 return self._ended("RUNNING")
             if self._is_pruned:
                 return self._ended("PRUNED")
-            if status == 2 and re.match(r"step \d+: ", log_tail(log)):
+            if status == WRONG_REQUEST and re.match(r"step \d+: ", log_tail(log)):
                 return self._ended("FAIL", why=log_tail(log))  # it diverged
-            if status == 2:
+            if status == WRONG_REQUEST:
                 raise RequestError(f"trial {self._claim.number}: {log_tail(log)}")
         why = f"ended {_TRIES} times with status {status}: {log_tail(log)}"
         return self._ended("FAIL", why=why)

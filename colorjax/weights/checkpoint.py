@@ -158,7 +158,7 @@ class Checkpoints:
         if self._read_only:
             steps = [step for step in steps if (self._folder / str(step) / SEAL).is_file()]
         for step in steps:
-            flaw = find_flaw(self._folder / str(step))
+            flaw = find_damage(self._folder / str(step))
             if flaw is None:
                 return step
             log.warning("checkpoint %d is damaged (%s); trying an older one", step, flaw)
@@ -224,7 +224,7 @@ def with_sharding(tree: Any, shardings: Any) -> Any:
     )
 
 
-def find_flaw(folder: str | os.PathLike[str]) -> str | None:
+def find_damage(folder: str | os.PathLike[str]) -> str | None:
     """Returns what is wrong with a finished checkpoint's files; None: nothing.
 
     A checkpoint without a seal was finished by Orbax just before the run was killed, or the run is

@@ -13,6 +13,7 @@ import numpy as np
 from flax import traverse_util
 
 from colorjax.errors import RequestError
+from colorjax.metrics import table
 from colorjax.weights import named
 from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir
@@ -26,7 +27,7 @@ _CARD_FIELDS = ("command", "data", "time", "license", "failures")
 
 
 # Metrics of an evaluation's row that a card contains.
-_METRICS = ("psnr", "mae_ab", "auc", "auc_rebalanced", "colorfulness")
+_METRICS = ("psnr", "mae_ab_8bit", "auc_8bit", "auc_rebalanced_8bit", "colorfulness")
 
 
 def write(
@@ -78,9 +79,9 @@ def _read_result(path: Path) -> dict[str, Any]:
         result = json.loads(path.read_text())
         rows = {"grey": result["rows"]["grey"], "these": result["rows"][result["compared_with"]]}
         about = {"suite": result["suite"], "photos": result["photos"]["measured"]}
+        metrics = {name: table.current_names(row["metrics"]) for name, row in rows.items()}
         return about | {
-            name: {metric: row["metrics"][metric] for metric in _METRICS}
-            for name, row in rows.items()
+            name: {metric: each[metric] for metric in _METRICS} for name, each in metrics.items()
         }
     except (OSError, ValueError, KeyError, TypeError):
         raise RequestError(

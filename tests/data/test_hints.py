@@ -3,7 +3,7 @@ import pytest
 
 from colorjax import color
 from colorjax.data import hints, pipeline
-from colorjax.data.hints import Hint
+from colorjax.data.hints import HintSquare
 from colorjax.data.sources.source import FolderSource
 from configs import zhang17
 
@@ -61,7 +61,7 @@ def test_stop_and_sides_are_those_asked_for():
 
 def test_a_hint_is_the_mean_color_and_the_first_one_counts():
     ab = np.random.default_rng(1).normal(size=(8, 8, 2)).astype(np.float32)
-    hint_ab, order = hints.reveal(ab, [Hint(1, 1, 3), Hint(2, 2, 4)])
+    hint_ab, order = hints.reveal(ab, [HintSquare(1, 1, 3), HintSquare(2, 2, 4)])
     np.testing.assert_allclose(hint_ab[3, 3], ab[1:4, 1:4].mean((0, 1)), rtol=1e-5)
     np.testing.assert_allclose(hint_ab[5, 5], ab[2:6, 2:6].mean((0, 1)), rtol=1e-5)
     assert (order[1:4, 1:4] == 0).all()

@@ -12,7 +12,7 @@ from skimage.color import rgb2lab
 
 from colorjax import color
 from colorjax.data import prior
-from colorjax.data.selection import parallel_map as portions
+from colorjax.data.selection import parallel_map
 from colorjax.data.sources.source import FolderSource, Photo
 from colorjax.errors import RequestError
 
@@ -45,7 +45,7 @@ def wanted(pixels, k=5, sigma=5.0):
 
 @pytest.mark.parametrize("worth_processes", [1, 1000], ids=["processes", "threads"])
 def test_the_prior_is_the_mean_soft_encoding(worth_processes, folder, monkeypatch):
-    monkeypatch.setattr(portions, "_WORTH_PROCESSES", worth_processes)
+    monkeypatch.setattr(parallel_map, "_WORTH_PROCESSES", worth_processes)
     counts = []
     result = counted(folder, progress=counts.append)
     shares, empty = wanted(np.stack(PHOTOS))
@@ -57,7 +57,7 @@ def test_the_prior_is_the_mean_soft_encoding(worth_processes, folder, monkeypatc
 
 def test_portions_of_photos_and_of_colors_add_up(folder, monkeypatch):
     """Six photos in portions of four, and colors encoded a hundred at a time."""
-    monkeypatch.setattr(portions, "_PHOTOS_AT_ONCE", 4)
+    monkeypatch.setattr(parallel_map, "_PHOTOS_AT_ONCE", 4)
     monkeypatch.setattr(prior, "_CHUNK", 100)
     assert len(np.unique(np.reshape(PHOTOS, (-1, 3)), axis=0)) > 300
     (folder / "3b.png").write_bytes(b"no photo")
@@ -84,7 +84,7 @@ class Endless:
 
 def test_decoding_does_not_run_far_ahead_of_counting(monkeypatch):
     """What is decoded and not yet counted is in memory: 20 MB for 64 photos of 256 px."""
-    monkeypatch.setattr(portions, "_PHOTOS_AT_ONCE", 10)
+    monkeypatch.setattr(parallel_map, "_PHOTOS_AT_ONCE", 10)
     source, counted_photos, ahead = Endless(), [], []
 
     def progress(photos):
@@ -93,7 +93,7 @@ def test_decoding_does_not_run_far_ahead_of_counting(monkeypatch):
         ahead.append(source.asked - sum(counted_photos))
 
     assert prior.count(source, progress=progress).num_photos == 2_000
-    assert max(ahead) <= 10 * portions._PORTIONS_AHEAD * os.cpu_count()
+    assert max(ahead) <= 10 * parallel_map._PORTIONS_AHEAD * os.cpu_count()
 
 
 def test_k_and_sigma(folder):

@@ -9,8 +9,7 @@ from helpers.workdirs import fresh_workdir
 from PIL import Image
 from scipy.linalg import sqrtm
 
-from colorjax import color
-from colorjax import evaluate as suites
+from colorjax import color, evaluate
 from colorjax.data import crops
 from colorjax.errors import RequestError
 from colorjax.evaluate import features, photos, protocols
@@ -72,10 +71,10 @@ def test_fid_lpips_and_classes_of_rows(networks, run, album, tmp_path):
     labels = tmp_path / "classes.txt"
     labels.write_text("".join(f"{number}.png {number % 3}\n" for number in range(6)))
     files = FeatureFiles(inception="i", lpips=("t", "l"), vgg16="v", classes=str(labels))
-    request = suites.Request(
+    request = evaluate.Request(
         [run], "folder", str(data), str(tmp_path / "out"), size=SIZE, features=files
     )
-    result = suites.evaluate(request).result
+    result = evaluate.evaluate(request).result
     greys = np.stack([color.gray_photo(truth, "lightness") for truth in truths])
     row = result["rows"]["grey"]["metrics"]
     wanted = frechet(Networks.features(greys), Networks.features(truths))
@@ -89,21 +88,21 @@ def test_fid_lpips_and_classes_of_rows(networks, run, album, tmp_path):
     of_truth = Networks.classes(truths).argmax(1) == np.arange(6) % 3
     assert result["truth"]["top1"] == pytest.approx(of_truth.mean())
     assert result["feature_networks"]["vgg16"]["photos_with_a_class"] == 6
-    again = suites.evaluate(request).result  # from the stored parts
+    again = evaluate.evaluate(request).result  # from the stored parts
     assert again == result
     labels.write_text("".join(f"{number}.png 7\n" for number in range(6)))
     with pytest.raises(RequestError, match="another feature networks"):
-        suites.evaluate(request)
+        evaluate.evaluate(request)
 
 
 def test_a_small_fid_comes_with_a_warning(networks, run, album, tmp_path, monkeypatch):
     monkeypatch.setattr(features, "_FEATURES", 2048)
     wide = staticmethod(lambda rgb: np.zeros((len(rgb), 2048), np.float32))
     monkeypatch.setattr(Networks, "features", wide)
-    monkeypatch.setattr(suites.run, "frechet_distance", lambda one, other: 0.0)
+    monkeypatch.setattr(evaluate.run, "frechet_distance", lambda one, other: 0.0)
     options = {"size": SIZE, "features": FeatureFiles(inception="i")}
-    request = suites.Request([run], "folder", str(album[0]), str(tmp_path / "out"), **options)
-    outcome = suites.evaluate(request)
+    request = evaluate.Request([run], "folder", str(album[0]), str(tmp_path / "out"), **options)
+    outcome = evaluate.evaluate(request)
     assert outcome.result["warnings"][0].startswith("FID of 6 and 6 photos with 2048 features")
     assert "FID of 6 and 6 photos" in outcome.table
 
@@ -118,7 +117,7 @@ def test_coltran_compares_with_other_photos(networks, run, tmp_path, monkeypatch
             image = synthetic_images(1, 40, seed=number)[0]
             Image.fromarray(image).save(tmp_path / f"ILSVRC2012_val_{number:08d}.JPEG")
     files = FeatureFiles(inception="i")
-    request = suites.Request(
+    request = evaluate.Request(
         [run],
         "coltran-5k",
         str(tmp_path),
@@ -126,7 +125,7 @@ def test_coltran_compares_with_other_photos(networks, run, tmp_path, monkeypatch
         limit=3,
         features=files,
     )
-    result = suites.evaluate(request).result
+    result = evaluate.evaluate(request).result
     direct = [
         np.stack(
             [
@@ -148,15 +147,15 @@ def test_coltran_compares_with_other_photos(networks, run, tmp_path, monkeypatch
     name = f"ILSVRC2012_val_{wanted('coltran_5k_reference.txt')[0]:08d}.JPEG"
     Image.fromarray(synthetic_images(1, 40, seed=1)[0]).save(tmp_path / name)
     with pytest.raises(RequestError, match="an evaluation of another reference"):
-        suites.evaluate(request)
+        evaluate.evaluate(request)
 
 
 def test_files_that_do_not_fit(run, album, tmp_path):
     data, _ = album
-    request = suites.Request([run], "folder", str(data), str(tmp_path / "out"), size=SIZE)
+    request = evaluate.Request([run], "folder", str(data), str(tmp_path / "out"), size=SIZE)
 
     def ask(**files):
-        return suites.evaluate(dataclasses.replace(request, features=FeatureFiles(**files)))
+        return evaluate.evaluate(dataclasses.replace(request, features=FeatureFiles(**files)))
 
     with pytest.raises(RequestError, match="both --vgg16 FILE and --classes FILE"):
         ask(vgg16="vgg16.pth")

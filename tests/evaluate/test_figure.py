@@ -5,7 +5,7 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 from colorjax import color
-from colorjax.evaluate import figure as figures
+from colorjax.evaluate import figure
 
 
 def test_gray_photos_keep_lightness():
@@ -18,16 +18,16 @@ def test_gray_photos_keep_lightness():
 
 def test_cells_are_shrunk_and_enlarged_to_one_width():
     small = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
-    np.testing.assert_array_equal(figures.fitted(small, 8), small.repeat(2, 0).repeat(2, 1))
-    assert figures.fitted(np.zeros((300, 400, 3), np.uint8), 100).shape == (75, 100, 3)
-    assert figures.fitted(np.zeros((1, 400, 3), np.uint8), 10).shape == (1, 10, 3)
+    np.testing.assert_array_equal(figure.fitted(small, 8), small.repeat(2, 0).repeat(2, 1))
+    assert figure.fitted(np.zeros((300, 400, 3), np.uint8), 100).shape == (75, 100, 3)
+    assert figure.fitted(np.zeros((1, 400, 3), np.uint8), 10).shape == (1, 10, 3)
 
 
 def test_a_long_title_stays_in_its_column():
     black = np.zeros((10, 60, 3), np.uint8)
     columns = {"a": [black], "W" * 80: [black], "b": [black]}
-    drawn = np.asarray(figures.lay_out(columns, 60))
-    without_title = np.asarray(figures.lay_out({"a": [black], "": [black], "b": [black]}, 60))
+    drawn = np.asarray(figure.lay_out(columns, 60))
+    without_title = np.asarray(figure.lay_out({"a": [black], "": [black], "b": [black]}, 60))
     np.testing.assert_array_equal(drawn[:, :60], without_title[:, :60])
     np.testing.assert_array_equal(drawn[:, 128:], without_title[:, 128:])
     assert (drawn[:22, 64:124] < 128).any()

@@ -94,14 +94,14 @@ def test_metrics_of_rows_are_those_of_their_pictures(done, runs, album):
         measured = done.result["rows"][row]["metrics"]
         pairs = list(zip(pictures, truths, strict=True))
         mae = np.mean([abs(ab_of(p) - ab_of(t)).mean() for p, t in pairs])
-        assert measured["mae_ab"]["mean"] == pytest.approx(mae, abs=2e-3), row
+        assert measured["mae_ab_8bit"]["mean"] == pytest.approx(mae, abs=2e-3), row
         ssim = np.mean([metrics.ssim(p, t) for p, t in pairs])
         assert measured["ssim"]["mean"] == pytest.approx(ssim, abs=1e-4), row
-        low, high = measured["mae_ab"]["interval"]
-        assert low <= measured["mae_ab"]["mean"] <= high, row
-    table = done.result["rows"]["per_lightness"]["metrics"]["mae_ab"]["mean"]
+        low, high = measured["mae_ab_8bit"]["interval"]
+        assert low <= measured["mae_ab_8bit"]["mean"] <= high, row
+    table = done.result["rows"]["per_lightness"]["metrics"]["mae_ab_8bit"]["mean"]
     one = done.result["rows"]["one"]
-    assert one["skill"]["mean"] == pytest.approx(1 - one["metrics"]["mae_ab"]["mean"] / table)
+    assert one["skill"]["mean"] == pytest.approx(1 - one["metrics"]["mae_ab_8bit"]["mean"] / table)
     assert done.result["photos"]["measured"] == 10
     assert done.result["photos"]["exactly_grey"] == 1
 
@@ -136,36 +136,36 @@ def test_of_aged_photos_only_color_is_measured(done, runs, album, tmp_path):
     psnr = np.mean([metrics.psnr(*pair) for pair in colored])
     assert mean_of("one", "psnr") == pytest.approx(psnr, abs=0.01)
     mae = np.mean([abs(np.subtract(*map(skimage.color.rgb2lab, p)))[..., 1:].mean() for p in pairs])
-    assert mean_of("one", "mae_ab") == pytest.approx(mae, abs=5e-3)
+    assert mean_of("one", "mae_ab_8bit") == pytest.approx(mae, abs=5e-3)
     # The table uses the aged L; low chroma fits into sRGB at either L.
-    assert mean_of("per_lightness", "mae_ab") == pytest.approx(np.mean(of_table), abs=5e-3)
+    assert mean_of("per_lightness", "mae_ab_8bit") == pytest.approx(np.mean(of_table), abs=5e-3)
     of_folder = done.result["rows"]["grey"]["metrics"]
-    for metric, slack in (("mae_ab", 0.02), ("psnr", 0.05)):  # no color is no color
+    for metric, slack in (("mae_ab_8bit", 0.02), ("psnr", 0.05)):  # no color is no color
         assert mean_of("grey", metric) == pytest.approx(of_folder[metric]["mean"], abs=slack)
-    plain = done.result["rows"]["per_lightness"]["metrics"]["mae_ab"]["mean"]
-    assert abs(mean_of("per_lightness", "mae_ab") - plain) > 0.02
+    plain = done.result["rows"]["per_lightness"]["metrics"]["mae_ab_8bit"]["mean"]
+    assert abs(mean_of("per_lightness", "mae_ab_8bit") - plain) > 0.02
 
 
 def test_two_runs_are_compared_by_photo(done):
     assert done.result["compared_with"] == "one"
     assert "difference" not in done.result["rows"]["one"]
     two = done.result["rows"]["two"]
-    difference = two["difference"]["mae_ab"]
-    own = [done.result["rows"][name]["metrics"]["mae_ab"]["mean"] for name in ("two", "one")]
+    difference = two["difference"]["mae_ab_8bit"]
+    own = [done.result["rows"][name]["metrics"]["mae_ab_8bit"]["mean"] for name in ("two", "one")]
     assert difference["mean"] == pytest.approx(own[0] - own[1])
     low, high = difference["interval"]
     assert low <= difference["mean"] <= high
     oracle = done.result["rows"]["oracle_bins"]["difference"]
-    assert oracle["psnr"]["mean"] > 0 > oracle["mae_ab"]["mean"]
-    assert oracle["psnr"]["better"] == oracle["mae_ab"]["better"] == 1
+    assert oracle["psnr"]["mean"] > 0 > oracle["mae_ab_8bit"]["mean"]
+    assert oracle["psnr"]["better"] == oracle["mae_ab_8bit"]["better"] == 1
     assert difference["better"] == (-1 if low > 0 else 1 if high < 0 else 0)
 
 
 def test_groups_are_parts_of_the_photos(done):
     groups = done.result["groups"]
     assert {name: each["photos"] for name, each in groups.items()} == {"in": 5, "out": 5}
-    means = [each["rows"]["two"]["metrics"]["mae_ab"]["mean"] for each in groups.values()]
-    whole = done.result["rows"]["two"]["metrics"]["mae_ab"]["mean"]
+    means = [each["rows"]["two"]["metrics"]["mae_ab_8bit"]["mean"] for each in groups.values()]
+    whole = done.result["rows"]["two"]["metrics"]["mae_ab_8bit"]["mean"]
     assert np.mean(means) == pytest.approx(whole)
 
 
@@ -174,9 +174,12 @@ def test_what_is_written(done):
     assert result == done.result
     assert set(result["not available"]) == {"fid", "lpips", "top1"}
     lines = list(csv.DictReader((done.output / "result.csv").read_text().splitlines()))
-    line = next(x for x in lines if (x["row"], x["metric"], x["group"]) == ("one", "mae_ab", "in"))
+    line = next(
+        x for x in lines if (x["row"], x["metric"], x["group"]) == ("one", "mae_ab_8bit", "in")
+    )
     assert (
-        float(line["value"]) == result["groups"]["in"]["rows"]["one"]["metrics"]["mae_ab"]["mean"]
+        float(line["value"])
+        == result["groups"]["in"]["rows"]["one"]["metrics"]["mae_ab_8bit"]["mean"]
     )
     line = next(x for x in lines if (x["row"], x["metric"], x["group"]) == ("two", "psnr", ""))
     difference = result["rows"]["two"]["difference"]["psnr"]
@@ -329,7 +332,7 @@ def test_finished_pictures_that_are_redone_are_measured_again(runs, album, tmp_p
     with pytest.raises(RequestError, match="other weights named 'theirs'"):
         suites.evaluate(request)
     renewed = suites.evaluate(dataclasses.replace(request, renew=True)).result
-    assert renewed["rows"]["theirs"]["metrics"]["mae_ab"]["mean"] == 0
+    assert renewed["rows"]["theirs"]["metrics"]["mae_ab_8bit"]["mean"] == 0
     assert renewed["rows"]["theirs"]["perfect_photos"] == 10
 
 
@@ -340,7 +343,7 @@ def test_finished_pictures_of_another_program(runs, album, tmp_path):
     result = suites.evaluate(request).result
     assert not result["warnings"]
     measured = result["rows"]["perfect"]["metrics"]
-    assert measured["mae_ab"]["mean"] == 0
+    assert measured["mae_ab_8bit"]["mean"] == 0
     assert measured["psnr"]["mean"] == pytest.approx(10 * np.log10(255**2 / 1e-10))
 
 
@@ -459,7 +462,9 @@ def test_cifar10_has_its_own_tables(runs, tmp_path, monkeypatch):
     assert result["tables"]["data"] == "CIFAR-10 train"
     assert result["photos"]["measured"] == 3
     metrics_of = result["rows"]["one"]["metrics"]
-    assert metrics_of["mae_ab_127"]["mean"] == pytest.approx(metrics_of["mae_ab"]["mean"] / 127.5)
+    assert metrics_of["mae_ab_127"]["mean"] == pytest.approx(
+        metrics_of["mae_ab_8bit"]["mean"] / 127.5
+    )
     assert len(photos.open_photos(small, str(data)).keys) == 10
     monkeypatch.setattr(work.Work, "save", None)  # the same request measures nothing
     assert suites.evaluate(ask(runs, data, tmp_path / "out", **options)).result == result

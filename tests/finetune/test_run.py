@@ -130,7 +130,7 @@ def test_the_output_is_a_workdir_with_a_report(tuned, base, album):
     assert record["base"]["config"]["model"]["name"] == "plain_cnn"
     held_out = record["held_out"]
     assert held_out["num_photos"] == 6
-    for name in ("mae_ab", "psnr", "colorfulness", "chroma_ratio"):
+    for name in ("mae_ab_8bit", "psnr", "colorfulness", "chroma_ratio_8bit"):
         change = held_out["tuned"][name]["mean"] - held_out["base"][name]["mean"]
         assert held_out["difference"][name]["mean"] == pytest.approx(change, abs=1e-6)
         low, high = held_out["difference"][name]["interval"]
@@ -324,10 +324,10 @@ def test_verdicts_and_warnings():
     assert closeness({"mean": 3, "interval": [1, 4]}, 0.5, 1.0) == "farther from the photos"
     assert closeness({"mean": 3, "interval": [-1, 4]}, 0.5, 1.0) == unseen
     warn = finetune_report.warnings_of
-    assert warn({"mae_ab": "better", "psnr": unseen}, 9) == ()
-    (worse,) = warn({"mae_ab": "better", "psnr": "worse"}, 9)
+    assert warn({"mae_ab_8bit": "better", "psnr": unseen}, 9) == ()
+    (worse,) = warn({"mae_ab_8bit": "better", "psnr": "worse"}, 9)
     assert "got worse on the 9 held-out photos: PSNR" in worse
-    assert "no difference can be seen" in warn({"mae_ab": unseen, "psnr": unseen}, 9)[0]
+    assert "no difference can be seen" in warn({"mae_ab_8bit": unseen, "psnr": unseen}, 9)[0]
 
 
 def test_divided_parts_are_disjoint_and_exact():

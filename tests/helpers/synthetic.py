@@ -5,12 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from colorjax.data.sources.source import Photo, digest
 from colorjax.models.blocks.convolution import BatchNorm, Conv
 from configs import plain_cnn
 
 
 def synthetic_images(number, size, seed=0):
-    """Smooth colour ramps with a disc: grey tells the colour well enough for a loss to fall."""
+    """Smooth color ramps with a disc: gray predicts color well enough for a loss to fall."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:size, 0:size] / size
     images = []
@@ -22,13 +23,38 @@ def synthetic_images(number, size, seed=0):
     return images
 
 
+class Arrays:
+    """A source of photos in memory: (H, W, 3) uint8, or the bytes of files."""
+
+    class_names = ()
+
+    def __init__(self, photos):
+        self.photos, self.keys = photos, [str(number) for number in range(len(photos))]
+
+    def labels(self):
+        return None
+
+    def fingerprint(self):
+        return digest(*map(bytes, self.photos))
+
+    def __len__(self):
+        return len(self.photos)
+
+    def __getitem__(self, index):
+        return Photo(self.photos[index], -1)
+
+
 def tiny_config(photos, **changes):
     """plain_cnn at 32 px, a few channels, eight steps."""
-    config = plain_cnn.get_config("size=32,batch=4,debug")
+    changes = {"model.filters": (4, 8, 8, 8, 8, 8, 8)} | changes
+    return quick(plain_cnn.get_config("size=32,batch=4,debug"), photos, **changes)
+
+
+def quick(config, photos, **changes):
+    """Sets the data of a config, and small batches for its evaluation."""
     with config.unlocked():
         config.update_from_flattened_dict(
             {
-                "model.filters": (4, 8, 8, 8, 8, 8, 8),
                 "data.path": str(photos),
                 "data.eval_fraction": 0.2,
                 "data.validation_fraction": 0.2,

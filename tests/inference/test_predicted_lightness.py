@@ -7,7 +7,7 @@ from helpers.synthetic import synthetic_images
 
 from colorjax import color, methods
 from colorjax.inference.colorizer import Colorizer
-from colorjax.train import evaluator as evaluate
+from colorjax.train import evaluator
 from configs import cgan
 
 
@@ -51,7 +51,7 @@ def test_an_evaluation_counts_the_lightness_that_is_seen():
             "batch_stats": jax.tree.map(lambda x: np.ones(x.shape), shapes["batch_stats"]),
         }
         variables = jax.tree.map(lambda x: x.astype(np.float32), variables)
-        sums, rgb, _ = evaluate.build_steps(method).method(variables, batch)
+        sums, rgb, _ = evaluator.build_steps(method).method(variables, batch)
         errors[whose], pictures[whose] = float(sums["mse"][0]) / 2, np.asarray(rgb)
     for whose, picture in pictures.items():
         wanted = np.mean((picture.astype(float) - photos) ** 2)

@@ -13,7 +13,7 @@ from colorjax import color, models
 from colorjax.cli import main as cli
 from colorjax.errors import RequestError
 from colorjax.train import loop
-from colorjax.train import report as reporting
+from colorjax.train import report as train_report
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "new_method.md").read_text(encoding="utf-8")
 
@@ -49,7 +49,7 @@ def test_two_files_train_evaluate_and_colorize(config, photos, tmp_path):
     steps = [json.loads(line)["step"] for line in (workdir / "metrics.jsonl").open()]
     assert sorted(set(steps)) == [1, 2, 3]
     (workdir / "eval.json").unlink()
-    assert reporting.evaluate_only(config, str(workdir)) == loop.DONE
+    assert train_report.evaluate_only(config, str(workdir)) == loop.DONE
     assert json.loads((workdir / "eval.json").read_text())["step"] == 3
 
     photo = sorted(photos.rglob("*.png"))[0]

@@ -11,8 +11,9 @@ from helpers.synthetic import drawn_variables, synthetic_images
 from torch import nn
 
 from benchmarks import torch_iizuka
-from colorjax import models
 from colorjax.models.blocks.shapes import squeezed
+from colorjax.models.edge_fusion import EdgeFusion
+from colorjax.models.iizuka import Iizuka
 
 WIDTH = 0.125
 WITHIN = 1e-4  # of an output's standard deviation
@@ -44,7 +45,7 @@ class Pair:
 
     def __init__(self, kind, options):
         options = {"width": WIDTH, "global_size": 32, "ab_range": 100.0} | options
-        self.ours = getattr(models, kind)(**options)
+        self.ours = {"Iizuka": Iizuka, "EdgeFusion": EdgeFusion}[kind](**options)
         self.theirs = getattr(torch_iizuka, kind)(**options)
         init = functools.partial(self.ours.init, train=False)
         shapes = jax.eval_shape(init, jax.random.key(0), self.photos(EQUAL))
@@ -71,7 +72,7 @@ class Pair:
 
     def converted(self, layer, leaf):
         leaf = np.asarray(leaf)
-        if layer == "fusion.conv" and leaf.ndim == 4 and isinstance(self.ours, models.EdgeFusion):
+        if layer == "fusion.conv" and leaf.ndim == 4 and isinstance(self.ours, EdgeFusion):
             leaf = self.in_order_of_the_table(leaf)
         if layer == "global_level.dense1.dense" and leaf.ndim == 2:
             leaf = from_height_width_channels(leaf, self.ours.global_size // 32)

@@ -12,9 +12,8 @@ from helpers.photos import readers
 from PIL import Image
 
 from colorjax import photos
-from colorjax.photos import color_space as space
-from colorjax.photos.formats import netpbm, tiff
-from colorjax.photos.formats import pillow as pictures
+from colorjax.photos import color_space
+from colorjax.photos.formats import netpbm, pillow, tiff
 from colorjax.photos.photo import Metadata
 
 WIDTH, HEIGHT = 48, 32
@@ -98,7 +97,7 @@ def test_what_cannot_be_read_is_refused_in_one_line(text, why):
 @pytest.mark.parametrize("mode", ["I", "F", "I;16"])
 def test_numbers_that_pillow_would_clip_are_refused(mode):
     with pytest.raises(photos.UnreadablePhoto, match=f"more than 8 bits .*mode {mode}"):
-        pictures.to_photo(Image.new(mode, (4, 3)), "PPM", Metadata())
+        pillow.to_photo(Image.new(mode, (4, 3)), "PPM", Metadata())
 
 
 def jpeg2000(stored, depth):
@@ -135,7 +134,7 @@ def test_signalling_nans_are_black_without_a_complaint():
     """Found by damaging a float TIFF: dividing one is an "invalid value" to NumPy."""
     bits = np.array([0x7F800001, 0x42FE0000, 0x437E0000], np.uint32)  # sNaN, 127, 254
     colors = bits.view(np.float32).reshape(1, 1, 3)
-    srgb = space.Space(np.dtype(np.float32), 254).to_srgb(colors)
+    srgb = color_space.Space(np.dtype(np.float32), 254).to_srgb(colors)
     np.testing.assert_array_equal(srgb, np.array([[[0, 0.5, 1]]], np.float32))
 
 

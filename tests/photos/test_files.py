@@ -18,8 +18,7 @@ from helpers.samples import sample_photos
 from PIL import Image
 
 from colorjax import color, photos
-from colorjax.photos import color_space as space
-from colorjax.photos import exif, xmp
+from colorjax.photos import color_space, exif, xmp
 from colorjax.photos.formats import jpeg, png
 from colorjax.photos.library_warnings import complaints
 
@@ -70,9 +69,9 @@ def test_16_bits_come_back_through_a_profile():
 def test_8_bits_through_a_profile_are_as_near_as_floats():
     values = np.arange(256, dtype=np.uint8)
     values = np.stack(np.meshgrid(values[::5], values[::5], values[::5]), -1).reshape(1, -1, 3)
-    fast = space.Space(np.dtype(np.uint8), 255, "rgb", zoo.ADOBE)
-    exact = space.to_srgb_through(np.float32(values / 255), zoo.ADOBE, "rgb")
-    assert space.is_fast_exact(zoo.ADOBE)
+    fast = color_space.Space(np.dtype(np.uint8), 255, "rgb", zoo.ADOBE)
+    exact = color_space.to_srgb_through(np.float32(values / 255), zoo.ADOBE, "rgb")
+    assert color_space.is_fast_exact(zoo.ADOBE)
     srgb = fast.to_srgb(values)
     assert np.abs(srgb - exact).max() < 0.4 / 255
     back = np.empty_like(values)
@@ -255,7 +254,7 @@ def test_grey_copies_have_one_channel(name):
     grey = grey.reshape(photo.height, photo.width)
     for rows in (slice(0, 10), slice(10, photo.height)):
         photo.srgb(rows)
-        photo.paint_grey(rows, grey[rows])
+        photo.paint_gray(rows, grey[rows])
     made = readers.pixels(written(photo, was.output), was.output if name[:3] != "ppm" else "BMP")
     extra = 0 if was.alpha is None else 1
     assert made.shape[2] == 1 + extra
@@ -323,10 +322,10 @@ def test_decoded_lightness_is_as_near_as_in_grey_photos():
 
 
 def test_profiles_near_srgb_are_srgb_and_others_are_not():
-    assert space.is_srgb(zoo.SRGB)
-    assert not space.is_srgb(zoo.ADOBE)
-    assert space.usable(zoo.cmyk_profile(), "cmyk")
-    assert not space.usable(zoo.ADOBE[:300], "rgb")
+    assert color_space.is_srgb(zoo.SRGB)
+    assert not color_space.is_srgb(zoo.ADOBE)
+    assert color_space.usable(zoo.cmyk_profile(), "cmyk")
+    assert not color_space.usable(zoo.ADOBE[:300], "rgb")
 
 
 def test_a_cyclic_directory_ends():

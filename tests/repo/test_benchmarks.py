@@ -23,6 +23,7 @@ from benchmarks import (
 )
 from colorjax import methods, models
 from colorjax.data.prepare import prepare
+from colorjax.models.plain_cnn import PlainCNN
 
 FIELDS = {
     "question",
@@ -86,8 +87,8 @@ def test_depthwise(capsys, monkeypatch):
 
 
 def test_pipeline(capsys):
-    words = "--repeats 1 --images 8 --batch 4 --size 16 --workers 0"
-    assert pipeline.main(words.split()) == 0
+    arguments = "--repeats 1 --images 8 --batch 4 --size 16 --workers 0"
+    assert pipeline.main(arguments.split()) == 0
     rows = rows_of(capsys)
     assert rows.keys() == {
         "peer_decode",
@@ -112,15 +113,15 @@ def test_pipeline(capsys):
 
 @pytest.mark.slow
 def test_pipeline_of_real_photos_in_processes(photos, capsys):
-    words = f"--repeats 1 --images 4 --batch 4 --size 16 --workers 1 --data {photos}"
-    assert pipeline.main(words.split()) == 0
+    arguments = f"--repeats 1 --images 4 --batch 4 --size 16 --workers 1 --data {photos}"
+    assert pipeline.main(arguments.split()) == 0
     assert rows_of(capsys)["pipeline_workers"]["workers"] == 1
 
 
 def test_pipeline_of_shards(photos, tmp_path, capsys):
     prepare(photos, tmp_path / "shards", num_shards=2, jobs=1)
-    words = ["--shards", str(tmp_path / "shards"), "--size", "16", "--images", "8"]
-    assert pipeline.main([*words, "--repeats", "1"]) == 0
+    arguments = ["--shards", str(tmp_path / "shards"), "--size", "16", "--images", "8"]
+    assert pipeline.main([*arguments, "--repeats", "1"]) == 0
     rows = rows_of(capsys)
     assert list(rows) == ["shards_device_targets", "shards_host_targets"]
     assert all(row["images"] == 8 and row["images_per_second"] > 0 for row in rows.values())
@@ -152,8 +153,8 @@ def test_the_peers_do_our_work(tmp_path):
     [pytest.param("host", "xla", marks=pytest.mark.slow), ("device", "auto")],
 )
 def test_step_time(targets, form, config, capsys):
-    words = f"--size 16 --batch 4 --repeats 1 --steps 2 --targets {targets} --forms {form}"
-    assert step_time.main([config, *words.split()]) == 0
+    arguments = f"--size 16 --batch 4 --repeats 1 --steps 2 --targets {targets} --forms {form}"
+    assert step_time.main([config, *arguments.split()]) == 0
     rows = rows_of(capsys)
     assert set(rows) == {form, "torch"}
     rows.pop("torch")
@@ -169,8 +170,19 @@ def test_step_time(targets, form, config, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", [[], ["--forward"]])
 def test_zhang16_beside_pytorch(flags, capsys):
-    words = ["--size", "16", "--batch", "4", "--repeats", "1", "--steps", "1", "--forms", "auto"]
-    assert step_time.main(["--config", "configs/zhang16.py:width=0.125", *words, *flags]) == 0
+    arguments = [
+        "--size",
+        "16",
+        "--batch",
+        "4",
+        "--repeats",
+        "1",
+        "--steps",
+        "1",
+        "--forms",
+        "auto",
+    ]
+    assert step_time.main(["--config", "configs/zhang16.py:width=0.125", *arguments, *flags]) == 0
     rows = rows_of(capsys)
     assert set(rows) == {"auto", "torch"}
     assert rows["auto"]["ratio_to_peer"] > 0
@@ -181,8 +193,8 @@ def test_zhang16_beside_pytorch(flags, capsys):
 @pytest.mark.parametrize("flags", [[], ["--forward"]])
 def test_semantic_beside_pytorch(flags, capsys):
     config = "configs/semantic.py:encoder=lite0,width=0.125,size=32"
-    words = ["--batch", "4", "--repeats", "1", "--steps", "1", "--forms", "auto", *flags]
-    assert step_time.main(["--config", config, *words]) == 0
+    arguments = ["--batch", "4", "--repeats", "1", "--steps", "1", "--forms", "auto", *flags]
+    assert step_time.main(["--config", config, *arguments]) == 0
     rows = rows_of(capsys)
     assert set(rows) == {"auto", "torch"}
     assert rows["auto"]["ratio_to_peer"] > 0
@@ -190,8 +202,8 @@ def test_semantic_beside_pytorch(flags, capsys):
 
 @pytest.mark.slow
 def test_the_parts_of_a_step(capsys):
-    words = ["--arg", "width=0.125,size=32,batch=4", "--repeats", "1", "--torch-threads", "1"]
-    assert step_parts.main(words) == 0
+    arguments = ["--arg", "width=0.125,size=32,batch=4", "--repeats", "1", "--torch-threads", "1"]
+    assert step_parts.main(arguments) == 0
     rows = rows_of(capsys)
     ours = {"targets", "encoder", "forward", "loss", "gradient", "step"}
     assert set(rows) == ours | set(step_parts.PEERS.values())
@@ -210,7 +222,7 @@ def test_forms_act_on_our_convolutions_alone(form, variant, size, called, key):
 
 
 @pytest.mark.parametrize(
-    ("words", "text"),
+    ("arguments", "text"),
     [
         (["--config=configs/nothing.py"], "configs/nothing.py"),
         (["--config=configs/plain_cnn.py:sise=3"], "unknown config argument 'sise'"),
@@ -218,15 +230,15 @@ def test_forms_act_on_our_convolutions_alone(form, variant, size, called, key):
         (["--config=configs/plain_cnn.py", "--batch=0"], "invalid at_least_one value"),
     ],
 )
-def test_step_time_of_a_wrong_request(words, text, capsys):
+def test_step_time_of_a_wrong_request(arguments, text, capsys):
     with pytest.raises(SystemExit, match="2"):
-        step_time.main(words)
+        step_time.main(arguments)
     assert text in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("strides", [(1, 2, 2, 1, 1, 1), (1,) * 6])
 def test_the_pytorch_twin_has_our_layers(strides, key):
-    ours = models.PlainCNN(strides=strides)
+    ours = PlainCNN(strides=strides)
     grey = jax.numpy.zeros((1, 16, 16, 1))
     params = jax.eval_shape(lambda: ours.init(key, {"grey": grey}, train=False))["params"]
     twin = torch_peers.plain_cnn(ours)
@@ -296,19 +308,21 @@ def test_methods_at_equal_time(config, tmp_path, monkeypatch, capsys):
         (tmp_path / part).mkdir()
         for number, photo in enumerate(synthetic_images(40, 64, seed=len(part))):
             Image.fromarray(photo).save(tmp_path / part / f"{number}.png")
-    words = ["--data", str(tmp_path), "--workdir", str(tmp_path / "runs"), "--methods", "ours"]
-    assert equal_time.main([*words, "--minutes", "0.001"]) == 0
+    arguments = ["--data", str(tmp_path), "--workdir", str(tmp_path / "runs"), "--methods", "ours"]
+    assert equal_time.main([*arguments, "--minutes", "0.001"]) == 0
     row = json.loads(capsys.readouterr().out)
     times = json.loads((tmp_path / "runs/step_times.json").read_text())
     assert row["seconds_a_step"] == times["ours"]
     assert row["steps"] == max(10, round(0.06 / times["ours"]))
     assert row["metrics"]["psnr"] > 0
     trained = (tmp_path / "runs/ours/eval.json").stat().st_mtime_ns
-    assert equal_time.main([*words, "--minutes", "0.001"]) == 0  # resumes: nothing is left to do
+    assert (
+        equal_time.main([*arguments, "--minutes", "0.001"]) == 0
+    )  # resumes: nothing is left to do
     assert json.loads(capsys.readouterr().out)["metrics"] == row["metrics"]
     assert (tmp_path / "runs/ours/eval.json").stat().st_mtime_ns == trained
     with pytest.raises(SystemExit):
-        equal_time.main([*words, "--minutes", "2"])
+        equal_time.main([*arguments, "--minutes", "2"])
     assert "holds runs of 0.001 minutes; give another --workdir" in capsys.readouterr().err
 
 
@@ -322,13 +336,13 @@ def test_the_table_of_results(tmp_path, capsys):
     (tmp_path / "result.json").write_text(json.dumps(content))
     trained = {"method": "unet", "parameters": 3_210_000, "steps": 303, "batch": 32}
     (tmp_path / "rows.jsonl").write_text(json.dumps(trained) + "\n")
-    words = [str(tmp_path / "result.json"), "--equal-time", str(tmp_path / "rows.jsonl")]
-    assert results_table.main(words) == 0
+    arguments = [str(tmp_path / "result.json"), "--equal-time", str(tmp_path / "rows.jsonl")]
+    assert results_table.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("|")[1].strip() for line in lines] == ["", "---", "grey", "unet", "truth"]
     assert lines[3].startswith("| unet | 3.2 M | 9,696 | 23.46 [23.00, 24.00] |")
     assert lines[4].endswith("| 38.9 |")
-    assert results_table.main(words[:1]) == 0
+    assert results_table.main(arguments[:1]) == 0
     assert "parameters" not in capsys.readouterr().out
 
 

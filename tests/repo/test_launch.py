@@ -17,9 +17,9 @@ SCRIPTS = [*sorted(LAUNCH.glob("*.sh")), LAUNCH / "slurm.sbatch"]
 CLOUD = {"PROJECT": "my-project", "ZONE": "us-east5-b"}
 
 
-def run(script, *words, **env):
+def run(script, *arguments, **env):
     return subprocess.run(
-        ["bash", LAUNCH / script, *words],
+        ["bash", LAUNCH / script, *arguments],
         env=os.environ | env,
         capture_output=True,
         text=True,
@@ -31,8 +31,10 @@ def run(script, *words, **env):
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_shellcheck(script):
     checker = Path(sys.executable).with_name("shellcheck")
-    found = subprocess.run([checker, script], capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stdout
+    result = subprocess.run(
+        [checker, "--external-sources", script], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout
 
 
 def test_a_dry_run_prints_the_commands_and_runs_none():
@@ -57,13 +59,13 @@ def test_a_dry_run_prints_the_commands_and_runs_none():
     assert "--accelerator-type=v5litepod-16 --runtime-version=v2-alpha-tpuv5-lite" in older
 
 
-def test_what_is_missing_is_told():
+def test_reports_what_is_missing():
     for script in ("tpu_vm.sh", "gpu_vm.sh", "local.sh"):
         assert run(script).returncode == 2
         assert f"launch/{script}" in run(script).stdout
-    found = run("tpu_vm.sh", "create", PROJECT="", ZONE="z")
-    assert found.returncode != 0
-    assert "give PROJECT" in found.stderr
+    result = run("tpu_vm.sh", "create", PROJECT="", ZONE="z")
+    assert result.returncode != 0
+    assert "give PROJECT" in result.stderr
 
 
 def fake_python(folder, text):
@@ -76,20 +78,20 @@ def fake_python(folder, text):
 @pytest.mark.parametrize(
     ("statuses", "ends", "starts"), [("75 75 0", 0, 3), ("0", 0, 1), ("2 0", 2, 1), ("75 1", 1, 2)]
 )
-def test_local_goes_on_after_an_interruption(statuses, ends, starts, tmp_path):
+def test_local_restarts_after_an_interruption(statuses, ends, starts, tmp_path):
     (tmp_path / "left").write_text(statuses)
     python = fake_python(
         tmp_path,
         f'cd "{tmp_path}"; echo "$@" >> calls; read -ra all < left; '
         'echo "${all[@]:1}" > left; exit "${all[0]}"',
     )
-    found = run("local.sh", "--config=a", PYTHON=python)
-    assert found.returncode == ends
+    result = run("local.sh", "--config=a", PYTHON=python)
+    assert result.returncode == ends
     calls = (tmp_path / "calls").read_text().splitlines()
     assert calls == ["-m colorjax.main --config=a"] * starts
 
 
-def test_local_ends_when_it_is_told_to(tmp_path):
+def test_local_ends_after_a_signal(tmp_path):
     python = fake_python(
         tmp_path, f'trap "sleep 0.2; exit 75" TERM; touch "{tmp_path}/on"; sleep 60 & wait'
     )
@@ -112,10 +114,10 @@ def test_slurm_asks_for_a_signal_and_queues_again(tmp_path):
             f'#!/usr/bin/env bash\necho {name} "$@" >> "{tmp_path}/calls"\nexit {status}'
         )
         path.chmod(0o755)
-    found = run(
+    result = run(
         "slurm.sbatch", "--config=a", PATH=f"{tmp_path}:{os.environ['PATH']}", SLURM_JOB_ID="7"
     )
-    assert found.returncode == 75
+    assert result.returncode == 75
     assert (tmp_path / "calls").read_text().splitlines()[-1] == "scontrol requeue 7"
 
 

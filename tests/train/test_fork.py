@@ -119,7 +119,7 @@ def test_a_fork_that_was_stopped_resumes_without_its_parent(
         patch.setattr(loop._Run, "_run_phase", killed)  # right after the state was copied
         with pytest.raises(KeyboardInterrupt):
             loop.train_and_evaluate(config, str(workdir))
-    assert checkpoint.find_flaw(workdir / "checkpoints" / "6") is None
+    assert checkpoint.find_damage(workdir / "checkpoints" / "6") is None
     assert (workdir / "checkpoints" / "6" / checkpoint.SEAL).is_file()
     assert_same(state_of(workdir, config, 6), state_of(parent, config, 6))
     shutil.rmtree(theirs)

@@ -4,6 +4,7 @@ import json
 import logging
 
 import pytest
+from helpers.synthetic import quick
 
 from colorjax import methods
 from colorjax.errors import RequestError
@@ -19,21 +20,8 @@ ALL = ",global_branch=iizuka"  # edges, saturated targets and a classifier in on
 
 
 def tiny(module, args, photos, **changes):
-    config = module.get_config(ARGS + args)
-    with config.unlocked():
-        config.update_from_flattened_dict(
-            {
-                "total_steps": 3,
-                "model.norm": False,  # fewer layers to compile
-                "data.path": str(photos),
-                "data.eval_fraction": 0.2,
-                "data.validation_fraction": 0.2,
-                "evaluation.batch_size": 4,
-                "progress": False,
-            }
-            | changes
-        )
-    return config.lock()
+    fields = {"total_steps": 3, "model.norm": False}  # fewer layers to compile
+    return quick(module.get_config(ARGS + args), photos, **fields | changes)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -323,7 +323,7 @@ def test_bad_photos_are_named_once(photos, tmp_path, caplog):
         "beach/bad.png",
         "forest/worse.jpg",
     }
-    named = [r.getMessage() for r in caplog.records if "skipping" in r.getMessage()]
+    named = [r.getMessage() for r in caplog.records if "skipped" in r.getMessage()]
     assert len(named) == 2
 
 

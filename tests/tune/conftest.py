@@ -3,7 +3,7 @@ from helpers import tune_fakes
 from helpers.synthetic import tiny_config
 
 from colorjax.runtime import child_process
-from colorjax.tune.request import Request
+from colorjax.tune.request import StudyRequest
 from colorjax.tune.space import read_space
 
 
@@ -19,6 +19,6 @@ def request_for():
         changes = {"optimizer.learning_rate": 0.5, "chroma_alarm": pause_ms}
         config = tiny_config("", **changes)
         knobs = read_space(space or ["optimizer.learning_rate=0.1..0.8"], config)
-        return Request(config, knobs, "mae_ab", photos, **options)
+        return StudyRequest(config, knobs, "mae_ab", photos, **options)
 
     return build

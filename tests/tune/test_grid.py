@@ -49,11 +49,11 @@ def test_seeds_become_mean_and_deviation(tmp_path):
     assert rows[1]["metrics"]["mae_ab"]["mean"] == 12.5
     assert rows[1]["metrics"]["mae_ab"]["deviation"] == pytest.approx(np.std([11, 14], ddof=1))
     lines = sweep.table(rows).splitlines()
-    assert lines[0] == "| data.saturation | seeds | mae_ab |"
-    assert lines[3] == "| 1.8 | 2 | 12.500 ± 2.121 |"
+    assert lines[0] == "| data.saturation | seeds | mae_ab ↓ |"
+    assert lines[3] == "| 1.8 | 2 | 12.50 ± 2.12 |"
     single = sweep.summarize(runs[:1])
     assert single[0]["metrics"]["mae_ab"]["deviation"] is None
-    assert "| 9.000 |" in sweep.table(single)
+    assert "| 9.00 |" in sweep.table(single)
 
 
 def test_a_run_without_results_is_named(tmp_path):

@@ -21,7 +21,7 @@ from colorjax.train import loop
 from colorjax.train.stopping import StopSignal
 from colorjax.tune import measure, space, trial
 from colorjax.tune.ledger import Ledger
-from colorjax.tune.request import Request
+from colorjax.tune.request import StudyRequest
 
 CONFIG = f"{program.ROOT}/configs/plain_cnn.py:size=32"
 
@@ -182,14 +182,14 @@ def start(arguments):
 
 
 def results_of(workdir, photos):
-    from colorjax import config as config_words
+    from colorjax import config as config_files
 
     arguments = tune_arguments(photos, workdir)
     fields = [argument for argument in arguments if argument.startswith("--config")]
-    config = config_words.read_config(fields)
+    config = config_files.read_config(fields)
     knobs = space.read_space(SPACE, config)
     options = {"evaluations": 8, "pruner": "none", "patience": 0}
-    ledger = Ledger(Request(config, knobs, "mae_ab", PHOTOS, **options), workdir)
+    ledger = Ledger(StudyRequest(config, knobs, "mae_ab", PHOTOS, **options), workdir)
     return {t.number: (t.state.name, t.value, t.params) for t in ledger.study.get_trials()}
 
 

@@ -3,7 +3,7 @@ from helpers.synthetic import tiny_config
 
 from colorjax.errors import RequestError
 from colorjax.tune import space
-from colorjax.tune.request import Request
+from colorjax.tune.request import StudyRequest
 from configs import plain_cnn, unet
 
 
@@ -32,7 +32,7 @@ def test_the_six_knobs_are_the_space_of_plain_cnn(config):
     assert half == (32, 64, 64, 128, 128, 128, 64)
     assert knobs["model.strides"].value_of("(2,2,1,1,1,1)") == (2, 2, 1, 1, 1, 1)
     # Every value builds a network.
-    Request(config, tuple(knobs.values()), "mae_ab", photos=1000).check()
+    StudyRequest(config, tuple(knobs.values()), "mae_ab", photos=1000).check()
 
 
 def test_a_later_entry_replaces_a_field(config):
@@ -110,7 +110,7 @@ def test_other_networks_have_no_default_space():
 
 def request_for(texts, **options):
     config = tiny_config("")
-    return Request(config, space.read_space(texts, config), "mae_ab", 100, **options)
+    return StudyRequest(config, space.read_space(texts, config), "mae_ab", 100, **options)
 
 
 def test_all_batch_sizes_see_the_same_photos():
@@ -152,6 +152,6 @@ def test_a_request_is_checked_before_anything_runs(texts, options, message):
 def test_a_request_needs_validation_photos():
     config = tiny_config("", **{"data.validation_fraction": 0.0})
     with pytest.raises(RequestError, match="validation_fraction is 0"):
-        Request(config, (), "mae_ab", 100).check()
+        StudyRequest(config, (), "mae_ab", 100).check()
     with pytest.raises(RequestError, match="unknown --metric 'beauty'"):
-        Request(config, (), "beauty", 100).check()
+        StudyRequest(config, (), "beauty", 100).check()

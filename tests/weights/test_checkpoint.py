@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from colorjax.errors import RequestError
-from colorjax.weights.checkpoint import SEAL, Checkpoints, find_flaw
+from colorjax.weights.checkpoint import SEAL, Checkpoints, find_damage
 
 TREE = {"params": {"kernel": jnp.arange(1000.0), "bias": jnp.ones(3)}, "batch_stats": {}}
 
@@ -51,7 +51,7 @@ def test_the_newest_two_stay_and_are_sealed(folder):
     step, weights = newest(folder)
     assert step == 9
     np.testing.assert_array_equal(weights["params"]["kernel"], 9 * np.arange(1000.0))
-    assert find_flaw(folder / "9") is None
+    assert find_damage(folder / "9") is None
 
 
 def test_seal_is_what_sha256sum_checks(folder):
@@ -95,7 +95,7 @@ def test_a_run_killed_while_it_sealed_keeps_its_checkpoint(folder):
     checkpoints = Checkpoints(folder)
     checkpoints.seal_restored(9)
     checkpoints.close()
-    assert find_flaw(folder / "9") is None
+    assert find_damage(folder / "9") is None
     assert newest(folder)[0] == 9
 
 
@@ -107,7 +107,7 @@ def test_a_run_killed_before_the_seal_keeps_its_checkpoint(folder):
     checkpoints.seal_restored(9)
     checkpoints.close()
     assert (folder / "9" / SEAL).is_file()
-    assert find_flaw(folder / "9") is None
+    assert find_damage(folder / "9") is None
 
 
 @pytest.mark.parametrize("cut", [0, 100])

@@ -110,6 +110,7 @@ def test_the_card_has_the_numbers_of_evaluations(run, tmp_path):
     assert card["license"] == "ours"
     assert card["results"]["bsds"]["photos"] == 200
     assert card["results"]["bsds"]["these"]["psnr"] == value
+    assert card["results"]["bsds"]["these"]["mae_ab_8bit"] == value  # mae_ab of an earlier result
     (tmp_path / "result.json").write_text("{}")
     with pytest.raises(RequestError, match=r"not a result\.json of `colorjax evaluate`"):
         pack.write(str(run[0].root), tmp_path / "y.npz", {}, results)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from colorjax import color
 from colorjax.data.decode import decode_reduced, decode_rgb
-from colorjax.data.selection.color_filter import is_exactly_grey
+from colorjax.data.selection.color_filter import is_exactly_gray
 from colorjax.data.selection.parallel_map import in_portions
 from colorjax.data.sources import source as sources
 from colorjax.data.sources.source import Source
@@ -50,7 +50,7 @@ class Cleaned(NamedTuple):
 class _Seen(NamedTuple):
     short_side: int  # pixels
     chroma: float
-    is_grey: bool
+    is_gray: bool
     content: bytes  # SHA-256 of the file
     likeness: np.ndarray  # (2,) uint64, of `difference_hash`
 
@@ -87,7 +87,7 @@ def clean(
             left_out["unreadable"].append(name)
         elif seen.short_side < min_side:
             left_out["tiny"].append(name)
-        elif seen.is_grey:
+        elif seen.is_gray:
             left_out["grey"].append(name)
         elif seen.chroma < min_chroma:
             left_out["nearly_grey"].append(name)
@@ -118,9 +118,9 @@ def difference_hash(rgb: np.ndarray) -> np.ndarray:
     Returns:
         (2,) uint64.
     """
-    grey = Image.fromarray(rgb).convert("L")
+    gray = Image.fromarray(rgb).convert("L")
     across, down = (
-        np.asarray(grey.resize(size, Image.Resampling.BOX), np.int16) for size in ((9, 8), (8, 9))
+        np.asarray(gray.resize(size, Image.Resampling.BOX), np.int16) for size in ((9, 8), (8, 9))
     )
     bits = [np.diff(across, axis=1) > 0, np.diff(down, axis=0) > 0]
     return np.packbits(np.stack(bits).reshape(2, 64), axis=-1).view(np.uint64)[:, 0]
@@ -153,6 +153,6 @@ def _seen(image: bytes | np.ndarray) -> _Seen:
             sides = opened.size
     chroma = np.sqrt(np.square(color.rgb_u8_to_lab(reduced)[..., 1:]).sum(-1)).mean()
     # A photo that is gray after shrinking may contain small colored spots.
-    is_grey = is_exactly_grey(reduced) and is_exactly_grey(decode_rgb(image))
+    is_gray = is_exactly_gray(reduced) and is_exactly_gray(decode_rgb(image))
     digest = hashlib.sha256(content).digest()
-    return _Seen(min(sides), float(chroma), is_grey, digest, difference_hash(reduced))
+    return _Seen(min(sides), float(chroma), is_gray, digest, difference_hash(reduced))

@@ -70,19 +70,19 @@ def find_colored(
         raise RequestError(f"data.min_chroma must be at least 0, not {min_chroma}")
     if not drop_grey and min_chroma == 0:
         return np.arange(len(source))
-    chroma, is_grey, *_ = _colors_of(source)
-    grey = is_grey & drop_grey
-    dull = (chroma < min_chroma) & ~grey
+    chroma, is_grey, *_ = _cached_colors(source)
+    gray = is_grey & drop_grey
+    dull = (chroma < min_chroma) & ~gray
     if low_chroma_rate:
         dull &= fractions(source, LOW_CHROMA) >= low_chroma_rate
     left_out, remedies = [], []
     if drop_grey:
-        left_out.append(f"{grey.sum()} exactly gray")
+        left_out.append(f"{gray.sum()} exactly gray")
         remedies.append("set data.drop_grey=False")
     if min_chroma:
         left_out.append(f"{dull.sum()} with a mean chroma below {min_chroma:g}")
         remedies.append("lower data.min_chroma")
-    kept = np.flatnonzero(~(grey | dull))
+    kept = np.flatnonzero(~(gray | dull))
     if not len(kept):
         raise RequestError(
             f"none of {len(source)} photos remains for training: {', '.join(left_out)}; "
@@ -111,10 +111,10 @@ def find_hues(source: Source, mean: str = "arithmetic") -> np.ndarray:
     """
     if mean not in hues.MEANS:
         raise unknown_name("data.hue_mean", mean, hues.MEANS)
-    return getattr(_colors_of(source), mean)
+    return getattr(_cached_colors(source), mean)
 
 
-def _colors_of(source: Source) -> _Colors:
+def _cached_colors(source: Source) -> _Colors:
     name = digest(_MEASURE, source.fingerprint())
     path = _cache_folder() / f"colors-{name}.npz"
     known = _load(path, name, len(source))
@@ -144,16 +144,16 @@ def _measure(source: Source, first: int, last: int) -> _Colors:
             image = sources.read(source, index).image
             reduced = decode_reduced(image, _SHORT_SIDE)
             # A photo that is gray after shrinking may contain small colored spots.
-            grey = is_exactly_grey(reduced) and is_exactly_grey(decode_rgb(image))
+            gray = is_exactly_gray(reduced) and is_exactly_gray(decode_rgb(image))
             ab = color.rgb_u8_to_lab(reduced)[..., 1:]
-            is_grey[index - first] = grey
+            is_grey[index - first] = gray
             # Rounding errors give gray a chroma of up to 0.005.
-            chroma[index - first] = 0 if grey else np.sqrt(np.square(ab).sum(-1)).mean()
+            chroma[index - first] = 0 if gray else np.sqrt(np.square(ab).sum(-1)).mean()
             arithmetic[index - first], circular[index - first] = hues.mean_hues(reduced)
     return _Colors(chroma, is_grey, arithmetic, circular)
 
 
-def is_exactly_grey(rgb: np.ndarray) -> bool:
+def is_exactly_gray(rgb: np.ndarray) -> bool:
     """Returns whether R = G = B in all pixels (H, W, 3)."""
     red, green, blue = np.moveaxis(rgb, -1, 0)
     return bool((red == green).all() and (green == blue).all())

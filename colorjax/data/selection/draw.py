@@ -12,13 +12,13 @@ import numpy as np
 from colorjax.data.decode import decode_rgb
 from colorjax.data.selection import splits
 from colorjax.errors import RequestError, UnreadablePhoto
-from colorjax.runtime.file_names import MARK
+from colorjax.runtime.file_names import RESULT_MARK
 
 SHOWN, MEASURED = 8, 200  # default numbers of photos
 
 
 @dataclasses.dataclass(frozen=True)
-class Photos:
+class DrawnPhotos:
     """Photos with random access by index, and the order in which they were drawn.
 
     Attributes:
@@ -72,7 +72,7 @@ def choose(
     photos: int | None = None,
     metric_photos: int | None = None,
     seed: int | None = None,
-) -> Photos:
+) -> DrawnPhotos:
     """Opens data and draws photos from it.
 
     Args:
@@ -118,7 +118,7 @@ def choose(
         )
     elif photos is None:
         num_shown = min(num_shown, num_measured)
-    return Photos(keys, numbers.tolist(), num_shown, num_measured, seed, folder, load)
+    return DrawnPhotos(keys, numbers.tolist(), num_shown, num_measured, seed, folder, load)
 
 
 def _check_numbers(photos: int | None, metric_photos: int | None, seed: int | None) -> None:
@@ -163,5 +163,8 @@ def _photos_without_results(keys: Sequence[str]) -> np.ndarray:
     """Returns the indices of the photos of a folder, without results written by `colorize`."""
     stems = [str(PurePosixPath(key).with_suffix("")) for key in keys]
     known = set(stems)
-    own = [not (stem.endswith(MARK) and stem.removesuffix(MARK) in known) for stem in stems]
+    own = [
+        not (stem.endswith(RESULT_MARK) and stem.removesuffix(RESULT_MARK) in known)
+        for stem in stems
+    ]
     return np.flatnonzero(own)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sized
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-Photos = TypeVar("Photos", bound=Sized)
+PhotoSource = TypeVar("PhotoSource", bound=Sized)
 Result = TypeVar("Result")
 
 _PHOTOS_AT_ONCE = 64  # per task of a worker
@@ -20,8 +20,8 @@ _PORTIONS_AHEAD = 2  # per core: pending results are held in memory, 20 MB per p
 
 
 def in_portions(
-    source: Photos,
-    work: Callable[[Photos, int, int], Result],
+    source: PhotoSource,
+    work: Callable[[PhotoSource, int, int], Result],
     progress: Callable[[int], Any] = lambda photos: None,
     *,
     jobs: int = 0,
@@ -58,7 +58,7 @@ def in_portions(
 
 
 def _pool(
-    source: Photos, work: Callable[[Photos, int, int], Result], jobs: int
+    source: PhotoSource, work: Callable[[PhotoSource, int, int], Result], jobs: int
 ) -> tuple[Executor, Callable[[int, int], Result]]:
     """Returns a pool and its task; decoding many small photos in threads is limited by the GIL."""
     call = functools.partial(work, source)

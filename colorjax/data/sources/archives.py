@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from colorjax.data.sources.source import PHOTO_SUFFIXES, FolderSource, digest, file_stamp
+from colorjax.data.sources.source import FolderSource, digest, file_stamp
 from colorjax.errors import RequestError
 from colorjax.runtime import paths
+from colorjax.runtime.file_names import PHOTO_SUFFIXES
 
 
 class Archive(Protocol):

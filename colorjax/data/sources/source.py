@@ -21,25 +21,7 @@ from colorjax.data.decode import decode_rgb
 from colorjax.data.sources import labels as label_names
 from colorjax.errors import RequestError, unknown_name
 from colorjax.runtime import paths
-
-PHOTO_SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".bmp",
-        ".gif",
-        ".ppm",
-        ".pgm",
-        ".jp2",
-        ".avif",
-    ]
-)
+from colorjax.runtime.file_names import PHOTO_SUFFIXES
 
 
 class Photo(NamedTuple):

@@ -81,6 +81,15 @@ def hold_out(source: Source, lower: float, upper: float) -> tuple[Source, Source
     return Subset(source, np.flatnonzero(~held)), Subset(source, np.flatnonzero(held))
 
 
+def evenly_spaced(length: int, number: int) -> list[int]:
+    """Returns up to `number` indices evenly spaced over a sequence; neighbors often share a class.
+
+    >>> evenly_spaced(10, 3), evenly_spaced(2, 5)
+    ([0, 4, 9], [0, 1])
+    """
+    return sorted({round(index) for index in np.linspace(0, length - 1, min(number, length))})
+
+
 def limit(source: Source, number: int) -> Source:
     """Returns the `number` photos with the lowest hashes, in the source's order; 0: all."""
     if not 0 < number < len(source):

@@ -9,12 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from colorjax.data.sources.source import PHOTO_SUFFIXES
 from colorjax.errors import RequestError
 from colorjax.runtime import paths
+from colorjax.runtime.file_names import PHOTO_SUFFIXES, RESULT_MARK
 
 STANDARD = Path("-")  # standard input or standard output
-OWN_MARK = ".color"  # of outputs next to their inputs: NAME.color.EXT
 
 _SUFFIXES = PHOTO_SUFFIXES | {".heic", ".heif", ".hif", ".pnm", ".pbm"}
 
@@ -51,7 +50,7 @@ class Results(NamedTuple):
 
     def holds(self, path: Path, root: Path) -> bool:
         """Whether a file below `root` (resolved) is an earlier result."""
-        if self.folder is None and path.stem.endswith(OWN_MARK):
+        if self.folder is None and path.stem.endswith(RESULT_MARK):
             return True
         if self.sheet is None and self.folder is None:
             return False

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from colorjax import photos
 from colorjax.errors import RequestError
-from colorjax.inference.batch.inputs import OWN_MARK, STANDARD, InputPhoto, Results, find
+from colorjax.inference.batch.inputs import STANDARD, InputPhoto, Results, find
 from colorjax.photos import Header
 from colorjax.runtime import paths
-from colorjax.runtime.file_names import canonical
+from colorjax.runtime.file_names import RESULT_MARK, canonical
 
 MAX_PIXELS = 2**28  # default limit of one photo
 
@@ -151,7 +151,7 @@ def _output(photo: InputPhoto, root: Path | None, suffix: str) -> Path:
         return root / photo.below.with_name(photo.below.stem + suffix)
     if photo.source == STANDARD:
         return STANDARD
-    return photo.source.with_name(photo.source.stem + OWN_MARK + suffix)
+    return photo.source.with_name(photo.source.stem + RESULT_MARK + suffix)
 
 
 def _check_inputs_stay(jobs: dict[str, Job], sheet: Path | None) -> None:

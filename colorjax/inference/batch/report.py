@@ -83,7 +83,7 @@ class Report:
             _print(f"{printable(outcome.job.name)} -> {printable(outcome.job.output)}", sys.stdout)
         elif outcome.status == SKIPPED and not self._has_bar:
             _print(
-                f"skipped: {printable(outcome.job.name)}: {printable(outcome.job.output)} exists",
+                f"skipped {printable(outcome.job.name)}: {printable(outcome.job.output)} exists",
                 sys.stdout,
             )
         for note in outcome.result.notes:

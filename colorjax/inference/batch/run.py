@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from colorjax.errors import STOPPED
+from colorjax import errors
 from colorjax.inference.batch import contact_sheet
 from colorjax.inference.batch.inputs import STANDARD
 from colorjax.inference.batch.pipeline import (
@@ -25,8 +25,6 @@ from colorjax.inference.batch.plan import Job
 from colorjax.inference.batch.report import Report
 from colorjax.runtime.atomic import remove_partials
 from colorjax.runtime.signals import StopAfterUnit
-
-ALL_DONE, SOME_FAILED, CANNOT_CONTINUE = 0, 1, 2  # exit status
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +61,7 @@ def show_plan(jobs: Sequence[Job], options: BatchOptions) -> int:
     for job in jobs:
         report.add(known_outcome(job, overwrite=options.overwrite) or _planned(job))
     report.end()
-    return SOME_FAILED if report.tally.failures else ALL_DONE
+    return errors.SOME_FAILED if report.tally.failures else errors.DONE
 
 
 def run(jobs: Sequence[Job], start: Callable[[], Work], options: BatchOptions) -> int:
@@ -109,11 +107,11 @@ def run(jobs: Sequence[Job], start: Callable[[], Work], options: BatchOptions) -
     has_sheet = options.sheet is None or _write_sheet(finished, options.sheet, report)
     if full:
         report.log(f"{full[0]}; {left} to go; the same command continues once that is fixed")
-        return CANNOT_CONTINUE
+        return errors.WRONG_REQUEST
     if left:
         report.log(f"stopped with {left} to go; the same command continues")
-        return STOPPED
-    return SOME_FAILED if report.tally.failures or not has_sheet else ALL_DONE
+        return errors.STOPPED
+    return errors.SOME_FAILED if report.tally.failures or not has_sheet else errors.DONE
 
 
 def _planned(job: Job) -> Outcome:

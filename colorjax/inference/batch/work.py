@@ -107,15 +107,15 @@ class Colorizing:
 class Decolorizing:
     """Turns photos gray."""
 
-    def __init__(self, grey: str):
+    def __init__(self, gray: str):
         """Stores the kind of gray: one of `color.GREYS`."""
-        self._grey = grey
+        self._gray = gray
 
     def __call__(self, photo: Photo) -> NetworkTimes:
         """Turns one photo gray, in bands of rows."""
         start = time.perf_counter()
         for rows in bands(photo.height, photo.width, _BAND_PIXELS):
-            photo.paint_grey(rows, color.gray_plane(photo.srgb(rows), self._grey))
+            photo.paint_gray(rows, color.gray_plane(photo.srgb(rows), self._gray))
         return NetworkTimes(painting=time.perf_counter() - start)
 
 

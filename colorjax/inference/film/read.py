@@ -209,9 +209,9 @@ def _written_format(stored: Any, height: int, width: int, turns: int) -> str:
 
     x264 takes odd sizes only if chroma is not subsampled along that side.
     """
-    is_grey = len(stored.components) < 3
+    is_gray = len(stored.components) < 3
     by_row, by_column = stored.chroma_height(2) == 1, stored.chroma_width(2) == 1
-    if is_grey:
+    if is_gray:
         by_row = by_column = True
     if turns % 2:
         by_row, by_column = by_column, by_row

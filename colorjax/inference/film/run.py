@@ -22,7 +22,7 @@ from colorjax.version import __version__
 PART_FRAMES = 120  # per part: at most this many are lost by a kill, and lie between key frames
 
 
-class Painter(Protocol):
+class FilmPainter(Protocol):
     """Predicts the chroma of frames, and paints frames with chroma."""
 
     @property
@@ -92,7 +92,7 @@ def output_name(name: str) -> str:
 def colorize_film(
     path: str | os.PathLike[str],
     output: str | os.PathLike[str],
-    painter: Painter,
+    painter: FilmPainter,
     *,
     weights: str,
     settings: str = "",
@@ -142,7 +142,7 @@ def colorize_film(
     deciding = [mark, settings, painter.settings, *_identity(path)]
     try:
         parts = _Parts(output.with_name(f".colorjax-{output.name}.parts"), deciding)
-        run = _Run(reader, painter, parts, progress or (lambda done, total: None), stop)
+        run = _FilmRun(reader, painter, parts, progress or (lambda done, total: None), stop)
         run.paint()
         notes = join(parts.paths(), path, output, reader.info, mark)
         parts.remove()
@@ -202,13 +202,13 @@ class _Parts:
         return self._folder / f"{number:06d}.npz"
 
 
-class _Run:
+class _FilmRun:
     """Paints the frames of all missing parts."""
 
     def __init__(
         self,
         reader: FilmReader,
-        painter: Painter,
+        painter: FilmPainter,
         parts: _Parts,
         progress: Callable[[int, int | None], None],
         stop: Callable[[], bool],

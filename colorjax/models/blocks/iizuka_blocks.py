@@ -43,7 +43,7 @@ class Style:
     kernel_init: str = "he"
     dtype: Any = jnp.float32
 
-    def starts(self, deviation: float) -> dict[str, Any]:
+    def initializers(self, deviation: float) -> dict[str, Any]:
         """Returns kernel_init and bias_init; empty for He initialization and zero biases."""
         if self.kernel_init == "glorot":
             return {"kernel_init": nn.initializers.glorot_uniform()}
@@ -93,7 +93,7 @@ class ConvLayer(nn.Module):
             self.stride,
             dtype=style.dtype,
             name="conv",
-            **style.starts(0.1),
+            **style.initializers(0.1),
         )
         x = conv(x, train=train)
         if style.norm:
@@ -140,16 +140,16 @@ class DenseLayer(nn.Module):
 
 def dense(features: int, style: Style, name: str) -> nn.Dense:
     """Returns a fully connected layer without normalization or activation."""
-    starts = {"kernel_init": nn.initializers.he_normal()} | style.starts(0.04)
-    return _dense(features, style.dtype, starts, name)
+    initializers = {"kernel_init": nn.initializers.he_normal()} | style.initializers(0.04)
+    return _dense(features, style.dtype, initializers, name)
 
 
-def _dense(features: int, dtype: Any, starts: dict[str, Any], name: str) -> nn.Dense:
+def _dense(features: int, dtype: Any, initializers: dict[str, Any], name: str) -> nn.Dense:
     return nn.Dense(
         features,
         dtype=dtype,
-        kernel_init=starts["kernel_init"],
-        bias_init=starts.get("bias_init", nn.initializers.zeros),
+        kernel_init=initializers["kernel_init"],
+        bias_init=initializers.get("bias_init", nn.initializers.zeros),
         name=name,
     )
 
@@ -183,7 +183,8 @@ class Classifier(nn.Module):
         x = DenseLayer(scaled(256, self.style.width), self.style, name="dense1")(x, train=train)
         # No ReLU follows the logits, so He's factor of 2 does not apply.
         plain = {"kernel_init": nn.initializers.lecun_normal()}
-        logits = _dense(self.num_classes, jnp.float32, plain | self.style.starts(0.04), "logits")
+        options = plain | self.style.initializers(0.04)
+        logits = _dense(self.num_classes, jnp.float32, options, "logits")
         return logits(x.astype(jnp.float32))
 
 

@@ -7,8 +7,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from colorjax.photos import color_space as space
-from colorjax.photos.formats import pillow as pictures
+from colorjax.photos import color_space
+from colorjax.photos.formats import pillow
 from colorjax.photos.photo import Photo
 
 _V5_HEADER_BYTES = 124
@@ -27,9 +27,9 @@ def embedded_profile(data: bytes) -> bytes:
 
 def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     """Encodes a photo losslessly, in 24 or 32 bits per pixel. See `colorjax.photos.write`."""
-    pictures.rgb_only(photo, "BMP")
-    pixels, notes = pictures.eight_bits(photo, "BMP", alpha=True)
-    colors = 1 if photo.is_grey else 3
+    pillow.rgb_only(photo, "BMP")
+    pixels, notes = pillow.eight_bits(photo, "BMP", alpha=True)
+    colors = 1 if photo.is_gray else 3
     alpha = pixels.shape[2] > colors
     row_bytes = photo.width * 4 if alpha else -(-photo.width * 3 // 4) * 4
     size, start = row_bytes * photo.height, 14 + _V5_HEADER_BYTES
@@ -47,7 +47,7 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     file.write((b"DEBM" if profile else b"BGRs") + bytes(36 + 12))  # embedded, or 'sRGB'
     offset = _V5_HEADER_BYTES + size if profile else 0
     file.write(struct.pack("<IIII", 4, offset, len(profile), 0))
-    for rows in reversed(space.bands(pixels)):
+    for rows in reversed(color_space.bands(pixels)):
         file.write(_rows(pixels[rows], row_bytes, colors))
     file.write(profile)
     return notes

@@ -11,7 +11,7 @@ from PIL import Image
 
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos import exif, xmp
-from colorjax.photos.formats import pillow as pictures
+from colorjax.photos.formats import pillow
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
@@ -60,7 +60,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
         raise UnreadablePhoto(
             f"{frame.content[0]}-bit or lossless JPEG: convert it to TIFF or PNG first"
         )
-    image = pictures.open_image(data, "JPEG", max_pixels)
+    image = pillow.open_image(data, "JPEG", max_pixels)
     metadata, turned = _metadata(parts)
     notes: tuple[str, ...] = ()
     if any(part.marker == 0xE2 and part.content[:4] == b"MPF\0" for part in parts):
@@ -74,7 +74,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
         "progressive": frame.marker in _PROGRESSIVE,
         "density": density,
     }
-    photo = pictures.to_photo(image, "JPEG", metadata, turned, flip_cmyk=inverted)
+    photo = pillow.to_photo(image, "JPEG", metadata, turned, flip_cmyk=inverted)
     # Pillow also counts the previews of an MPO.
     further = (note for note in photo.notes if not note.startswith("only the first"))
     photo.encoding, photo.notes = encoding, (*notes, *further)
@@ -100,7 +100,7 @@ def _metadata(parts: list[Segment]) -> tuple[Metadata, int]:
             scale = {1: 1.0, 2: 2.54}.get(unit, 0.0)
             metadata.dpi = (x * scale, y * scale) if x * y * scale else None
     metadata.icc = b"".join(profile[number] for number in sorted(profile))
-    return metadata, pictures.make_upright(metadata)
+    return metadata, pillow.make_upright(metadata)
 
 
 def _is_carried(part: Segment) -> bool:
@@ -130,10 +130,10 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
         raise UnwritablePhoto(
             f"JPEG allows at most {_MOST_PIXELS_A_SIDE} pixels per side: write it as PNG or TIFF"
         )
-    pixels, notes = pictures.eight_bits(photo, "JPEG", alpha=False)
-    image = pictures.to_image(pixels, photo)
+    pixels, notes = pillow.eight_bits(photo, "JPEG", alpha=False)
+    image = pillow.to_image(pixels, photo)
     carried, more = _output_segments(photo)
-    options: dict[str, Any] = {"subsampling": "4:4:4"} if not photo.is_grey else {}
+    options: dict[str, Any] = {"subsampling": "4:4:4"} if not photo.is_gray else {}
     if quality is not None:
         options["quality"] = quality
     else:

@@ -9,10 +9,9 @@ import imagecodecs
 import numpy as np
 
 from colorjax.errors import UnreadablePhoto
-from colorjax.photos import color_space as space
-from colorjax.photos import exif
-from colorjax.photos.formats import pillow as pictures
-from colorjax.photos.formats.png import grey_as_rgb
+from colorjax.photos import color_space, exif
+from colorjax.photos.formats import pillow
+from colorjax.photos.formats.png import gray_as_rgb
 from colorjax.photos.photo import Metadata, Photo
 
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
@@ -71,25 +70,25 @@ def codestream_size(data: bytes) -> tuple[int, int, list[int], int]:
 def read(data: bytes, max_pixels: int) -> Photo:
     """Reads a JPEG 2000; see `colorjax.photos.read`."""
     width, height, bits, tiles = codestream_size(data)
-    pictures.check_size(width, height, max_pixels, len(bits))
+    pillow.check_size(width, height, max_pixels, len(bits))
     if tiles > 65535 or max(bits) > 16 or min(bits) != max(bits):
         raise UnreadablePhoto(f"a JPEG 2000 with {max(bits)} bits in {tiles} tiles cannot be read")
     metadata, header = _metadata(data)
     if b"pclr" in header:
-        image = pictures.open_image(data, "JPEG2000", max_pixels)
-        return pictures.to_photo(image, "JPEG2000", metadata, pictures.make_upright(metadata))
+        image = pillow.open_image(data, "JPEG2000", max_pixels)
+        return pillow.to_photo(image, "JPEG2000", metadata, pillow.make_upright(metadata))
     stored = imagecodecs.jpeg2k_decode(data)
     stored = stored.reshape(*stored.shape[:2], -1)
     if stored.shape[:2] != (height, width) or stored.dtype not in (np.uint8, np.uint16):
         raise UnreadablePhoto("a JPEG 2000 whose header and picture differ")
     if stored.shape[2] > 4:
         raise UnreadablePhoto(f"a JPEG 2000 with {stored.shape[2]} channels is not a photo")
-    turned = pictures.make_upright(metadata)
+    turned = pillow.make_upright(metadata)
     model = "gray" if stored.shape[2] <= 2 else "rgb"
     full = float(2 ** bits[0] - 1)
-    colors, metadata.icc, notes = space.choose(metadata.icc, model, stored.dtype, full)
+    colors, metadata.icc, notes = color_space.choose(metadata.icc, model, stored.dtype, full)
     assert colors is not None  # it is not CMYK
-    pixels = grey_as_rgb(stored, turned)
+    pixels = gray_as_rgb(stored, turned)
     return Photo(pixels, colors, kind="JPEG2000", metadata=metadata, notes=notes)
 
 
@@ -116,13 +115,13 @@ def _metadata(data: bytes) -> tuple[Metadata, dict[bytes, bytes]]:
 
 def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     """Encodes a photo losslessly; `quality` is ignored. See `colorjax.photos.write`."""
-    pictures.rgb_only(photo, "JPEG2000")
-    pixels, notes = pictures.output_pixels(photo), ()
+    pillow.rgb_only(photo, "JPEG2000")
+    pixels, notes = pillow.output_pixels(photo), ()
     if pixels.dtype in (np.uint8, np.uint16):
         depth = int(photo.space.full).bit_length()
-        pixels = pictures.stretched(pixels, photo, 2**depth - 1)
+        pixels = pillow.stretched(pixels, photo, 2**depth - 1)
     else:
-        pixels, notes = pictures.eight_bits(photo, "JPEG2000", alpha=True)
+        pixels, notes = pillow.eight_bits(photo, "JPEG2000", alpha=True)
         depth = 8
     encoded = imagecodecs.jpeg2k_encode(
         np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels),
@@ -133,7 +132,7 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
         numthreads=1,
     )
     start = encoded.find(b"jp2c") - 4
-    colors = 1 if photo.is_grey else 3
+    colors = 1 if photo.is_gray else 3
     metadata = photo.metadata
     for box in boxes(encoded[:start]):
         content = _header(box.content, photo, colors) if box.name == b"jp2h" else box.content
@@ -158,8 +157,8 @@ def _header(content: bytes, photo: Photo, colors: int) -> bytes:
             made += _coded(b"colr", _color(photo.metadata.icc, space_code))
         elif box.name != b"cdef":
             made += _coded(*box)
-    channels = 1 if photo.is_grey else photo.pixels.shape[2]
-    if photo.is_grey:
+    channels = 1 if photo.is_gray else photo.pixels.shape[2]
+    if photo.is_gray:
         channels += photo.pixels.shape[2] - photo.space.num_colors
     if channels > colors:
         rows = [(i, 0, i + 1) for i in range(colors)]

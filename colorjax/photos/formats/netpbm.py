@@ -8,9 +8,9 @@ from typing import BinaryIO
 import numpy as np
 
 from colorjax.errors import UnreadablePhoto
-from colorjax.photos import color_space as space
-from colorjax.photos.formats import pillow as pictures
-from colorjax.photos.formats.png import grey_as_rgb
+from colorjax.photos import color_space
+from colorjax.photos.formats import pillow
+from colorjax.photos.formats.png import gray_as_rgb
 from colorjax.photos.photo import Metadata, Photo
 
 _SPACE = rb"(?:\s|#[^\r\n]*[\r\n])+"
@@ -28,11 +28,11 @@ def read(data: bytes, max_pixels: int) -> Photo:
         raise UnreadablePhoto("PFM is not supported: save it as a TIFF of 32-bit floats")
     header = _HEADER.match(data[:4096])
     if header is None:
-        image = pictures.open_image(data, "PPM", max_pixels)
-        return pictures.to_photo(image, "PPM", Metadata())
+        image = pillow.open_image(data, "PPM", max_pixels)
+        return pillow.to_photo(image, "PPM", Metadata())
     channels = 1 if header[1] in b"25" else 3
     width, height, full = int(header[2]), int(header[3]), int(header[4])
-    pictures.check_size(width, height, max_pixels)
+    pillow.check_size(width, height, max_pixels)
     if not 0 < full < 65536:
         raise UnreadablePhoto(f"a PPM whose maximum value is {full}: it must be from 1 to 65535")
     dtype = np.dtype(np.uint8 if full < 256 else ">u2")
@@ -49,8 +49,8 @@ def read(data: bytes, max_pixels: int) -> Photo:
         np.minimum(stored, full, out=stored)
     stored = stored.reshape(height, width, channels)
     # The file's maximum value is kept, so that all values are preserved.
-    colors = space.Space(stored.dtype, float(full))
-    return Photo(grey_as_rgb(stored, 1), colors, kind="PPM", metadata=Metadata())
+    colors = color_space.Space(stored.dtype, float(full))
+    return Photo(gray_as_rgb(stored, 1), colors, kind="PPM", metadata=Metadata())
 
 
 def _numbers(text: bytes, count: int, full: int, dtype: np.dtype) -> np.ndarray:
@@ -85,17 +85,17 @@ def _numbers(text: bytes, count: int, full: int, dtype: np.dtype) -> np.ndarray:
 
 def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     """Encodes a photo as binary PPM, a gray copy as PGM. See `colorjax.photos.write`."""
-    pictures.rgb_only(photo, "PPM")
-    pixels, notes = pictures.output_pixels(photo), ()
+    pillow.rgb_only(photo, "PPM")
+    pixels, notes = pillow.output_pixels(photo), ()
     full = photo.space.full
     if pixels.dtype not in (np.uint8, np.uint16):
-        pixels, notes = pictures.eight_bits(photo, "PPM", alpha=True)
+        pixels, notes = pillow.eight_bits(photo, "PPM", alpha=True)
         full = 255.0
-    colors = 1 if photo.is_grey else 3
+    colors = 1 if photo.is_gray else 3
     if pixels.shape[2] > colors:
         notes += ("PPM cannot store alpha: dropped",)
     file.write(b"P%d\n%d %d\n%d\n" % (5 if colors == 1 else 6, photo.width, photo.height, full))
-    for rows in space.bands(pixels):
+    for rows in color_space.bands(pixels):
         band = pixels[rows, :, :colors]
         file.write(band.astype(band.dtype.newbyteorder(">")).tobytes())
     return notes

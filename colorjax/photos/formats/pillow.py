@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image
 
 from colorjax.errors import UnreadablePhoto
-from colorjax.photos import color_space as space
-from colorjax.photos import exif, xmp
+from colorjax.photos import color_space, exif, xmp
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 
 # EXIF orientation -> view of an upright buffer in which the rows are as stored.
@@ -115,10 +114,10 @@ def to_photo(
     model = {"L": "gray", "CMYK": "cmyk"}.get(mode, "gray" if mode == "LA" else "rgb")
     if mode == "1":
         model = "gray"
-    colors, metadata.icc, more = space.choose(metadata.icc, model, np.uint8, 255)
+    colors, metadata.icc, more = color_space.choose(metadata.icc, model, np.uint8, 255)
     if colors is None:  # CMYK without a usable profile
         image = _rgb_of_cmyk(image, flip_cmyk)
-        colors, flip_cmyk = space.Space(np.dtype(np.uint8), 255), False
+        colors, flip_cmyk = color_space.Space(np.dtype(np.uint8), 255), False
     pixels = _pixels(image, turned)
     if colors.model == "cmyk" and flip_cmyk:
         np.subtract(255, pixels, out=pixels)
@@ -152,7 +151,7 @@ def _pixels(image: Any, turned: int) -> np.ndarray:
     shape = (height, width, 3 if mode == "RGB" else 4)
     pixels, stored = upright_buffer(shape, np.uint8, turned)
     # A quarter turn writes columns: large bands use the CPU cache better.
-    for rows in space.bands(stored, least_rows=256 if turned in exif.SIDEWAYS else 1):
+    for rows in color_space.bands(stored, least_rows=256 if turned in exif.SIDEWAYS else 1):
         band = image.crop((0, rows.start, width, rows.stop))
         stored[rows] = np.asarray(band.convert(mode))
     return pixels
@@ -167,7 +166,7 @@ def eight_bits(photo: Photo, kind: str, *, alpha: bool) -> tuple[np.ndarray, tup
         unit = np.clip(pixels.astype(np.float32) / np.float32(photo.space.full), 0, 1)
         pixels = np.rint(unit * 255).astype(np.uint8)
         notes += (f"its channels were reduced to 8 bits in {kind}",)
-    colors = 1 if photo.is_grey else photo.space.num_colors
+    colors = 1 if photo.is_gray else photo.space.num_colors
     if not alpha and pixels.shape[2] > colors:
         pixels = np.ascontiguousarray(pixels[..., :colors])
         notes += (f"{kind} cannot store alpha: dropped",)
@@ -189,7 +188,7 @@ def stretched(pixels: np.ndarray, photo: Photo, white: float) -> np.ndarray:
 
 def output_pixels(photo: Photo) -> np.ndarray:
     """Returns (H, W, C): the buffer itself, or for a gray copy one gray channel and alpha."""
-    if not photo.is_grey:
+    if not photo.is_gray:
         return photo.pixels
     return photo.pixels[..., [0, *range(photo.space.num_colors, photo.pixels.shape[2])]]
 
@@ -197,7 +196,7 @@ def output_pixels(photo: Photo) -> np.ndarray:
 def to_image(pixels: np.ndarray, photo: Photo) -> Any:
     """Returns a Pillow image of 8-bit pixels, sharing the memory if possible."""
     height, width, channels = pixels.shape
-    cmyk = photo.space.model == "cmyk" and not photo.is_grey
+    cmyk = photo.space.model == "cmyk" and not photo.is_gray
     mode = "CMYK" if cmyk else {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     return Image.frombuffer(mode, (width, height), np.ascontiguousarray(pixels), "raw", mode, 0, 1)
 
@@ -217,5 +216,5 @@ def rgb_only(photo: Photo, kind: str) -> None:
     Raises:
         UnwritablePhoto: the pixels are CMYK.
     """
-    if photo.space.model == "cmyk" and not photo.is_grey:
+    if photo.space.model == "cmyk" and not photo.is_gray:
         raise UnwritablePhoto(f"{kind} cannot store CMYK: write it as JPEG or TIFF")

@@ -12,9 +12,8 @@ import imagecodecs
 import numpy as np
 
 from colorjax.errors import UnreadablePhoto
-from colorjax.photos import color_space as space
-from colorjax.photos import exif
-from colorjax.photos.formats import pillow as pictures
+from colorjax.photos import color_space, exif
+from colorjax.photos.formats import pillow
 from colorjax.photos.photo import Metadata, Photo
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -61,7 +60,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
     if parts[-1].name != b"IEND":
         raise UnreadablePhoto("a truncated PNG")
     width, height, depth, kind = struct.unpack_from(">IIBB", parts[0].content)
-    pictures.check_size(width, height, max_pixels)
+    pillow.check_size(width, height, max_pixels)
     metadata, turned = _metadata(parts)
     notes: tuple[str, ...] = ()
     if any(part.name == b"acTL" for part in parts):
@@ -69,9 +68,9 @@ def read(data: bytes, max_pixels: int) -> Photo:
     if depth == 16:
         photo = _read_deep(data, kind, metadata, turned)
     else:
-        image = pictures.open_image(data, "PNG", max_pixels)
+        image = pillow.open_image(data, "PNG", max_pixels)
         metadata.parts = _for_rgb(metadata.parts, kind)
-        photo = pictures.to_photo(image, "PNG", metadata, turned)
+        photo = pillow.to_photo(image, "PNG", metadata, turned)
     # Pillow also counts the frames of an animation.
     photo.notes = (*notes, *(note for note in photo.notes if not note.startswith("only the first")))
     if photo.space.model == "gray":  # replaced by sRGB
@@ -83,10 +82,10 @@ def _read_deep(data: bytes, kind: int, metadata: Metadata, turned: int) -> Photo
     stored = imagecodecs.png_decode(_without_metadata(data))  # tRNS becomes alpha
     stored = stored.reshape(*stored.shape[:2], -1)
     model = "gray" if stored.shape[2] <= 2 else "rgb"
-    colors, metadata.icc, notes = space.choose(metadata.icc, model, np.uint16, 65535)
+    colors, metadata.icc, notes = color_space.choose(metadata.icc, model, np.uint16, 65535)
     assert colors is not None  # it is not CMYK
     metadata.parts = _for_rgb(metadata.parts, kind)
-    pixels = grey_as_rgb(stored, turned)
+    pixels = gray_as_rgb(stored, turned)
     return Photo(pixels, colors, kind="PNG", metadata=metadata, notes=notes)
 
 
@@ -101,12 +100,12 @@ def _without_metadata(data: bytes) -> bytes:
     return b"".join(kept)
 
 
-def grey_as_rgb(stored: np.ndarray, turned: int) -> np.ndarray:
+def gray_as_rgb(stored: np.ndarray, turned: int) -> np.ndarray:
     """Returns stored (H, W, 1 to 4) pixels upright, with gray as three equal channels."""
     if stored.shape[2] > 2:
-        return pictures.turn(stored, turned)
+        return pillow.turn(stored, turned)
     shape = (*stored.shape[:2], stored.shape[2] + 2)
-    pixels, view = pictures.upright_buffer(shape, stored.dtype, turned)
+    pixels, view = pillow.upright_buffer(shape, stored.dtype, turned)
     view[..., :3] = stored[..., :1]
     view[..., 3:] = stored[..., 1:]
     return pixels
@@ -127,7 +126,7 @@ def _metadata(parts: list[Chunk]) -> tuple[Metadata, int]:
             metadata.dpi = (x * 0.0254, y * 0.0254) if unit == 1 and x and y else None
     if not metadata.exif:
         _take_raw_exif(metadata)
-    turned = pictures.make_upright(metadata)
+    turned = pillow.make_upright(metadata)
     if turned in exif.SIDEWAYS:
         metadata.parts = [_swapped(part) for part in metadata.parts]
     return metadata, turned
@@ -199,18 +198,18 @@ def _for_rgb(parts: list[Chunk], kind: int) -> list[Chunk]:
 
 def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     """Encodes a photo losslessly; `quality` is ignored. See `colorjax.photos.write`."""
-    pictures.rgb_only(photo, "PNG")
-    pixels, notes = pictures.output_pixels(photo), ()
+    pillow.rgb_only(photo, "PNG")
+    pixels, notes = pillow.output_pixels(photo), ()
     if pixels.dtype == np.uint16 and photo.space.full == 65535:
         pass
     elif pixels.dtype == np.uint8:
-        pixels = pictures.stretched(pixels, photo, 255)
+        pixels = pillow.stretched(pixels, photo, 255)
     else:
         unit = np.clip(pixels.astype(np.float64) / photo.space.full, 0, 1)
         pixels = np.rint(unit * 65535).astype(np.uint16)
         notes = ("its values became 16 bits per channel in PNG",)
-    if pixels.shape[2] > (2 if photo.is_grey else 4):
-        pixels = pixels[..., : 2 if photo.is_grey else 4]
+    if pixels.shape[2] > (2 if photo.is_gray else 4):
+        pixels = pixels[..., : 2 if photo.is_gray else 4]
         notes += ("PNG can store one alpha channel: the others were dropped",)
     if pixels.shape[2] == 1:
         pixels = pixels[..., 0]
@@ -250,7 +249,7 @@ def _output_chunks(photo: Photo) -> tuple[list[Chunk], list[Chunk]]:
         return made, []
     own = [part for part in metadata.parts if part.name not in _REBUILT]
     own = [part for part in own if not part.content.startswith(_XMP)]
-    if photo.is_grey:
+    if photo.is_gray:
         own = [part for part in own if part.name not in (b"sBIT", b"bKGD")]
     return made + own, []
 

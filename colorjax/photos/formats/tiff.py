@@ -15,12 +15,10 @@ import numpy as np
 import tifffile
 
 from colorjax.errors import UnreadablePhoto
-from colorjax.photos import color_space as space
-from colorjax.photos import exif, xmp
+from colorjax.photos import color_space, exif, xmp
 from colorjax.photos.exif import Entry
-from colorjax.photos.formats import pillow as pictures
-from colorjax.photos.formats import tiff_pixels
-from colorjax.photos.formats.png import grey_as_rgb
+from colorjax.photos.formats import pillow, tiff_pixels
+from colorjax.photos.formats.png import gray_as_rgb
 from colorjax.photos.photo import Metadata, Photo
 
 XMP, ICC, PHOTOSHOP = 700, 34675, 34377
@@ -33,7 +31,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
     """Reads a TIFF; see `colorjax.photos.read`."""
     with _quiet(), tifffile.TiffFile(io.BytesIO(data)) as file:
         page, notes = _first_picture(file)
-        pictures.check_size(page.imagewidth, page.imagelength, max_pixels, page.samplesperpixel)
+        pillow.check_size(page.imagewidth, page.imagelength, max_pixels, page.samplesperpixel)
         _check_whole(page, len(data), max_pixels)
         metadata, turned = _metadata(data, page.offset)
         stored, model, more = tiff_pixels.decode(page, data, max_pixels)
@@ -46,12 +44,15 @@ def read(data: bytes, max_pixels: int) -> Photo:
         }
     full, scaled = tiff_pixels.white(stored, model)
     icc = metadata.icc
-    colors, metadata.icc, of_profile = space.choose(icc, model, stored.dtype, full)
+    colors, metadata.icc, of_profile = color_space.choose(icc, model, stored.dtype, full)
     notes += more + scaled + of_profile
     if colors is None:
-        stored, colors = tiff_pixels.rgb_of_cmyk(stored, full), space.Space(stored.dtype, full)
+        stored, colors = (
+            tiff_pixels.rgb_of_cmyk(stored, full),
+            color_space.Space(stored.dtype, full),
+        )
         notes += ("its CMYK has no profile: it became RGB",)
-    pixels = grey_as_rgb(stored, turned) if model == "gray" else pictures.turn(stored, turned)
+    pixels = gray_as_rgb(stored, turned) if model == "gray" else pillow.turn(stored, turned)
     return Photo(pixels, colors, kind="TIFF", metadata=metadata, encoding=encoding, notes=notes)
 
 
@@ -104,7 +105,7 @@ def _check_whole(page: Any, size: int, max_pixels: int) -> None:
     if page.imagedepth != 1:
         raise UnreadablePhoto("a TIFF with depth is a volume, not a photo")
     if page.is_tiled:
-        pictures.check_size(page.tilewidth, page.tilelength, max(max_pixels, 2**24))
+        pillow.check_size(page.tilewidth, page.tilelength, max(max_pixels, 2**24))
         tiles = -(-page.imagewidth // page.tilewidth) * -(-page.imagelength // page.tilelength)
     else:
         tiles = -(-page.imagelength // max(1, page.rowsperstrip))
@@ -157,13 +158,13 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     tifffile writes the pixels and the tags that describe them. A directory with these tags and the
     photo's own tags is appended to the file and replaces the first one.
     """
-    pixels = pictures.output_pixels(photo)
+    pixels = pillow.output_pixels(photo)
     if pixels.dtype in (np.uint8, np.uint16):
-        pixels = pictures.stretched(pixels, photo, np.iinfo(pixels.dtype).max)
+        pixels = pillow.stretched(pixels, photo, np.iinfo(pixels.dtype).max)
     metadata, encoding = photo.metadata, photo.encoding if photo.kind == "TIFF" else {}
     tags = _tags(metadata)
     big = encoding.get("big", False) or pixels.nbytes > _MOST_CLASSIC_BYTES
-    colors = 1 if photo.is_grey else photo.space.num_colors
+    colors = 1 if photo.is_gray else photo.space.num_colors
     extras = pixels.shape[2] - colors
     kinds = encoding.get("extrasamples", ())[:extras] or ((2,) if extras else ())
     kinds += (0,) * (extras - len(kinds))

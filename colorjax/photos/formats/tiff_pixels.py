@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from colorjax.errors import UnreadablePhoto
-from colorjax.photos import color_space as space
-from colorjax.photos.formats import pillow as pictures
+from colorjax.photos import color_space
+from colorjax.photos.formats import pillow
 
 _WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 2, 3, 5, 6, (8, 9)
 _CHANNELS = {0: 1, 1: 1, _RGB: 3, _CMYK: 4, _YCBCR: 3}  # of color
@@ -31,7 +31,7 @@ def decode(page: Any, data: bytes, max_pixels: int) -> tuple[np.ndarray, str, tu
     """
     kind = int(page.photometric)
     if kind == _YCBCR and int(page.compression) not in _JPEG:
-        image = pictures.open_image(data, "TIFF", max_pixels)
+        image = pillow.open_image(data, "TIFF", max_pixels)
         return np.array(image.convert("RGB")), "rgb", ()
     if kind not in (*_CHANNELS, _PALETTE, *_LAB):
         raise UnreadablePhoto(
@@ -77,13 +77,13 @@ def white(pixels: np.ndarray, model: str) -> tuple[float, tuple[str, ...]]:
 
 
 def _bands_of(pixels: np.ndarray) -> list[np.ndarray]:
-    return [pixels[rows] for rows in space.bands(pixels)]
+    return [pixels[rows] for rows in color_space.bands(pixels)]
 
 
 def rgb_of_cmyk(pixels: np.ndarray, full: float) -> np.ndarray:
     """Converts (H, W, 4 and more) CMYK without a profile: RGB = (1 - ink) (1 - black)."""
     rgb = np.empty((*pixels.shape[:2], pixels.shape[2] - 1), pixels.dtype)
-    for rows in space.bands(pixels):
+    for rows in color_space.bands(pixels):
         paper = 1 - pixels[rows, :, :4].astype(np.float64) / full
         value = paper[..., :3] * paper[..., 3:] * full
         rgb[rows, :, :3] = np.rint(value) if pixels.dtype.kind == "u" else value
@@ -107,7 +107,7 @@ def _whole_bytes(pixels: np.ndarray, bits: Any) -> tuple[np.ndarray, tuple[str, 
         return pixels, ()
     full, wanted = 2**bits - 1, np.iinfo(pixels.dtype).max
     stretched = np.empty(pixels.shape, pixels.dtype)
-    for rows in space.bands(pixels):
+    for rows in color_space.bands(pixels):
         stretched[rows] = np.rint(np.minimum(pixels[rows], full) * (wanted / full))
     return stretched, (f"its {bits} bits per channel became {pixels.dtype.itemsize * 8}",)
 
@@ -118,7 +118,7 @@ def _rgb_of_lab(pixels: np.ndarray, kind: int) -> np.ndarray:
         raise UnreadablePhoto(f"a TIFF of Lab in {pixels.dtype} values cannot be read")
     full = np.iinfo(pixels.dtype).max
     rgb = pixels.copy()
-    for rows in space.bands(pixels):
+    for rows in color_space.bands(pixels):
         lightness = pixels[rows, :, :1].astype(np.float32) * (100 / full)
         ab = pixels[rows, :, 1:3]
         if kind == _LAB[0]:
@@ -126,5 +126,5 @@ def _rgb_of_lab(pixels: np.ndarray, kind: int) -> np.ndarray:
         else:
             ab = ab.astype(np.float32) - (full + 1) // 2
         lab = np.concatenate([lightness, ab / ((full + 1) // 256)], -1)
-        rgb[rows, :, :3] = np.rint(space.srgb_from_lab_d50(lab) * full)
+        rgb[rows, :, :3] = np.rint(color_space.srgb_from_lab_d50(lab) * full)
     return rgb

@@ -11,8 +11,7 @@ from PIL import Image
 
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos import exif
-from colorjax.photos.formats import bmp
-from colorjax.photos.formats import pillow as pictures
+from colorjax.photos.formats import bmp, pillow
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 
 _QUALITY = 95
@@ -32,13 +31,13 @@ def has_heif() -> bool:
 
 def read(data: bytes, kind: str, max_pixels: int) -> Photo:
     """Reads a photo that Pillow opens as `kind`; see `colorjax.photos.read`."""
-    image = pictures.open_image(data, kind, max_pixels)
+    image = pillow.open_image(data, kind, max_pixels)
     metadata = _metadata(image, data, kind)
-    turned = pictures.make_upright(metadata)
+    turned = pillow.make_upright(metadata)
     if kind == "HEIF":  # Pillow returns HEIF pixels upright, independent of EXIF
         turned = 1
     encoding = {"lossless": kind == "WEBP" and b"VP8L" in _chunk_names(data)}
-    photo = pictures.to_photo(image, kind, metadata, turned)
+    photo = pillow.to_photo(image, kind, metadata, turned)
     photo.encoding = encoding
     deep = _bits(data, kind, image)
     if deep > 8:
@@ -54,7 +53,7 @@ def _metadata(image: Any, data: bytes, kind: str) -> Metadata:
         exif=exif.without_prefix(info.get("exif") or b""),
         xmp=packet.encode() if isinstance(packet, str) else packet.rstrip(b"\0"),
         icc=bmp.embedded_profile(data) if kind == "BMP" else info.get("icc_profile") or b"",
-        dpi=pictures.dpi_of(image),
+        dpi=pillow.dpi_of(image),
         comment=comment.encode() if isinstance(comment, str) else comment,
     )
 
@@ -82,14 +81,14 @@ def _bits(data: bytes, kind: str, image: Any) -> int:
 
 def write(file: BinaryIO, photo: Photo, kind: str, quality: int | None) -> tuple[str, ...]:
     """Encodes a photo as WebP, AVIF or HEIF; see `colorjax.photos.write`."""
-    pictures.rgb_only(photo, kind)
+    pillow.rgb_only(photo, kind)
     most = _MOST_PIXELS_A_SIDE[kind]
     if max(photo.height, photo.width) > most:
         raise UnwritablePhoto(f"{kind} allows at most {most} pixels per side: write it as PNG")
-    pixels, notes = pictures.eight_bits(photo, kind, alpha=True)
-    if photo.is_grey:  # these formats have no gray with alpha
+    pixels, notes = pillow.eight_bits(photo, kind, alpha=True)
+    if photo.is_gray:  # these formats have no gray with alpha
         pixels = pixels[..., [0, 0, 0, *range(1, pixels.shape[2])]]
-    image = pictures.to_image(np.ascontiguousarray(pixels[..., :4]), photo)
+    image = pillow.to_image(np.ascontiguousarray(pixels[..., :4]), photo)
     image.save(file, kind, **_options(photo, kind, image.mode == "RGBA", quality))
     return notes
 

@@ -20,7 +20,7 @@ from colorjax.errors import RequestError
 from colorjax.methods.method import Method, Variables
 from colorjax.parallel import mesh as parallel
 from colorjax.runtime import atomic
-from colorjax.train import evaluator as evaluate
+from colorjax.train import evaluator
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def _generate(
     done = parallel.any_host(done)
     if done == len(photos):
         return
-    step = evaluate.build_steps(method).method
+    step = evaluator.build_steps(method).method
     size = config.evaluation.batch_size
     batches = pipeline.eval_batches(
         splits.Subset(photos, np.arange(done, len(photos))),
@@ -141,7 +141,7 @@ def _generate(
         for first, batch in zip(itertools.count(done, size), batches, strict=False):
             if should_stop():
                 return
-            fields = {name: batch[name] for name in evaluate.FIELDS if name in batch}
+            fields = {name: batch[name] for name in evaluator.FIELDS if name in batch}
             on_devices = parallel.to_global(fields, layout)
             _, rgb, _ = step(variables, on_devices)
             rgb, mask = parallel.to_host((rgb, on_devices["mask"]))

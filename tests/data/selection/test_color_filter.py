@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from helpers.synthetic import synthetic_images, tiny_config
+from helpers.synthetic import Arrays, synthetic_images, tiny_config
 from PIL import Image
 from skimage.color import rgb2lab
 
@@ -13,7 +13,7 @@ from colorjax.data.decode import decode_rgb
 from colorjax.data.prepare import prepare
 from colorjax.data.selection import color_filter, splits
 from colorjax.data.sources.records import ArrayRecordSource
-from colorjax.data.sources.source import FolderSource, Photo, digest
+from colorjax.data.sources.source import FolderSource
 from colorjax.data.sources.subsets import hash_fraction
 from colorjax.errors import RequestError
 
@@ -65,24 +65,6 @@ def kept(source, drop_grey=False, min_chroma=0.0):
     return list(splits.keep_colored(source, drop_grey=drop_grey, min_chroma=min_chroma).keys)
 
 
-class Arrays:
-    """Photos that need no file."""
-
-    class_names = ()
-
-    def __init__(self, *photos):
-        self.photos, self.keys = photos, [str(number) for number in range(len(photos))]
-
-    def fingerprint(self):
-        return digest(*map(bytes, self.photos))
-
-    def __len__(self):
-        return len(self.photos)
-
-    def __getitem__(self, index):
-        return Photo(self.photos[index], -1)
-
-
 def test_mean_chroma_is_that_of_scikit_image():
     """At 64 px photos are as they are; above, of the photo shrunk by averaging 2 x 2 pixels."""
     rng = np.random.default_rng(0)
@@ -93,12 +75,12 @@ def test_mean_chroma_is_that_of_scikit_image():
     for photo, as_measured in [(small, small), (large, shrunk)]:
         lab = rgb2lab(as_measured)
         chroma = np.hypot(lab[..., 1], lab[..., 2]).mean()
-        measured = color_filter._measure(Arrays(photo), 0, 1)
+        measured = color_filter._measure(Arrays([photo]), 0, 1)
         assert measured.chroma.dtype == np.float32
         np.testing.assert_allclose(measured.chroma, [chroma], atol=5e-3)
         for limit, number in [(chroma - 0.01, 2), (chroma + 0.01, 1)]:
             colorful = np.full((8, 8, 3), (255, 0, 0), np.uint8)
-            source = splits.Subset(Arrays(photo, colorful), np.arange(2))
+            source = splits.Subset(Arrays([photo, colorful]), np.arange(2))
             assert len(splits.keep_colored(source, drop_grey=False, min_chroma=limit)) == number
 
 
@@ -135,7 +117,7 @@ def test_almost_grey_is_not_grey(monkeypatch):
     monkeypatch.setattr(
         color_filter, "decode_rgb", lambda photo: whole.append(photo) or decode_rgb(photo)
     )
-    source = splits.Subset(Arrays(grey, speck, file.getvalue(), red, green, blue), np.arange(6))
+    source = splits.Subset(Arrays([grey, speck, file.getvalue(), red, green, blue]), np.arange(6))
     assert kept(source, drop_grey=True) == ["1", "3", "4", "5"]
     assert len(whole) == 3  # who has color at 64 px is not decoded whole
 

@@ -9,7 +9,7 @@ from colorjax.cli import main as cli
 from colorjax.data import prepare as preparing
 from colorjax.data.decode import decode_reduced, decode_rgb
 from colorjax.data.prepare import prepare
-from colorjax.data.selection import duplicates as selection
+from colorjax.data.selection import duplicates
 from colorjax.data.selection.cleaning import MAX_BITS
 from colorjax.data.selection.duplicates import MAX_BITS_EXCLUDED, Reason, find_duplicates, select
 from colorjax.data.sources.archives import open_archive
@@ -70,7 +70,7 @@ def test_reasons_of_each_photo(sources, tmp_path):
     assert by_name.pop("ships/7_small.jpg") == Reason.TOO_SMALL
     assert by_name.pop("ships/8_broken.jpg") == Reason.UNREADABLE
     assert set(by_name.values()) == {Reason.KEPT}
-    assert selection.count_by_source(archive.keys, reasons) == COUNTS
+    assert duplicates.count_by_source(archive.keys, reasons) == COUNTS
     # Without the test photo and the limit both photos stay.
     assert (select(archive, jobs=1) == Reason.KEPT).sum() == 10
 
@@ -119,7 +119,7 @@ def test_the_hash_of_a_copy_agrees_with_numpy(copy, sources):
     files = {"smaller": "ships/4_smaller_copy.jpg", "mirrored": "ships/5_mirrored_copy.jpg"}
     original = {"smaller": "birds/0.jpg", "mirrored": "birds/1.jpg"}[copy]
     looks = [
-        selection._look(open_archive(sources), number, number + 1)
+        duplicates._look(open_archive(sources), number, number + 1)
         for number, key in enumerate(open_archive(sources).keys)
         if key in (original, files[copy])
     ]
@@ -181,7 +181,7 @@ def test_the_selection_is_stored_and_a_damaged_one_made_again(sources, tmp_path,
     stored = tmp_path / "a/selection.npz"
     stored.write_bytes(stored.read_bytes()[:-30])
     assert prepare(sources, tmp_path / "a", **options).counts == COUNTS
-    monkeypatch.setattr(preparing.selection, "select", None)  # not called again
+    monkeypatch.setattr(preparing.duplicates, "select", None)  # not called again
     again = prepare(sources, tmp_path / "a", **options)
     assert (again.counts, again.num_written) == (COUNTS, 0)
 

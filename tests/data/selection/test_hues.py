@@ -3,11 +3,11 @@ import math
 
 import numpy as np
 import pytest
+from helpers.synthetic import Arrays
 from PIL import Image
 from skimage.color import rgb2hsv
 
 from colorjax.data.selection import color_filter, hues
-from colorjax.data.sources.source import Photo, digest
 from colorjax.errors import RequestError
 
 
@@ -15,24 +15,6 @@ from colorjax.errors import RequestError
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "colorjax"
-
-
-class Arrays:
-    """Photos that need no file."""
-
-    class_names = ()
-
-    def __init__(self, *photos):
-        self.photos, self.keys = photos, [str(number) for number in range(len(photos))]
-
-    def fingerprint(self):
-        return digest(*map(bytes, self.photos))
-
-    def __len__(self):
-        return len(self.photos)
-
-    def __getitem__(self, index):
-        return Photo(self.photos[index], -1)
 
 
 def photos(number, size=12, seed=0):
@@ -107,7 +89,7 @@ def test_photos_without_a_direction_have_hue_0():
 @pytest.mark.parametrize("mean", hues.MEANS)
 def test_a_source_is_measured_once(mean, cache, monkeypatch):
     rgb = photos(70)
-    source = Arrays(*rgb)
+    source = Arrays(rgb)
     measured = color_filter.find_hues(source, mean)
     assert measured.dtype == np.float64
     np.testing.assert_array_equal(measured, [getattr(hues.mean_hues(photo), mean) for photo in rgb])
@@ -123,19 +105,19 @@ def test_photos_are_measured_as_they_are_up_to_64_px():
     small = photos(1, 64)[0]
     block = np.random.default_rng(2).integers(0, 2, (64, 64, 1)) * [255, 100, 0]
     large = block.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
-    measured = color_filter.find_hues(Arrays(small, large))
+    measured = color_filter.find_hues(Arrays([small, large]))
     wanted = [rgb2hsv(photo)[..., 0].mean() for photo in (small, block.astype(np.uint8))]
     np.testing.assert_allclose(measured, wanted, rtol=0, atol=1e-9)
 
 
 def test_an_unreadable_photo_has_no_hue():
-    measured = color_filter.find_hues(Arrays(photos(1)[0], b"no photo"))
+    measured = color_filter.find_hues(Arrays([photos(1)[0], b"no photo"]))
     assert np.isnan(measured).tolist() == [False, True]
 
 
 def test_an_unknown_mean():
     with pytest.raises(RequestError, match=r"data\.hue_mean 'mode'; known: arithmetic, circular"):
-        color_filter.find_hues(Arrays(photos(1)[0]), "mode")
+        color_filter.find_hues(Arrays([photos(1)[0]]), "mode")
 
 
 def colors_of(picture):

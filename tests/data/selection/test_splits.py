@@ -3,12 +3,12 @@ import re
 
 import numpy as np
 import pytest
-from helpers.synthetic import tiny_config
+from helpers.synthetic import Arrays, tiny_config
 from PIL import Image
 from skimage.color import rgb2hsv
 
 from colorjax.data.selection import splits
-from colorjax.data.sources.source import FolderSource, Photo, digest
+from colorjax.data.sources.source import FolderSource
 from colorjax.errors import RequestError
 
 
@@ -96,27 +96,6 @@ def test_unknown_name_lists_the_known(photos):
 def test_nothing_left_to_train_on(photos):
     with pytest.raises(RequestError, match=r"lower data\.eval_fraction"):
         splits.open_splits(tiny_config(photos, **{"data.eval_fraction": 1.0}).data)
-
-
-class Arrays:
-    """Photos (N, H, W, 3) that need no file."""
-
-    class_names = ()
-
-    def __init__(self, photos):
-        self.photos, self.keys = photos, [f"{number:05d}" for number in range(len(photos))]
-
-    def labels(self):
-        return None
-
-    def fingerprint(self):
-        return digest(self.photos.tobytes())
-
-    def __len__(self):
-        return len(self.photos)
-
-    def __getitem__(self, index):
-        return Photo(self.photos[index], -1)
 
 
 def opened(monkeypatch, source, **changes):
@@ -247,7 +226,7 @@ def test_hue_split_of_measured_photos(mean, monkeypatch, caplog):
     assert numbers["train"].tolist() == kept[train].tolist()
     assert numbers["validation"].tolist() == kept[validation].tolist()
     assert (len(train), len(validation)) == (65, 8)
-    assert list(parts.train.keys) == [f"{number:05d}" for number in numbers["train"]]
+    assert list(parts.train.keys) == [str(number) for number in numbers["train"]]
     assert caplog.records[-1].message == (
         "80 photos, data.validation=hue: 65 for training, 8 for validation"
     )

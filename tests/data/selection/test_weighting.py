@@ -156,11 +156,11 @@ def test_weights_that_mean_nothing(weights, message, source):
 
 
 def test_data_without_sources_is_refused(source):
-    class Arrays:
+    class NoSources:
         keys = ("a",)
 
     with pytest.raises(RequestError, match="folder or array_record"):
-        Passes(Arrays(), WEIGHTS)
+        Passes(NoSources(), WEIGHTS)
 
 
 def test_the_prior_of_a_weighted_set(source, folder, tmp_path, capsys):

@@ -7,7 +7,7 @@ from helpers.photos import readers
 from PIL import Image
 
 from colorjax import color, photos
-from colorjax.photos import color_space as space
+from colorjax.photos import color_space
 
 MARK = {"by": "test-weights", "tool": "colorjax 0"}
 STEP = 100 / 255  # of L
@@ -117,7 +117,7 @@ def _metadata_kept(animal, made, kind):
         found = after["icc"] or Image.open(io.BytesIO(made)).info.get("icc_profile")
         row["icc"] = found == animal.profile
     elif animal.profile:
-        row["icc"] = "sRGB" if after["icc"] == space.srgb_profile() else False
+        row["icc"] = "sRGB" if after["icc"] == color_space.srgb_profile() else False
     if "dpi" in animal.keeps:
         row["dpi"] = readers.dpi(made, kind) == readers.dpi(animal.data, kind)
     packet = after["ours"] or {"": made.decode("latin-1")}

@@ -125,7 +125,7 @@ def test_a_dry_run_writes_nothing(album, decolorize):
     status, out, err = decolorize(*args)
     assert out.splitlines() == [
         "album/a.png -> out/a.png",
-        "skipped: album/b.jpg: out/b.jpg exists",
+        "skipped album/b.jpg: out/b.jpg exists",
         "album/old/c.png -> out/old/c.png",
         "2 to do, 1 skipped, 1 refused",
     ]

@@ -12,7 +12,7 @@ from colorjax.cli import main as cli
 from colorjax.errors import RequestError
 from colorjax.inference.colorizer import Colorizer
 from colorjax.train import loop
-from colorjax.train import report as reporting
+from colorjax.train import report as train_report
 from colorjax.weights.torch import zhang as zhang_weights
 from colorjax.weights.torch.import_published import import_weights
 from configs import zhang16 as zhang16_config
@@ -137,7 +137,7 @@ def tiny(module, photos, **changes):
 @pytest.mark.slow
 def test_imported_weights_are_evaluated(kind, module, photos, tmp_path):
     import_weights(kind, saved(tmp_path, kind), tmp_path / "run")
-    assert reporting.evaluate_only(tiny(module, photos), str(tmp_path / "run")) == 0
+    assert train_report.evaluate_only(tiny(module, photos), str(tmp_path / "run")) == 0
     actual = json.loads((tmp_path / "run/eval.json").read_text())["metrics"]
     assert actual["chroma_ratio"] > 0.1
     assert ("bits_per_pixel" in actual) == (kind == "zhang16")
