@@ -29,7 +29,7 @@ from ml_collections import ConfigDict
 from benchmarks import measure
 from benchmarks.step_time import Trainer, read_config
 from colorjax import methods
-from colorjax.methods import resolve as settle
+from colorjax.methods import resolve
 
 SIZE, BATCH = 64, 32
 # A config file and fields to set. Widths of at most 9.5 million parameters, for two CPU cores and
@@ -65,7 +65,8 @@ def step_time(method: str) -> float:
 
 def parameters(method: str) -> int:
     """Counts the parameters of a method's network."""
-    built = methods.build(settle.settle_head(config_of(method)))
+    config = config_of(method)
+    built = methods.build(resolve.resolve_head(config, methods.build_loss(config)))
     shapes = jax.eval_shape(built.init, jax.random.key(0))
     return sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
 

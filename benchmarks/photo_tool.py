@@ -25,12 +25,12 @@ import numpy as np
 from PIL import Image
 
 from colorjax.data.sources.source import read_sample
-from colorjax.weights import named as shipped
+from colorjax.weights import named
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.photo_tool", description=__doc__)
-    parser.add_argument("--checkpoint", default=shipped.DEFAULT, metavar="WORKDIR")
+    parser.add_argument("--checkpoint", default=named.DEFAULT, metavar="WORKDIR")
     parser.add_argument("--megapixels", default="1,12,50,100", metavar="N,...")
     parser.add_argument("--number", type=int, default=200, metavar="N", help="photos of the folder")
     parser.add_argument("--jobs", type=int, default=2, metavar="N")

@@ -51,7 +51,7 @@ from ml_collections import ConfigDict
 from benchmarks import measure
 from colorjax import methods
 from colorjax.errors import RequestError
-from colorjax.methods import resolve as settle
+from colorjax.methods import resolve
 from colorjax.models.blocks import convolution
 from colorjax.parallel import mesh as parallel
 from colorjax.train import phases
@@ -138,7 +138,7 @@ class Trainer:
             RequestError: the config cannot be built.
         """
         layout = parallel.make_layout(config.batch_size)
-        config = settle.settle_head(config)
+        config = resolve.resolve_head(config, methods.build_loss(config))
         method = methods.build(config)
         plan = phases.build(config, method, num_photos=config.batch_size)
         phase = next(phase for phase in plan.phases if phase.teaches)

@@ -28,7 +28,7 @@ from colorjax.inference.colorizer import Colorizer
 from colorjax.inference.tiling import Tiling, seam
 from colorjax.metrics.picture import measure
 from colorjax.metrics.summary import summarize_pictures
-from colorjax.weights import named as shipped
+from colorjax.weights import named
 
 RULES = ("average", "maximum", "none")
 BETTER = ("hann", "max_chroma", "distribution")
@@ -62,7 +62,7 @@ def opened(
 ) -> tuple[argparse.Namespace, Colorizer, list[np.ndarray]]:
     """Reads the arguments, the weights and the photos, (H, W, 3) uint8; exits where it cannot."""
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of color photos")
-    parser.add_argument("--checkpoint", default=shipped.DEFAULT, metavar="WORKDIR")
+    parser.add_argument("--checkpoint", default=named.DEFAULT, metavar="WORKDIR")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="photos; 0: all")
     args = parser.parse_args(argv)
     try:

@@ -23,15 +23,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from colorjax import color, methods, metrics
+from colorjax import color, metrics
 from colorjax.data.crops import cut_center_square, resized
 from colorjax.data.decode import decode_rgb
 from colorjax.data.sources.source import FolderSource
 from colorjax.metrics import intervals
 from colorjax.metrics.picture import is_gray
 from colorjax.tune.calibrate import Decoding, candidates
-from colorjax.weights import load as weights
-from colorjax.weights.workdir import Workdir
+from colorjax.weights.open import open_weights
 
 SATURATIONS = tuple(round(0.5 + 0.1 * k, 1) for k in range(18))
 _BATCH = 50
@@ -106,11 +105,9 @@ def grays(photos: np.ndarray) -> np.ndarray:
 
 def measured(workdir: str, photos: np.ndarray) -> dict[Decoding, Curve]:
     """Decodes the predictions of a network with every decoding, at `SATURATIONS`."""
-    run = Workdir(workdir)
-    config = run.read_config()
-    method = methods.build(config, with_loss=False)
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    variables = weights.load(run.root, method, device)[1]
+    weights = open_weights(workdir)
+    config, method = weights.config, weights.method
+    variables = weights.load()[1]
     lightness = np.stack([color.rgb_u8_to_lab(photo)[..., :1] for photo in photos])
 
     @jax.jit

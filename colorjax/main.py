@@ -13,8 +13,7 @@ from ml_collections import ConfigDict, config_flags
 
 from colorjax import config as config_words
 from colorjax.errors import STOPPED, WRONG_REQUEST, Interrupted, RequestError
-from colorjax.runtime import durations
-from colorjax.runtime import jax_setup as startup
+from colorjax.runtime import durations, jax_setup
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config file: configs/NAME.py, optionally with arguments as :key=value,..."
@@ -70,7 +69,7 @@ def run(argv: list[str] | None = None) -> int:
     workdir = ""
     try:
         config, workdir = _read_flags(argv)
-        startup.log_to_stderr()
+        jax_setup.log_to_stderr()
         return _act(config, workdir)
     except RequestError as error:
         return _exit_with(
@@ -100,7 +99,7 @@ def _exit_with(status: int, message: str, *, at_once: bool = False) -> int:
     print(f"colorjax: {message}", file=sys.stderr)
     jax = sys.modules.get("jax")
     if at_once or (jax and jax.distributed.is_initialized()):
-        startup.exit_now(status)
+        jax_setup.exit_now(status)
     return status
 
 
@@ -116,7 +115,7 @@ def _is_of_writing(error: Exception, workdir: str) -> bool:
 
 
 def _act(config: ConfigDict, workdir: str) -> int:
-    from colorjax.parallel import hosts as peers  # slow import, so after the flags are checked
+    from colorjax.parallel import hosts  # slow import, so after the flags are checked
     from colorjax.parallel import mesh as parallel
 
     if _MODE.value != "compile" and (_DEVICES.value or _TOPOLOGY.value or _MEMORY.value):
@@ -124,17 +123,19 @@ def _act(config: ConfigDict, workdir: str) -> int:
     if _SUITE.value and _MODE.value != "eval":
         raise RequestError("--suite is for --mode=eval")
     time_limit = durations.parse_duration(_TIME_LIMIT.value) if _TIME_LIMIT.value else None
-    startup.use_compilation_cache(_CACHE.value)
+    jax_setup.use_compilation_cache(_CACHE.value)
     if _MODE.value == "compile":
-        from colorjax.train import compile_check as ahead
+        from colorjax.train import compile_check
 
         if _TOPOLOGY.value:
-            return ahead.report(config, _MEMORY.value, startup.tpu_devices(_TOPOLOGY.value))
-        startup.simulate_devices(_DEVICES.value)
-        return ahead.report(config, _MEMORY.value)
+            return compile_check.report(
+                config, _MEMORY.value, jax_setup.tpu_devices(_TOPOLOGY.value)
+            )
+        jax_setup.simulate_devices(_DEVICES.value)
+        return compile_check.report(config, _MEMORY.value)
     if _SUITE.value:
         return _run_suite(config, workdir, time_limit)
-    peers.connect(_DISTRIBUTED.value)
+    hosts.connect(_DISTRIBUTED.value)
     if not parallel.is_first():
         logging.getLogger("colorjax").setLevel(logging.WARNING)
     from colorjax.train import loop
@@ -146,7 +147,7 @@ def _act(config: ConfigDict, workdir: str) -> int:
     else:
         span = profiling.parse_steps(_PROFILE.value)
         status = loop.train_and_evaluate(config, workdir, time_limit=time_limit, profile=span)
-    peers.disconnect()
+    hosts.disconnect()
     return status
 
 

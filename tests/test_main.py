@@ -132,7 +132,9 @@ def test_eval_mode(trained, photos, tmp_path):
     assert run(*flags).returncode == 0
     actual, expected = (json.loads((w / "eval.json").read_text()) for w in (copy, trained))
     assert actual["metrics"] == pytest.approx(expected["metrics"], rel=1e-6)
-    says_one_line(run(*flags[:-2], f"--workdir={tmp_path / 'none'}", "--mode=eval"), "no workdir")
+    says_one_line(
+        run(*flags[:-2], f"--workdir={tmp_path / 'none'}", "--mode=eval"), "is not a workdir"
+    )
     says_one_line(run(*flags, "--suite=folder"), "--suite needs test photos")
     flags.append(f"--config.data.eval_path={photos}")
     assert run(*flags, "--suite=folder", "--time_limit=1s").returncode == 75
@@ -145,7 +147,7 @@ def test_eval_mode(trained, photos, tmp_path):
         rows.append(json.loads(file.read_text())["rows"])
     assert rows[0]["copy"]["step"] == 6
     assert rows[0] == rows[1]
-    says_one_line(run(*flags, "--suite=folder", "--profile=1:2"), "are not for --suite")
+    says_one_line(run(*flags, "--suite=folder", "--profile=1:2"), "--suite runs on one device")
     flags.remove("--mode=eval")
     says_one_line(run(*flags, "--suite=folder"), "--suite is for --mode=eval")
 
@@ -235,9 +237,9 @@ def test_how_a_run_ends(error, status, says, monkeypatch, capsys):
         raise error
 
     monkeypatch.setattr(main, "_read_flags", lambda argv: (None, "/w"))
-    monkeypatch.setattr(main.startup, "log_to_stderr", lambda: None)
+    monkeypatch.setattr(main.jax_setup, "log_to_stderr", lambda: None)
     monkeypatch.setattr(main, "_act", fail)
-    monkeypatch.setattr(main.startup, "exit_now", sys.exit)
+    monkeypatch.setattr(main.jax_setup, "exit_now", sys.exit)
     try:
         code = main.run(["main"])
     except SystemExit as ended:

@@ -11,7 +11,7 @@ import numpy as np
 
 from colorjax.cli import options
 from colorjax.errors import RequestError
-from colorjax.runtime import jax_setup as startup
+from colorjax.runtime import jax_setup
 from colorjax.tune import calibrate as tune
 
 DESCRIPTION = (
@@ -78,19 +78,19 @@ def run(args: argparse.Namespace) -> int:
     wanted = args.colorfulness
     if wanted is not None and not 0 < wanted < math.inf:
         raise RequestError(f"--colorfulness must be above 0, not {wanted:g}")
-    startup.quiet_library_logs()
+    jax_setup.quiet_library_logs()
     from tqdm import tqdm
 
     from colorjax import metrics
-    from colorjax.weights import named as shipped
+    from colorjax.weights.open import open_weights
 
-    photos, about, unreadable = tune.read_photos(args.workdir, args.data, args.photos)
+    weights = open_weights(args.workdir)
+    photos, about, unreadable = tune.read_photos(weights, args.data, args.photos)
     with tqdm(unit="photo", disable=None) as bar:
-        config = tune.config_of(args.workdir)
         calibrator = tune.Calibrator(args.workdir, photos, bar.update)
         # What an earlier calibration stored does not count, where this one chooses it again.
-        ways = [tune.AS_STORED] if wanted is None else tune.candidates(config)
-        rows = calibrator.sizes(sizes, config.data.image_size, ways[0])
+        ways = [tune.AS_STORED] if wanted is None else tune.candidates(weights.config)
+        rows = calibrator.sizes(sizes, weights.config.data.image_size, ways[0])
         size, factor, decoding = tune.best_of(rows), 1.0, tune.AS_STORED
         tried: list[list[tune.Row]] = []
         if wanted is not None:
@@ -111,12 +111,12 @@ def run(args: argparse.Namespace) -> int:
         _show("saturation", "saturation", group)
     if tried:
         chosen += f", saturation {factor:g}" + (f", decode {decoding}" if decoding.decode else "")
-    if shipped.ships(args.workdir):
+    if weights.workdir is None:
         print(f"best: {chosen}; weights that ship are not changed, give these options to colorize")
     else:
         flat = [row for rows in tried for row in rows]
         record = {"photos": about, "sizes": rows, "colorfulness": wanted, "saturations": flat}
-        tune.store(args.workdir, size, factor, record, decoding)
+        tune.store(weights.workdir, size, factor, record, decoding)
         print(f"stored with the weights: {chosen}")
     for name in unreadable:
         print(f"colorjax: skipped {name}", file=sys.stderr)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from colorjax.cli import batch_options, color_options, options
 from colorjax.errors import STOPPED, RequestError
-from colorjax.runtime import jax_setup as startup
-from colorjax.runtime import paths
+from colorjax.runtime import jax_setup, paths
 from colorjax.runtime.file_names import is_film
 from colorjax.version import __version__
 
@@ -92,13 +91,13 @@ def run(args: argparse.Namespace) -> int:
         return max(status, film_commands.colorize_films(jobs, args, loading, coloring))
 
     def start() -> Work:
-        startup.quiet_library_logs()
-        startup.use_compilation_cache("auto")
+        jax_setup.quiet_library_logs()
+        jax_setup.use_compilation_cache("auto")
         from colorjax.inference.batch.work import Colorizing, PhotoWork
         from colorjax.inference.colorizer import Colorizer
-        from colorjax.weights import named as shipped  # imports JAX: only for valid requests
+        from colorjax.weights import named  # imports JAX: only for valid requests
 
-        weights = args.checkpoint or shipped.DEFAULT
+        weights = args.checkpoint or named.DEFAULT
         mark = {"by": Path(weights).name, "tool": f"colorjax {__version__}"}
         painting = Colorizing(Colorizer.load(weights, **loading), **coloring)
         return PhotoWork(painting, args.max_pixels, mark)

@@ -15,7 +15,7 @@ from colorjax.data.sources.source import FolderSource
 from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.inference.colorizer import Colorizer
 from colorjax.runtime.file_names import RESULT_MARK
-from colorjax.weights import named as shipped
+from colorjax.weights.open import are_weights, no_such_weights
 
 GREY, TRUTH = "grey", "truth"  # columns of every comparison
 WEIGHTS, PICTURES = "weights", "pictures"
@@ -56,13 +56,10 @@ def _parse(text: str) -> Method:
     name, equals, source = text.partition("=")
     if not equals or "/" in name or _kind(text):
         source = text
-        name = text if shipped.ships(text) else Path(os.path.abspath(_path(text))).name
+        name = Path(os.path.abspath(_path(text))).name
     kind = _kind(source)
     if kind is None:
-        raise RequestError(
-            f"{source!r} is not a method; give a folder of pictures, the workdir of a run or of "
-            f"imported weights, or shipped weights: {', '.join(shipped.SHA256)}"
-        )
+        raise no_such_weights(source, otherwise="a folder of pictures")
     if name.casefold() in (GREY, TRUTH):
         raise RequestError(f"every comparison has a column {name!r}; give another NAME={source}")
     is_folder_name = name.isprintable() and not set(name) & set("/\\") and name not in (".", "..")
@@ -75,7 +72,7 @@ def _parse(text: str) -> Method:
 
 
 def _kind(source: str) -> str | None:
-    if shipped.ships(source) or (_path(source) / "config.json").is_file():
+    if source and are_weights(source):
         return WEIGHTS
     return PICTURES if source and _path(source).is_dir() else None
 
@@ -93,8 +90,7 @@ class Weights:
         Raises:
             RequestError: they cannot be loaded; see `Colorizer.load`.
         """
-        weights = method.source if shipped.ships(method.source) else _path(method.source)
-        self._colorizer = Colorizer.load(weights)
+        self._colorizer = Colorizer.load(method.source)
         self.step = self._colorizer.step
 
     def picture(self, key: str, truth: np.ndarray, gray: np.ndarray) -> np.ndarray:

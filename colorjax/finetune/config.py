@@ -17,11 +17,9 @@ from ml_collections import ConfigDict
 from colorjax import methods, models
 from colorjax.data.selection import cleaning
 from colorjax.errors import RequestError, unknown_name
-from colorjax.methods.method import Variables
+from colorjax.methods.method import Method, Variables
 from colorjax.models.blocks.added_layer import TRAIN_ONLY
-from colorjax.weights import load as weights
-from colorjax.weights import named as shipped
-from colorjax.weights.workdir import Workdir
+from colorjax.weights.open import open_weights
 
 log = logging.getLogger(__name__)
 
@@ -112,22 +110,11 @@ def open_base(workdir_or_name: str | os.PathLike[str]) -> Base:
     Raises:
         RequestError: the weights do not exist or are damaged.
     """
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    name = os.fspath(workdir_or_name)
-    if shipped.ships(name):
-        packed = shipped.load(name, device)
-        config, step, variables = packed.config, packed.card["step"], packed.variables
-    else:
-        workdir = Workdir(name)
-        if not workdir.config_file.is_file():
-            raise RequestError(
-                f"no weights at {name!r}; give the workdir of a run or of imported weights, or "
-                f"the name of shipped weights: {', '.join(shipped.SHA256)}"
-            )
-        config, name = workdir.read_config(), str(workdir.root)
-        method = methods.build(config, with_loss=False)
-        step, variables = weights.load(name, method, device)
-    return Base(name, config, step, {"config": _sum(config.to_dict()), "weights": _sum(variables)})
+    weights = open_weights(workdir_or_name)
+    step, variables = weights.load()
+    config = weights.config
+    sums = {"config": _sum(config.to_dict()), "weights": _sum(variables)}
+    return Base(weights.name, config, step, sums)
 
 
 def _sum(content: dict[str, Any] | Variables) -> str:
@@ -152,7 +139,7 @@ def build_config(base: Base, options: Options) -> ConfigDict:
         options: all other settings.
 
     Raises:
-        RequestError: the network does not support `train_only`, or the size is not valid for it.
+        RequestError: the network has no added layer.
     """
     config = ConfigDict(json.loads(_DEFAULTS.read_text()), convert_dict=True)
     known = base.config.to_dict()
@@ -184,13 +171,11 @@ def build_config(base: Base, options: Options) -> ConfigDict:
     config.optimizer.update(learning_rate=rate, schedule="cosine", clip_norm=1.0)
     config.early_stopping.update(metric="mae_ab", patience=_PATIENCE)
     config.evaluation.batch_size = options.batch_size
-    methods.build(config)
     return config
 
 
-def log_trainable_params(config: ConfigDict) -> None:
+def log_trainable_params(method: Method) -> None:
     """Logs the number of trainable parameters."""
-    method = methods.build(config)
     params = jax.eval_shape(method.init, jax.random.key(0))["params"]
     learns = models.which_learn(params, method.trains, method.frozen)
     learning = jax.tree.map(lambda learns, layer: _size(layer) if learns else 0, learns, params)

@@ -13,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from colorjax import losses
+from colorjax import losses, methods
 from colorjax.data import prior
 from colorjax.data.selection import cleaning, part_lists
 from colorjax.data.sources.source import FolderSource
@@ -78,15 +78,16 @@ def finetune(
     _check_output(folder, Path(source.root))
     record = _read_record(folder)
     config = build_config(opened, options)
+    # Checks the config too, before photos are read.
+    finetune_config.log_trainable_params(methods.build(config))
     if record is None:
         record = _begin(folder, opened, source, options)
     else:
         _check_same(record, folder, opened, source, options)
-    if losses.takes_prior(config.loss.name):
+    if "prior" in losses.find(config.loss.name).options:
         config.loss.prior = str(_count_colors(folder, source, config.loss))
     config.data.path = str(Path(source.root).resolve())
     config.data.parts = str(folder.root / _PARTS)
-    finetune_config.log_trainable_params(config)
     status = loop.train_and_evaluate(config.lock(), str(folder.root))
     if status != DONE:
         return FinetuneResult(status, record)

@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from colorjax import color, methods
+from colorjax import color
 from colorjax.errors import RequestError
 from colorjax.inference import hints as user_hints
 from colorjax.inference import tiling as tiles
@@ -29,9 +29,8 @@ from colorjax.inference.tiling import Tiling
 from colorjax.inference.working_size import WorkingSize
 from colorjax.methods.method import Method, Variables, palette_input
 from colorjax.models.hint_spreading import feature_layers, grid_size
-from colorjax.weights import load as weights
-from colorjax.weights import named as shipped
-from colorjax.weights.workdir import Workdir
+from colorjax.weights import named
+from colorjax.weights.open import open_weights
 
 _Image = TypeVar("_Image", np.ndarray, Image.Image)
 
@@ -121,7 +120,7 @@ class Colorizer:
     @classmethod
     def load(
         cls,
-        workdir_or_name: str | os.PathLike[str] = shipped.DEFAULT,
+        workdir_or_name: str | os.PathLike[str] = named.DEFAULT,
         *,
         temperature: float | None = None,
         decode: str | None = None,
@@ -131,8 +130,7 @@ class Colorizer:
         """Loads the weights of a trained run: the best checkpoint if kept, else the newest.
 
         Args:
-            workdir_or_name: workdir of a run or of imported weights, or the name of weights that
-                ship with colorjax.
+            workdir_or_name: see `open_weights`.
             temperature: T >= 0 of the annealed mean, for methods with color bins: 0 is the mode,
                 1 the mean; None: as stored with the weights.
             decode: "ab", "annealed" or "blend", see `Method.decode`; None: as stored with the
@@ -145,32 +143,19 @@ class Colorizer:
                 tiles are never padded.
 
         Raises:
-            RequestError: no workdir and no such name, no complete checkpoint, a config of another
-                version, a temperature or decoding that the method does not support, or an invalid
-                size.
+            RequestError: no such weights, no complete checkpoint, a config of another version, a
+                temperature or decoding that the method does not support, or an invalid size.
         """
-        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        name = str(workdir_or_name)
-        packed = shipped.load(name, device) if shipped.ships(name) else None
-        workdir = Workdir(workdir_or_name)
-        if packed is None and not workdir.config_file.is_file():
-            raise RequestError(
-                f"no weights at {name!r}; give the workdir of a trained run, a folder with "
-                "config.json and checkpoints, create one with `colorjax import-weights`, or give "
-                f"the name of weights that ship: {', '.join(shipped.SHA256)}"
-            )
-        config = workdir.read_config() if packed is None else packed.config
+        weights = open_weights(workdir_or_name)
+        config = weights.config
         if decode is not None:
             config.inference.decode = decode
         if temperature is not None:
             _set_temperature(config, temperature)
-        method = methods.build(config, with_loss=False)
-        if packed is None:
-            step, variables = weights.load(workdir.root, method, device)
-        else:
-            step, variables = packed.card["step"], packed.variables
-        size_of = WorkingSize.from_config(config, method, size, aspect)
-        return cls(method, variables, size_of, step, os.path.basename(name.rstrip("/")))
+        step, variables = weights.load()
+        size_of = WorkingSize.from_config(config, weights.method, size, aspect)
+        name = os.path.basename(os.fspath(workdir_or_name).rstrip("/"))
+        return cls(weights.method, variables, size_of, step, name)
 
     def colorize(
         self, image: _Image, hints: Hints = (), saturation: float = 1.0, **options: Any

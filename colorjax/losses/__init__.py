@@ -26,8 +26,8 @@ from colorjax.losses.regression import (
 
 __all__ = [
     "LOSSES",
-    "TEACHES_CLASSES",
     "Loss",
+    "LossKind",
     "Terms",
     "absolute_error",
     "adversarial",
@@ -37,11 +37,11 @@ __all__ = [
     "class_hits",
     "create",
     "feature_errors",
+    "find",
     "grid_cross_entropy",
     "mean",
     "smooth_absolute_error",
     "squared_error",
-    "takes_prior",
 ]
 
 Terms = dict[str, tuple[jax.Array, jax.Array]]
@@ -56,6 +56,7 @@ class Loss:
         name: as in the config.
         terms: (outputs of the network, batch) -> terms by name.
         weights: weight of each term in the total; a term without a weight is only logged.
+        outputs: of the network that the loss needs.
         judges: auxiliary networks whose outputs the loss needs: "critic" adds `fake_logits`,
             "features" adds `taps` and `true_taps`.
     """
@@ -63,6 +64,7 @@ class Loss:
     name: str
     terms: Callable[[Arrays, Arrays], Terms]
     weights: Mapping[str, float]
+    outputs: frozenset[str] = frozenset()
     judges: frozenset[str] = frozenset()
 
     def __call__(self, outputs: Arrays, batch: Arrays) -> Terms:
@@ -217,7 +219,7 @@ def _judged(name: str, weights: Mapping[str, float], tap_weights, terms) -> Loss
     if weights.get("feature"):
         scale = weights["feature"]
         in_total |= {f"feature_{n}": scale * w for n, w in enumerate(tap_weights, start=1)}
-    return Loss(name, terms, in_total, needed)
+    return Loss(name, terms, in_total, judges=needed)
 
 
 def _feature_terms(outputs: Arrays, relative: bool) -> Terms:
@@ -337,48 +339,53 @@ def _hinted_l1(delta: float = 5 / 110) -> Loss:
     return Loss("hinted_l1", terms, {"hinted_l1": 1.0})
 
 
-class _Kind(NamedTuple):
-    outputs: frozenset[str]  # outputs that the network must have
-    build: Callable[..., Loss]  # keyword arguments are fields of config.loss
+class LossKind(NamedTuple):
+    """A loss of the registry.
+
+    Attributes:
+        outputs: of the network that it needs.
+        build: returns the loss.
+        options: fields of `config.loss` that `build` takes.
+    """
+
+    outputs: frozenset[str]
+    build: Callable[..., Loss]
+    options: frozenset[str]
 
 
-LOSSES: dict[str, _Kind] = {
-    "mse": _Kind(frozenset({"ab"}), _mse),
-    "l1": _Kind(frozenset({"ab"}), _l1),
-    "smooth_l1": _Kind(frozenset({"ab"}), _smooth_l1),
-    "mse_and_class": _Kind(frozenset({"ab"}), _mse_and_class),
-    "class_cross_entropy": _Kind(frozenset({"class_logits"}), _class_cross_entropy),
-    "ce": _Kind(frozenset({"bin_logits"}), _ce),
-    "rebalanced_ce": _Kind(frozenset({"bin_logits"}), _rebalanced_ce),
-    "smooth_l1_and_grid": _Kind(frozenset({"ab", "grid_logits"}), _smooth_l1_and_grid),
-    "smooth_l1_and_bins": _Kind(frozenset({"ab", "ab_quarter", "bin_logits"}), _smooth_l1_and_bins),
-    "hinted_l1": _Kind(frozenset({"ab_quarter", "hint_keys"}), _hinted_l1),
-    "feature": _Kind(frozenset({"ab"}), _feature),
-    "adversarial": _Kind(frozenset({"ab"}), _adversarial),
+def _kind(outputs: set[str], build: Callable[..., Loss]) -> LossKind:
+    options = inspect.signature(build).parameters
+    return LossKind(frozenset(outputs), build, frozenset(options))
+
+
+LOSSES: dict[str, LossKind] = {
+    "mse": _kind({"ab"}, _mse),
+    "l1": _kind({"ab"}, _l1),
+    "smooth_l1": _kind({"ab"}, _smooth_l1),
+    "mse_and_class": _kind({"ab"}, _mse_and_class),
+    "class_cross_entropy": _kind({"class_logits"}, _class_cross_entropy),
+    "ce": _kind({"bin_logits"}, _ce),
+    "rebalanced_ce": _kind({"bin_logits"}, _rebalanced_ce),
+    "smooth_l1_and_grid": _kind({"ab", "grid_logits"}, _smooth_l1_and_grid),
+    "smooth_l1_and_bins": _kind({"ab", "ab_quarter", "bin_logits"}, _smooth_l1_and_bins),
+    "hinted_l1": _kind({"ab_quarter", "hint_keys"}, _hinted_l1),
+    "feature": _kind({"ab"}, _feature),
+    "adversarial": _kind({"ab"}, _adversarial),
 }
 
 
-# Losses that train a classifier.
-TEACHES_CLASSES = frozenset({"mse_and_class", "class_cross_entropy"})
-
-
-def outputs_of(name: str) -> frozenset[str]:
-    """Returns the names of the network outputs that a loss needs.
+def find(name: str) -> LossKind:
+    """Returns a loss of the registry, not yet built.
 
     Raises:
         RequestError: unknown name; the message lists the known ones.
 
-    >>> outputs_of("l1")
+    >>> find("l1").outputs
     frozenset({'ab'})
     """
     if name not in LOSSES:
         raise unknown_name("loss loss.name =", name, LOSSES)
-    return LOSSES[name].outputs
-
-
-def takes_prior(name: str) -> bool:
-    """Returns whether a loss weights colors by how frequent they are."""
-    return "prior" in inspect.signature(LOSSES[name].build).parameters
+    return LOSSES[name]
 
 
 def create(name: str, **options: Any) -> Loss:
@@ -395,7 +402,6 @@ def create(name: str, **options: Any) -> Loss:
     >>> create("l1").weights
     {'l1': 1.0}
     """
-    outputs_of(name)
-    build = LOSSES[name].build
-    taken = inspect.signature(build).parameters.keys() & options.keys()
-    return build(**{option: options[option] for option in taken})
+    kind = find(name)
+    loss = kind.build(**{name: options[name] for name in kind.options & options.keys()})
+    return dataclasses.replace(loss, outputs=kind.outputs)

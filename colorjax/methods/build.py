@@ -29,23 +29,18 @@ def build_network(config: ConfigDict) -> models.Network:
     return models.create(options.pop("name"), **options, dtype=jnp.dtype(config.dtype))
 
 
-def build_loss(config: ConfigDict, network: models.Network) -> losses.Loss:
+def build_loss(config: ConfigDict) -> losses.Loss:
     """Builds the loss of `config.loss`; reads its prior if it uses one.
 
+    It depends on neither the network nor the data, so it can be built first: it decides the "auto"
+    fields of the config.
+
     Raises:
-        RequestError: unknown name, a loss that needs an output that the network lacks, or an
-            unreadable prior.
+        RequestError: unknown name, invalid weights, or an unreadable prior.
     """
     options = config.loss.to_dict()
     name, prior_file = options.pop("name"), options.pop("prior")
-    missing = losses.outputs_of(name) - network.outputs
-    if missing:
-        able = [known for known in losses.LOSSES if losses.outputs_of(known) <= network.outputs]
-        raise RequestError(
-            f"loss {name} needs the output {', '.join(sorted(missing))} that model "
-            f"{config.model.name} lacks; usable losses: {', '.join(sorted(able))}"
-        )
-    if losses.takes_prior(name):
+    if "prior" in losses.find(name).options:
         options["prior"] = prior.load(prior_file)
     is_published = config.features.name == "vgg16_bn"
     options["relative"] = not is_published
@@ -56,27 +51,40 @@ def build_loss(config: ConfigDict, network: models.Network) -> losses.Loss:
         raise RequestError(
             f"loss.tap_weights must be three numbers, at least 0, one for each layer; not {weights}"
         )
-    if options.get("compare_at") == "half" and "ab_half" not in network.outputs:
+    return losses.create(name, **options)
+
+
+def _check_outputs(config: ConfigDict, loss: losses.Loss, network: models.Network) -> None:
+    """Raises a RequestError if a loss needs an output that the network lacks."""
+    if missing := loss.outputs - network.outputs:
+        able = [name for name, kind in losses.LOSSES.items() if kind.outputs <= network.outputs]
+        raise RequestError(
+            f"loss {loss.name} needs the output {', '.join(sorted(missing))} that model "
+            f"{config.model.name} lacks; usable losses: {', '.join(sorted(able))}"
+        )
+    if config.loss.get("compare_at") == "half" and "ab_half" not in network.outputs:
         raise RequestError(
             f"loss.compare_at=half needs a network whose output has half the size; "
             f"{config.model.name} has not: set loss.compare_at=full"
         )
-    return losses.create(name, **options)
 
 
-def build(config: ConfigDict, *, with_loss: bool = True) -> Method:
+def build(config: ConfigDict, *, with_loss: bool = True, loss: losses.Loss | None = None) -> Method:
     """Builds the method that a config describes.
 
     Args:
         config: see configs/default.py.
         with_loss: False: for prediction only; `config.loss` is ignored.
+        loss: of this config; None: `build_loss` builds it.
 
     Raises:
         RequestError: unknown names, a loss that needs an output that the network lacks, or an image
             size that the network does not accept.
     """
     name, network = config.model.name, build_network(config)
-    loss = build_loss(config, network) if with_loss else None
+    if with_loss:
+        loss = loss or build_loss(config)
+        _check_outputs(config, loss, network)
     size = config.data.image_size
     if network.fixed_size not in (None, size):
         raise RequestError(

@@ -151,7 +151,7 @@ class Method:
 
         (N, h, w, 2), ab / 110, on the grid of the network's hint_keys.
         """
-        if self.loss is None or "hint_keys" not in losses.outputs_of(self.loss.name):
+        if self.loss is None or "hint_keys" not in self.loss.outputs:
             return {}
         keys: Any = outputs["hint_keys"]
         ab = color.denormalize_ab(outputs["ab_quarter"])

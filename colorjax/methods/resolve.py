@@ -2,106 +2,85 @@
 
 from __future__ import annotations
 
-import logging
-
 from ml_collections import ConfigDict
 
-from colorjax import losses, methods
+from colorjax import methods, models
 from colorjax.errors import RequestError
-
-log = logging.getLogger(__name__)
+from colorjax.losses import Loss
 
 AUTO = "auto"
 
 
-def settle(config: ConfigDict, num_classes: int) -> ConfigDict:
-    """Returns the config with all "auto" fields resolved.
+def resolve(config: ConfigDict, num_classes: int, loss: Loss | None = None) -> ConfigDict:
+    """Returns the config with all "auto" fields resolved; no network is built.
+
+    `model.head` becomes that of `resolve_head`. A `model.num_classes` below 0 becomes that of the
+    data, or 0 as `why_no_classifier` says. `features.num_classes` becomes that of the data if a
+    feature network is trained.
 
     Args:
-        config: unresolved are `model.num_classes` and `features.num_classes` below 0, and
-            `model.head` "auto".
+        config: see configs/default.py.
         num_classes: of the data; 0 without labels.
+        loss: of this config; None: `methods.build_loss` builds it.
 
     Raises:
-        RequestError: the config has fewer classes than the data, or a feature network must be
-            trained and the data has no labels.
+        RequestError: invalid loss, the config has fewer classes than the data, or a feature network
+            must be trained and the data has no labels.
     """
-    config = settle_classes(settle_head(config), num_classes)
-    if not _trains_features(config):
-        return config
-    if not num_classes:
+    loss = loss or methods.build_loss(config)
+    resolved = resolve_head(config, loss)
+    model = resolved.model
+    if model.get("num_classes", 0) < 0:
+        model.num_classes = 0 if why_no_classifier(config, num_classes, loss) else num_classes
+    elif 0 < model.get("num_classes", 0) < num_classes:
         raise RequestError(
-            f"loss {config.loss.name} compares pictures with a classifier that is trained on the "
-            "same photos, but they have no labels; set data.labels, use a VGG16 with "
-            "features.name=vgg16_bn and features.path, or set loss.feature_weight=0"
+            f"model.num_classes={model.num_classes}, but the data has {num_classes}; set "
+            "model.num_classes=-1, or 0 for no classifier"
         )
-    resolved = config.copy_and_resolve_references()
-    resolved.features.num_classes = num_classes
+    if trains_features(config, loss):
+        if not num_classes:
+            raise RequestError(
+                f"loss {loss.name} compares pictures with a classifier that is trained on the same "
+                "photos, but they have no labels; set data.labels, use a VGG16 with "
+                "features.name=vgg16_bn and features.path, or set loss.feature_weight=0"
+            )
+        resolved.features.num_classes = num_classes
     return resolved
 
 
-def _trains_features(config: ConfigDict) -> bool:
-    network = methods.build_network(config)
-    needs = "features" in methods.build_loss(config, network).judges
-    return needs and config.features.name == "classifier"
+def needs_classes(config: ConfigDict, loss: Loss) -> bool:
+    """Returns whether `resolve` uses the number of classes of the data."""
+    return config.model.get("num_classes", 0) != 0 or trains_features(config, loss)
 
 
-def settle_head(config: ConfigDict) -> ConfigDict:
+def resolve_head(config: ConfigDict, loss: Loss) -> ConfigDict:
     """Returns the config with `model.head` "auto" replaced by the head that the loss needs."""
-    if config.model.to_dict().get("head") != AUTO:
-        return config
     resolved = config.copy_and_resolve_references()
-    needs_bins = "bin_logits" in losses.outputs_of(config.loss.name)
-    resolved.model.head = "bins" if needs_bins else "ab"
+    if resolved.model.get("head") == AUTO:
+        resolved.model.head = "bins" if "bin_logits" in loss.outputs else "ab"
     return resolved
 
 
-def with_classes(config: ConfigDict, num_classes: int) -> ConfigDict:
-    """Returns the config with a number of classes below 0 replaced by the given one."""
-    if config.model.to_dict().get("num_classes", 0) >= 0:
-        return config
-    resolved = config.copy_and_resolve_references()
-    with resolved.unlocked():
-        can_classify = getattr(methods.build_network(config), "can_classify", False)
-        resolved.model.num_classes = num_classes if can_classify else 0
-    return resolved
-
-
-def settle_classes(config: ConfigDict, num_classes: int) -> ConfigDict:
-    """Sets the number of classes of a network's classifier to that of the data.
+def why_no_classifier(config: ConfigDict, num_classes: int, loss: Loss) -> str:
+    """Returns why a network has no classifier if `model.num_classes` is below 0; empty: it has one.
 
     Args:
-        config: `model.num_classes` below 0 is unresolved.
+        config: see configs/default.py.
         num_classes: of the data; 0 without labels.
-
-    Returns:
-        The config with the number resolved. It is 0, and the log says why, if the data has no
-        labels, the network has no classifier, or the loss does not train it (another loss, or
-        `loss.alpha` 0).
-
-    Raises:
-        RequestError: the config has fewer classes than the data.
+        loss: of this config.
     """
-    asked = config.model.to_dict().get("num_classes", 0)
-    if 0 < asked < num_classes:
-        raise RequestError(
-            f"model.num_classes={asked}, but the data has {num_classes}; set model.num_classes=-1, "
-            "or 0 for no classifier"
-        )
-    if asked >= 0:
-        return config
-    why = ""
     if not num_classes:
-        why = "the data has no labels"
-    elif config.loss.name not in losses.TEACHES_CLASSES:
-        why = f"loss {config.loss.name} trains no classifier"
-    elif config.loss.name == "mse_and_class" and config.loss.alpha == 0:
-        why = "loss.alpha is 0"
-    resolved = with_classes(config, 0 if why else num_classes)
-    if not why and not resolved.model.num_classes:
-        why = "this network has no classifier"
-    if why:
-        log.info("the classifier is off: %s", why)
-    else:
-        log.info("the classifier has %d classes", num_classes)
-    return resolved
+        return "the data has no labels"
+    if "class_cross_entropy" not in loss.weights:
+        return f"loss {loss.name} trains no classifier"
+    if not loss.weights["class_cross_entropy"]:
+        return "loss.alpha is 0"
+    options = config.model.to_dict()
+    if not models.can_classify(options["name"], options):
+        return "this network has no classifier"
+    return ""
+
+
+def trains_features(config: ConfigDict, loss: Loss) -> bool:
+    """Returns whether the loss needs a feature network that is trained on the same photos."""
+    return "features" in loss.judges and config.features.name == "classifier"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import flax.linen as nn
@@ -32,8 +33,10 @@ NETWORKS = {
 __all__ = [
     "NETWORKS",
     "Network",
+    "can_classify",
     "convolutions",
     "create",
+    "find",
     "layer_factors",
     "stop_gradients_except",
     "trained_layers",
@@ -42,6 +45,11 @@ __all__ = [
 ]
 
 
+# Networks with a classifier, and the options that it needs.
+_CLASSIFIERS: dict[str, Mapping[str, Any]] = {
+    "iizuka": {},
+    "edge_fusion": {"global_branch": "iizuka"},
+}
 _ATTRIBUTES = {"inputs", "outputs", "size_multiple", "fixed_size", "fit"}
 
 
@@ -100,6 +108,35 @@ def _import_network(name: str) -> Any:
     return network
 
 
+def find(name: str) -> Callable[..., Any]:
+    """Returns what builds a network: a function of its attributes.
+
+    Args:
+        name: as of `create`.
+
+    Raises:
+        RequestError: unknown name; the message lists the known ones.
+    """
+    if ":" in name:
+        return _import_network(name)
+    if name not in NETWORKS:
+        raise unknown_name("model model.name =", name, NETWORKS)
+    return getattr(importlib.import_module(NETWORKS[name]), name)
+
+
+def can_classify(name: str, options: Mapping[str, Any]) -> bool:
+    """Returns whether a network has a classifier with these options, without building it.
+
+    Args:
+        name: as of `create`; a class of your own has an attribute `can_classify`.
+        options: the network's attributes.
+    """
+    if ":" in name:
+        return bool(getattr(find(name), "can_classify", False))
+    needed = _CLASSIFIERS.get(name)
+    return needed is not None and all(options.get(key) == needed[key] for key in needed)
+
+
 def create(name: str, **options: Any) -> Network:
     """Builds a network by name.
 
@@ -117,12 +154,7 @@ def create(name: str, **options: Any) -> Network:
     >>> create("plain_cnn", kernel_size=5).kernel_size
     5
     """
-    if name not in NETWORKS and ":" not in name:
-        raise unknown_name("model model.name =", name, NETWORKS)
-    if name in NETWORKS:
-        build: Any = getattr(importlib.import_module(NETWORKS[name]), name)
-    else:
-        build = _import_network(name)
+    build: Any = find(name)
     # A config read from JSON has lists instead of tuples.
     if ":" in name and "dtype" not in build.__dataclass_fields__:
         options.pop("dtype", None)  # it has a fixed type

@@ -68,8 +68,6 @@ class Iizuka(nn.Module):
     head_layers: ClassVar[tuple[str, ...]] = ("head",)
     feature_layers: ClassVar[tuple[str, ...]] = ("color2", "color1")
 
-    can_classify: ClassVar[bool] = True
-
     @property
     def outputs(self) -> frozenset[str]:
         """Names of the outputs of `apply`."""

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
 import jax
 from ml_collections import ConfigDict
 
-from colorjax import methods
+from colorjax import methods, models
 from colorjax.data import pipeline
 from colorjax.data.selection import splits, weighting
 from colorjax.errors import RequestError, unknown_name
+from colorjax.losses import Loss
 from colorjax.methods import resolve
 from colorjax.metrics import table
 from colorjax.parallel import mesh as parallel
 from colorjax.train import phases
 from colorjax.train.nogan.candidates import Candidates
 from colorjax.train.stopping import Patience
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,21 +45,25 @@ class Assembled:
 
 
 def assemble(config: ConfigDict) -> Assembled:
-    """Builds the parts of a training from a config; checks the config before it opens the data.
+    """Resolves a config and builds the parts of its training, each once.
+
+    The method is built before the data is opened, unless it needs the number of classes, and always
+    before the data is split, which may read every photo: so errors come early.
 
     Raises:
         RequestError: invalid config or data.
     """
-    check_numbers(config)
-    pipeline.check(config.data)
-    openly = resolve.with_classes(resolve.settle_head(config), 1)
-    phases.build(openly, methods.build(openly), num_photos=1)
+    _check(config)
+    loss = methods.build_loss(config)
+    phases.check(config, loss)
     patience = _build_patience(config)
-    parts = splits.open_splits(config.data)
+    sources = splits.open_sources(config.data) if resolve.needs_classes(config, loss) else None
+    config = _resolve(config, sources.num_classes if sources else 0, loss)
+    method = methods.build(config, loss=loss)
+    sources = sources or splits.open_sources(config.data)
+    parts = splits.split(sources, config.data)
     if jax.process_count() > 1:
         parallel.assert_same_on_hosts("photos", splits.summary(parts))
-    config = resolve.settle(config, len(parts.train.class_names))
-    method = methods.build(config)
     num_photos = weighting.pass_length(parts.train, config.data.get("weights", ()))
     plan = phases.build(config, method, num_photos)
     if patience and not len(parts.validation):
@@ -69,6 +77,25 @@ def assemble(config: ConfigDict) -> Assembled:
     return Assembled(config, parts, method, plan, patience, bool(picks))
 
 
+def _check(config: ConfigDict) -> None:
+    """Raises a RequestError for an unknown name or a number out of range; builds nothing."""
+    for name in ("total_steps", "log_every", "checkpoint_every"):
+        if config[name] <= 0:
+            raise RequestError(f"{name} must be at least 1, not {config[name]}")
+    pipeline.check(config.data)
+    models.find(config.model.name)
+
+
+def _resolve(config: ConfigDict, num_classes: int, loss: Loss) -> ConfigDict:
+    """Returns the config with all "auto" fields resolved; logs whether there is a classifier."""
+    if config.model.get("num_classes", 0) < 0:
+        if why := resolve.why_no_classifier(config, num_classes, loss):
+            log.info("the classifier is off: %s", why)
+        else:
+            log.info("the classifier has %d classes", num_classes)
+    return resolve.resolve(config, num_classes, loss)
+
+
 def _build_patience(config: ConfigDict) -> Patience | None:
     stopping = config.early_stopping
     if not stopping.metric:
@@ -77,10 +104,3 @@ def _build_patience(config: ConfigDict) -> Patience | None:
         raise unknown_name("early_stopping.metric", stopping.metric, table.SELECTABLE)
     better = table.metric(stopping.metric).better > 0
     return Patience(stopping.patience, higher_is_better=better)
-
-
-def check_numbers(config: ConfigDict) -> None:
-    """Raises a RequestError if a number of steps is below 1."""
-    for name in ("total_steps", "log_every", "checkpoint_every"):
-        if config[name] <= 0:
-            raise RequestError(f"{name} must be at least 1, not {config[name]}")

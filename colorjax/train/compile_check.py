@@ -15,11 +15,11 @@ from ml_collections import ConfigDict
 
 from colorjax import methods
 from colorjax.errors import RequestError
-from colorjax.methods import resolve as settle
+from colorjax.methods import resolve
 from colorjax.methods.method import Method
 from colorjax.parallel import mesh as parallel
 from colorjax.train import phases, steps
-from colorjax.weights.load import with_sharding
+from colorjax.weights.checkpoint import with_sharding
 
 _UNITS = {"": 1, "B": 1, "MIB": 2**20, "GIB": 2**30, "MB": 10**6, "GB": 10**9}
 _GIB = 2.0**30
@@ -64,8 +64,9 @@ def compile_phases(
     """
     devices = devices or jax.devices()
     layout = parallel.layout_of(config, devices)
-    config = settle.with_classes(settle.settle_head(config), 2)
-    method = methods.build(config)
+    loss = methods.build_loss(config)
+    config = resolve.resolve(config, 2, loss)
+    method = methods.build(config, loss=loss)
     plan = phases.build(config, method, num_photos=config.batch_size)
     key = jax.random.key(config.seed)
     shapes = jax.eval_shape(plan.create, key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+from collections.abc import Callable
 
 import jax
 from clu import parameter_overview
@@ -15,7 +16,7 @@ from colorjax.data import pipeline
 from colorjax.data.selection import splits
 from colorjax.data.sources.source import Source
 from colorjax.errors import DONE, STOPPED, Interrupted, RequestError
-from colorjax.parallel import hosts as peers
+from colorjax.parallel import hosts
 from colorjax.parallel import mesh as parallel
 from colorjax.train import fork, phases, start, state, steps
 from colorjax.train.assemble import assemble
@@ -28,8 +29,8 @@ from colorjax.train.nogan.candidates import Candidates
 from colorjax.train.report import Reporter, open_writers
 from colorjax.train.skipped import SkippedPhotos
 from colorjax.train.stopping import StopSignal
-from colorjax.weights import load as weights
 from colorjax.weights.checkpoint import Checkpoints
+from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ def train_and_evaluate(
     *,
     time_limit: float | None = None,
     profile: tuple[int, int] | None = None,
+    after_step: Callable[[int], object] = lambda step: None,
 ) -> int:
     """Trains a config to the end and evaluates it; resumes from the workdir's newest checkpoint.
 
@@ -49,6 +51,8 @@ def train_and_evaluate(
         workdir: folder of the run; an earlier run of the same config is resumed.
         time_limit: seconds after which the run saves and ends.
         profile: steps (first, last) to trace into `WORKDIR/profile`.
+        after_step: called with the number of each step once it is dispatched, before its loss is
+            known.
 
     Returns:
         0 when done; 75 when a signal or the time limit ended the run early: run it again to resume.
@@ -58,7 +62,8 @@ def train_and_evaluate(
     """
     with contextlib.ExitStack() as stack:
         stop = StopSignal(time_limit)
-        return _Run(config, Workdir(workdir), stop, profiling.Profile(profile), stack).train()
+        tracing = profiling.Profile(profile)
+        return _Run(config, Workdir(workdir), stop, tracing, after_step, stack).train()
 
 
 class _Run:
@@ -70,13 +75,14 @@ class _Run:
         workdir: Workdir,
         stop: StopSignal,
         profile: profiling.Profile,
+        after_step: Callable[[int], object],
         stack: contextlib.ExitStack,
     ):
         """Builds everything, with shapes first, and restores or initializes the state."""
         self.workdir = workdir
         self.layout = parallel.layout_of(config)
         self._saved = lambda: 0  # returns the newest saved step
-        stack.enter_context(peers.Watch(self._how_to_resume))
+        stack.enter_context(hosts.Watch(self._how_to_resume))
         parts = assemble(config)
         self.config = config = parts.config
         self.splits, self.method, self.plan = parts.splits, parts.method, parts.plan
@@ -88,6 +94,7 @@ class _Run:
         workdir.keep_split(splits.indices(self.splits), pictured)
         self.stop = stack.enter_context(stop)
         self.profile = stack.enter_context(contextlib.closing(profile))
+        self.after_step = after_step
         self.health = Health(workdir.root / "heartbeat.json")
         self.newest = stack.enter_context(Checkpoints(workdir.checkpoints))
         self.best = stack.enter_context(Checkpoints(workdir.best, keep=1))
@@ -181,7 +188,7 @@ class _Run:
                         self.newest.newest()  # waits for the save in progress
                     raise Interrupted(f"{error}; {self._how_to_resume()}") from None
         if self.candidates and not self.stop:
-            self.candidates.settle(self.best, state.weights_of(self.state))
+            self.candidates.finish(self.best, state.weights_of(self.state))
         if self.stop or not self._report_final():
             self.newest.newest()  # waits for the save in progress
             log.warning("stopped by %s; %s", self.stop.reason or "a signal", self._how_to_resume())
@@ -240,6 +247,7 @@ class _Run:
                 batch = parallel.to_global(batch, self.layout)
                 self.profile.before(step, self.state, self.workdir)
                 self.state, metrics = train_step(self.state, batch)
+                self.after_step(step)
                 self.stop.poll()
                 if pending:  # one step behind, so that the devices never wait for the log
                     self._check_and_log(*pending, progress)
@@ -353,11 +361,13 @@ class _Run:
         """Evaluates the final weights (the best, else the newest) on the test photos."""
         self.newest.seal(wait=True)
         self.best.seal(wait=True)
-        step, variables = weights.load(self.workdir.root, self.method, self.layout.replicated)
+        weights = open_weights(self.workdir.root)
+        step, variables = weights.load(self.method, self.layout.replicated)
         variables |= self.layout.whole(self._judges)
         return not self.reporter.needs_report(step) or self.reporter.report(step, variables)
 
     def _describe(self) -> None:
+        """Logs the parameters and the numbers of photos."""
         table = parameter_overview.get_parameter_overview(self.state.params, include_stats=False)
         log.info("parameters:\n%s", table)
         uses = ("training", "validation", "test")

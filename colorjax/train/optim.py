@@ -33,20 +33,13 @@ def is_kernel(params: Any) -> Any:
     )
 
 
-def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
-    """Builds the learning rate as a function of the step, counted from 0.
-
-    Args:
-        config: `config.optimizer`.
-        total_steps: where cosine, linear and wsd schedules reach zero. The schedule wsd (warm-up,
-            stable, decay) multiplies the rate by 1 - sqrt((step - start) / cooldown_steps) in the
-            last `cooldown_steps` steps, from `start` on: the cool-down "1-sqrt" of Hagele et al.
-            2024 (arXiv:2405.18392); 0 steps: no cool-down.
+def check_schedule(config: ConfigDict, total_steps: int) -> None:
+    """Checks the learning-rate schedule of `config.optimizer`.
 
     Raises:
         RequestError: unknown schedule, a warm-up longer than the run, or invalid numbers.
     """
-    warmup, peak = config.warmup_steps, config.learning_rate
+    warmup, cooldown = config.warmup_steps, config.cooldown_steps
     if config.schedule not in SCHEDULES:
         raise unknown_name("optimizer.schedule", config.schedule, SCHEDULES)
     if not 0 <= warmup < total_steps:
@@ -62,7 +55,6 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
             "optimizer.decay_steps must be at least 1, optimizer.decay_factor above 0 and "
             "optimizer.lowest_rate at least 0"
         )
-    cooldown = config.cooldown_steps
     if cooldown and config.schedule != "wsd":
         raise RequestError(
             f"optimizer.cooldown_steps={cooldown} needs optimizer.schedule=wsd, not "
@@ -73,6 +65,23 @@ def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
             f"optimizer.cooldown_steps={cooldown} does not fit between optimizer.warmup_steps="
             f"{warmup} and total_steps={total_steps}"
         )
+
+
+def build_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
+    """Builds the learning rate as a function of the step, counted from 0.
+
+    Args:
+        config: `config.optimizer`.
+        total_steps: where cosine, linear and wsd schedules reach zero. The schedule wsd (warm-up,
+            stable, decay) multiplies the rate by 1 - sqrt((step - start) / cooldown_steps) in the
+            last `cooldown_steps` steps, from `start` on: the cool-down "1-sqrt" of Hagele et al.
+            2024 (arXiv:2405.18392); 0 steps: no cool-down.
+
+    Raises:
+        RequestError: as `check_schedule`.
+    """
+    check_schedule(config, total_steps)
+    warmup, peak, cooldown = config.warmup_steps, config.learning_rate, config.cooldown_steps
     rest = {
         # Continuous, not a staircase.
         "exponential": lambda: optax.exponential_decay(
@@ -102,12 +111,8 @@ def _cool_down(peak: float, end: int, length: int) -> optax.Schedule:
     return schedule if length else optax.constant_schedule(peak)
 
 
-def build(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformationExtraArgs:
-    """Builds the optimizer of `config.optimizer`, with optional gradient clipping.
-
-    The schedule "plateau" multiplies the learning rate by `decay_factor` when the training loss,
-    averaged over `plateau_window` steps, has not improved for `plateau_patience` windows
-    (`optax.contrib.reduce_on_plateau`); `update` then needs the loss as `value`.
+def check(config: ConfigDict) -> None:
+    """Checks the optimizer of `config.optimizer`, without its schedule.
 
     Raises:
         RequestError: unknown optimizer, or an invalid value.
@@ -116,12 +121,7 @@ def build(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
         raise unknown_name("optimizer.name", config.name, OPTIMIZERS)
     if config.weight_decay and config.name != "adamw":
         raise RequestError("optimizer.weight_decay needs optimizer.name=adamw (decoupled decay)")
-    # Chained in both cases, so that a resumed run can turn clipping on or off.
-    clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
-    optimizer = optax.chain(clip, OPTIMIZERS[config.name](config, schedule))
-    if config.schedule != "plateau":
-        return optimizer
-    if not (
+    if config.schedule == "plateau" and not (
         0 < config.decay_factor < 1 and min(config.plateau_window, config.plateau_patience) > 0
     ):
         raise RequestError(
@@ -129,6 +129,24 @@ def build(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
             f"optimizer.plateau_patience at least 1, not {config.decay_factor}, "
             f"{config.plateau_window} and {config.plateau_patience}"
         )
+
+
+def build(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformationExtraArgs:
+    """Builds the optimizer of `config.optimizer`, with optional gradient clipping.
+
+    The schedule "plateau" multiplies the learning rate by `decay_factor` when the training loss,
+    averaged over `plateau_window` steps, has not improved for `plateau_patience` windows
+    (`optax.contrib.reduce_on_plateau`); `update` then needs the loss as `value`.
+
+    Raises:
+        RequestError: as `check`.
+    """
+    check(config)
+    # Chained in both cases, so that a resumed run can turn clipping on or off.
+    clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
+    optimizer = optax.chain(clip, OPTIMIZERS[config.name](config, schedule))
+    if config.schedule != "plateau":
+        return optimizer
     plateau = optax.contrib.reduce_on_plateau(
         config.decay_factor,
         config.plateau_patience,

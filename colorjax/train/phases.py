@@ -18,6 +18,8 @@ from ml_collections import ConfigDict
 
 from colorjax import methods
 from colorjax.errors import RequestError
+from colorjax.losses import Loss
+from colorjax.methods import resolve
 from colorjax.methods.method import Method, Variables
 from colorjax.train import adversarial, optim, state, steps
 from colorjax.train.adversarial import Turns
@@ -83,7 +85,27 @@ def build(config: ConfigDict, method: Method, num_photos: int) -> Plan:
     return _Planner(config, method, num_photos).plan()
 
 
-def _lengths(config: ConfigDict, trains_features: bool) -> dict[str, tuple[int, int]]:
+def check(config: ConfigDict, loss: Loss) -> None:
+    """Checks the lengths of the phases and the optimizers; builds nothing.
+
+    Args:
+        config: see configs/default.py.
+        loss: of this config.
+
+    Raises:
+        RequestError: invalid values, or more phases than steps.
+    """
+    spans = _spans(config, resolve.trains_features(config, loss))
+    first = "train" if "train" in spans else "pretrain"
+    optimizers = [config.optimizer]
+    if first == "train" and "critic" in loss.judges:
+        optimizers.append(config.critic_optimizer)
+    for optimizer in optimizers:
+        optim.check(optimizer)
+        optim.check_schedule(optimizer, spans[first][1] - spans[first][0])
+
+
+def _spans(config: ConfigDict, trains_features: bool) -> dict[str, tuple[int, int]]:
     """Returns the first (exclusive) and last step of each phase, by name."""
     total = config.total_steps
     shares = {"train": 1.0}
@@ -119,9 +141,9 @@ class _Planner:
         self._config = config
         self._method = method
         self._pass_steps = max(1, num_photos // config.batch_size)
-        has_features, name = method.features is not None, config.features.name
-        self._trains_features = has_features and name == "classifier"
-        self._spans = _lengths(config, self._trains_features)
+        assert method.loss is not None
+        self._trains_features = resolve.trains_features(config, method.loss)
+        self._spans = _spans(config, self._trains_features)
 
     def plan(self) -> Plan:
         build = {
@@ -150,6 +172,12 @@ class _Planner:
         settings.update(plain | changes)
         return self._learner(settings, phase)
 
+    @functools.cached_property
+    def _first_learner(self) -> Learner:
+        """The colorizer's learner in the first phase in which it learns."""
+        first = "train" if "train" in self._spans else "pretrain"
+        return self._of_colorizer(self._learner(self._config.optimizer, first))
+
     def _of_colorizer(self, learner: Learner) -> Learner:
         """Restricts a learner to the layers that learn, with their factors on the rate."""
         method = self._method
@@ -177,7 +205,7 @@ class _Planner:
         first = next(name for name in ("train", "pretrain") if name in self._spans)
         fresh = state.create(
             method,
-            self._of_colorizer(self._learner(config.optimizer, first)).optimizer,
+            self._first_learner.optimizer,
             key,
             average=config.optimizer.ema_decay > 0,
         )
@@ -205,7 +233,7 @@ class _Planner:
 
     def _train(self, name: str) -> Phase:
         config = self._config
-        learner = self._of_colorizer(self._learner(config.optimizer, name))
+        learner = self._first_learner
         if self._method.critic is None:
             return Phase(name, *self._spans[name], self._plain_step(self._method, learner))
         step = self._adversarial_step(learner, self._of_critic(name), config.turns.to_dict())
@@ -238,10 +266,9 @@ class _Planner:
             )
         config = self._config.copy_and_resolve_references()
         config.loss.adversarial_weight = 0.0
-        loss = methods.build_loss(config, self._method.network)
+        loss = methods.build_loss(config)
         method = dataclasses.replace(self._method, loss=loss, critic=None)
-        learner = self._of_colorizer(self._learner(self._config.optimizer, name))
-        return Phase(name, *self._spans[name], self._plain_step(method, learner))
+        return Phase(name, *self._spans[name], self._plain_step(method, self._first_learner))
 
     def _critic(self, name: str) -> Phase:
         learner = self._of_critic(name)

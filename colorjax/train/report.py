@@ -18,14 +18,14 @@ from colorjax.data.selection.splits import Splits
 from colorjax.data.sources.source import Source
 from colorjax.errors import DONE, STOPPED
 from colorjax.methods.method import Method, Variables
-from colorjax.parallel import hosts as peers
+from colorjax.parallel import hosts
 from colorjax.parallel import mesh as parallel
 from colorjax.runtime import atomic
 from colorjax.train import evaluator as evaluate
 from colorjax.train.log.writers import MetricsFile, TensorBoard, Writer, Writers
 from colorjax.train.skipped import SkippedPhotos
 from colorjax.train.stopping import StopSignal
-from colorjax.weights import load as weights
+from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir
 
 log = logging.getLogger(__name__)
@@ -176,11 +176,11 @@ def evaluate_only(config: ConfigDict, workdir: str, *, time_limit: float | None 
     folder = Workdir(workdir)
     layout = parallel.make_layout(config.evaluation.batch_size)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(peers.Watch(lambda: "run the same command again"))
+        stack.enter_context(hosts.Watch(lambda: "run the same command again"))
         stop = stack.enter_context(StopSignal(time_limit))
         config = folder.with_its_network(config)
         method = methods.build(config, with_loss=False)
-        step, variables = weights.load(folder.root, method, layout.replicated)
+        step, variables = open_weights(folder.root).load(method, layout.replicated)
         classes = folder.read_classes()
         parts = splits.open_splits(config.data, classes)
         if classes and parts.eval.class_names != classes:

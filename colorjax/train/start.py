@@ -20,11 +20,9 @@ from colorjax.models.encoders import efficientnet_lite as encoders
 from colorjax.models.encoders.efficientnet_lite import EfficientNetLite
 from colorjax.parallel.mesh import Layout
 from colorjax.train import phases, state
-from colorjax.weights import load as weights
-from colorjax.weights import named as shipped
-from colorjax.weights.checkpoint import Checkpoints
+from colorjax.weights.checkpoint import Checkpoints, with_sharding
+from colorjax.weights.open import open_weights
 from colorjax.weights.torch import pretrained
-from colorjax.weights.workdir import Workdir
 
 log = logging.getLogger(__name__)
 
@@ -99,24 +97,10 @@ def _statistics_of(
 
 
 def _load(source: str, method: Method, layout: Layout) -> tuple[int, Variables]:
-    """Loads weights from a workdir or by the name of shipped ones, without new optional layers."""
-    packed = shipped.load(source, layout.replicated) if shipped.ships(source) else None
-    theirs = (packed.config if packed else Workdir(source).read_config()).model
-    network = models.without_new_layers(method.network, theirs)
-    method = dataclasses.replace(method, network=network)
-    if packed is None:
-        return weights.load(source, method, layout.replicated)
-    weights.check_meaning(packed.config, method)
-    wanted = jax.eval_shape(method.init, jax.random.key(0))
-    shapes = [
-        jax.tree.map(lambda leaf: leaf.shape, variables) for variables in (packed.variables, wanted)
-    ]
-    if shapes[0] != shapes[1]:
-        raise RequestError(
-            f"the weights {source} do not fit this config's network; use the model settings of "
-            "those weights"
-        )
-    return packed.card["step"], {"batch_stats": {}} | packed.variables
+    """Loads weights by name or path, without new optional layers."""
+    weights = open_weights(source)
+    network = models.without_new_layers(method.network, weights.config.model)
+    return weights.load(dataclasses.replace(method, network=network), layout.replicated)
 
 
 def resume(
@@ -162,7 +146,7 @@ def read(
         return phase.begin(first) if phase.begin else first
 
     shapes = jax.eval_shape(create, jax.random.key(seed))
-    abstract = weights.with_sharding(shapes, layout.of_state(shapes))
+    abstract = with_sharding(shapes, layout.of_state(shapes))
     items = checkpoints.restore(
         step, weights=state.weights_of(abstract), training=abstract.training
     )

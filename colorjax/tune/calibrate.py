@@ -5,13 +5,17 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from colorjax import color
 from colorjax.errors import RequestError
+
+if TYPE_CHECKING:
+    from colorjax.weights.open import StoredWeights
+    from colorjax.weights.workdir import Workdir
 
 SIZES = (32, 48, 64, 96, 128, 176, 256)
 # So fine that decodings are compared at one colorfulness: 0.05 overshoots by up to 1, 0.1 dB.
@@ -212,7 +216,7 @@ def best_of(rows: Sequence[Row]) -> int:
 
 
 def store(
-    workdir_path: str,
+    workdir: Workdir,
     size: int,
     saturation: float,
     record: dict[str, Any],
@@ -221,15 +225,14 @@ def store(
     """Stores the result in a workdir's config, and its record in `calibration.json`.
 
     Args:
-        workdir_path: of a run or of imported weights.
+        workdir: of a run or of imported weights.
         size: in pixels.
         saturation: factor on the predicted ab.
         decoding: of the network's outputs; None keeps the stored value.
         record: the content of `calibration.json`.
     """
-    from colorjax.weights.workdir import Workdir, write_json
+    from colorjax.weights.workdir import write_json
 
-    workdir = Workdir(workdir_path)
     config = workdir.read_config()
     config.inference.size = size
     config.inference.saturation = saturation
@@ -241,17 +244,8 @@ def store(
     write_json(workdir.config_file, config.to_dict())
 
 
-def config_of(workdir: str) -> ConfigDict:
-    """Returns the config of a workdir or of shipped weights."""
-    from colorjax.weights import named as shipped
-    from colorjax.weights.workdir import Workdir
-
-    is_shipped = shipped.ships(workdir)
-    return shipped.load(workdir).config if is_shipped else Workdir(workdir).read_config()
-
-
 def read_photos(
-    workdir: str, data: str, number: int
+    weights: StoredWeights, data: str, number: int
 ) -> tuple[list[np.ndarray], dict[str, Any], list[str]]:
     """Returns up to `number` photos, their source for the record, and the unreadable photos."""
     from colorjax.data.selection import draw as chosen
@@ -262,7 +256,7 @@ def read_photos(
         names = [name for part in SamplePhotos.PHOTOS.values() for name in part]
         return [read_sample(name) for name in names], {"data": data, "photos": names}, []
     if data == HELD_OUT:
-        return _read_held_out(workdir, number)
+        return _read_held_out(weights, number)
     drawn = chosen.choose([data], metric_photos=number)
     unreadable: list[str] = []
     photos = list(drawn.readable(unreadable))
@@ -272,32 +266,31 @@ def read_photos(
     return [photo for _, photo in photos], {"data": data, "photos": names}, unreadable
 
 
-def _read_held_out(workdir: str, number: int) -> tuple[list[np.ndarray], dict[str, Any], list[str]]:
+def _read_held_out(
+    weights: StoredWeights, number: int
+) -> tuple[list[np.ndarray], dict[str, Any], list[str]]:
     """Reads validation photos of a run, evenly spread over all of them."""
     from colorjax.data.decode import decode_rgb
     from colorjax.data.selection import splits
     from colorjax.data.sources.subsets import evenly_spaced
     from colorjax.errors import UnreadablePhoto
-    from colorjax.weights import named as shipped
-    from colorjax.weights.workdir import Workdir
 
-    if shipped.ships(workdir):
-        raise RequestError(f"{workdir} comes without its held-out photos; give --data FOLDER")
-    run = Workdir(workdir)
-    data = run.read_config().data
+    name, data = weights.name, weights.config.data
+    if weights.workdir is None:
+        raise RequestError(f"{name} comes without its held-out photos; give --data FOLDER")
     if data.name == "folder" and not data.path:
-        raise RequestError(f"{workdir} was not trained here; give --data FOLDER")
-    source = splits.open_splits(data, run.read_classes()).validation
+        raise RequestError(f"{name} was not trained here; give --data FOLDER")
+    source = splits.open_splits(data, weights.workdir.read_classes()).validation
     if not len(source):
-        raise RequestError(f"{workdir} held no photos out of training; give --data FOLDER")
+        raise RequestError(f"{name} held no photos out of training; give --data FOLDER")
     photos, names, unreadable = [], [], []
     for index in evenly_spaced(len(source), number):
-        name = source.keys[index]
+        key = source.keys[index]
         try:
             photos.append(decode_rgb(source[index].image))
-            names.append(name)
+            names.append(key)
         except UnreadablePhoto as reason:
-            unreadable.append(f"{name}: {reason}")
+            unreadable.append(f"{key}: {reason}")
     if not photos:
-        raise RequestError(f"none of the photos that {workdir} held out can be read; give --data")
+        raise RequestError(f"none of the photos that {name} held out can be read; give --data")
     return photos, {"data": HELD_OUT, "photos": names}, unreadable

@@ -11,17 +11,15 @@ from typing import Any
 
 from absl import flags
 
-from colorjax import methods
 from colorjax.data import prior
 from colorjax.data.selection import splits
 from colorjax.errors import DONE, STOPPED, WRONG_REQUEST, RequestError
 from colorjax.parallel import mesh as parallel
-from colorjax.runtime import jax_setup as startup
-from colorjax.runtime import paths
+from colorjax.runtime import jax_setup, paths
 from colorjax.train import evaluator as evaluate
 from colorjax.train.skipped import SkippedPhotos
 from colorjax.train.stopping import StopSignal
-from colorjax.weights import load as weights
+from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir, write_json
 
 
@@ -41,13 +39,13 @@ def measure(workdir: Path, stop: StopSignal) -> dict[str, Any] | None:
         RequestError: workdir, weights or photos cannot be used.
     """
     folder = Workdir(workdir)
-    config = folder.read_config()
+    weights = open_weights(folder.root)
+    config = weights.config
     layout = parallel.make_layout(config.evaluation.batch_size)
-    method = methods.build(config, with_loss=False)
     parts = splits.open_splits(config.data, folder.read_classes())
-    step, variables = weights.load(folder.root, method, layout.replicated)
+    step, variables = weights.load(sharding=layout.replicated)
     steps = evaluate.build_steps(
-        method, prior.load(config.evaluation.prior), config.evaluation.hint_counts
+        weights.method, prior.load(config.evaluation.prior), config.evaluation.hint_counts
     )
     skipped = SkippedPhotos(folder.skipped_file)
     result: dict[str, Any] = {"step": step, "protocol": evaluate.protocol(config)}
@@ -75,8 +73,8 @@ def run(argv: list[str] | None = None) -> int:
     workdir, output = sys.argv[1:] if argv is None else argv
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # grain reads them
-    startup.log_to_stderr()
-    startup.use_compilation_cache("auto")
+    jax_setup.log_to_stderr()
+    jax_setup.use_compilation_cache("auto")
     try:
         with StopSignal() as stop:
             result = measure(Path(workdir), stop)

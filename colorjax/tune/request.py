@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from colorjax import methods
 from colorjax.errors import RequestError, unknown_name
-from colorjax.methods import resolve as settle
+from colorjax.methods import resolve
 from colorjax.metrics import table
 from colorjax.train import phases
 from colorjax.tune.space import Knob, Value
@@ -148,7 +148,7 @@ def build(config: ConfigDict) -> None:
     Raises:
         RequestError: its fields are not compatible.
     """
-    resolved = settle.with_classes(settle.settle_head(config), 1)
+    resolved = resolve.resolve(config, 1)
     try:
         phases.build(resolved, methods.build(resolved), num_photos=1)
     except RequestError:

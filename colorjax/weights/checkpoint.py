@@ -18,6 +18,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
+from jax.sharding import Sharding
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from colorjax.errors import RequestError
@@ -205,6 +206,22 @@ class Checkpoints:
     def __exit__(self, kind: type | None, *_: object) -> None:
         if kind is None or jax.process_count() == 1:
             self.close()  # otherwise the other hosts may never reach this barrier
+
+
+def with_sharding(tree: Any, shardings: Any) -> Any:
+    """Adds shardings to the shapes of `jax.eval_shape`, for `Checkpoints.restore`.
+
+    Args:
+        tree: of shapes.
+        shardings: one for all leaves, or a tree of the same structure.
+    """
+    if isinstance(shardings, Sharding):
+        shardings = jax.tree.map(lambda _: shardings, tree)
+    return jax.tree.map(
+        lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+        tree,
+        shardings,
+    )
 
 
 def find_damage(folder: str | os.PathLike[str]) -> str | None:

@@ -6,15 +6,13 @@ import hashlib
 import io
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import numpy as np
 from flax import traverse_util
-from jax.sharding import Sharding
 from ml_collections import ConfigDict
 
-from colorjax.errors import RequestError, unknown_name
+from colorjax.errors import RequestError
 from colorjax.methods.method import Variables
 
 FOLDER = Path(__file__).with_name("files")
@@ -28,12 +26,31 @@ SHA256 = {
 RETIRED = {"unet-small": DEFAULT}
 
 
-class Shipped(NamedTuple):
-    """Content of a weights file."""
+class WeightsFile:
+    """Content of a weights file, as `pack.write` writes it.
 
-    config: ConfigDict
-    variables: Variables
-    card: dict[str, Any]  # command, data, time, license, parameters, step, metrics, ...
+    Attributes:
+        config: the sections that prediction needs.
+        card: command, data, time, license, parameters, step, metrics, ...
+    """
+
+    def __init__(self, content: bytes):
+        """Reads the config and the card."""
+        self._content = content
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            about = json.loads(str(file["about"]))
+        self.config = ConfigDict(about["config"])
+        self.card: dict[str, Any] = about["card"]
+
+    def variables(self) -> Variables:
+        """Reads the arrays, as NumPy float32."""
+        with np.load(io.BytesIO(self._content), allow_pickle=False) as file:
+            flat = {
+                tuple(name.split("/")): file[name].astype(np.float32)
+                for name in file.files
+                if name != "about"
+            }
+        return traverse_util.unflatten_dict(flat)
 
 
 def ships(name: str) -> bool:
@@ -50,18 +67,15 @@ def ships(name: str) -> bool:
     return name in SHA256
 
 
-def load(name: str, sharding: Sharding | None = None) -> Shipped:
-    """Loads weights by name.
+def read(name: str) -> WeightsFile:
+    """Reads shipped weights.
 
     Args:
         name: a key of `SHA256`.
-        sharding: of the loaded weights.
 
     Raises:
-        RequestError: unknown name, or a missing or damaged file.
+        RequestError: a missing or damaged file.
     """
-    if not ships(name):
-        raise unknown_name("weights", name, SHA256)
     path = FOLDER / f"{name}.npz"
     try:
         content = path.read_bytes()
@@ -69,18 +83,4 @@ def load(name: str, sharding: Sharding | None = None) -> Shipped:
         raise RequestError(f"the weights {name} are missing: install colorjax again") from None
     if hashlib.sha256(content).hexdigest() != SHA256[name]:
         raise RequestError(f"the weights {str(path)!r} are damaged: install colorjax again")
-    config, variables, card = read(content)
-    return Shipped(config, jax.device_put(variables, sharding), card)
-
-
-def read(content: bytes) -> Shipped:
-    """Reads the content of a file written by `pack.write`; the variables become float32."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        about = json.loads(str(file["about"]))
-        flat = {
-            tuple(name.split("/")): file[name].astype(np.float32)
-            for name in file.files
-            if name != "about"
-        }
-    variables = traverse_util.unflatten_dict(flat)
-    return Shipped(ConfigDict(about["config"]), variables, about["card"])
+    return WeightsFile(content)

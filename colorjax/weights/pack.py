@@ -12,11 +12,10 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from colorjax import methods
 from colorjax.errors import RequestError
 from colorjax.metrics import table
-from colorjax.weights import load as weights
 from colorjax.weights import named
+from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir
 
 # Sections of a config that prediction needs; the others are for training.
@@ -48,10 +47,9 @@ def write(
         RequestError: the workdir has no intact checkpoint, or a file is not an evaluation result.
     """
     run = Workdir(workdir)
-    config = run.read_config()
-    method = methods.build(config, with_loss=False)
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    step, variables = weights.load(run.root, method, device)
+    weights = open_weights(run.root)
+    config = weights.config
+    step, variables = weights.load()
     report = json.loads(run.eval_file.read_text())
     kept = {name: config.to_dict()[name] for name in _SECTIONS}
     kept["data"].update(path="", eval_path="")

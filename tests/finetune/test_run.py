@@ -17,9 +17,9 @@ from colorjax.finetune import report as finetune_report
 from colorjax.finetune import run as finetune
 from colorjax.finetune.config import Options, build_config, open_base
 from colorjax.inference.colorizer import Colorizer
-from colorjax.weights import load as weights
-from colorjax.weights import named as shipped
+from colorjax.weights import named
 from colorjax.weights.checkpoint import Checkpoints
+from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir
 from configs import (
     cgan,
@@ -49,9 +49,7 @@ def write_run(folder, config):
 
 
 def load(folder):
-    method = methods.build(Workdir(folder).read_config(), with_loss=False)
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return weights.load(folder, method, device)[1]
+    return open_weights(folder).load()[1]
 
 
 def same(one, other):
@@ -210,20 +208,6 @@ def test_an_added_layer_begins_with_what_the_base_predicts(base, album, tmp_path
     assert same(state.batch_stats, after.batch_stats)
 
 
-def test_shipped_weights_fit_only_their_own_network(base):
-    from colorjax.parallel import mesh as parallel
-    from colorjax.train import start
-
-    layout = parallel.make_layout(4)
-    packed = shipped.load(shipped.DEFAULT)
-    own = methods.build(packed.config, with_loss=False)
-    step, variables = start._load(shipped.DEFAULT, own, layout)
-    assert (step, set(variables)) == (packed.card["step"], {"params", "batch_stats"})
-    other = methods.build(Workdir(base[0]).read_config())
-    with pytest.raises(RequestError, match="do not fit this config's network"):
-        start._load(shipped.DEFAULT, other, layout)
-
-
 def test_everything_learns_by_default(base):
     config = build_config(open_base(base[0]), TINY)
     assert config.train_only == "all"
@@ -240,9 +224,9 @@ def test_runs_without_a_section_on_training_get_one(tmp_path):
     assert built.loss.name == "rebalanced_ce"
     assert (built.data.image_size, built.inference.size) == (128, 256)
     assert built.optimizer.learning_rate == 1e-3
-    packed = build_config(open_base(shipped.DEFAULT), Options(size=96))
+    packed = build_config(open_base(named.DEFAULT), Options(size=96))
     assert (packed.data.image_size, packed.inference.size) == (96, 128)
-    assert packed.init_from == shipped.DEFAULT
+    assert packed.init_from == named.DEFAULT
 
 
 @pytest.mark.parametrize("kind", [edge_fusion, iizuka, plain_cnn, semantic, unet, zhang16, zhang17])

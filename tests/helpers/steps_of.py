@@ -18,12 +18,11 @@ import jax
 import numpy as np
 
 from colorjax import methods
-from colorjax.methods import resolve as settle
+from colorjax.methods import resolve
 from colorjax.models.blocks import iizuka_blocks
-from colorjax.parallel import hosts as peers
+from colorjax.parallel import hosts
 from colorjax.parallel import mesh as parallel
-from colorjax.train import compile_check as ahead
-from colorjax.train import phases, start, steps
+from colorjax.train import compile_check, phases, start, steps
 
 CONFIGS = {
     "plain_cnn": ("size=32", {"model.filters": (4, 8, 8, 8, 8, 8, 8)}),
@@ -57,7 +56,7 @@ def config_of(name, optimizer="own", batch=8, **changes):
 
 def batches_of(config, method, number):
     rng = np.random.default_rng(1)
-    shapes = ahead.batch_shapes(config, method)
+    shapes = compile_check.batch_shapes(config, method)
     for _ in range(number):
         found = {}
         for name, shape in shapes.items():
@@ -74,7 +73,7 @@ def batches_of(config, method, number):
 def first_steps(config, number):
     """The loss and gradient norm of the first steps of every phase."""
     layout = parallel.layout_of(config)
-    config = settle.settle(config, 2)
+    config = resolve.resolve(config, 2)
     method = methods.build(config)
     plan = phases.build(config, method, num_photos=24)
     state = start.initialize(plan, method, config, layout)
@@ -109,10 +108,10 @@ def round_off():
 
 
 if __name__ == "__main__":
-    hosts, number, optimizer, activation, *names = sys.argv[1:]
-    peers.connect(hosts)
+    processes, number, optimizer, activation, *names = sys.argv[1:]
+    hosts.connect(processes)
     if activation == "round":
         round_off()
     result = {n: first_steps(config_of(n, optimizer), int(number)) for n in names or CONFIGS}
     print(json.dumps(result), flush=True)
-    peers.disconnect()
+    hosts.disconnect()

@@ -54,9 +54,9 @@ def test_load_finds_the_checkpoint(colorizer):
 
 
 def test_load_says_what_is_wanted(tmp_path):
-    with pytest.raises(RequestError, match=r"give the workdir of a trained run"):
+    with pytest.raises(RequestError, match=r"or the workdir of a run or of imported weights"):
         Colorizer.load("zhang16")
-    with pytest.raises(RequestError, match=r"give the workdir of a trained run"):
+    with pytest.raises(RequestError, match=r"or the workdir of a run or of imported weights"):
         Colorizer.load(tmp_path)
 
 

@@ -1,7 +1,5 @@
 """Color and classes in one loss (Iizuka 2016, section 3.3), and the number of classes."""
 
-import logging
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,8 +8,7 @@ from helpers.synthetic import tiny_config
 
 from colorjax import losses, methods
 from colorjax.errors import RequestError
-from colorjax.methods import resolve as settle
-from configs import edge_fusion, iizuka
+from configs import iizuka
 
 RNG = np.random.default_rng(0)
 PHOTOS = 4
@@ -159,74 +156,3 @@ def test_half_needs_a_network_that_ends_there():
     config = iizuka.get_config("size=32,batch=2,width=0.01")
     config.loss.compare_at = "half"
     assert methods.build(config).loss.name == "mse_and_class"
-
-
-# The number of classes of the data.
-
-
-def resolved(caplog, classes, config=None, **model):
-    config = iizuka.get_config("size=32,batch=2,width=0.01") if config is None else config
-    config.model.update(model)
-    given = config.model.num_classes
-    with caplog.at_level(logging.INFO, logger="colorjax"):
-        resolved_config = settle.settle_classes(config.lock(), classes)
-    assert config.model.num_classes == given
-    return resolved_config.model.num_classes
-
-
-def test_an_open_number_becomes_that_of_the_data(caplog):
-    assert iizuka.get_config().model.num_classes == -1
-    assert resolved(caplog, 205) == 205
-    assert "205 classes" in caplog.text
-    assert "is off" not in caplog.text
-
-
-def test_without_labels_the_classifier_is_off(caplog):
-    assert resolved(caplog, 0) == 0
-    assert "classifier is off" in caplog.text
-    assert "labels" in caplog.text
-
-
-def test_with_alpha_0_the_classifier_is_off(caplog):
-    config = iizuka.get_config("size=32,batch=2,width=0.01")
-    config.loss.alpha = 0.0
-    assert resolved(caplog, 205, config) == 0
-    assert "classifier is off" in caplog.text
-    assert "loss.alpha" in caplog.text
-
-
-@pytest.mark.parametrize(("given", "classes"), [(0, 0), (0, 205), (12, 0), (205, 205), (300, 205)])
-def test_an_explicit_number_stays(caplog, given, classes):
-    assert resolved(caplog, classes, num_classes=given) == given
-    assert "classifier" not in caplog.text
-
-
-def test_too_few_classes_are_refused(caplog):
-    """A label without a logit would make the loss NaN."""
-    with pytest.raises(RequestError, match=r"model\.num_classes=204, but the data has 205"):
-        resolved(caplog, 205, num_classes=204)
-
-
-def test_a_network_without_a_classifier_says_so(caplog):
-    config = edge_fusion.get_config("size=32,batch=2,width=0.01")
-    assert resolved(caplog, 205, config) == 0
-    assert "classifier is off" in caplog.text
-    config = edge_fusion.get_config("size=32,batch=2,width=0.01,global_branch=iizuka")
-    caplog.clear()
-    assert resolved(caplog, 205, config) == 205
-    assert "classifier is off" not in caplog.text
-
-
-@pytest.mark.parametrize(("name", "classes"), [("mse", 0), ("class_cross_entropy", 205)])
-def test_a_loss_that_teaches_no_classes_has_no_classifier(caplog, name, classes):
-    config = iizuka.get_config("size=32,batch=2,width=0.01")
-    config.loss.name = name
-    config.loss.alpha = 0.0 if classes else 1.0  # only for mse_and_class
-    assert resolved(caplog, 205, config) == classes
-    assert ("loss mse trains no classifier" in caplog.text) == (name == "mse")
-    methods.build(settle.with_classes(config, 1))
-
-
-def test_networks_without_the_field_are_left_alone(caplog):
-    config = tiny_config("")
-    assert settle.settle_classes(config, 3).model.to_dict() == config.model.to_dict()

@@ -6,10 +6,9 @@ from helpers.synthetic import tiny_config
 
 from colorjax import methods
 from colorjax.errors import RequestError
-from colorjax.methods import resolve as settle
+from colorjax.methods import resolve
 from colorjax.parallel import mesh as parallel
-from colorjax.train import compile_check as ahead
-from colorjax.train import phases, steps
+from colorjax.train import compile_check, phases, steps
 
 PARTS = 4
 
@@ -20,7 +19,7 @@ def one_step(photos, model=None, **changes):
     if model:
         with config.unlocked():
             config.model = model
-    config = settle.settle(config, 2)
+    config = resolve.resolve(config, 2)
     layout = parallel.layout_of(config)
     method = methods.build(config)
     phase = phases.build(config, method, num_photos=24).phases[0]
@@ -31,7 +30,7 @@ def one_step(photos, model=None, **changes):
     rng = np.random.default_rng(0)
     batch = {
         name: rng.uniform(-1, 1, shape.shape).astype(shape.dtype)
-        for name, shape in ahead.batch_shapes(config, method).items()
+        for name, shape in compile_check.batch_shapes(config, method).items()
     }
     step = jax.jit(
         steps.gathering(phase.step, layout), out_shardings=(shardings, layout.replicated)

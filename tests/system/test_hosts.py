@@ -15,7 +15,7 @@ from helpers.program import TINY, command, read_metrics, run
 from PIL import Image
 
 from colorjax.errors import RequestError
-from colorjax.parallel import hosts as peers
+from colorjax.parallel import hosts
 from colorjax.parallel import mesh as parallel
 
 
@@ -208,7 +208,7 @@ def test_addresses_that_mean_nothing(wrong):
     with pytest.raises(
         RequestError, match="--distributed must be auto, off or ADDRESS,COUNT,INDEX"
     ):
-        peers.connect(wrong)
+        hosts.connect(wrong)
 
 
 @pytest.mark.parametrize(
@@ -222,10 +222,10 @@ def test_auto_refuses_to_be_alone_among_others(name, value, monkeypatch):
     monkeypatch.setattr(jax.distributed, "initialize", nobody)
     for other in ("SLURM_NTASKS", "TPU_WORKER_HOSTNAMES", "JOB_COMPLETION_INDEX"):
         monkeypatch.delenv(other, raising=False)
-    peers.connect("auto")
+    hosts.connect("auto")
     monkeypatch.setenv(name, value)
     with pytest.raises(RequestError, match=f"but {name} indicates several"):
-        peers.connect("auto")
+        hosts.connect("auto")
 
 
 def test_hosts_that_see_other_photos_are_refused(monkeypatch):

@@ -8,17 +8,16 @@ from helpers.steps_of import CONFIGS, batches_of, config_of
 from jax._src.ad_checkpoint import saved_residuals  # public is one that prints
 
 from colorjax import methods
-from colorjax.methods import resolve as settle
+from colorjax.methods import resolve
 from colorjax.parallel import mesh as parallel
-from colorjax.train import compile_check as ahead
-from colorjax.train import phases, start, steps
+from colorjax.train import compile_check, phases, start, steps
 
 pytestmark = pytest.mark.slow
 NETWORKS = [name for name in CONFIGS if name not in ("cgan", "nogan")]  # theirs is unet's
 
 
 def built(name, **changes):
-    config = settle.settle(config_of(name, "sgd", **changes), 2)
+    config = resolve.resolve(config_of(name, "sgd", **changes), 2)
     return config, methods.build(config)
 
 
@@ -51,7 +50,7 @@ def test_less_is_kept_for_the_gradient(name):
         def loss(params, batch):
             return objective(params, stats, method.encoded(batch), jax.random.key(0))[0]
 
-        batch = ahead.batch_shapes(config, method)
+        batch = compile_check.batch_shapes(config, method)
         found = saved_residuals(loss, state.params, batch)
         return sum(x.size * x.dtype.itemsize for x, why in found if "argument" not in why)
 
@@ -78,7 +77,7 @@ def test_bodies_in_bfloat16(name):
     state = jax.eval_shape(plan.create, jax.random.key(0))
     floats = [x.dtype for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
     assert set(floats) == {jnp.dtype("float32")}
-    batch = ahead.batch_shapes(config, method)
+    batch = compile_check.batch_shapes(config, method)
     traced = jax.make_jaxpr(plan.phases[0].step)(state, batch)
     assert {x.dtype for x in traced.out_avals if jnp.issubdtype(x.dtype, jnp.floating)} == {
         jnp.dtype("float32")

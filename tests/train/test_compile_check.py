@@ -7,13 +7,13 @@ from helpers.program import TINY, run, says_one_line
 from helpers.synthetic import tiny_config
 
 from colorjax.errors import RequestError
-from colorjax.runtime import jax_setup as startup
-from colorjax.train import compile_check as ahead
+from colorjax.runtime import jax_setup
+from colorjax.train import compile_check
 
 
 def test_a_report_counts_what_a_device_holds(photos, capsys):
     config = tiny_config(photos)
-    assert ahead.report(config) == 0
+    assert compile_check.report(config) == 0
     (line,) = capsys.readouterr().out.splitlines()
     report = json.loads(line)
     shape = (config.batch_size // 4, config.data.image_size, config.data.image_size)
@@ -27,7 +27,7 @@ def test_a_report_counts_what_a_device_holds(photos, capsys):
 
 def test_a_report_for_other_devices(photos, capsys):
     config = tiny_config(photos)
-    assert ahead.report(config, devices=jax.devices()[:2]) == 0
+    assert compile_check.report(config, devices=jax.devices()[:2]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["devices"] == 2
     pixels = config.batch_size // 2 * config.data.image_size**2
@@ -37,15 +37,15 @@ def test_a_report_for_other_devices(photos, capsys):
 def test_a_tpu_is_compiled_for_with_libtpu(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(RequestError, match=r"--topology=v5e:2x2 needs .* pip install 'jax\[tpu\]'"):
-        startup.tpu_devices("v5e:2x2")
+        jax_setup.tpu_devices("v5e:2x2")
 
 
 def test_what_does_not_fit_is_refused_with_the_sum(photos):
     with pytest.raises(RequestError, match=r"phase train needs .* \+ .* = .* which have 9.31e-05"):
-        ahead.report(tiny_config(photos), "100000B")
+        compile_check.report(tiny_config(photos), "100000B")
     for wrong in ("much", "12 parsecs", "1.2.3GiB", "0"):
         with pytest.raises(RequestError, match="--memory must be a size such as 16GiB"):
-            ahead.report(tiny_config(photos), wrong)
+            compile_check.report(tiny_config(photos), wrong)
 
 
 @pytest.mark.slow

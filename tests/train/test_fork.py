@@ -10,10 +10,10 @@ from helpers.synthetic import tiny_config
 
 from colorjax import methods
 from colorjax.errors import RequestError
-from colorjax.methods import resolve as settle
+from colorjax.methods import resolve
 from colorjax.parallel import mesh as parallel
-from colorjax.train import compile_check as ahead
-from colorjax.train import fork, loop, phases, start, steps
+from colorjax.train import compile_check, fork, loop, phases, start, steps
+from colorjax.train.state import weights_of
 from colorjax.weights import checkpoint
 from colorjax.weights.checkpoint import Checkpoints
 from colorjax.weights.workdir import Workdir
@@ -60,7 +60,7 @@ def train_lines(workdir):
 def state_of(workdir, config, step):
     """Returns the state of a step as NumPy arrays."""
     layout = parallel.layout_of(config)
-    config = settle.settle(config, 2)
+    config = resolve.resolve(config, 2)
     plan = phases.build(config, methods.build(config), num_photos=24)
     with Checkpoints(Workdir(workdir).checkpoints, read_only=True) as checkpoints:
         actual = start.read(plan, checkpoints, step, 0, layout)
@@ -183,13 +183,13 @@ def forked_step(checkpoints, photos, devices, **changes):
 
 def prepared(photos, devices, **changes):
     wide = {"model.filters": (32,) * 7, "batch_size": 16, "optimizer.name": "adam"}
-    config = settle.settle(of_parent(photos, **wide | changes), 2)
+    config = resolve.resolve(of_parent(photos, **wide | changes), 2)
     method = methods.build(config)
     plan = phases.build(config, method, num_photos=24)
     rng = np.random.default_rng(0)
     batch = {
         name: rng.uniform(-1, 1, shape.shape).astype(shape.dtype)
-        for name, shape in ahead.batch_shapes(config, method).items()
+        for name, shape in compile_check.batch_shapes(config, method).items()
     }
     return plan, parallel.layout_of(config, jax.devices()[:devices]), batch
 
@@ -208,7 +208,7 @@ def test_a_fork_learns_the_same_on_any_devices(photos, tmp_path):
     fresh = jax.jit(plan.create, out_shardings=layout.replicated)(jax.random.key(0))
     state, _ = run_step(plan, fresh, layout, batch)
     with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(1, state.weights_of(state), state.training)
+        checkpoints.save(1, weights_of(state), state.training)
     with Checkpoints(tmp_path, read_only=True) as checkpoints:
         four = forked_step(checkpoints, photos, 4)
         one = forked_step(checkpoints, photos, 1)

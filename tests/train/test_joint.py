@@ -11,7 +11,7 @@ from colorjax.errors import RequestError
 from colorjax.parallel import mesh as parallel
 from colorjax.train import loop
 from colorjax.train import report as reporting
-from colorjax.weights import load as weights
+from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir
 from configs import edge_fusion, iizuka
 
@@ -103,7 +103,7 @@ def test_weights_with_other_classes_or_another_global_size_say_so(labeled, photo
         changes = {"model.num_classes": 2} | {f"model.{name}": 2 * value}
         method = methods.build(tiny(edge_fusion, ALL, photos, **changes))
         with pytest.raises(RequestError, match=rf"set --config\.model\.{name}={value}$"):
-            weights.load(labeled, method, sharding)
+            open_weights(labeled).load(method, sharding)
 
 
 def test_what_the_network_sees_stays_what_it_was(labeled, photos):

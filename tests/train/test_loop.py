@@ -221,18 +221,18 @@ def test_evaluation_does_not_depend_on_the_batch_size(finished, photos):
         assert again["baselines"][name] == pytest.approx(metrics, rel=1e-5)
 
 
-def test_a_signal_saves_and_the_next_start_goes_on(finished, photos, tmp_path, monkeypatch):
-    workdir = tmp_path / "stopped"
-    check = loop._Run._check_and_log
+def test_a_signal_saves_and_the_next_start_goes_on(finished, photos, tmp_path):
+    workdir, done = tmp_path / "stopped", []
 
-    def stop_after_two(self, step, *args):
-        check(self, step, *args)
+    def stop_after_two(step):
+        done.append(step)
         if step == 2:
-            self.stop._note(15, None)
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(loop._Run, "_check_and_log", stop_after_two)
-    assert loop.train_and_evaluate(tiny_config(photos), str(workdir)) == loop.STOPPED
-    monkeypatch.undo()
+    config = tiny_config(photos)
+    assert loop.train_and_evaluate(config, str(workdir), after_step=stop_after_two) == loop.STOPPED
+    assert done == [1, 2]
+    assert (workdir / "checkpoints/2").is_dir()
     assert loop.train_and_evaluate(tiny_config(photos), str(workdir)) == loop.DONE
     losses = [
         [line["train/loss"] for line in read_metrics(w) if "train/loss" in line]
@@ -283,7 +283,7 @@ def test_init_from_takes_the_weights(finished, photos, tmp_path):
     second = next(x for x in read_metrics(tmp_path / "second") if "train/loss" in x)
     assert second["train/loss"] < first["train/loss"]  # same batch, trained weights
     other = tiny_config(photos, init_from=str(finished[0]), **{"model.kernel_size": 5})
-    with pytest.raises(RequestError, match="do not fit plain_cnn as configured here"):
+    with pytest.raises(RequestError, match="do not fit the PlainCNN of this config"):
         loop.train_and_evaluate(other, str(tmp_path / "third"))
 
 

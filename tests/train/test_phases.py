@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 
 import jax
 import numpy as np
@@ -9,14 +11,14 @@ from helpers.synthetic import tiny_config
 from colorjax import methods
 from colorjax.data.selection import splits
 from colorjax.errors import RequestError
-from colorjax.methods import resolve as settle
+from colorjax.methods import resolve
 from colorjax.parallel import mesh as parallel
 from colorjax.runtime import paths
 from colorjax.train import loop, phases
 from colorjax.train.nogan import generations
 from colorjax.train.nogan.candidates import Candidates
 from colorjax.train.report import Reporter
-from colorjax.weights import load as weights
+from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir
 from configs import cgan, nogan, unet
 
@@ -53,7 +55,7 @@ def tiny_nogan(photos, **changes):
 
 
 def plan_of(config):
-    config = settle.settle(config, 2)
+    config = resolve.resolve(config, 2)
     return phases.build(config, methods.build(config), num_photos=24)
 
 
@@ -69,10 +71,8 @@ def read_metrics(workdir):
     return [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
 
 
-def weights_of(workdir, photos):
-    config = settle.settle(tiny_nogan(photos), 2)
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return weights.load(workdir, methods.build(config), device)
+def weights_of(workdir):
+    return open_weights(workdir).load()
 
 
 def test_one_command_runs_all_phases(finished):
@@ -97,9 +97,9 @@ def test_the_critic_trained_on_what_the_colorizer_made(finished):
 
 
 def test_pictures_for_the_critic_go_on_where_they_were_stopped(finished, photos, tmp_path):
-    config = settle.settle(tiny_nogan(photos), 2)
+    config = resolve.resolve(tiny_nogan(photos), 2)
     method, layout = methods.build(config), parallel.layout_of(config)
-    _, variables = weights.load(finished, method, layout.replicated)
+    _, variables = open_weights(finished).load(method, layout.replicated)
     train = splits.open_splits(config.data).train
     batches = []
 
@@ -129,7 +129,7 @@ def test_a_state_is_picked_and_shipped(finished, photos):
     assert actual["by"] == "auto"
     assert actual["picked"] in rows
     assert all(row["feature_loss"] > 0 for row in rows.values())
-    assert weights_of(finished, photos)[0] == actual["picked"]
+    assert weights_of(finished)[0] == actual["picked"]
     assert json.loads((finished / "eval.json").read_text())["step"] == actual["picked"]
 
 
@@ -138,26 +138,24 @@ def test_a_person_overrules_the_pick(finished, photos):
     for step in (9, 7):
         config = tiny_nogan(photos, **{"nogan.pick": str(step)})
         assert loop.train_and_evaluate(config, str(finished)) == loop.DONE
-        assert weights_of(finished, photos)[0] == step
+        assert weights_of(finished)[0] == step
         assert json.loads((finished / "eval.json").read_text())["step"] == step
     with pytest.raises(RequestError, match="auto or one of the steps 7, 9, 10"):
         loop.train_and_evaluate(tiny_nogan(photos, **{"nogan.pick": "8"}), str(finished))
 
 
 @pytest.mark.slow
-def test_stopped_in_every_phase_it_resumes_exactly(finished, photos, tmp_path, monkeypatch):
-    workdir, stops = tmp_path / "stopped", [1, 4, 6, 8]
-    check = loop._Run._check_and_log
+def test_stopped_in_every_phase_it_resumes_exactly(finished, photos, tmp_path):
+    workdir = tmp_path / "stopped"
 
-    def stop(self, step, *args):
-        check(self, step, *args)
-        if stops and step == stops[0]:
-            stops.pop(0)
-            self.stop._note(15, None)
+    def stop(step):
+        if step == last:
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(loop._Run, "_check_and_log", stop)
-    for _ in range(4):
-        assert loop.train_and_evaluate(tiny_nogan(photos), str(workdir)) == loop.STOPPED
+    for last in (1, 4, 6, 8):
+        config = tiny_nogan(photos)
+        assert loop.train_and_evaluate(config, str(workdir), after_step=stop) == loop.STOPPED
+        assert (workdir / "checkpoints" / str(last)).is_dir()
     assert loop.train_and_evaluate(tiny_nogan(photos), str(workdir)) == loop.DONE
     actual, wanted = (
         [line for line in read_metrics(folder) if any(k.startswith("train/") for k in line)]
@@ -180,19 +178,11 @@ def test_the_state_before_the_last_phase_is_kept_whenever_a_signal_comes(
     def stop(self, step, variables):
         if stops:  # the first validation is before the phase
             stops.pop()
+            os.kill(os.getpid(), signal.SIGTERM)
             return None
         return validate(self, step, variables)
 
-    keep = loop._Run._keep_candidate
-
-    def signalled(self, step):
-        asked = bool(stops)
-        keep(self, step)
-        if asked:
-            self.stop._note(15, None)
-
     monkeypatch.setattr(Reporter, "validate", stop)
-    monkeypatch.setattr(loop._Run, "_keep_candidate", signalled)
     assert loop.train_and_evaluate(tiny_nogan(photos), str(workdir)) == loop.STOPPED
     assert [line["step"] for line in read_metrics(workdir)][-1] == SPANS["gan"][0]
     assert loop.train_and_evaluate(tiny_nogan(photos), str(workdir)) == loop.DONE
@@ -316,9 +306,9 @@ def test_given_weights_of_layers_change_no_more_than_the_weights(photos):
     with config.unlocked():
         config.features.name = "vgg16_bn"
         config.loss.tap_weights = (20.0, 70.0, 10.0)
-    given = methods.build_loss(config, methods.build_network(config))
+    given = methods.build_loss(config)
     config.loss.tap_weights = ()
-    own = methods.build_loss(config, methods.build_network(config))
+    own = methods.build_loss(config)
     taps = {
         f"{name}taps": 3 * [np.full((2, 4, 4, 8), value)]
         for name, value in (("", 12.0), ("true_", 10.0))
@@ -332,8 +322,8 @@ def test_given_weights_of_layers_change_no_more_than_the_weights(photos):
 
 def test_photos_without_labels_need_a_file_of_features(photos):
     with pytest.raises(RequestError, match=r"but they have no labels; set data.labels"):
-        settle.settle(tiny_nogan(photos), 0)
-    config = settle.settle(tiny_nogan(photos, **{"loss.feature_weight": 0.0}), 0)
+        resolve.resolve(tiny_nogan(photos), 0)
+    config = resolve.resolve(tiny_nogan(photos, **{"loss.feature_weight": 0.0}), 0)
     assert [p.name for p in phases.build(config, methods.build(config), 24).phases] == [
         "pretrain",
         "critic",
@@ -371,7 +361,7 @@ def test_one_network_trains_with_four_losses(name):
 @pytest.mark.parametrize("argument", ["", "nazeri", "dcgan", "nazeri,faithful", "dcgan,faithful"])
 def test_gans_are_planned(argument):
     """Their output spaces and sources of lightness."""
-    config = settle.settle(cgan.get_config(f"width=0.125,debug,{argument}"), 0)
+    config = resolve.resolve(cgan.get_config(f"width=0.125,debug,{argument}"), 0)
     method = methods.build(config)
     assert method.space == {"n": "lab", "d": "rgb", "": "ab"}[argument[:1]]
     assert method.predicts_lightness == ("faithful" in argument)

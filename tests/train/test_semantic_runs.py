@@ -13,7 +13,7 @@ from skimage.color import lab2rgb
 
 from colorjax import losses, methods
 from colorjax.inference.colorizer import Colorizer
-from colorjax.methods import resolve as settle
+from colorjax.methods import resolve
 from colorjax.models.encoders import efficientnet_lite as encoders
 from colorjax.models.judges import features
 from colorjax.parallel import mesh as parallel
@@ -60,7 +60,7 @@ def tiny(photos, arg="", **changes):
 
 
 def plan_of(config):
-    config = settle.settle(config, 2)
+    config = resolve.resolve(config, 2)
     method = methods.build(config)
     return phases.build(config, method, num_photos=24), method
 

@@ -9,9 +9,10 @@ from PIL import Image
 from colorjax import methods
 from colorjax.cli import main as cli
 from colorjax.errors import RequestError
-from colorjax.weights import named as shipped
-from colorjax.weights import pack
+from colorjax.weights import named, pack
 from colorjax.weights.checkpoint import Checkpoints
+from colorjax.weights.named import WeightsFile
+from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir
 from configs import zhang16
 
@@ -39,7 +40,7 @@ def test_what_is_packed_comes_back(run, tmp_path):
     calibration = {"photos": {"data": "held_out", "photos": ["a.jpg", "b.jpg"]}, "sizes": tried}
     (folder.root / "calibration.json").write_text(json.dumps(calibration))
     pack.write(str(folder.root), file, {"command": "the command", "time": "a day"})
-    actual = shipped.read(file.read_bytes())
+    actual = WeightsFile(file.read_bytes())
     assert actual.card["command"] == "the command"
     assert actual.card["time"] == "a day"
     assert actual.card["step"] == 7
@@ -50,40 +51,39 @@ def test_what_is_packed_comes_back(run, tmp_path):
     assert "optimizer" not in actual.config
     method = methods.build(actual.config, with_loss=False)
     wanted = jax.eval_shape(method.init, jax.random.key(0))
-    assert jax.tree.structure(actual.variables) == jax.tree.structure(wanted)
-    same = jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-3), actual.variables, variables)
+    actual_variables = actual.variables()
+    assert jax.tree.structure(actual_variables) == jax.tree.structure(wanted)
+    same = jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-3), actual_variables, variables)
     assert all(jax.tree.leaves(same))
-    exact = [actual.variables["batch_stats"], variables["batch_stats"]]
+    exact = [actual_variables["batch_stats"], variables["batch_stats"]]
     assert all(jax.tree.leaves(jax.tree.map(np.array_equal, *exact)))
 
 
 def test_the_shipped_weights_are_whole_and_small():
-    for name in shipped.SHA256:
-        actual = shipped.load(name)
+    for name in named.SHA256:
+        actual = named.read(name)
         assert actual.card["command"].startswith(("python -m colorjax.main", "make results-"))
         assert actual.card["metrics"]["psnr"] > 0
-    assert sum(file.stat().st_size for file in shipped.FOLDER.iterdir()) <= 20e6
+    assert sum(file.stat().st_size for file in named.FOLDER.iterdir()) <= 20e6
 
 
 def test_damaged_weights_are_reported(monkeypatch, tmp_path):
-    (tmp_path / f"{shipped.DEFAULT}.npz").write_bytes(b"x")
-    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    (tmp_path / f"{named.DEFAULT}.npz").write_bytes(b"x")
+    monkeypatch.setattr(named, "FOLDER", tmp_path)
     with pytest.raises(RequestError, match="damaged"):
-        shipped.load(shipped.DEFAULT)
-    (tmp_path / f"{shipped.DEFAULT}.npz").unlink()
+        open_weights(named.DEFAULT)
+    (tmp_path / f"{named.DEFAULT}.npz").unlink()
     with pytest.raises(RequestError, match="missing"):
-        shipped.load(shipped.DEFAULT)
-    with pytest.raises(RequestError, match=f"known: {shipped.DEFAULT}"):
-        shipped.load("nothing")
+        open_weights(named.DEFAULT)
 
 
 def test_weights_that_shipped_before_name_their_successor(monkeypatch, tmp_path, capsys):
-    monkeypatch.setitem(shipped.RETIRED, "old-small", shipped.DEFAULT)
+    monkeypatch.setitem(named.RETIRED, "old-small", named.DEFAULT)
     monkeypatch.chdir(tmp_path)
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save("photo.png")
-    says = f"'old-small' are no longer included; use their successor '{shipped.DEFAULT}'"
+    says = f"'old-small' are no longer included; use their successor '{named.DEFAULT}'"
     with pytest.raises(RequestError, match=says):
-        shipped.load("old-small")
+        open_weights("old-small")
     for arguments in (
         ["colorize", "photo.png", "--checkpoint", "old-small"],
         ["compare", "old-small", "--data", ".", "--output", "out"],
@@ -94,7 +94,7 @@ def test_weights_that_shipped_before_name_their_successor(monkeypatch, tmp_path,
         assert cli.run(arguments) == 2, arguments
         assert says in capsys.readouterr().err
     (tmp_path / "old-small").mkdir()  # an existing workdir has priority
-    assert not shipped.ships("old-small")
+    assert not named.ships("old-small")
 
 
 def test_the_card_has_the_numbers_of_evaluations(run, tmp_path):
@@ -106,7 +106,7 @@ def test_the_card_has_the_numbers_of_evaluations(run, tmp_path):
     (tmp_path / "result.json").write_text(json.dumps(result))
     results = {"bsds": tmp_path / "result.json"}
     pack.write(str(run[0].root), tmp_path / "x.npz", {"license": "ours"}, results)
-    card = shipped.read((tmp_path / "x.npz").read_bytes()).card
+    card = WeightsFile((tmp_path / "x.npz").read_bytes()).card
     assert card["license"] == "ours"
     assert card["results"]["bsds"]["photos"] == 200
     assert card["results"]["bsds"]["these"]["psnr"] == value

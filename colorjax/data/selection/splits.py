@@ -34,6 +34,18 @@ class Splits(NamedTuple):
     eval: Source  # for final reporting
 
 
+class Sources(NamedTuple):
+    """All photos of a data set, listed but neither split nor filtered."""
+
+    photos: Source
+    eval: Source | None  # the test photos if they are given separately
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes of the photos; 0 without labels."""
+        return len(self.photos.class_names)
+
+
 def random_split(number: int, fraction: float, seed: int = 24) -> tuple[np.ndarray, np.ndarray]:
     """Splits photos at random.
 
@@ -125,7 +137,42 @@ def keep_colored(
 
 
 def open_splits(data: ConfigDict, class_names: Sequence[str] | None = None) -> Splits:
-    """Opens the data of a config and splits it.
+    """Opens the data of a config and splits it: `open_sources`, then `split`."""
+    return split(open_sources(data, class_names), data)
+
+
+def open_sources(data: ConfigDict, class_names: Sequence[str] | None = None) -> Sources:
+    """Lists the photos and the classes of the data of a config; reads no photo.
+
+    Args:
+        data: `config.data`.
+        class_names: class names of a folder in the order of their ids, instead of those detected.
+
+    Raises:
+        RequestError: missing data, an unknown name, or overlapping paths.
+    """
+    _check_validation(data)
+    if data.name == "sample_photos":
+        return Sources(SamplePhotos("train"), SamplePhotos("eval"))
+    opener = _opener(data)
+    source = opener(data.path, data.split, class_names)
+    if data.get("parts") or not (data.eval_path or data.eval_split):
+        return Sources(source, None)
+    eval_path, eval_split = data.eval_path or data.path, data.eval_split or data.split
+    if not isinstance(source, TfdsSource | Cifar10Source):
+        _refuse_overlap(data.path, eval_path)
+    reported = opener(eval_path, eval_split, source.class_names)
+    tfds_overlap = isinstance(source, TfdsSource) and overlap(source, reported)
+    if tfds_overlap or cifar10.overlap(source, reported):
+        raise RequestError(
+            f"data.eval_split {eval_split!r} and data.split {data.split!r} share photos; "
+            "give slices that do not overlap, or leave data.eval_split empty"
+        )
+    return Sources(source, reported)
+
+
+def split(sources: Sources, data: ConfigDict) -> Splits:
+    """Splits the data of a config; the color filter and the validation by hue read photos.
 
     The test photos come from `eval_path` or `eval_split`, else they are a share `eval_fraction` of
     the training data. The validation photos are a share `validation_fraction` of the rest, drawn
@@ -138,17 +185,16 @@ def open_splits(data: ConfigDict, class_names: Sequence[str] | None = None) -> S
     `colorjax.data.selection.part_lists`).
 
     Args:
+        sources: of the same config.
         data: `config.data`.
-        class_names: class names of a folder in the order of their ids, instead of those detected.
 
     Returns:
         Disjoint sources.
 
     Raises:
-        RequestError: missing data, an unknown name, overlapping paths, or no training photos.
+        RequestError: an unknown class, or no training photos.
     """
-    _check_validation(data)
-    parts = _open_parts(data, class_names)
+    parts = _split(sources, data)
     if _is_drawn(data):
         return parts
     return parts._replace(train=keep_colored(parts.train, **_colors_wanted(data)))
@@ -205,25 +251,12 @@ def _draw(source: Source, data: ConfigDict) -> tuple[Source, Source]:
     return Subset(source, kept[train]), Subset(source, kept[validation])
 
 
-def _open_parts(data: ConfigDict, class_names: Sequence[str] | None) -> Splits:
-    if data.name == "sample_photos":
-        return Splits(SamplePhotos("train"), SamplePhotos("validation"), SamplePhotos("eval"))
-    opener = _opener(data)
-    source = opener(data.path, data.split, class_names)
+def _split(sources: Sources, data: ConfigDict) -> Splits:
+    source, reported = sources
+    if isinstance(source, SamplePhotos):
+        return Splits(source, SamplePhotos("validation"), SamplePhotos("eval"))
     if data.get("parts"):
         return Splits(*part_lists.open_parts(source, data.parts))
-    reported = None
-    if data.eval_path or data.eval_split:
-        eval_path, eval_split = data.eval_path or data.path, data.eval_split or data.split
-        if not isinstance(source, TfdsSource | Cifar10Source):
-            _refuse_overlap(data.path, eval_path)
-        reported = opener(eval_path, eval_split, source.class_names)
-        tfds_overlap = isinstance(source, TfdsSource) and overlap(source, reported)
-        if tfds_overlap or cifar10.overlap(source, reported):
-            raise RequestError(
-                f"data.eval_split {eval_split!r} and data.split {data.split!r} share photos; "
-                "give slices that do not overlap, or leave data.eval_split empty"
-            )
     if data.classes:
         source = keep_classes(source, data.classes)
         reported = None if reported is None else keep_classes(reported, data.classes)

@@ -75,7 +75,7 @@ class Candidates:
         self._checkpoints.seal(wait=True)
         self._candidates[step] = pick.Candidate.of(step, metrics)
 
-    def settle(self, best: Checkpoints, like: dict[str, Any]) -> None:
+    def finish(self, best: Checkpoints, like: dict[str, Any]) -> None:
         """Picks a candidate and saves it as the best checkpoint, which inference uses.
 
         Writes `pick.json`: all candidates with their metrics, and the picked step.
@@ -90,7 +90,7 @@ class Candidates:
         if not self._candidates:
             return
         candidates = [self._candidates[step] for step in sorted(self._candidates)]
-        step, rows = pick.settle(self._pick, candidates, **self._limits)
+        step, rows = pick.choose_as_requested(self._pick, candidates, **self._limits)
         self._workdir.write_json(
             "pick.json", {"picked": step, "by": self._pick, "candidates": rows}
         )

@@ -92,7 +92,7 @@ def _miss(candidate: Candidate) -> float:
     return abs(candidate.colorfulness - candidate.true_colorfulness)
 
 
-def settle(pick: str, candidates: Sequence[Candidate], **limits: float):
+def choose_as_requested(pick: str, candidates: Sequence[Candidate], **limits: float):
     """Returns the result of `choose`, or with the requested step.
 
     Args:

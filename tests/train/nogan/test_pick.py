@@ -44,11 +44,11 @@ def test_the_state_before_the_phase_is_always_allowed():
 
 def test_a_person_overrules():
     several = [candidate(0), candidate(10, colorfulness=30), candidate(20, loss=9.0)]
-    assert pick.settle("auto", several, **LIMITS)[0] == 10
-    assert pick.settle("20", several, **LIMITS)[0] == 20
+    assert pick.choose_as_requested("auto", several, **LIMITS)[0] == 10
+    assert pick.choose_as_requested("20", several, **LIMITS)[0] == 20
     for wrong in ("15", "best"):
         with pytest.raises(RequestError, match="auto or one of the steps 0, 10, 20"):
-            pick.settle(wrong, several, **LIMITS)
+            pick.choose_as_requested(wrong, several, **LIMITS)
 
 
 def test_a_candidate_of_metrics():

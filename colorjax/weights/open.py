@@ -1,0 +1,201 @@
+"""Opens weights by name or path: the config at once, the arrays on request."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import functools
+import os
+from typing import Any
+
+import jax
+from jax.sharding import Sharding, SingleDeviceSharding
+from ml_collections import ConfigDict
+
+from colorjax import methods
+from colorjax.errors import RequestError
+from colorjax.methods.method import Method, Variables
+from colorjax.weights import named
+from colorjax.weights.checkpoint import Checkpoints, with_sharding
+from colorjax.weights.named import WeightsFile
+from colorjax.weights.workdir import Workdir
+
+# Fields of `model` that define the meaning or the shapes of the weights.
+_MEANING = ("folded_temperature", "mask_cent", "num_classes", "global_size")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StoredWeights:
+    """Shipped weights, those of a run, or imported ones.
+
+    Attributes:
+        name: of shipped weights, or the absolute path of a workdir.
+        config: of the training; imported weights lack the sections that only a training needs.
+            Changes of it count until `method` is used.
+        source: the workdir, or the file of shipped weights.
+    """
+
+    name: str
+    config: ConfigDict
+    source: Workdir | WeightsFile
+
+    @property
+    def workdir(self) -> Workdir | None:
+        """The workdir; None for shipped weights."""
+        return self.source if isinstance(self.source, Workdir) else None
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """Command, data, license, step, metrics, ... of shipped weights; empty for a workdir."""
+        return self.source.card if isinstance(self.source, WeightsFile) else {}
+
+    @functools.cached_property
+    def method(self) -> Method:
+        """The method of `config`, for prediction only."""
+        return methods.build(self.config, with_loss=False)
+
+    def load(
+        self, method: Method | None = None, sharding: Sharding | None = None
+    ) -> tuple[int, Variables]:
+        """Loads the arrays; from a workdir the best checkpoint if it has one, else the newest.
+
+        Args:
+            method: another one than `self.method`, with a network that these weights must fit.
+            sharding: of the loaded arrays; None: on the first local device.
+
+        Returns:
+            (step, variables), with averaged params if the run averaged; float32.
+
+        Raises:
+            RequestError: no intact checkpoint, or weights of another network.
+        """
+        sharding = sharding or SingleDeviceSharding(jax.local_devices()[0])
+        if method is not None:
+            _check_meaning(self.config, method)
+        if isinstance(self.source, Workdir):
+            return self._restore(self.source, method or self.method, sharding)
+        variables = {"batch_stats": {}} | self.source.variables()
+        if method is not None and _shapes(variables) != _shapes(_abstract(method, sharding)):
+            raise self._misfit(method.network)
+        return self.card["step"], jax.device_put(variables, sharding)
+
+    def _restore(
+        self, workdir: Workdir, method: Method, sharding: Sharding
+    ) -> tuple[int, Variables]:
+        lost: RequestError | None = None
+        for folder in (workdir.best, workdir.checkpoints):
+            if not folder.is_dir():
+                continue
+            with contextlib.closing(Checkpoints(folder)) as checkpoints:
+                try:
+                    step = checkpoints.newest()
+                except RequestError as error:  # all damaged; the log has a line for each
+                    lost = error
+                    continue
+                if step is not None:
+                    return step, self._restore_step(checkpoints, step, method, sharding)
+        raise lost or RequestError(f"workdir {self.name!r} has no checkpoint yet; train it first")
+
+    def _restore_step(
+        self, checkpoints: Checkpoints, step: int, method: Method, sharding: Sharding
+    ) -> Variables:
+        weights = _abstract(method, sharding)
+        # Imported weights have no optimizer.
+        has_average = "optimizer" in self.config and self.config.optimizer.ema_decay
+        if has_average:
+            weights["average"] = weights["params"]
+        try:
+            restored = checkpoints.restore(step, weights=weights)["weights"]
+        except ValueError as error:
+            raise self._misfit(method.network, f" ({str(error).splitlines()[0]})") from None
+        params = restored["average"] if has_average else restored["params"]
+        return {"params": params, "batch_stats": restored["batch_stats"]}
+
+    def _misfit(self, network: Any, why: str = "") -> RequestError:
+        return RequestError(
+            f"the weights {self.name} do not fit the {type(network).__name__} of this config{why}; "
+            "use the model settings of those weights"
+        )
+
+
+def open_weights(name_or_path: str | os.PathLike[str]) -> StoredWeights:
+    """Opens weights: checks that they exist and reads their config, but not their arrays.
+
+    Args:
+        name_or_path: name of shipped weights, or workdir of a run or of imported weights.
+
+    Raises:
+        RequestError: no such weights, or damaged ones.
+
+    >>> open_weights("semantic-lite0").config.model.name
+    'semantic'
+    """
+    name = os.fspath(name_or_path)
+    if named.ships(name):
+        file = named.read(name)
+        return StoredWeights(name, file.config, file)
+    workdir = Workdir(name)
+    if not workdir.config_file.is_file():
+        raise no_such_weights(name)
+    return StoredWeights(str(workdir.root), workdir.read_config(), workdir)
+
+
+def are_weights(name_or_path: str | os.PathLike[str]) -> bool:
+    """Returns whether weights have this name or path.
+
+    Raises:
+        RequestError: weights of this name were removed.
+    """
+    name = os.fspath(name_or_path)
+    return named.ships(name) or Workdir(name).config_file.is_file()
+
+
+def no_such_weights(name: str, otherwise: str = "") -> RequestError:
+    """Returns the error for a name or path without weights, with the known names and similar ones.
+
+    Args:
+        name: as the user gave it.
+        otherwise: what else the user could give, such as "a folder of pictures".
+    """
+    known = {name: name for name in named.SHA256} | named.RETIRED
+    like = [known[match] for match in difflib.get_close_matches(name, known)]
+    like = list(dict.fromkeys(like + _similar_workdirs(name)))
+    question = f"; did you mean {' or '.join(map(repr, like))}?" if like else ";"
+    return RequestError(
+        f"there are no weights {name!r}{question} give one of the names "
+        f"{', '.join(named.SHA256)}, or the workdir of a run or of imported weights (a folder "
+        "with config.json and checkpoints)" + (f", or {otherwise}" if otherwise else "")
+    )
+
+
+def _similar_workdirs(path: str) -> list[str]:
+    """Returns workdirs in the same local folder with a name like that of a path."""
+    parent, name = os.path.split(path.rstrip("/"))
+    try:
+        others = os.listdir(os.path.expanduser(parent) or ".")
+    except OSError:  # a bucket, or no such folder
+        return []
+    like = (os.path.join(parent, other) for other in difflib.get_close_matches(name, others))
+    return [other for other in like if Workdir(other).config_file.is_file()]
+
+
+def _check_meaning(config: ConfigDict, method: Method) -> None:
+    """Raises a RequestError if weights would have another meaning in a method."""
+    for name in _MEANING:
+        theirs, ours = config.model.get(name), getattr(method.network, name, None)
+        if theirs is not None and ours is not None and theirs != ours:
+            raise RequestError(
+                f"these weights have {name} = {theirs}, but the config {ours}; set "
+                f"--config.model.{name}={theirs}"
+            )
+
+
+def _abstract(method: Method, sharding: Sharding) -> dict[str, Any]:
+    """Returns the shapes of a method's variables."""
+    shapes = with_sharding(jax.eval_shape(method.init, jax.random.key(0)), sharding)
+    return {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
+
+
+def _shapes(variables: Variables) -> Any:
+    return jax.tree.map(lambda leaf: leaf.shape, variables)
