@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from colorjax import config as config_words
+from colorjax import config as config_files
 from colorjax.errors import STOPPED, WRONG_REQUEST, Interrupted, RequestError
 from colorjax.runtime import durations, jax_setup
 
@@ -139,11 +139,11 @@ def _act(config: ConfigDict, workdir: str) -> int:
     if not parallel.is_first():
         logging.getLogger("colorjax").setLevel(logging.WARNING)
     from colorjax.train import loop
-    from colorjax.train import report as reporting
+    from colorjax.train import report as train_report
     from colorjax.train.log import profiling
 
     if _MODE.value == "eval":
-        status = reporting.evaluate_only(config, workdir, time_limit=time_limit)
+        status = train_report.evaluate_only(config, workdir, time_limit=time_limit)
     else:
         span = profiling.parse_steps(_PROFILE.value)
         status = loop.train_and_evaluate(config, workdir, time_limit=time_limit, profile=span)
@@ -154,7 +154,7 @@ def _act(config: ConfigDict, workdir: str) -> int:
 def _run_suite(config: ConfigDict, workdir: str, time_limit: float | None) -> int:
     if _PROFILE.value or _DISTRIBUTED.value != "off":
         raise RequestError("--suite runs on one device; leave out --profile and --distributed")
-    from colorjax import evaluate as suites
+    from colorjax import evaluate
     from colorjax.evaluate import protocols
 
     # data.path would be the training photos here.
@@ -164,8 +164,8 @@ def _run_suite(config: ConfigDict, workdir: str, time_limit: float | None) -> in
         raise RequestError("--suite needs test photos; set --config.data.eval_path=FOLDER")
     output = str(Path(workdir) / "suites" / _SUITE.value)
     size = config.data.image_size if of_folder else 0
-    return suites.run_and_print(
-        suites.Request([workdir], _SUITE.value, data, output, size=size, renew=True), time_limit
+    return evaluate.run_and_print(
+        evaluate.Request([workdir], _SUITE.value, data, output, size=size, renew=True), time_limit
     )
 
 
@@ -174,7 +174,7 @@ _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR)
 
 
 def _read_flags(argv: list[str]) -> tuple[ConfigDict, str]:
-    with config_words.one_line_errors(argv):
+    with config_files.one_line_errors(argv):
         rest = flags.FLAGS(argv)[1:]
         config = _CONFIG.value
         if config is not None:
@@ -185,7 +185,7 @@ def _read_flags(argv: list[str]) -> tuple[ConfigDict, str]:
         raise RequestError("give a config: --config=configs/plain_cnn.py")
     workdir = _WORKDIR.value or ""
     if not workdir and _MODE.value != "compile":
-        workdir = str(Path("runs") / Path(config_words.path_of(argv)).stem)
+        workdir = str(Path("runs") / Path(config_files.path_of(argv)).stem)
         print(f"colorjax: no --workdir given, using {workdir}", file=sys.stderr)
     return config, workdir
 

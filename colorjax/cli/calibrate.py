@@ -12,7 +12,7 @@ import numpy as np
 from colorjax.cli import options
 from colorjax.errors import RequestError
 from colorjax.runtime import jax_setup
-from colorjax.tune import calibrate as tune
+from colorjax.tune import calibrate
 
 DESCRIPTION = (
     "Colorizes photos at several working sizes and stores the size with the highest PSNR in "
@@ -42,11 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "color photos, `sample_photos`, or those that the run held out of training "
         "(default: %(default)s)",
-        default=tune.HELD_OUT,
+        default=calibrate.HELD_OUT,
     )
     parser.add_argument(
         "--sizes",
-        default=",".join(map(str, tune.SIZES)),
+        default=",".join(map(str, calibrate.SIZES)),
         metavar="PX,...",
         help="working sizes to try (default: %(default)s)",
     )
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--photos",
         type=int,
-        default=tune.PHOTOS,
+        default=calibrate.PHOTOS,
         metavar="N",
         help="maximum number of photos (default: %(default)s)",
     )
@@ -85,27 +85,27 @@ def run(args: argparse.Namespace) -> int:
     from colorjax.weights.open import open_weights
 
     weights = open_weights(args.workdir)
-    photos, about, unreadable = tune.read_photos(weights, args.data, args.photos)
+    photos, about, unreadable = calibrate.read_photos(weights, args.data, args.photos)
     with tqdm(unit="photo", disable=None) as bar:
-        calibrator = tune.Calibrator(args.workdir, photos, bar.update)
+        calibrator = calibrate.Calibrator(args.workdir, photos, bar.update)
         # What an earlier calibration stored does not count, where this one chooses it again.
-        ways = [tune.AS_STORED] if wanted is None else tune.candidates(weights.config)
+        ways = [calibrate.AS_STORED] if wanted is None else calibrate.candidates(weights.config)
         rows = calibrator.sizes(sizes, weights.config.data.image_size, ways[0])
-        size, factor, decoding = tune.best_of(rows), 1.0, tune.AS_STORED
-        tried: list[list[tune.Row]] = []
+        size, factor, decoding = calibrate.best_of(rows), 1.0, calibrate.AS_STORED
+        tried: list[list[calibrate.Row]] = []
         if wanted is not None:
             tried = calibrator.decodings(size, wanted, ways)
             best = tried[0][-1]
             factor, decoding = (
                 best["saturation"],
-                tune.Decoding(best["decode"], best["temperature"]),
+                calibrate.Decoding(best["decode"], best["temperature"]),
             )
     about["true_colorfulness"] = float(np.mean([metrics.colorfulness(photo) for photo in photos]))
     print(f"{len(photos)} photos; their own colorfulness is {about['true_colorfulness']:.1f}")
     _show("size, px", "size", rows)
     chosen = f"{size} px"
     for group in tried:
-        name = str(tune.Decoding(group[0]["decode"], group[0]["temperature"]))
+        name = str(calibrate.Decoding(group[0]["decode"], group[0]["temperature"]))
         if len(tried) > 1:
             print(name)
         _show("saturation", "saturation", group)
@@ -116,17 +116,17 @@ def run(args: argparse.Namespace) -> int:
     else:
         flat = [row for rows in tried for row in rows]
         record = {"photos": about, "sizes": rows, "colorfulness": wanted, "saturations": flat}
-        tune.store(weights.workdir, size, factor, record, decoding)
+        calibrate.store(weights.workdir, size, factor, record, decoding)
         print(f"stored with the weights: {chosen}")
     for name in unreadable:
         print(f"colorjax: skipped {name}", file=sys.stderr)
     return 1 if unreadable else 0
 
 
-def _show(title: str, key: str, rows: Sequence[tune.Row]) -> None:
+def _show(title: str, key: str, rows: Sequence[calibrate.Row]) -> None:
     from colorjax.metrics import table
 
-    headings = {name: table.heading(name) for name in tune.COLUMNS}
+    headings = {name: table.heading(name) for name in calibrate.COLUMNS}
     print("  ".join([title, *headings.values()]))
     for row in rows:
         cells = [table.text(name, row[name]).rjust(len(head)) for name, head in headings.items()]

@@ -80,15 +80,15 @@ def run(args: argparse.Namespace) -> int:
 
     films = [name for name in args.inputs if is_film(name) and paths.local(name).is_file()]
     if films:
-        from colorjax.cli import colorize_film as film_commands
+        from colorjax.cli import colorize_film
 
         args.inputs = [name for name in args.inputs if name not in films]
         batch_options.batch_options(args, "colorized")
-        jobs = film_commands.plan(films, args, coloring)
+        jobs = colorize_film.plan(films, args, coloring)
         status = run(args) if args.inputs else 0
         if status == STOPPED:
             return status
-        return max(status, film_commands.colorize_films(jobs, args, loading, coloring))
+        return max(status, colorize_film.colorize_films(jobs, args, loading, coloring))
 
     def start() -> Work:
         jax_setup.quiet_library_logs()

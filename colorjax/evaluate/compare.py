@@ -20,12 +20,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from colorjax import color
-from colorjax.data.selection import draw as choice
+from colorjax.data.selection import draw
 from colorjax.data.selection.draw import DrawnPhotos
 from colorjax.errors import RequestError, UnreadablePhoto, unknown_name
-from colorjax.evaluate import entries as what
+from colorjax.evaluate import entries, page
 from colorjax.evaluate import figure as figures
-from colorjax.evaluate import page
 from colorjax.evaluate.entries import GREY, PICTURES, TRUTH, Method, Pictures, Weights
 from colorjax.metrics import intervals, picture, summary
 from colorjax.runtime import paths
@@ -122,11 +121,11 @@ def compare(
     >>> comparison = compare(["semantic-lite0"], "photos", "out", photos=4)  # doctest: +SKIP
     >>> comparison.mean("semantic-lite0", "mae_ab_8bit")  # doctest: +SKIP
     """
-    named = what.parse(methods)
+    named = entries.parse(methods)
     inputs = [data] if isinstance(data, str | os.PathLike) else list(data)
     folder = paths.local(output)
     given = {"photos": photos, "metric_photos": metric_photos, "seed": seed}
-    chosen = choice.choose(inputs, split=split, data_dir=data_dir, **given)
+    chosen = draw.choose(inputs, split=split, data_dir=data_dir, **given)
     _check_output(folder, named, chosen, overwrite)
     with _staged(folder) as stage:
         run = _Comparison(chosen, stage, progress, len(named))

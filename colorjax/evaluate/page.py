@@ -12,8 +12,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from colorjax.evaluate import charts, report
-from colorjax.evaluate import figure as figures
+from colorjax.evaluate import charts, figure, report
 from colorjax.evaluate import tables as markup
 from colorjax.evaluate.tables import Table, facts, html_table, markdown_table
 from colorjax.runtime import atomic
@@ -53,7 +52,7 @@ def write(folder: Path, result: Mapping[str, Any], pictures_of: PicturesOf) -> N
                 for column, picture in zip(columns.values(), triple, strict=True):
                     column.append(picture)
             if keys:
-                atomic.write_png(folder / file, figures.lay_out(columns, _SIDE))
+                atomic.write_png(folder / file, figure.lay_out(columns, _SIDE))
             examples.append((kind, file, keys))
         sections.append(_row(name, row, examples))
     atomic.write_text(folder / "index.html", page(result, sections))

@@ -13,10 +13,8 @@ from tqdm import tqdm
 from colorjax import color
 from colorjax.data import prior
 from colorjax.errors import Interrupted, RequestError, UnreadablePhoto
-from colorjax.evaluate import baselines as rows
-from colorjax.evaluate import page as card
-from colorjax.evaluate import photos as suite_photos
-from colorjax.evaluate import report
+from colorjax.evaluate import baselines, page, report
+from colorjax.evaluate import photos as protocol_photos
 from colorjax.evaluate.features import moments
 from colorjax.evaluate.parts import Record
 from colorjax.evaluate.photos import Digest, Photos
@@ -56,7 +54,7 @@ def evaluate(
     atomic.write_text(folder / "result.json", json.dumps(result, indent=2) + "\n")
     atomic.write_text(folder / "result.csv", report.csv_of(result))
     atomic.write_text(folder / "result.md", report.markdown_of(result))
-    card.write(folder, result, run.pictures_of)
+    page.write(folder, result, run.pictures_of)
     return EvaluationResult(folder, result, report.table_of(result))
 
 
@@ -118,9 +116,9 @@ class _Evaluation:
                 records.append(record | {"error": str(error)})
                 continue
             truth = photos.compared(prepared)
-            record["digest"] = suite_photos.pixels_digest(prepared)
+            record["digest"] = protocol_photos.pixels_digest(prepared)
             if self.protocol.aged:
-                record["aged_digest"] = suite_photos.pixels_digest(photos.seen(number, prepared))
+                record["aged_digest"] = protocol_photos.pixels_digest(photos.seen(number, prepared))
             hues = np.asarray(hues_of_picture(truth)).tolist()
             records.append(record | measure_truth(truth) | {"true_hues": hues})
             pictures.append(truth)
@@ -140,9 +138,9 @@ class _Evaluation:
             grey = self.photos.seen(number, prepared)
             picture = self.photos.compared(row.picture(self.photos.keys[number], prepared, grey))
             if self.protocol.aged:  # only color counts
-                picture = rows.painted(truth, color.rgb_u8_to_lab(picture)[..., 1:])
+                picture = baselines.painted(truth, color.rgb_u8_to_lab(picture)[..., 1:])
             record = self.measurer(picture, truth)
-            if isinstance(row, rows.Colorized):
+            if isinstance(row, baselines.Colorized):
                 record |= row.more(prepared, grey)
                 record |= self._hinted(row, prepared, grey, number)
             numbers.append(number)
@@ -157,7 +155,7 @@ class _Evaluation:
             prepared = self.photos.prepared(number)
         except UnreadablePhoto:
             prepared = None
-        if prepared is None or suite_photos.pixels_digest(prepared) != digest:
+        if prepared is None or protocol_photos.pixels_digest(prepared) != digest:
             raise RequestError(
                 f"{self.photos.keys[number]!r} changed during the evaluation; restore it, or "
                 "give --overwrite"
@@ -165,7 +163,7 @@ class _Evaluation:
         return prepared
 
     def _hinted(
-        self, row: rows.Colorized, prepared: np.ndarray, grey: np.ndarray, number: int
+        self, row: baselines.Colorized, prepared: np.ndarray, grey: np.ndarray, number: int
     ) -> Record:
         counts = self.protocol.hint_counts
         if not counts or row.hint_form == "region":
@@ -228,7 +226,7 @@ class _Evaluation:
         if not self.protocol.hint_counts:
             return {}
         rows_by_name = self.opened.rows.items()
-        return {n: row.hint_form for n, row in rows_by_name if isinstance(row, rows.Colorized)}
+        return {n: row.hint_form for n, row in rows_by_name if isinstance(row, baselines.Colorized)}
 
     def _reference(self) -> dict[str, Any] | None:
         """Returns digest and counts of the FID reference photos; None: those of the suite."""

@@ -14,7 +14,7 @@ from colorjax.data.sources import source as sources
 from colorjax.data.sources.source import Source
 from colorjax.data.sources.subsets import evenly_spaced
 from colorjax.errors import RequestError, UnreadablePhoto
-from colorjax.evaluate import figure as figures
+from colorjax.evaluate import figure
 from colorjax.evaluate.tables import estimate_text, markdown_table
 from colorjax.inference.colorizer import Colorizer
 from colorjax.metrics import picture, summary, table
@@ -64,7 +64,7 @@ def compare(base: str, tuned: Workdir, held_out: Source, seed: int) -> Report:
     if not photos:
         raise RequestError("none of the held-out photos can be read anymore; put them back")
     colorizers = {BASE: Colorizer.load(base), TUNED: Colorizer.load(tuned.root)}
-    columns = figures.columns_of(photos, colorizers)
+    columns = figure.columns_of(photos, colorizers)
     records = {
         name: [
             picture.measure(colored, truth)
@@ -76,7 +76,7 @@ def compare(base: str, tuned: Workdir, held_out: Source, seed: int) -> Report:
     results = summary.summarize_rows(rows, BASE, seed=seed)
     indices = evenly_spaced(len(photos), _PICTURED)
     pictured = {name: [pictures[i] for i in indices] for name, pictures in columns.items()}
-    figures.save(figures.lay_out(pictured), Path(tuned.root) / "finetune.png")
+    figure.save(figure.lay_out(pictured), Path(tuned.root) / "finetune.png")
     differences = results[TUNED]["difference"]
     true_colorfulness = float(np.mean([each["true_colorfulness"] for each in records[BASE]]))
     aims = {"colorfulness": true_colorfulness, "chroma_ratio_8bit": 1.0}

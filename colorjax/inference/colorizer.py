@@ -15,7 +15,7 @@ from PIL import Image
 from colorjax import color
 from colorjax.errors import RequestError
 from colorjax.inference import hints as user_hints
-from colorjax.inference import tiling as tiles
+from colorjax.inference import tiling
 from colorjax.inference.chroma import Chroma, bands
 from colorjax.inference.ensemble import predict_fused
 from colorjax.inference.hinting import ExactHints, Planes, Prediction
@@ -354,10 +354,12 @@ class Colorizer:
             return self._size.pad(self._fields(grey, size, hints)) | shared
 
         if isinstance(options.tiling, Tiling):
-            return tiles.predict_tiles(self._predictor, grey, options.tiling, self._size.of, shared)
-        if options.tiling == tiles.EXACT:
+            return tiling.predict_tiles(
+                self._predictor, grey, options.tiling, self._size.of, shared
+            )
+        if options.tiling == tiling.EXACT:
             fields = self._fields(grey, grey.shape, hints) | shared
-            return tiles.predict_exactly(self._predictor, fields)
+            return tiling.predict_exactly(self._predictor, fields)
         sizes = [self._size.of(*grey.shape)]
         if options.quality != "best":
             return self._size.cut(self._predictor.colors(fields_at(sizes[0]))[0], sizes[0])

@@ -248,7 +248,7 @@ def read_photos(
     weights: StoredWeights, data: str, number: int
 ) -> tuple[list[np.ndarray], dict[str, Any], list[str]]:
     """Returns up to `number` photos, their source for the record, and the unreadable photos."""
-    from colorjax.data.selection import draw as chosen
+    from colorjax.data.selection import draw
 
     if data == "sample_photos":
         from colorjax.data.sources.source import SamplePhotos, read_sample
@@ -257,7 +257,7 @@ def read_photos(
         return [read_sample(name) for name in names], {"data": data, "photos": names}, []
     if data == HELD_OUT:
         return _read_held_out(weights, number)
-    drawn = chosen.choose([data], metric_photos=number)
+    drawn = draw.choose([data], metric_photos=number)
     unreadable: list[str] = []
     photos = list(drawn.readable(unreadable))
     if not photos:

@@ -12,7 +12,7 @@ import numpy as np
 from colorjax.errors import Interrupted, RequestError
 from colorjax.metrics.summary import paired_gains
 from colorjax.runtime import child_process
-from colorjax.tune import trial as trials
+from colorjax.tune import trial as trial_module
 from colorjax.tune.ledger import DEFAULT, ENDED, REPORTED, Ledger
 from colorjax.tune.request import StudyRequest
 
@@ -117,7 +117,7 @@ def _default_folder(ledger: Ledger, request: StudyRequest, should_stop: Callable
             return _trained(ledger, request, stored, should_stop)
     folder = ledger.root / "trials" / "default"
     if not (folder / _MEASURED).is_file():
-        _train(trials.Training(folder, request, {}, should_stop), should_stop)
+        _train(trial_module.Training(folder, request, {}, should_stop), should_stop)
     return folder
 
 
@@ -126,20 +126,22 @@ def _trained(
 ) -> Path:
     """Returns the workdir of a finished trial; retrains one of another machine."""
     folder = ledger.folder_of(stored.number)
-    if not trials.saved_step(folder):
+    if not trial_module.saved_step(folder):
         last_step = stored.user_attrs.get(ENDED, {}).get("cut_at", 0)
-        training = trials.Training(folder, request, stored.params, should_stop, last_step=last_step)
+        training = trial_module.Training(
+            folder, request, stored.params, should_stop, last_step=last_step
+        )
         _train(training, should_stop)
     return folder
 
 
-def _train(training: trials.Training, should_stop: Callable[[], bool]) -> None:
+def _train(training: trial_module.Training, should_stop: Callable[[], bool]) -> None:
     status = training.finish()
     if status and should_stop():
         raise Interrupted("stopped while the best trial was compared with the default")
     if status:
         log = training.folder / "log.txt"
-        raise RequestError(f"{training.folder}: {trials.log_tail(log)}")
+        raise RequestError(f"{training.folder}: {trial_module.log_tail(log)}")
 
 
 def _measure(folder: Path, should_stop: Callable[[], bool]) -> dict[str, Any]:
@@ -152,5 +154,5 @@ def _measure(folder: Path, should_stop: Callable[[], bool]) -> dict[str, Any]:
         if should_stop() and status:
             raise Interrupted("stopped while the best trial and the default were measured")
         if status:
-            raise RequestError(f"{folder} cannot be measured: {trials.log_tail(log)}")
+            raise RequestError(f"{folder} cannot be measured: {trial_module.log_tail(log)}")
     return json.loads(file.read_text())

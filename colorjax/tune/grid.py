@@ -139,7 +139,7 @@ def figures(fields: Sequence[Field], runs: Sequence[Run], prefix: Path, photos: 
     Returns:
         The paths of the figures.
     """
-    from colorjax.evaluate import figure as drawing
+    from colorjax.evaluate import figure
     from colorjax.inference.colorizer import Colorizer
 
     first = fields[0].name
@@ -153,7 +153,7 @@ def figures(fields: Sequence[Field], runs: Sequence[Run], prefix: Path, photos: 
     for name, columns in groups.items():
         colorizers = {title: Colorizer.load(workdir) for title, workdir in columns.items()}
         paths.append(prefix.with_name(f"{name}.png"))
-        drawing.save(drawing.lay_out(drawing.columns_of(photos, colorizers), _CELL), paths[-1])
+        figure.save(figure.lay_out(figure.columns_of(photos, colorizers), _CELL), paths[-1])
     return paths
 
 
@@ -198,7 +198,7 @@ def run(
     Raises:
         RequestError: a run has no results, or a photo cannot be read.
     """
-    from colorjax.evaluate import figure as drawing
+    from colorjax.evaluate import figure
 
     runs = plan(fields, root)
     for number, each in enumerate(runs, start=1):
@@ -210,7 +210,7 @@ def run(
     root.mkdir(parents=True, exist_ok=True)
     (root / f"{name}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     (root / f"{name}.md").write_text(table(rows), encoding="utf-8")
-    pictures = drawing.read_photos(photos) or reported_photos(runs[0].workdir, 6)
+    pictures = figure.read_photos(photos) or reported_photos(runs[0].workdir, 6)
     drawn = figures(fields, runs, root / name, pictures)
     print(table(rows))
     print("\n".join(map(str, drawn)))

@@ -16,9 +16,9 @@ from skimage.metrics import structural_similarity
 
 from colorjax import color
 from colorjax.cli import main as cli
-from colorjax.data.selection import draw as photos
+from colorjax.data.selection import draw
 from colorjax.errors import RequestError
-from colorjax.evaluate import entries as methods
+from colorjax.evaluate import entries
 from colorjax.evaluate.compare import compare
 
 
@@ -294,7 +294,7 @@ def test_existing_files_are_kept(album, tmp_path):
 
 def test_names_of_methods(tmp_path, workdir):
     (tmp_path / "edges=off").mkdir()
-    parsed = methods.parse([tmp_path / "edges=off", "zhang16-small", f"a=b={workdir}"[2:]])
+    parsed = entries.parse([tmp_path / "edges=off", "zhang16-small", f"a=b={workdir}"[2:]])
     assert [(m.name, m.kind) for m in parsed] == [
         ("edges=off", "pictures"),
         ("zhang16-small", "weights"),
@@ -313,15 +313,15 @@ def test_photo_files_are_named_below_what_they_share(tmp_path, truths):
     paths = [tmp_path / "b" / "2.png", tmp_path / "a" / "1.png"]
     for path in paths:
         save(truths["a/x.png"], path)
-    chosen = photos.choose(paths)
+    chosen = draw.choose(paths)
     assert (chosen.keys, list(chosen.order), chosen.num_shown) == (
         ["b/2.png", "a/1.png"],
         [0, 1],
         2,
     )
-    assert photos.choose(paths, photos=1, seed=3).num_shown == 1
+    assert draw.choose(paths, photos=1, seed=3).num_shown == 1
     with pytest.raises(RequestError, match="given twice"):
-        photos.choose([*paths, paths[0]])
+        draw.choose([*paths, paths[0]])
 
 
 def test_help_does_not_wait_for_jax():

@@ -7,8 +7,7 @@ from helpers.synthetic import synthetic_images, tiny_config
 from helpers.workdirs import fresh_workdir
 from PIL import Image
 
-from colorjax import color
-from colorjax import evaluate as suites
+from colorjax import color, evaluate
 from colorjax.evaluate.compare import compare
 from colorjax.train import report
 from colorjax.weights.workdir import Workdir
@@ -26,8 +25,8 @@ def test_only_gray_photos_have_neither_psnr_nor_chroma_ratio_in_any_command(tmp_
     assert report.evaluate_only(config, str(run)) == 0
     content = json.loads(Workdir(run).eval_file.read_text())
     assert content["num_grey"] == content["num_images"] > 0
-    request = suites.Request([str(run)], "folder", str(album), str(tmp_path / "evaluate"))
-    result = suites.evaluate(request).result
+    request = evaluate.Request([str(run)], "folder", str(album), str(tmp_path / "evaluate"))
+    result = evaluate.evaluate(request).result
     compared = compare([run], album, tmp_path / "compare").report
     measured = [content["metrics"], *content["baselines"].values()]
     measured += [row["metrics"] for row in result["rows"].values()]

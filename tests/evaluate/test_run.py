@@ -12,15 +12,12 @@ from helpers.synthetic import synthetic_images, tiny_config
 from helpers.workdirs import fresh_workdir
 from PIL import Image
 
-from colorjax import color, metrics
-from colorjax import evaluate as suites
+from colorjax import color, evaluate, metrics
 from colorjax.cli import main as cli
 from colorjax.color import gray_photo
 from colorjax.data.sources import cifar10
 from colorjax.errors import Interrupted, RequestError
-from colorjax.evaluate import baselines as rows
-from colorjax.evaluate import parts as work
-from colorjax.evaluate import photos, protocols
+from colorjax.evaluate import baselines, parts, photos, protocols
 from colorjax.inference.colorizer import Colorizer
 from configs import zhang16, zhang17
 
@@ -50,12 +47,12 @@ def album(tmp_path_factory):
 def ask(runs, album, output, **options):
     methods = options.pop("methods", [str(runs / "one"), str(runs / "two")])
     options = {"suite": "folder", "size": 24} | options
-    return suites.Request(methods, data=str(album), output=str(output), **options)
+    return evaluate.Request(methods, data=str(album), output=str(output), **options)
 
 
 @pytest.fixture(scope="module")
 def done(runs, album, tmp_path_factory):
-    return suites.evaluate(ask(runs, album, tmp_path_factory.mktemp("out"), groups="folder"))
+    return evaluate.evaluate(ask(runs, album, tmp_path_factory.mktemp("out"), groups="folder"))
 
 
 def test_metrics_of_rows_are_those_of_their_pictures(done, runs, album):
@@ -63,7 +60,7 @@ def test_metrics_of_rows_are_those_of_their_pictures(done, runs, album):
     truths = [np.asarray(Image.open(path)) for path in sorted(album.rglob("*.png"))]
     greys = [gray_photo(truth, "lightness") for truth in truths]
     colorizer = Colorizer.load(runs / "one")
-    tables = rows.read_tables()[0]
+    tables = baselines.read_tables()[0]
 
     def painted(grey, ab):
         lab = np.concatenate([color.rgb_u8_to_lab(grey)[..., :1], ab], axis=-1)
@@ -109,15 +106,15 @@ def test_metrics_of_rows_are_those_of_their_pictures(done, runs, album):
 def test_of_aged_photos_only_color_is_measured(done, runs, album, tmp_path):
     """Colors of the picture of the aged photo on the true lightness; deterministic."""
     request = ask(runs, album, tmp_path / "a", suite="bsds-aged", methods=[str(runs / "one")])
-    first = suites.evaluate(request).result
-    second = suites.evaluate(dataclasses.replace(request, output=str(tmp_path / "b"))).result
+    first = evaluate.evaluate(request).result
+    second = evaluate.evaluate(dataclasses.replace(request, output=str(tmp_path / "b"))).result
     assert first == second
     assert first["photos"]["digest"] == done.result["photos"]["digest"]
     assert first["photos"]["aged_digest"] not in ("", first["photos"]["digest"])
     assert "aged_digest" not in done.result["photos"]
     opened = photos.open_photos(protocols.find("bsds-aged"), str(album))
     colorizer, pairs, of_table = Colorizer.load(runs / "one"), [], []
-    table = rows.read_tables()[0]["per_lightness"].ab
+    table = baselines.read_tables()[0]["per_lightness"].ab
     for number in range(len(opened.keys)):
         truth = opened.prepared(number)
         seen = opened.seen(number, truth)
@@ -216,13 +213,13 @@ def test_a_stopped_run_repeats_no_part(runs, album, tmp_path, monkeypatch, done)
         return len(calls) > 3
 
     with pytest.raises(Interrupted, match="stopped after 3 of 8 parts; the same command continues"):
-        suites.evaluate(request, should_stop=stop_after_three)
+        evaluate.evaluate(request, should_stop=stop_after_three)
     saved = []
-    monkeypatch.setattr(work.Work, "save", _noting(work.Work.save, saved))
-    outcome = suites.evaluate(request)
+    monkeypatch.setattr(parts.Work, "save", _noting(parts.Work.save, saved))
+    outcome = evaluate.evaluate(request)
     assert len(saved) == 5
     assert outcome.result == done.result
-    suites.evaluate(request)
+    evaluate.evaluate(request)
     assert len(saved) == 5
     more = ask(
         runs,
@@ -231,7 +228,7 @@ def test_a_stopped_run_repeats_no_part(runs, album, tmp_path, monkeypatch, done)
         groups="folder",
         methods=[*request.methods, f"x={runs / 'one'}"],
     )
-    again = suites.evaluate(more).result["rows"]
+    again = evaluate.evaluate(more).result["rows"]
     assert saved[5:] == ["x"]
     assert again["x"]["metrics"] == again["one"]["metrics"]
 
@@ -246,23 +243,23 @@ def _noting(save, saved):
 
 def test_damaged_parts_are_named(runs, album, tmp_path):
     request = ask(runs, album, tmp_path / "out", limit=1)
-    suites.evaluate(request)
+    evaluate.evaluate(request)
     file = tmp_path / "out" / "work" / "one" / "000000.json"
     file.write_text("")
     with pytest.raises(RequestError, match=r"000000\.json' is damaged; delete it"):
-        suites.evaluate(request)
+        evaluate.evaluate(request)
     file.unlink()
-    suites.evaluate(request)
+    evaluate.evaluate(request)
     (tmp_path / "out" / "work" / "plan.json").write_text("{}")
     with pytest.raises(RequestError, match=r"holds 'result.json' but no evaluation"):
-        suites.evaluate(request)
+        evaluate.evaluate(request)
 
 
 def test_parts_of_any_size_give_the_same_result(runs, album, tmp_path, monkeypatch, done):
     from colorjax.evaluate import run
 
     monkeypatch.setattr(run, "_PART", {True: 3, False: 3})
-    outcome = suites.evaluate(ask(runs, album, tmp_path / "out", groups="folder"))
+    outcome = evaluate.evaluate(ask(runs, album, tmp_path / "out", groups="folder"))
     assert outcome.result == done.result
 
 
@@ -273,7 +270,7 @@ def test_photos_of_their_own_sizes(runs, tmp_path):
         Image.fromarray(image[:, : side - 3]).save(tmp_path / "album" / f"{number}.png")
     (tmp_path / "album" / "z.png").write_bytes(b"no photo")
     request = ask(runs, tmp_path / "album", tmp_path / "out", size=0, methods=[str(runs / "one")])
-    outcome = suites.evaluate(request)
+    outcome = evaluate.evaluate(request)
     assert outcome.result["photos"]["measured"] == 2
     assert outcome.result["photos"]["unreadable"][0].startswith("z.png: ")
     arguments = [
@@ -300,10 +297,10 @@ def test_photos_that_change_are_not_mixed(runs, tmp_path):
 
     fill(1)
     request = ask(runs, album, tmp_path / "out", methods=[str(runs / "one")])
-    suites.evaluate(request)
+    evaluate.evaluate(request)
     fill(2)
     with pytest.raises(RequestError, match="an evaluation with different photos"):
-        suites.evaluate(request)
+        evaluate.evaluate(request)
 
 
 @pytest.mark.parametrize("content", [b"no photo", None])
@@ -316,22 +313,22 @@ def test_a_photo_that_changes_while_it_is_measured(runs, tmp_path, monkeypatch, 
     request = ask(runs, album, tmp_path / "out", methods=[str(runs / "one")])
     asked = iter([False, True])
     with pytest.raises(Interrupted):  # after the truths
-        suites.evaluate(request, should_stop=lambda: next(asked))
+        evaluate.evaluate(request, should_stop=lambda: next(asked))
     (album / "1.png").write_bytes(content or (album / "2.png").read_bytes())
     with pytest.raises(RequestError, match=r"'1\.png' changed during the evaluation"):
-        suites.evaluate(request)
+        evaluate.evaluate(request)
 
 
 def test_finished_pictures_that_are_redone_are_measured_again(runs, album, tmp_path):
     for path in album.rglob("*.png"):
         Image.open(path).convert("L").convert("RGB").save(tmp_path / path.name)
     request = ask(runs, album, tmp_path / "out", methods=[f"theirs={tmp_path}"])
-    suites.evaluate(request)
+    evaluate.evaluate(request)
     for path in album.rglob("*.png"):
         Image.open(path).save(tmp_path / path.name)
     with pytest.raises(RequestError, match="other weights named 'theirs'"):
-        suites.evaluate(request)
-    renewed = suites.evaluate(dataclasses.replace(request, renew=True)).result
+        evaluate.evaluate(request)
+    renewed = evaluate.evaluate(dataclasses.replace(request, renew=True)).result
     assert renewed["rows"]["theirs"]["metrics"]["mae_ab_8bit"]["mean"] == 0
     assert renewed["rows"]["theirs"]["perfect_photos"] == 10
 
@@ -340,7 +337,7 @@ def test_finished_pictures_of_another_program(runs, album, tmp_path):
     for path in album.rglob("*.png"):
         Image.open(path).save(tmp_path / path.name)
     request = ask(runs, album, tmp_path / "out", methods=[f"perfect={tmp_path}"])
-    result = suites.evaluate(request).result
+    result = evaluate.evaluate(request).result
     assert not result["warnings"]
     measured = result["rows"]["perfect"]["metrics"]
     assert measured["mae_ab_8bit"]["mean"] == 0
@@ -351,7 +348,7 @@ def test_jpeg_pictures_give_a_warning(runs, album, tmp_path):
     for path in album.rglob("*.png"):
         Image.open(path).save(tmp_path / f"{path.stem}.jpg", quality=95)
     request = ask(runs, album, tmp_path / "out", methods=[f"lossy={tmp_path}"], limit=3)
-    outcome = suites.evaluate(request)
+    outcome = evaluate.evaluate(request)
     (warning,) = outcome.result["warnings"]
     assert warning.startswith("lossy: 3 of its pictures are JPEG")
     assert warning in outcome.table
@@ -362,7 +359,7 @@ def test_groups_from_a_file(runs, album, tmp_path):
     file = tmp_path / "groups.txt"
     file.write_text("in/0.png outdoor\nout/1.png people\nin/2.png outdoor\n")
     request = ask(runs, album, tmp_path / "out", methods=[str(runs / "one")], groups=str(file))
-    groups = suites.evaluate(dataclasses.replace(request, limit=0)).result["groups"]
+    groups = evaluate.evaluate(dataclasses.replace(request, limit=0)).result["groups"]
     assert {name: each["photos"] for name, each in groups.items()} == {
         "outdoor": 2,
         "people": 1,
@@ -372,14 +369,14 @@ def test_groups_from_a_file(runs, album, tmp_path):
     with pytest.raises(
         RequestError, match=r"none.txt' is no file; give one of lines `PHOTO GROUP`"
     ):
-        suites.evaluate(missing)
+        evaluate.evaluate(missing)
 
 
 def test_distributions_are_judged(tmp_path, album):
     config = zhang16.get_config("size=32,width=0.125")
     fresh_workdir(tmp_path / "bins", config)
     request = ask(tmp_path, album, tmp_path / "out", methods=[str(tmp_path / "bins")], limit=2)
-    row = suites.evaluate(request).result["rows"]["bins"]
+    row = evaluate.evaluate(request).result["rows"]["bins"]
     assert 0 < row["metrics"]["bits_per_pixel"]["mean"] < 40
     assert sum(point["share"] for point in row["reliability"]) == pytest.approx(1)
     assert all(0 <= p["accuracy"] <= 1 and 0 <= p["confidence"] <= 1 for p in row["reliability"])
@@ -399,7 +396,7 @@ def test_a_sure_and_right_distribution_is_reliable(monkeypatch):
         def predict_distribution(self, image):
             return shares
 
-    row = rows.Colorized.__new__(rows.Colorized)
+    row = baselines.Colorized.__new__(baselines.Colorized)
     row._colorizer = Sure()
     measured = row.more(truth, truth)
     assert measured["bits_per_pixel"] == pytest.approx(-(3 * np.log2(0.84) + np.log2(0.16)) / 4)
@@ -428,7 +425,7 @@ def test_hints_bring_the_truth_nearer(monkeypatch):
                 )
             return picture
 
-    row = rows.Colorized.__new__(rows.Colorized)
+    row = baselines.Colorized.__new__(baselines.Colorized)
     row._colorizer = Painting()
     grey = gray_photo(truth, "lightness")
     psnrs = row.psnr_with_hints(truth, grey, (0, 5, 100), seed=3)
@@ -458,7 +455,7 @@ def test_cifar10_has_its_own_tables(runs, tmp_path, monkeypatch):
     (tmp_path / "cifar").mkdir()
     data = write_cifar10(tmp_path / "cifar")
     options = {"suite": "cifar10-kth", "size": 0, "limit": 3, "methods": [str(runs / "one")]}
-    result = suites.evaluate(ask(runs, data, tmp_path / "out", **options)).result
+    result = evaluate.evaluate(ask(runs, data, tmp_path / "out", **options)).result
     assert result["tables"]["data"] == "CIFAR-10 train"
     assert result["photos"]["measured"] == 3
     metrics_of = result["rows"]["one"]["metrics"]
@@ -466,10 +463,10 @@ def test_cifar10_has_its_own_tables(runs, tmp_path, monkeypatch):
         metrics_of["mae_ab_8bit"]["mean"] / 127.5
     )
     assert len(photos.open_photos(small, str(data)).keys) == 10
-    monkeypatch.setattr(work.Work, "save", None)  # the same request measures nothing
-    assert suites.evaluate(ask(runs, data, tmp_path / "out", **options)).result == result
+    monkeypatch.setattr(parts.Work, "save", None)  # the same request measures nothing
+    assert evaluate.evaluate(ask(runs, data, tmp_path / "out", **options)).result == result
     with pytest.raises(RequestError, match="an evaluation with different photos"):
-        suites.evaluate(ask(runs, data, tmp_path / "out", **options | {"limit": 0}))
+        evaluate.evaluate(ask(runs, data, tmp_path / "out", **options | {"limit": 0}))
 
 
 def test_ctest10k_ignores_the_aspect_ratio_and_uses_hints(tmp_path, monkeypatch):
@@ -489,7 +486,7 @@ def test_ctest10k_ignores_the_aspect_ratio_and_uses_hints(tmp_path, monkeypatch)
         stored = Image.open(data / f"ILSVRC2012_val_{number:08d}.JPEG")
         truths.append(np.asarray(stored.resize((32, 32), Image.Resampling.BICUBIC)))
     options = {"suite": "ctest10k", "size": 0, "limit": 2, "methods": [str(tmp_path / "hinted")]}
-    result = suites.evaluate(ask(tmp_path, data, tmp_path / "out", **options)).result
+    result = evaluate.evaluate(ask(tmp_path, data, tmp_path / "out", **options)).result
     metrics_of = result["rows"]["hinted"]["metrics"]
     colorizer = Colorizer.load(tmp_path / "hinted")
     pictures = [colorizer.colorize(gray_photo(truth, "lightness")) for truth in truths]
@@ -520,33 +517,35 @@ def test_ctest10k_ignores_the_aspect_ratio_and_uses_hints(tmp_path, monkeypatch)
 )
 def test_requests_that_mean_nothing(runs, album, tmp_path, options, message):
     with pytest.raises(RequestError, match=message):
-        suites.evaluate(ask(runs, album, tmp_path / "out", **options))
+        evaluate.evaluate(ask(runs, album, tmp_path / "out", **options))
     assert not (tmp_path / "out").exists()
 
 
 def test_nothing_else_is_overwritten(runs, album, tmp_path):
     request = ask(runs, album, tmp_path / "out", limit=1, methods=[f"m={runs / 'one'}"])
-    suites.evaluate(request)
+    evaluate.evaluate(request)
     before = (tmp_path / "out" / "result.json").read_text()
     other = ask(runs, album, tmp_path / "out", limit=1, methods=[f"m={runs / 'two'}"])
     with pytest.raises(RequestError, match="other weights named 'm'"):
-        suites.evaluate(other)
+        evaluate.evaluate(other)
     with pytest.raises(RequestError, match=r"different protocol|different photos"):
-        suites.evaluate(ask(runs, album, tmp_path / "out", limit=2, methods=[f"m={runs / 'one'}"]))
+        evaluate.evaluate(
+            ask(runs, album, tmp_path / "out", limit=2, methods=[f"m={runs / 'one'}"])
+        )
     with pytest.raises(RequestError, match="is inside --data"):
-        suites.evaluate(ask(runs, album, album / "out", limit=1))
+        evaluate.evaluate(ask(runs, album, album / "out", limit=1))
     assert (tmp_path / "out" / "result.json").read_text() == before
     (tmp_path / "theirs" / "work").mkdir(parents=True)
     (tmp_path / "theirs" / "work" / "thesis.txt").write_text("mine")
     for overwrite in (False, True):
         with pytest.raises(RequestError, match="holds 'work' but no evaluation"):
-            suites.evaluate(ask(runs, album, tmp_path / "theirs", limit=1, overwrite=overwrite))
+            evaluate.evaluate(ask(runs, album, tmp_path / "theirs", limit=1, overwrite=overwrite))
     assert (tmp_path / "theirs" / "work" / "thesis.txt").read_text() == "mine"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "index.html").write_text("mine")
     with pytest.raises(RequestError, match=r"holds 'index.html' but no evaluation"):
-        suites.evaluate(ask(runs, album, tmp_path / "mine", limit=1))
-    outcome = suites.evaluate(
+        evaluate.evaluate(ask(runs, album, tmp_path / "mine", limit=1))
+    outcome = evaluate.evaluate(
         ask(runs, album, tmp_path / "out", limit=1, methods=[f"m={runs / 'two'}"], overwrite=True)
     )
     assert outcome.result["rows"]["m"]["digest"] == Colorizer.load(runs / "two").digest()

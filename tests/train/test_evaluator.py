@@ -6,7 +6,7 @@ from helpers.synthetic import synthetic_images
 
 from colorjax import color, methods, metrics
 from colorjax.data import hints, prior
-from colorjax.train import evaluator as evaluate
+from colorjax.train import evaluator
 from configs import zhang16, zhang17
 
 RGB = np.stack([*synthetic_images(5, 32, seed=1), np.full((32, 32, 3), 90, np.uint8)])
@@ -39,14 +39,14 @@ def hinted_batch():
 def test_psnr_with_hints_sees_that_many():
     method = tiny(zhang17)
     variables, batch = fresh(method), hinted_batch()
-    sums, *_ = evaluate.build_steps(method, PRIOR, (0, 3)).method(variables, batch)
-    actual = evaluate.summarize(metrics.merge({}, sums))
+    sums, *_ = evaluator.build_steps(method, PRIOR, (0, 3)).method(variables, batch)
+    actual = evaluator.summarize(metrics.merge({}, sums))
     assert actual["psnr_hints_0"] == pytest.approx(actual["psnr"], rel=1e-5)
     is_hint = batch["hint_order"] < 3
     given = {"hint_ab": batch["hint_ab"] * is_hint, "hint_mask": is_hint.astype(np.float32)}
     grey = jnp.asarray(LAB[..., :1] / 50 - 1)
     ab = method.predict_ab(variables, {"grey": grey} | given)
-    wanted = metrics.psnr(np.asarray(evaluate.painted(jnp.asarray(LAB), ab)), RGB)[:4].mean()
+    wanted = metrics.psnr(np.asarray(evaluator.painted(jnp.asarray(LAB), ab)), RGB)[:4].mean()
     assert actual["psnr_hints_3"] == pytest.approx(wanted, rel=1e-4)
     assert actual["psnr_hints_3"] != pytest.approx(actual["psnr_hints_0"], rel=1e-5)
 
@@ -54,8 +54,8 @@ def test_psnr_with_hints_sees_that_many():
 def test_hints_spread_where_the_network_has_no_input_for_them():
     method = tiny(zhang16)
     batch = hinted_batch()
-    sums, *_ = evaluate.build_steps(method, PRIOR, (0, 3, 100)).method(fresh(method), batch)
-    actual = evaluate.summarize(metrics.merge({}, sums))
+    sums, *_ = evaluator.build_steps(method, PRIOR, (0, 3, 100)).method(fresh(method), batch)
+    actual = evaluator.summarize(metrics.merge({}, sums))
     assert actual["psnr_hints_0"] == pytest.approx(actual["psnr"], rel=1e-5)
     assert actual["psnr_hints_0"] < actual["psnr_hints_3"] < actual["psnr_hints_100"] - 1
     assert "bits_per_pixel" in sums
@@ -64,6 +64,6 @@ def test_hints_spread_where_the_network_has_no_input_for_them():
 def test_a_method_that_shows_no_features_has_no_such_curve(monkeypatch):
     method = tiny(zhang16)
     monkeypatch.setattr(type(method.network), "feature_layers", ())
-    sums, *_ = evaluate.build_steps(method, PRIOR, (0, 3)).method(fresh(method), hinted_batch())
+    sums, *_ = evaluator.build_steps(method, PRIOR, (0, 3)).method(fresh(method), hinted_batch())
     assert not [name for name in sums if name.startswith("psnr_hints")]
     assert "bits_per_pixel" in sums

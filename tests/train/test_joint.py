@@ -10,7 +10,7 @@ from colorjax import methods
 from colorjax.errors import RequestError
 from colorjax.parallel import mesh as parallel
 from colorjax.train import loop
-from colorjax.train import report as reporting
+from colorjax.train import report as train_report
 from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir
 from configs import edge_fusion, iizuka
@@ -59,12 +59,12 @@ def test_an_evaluation_alone_numbers_classes_as_the_weights_do(labeled, photos, 
     # The config of a fresh start: the number of classes and data.grey are not resolved.
     changes = {"data.grey": "luma"}
     config = tiny(edge_fusion, ALL, photos, **changes)
-    assert reporting.evaluate_only(config, str(labeled)) == loop.DONE
+    assert train_report.evaluate_only(config, str(labeled)) == loop.DONE
     after = json.loads((labeled / "eval.json").read_text())["metrics"]
     assert after == pytest.approx(before, rel=1e-5)
     assert "labels" not in caplog.text
     (labeled / "classes.json").write_text('["forest", "beach"]')
-    assert reporting.evaluate_only(tiny(edge_fusion, ALL, photos), str(labeled)) == loop.DONE
+    assert train_report.evaluate_only(tiny(edge_fusion, ALL, photos), str(labeled)) == loop.DONE
     swapped = json.loads((labeled / "eval.json").read_text())["metrics"]
     assert swapped["top1"] == pytest.approx(1 - before["top1"])
     with pytest.raises(RequestError, match=r"different classes, see classes\.json"):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from colorjax.errors import RequestError
 from colorjax.train import loop, steps
-from colorjax.train import report as reporting
+from colorjax.train import report as train_report
 from colorjax.train.report import Reporter
 from colorjax.weights.workdir import Workdir
 
@@ -150,7 +150,7 @@ def test_a_damaged_best_checkpoint_gives_way_to_the_newest(finished, photos, tmp
     for path in (workdir / "checkpoints" / "best").rglob("*"):
         if path.is_file():
             path.write_bytes(b"")
-    assert reporting.evaluate_only(tiny_config(photos), str(workdir)) == loop.DONE
+    assert train_report.evaluate_only(tiny_config(photos), str(workdir)) == loop.DONE
     assert json.loads((workdir / "eval.json").read_text())["step"] == 6
     assert "is damaged" in caplog.text
 
@@ -162,7 +162,7 @@ def test_the_stored_saturation_counts_in_an_evaluation(finished, photos, tmp_pat
     stored["inference"]["saturation"] = 0.0
     (workdir / "config.json").write_text(json.dumps(stored))
     config = tiny_config(photos, **{"inference.saturation": 2.0})
-    assert reporting.evaluate_only(config, str(workdir)) == loop.DONE
+    assert train_report.evaluate_only(config, str(workdir)) == loop.DONE
     report = json.loads((workdir / "eval.json").read_text())
     for metric in ("mae_ab", "psnr"):
         assert report["metrics"][metric] == pytest.approx(report["baselines"]["grey"][metric])
@@ -212,7 +212,7 @@ def test_evaluation_does_not_depend_on_the_batch_size(finished, photos):
     workdir = finished[0]
     report = json.loads((workdir / "eval.json").read_text())
     config = tiny_config(photos, **{"evaluation.batch_size": 8})
-    assert reporting.evaluate_only(config, str(workdir)) == loop.DONE
+    assert train_report.evaluate_only(config, str(workdir)) == loop.DONE
     again = json.loads((workdir / "eval.json").read_text())
     assert again["num_images"] == report["num_images"]
     assert again["step"] == report["step"]

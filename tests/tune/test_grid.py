@@ -9,7 +9,7 @@ from PIL import Image
 from colorjax import cli
 from colorjax.errors import RequestError
 from colorjax.evaluate import figure as figures
-from colorjax.tune import grid as sweep
+from colorjax.tune import grid
 from colorjax.tune.grid import Field
 
 FIELDS = [
@@ -25,7 +25,7 @@ def finish(run, **metrics):
 
 
 def test_every_combination_has_a_workdir(tmp_path):
-    runs = sweep.plan(FIELDS, tmp_path)
+    runs = grid.plan(FIELDS, tmp_path)
     assert len(runs) == len({run.workdir for run in runs}) == 8
     assert runs[1].workdir == tmp_path / "saturation=1.0_edges=canny_seed=1"
     assert runs[1].values == {"data.saturation": "1.0", "model.edges": "canny", "seed": "1"}
@@ -38,27 +38,27 @@ def test_invalid_fields_are_refused(text):
 
 
 def test_seeds_become_mean_and_deviation(tmp_path):
-    runs = sweep.plan(FIELDS[::2], tmp_path)
+    runs = grid.plan(FIELDS[::2], tmp_path)
     for run, value in zip(runs, (9.0, 10.0, 11.0, 14.0), strict=True):
         finish(run, mae_ab=value, other=value)
-    rows = sweep.summarize(runs)
+    rows = grid.summarize(runs)
     assert [row["values"] for row in rows] == [
         {"data.saturation": "1.0"},
         {"data.saturation": "1.8"},
     ]
     assert rows[1]["metrics"]["mae_ab"]["mean"] == 12.5
     assert rows[1]["metrics"]["mae_ab"]["deviation"] == pytest.approx(np.std([11, 14], ddof=1))
-    lines = sweep.table(rows).splitlines()
+    lines = grid.table(rows).splitlines()
     assert lines[0] == "| data.saturation | seeds | mae_ab ↓ |"
     assert lines[3] == "| 1.8 | 2 | 12.50 ± 2.12 |"
-    single = sweep.summarize(runs[:1])
+    single = grid.summarize(runs[:1])
     assert single[0]["metrics"]["mae_ab"]["deviation"] is None
-    assert "| 9.00 |" in sweep.table(single)
+    assert "| 9.00 |" in grid.table(single)
 
 
 def test_a_run_without_results_is_named(tmp_path):
     with pytest.raises(RequestError, match=r"seed=0' has no eval\.json"):
-        sweep.summarize(sweep.plan(FIELDS[2:], tmp_path))
+        grid.summarize(grid.plan(FIELDS[2:], tmp_path))
 
 
 class Tinted:
@@ -82,7 +82,7 @@ def without_training(monkeypatch):
             finish(run, mae_ab=float(len(requested)))
         return 0
 
-    monkeypatch.setattr(sweep, "_train", train)
+    monkeypatch.setattr(grid, "_train", train)
     monkeypatch.setattr("colorjax.inference.colorizer.Colorizer.load", Tinted)
     return requested
 
@@ -109,7 +109,7 @@ def test_one_command_gives_table_and_figures(without_training, tmp_path, capsys)
 
 @pytest.mark.parametrize("status", [2, 75])
 def test_a_run_that_ends_early_ends_the_sweep(monkeypatch, tmp_path, status):
-    monkeypatch.setattr(sweep, "_train", lambda *_: status)
+    monkeypatch.setattr(grid, "_train", lambda *_: status)
     arguments = ["sweep", "--config=c.py", f"--workdir={tmp_path / 's'}", "--vary", "seed=0"]
     assert cli.run(arguments) == status
     assert not (tmp_path / "s").exists()
@@ -123,9 +123,9 @@ def test_training_is_a_separate_process(monkeypatch, tmp_path):
         seen.append((module, arguments, should_stop()))
         return 75
 
-    monkeypatch.setattr(sweep.child_process, "run_module", spy)
-    run = sweep.plan([Field.parse("model.edges=off")], tmp_path)[0]
-    assert sweep._train("configs/edge_fusion.py", run, ["--config.seed=1"]) == 75
+    monkeypatch.setattr(grid.child_process, "run_module", spy)
+    run = grid.plan([Field.parse("model.edges=off")], tmp_path)[0]
+    assert grid._train("configs/edge_fusion.py", run, ["--config.seed=1"]) == 75
     arguments = [
         "--config=configs/edge_fusion.py",
         f"--workdir={tmp_path / 'edges=off'}",
