@@ -61,7 +61,7 @@ def open_and_draw(folder: str, workers: int) -> None:
     parts = splits.open_splits(config)
     opened = time.perf_counter()
     batches = pipeline.train_batches(
-        parts.train, config, seed=0, batch_size=64, inputs=frozenset({"grey"})
+        parts.train, config, seed=0, batch_size=64, inputs=frozenset({"gray"})
     )
     next(batches)
     seconds = time.perf_counter() - start

@@ -85,8 +85,8 @@ def parts(config: ConfigDict) -> dict[str, Callable[[], Any]]:
     functions: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         "targets": (method.encoded, (batch,)),
         "encoder": (
-            lambda variables, grey: encoder.apply(variables, normalize(grey)),
-            (of_encoder, encoded["grey"]),
+            lambda variables, gray: encoder.apply(variables, normalize(gray)),
+            (of_encoder, encoded["gray"]),
         ),
         "forward": (method.forward, (variables, encoded, key)),
         "loss": (loss, (variables["params"], batch)),
@@ -119,17 +119,17 @@ def torch_parts(config: ConfigDict, threads: int) -> dict[str, Callable[[], Any]
         return {}
     net.train()
     rng = np.random.default_rng(config.seed)
-    grey, colors, targets = torch_semantic.random_batch(
+    gray, colors, targets = torch_semantic.random_batch(
         rng, config.batch_size, config.data.image_size
     )
 
     def gradient() -> None:
         net.zero_grad()
-        torch_semantic.loss(net.outputs(grey, colors), targets).backward()
+        torch_semantic.loss(net.outputs(gray, colors), targets).backward()
 
     works = {
-        "encoder": torch.no_grad()(lambda: net.encoder(torch_semantic.normalized(grey))),
-        "forward": torch.no_grad()(lambda: net.outputs(grey, colors)),
+        "encoder": torch.no_grad()(lambda: net.encoder(torch_semantic.normalized(gray))),
+        "forward": torch.no_grad()(lambda: net.outputs(gray, colors)),
         "gradient": gradient,
         "step": functools.partial(train, 1),
     }

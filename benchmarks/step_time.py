@@ -186,7 +186,7 @@ class Predictor:
         size = config.data.image_size
         rng = np.random.default_rng(config.seed)
         shape = (config.batch_size, size, size, 1)
-        fields = {"grey": rng.uniform(-1, 1, shape).astype(np.float32)} | edges(config, method)
+        fields = {"gray": rng.uniform(-1, 1, shape).astype(np.float32)} | edges(config, method)
         self._batch_size = config.batch_size
         self._arguments = jax.jit(method.init)(jax.random.key(config.seed)), fields
         start = time.perf_counter()

@@ -92,7 +92,7 @@ def ways(sides: Sequence[int], *, has_bins: bool) -> Iterator[tuple[str, Tiling 
 def applied(
     colorizer: Colorizer, photos: Sequence[np.ndarray], tiling: Tiling | None
 ) -> tuple[list[np.ndarray], dict[str, float]]:
-    """Colorizes the grey of photos; returns the pictures and the row."""
+    """Colorizes the gray of photos; returns the pictures and the row."""
     pictures = []
     compiled, start = colorizer.compile_seconds, time.perf_counter()
     for photo in photos:

@@ -103,11 +103,11 @@ def _outputs(half: torch.Tensor) -> Outputs:
     return {"ab": ab, "ab_half": half}
 
 
-def squeezed(grey: torch.Tensor, size: int) -> torch.Tensor:
+def squeezed(gray: torch.Tensor, size: int) -> torch.Tensor:
     """Returns the input of the global branch: a photo, resized unless it has the right size."""
-    if grey.shape[2:] == (size, size):
-        return grey
-    return functional.interpolate(grey, (size, size), mode="bilinear", antialias=True)
+    if gray.shape[2:] == (size, size):
+        return gray
+    return functional.interpolate(gray, (size, size), mode="bilinear", antialias=True)
 
 
 @contextlib.contextmanager
@@ -122,10 +122,10 @@ def still(net: nn.Module) -> Iterator[None]:
 
 
 def _shared_low(
-    low_level: Convs, grey: torch.Tensor, seen: torch.Tensor
+    low_level: Convs, gray: torch.Tensor, seen: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    low = low_level(grey)
-    if seen is grey:
+    low = low_level(gray)
+    if seen is gray:
         return low, low
     with still(low_level):
         return low, low_level(seen)
@@ -155,10 +155,10 @@ class Iizuka(nn.Module):
         self.head = nn.Conv2d(self.color3.features, 2, 3, padding=1)
         self.classifier = Classifier(num_classes, width, norm) if num_classes > 0 else None
 
-    def outputs(self, grey: torch.Tensor, global_grey: torch.Tensor | None = None) -> Outputs:
+    def outputs(self, gray: torch.Tensor, global_gray: torch.Tensor | None = None) -> Outputs:
         """Returns ab, ab_half and, with a classifier, class_logits."""
-        seen = squeezed(grey if global_grey is None else global_grey, self.global_size)
-        low, wide = _shared_low(self.low_level, grey, seen)
+        seen = squeezed(gray if global_gray is None else global_gray, self.global_size)
+        low, wide = _shared_low(self.low_level, gray, seen)
         vector, for_classes = self.global_level(wide)
         mid = self.mid_level(low)
         x = self.fusion(torch.cat([_spread(vector, mid), mid], dim=1))
@@ -169,9 +169,9 @@ class Iizuka(nn.Module):
             outputs["class_logits"] = self.classifier(for_classes)
         return outputs
 
-    def forward(self, grey: torch.Tensor) -> torch.Tensor:
+    def forward(self, gray: torch.Tensor) -> torch.Tensor:
         """Returns ab."""
-        return self.outputs(grey)["ab"]
+        return self.outputs(gray)["ab"]
 
 
 class EdgeFusion(nn.Module):
@@ -218,18 +218,18 @@ class EdgeFusion(nn.Module):
 
     def outputs(
         self,
-        grey: torch.Tensor,
+        gray: torch.Tensor,
         edges: torch.Tensor | None = None,
-        global_grey: torch.Tensor | None = None,
+        global_gray: torch.Tensor | None = None,
     ) -> Outputs:
         """Returns ab, ab_half and, with a classifier, class_logits."""
-        seen = squeezed(grey if global_grey is None else global_grey, self.global_size)
+        seen = squeezed(gray if global_gray is None else global_gray, self.global_size)
         if self.is_faithful:
-            local = self.local_level(grey)
+            local = self.local_level(gray)
             flat = self.classification(seen).flatten(start_dim=1)
             vector = self.dense2(self.dense_relu(self.dense1(flat)))
         else:
-            low, wide = _shared_low(self.low_level, grey, seen)
+            low, wide = _shared_low(self.low_level, gray, seen)
             vector, for_classes = self.global_level(wide)
             local = self.mid_level(low)
         parts = [local, _spread(vector, local)]
@@ -242,6 +242,6 @@ class EdgeFusion(nn.Module):
             outputs["class_logits"] = self.classifier(for_classes)
         return outputs
 
-    def forward(self, grey: torch.Tensor, edges: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, gray: torch.Tensor, edges: torch.Tensor | None = None) -> torch.Tensor:
         """Returns ab."""
-        return self.outputs(grey, edges)["ab"]
+        return self.outputs(gray, edges)["ab"]

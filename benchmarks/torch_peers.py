@@ -118,8 +118,8 @@ def trainer(config: ConfigDict, network: models.Network) -> Callable[[int], None
     def random(*shape: int) -> torch.Tensor:
         return torch.from_numpy(rng.uniform(-1, 1, shape).astype(np.float32)).to(device())
 
-    grey = random(batch, 1, size, size)
-    inputs = (grey, *side_inputs(config, network))
+    gray = random(batch, 1, size, size)
+    inputs = (gray, *side_inputs(config, network))
     ab = random(batch, 2, size, size)
     shares = random(batch, 313, size // 4, size // 4).softmax(dim=1)
     weights = random(batch, size // 4, size // 4)
@@ -133,13 +133,13 @@ def trainer(config: ConfigDict, network: models.Network) -> Callable[[int], None
     def loss() -> torch.Tensor:
         if isinstance(net, torch_semantic.Semantic):
             return torch_semantic.loss(
-                net.outputs(noise.grey, noise.colors), noise.targets, **terms
+                net.outputs(noise.gray, noise.colors), noise.targets, **terms
             )
         if isinstance(net, torch_zhang.Zhang16):
-            log_shares = net.logits(50 * (grey + 1)).log_softmax(dim=1)
+            log_shares = net.logits(50 * (gray + 1)).log_softmax(dim=1)
             return -(weights * (shares * log_shares).sum(dim=1)).mean()
         if not isinstance(net, torch_iizuka.Iizuka | torch_iizuka.EdgeFusion):
-            return functional.mse_loss(net(grey), ab)
+            return functional.mse_loss(net(gray), ab)
         outputs = net.outputs(*inputs)
         total = functional.mse_loss(outputs["ab"], ab)
         if "class_logits" in outputs and config.loss.name == "mse_and_class":
@@ -190,7 +190,7 @@ def gan_trainer(config: ConfigDict, network: models.Network) -> Callable[[int], 
     optimizers = torch_unet.cgan_optimizers(net, critic)
     rng = np.random.default_rng(config.seed)
     batch, size = config.batch_size, config.data.image_size
-    grey, ab = (
+    gray, ab = (
         torch.from_numpy(rng.uniform(-1, 1, (batch, n, size, size)).astype(np.float32)).to(device())
         for n in (1, 2)
     )
@@ -201,7 +201,7 @@ def gan_trainer(config: ConfigDict, network: models.Network) -> Callable[[int], 
 
     def run(number: int) -> None:
         for _ in range(number):
-            losses = torch_unet.cgan_step(net, critic, optimizers, grey, ab, **options)
+            losses = torch_unet.cgan_step(net, critic, optimizers, gray, ab, **options)
         losses.generator.item()  # waits for the device
 
     return run
@@ -218,8 +218,8 @@ def forward(config: ConfigDict, network: models.Network) -> Callable[[int], None
         return NO_TWIN
     net = net.to(device()).eval()
     size = config.data.image_size
-    grey = torch.rand(config.batch_size, 1, size, size, device=device())
-    inputs = (grey, *side_inputs(config, network))
+    gray = torch.rand(config.batch_size, 1, size, size, device=device())
+    inputs = (gray, *side_inputs(config, network))
 
     def run(number: int) -> None:
         with torch.inference_mode():
@@ -230,7 +230,7 @@ def forward(config: ConfigDict, network: models.Network) -> Callable[[int], None
 
 
 def side_inputs(config: ConfigDict, network: models.Network) -> list[torch.Tensor]:
-    """Returns noise for the twin's inputs other than grey: edges, if the network takes them."""
+    """Returns noise for the twin's inputs other than gray: edges, if the network takes them."""
     if "edges" not in network.inputs:
         return []
     shape = (config.batch_size, 1, config.data.image_size, config.data.image_size)

@@ -164,9 +164,9 @@ class Semantic(nn.Module):
         self.head = nn.Conv2d(narrow, 2, 1)
         self.logits = nn.Conv2d(narrow, 313, 1)
 
-    def outputs(self, grey: torch.Tensor, global_colors: torch.Tensor) -> Outputs:
+    def outputs(self, gray: torch.Tensor, global_colors: torch.Tensor) -> Outputs:
         """Returns both heads; the colors of whole photos are (N, 315), zeros where not given."""
-        _, quarter, eighth, sixteenth, deepest = self.encoder(normalized(grey))
+        _, quarter, eighth, sixteenth, deepest = self.encoder(normalized(gray))
         scene = self.scene(deepest.mean((2, 3))) + getattr(self, "global")(global_colors)
         x = functional.relu(self.top(deepest) + scene[:, :, None, None])
         x = self.merge16(x, sixteenth)
@@ -174,15 +174,15 @@ class Semantic(nn.Module):
         x = self.merge4(x, quarter)
         return Outputs(self.head(x), self.logits(x))
 
-    def forward(self, grey: torch.Tensor) -> torch.Tensor:
+    def forward(self, gray: torch.Tensor) -> torch.Tensor:
         """Returns ab."""
-        ab = self.outputs(grey, grey.new_zeros(len(grey), 315)).ab
+        ab = self.outputs(gray, gray.new_zeros(len(gray), 315)).ab
         return functional.interpolate(ab, scale_factor=4, mode="bilinear", align_corners=False)
 
 
-def normalized(grey: torch.Tensor) -> torch.Tensor:
+def normalized(gray: torch.Tensor) -> torch.Tensor:
     """Returns the encoder's input, (x - 127) / 128 of the gray of that lightness, three times."""
-    root = (50 * (grey + 1) + 16) / 116
+    root = (50 * (gray + 1) + 16) / 116
     linear = torch.where(root > 6 / 29, root**3, (root - 4 / 29) * 3 * (6 / 29) ** 2)
     curve = 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
     value = 255 * torch.where(linear > 0.0031308, curve, 12.92 * linear)
@@ -208,7 +208,7 @@ class Targets(NamedTuple):
 class Batch(NamedTuple):
     """A training batch: (N, 1, H, W), (N, 315), and the targets of the loss."""
 
-    grey: torch.Tensor
+    gray: torch.Tensor
     colors: torch.Tensor
     targets: Targets
 

@@ -81,9 +81,9 @@ class UNet(nn.Module):
         self.downs, self.ups = len(ENCODERS[layout]), len(DECODERS[layout])
         self.head = nn.Conv2d(channels, CHANNELS[space], 1)
 
-    def colors(self, grey: torch.Tensor) -> torch.Tensor:
+    def colors(self, gray: torch.Tensor) -> torch.Tensor:
         """Returns the prediction in the network's space."""
-        x, skips = grey, []
+        x, skips = gray, []
         for number in range(1, self.downs + 1):
             x = getattr(self, f"down{number}")(x)
             if not self.is_dcgan:
@@ -100,9 +100,9 @@ class UNet(nn.Module):
             x = torch.cat([x, skips.pop()], dim=1)
         return self.head(x).tanh()
 
-    def forward(self, grey: torch.Tensor) -> torch.Tensor:
+    def forward(self, gray: torch.Tensor) -> torch.Tensor:
         """Returns ab, (N, 2, H, W); of a network in RGB the prediction itself."""
-        colors = self.colors(grey)
+        colors = self.colors(gray)
         return colors if self.space == "rgb" else colors[:, -2:]
 
 
@@ -120,9 +120,9 @@ class PatchCritic(nn.Module):
             seen = features
         self.head = SameConv2d(seen, 1, 4)
 
-    def forward(self, grey: torch.Tensor, colors: torch.Tensor) -> torch.Tensor:
+    def forward(self, gray: torch.Tensor, colors: torch.Tensor) -> torch.Tensor:
         """Returns logits, above 0 for true."""
-        x = functional.leaky_relu(self.conv1(torch.cat([grey, colors], dim=1)), SLOPE)
+        x = functional.leaky_relu(self.conv1(torch.cat([gray, colors], dim=1)), SLOPE)
         for number in (2, 3, 4):
             x = getattr(self, f"norm{number}")(getattr(self, f"conv{number}")(x))
             x = functional.leaky_relu(x, SLOPE)
@@ -159,7 +159,7 @@ def cgan_step(
     generator: nn.Module,
     critic: nn.Module,
     optimizers: Optimizers,
-    grey: torch.Tensor,
+    gray: torch.Tensor,
     ab: torch.Tensor,
     *,
     generator_steps: int = 2,
@@ -172,10 +172,10 @@ def cgan_step(
     error.
 
     Args:
-        generator: (grey) -> ab, in training mode.
-        critic: (grey, ab) -> logits, in training mode.
+        generator: (gray) -> ab, in training mode.
+        critic: (gray, ab) -> logits, in training mode.
         optimizers: see `cgan_optimizers`.
-        grey: (N, 1, H, W) in [-1, 1].
+        gray: (N, 1, H, W) in [-1, 1].
         ab: (N, 2, H, W), ab / 110, or what the generator predicts.
         generator_steps: how often the generator learns.
         l1_weight: of the absolute error.
@@ -183,16 +183,16 @@ def cgan_step(
     critic.requires_grad_(True)
     optimizers.critic.zero_grad()
     with torch.no_grad():
-        fake = generator(grey)
-    critic_loss = _against(critic(grey, ab), 1.0) + _against(critic(grey, fake), 0.0)
+        fake = generator(gray)
+    critic_loss = _against(critic(gray, ab), 1.0) + _against(critic(gray, fake), 0.0)
     critic_loss.backward()
     optimizers.critic.step()
 
     critic.requires_grad_(False)  # its own gradients are not asked for
     for _ in range(generator_steps):
         optimizers.generator.zero_grad()
-        fake = generator(grey)
-        fooling = _against(critic(grey, fake), 1.0)
+        fake = generator(gray)
+        fooling = _against(critic(gray, fake), 1.0)
         generator_loss = fooling + l1_weight * functional.l1_loss(fake, ab)
         generator_loss.backward()
         optimizers.generator.step()

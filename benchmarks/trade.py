@@ -112,7 +112,7 @@ def measured(workdir: str, photos: np.ndarray) -> dict[Decoding, Curve]:
 
     @jax.jit
     def predict(variables: Any, lightness: jax.Array) -> dict[str, jax.Array]:
-        fields = method.fit({"grey": lightness / 50 - 1})
+        fields = method.fit({"gray": lightness / 50 - 1})
         outputs = method.network.apply(variables, fields, train=False)
         return {name: outputs[name] for name in ("ab", "bin_logits") if name in outputs}
 

@@ -25,7 +25,7 @@ examples:
   colorjax colorize grandma.jpg                                 -> grandma.color.jpg
   colorjax colorize album --output colored --checkpoint runs/zhang16 --temperature 0.3
   colorjax colorize 'album/**/*.tif' --output colored --contact-sheet sheet.png
-  colorjax colorize - < grey.png > colored.png
+  colorjax colorize - < gray.png > colored.png
   colorjax colorize dress.jpg --hint 120,80,#c04030
   colorjax colorize beach.jpg --checkpoint runs/iizuka --global-image sunset.jpg
 """

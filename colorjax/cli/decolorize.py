@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 DESCRIPTION = "Makes gray copies of photos; keeps their size and metadata."
 EPILOG = """\
 example:
-  colorjax decolorize album --output grey"""
+  colorjax decolorize album --output gray"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

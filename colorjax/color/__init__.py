@@ -16,7 +16,7 @@ from colorjax.color.bins import (
     soft_encode,
 )
 from colorjax.color.gamut import inside_srgb, shrink_chroma
-from colorjax.color.grey import GREYS, gray_of_lightness, gray_photo, gray_plane, grey_from_rgb
+from colorjax.color.gray import GRAY_KINDS, gray_from_rgb, gray_of_lightness, gray_photo, gray_plane
 from colorjax.color.lab import (
     lab_to_rgb,
     lab_to_rgb_u8,
@@ -37,7 +37,7 @@ from colorjax.color.spaces import SPACES, lab_to_space, space_to_lab
 
 __all__ = [
     "AB_SCALE",
-    "GREYS",
+    "GRAY_KINDS",
     "NUM_BINS",
     "NUM_GRID_CELLS",
     "PALETTE_SIZE",
@@ -46,10 +46,10 @@ __all__ = [
     "annealed_mean",
     "denormalize_ab",
     "denormalize_lightness",
+    "gray_from_rgb",
     "gray_of_lightness",
     "gray_photo",
     "gray_plane",
-    "grey_from_rgb",
     "grid_cell",
     "inside_srgb",
     "lab_to_rgb",

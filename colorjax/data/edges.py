@@ -45,17 +45,17 @@ class EdgeDetector:
             )
         return cls(scale, sigma, low, high)
 
-    def __call__(self, grey: np.ndarray) -> np.ndarray:
+    def __call__(self, gray: np.ndarray) -> np.ndarray:
         """Detects edges.
 
         Args:
-            grey: (H, W, 1) float32 in [-1, 1], the network's gray input.
+            gray: (H, W, 1) float32 in [-1, 1], the network's gray input.
 
         Returns:
             (H, W, 1) uint8: 1 on edges, else 0.
         """
         from skimage.feature import canny  # the import takes half a second: only when needed
 
-        image = (grey[..., 0] + 1) * (self.scale / 2)
+        image = (gray[..., 0] + 1) * (self.scale / 2)
         edges = canny(image, self.sigma, self.low, self.high)
         return edges[..., None].astype(np.uint8)

@@ -111,18 +111,18 @@ class LoadForTraining:
             fields["hint_ab"] = hint_ab
             fields["hint_mask"] = (order < hints.NO_HINT).astype(np.float32)
         if self._aged or self._detect:
-            grey = self._grey(rgb, encoded, rng)
+            gray = self._gray(rgb, encoded, rng)
             if self._aged:
-                fields["grey"] = grey
+                fields["gray"] = gray
             if self._detect:
-                fields["edges"] = self._detect(grey)
+                fields["edges"] = self._detect(gray)
         return fields
 
-    def _grey(self, rgb: np.ndarray, encoded: Batch, rng: np.random.Generator) -> np.ndarray:
+    def _gray(self, rgb: np.ndarray, encoded: Batch, rng: np.random.Generator) -> np.ndarray:
         """Returns the gray input; draws last, so that data.aged changes no crop, flip or hint."""
         if rng.random() < self._aged:
             return self._encode.gray_input(age(rgb, rng))
-        return encoded["grey"] if encoded else self._encode.gray_input(rgb)
+        return encoded["gray"] if encoded else self._encode.gray_input(rgb)
 
     def _box(self, rng: np.random.Generator):
         return lambda width, height: crops.random_resized(
@@ -219,9 +219,9 @@ def train_batches(
         hosts: number of hosts that share each batch.
 
     Returns:
-        An iterator with `close()`. Batches hold `grey` and `ab` (targets on the host) or `rgb`
+        An iterator with `close()`. Batches hold `gray` and `ab` (targets on the host) or `rgb`
         (targets on the device), or all three if `rgb` is an input. With data.aged they always hold
-        `grey`, which in a share of the rows is that of an aged photo. `edges` (B, S, S, 1) uint8 if
+        `gray`, which in a share of the rows is that of an aged photo. `edges` (B, S, S, 1) uint8 if
         they are an input; with data.hints `hint_ab` (B, S, S, 2), ab / 110, and `hint_mask`
         (B, S, S, 1) float32; `label` (B,) int32; and `skipped` (B, MAX_TRIES) int32: indices of
         unreadable photos in the source, padded with -1.

@@ -25,7 +25,7 @@ from colorjax.data.selection.draw import DrawnPhotos
 from colorjax.errors import RequestError, UnreadablePhoto, unknown_name
 from colorjax.evaluate import entries, page
 from colorjax.evaluate import figure as figures
-from colorjax.evaluate.entries import GREY, PICTURES, TRUTH, Method, Pictures, Weights
+from colorjax.evaluate.entries import GRAY, PICTURES, TRUTH, Method, Pictures, Weights
 from colorjax.metrics import intervals, picture, summary
 from colorjax.runtime import paths
 from colorjax.runtime.versions import versions
@@ -129,7 +129,7 @@ def compare(
     _check_output(folder, named, chosen, overwrite)
     with _staged(folder) as stage:
         run = _Comparison(chosen, stage, progress, len(named))
-        run.grey()
+        run.gray()
         opened = {m: Pictures(m, chosen.keys) for m in named if m.kind == PICTURES}
         for finished in opened.values():
             for number in run.measured:
@@ -178,17 +178,17 @@ class _Comparison:
         """Numbers of the photos that are shown."""
         return self.measured[: self.photos.num_shown]
 
-    def grey(self) -> None:
+    def gray(self) -> None:
         """Selects the readable photos, and measures the gray baseline."""
-        self.values[GREY] = []
-        thumbnails: dict[str, list[np.ndarray]] = {GREY: [], TRUTH: []}
+        self.values[GRAY] = []
+        thumbnails: dict[str, list[np.ndarray]] = {GRAY: [], TRUTH: []}
         names = _Names()
         for number, truth in self.photos.readable(self.unreadable):
-            grey = color.gray_photo(truth)
-            self.values[GREY].append(picture.measure(grey, truth))
+            gray = color.gray_photo(truth)
+            self.values[GRAY].append(picture.measure(gray, truth))
             if len(self.measured) < self.photos.num_shown:
                 self.files.append(names.of(self.photos.keys[number]))
-                for name, rgb in ((GREY, grey), (TRUTH, truth)):
+                for name, rgb in ((GRAY, gray), (TRUTH, truth)):
                     self._show(name, len(self.measured), rgb, thumbnails[name])
             self.measured.append(number)
         if not self.measured:
@@ -257,16 +257,16 @@ def _report(
 ) -> dict[str, Any]:
     """Returns the content of metrics.json."""
     seed = run.photos.seed or 0
-    names = (GREY, *(method.name for method in named))
+    names = (GRAY, *(method.name for method in named))
     columns = {name: summary.columns_of(run.values[name]) for name in names}
     results = summary.summarize_rows(columns, named[0].name, seed=seed)
-    about: dict[str, dict[str, Any]] = {GREY: {"place": None, "kind": GREY}}
+    about: dict[str, dict[str, Any]] = {GRAY: {"place": None, "kind": GRAY}}
     for method in named:
         about[method.name] = {"place": method.source, "kind": method.kind}
         if method.name in steps:
             about[method.name]["step"] = steps[method.name]
     keys = run.photos.keys
-    of_grey = run.values[GREY]
+    of_gray = run.values[GRAY]
     return {
         "kind": _KIND,
         "command": command,
@@ -274,7 +274,7 @@ def _report(
         "data": [os.fspath(item) for item in data],
         "seed": run.photos.seed,
         "num_photos": len(run.measured),
-        "num_grey_photos": int(sum(each["is_gray"] for each in of_grey)),
+        "num_grey_photos": int(sum(each["is_gray"] for each in of_gray)),
         "shown": [keys[number] for number in run.shown],
         "measured": [keys[number] for number in run.measured],
         "unreadable": run.unreadable,
@@ -284,7 +284,7 @@ def _report(
             "seed": seed,
             "difference_to": named[0].name,
         },
-        "truth": {"colorfulness": float(np.mean([v["true_colorfulness"] for v in of_grey]))},
+        "truth": {"colorfulness": float(np.mean([v["true_colorfulness"] for v in of_gray]))},
         "methods": {name: about[name] | {"difference": None} | results[name] for name in names},
         "versions": versions(),
     }
@@ -292,7 +292,7 @@ def _report(
 
 def _write(run: _Comparison, named: Sequence[Method], report: dict[str, Any]) -> str:
     """Writes all files except the pictures; returns the table in Markdown."""
-    names = [GREY, *(method.name for method in named), TRUTH]
+    names = [GRAY, *(method.name for method in named), TRUTH]
     figure = figures.lay_out({name: run.columns[name] for name in names}, _CELL)
     figures.save(figure, run.stage / "figure.png")
     table = page.compare_markdown(report)

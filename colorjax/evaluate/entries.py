@@ -17,7 +17,7 @@ from colorjax.inference.colorizer import Colorizer
 from colorjax.runtime.file_names import RESULT_MARK
 from colorjax.weights.open import are_weights, no_such_weights
 
-GREY, TRUTH = "grey", "truth"  # columns of every comparison
+GRAY, TRUTH = "grey", "truth"  # columns of every comparison
 WEIGHTS, PICTURES = "weights", "pictures"
 _MAX_NAME = 100  # characters; it names a folder
 
@@ -60,7 +60,7 @@ def _parse(text: str) -> Method:
     kind = _kind(source)
     if kind is None:
         raise no_such_weights(source, otherwise="a folder of pictures")
-    if name.casefold() in (GREY, TRUTH):
+    if name.casefold() in (GRAY, TRUTH):
         raise RequestError(f"every comparison has a column {name!r}; give another NAME={source}")
     is_folder_name = name.isprintable() and not set(name) & set("/\\") and name not in (".", "..")
     if not name.strip() or not is_folder_name or len(name) > _MAX_NAME:

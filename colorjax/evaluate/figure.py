@@ -39,9 +39,9 @@ def columns_of(
     Returns:
         name -> pictures in the order of the photos: "grey", the colorizers, "truth".
     """
-    greys = [color.gray_photo(photo) for photo in photos]
-    columns = {"grey": greys}
-    columns |= {name: [each.colorize(g) for g in greys] for name, each in colorizers.items()}
+    grays = [color.gray_photo(photo) for photo in photos]
+    columns = {"grey": grays}
+    columns |= {name: [each.colorize(g) for g in grays] for name, each in colorizers.items()}
     return columns | ({"truth": list(photos)} if with_truth else {})
 
 

@@ -30,7 +30,7 @@ class Protocol:
         colorize_size: side of the colorized square in pixels; 0: each photo at its own size.
         size: side of the compared square in pixels; 0: as colorized.
         resampling: "bicubic": Pillow's, with antialiasing; "area": exact areas.
-        grey: the gray input, see `colorjax.color.grey_from_rgb`; 8 bits.
+        grey: the gray input, see `colorjax.color.gray_from_rgb`; 8 bits.
         aged: seed of the aging of the gray input, see `AGING`; 0: no aging.
         fid: reference of the Frechet inception distance: "truth", the true photos of the
             colorized ones; "others", the photos of `reference`; empty: not part of the protocol.

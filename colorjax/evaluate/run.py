@@ -135,14 +135,14 @@ class _Evaluation:
                 continue
             prepared = self._prepared(number, known["digest"])
             truth = self.photos.compared(prepared)
-            grey = self.photos.seen(number, prepared)
-            picture = self.photos.compared(row.picture(self.photos.keys[number], prepared, grey))
+            gray = self.photos.seen(number, prepared)
+            picture = self.photos.compared(row.picture(self.photos.keys[number], prepared, gray))
             if self.protocol.aged:  # only color counts
                 picture = baselines.painted(truth, color.rgb_u8_to_lab(picture)[..., 1:])
             record = self.measurer(picture, truth)
             if isinstance(row, baselines.Colorized):
-                record |= row.more(prepared, grey)
-                record |= self._hinted(row, prepared, grey, number)
+                record |= row.more(prepared, gray)
+                record |= self._hinted(row, prepared, gray, number)
             numbers.append(number)
             records.append(record)
             pictures.append(picture)
@@ -163,12 +163,12 @@ class _Evaluation:
         return prepared
 
     def _hinted(
-        self, row: baselines.Colorized, prepared: np.ndarray, grey: np.ndarray, number: int
+        self, row: baselines.Colorized, prepared: np.ndarray, gray: np.ndarray, number: int
     ) -> Record:
         counts = self.protocol.hint_counts
         if not counts or row.hint_form == "region":
             return {}
-        psnrs = row.psnr_with_hints(prepared, grey, counts, number)
+        psnrs = row.psnr_with_hints(prepared, gray, counts, number)
         return {f"psnr_hints_{n}": value for n, value in zip(counts, psnrs, strict=True)}
 
     def result(self) -> dict[str, Any]:
@@ -277,8 +277,8 @@ class _Evaluation:
         numbers = {key: number for number, key in enumerate(self.photos.keys)}
         for key in keys:
             prepared = self.photos.prepared(numbers[key])
-            grey = self.photos.seen(numbers[key], prepared)
-            yield grey, self.opened.rows[name].picture(key, prepared, grey), prepared
+            gray = self.photos.seen(numbers[key], prepared)
+            yield gray, self.opened.rows[name].picture(key, prepared, gray), prepared
 
 
 def run_and_print(request: Request, time_limit: float | None = None) -> int:

@@ -181,7 +181,7 @@ class Colorizer:
                 photo, or the method does not support an option.
 
         >>> colorizer = Colorizer.load("runs/plain_cnn")  # doctest: +SKIP
-        >>> colorizer.colorize(Image.open("grey.jpg")).save("color.png")  # doctest: +SKIP
+        >>> colorizer.colorize(Image.open("gray.jpg")).save("color.png")  # doctest: +SKIP
         """
         pixels = ArrayPixels.of(image)
         self.paint(pixels, Options(hints, saturation, **options))
@@ -258,13 +258,13 @@ class Colorizer:
     def predict_distribution(self, image: np.ndarray | Image.Image) -> np.ndarray:
         """Returns the distribution over the 313 bins at the working size, (h, w, 313) float32."""
         _, fields, size = self._inputs(image)
-        shares = self._predictor.distribution(fields, fields["grey"].shape[1:3])[0]
+        shares = self._predictor.distribution(fields, fields["gray"].shape[1:3])[0]
         return self._size.cut(shares, size)
 
     def _inputs(self, image: np.ndarray | Image.Image) -> tuple[np.ndarray, Inputs, Size]:
-        lightness, grey = self._look(ArrayPixels.of(image))
-        size = self._size.of(*grey.shape)
-        return lightness, self._size.pad(self._fields(grey, size)), size
+        lightness, gray = self._look(ArrayPixels.of(image))
+        size = self._size.of(*gray.shape)
+        return lightness, self._size.pad(self._fields(gray, size)), size
 
     def paint_ab(
         self, image: np.ndarray, ab: np.ndarray, lightness: np.ndarray | None = None
@@ -317,17 +317,17 @@ class Colorizer:
             hints: hints for the network's own input.
             with_keys: whether to return the keys by which hints spread.
         """
-        lightness, grey = self._look(pixels)
+        lightness, gray = self._look(pixels)
         keys = None
         if not with_keys:
-            colors = self._predict_colors(grey, hints, options)
+            colors = self._predict_colors(gray, hints, options)
         else:
-            size = self._size.of(*grey.shape)
-            fields = self._size.pad(self._fields(grey, size)) | self._shared(grey, options)
+            size = self._size.of(*gray.shape)
+            fields = self._size.pad(self._fields(gray, size)) | self._shared(gray, options)
             colors, keys = jax.tree.map(lambda x: x[0], self._predictor.colors_and_keys(fields))
             keys = jax.tree.map(lambda x: self._size.cut(x, grid_size(*size)), keys)
             if options.quality == "best" or options.tiling is not None:
-                colors = self._predict_colors(grey, (), options)
+                colors = self._predict_colors(gray, (), options)
             else:
                 colors = self._size.cut(colors, size)
         return Prediction(lightness, saturated(colors, options.saturation), keys)
@@ -336,42 +336,42 @@ class Colorizer:
         """Returns L and what the network sees, in [-1, 1], of a photo; (H, W) float32 each."""
         lightness = np.empty((pixels.height, pixels.width), np.float32)
         kind = self._method.encode.grey
-        grey = lightness if kind == "lightness" else np.empty_like(lightness)
+        gray = lightness if kind == "lightness" else np.empty_like(lightness)
         for rows in bands(pixels.height, pixels.width, BAND_PIXELS):
             srgb = pixels.srgb(rows)
             lightness[rows] = lightness_of(srgb)
             if kind != "lightness":
-                grey[rows] = 2 * color.grey_from_rgb(as_float(srgb), kind)[..., 0] - 1
-        return lightness, lightness / 50 - 1 if kind == "lightness" else grey
+                gray[rows] = 2 * color.gray_from_rgb(as_float(srgb), kind)[..., 0] - 1
+        return lightness, lightness / 50 - 1 if kind == "lightness" else gray
 
     def _predict_colors(
-        self, grey: np.ndarray, hints: Sequence[Hint], options: Options
+        self, gray: np.ndarray, hints: Sequence[Hint], options: Options
     ) -> np.ndarray:
         """Predicts colors from what is seen at full size, (H, W): (h, w, 2 or 3)."""
-        shared = self._shared(grey, options)
+        shared = self._shared(gray, options)
 
         def fields_at(size: Size) -> Inputs:
-            return self._size.pad(self._fields(grey, size, hints)) | shared
+            return self._size.pad(self._fields(gray, size, hints)) | shared
 
         if isinstance(options.tiling, Tiling):
             return tiling.predict_tiles(
-                self._predictor, grey, options.tiling, self._size.of, shared
+                self._predictor, gray, options.tiling, self._size.of, shared
             )
         if options.tiling == tiling.EXACT:
-            fields = self._fields(grey, grey.shape, hints) | shared
+            fields = self._fields(gray, gray.shape, hints) | shared
             return tiling.predict_exactly(self._predictor, fields)
-        sizes = [self._size.of(*grey.shape)]
+        sizes = [self._size.of(*gray.shape)]
         if options.quality != "best":
             return self._size.cut(self._predictor.colors(fields_at(sizes[0]))[0], sizes[0])
         scales = _SCALES if self._size.side and not self._size.is_fixed else (1.0,)
-        sizes = [self._size.scaled(scale).of(*grey.shape) for scale in scales]
+        sizes = [self._size.scaled(scale).of(*gray.shape) for scale in scales]
         return predict_fused(self._predictor, fields_at, sizes, self._size.cut)
 
-    def _fields(self, grey: np.ndarray, size: Size, hints: Sequence[Hint] = ()) -> Inputs:
-        fields = self._predictor.fields(shrunk(grey, size))
-        return fields | user_hints.paint(hints, grey.shape, size) if hints else fields
+    def _fields(self, gray: np.ndarray, size: Size, hints: Sequence[Hint] = ()) -> Inputs:
+        fields = self._predictor.fields(shrunk(gray, size))
+        return fields | user_hints.paint(hints, gray.shape, size) if hints else fields
 
-    def _shared(self, grey: np.ndarray, options: Options) -> Inputs:
+    def _shared(self, gray: np.ndarray, options: Options) -> Inputs:
         """Returns the input shared by all parts of a photo: global features or palette."""
         side, image = self._method.global_size, options.global_image
         if image is not None and self._method.takes_palette:
@@ -384,12 +384,12 @@ class Colorizer:
         if side is None or (image is None and not isinstance(options.tiling, Tiling)):
             return {}
         if image is None:
-            return {"global_grey": shrunk(grey, (side, side))[None, :, :, None]}
+            return {"global_gray": shrunk(gray, (side, side))[None, :, :, None]}
 
         def seen(pixels: ArrayPixels) -> np.ndarray:
             return shrunk(self._look(pixels)[1], (side, side))[None, :, :, None]
 
-        return {"global_grey": self._from_reference(image, seen)}
+        return {"global_gray": self._from_reference(image, seen)}
 
     def _from_reference(
         self, image: np.ndarray | Image.Image, read: Callable[[ArrayPixels], np.ndarray]

@@ -41,18 +41,18 @@ class Predictor:
         self.variables = variables
         self._compiled: dict[object, jax.stages.Compiled] = {}
 
-    def fields(self, grey: np.ndarray) -> Inputs:
+    def fields(self, gray: np.ndarray) -> Inputs:
         """Returns the inputs computed from a gray picture.
 
         Args:
-            grey: (H, W) in [-1, 1], input of the network.
+            gray: (H, W) in [-1, 1], input of the network.
 
         Returns:
-            grey (1, H, W, 1) and, if the network takes them, edges.
+            gray (1, H, W, 1) and, if the network takes them, edges.
         """
-        inputs = {"grey": grey[None, :, :, None]}
+        inputs = {"gray": gray[None, :, :, None]}
         if "edges" in self.method.network.inputs:
-            inputs["edges"] = self.method.detect_edges(inputs["grey"][0])[None]
+            inputs["edges"] = self.method.detect_edges(inputs["gray"][0])[None]
         return inputs
 
     def colors(self, fields: Inputs) -> np.ndarray:
@@ -117,7 +117,7 @@ class Predictor:
 
     def _confident(self, variables: Variables, fields: Inputs) -> tuple[jax.Array, jax.Array]:
         outputs = self.method.predict(variables, fields)
-        size = fields["grey"].shape[:3]
+        size = fields["gray"].shape[:3]
         confidence = jnp.ones((*size, 1))
         if "bin_logits" in outputs:
             logs = jax.nn.log_softmax(outputs["bin_logits"], axis=-1)
@@ -148,12 +148,12 @@ def saturated(colors: np.ndarray, factor: float) -> np.ndarray:
     return result
 
 
-def shrunk(grey: np.ndarray, size: Size) -> np.ndarray:
+def shrunk(gray: np.ndarray, size: Size) -> np.ndarray:
     """Returns a network input (H, W) in [-1, 1] resized bicubically to (h, w) = `size`."""
-    if grey.shape == size:
-        return grey
+    if gray.shape == size:
+        return gray
     # Bicubic as in training; it overshoots at edges.
-    small = Image.fromarray(grey.astype(np.float32, copy=False))
+    small = Image.fromarray(gray.astype(np.float32, copy=False))
     resized = small.resize((size[1], size[0]), Image.Resampling.BICUBIC)
     return np.clip(np.asarray(resized), -1, 1)
 

@@ -85,7 +85,7 @@ def hann(size: Size) -> np.ndarray:
 
 def predict_tiles(
     predictor: Predictor,
-    grey: np.ndarray,
+    gray: np.ndarray,
     tiling: Tiling,
     working_size: Callable[[int, int], Size],
     shared: Inputs,
@@ -97,10 +97,10 @@ def predict_tiles(
 
     Args:
         predictor: the method and its weights.
-        grey: (H, W) in [-1, 1], input of the network.
+        gray: (H, W) in [-1, 1], input of the network.
         tiling: tile, stride and rule, in pixels of the photo.
         working_size: (height, width) of a picture -> its working size.
-        shared: inputs shared by all tiles, (1, ...) each: global_grey.
+        shared: inputs shared by all tiles, (1, ...) each: global_gray.
 
     Returns:
         (h, w, 2) float32 ab; h and w are the photo's, or smaller for photos above 16 megapixels.
@@ -118,11 +118,11 @@ def predict_tiles(
             "these weights predict no distribution over bins to combine; give --combine hann"
         )
     most = _MOST_CELLS * _CELL**2 if by_bins else _MOST_PIXELS
-    scale = min(1.0, math.sqrt(most / grey.size))
+    scale = min(1.0, math.sqrt(most / gray.size))
     multiple = _CELL if by_bins else 1
-    canvas = _scaled(grey.shape, scale, 1)
+    canvas = _scaled(gray.shape, scale, 1)
     tile = _scaled(tiling.tile, scale, multiple)
-    whole = shrunk(grey, canvas)
+    whole = shrunk(gray, canvas)
     room = [max(side, length) for side, length in zip(canvas, tile, strict=True)]
     seen = _mirrored(whole, [-(-side // multiple) * multiple for side in room])
     stride = _scaled(tiling.stride, scale, multiple)
@@ -222,10 +222,10 @@ def _with_global(local: np.ndarray, whole: np.ndarray, sigma: float) -> np.ndarr
     return local + enlarged(smooth, local.shape[:2])
 
 
-def _mirrored(grey: np.ndarray, size: Sequence[int]) -> np.ndarray:
+def _mirrored(gray: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """Returns (H, W) padded below and at the right by mirroring, repeatedly if needed."""
-    missing = [(0, wanted - side) for wanted, side in zip(size, grey.shape, strict=True)]
-    return np.pad(grey, missing, mode="symmetric") if any(n for _, n in missing) else grey
+    missing = [(0, wanted - side) for wanted, side in zip(size, gray.shape, strict=True)]
+    return np.pad(gray, missing, mode="symmetric") if any(n for _, n in missing) else gray
 
 
 def predict_exactly(predictor: Predictor, fields: Inputs) -> np.ndarray:
@@ -256,7 +256,7 @@ def predict_exactly(predictor: Predictor, fields: Inputs) -> np.ndarray:
         )
         raise RequestError(f"{why}; give --tile WxH instead of --tile exact, or no --tile")
     fitted = _fitted(predictor.method, fields)
-    shape = height, width = fitted["grey"].shape[1:3]
+    shape = height, width = fitted["gray"].shape[1:3]
     core = -(-max(_EXACT_CORE, reach) // multiple) * multiple
     halo = -(-reach // multiple) * multiple
     scale = min(1.0, math.sqrt(_MOST_PIXELS / (height * width)))
@@ -267,7 +267,7 @@ def predict_exactly(predictor: Predictor, fields: Inputs) -> np.ndarray:
         for left in range(0, width, core):
             columns, kept_columns = _span(left, core, halo, width)
             cut = {
-                name: x if name == "global_grey" else x[:, rows, columns]
+                name: x if name == "global_gray" else x[:, rows, columns]
                 for name, x in fitted.items()
             }
             predicted = predictor.colors(cut)[0][kept_rows, kept_columns]
@@ -279,19 +279,19 @@ def predict_exactly(predictor: Predictor, fields: Inputs) -> np.ndarray:
             if min(size):
                 result[target[0], target[1]] = enlarged(predicted, size)
     return (
-        result if scale < 1 else _fitted_back(predictor.method, result, fields["grey"].shape[1:3])
+        result if scale < 1 else _fitted_back(predictor.method, result, fields["gray"].shape[1:3])
     )
 
 
 def _fitted(method: Method, fields: Inputs) -> Inputs:
     """Returns `Method.fit` of the fields of a whole photo, without a copy if nothing changes."""
-    size = method.network_size(*fields["grey"].shape[1:3])
+    size = method.network_size(*fields["gray"].shape[1:3])
     wanted = {name: x for name, x in fields.items() if name in method.network.inputs}
-    if size != fields["grey"].shape[1:3]:
+    if size != fields["gray"].shape[1:3]:
         wanted = {name: np.asarray(x) for name, x in method.fit(fields).items()}
     side = method.global_size
-    if side is not None and "global_grey" not in wanted:
-        wanted["global_grey"] = np.asarray(squeezed(jnp.asarray(wanted["grey"]), side))
+    if side is not None and "global_gray" not in wanted:
+        wanted["global_gray"] = np.asarray(squeezed(jnp.asarray(wanted["gray"]), side))
     return wanted
 
 

@@ -96,7 +96,7 @@ class WorkingSize:
 
         Color hints are padded with zeros: the padding has no hints.
         """
-        height, width = fields["grey"].shape[1:3]
+        height, width = fields["gray"].shape[1:3]
         if self.aspect != "pad_square" or height == width:
             return fields
         side = max(height, width)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from colorjax import color
 
 # A photo is gray, and gives no gradient, if no pixel has |a| or |b| above this.
-GREY_AB = 5.0
+GRAY_AB = 5.0
 
 
 def subsampled(ab: jax.Array, logits: jax.Array) -> jax.Array:
@@ -67,7 +67,7 @@ def bin_cross_entropy(
     # Gathers the k nonzero terms instead of summing 313: five times as fast on a CPU.
     expected = jnp.sum(shares * jnp.take_along_axis(logits, bins, axis=-1), axis=-1)
     errors = jax.nn.logsumexp(logits, axis=-1) - expected
-    is_colored = jnp.any(jnp.abs(truth) > GREY_AB, axis=(1, 2, 3), keepdims=True)[..., 0]
+    is_colored = jnp.any(jnp.abs(truth) > GRAY_AB, axis=(1, 2, 3), keepdims=True)[..., 0]
     errors = errors * is_colored
     count = jnp.float32(errors.size)
     unweighted = (jnp.sum(errors), count)

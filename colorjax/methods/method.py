@@ -24,11 +24,11 @@ from colorjax.models.judges.features import FeatureNetwork
 Variables = dict[str, Any]  # "params", and "batch_stats" where the network has them
 Fields = dict[str, jax.Array]
 
-# Channels of the inputs, other than grey, that have the photo's height and width.
+# Channels of the inputs, other than gray, that have the photo's height and width.
 _HINTS = {"hint_ab": 2, "hint_mask": 1}
 _SIDE_INPUTS = _HINTS | {"edges": 1}
 _PALETTE = color.PALETTE_SIZE + 1  # channels of global_colors, see `palette_input`
-_OF_WHOLE_PHOTOS = {"global_colors", "global_grey"}  # inputs without the photo's height and width
+_OF_WHOLE_PHOTOS = {"global_colors", "global_gray"}  # inputs without the photo's height and width
 # Sources of the predicted colors, see `Method.decode`.
 DECODES = ("ab", "annealed", "blend")
 
@@ -81,7 +81,7 @@ class Method:
         """Returns fresh variables, float32."""
         shape = (1, self.image_size, self.image_size)
         blank = {name: jnp.zeros((*shape, depth)) for name, depth in _SIDE_INPUTS.items()}
-        fields = self._inputs(blank | {"grey": jnp.zeros((*shape, 1))})
+        fields = self._inputs(blank | {"gray": jnp.zeros((*shape, 1))})
         return self.network.init({"params": key}, fields, train=False)
 
     @property
@@ -102,7 +102,7 @@ class Method:
     def _inputs(self, fields: Fields) -> Fields:
         """Returns the network's inputs among the fields; missing hints become zeros."""
         wanted = self.network.inputs
-        shape = fields["grey"].shape[:3]
+        shape = fields["gray"].shape[:3]
         blank = {
             name: jnp.zeros((*shape, depth), jnp.float32)
             for name, depth in _HINTS.items()
@@ -111,7 +111,7 @@ class Method:
         if self.takes_palette:
             blank["global_colors"] = jnp.zeros((shape[0], _PALETTE), jnp.float32)
         inputs = blank | {name: value for name, value in fields.items() if name in wanted}
-        missing = wanted - inputs.keys() - {"global_grey"}
+        missing = wanted - inputs.keys() - {"global_gray"}
         if missing:
             raise ValueError(f"the network also takes {', '.join(sorted(missing))}")
         return {name: jnp.asarray(value, jnp.float32) for name, value in inputs.items()}
@@ -123,19 +123,19 @@ class Method:
 
     @property
     def wanted(self) -> frozenset[str]:
-        """Names of the fields that a training batch needs in addition to grey and ab, or to rgb."""
+        """Names of the fields that a training batch needs in addition to gray and ab, or to rgb."""
         judged_in_rgb = self.features is not None or (self.critic and self.critic.space == "rgb")
         needs_lightness = self.space != "ab" or judged_in_rgb
         needs_rgb = needs_lightness and not self.encode.gives_lightness
         return self.network.inputs | ({"rgb"} if needs_rgb else set())
 
     def encoded(self, batch: Fields) -> Fields:
-        """Returns the batch with `grey` and `ab`, computed from `rgb` where they are missing.
+        """Returns the batch with `gray` and `ab`, computed from `rgb` where they are missing.
 
         If the network's space is not ab, adds `color`, the truth in that space.
         """
         if "ab" not in batch:
-            batch = self.encode(batch["rgb"]) | batch  # the batch may hold an aged `grey`
+            batch = self.encode(batch["rgb"]) | batch  # the batch may hold an aged `gray`
         return batch if self.space == "ab" else batch | {"color": self.truth(batch, self.space)}
 
     def _reveal_palettes(self, batch: Fields, key: jax.Array) -> Fields:
@@ -159,10 +159,10 @@ class Method:
         side = batch["ab"].shape[1] // grid[0]  # of a cell, in pixels
         means = {
             name: losses.block_means(batch[name].astype(jnp.float32), side)
-            for name in ("ab", "grey")
+            for name in ("ab", "gray")
         }
         truth = color.denormalize_ab(means["ab"])
-        lightness = color.denormalize_lightness(means["grey"])[..., 0]
+        lightness = color.denormalize_lightness(means["gray"])[..., 0]
         cells, valid = hints.draw_cells(key, number, tuple(grid))
         hint_ab = jax.vmap(lambda ab, at: ab[at[:, 0], at[:, 1]])(truth, cells)
         correction = jax.vmap(spread_hints)(ab, keys, lightness, cells, hint_ab, valid)
@@ -187,7 +187,7 @@ class Method:
         if space == "ab":
             return ab
         if self.encode.gives_lightness:
-            lightness = color.denormalize_lightness(batch["grey"].astype(jnp.float32))
+            lightness = color.denormalize_lightness(batch["gray"].astype(jnp.float32))
         else:
             lightness = color.rgb_u8_to_lab(batch["rgb"])[..., :1]
         lab = jnp.concatenate([lightness, color.denormalize_ab(ab)], axis=-1)
@@ -271,9 +271,9 @@ class Method:
 
         Args:
             variables: of the network.
-            fields: grey (N, H, W, 1) in [-1, 1], from `encode`. Depending on the network's inputs:
+            fields: gray (N, H, W, 1) in [-1, 1], from `encode`. Depending on the network's inputs:
                 hint_ab (N, H, W, 2), ab / 110, and hint_mask (N, H, W, 1), 1 at hints (default: no
-                hints); edges (N, H, W, 1), from `detect_edges`; global_grey (N, h, w, 1), a photo
+                hints); edges (N, H, W, 1), from `detect_edges`; global_gray (N, h, w, 1), a photo
                 whose global features replace the photo's own; global_colors (N, 315), see
                 `palette_input` (default: the network chooses). Other fields are ignored.
 
@@ -282,7 +282,7 @@ class Method:
             `saturation`; if `predicts_lightness`, lightness: (N, H, W, 1), L; and the network's
             other outputs unchanged, at its own size.
         """
-        size = fields["grey"].shape[1:3]
+        size = fields["gray"].shape[1:3]
         outputs = self.network.apply(variables, self.fit(fields), train=False)
         ab = color.denormalize_ab(self.fit_back(self.decoded(outputs), size))
         picture = {"ab": self.saturation * ab}
@@ -303,7 +303,7 @@ class Method:
 
     def fit(self, fields: Fields) -> Fields:
         """Selects the network's inputs and pads or resizes them to the network's size."""
-        size = self.network_size(*fields["grey"].shape[1:3])
+        size = self.network_size(*fields["gray"].shape[1:3])
         bring = shapes.padded if self.network.fit == "pad" else shapes.resized
         return {
             name: x if name in _OF_WHOLE_PHOTOS else bring(name, x, size)

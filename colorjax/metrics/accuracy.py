@@ -31,8 +31,8 @@ def accuracy_within(lab: Any, true_lab: Any, percent: float) -> Array:
 
     >>> import numpy as np
     >>> near, far = np.array([[[50.0, 11.0, 0.0]]]), np.array([[[50.0, 12.0, 0.0]]])
-    >>> grey = np.array([[[50.0, 0.0, 0.0]]])
-    >>> float(accuracy_within(near, grey, 5)), float(accuracy_within(far, grey, 5))
+    >>> gray = np.array([[[50.0, 0.0, 0.0]]])
+    >>> float(accuracy_within(near, gray, 5)), float(accuracy_within(far, gray, 5))
     (1.0, 0.0)
     """
     lab, true_lab = image_pair(lab, true_lab, ("lab", "true_lab"), 3)

@@ -58,7 +58,7 @@ class Network(Protocol):
 
     @property
     def inputs(self) -> frozenset[str]:
-        """Names of the inputs: "grey", and others that `Method.predict` describes."""
+        """Names of the inputs: "gray", and others that `Method.predict` describes."""
         ...
 
     @property

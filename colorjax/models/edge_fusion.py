@@ -51,7 +51,7 @@ class EdgeFusion(nn.Module):
             weights and no classifier; "iizuka": low-level features shared with the local branch,
             global features and a classifier as in Iizuka 2016.
         edges: input of the edge branch: "canny": the input `edges`; "sobel": the magnitude of the
-            gradient of grey; "off": no edge branch.
+            gradient of gray; "off": no edge branch.
         num_classes: as in `Iizuka`, for that global branch; the faithful one has no classifier.
         norm: whether BatchNorm follows every layer, except the two fully connected layers of the
             faithful branch; the original has none.
@@ -90,7 +90,7 @@ class EdgeFusion(nn.Module):
     @property
     def inputs(self) -> frozenset[str]:
         """Names of the inputs of `apply`."""
-        names = {"grey", "global_grey"}
+        names = {"gray", "global_gray"}
         return frozenset(names | {"edges"} if self.edges == "canny" else names)
 
     @property
@@ -119,9 +119,9 @@ class EdgeFusion(nn.Module):
         """Predicts the colors of gray photos.
 
         Args:
-            inputs: grey (N, H, W, 1) in [-1, 1], H and W multiples of 8; edges (N, H, W, 1) in
-                [0, 1], for "canny"; global_grey (N, h, w, 1), of any size, the source of
-                the global features; default: grey.
+            inputs: gray (N, H, W, 1) in [-1, 1], H and W multiples of 8; edges (N, H, W, 1) in
+                [0, 1], for "canny"; global_gray (N, h, w, 1), of any size, the source of
+                the global features; default: gray.
             train: whether BatchNorm uses batch statistics and updates the running ones.
 
         Returns:
@@ -131,18 +131,18 @@ class EdgeFusion(nn.Module):
         Raises:
             ValueError: H or W is no multiple of 8.
         """
-        grey, style = inputs["grey"], self.style
-        check_sides(grey)
-        seen = squeezed(inputs.get("global_grey", grey), self.global_size)
-        x, wide = (self._scaled(view) for view in (grey, seen))
+        gray, style = inputs["gray"], self.style
+        check_sides(gray)
+        seen = squeezed(inputs.get("global_gray", gray), self.global_size)
+        x, wide = (self._scaled(view) for view in (gray, seen))
         local, vector, for_classes = (
-            self._iizuka(x, None if seen is grey else wide, train=train)
+            self._iizuka(x, None if seen is gray else wide, train=train)
             if self.global_branch == "iizuka"
             else self._faithful(x, wide, train=train)
         )
         parts = [local]
         if self.edges != "off":
-            edges = inputs["edges"] if self.edges == "canny" else sobel((grey + 1) / 2)
+            edges = inputs["edges"] if self.edges == "canny" else sobel((gray + 1) / 2)
             parts.append(Convs(_EDGES, style, name="edge_level")(edges, train=train))
 
         fusion = ConvLayer(scaled(256, self.width), style, kernel_size=1, name="fusion")
@@ -163,8 +163,8 @@ class EdgeFusion(nn.Module):
             outputs["class_logits"] = classifier(for_classes, train=train)
         return outputs
 
-    def _scaled(self, grey: jax.Array) -> jax.Array:
-        return color.denormalize_lightness(grey) if self.raw_lightness else grey
+    def _scaled(self, gray: jax.Array) -> jax.Array:
+        return color.denormalize_lightness(gray) if self.raw_lightness else gray
 
     def _faithful(
         self, x: jax.Array, wide: jax.Array, *, train: bool
@@ -193,18 +193,18 @@ class EdgeFusion(nn.Module):
         return mid, vector, for_classes
 
 
-def sobel(grey: jax.Array) -> jax.Array:
+def sobel(gray: jax.Array) -> jax.Array:
     """Returns the magnitude of Sobel's gradient, as `skimage.filters.sobel` does.
 
     Args:
-        grey: (N, H, W, 1) in [0, 1].
+        gray: (N, H, W, 1) in [0, 1].
 
     Returns:
         (N, H, W, 1), at least 0; borders are mirrored.
     """
     across = jnp.array([[1.0, 2.0, 1.0], [0.0, 0.0, 0.0], [-1.0, -2.0, -1.0]]) / 4
     kernel = jnp.stack([across, across.T], axis=-1)[:, :, None, :]
-    padded = jnp.pad(grey, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
+    padded = jnp.pad(gray, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
     slopes = convolve(padded.astype(jnp.float32), kernel)
     # Avoids 0, where the root has no gradient.
     return jnp.sqrt(jnp.mean(jnp.square(slopes), axis=-1, keepdims=True) + 1e-12)

@@ -114,7 +114,7 @@ class Keyed:
         )
         captured = state.get("intermediates", {})
         features = [_output_of(captured, name) for name in names]
-        size = grid_size(*inputs["grey"].shape[1:3])
+        size = grid_size(*inputs["gray"].shape[1:3])
         return outputs | {"hint_keys": Keys(feature_keys(features, size))}
 
 

@@ -60,7 +60,7 @@ class Iizuka(nn.Module):
     dtype: Any = jnp.float32
     add_layer: bool = False
 
-    inputs: ClassVar[frozenset[str]] = frozenset({"grey", "global_grey"})
+    inputs: ClassVar[frozenset[str]] = frozenset({"gray", "global_gray"})
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
     reach: ClassVar[int] = 72  # radius of the receptive field in pixels, without the global branch
@@ -84,8 +84,8 @@ class Iizuka(nn.Module):
         """Predicts the colors of gray photos (section 3).
 
         Args:
-            inputs: grey (N, H, W, 1) in [-1, 1], H and W multiples of 8; global_grey
-                (N, h, w, 1), the source of the global features, of any size; default: grey.
+            inputs: gray (N, H, W, 1) in [-1, 1], H and W multiples of 8; global_gray
+                (N, h, w, 1), the source of the global features, of any size; default: gray.
             train: whether BatchNorm uses batch statistics and updates the running ones.
 
         Returns:
@@ -95,13 +95,13 @@ class Iizuka(nn.Module):
         Raises:
             ValueError: H or W is no multiple of 8.
         """
-        grey, style = inputs["grey"], self.style
-        check_sides(grey)
-        seen = squeezed(inputs.get("global_grey", grey), self.global_size)
+        gray, style = inputs["gray"], self.style
+        check_sides(gray)
+        seen = squeezed(inputs.get("global_gray", gray), self.global_size)
         low_level = Convs(LOW_LEVEL, style, name="low_level")
-        low = low_level(grey, train=train)
+        low = low_level(gray, train=train)
         # The same weights process the photo at both sizes; one pass is enough if these are equal.
-        wide = low if seen is grey else low_level(seen, train=train, update=False)
+        wide = low if seen is gray else low_level(seen, train=train, update=False)
         vector, for_classes = GlobalFeatures(style, name="global_level")(wide, train=train)
         mid = Convs(MID_LEVEL, style, name="mid_level")(low, train=train)
         fusion = ConvLayer(scaled(256, self.width), style, kernel_size=1, name="fusion")

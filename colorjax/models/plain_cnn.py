@@ -38,7 +38,7 @@ class PlainCNN(nn.Module):
     dtype: Any = jnp.float32
     add_layer: bool = False
 
-    inputs: ClassVar[frozenset[str]] = frozenset({"grey"})
+    inputs: ClassVar[frozenset[str]] = frozenset({"gray"})
     outputs: ClassVar[frozenset[str]] = frozenset({"ab"})
     fixed_size: ClassVar[int | None] = None
     fit: ClassVar[str] = "pad"
@@ -66,8 +66,8 @@ class PlainCNN(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:
-        """Maps grey (N, H, W, 1), L / 50 - 1, to ab (N, H, W, 2), ab / 110, float32."""
-        x = inputs["grey"]
+        """Maps gray (N, H, W, 1), L / 50 - 1, to ab (N, H, W, 2), ab / 110, float32."""
+        x = inputs["gray"]
         for features, stride in zip(self.filters, self.strides, strict=False):
             dilation = self.dilation if stride == 1 else 1
             conv = Conv(features, self.kernel_size, stride, dilation, self.dtype)
@@ -95,7 +95,7 @@ class PlainDense(nn.Module):
 
     dtype: Any = jnp.float32
 
-    inputs: ClassVar[frozenset[str]] = frozenset({"grey"})
+    inputs: ClassVar[frozenset[str]] = frozenset({"gray"})
     outputs: ClassVar[frozenset[str]] = frozenset({"ab"})
     fixed_size: ClassVar[int | None] = 128
     size_multiple: ClassVar[int] = 128
@@ -105,8 +105,8 @@ class PlainDense(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:
-        """Maps grey (N, 128, 128, 1), L / 50 - 1, to ab (N, 128, 128, 2), ab / 110, float32."""
-        x = inputs["grey"].astype(self.dtype)
+        """Maps gray (N, 128, 128, 1), L / 50 - 1, to ab (N, 128, 128, 2), ab / 110, float32."""
+        x = inputs["gray"].astype(self.dtype)
         for features, kernel_size, *after in (
             (16, 5, "pool"),
             (16, 4, "norm", "pool"),

@@ -163,7 +163,7 @@ class Semantic(nn.Module):
     add_layer: bool = False
     hint_guide: bool = False
 
-    inputs: ClassVar[frozenset[str]] = frozenset({"grey", "global_colors"})
+    inputs: ClassVar[frozenset[str]] = frozenset({"gray", "global_colors"})
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 32
     fit: ClassVar[str] = "pad"
@@ -188,7 +188,7 @@ class Semantic(nn.Module):
         """Predicts colors from lightness.
 
         Args:
-            inputs: grey (N, H, W, 1), L / 50 - 1, H and W multiples of 32; global_colors
+            inputs: gray (N, H, W, 1), L / 50 - 1, H and W multiples of 32; global_colors
                 (N, 315), `colorjax.color.palette` of the requested colors of the whole photo,
                 followed by a 1; zeros: the network chooses.
             train: whether BatchNorm uses batch statistics and updates the running ones.
@@ -201,10 +201,10 @@ class Semantic(nn.Module):
         Raises:
             ValueError: H or W is no multiple of 32.
         """
-        grey = inputs["grey"]
-        if grey.shape[1] % 32 or grey.shape[2] % 32:
+        gray = inputs["gray"]
+        if gray.shape[1] % 32 or gray.shape[2] % 32:
             raise ValueError(
-                f"semantic needs sides that are multiples of 32, got {grey.shape[1:3]}"
+                f"semantic needs sides that are multiples of 32, got {gray.shape[1:3]}"
             )
         wide, middle, narrow = (scaled(channels, self.width) for channels in _CHANNELS)
         encoder = EfficientNetLite(
@@ -214,7 +214,7 @@ class Semantic(nn.Module):
             norm=self.encoder_norm,
             name="encoder",
         )
-        _, quarter, eighth, sixteenth, deepest = encoder(normalize(grey), train=train)
+        _, quarter, eighth, sixteenth, deepest = encoder(normalize(gray), train=train)
 
         scene = jnp.mean(deepest.astype(jnp.float32), axis=(1, 2))
         scene = nn.Dense(wide, name="scene")(scene)
@@ -240,14 +240,14 @@ class Semantic(nn.Module):
         logits = Conv(color.NUM_BINS, 1, gain=1.0, name="logits")(x, train=train)
         outputs: dict[str, Any] = {"ab": enlarge(ab, 4), "ab_quarter": ab, "bin_logits": logits}
         if self.hint_guide:
-            outputs["hint_keys"] = self._keys((x4, x8), outputs, grey, train=train)
+            outputs["hint_keys"] = self._keys((x4, x8), outputs, gray, train=train)
         return outputs
 
     def _keys(
         self,
         features: tuple[jax.Array, ...],
         outputs: dict[str, jax.Array],
-        grey: jax.Array,
+        gray: jax.Array,
         *,
         train: bool,
     ) -> Keys:
@@ -257,7 +257,7 @@ class Semantic(nn.Module):
         log_shares = jax.nn.log_softmax(logits)
         entropy = -jnp.sum(jnp.exp(log_shares) * log_shares, axis=-1, keepdims=True)
         maps = [enlarge(x, size[0] // x.shape[1]).astype(jnp.float32) for x in features]
-        lightness = nn.avg_pool(grey, (4, 4), strides=(4, 4))
+        lightness = nn.avg_pool(gray, (4, 4), strides=(4, 4))
         seen = jnp.concatenate([*maps, ab, entropy, lightness], axis=-1)
         guide = HintGuide(name="guide")(jax.lax.stop_gradient(seen), train=train)
         return Keys(feature_keys(features, size), guide)

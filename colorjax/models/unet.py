@@ -90,7 +90,7 @@ class UNet(nn.Module):
     dtype: Any = jnp.float32
     add_layer: bool = False
 
-    inputs: ClassVar[frozenset[str]] = frozenset({"grey"})
+    inputs: ClassVar[frozenset[str]] = frozenset({"gray"})
     fixed_size: ClassVar[int | None] = None
     fit: ClassVar[str] = "pad"
     head_layers: ClassVar[tuple[str, ...]] = ("head",)
@@ -118,7 +118,7 @@ class UNet(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:
-        """Maps grey (N, H, W, 1) in [-1, 1] to float32 outputs.
+        """Maps gray (N, H, W, 1) in [-1, 1] to float32 outputs.
 
         Returns:
             ab: (N, H, W, 2), ab / 110;
@@ -129,7 +129,7 @@ class UNet(nn.Module):
             ValueError: H or W is no multiple of `size_multiple`.
         """
         layout, multiple = LAYOUTS[self.layout], self.size_multiple
-        x = inputs["grey"]
+        x = inputs["gray"]
         if x.shape[1] % multiple or x.shape[2] % multiple:
             raise ValueError(
                 f"unet needs sides that are multiples of {multiple}, got {x.shape[1:3]}"

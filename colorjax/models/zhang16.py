@@ -49,7 +49,7 @@ class Zhang16(nn.Module):
     dtype: Any = jnp.float32
     add_layer: bool = False
 
-    inputs: ClassVar[frozenset[str]] = frozenset({"grey"})
+    inputs: ClassVar[frozenset[str]] = frozenset({"gray"})
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
     reach: ClassVar[int] = 192  # radius of the receptive field in pixels
@@ -67,14 +67,14 @@ class Zhang16(nn.Module):
         """Predicts colors from lightness.
 
         Args:
-            inputs: grey (N, H, W, 1), L / 50 - 1.
+            inputs: gray (N, H, W, 1), L / 50 - 1.
             train: whether BatchNorm uses batch statistics and updates the running ones.
 
         Returns:
             ab (N, 8 ceil(H / 8), 8 ceil(W / 8), 2), ab / 110, enlarged by 4; with the head
             "bins" also logits and bin_logits (N, 2 ceil(H / 8), 2 ceil(W / 8), 313). float32.
         """
-        x = inputs["grey"] * LIGHTNESS_SCALE
+        x = inputs["gray"] * LIGHTNESS_SCALE
         for number, (channels, stride, dilation) in enumerate(_BLOCKS, start=1):
             features = [scaled(c, self.width) for c in channels]
             block = Block(features, stride, dilation, dtype=self.dtype, name=f"block{number}")

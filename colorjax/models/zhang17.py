@@ -43,7 +43,7 @@ class Zhang17(nn.Module):
     dtype: Any = jnp.float32
     add_layer: bool = False
 
-    inputs: ClassVar[frozenset[str]] = frozenset({"grey", "hint_ab", "hint_mask"})
+    inputs: ClassVar[frozenset[str]] = frozenset({"gray", "hint_ab", "hint_mask"})
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
     reach: ClassVar[int] = 192  # radius of the receptive field in pixels
@@ -60,7 +60,7 @@ class Zhang17(nn.Module):
         """Predicts colors from lightness and the user's hints.
 
         Args:
-            inputs: grey (N, H, W, 1), L / 50 - 1; hint_ab (N, H, W, 2), ab / 110 at hints, else 0;
+            inputs: gray (N, H, W, 1), L / 50 - 1; hint_ab (N, H, W, 2), ab / 110 at hints, else 0;
                 hint_mask (N, H, W, 1), 1 at hints, else 0. H and W are multiples of 8.
             train: whether BatchNorm uses batch statistics and updates the running ones.
 
@@ -71,9 +71,9 @@ class Zhang17(nn.Module):
         Raises:
             ValueError: H or W is no multiple of 8.
         """
-        grey = inputs["grey"]
-        if grey.shape[1] % 8 or grey.shape[2] % 8:
-            raise ValueError(f"zhang17 needs sides that are multiples of 8, got {grey.shape[1:3]}")
+        gray = inputs["gray"]
+        if gray.shape[1] % 8 or gray.shape[2] % 8:
+            raise ValueError(f"zhang17 needs sides that are multiples of 8, got {gray.shape[1:3]}")
         c1, c2, c3, c4 = (scaled(c, self.width) for c in (64, 128, 256, 512))
 
         def block(number: int, x: jax.Array, *features: int, **options: Any) -> jax.Array:
@@ -86,7 +86,7 @@ class Zhang17(nn.Module):
             return up(x, train=train) + short(skip, train=train)
 
         mask = inputs["hint_mask"] - self.mask_cent
-        x = jnp.concatenate([grey * LIGHTNESS_SCALE, inputs["hint_ab"], mask], axis=-1)
+        x = jnp.concatenate([gray * LIGHTNESS_SCALE, inputs["hint_ab"], mask], axis=-1)
         x1 = block(1, x, c1, c1)
         x2 = block(2, x1[:, ::2, ::2], c2, c2)
         x3 = block(3, x2[:, ::2, ::2], c3, c3, c3)

@@ -127,7 +127,7 @@ def batch_shapes(config: ConfigDict, method: Method) -> dict[str, jax.ShapeDtype
         else rgb
     )
     if config.data.aged:
-        fields["grey"] = jax.ShapeDtypeStruct((*shape, 1), jnp.float32)
+        fields["gray"] = jax.ShapeDtypeStruct((*shape, 1), jnp.float32)
     if "rgb" in method.wanted:
         fields = fields | rgb
     if "edges" in method.network.inputs:

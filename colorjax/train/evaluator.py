@@ -186,7 +186,7 @@ def build_steps(
         rgb, mask = batch["rgb"], batch["mask"] > 0
         lab = color.rgb_u8_to_lab(rgb)
         seen = method.encode(rgb)
-        fields = {"grey": seen["grey"]}
+        fields = {"gray": seen["gray"]}
         if "edges" in batch:
             fields["edges"] = batch["edges"]
         counts = hint_counts if "hint_ab" in batch else ()

@@ -211,7 +211,7 @@ class _Planner:
         )
         blank = jnp.zeros((1, method.image_size, method.image_size, 3))
         if method.critic is not None:
-            fields = {"color": method.blank_colors(method.critic.space), "grey": blank[..., :1]}
+            fields = {"color": method.blank_colors(method.critic.space), "gray": blank[..., :1]}
             keys = {"params": jax.random.fold_in(key, 1)}
             variables = method.critic.init(keys, fields, train=False)
             name = first if first == "train" else "critic"

@@ -92,7 +92,7 @@ def _statistics_of(
     )
     log.info("measuring the encoder's statistics on %d photos", number * config.batch_size)
     with contextlib.closing(batches):
-        grays = (method.encoded(next(batches))["grey"] for _ in range(number))
+        grays = (method.encoded(next(batches))["gray"] for _ in range(number))
         return encoders.estimate_statistics(network, encoder, map(encoders.normalize, grays))
 
 

@@ -224,7 +224,7 @@ def judged(method: Method, variables: Any, colors: jax.Array, batch: Fields, key
     assert method.critic is not None
     logits, updated = method.critic.apply(
         variables,
-        {"color": colors, "grey": batch["grey"]},
+        {"color": colors, "gray": batch["gray"]},
         train=True,
         rngs={"dropout": jax.random.fold_in(key, 1)},
         mutable=["batch_stats"],

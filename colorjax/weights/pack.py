@@ -41,7 +41,7 @@ def write(
         card_fields: fields of the card that the workdir does not provide, such as the training
             command.
         results: name of a test set -> `result.json` of an evaluation whose first method is the run;
-            the card gets its metrics and those of the row `grey`.
+            the card gets its metrics and those of the row `gray`.
 
     Raises:
         RequestError: the workdir has no intact checkpoint, or a file is not an evaluation result.

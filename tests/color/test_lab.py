@@ -164,7 +164,7 @@ def test_jax_kind_of_8_bit_functions():
 
 @pytest.mark.parametrize("gamut", ["clip", "shrink_chroma"])
 @pytest.mark.parametrize("level", [0.0, 1.0, 0.5, 0.04045, 0.0031308])
-def test_gradients_are_finite_on_the_grey_axis(level, gamut):
+def test_gradients_are_finite_on_the_gray_axis(level, gamut):
     rgb = jnp.full((3,), level, jnp.float32)
     jacobian = jax.jacobian(color.rgb_to_lab)(rgb)
     assert np.isfinite(jacobian).all()

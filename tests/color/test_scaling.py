@@ -43,11 +43,11 @@ def test_kind_precision_and_refusal_of_integers(function):
 @pytest.mark.parametrize("shape", [(3,), (0, 3), (200, 150, 3), (2, 5, 7, 3)])
 def test_u8_to_the_networks_scale_in_one_pass(convert, shape):
     rgb_u8 = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    grey, ab = color.rgb_u8_to_normalized(convert(rgb_u8))
+    gray, ab = color.rgb_u8_to_normalized(convert(rgb_u8))
     lab = color.rgb_to_lab(rgb_u8 / 255.0)
-    assert isinstance(grey, type(convert(rgb_u8)))
-    assert grey.dtype == ab.dtype == np.float32
-    np.testing.assert_allclose(grey, lab[..., :1] / 50 - 1, atol=1e-5)
+    assert isinstance(gray, type(convert(rgb_u8)))
+    assert gray.dtype == ab.dtype == np.float32
+    np.testing.assert_allclose(gray, lab[..., :1] / 50 - 1, atol=1e-5)
     np.testing.assert_allclose(ab, lab[..., 1:] / 110, atol=1e-5)
     with pytest.raises(ValueError, match="rgb_u8 must be uint8"):
         color.rgb_u8_to_normalized(convert(rgb_u8 / np.float32(255)))

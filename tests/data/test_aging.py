@@ -166,8 +166,8 @@ def test_an_aged_photo_is_gray_and_comes_from_the_generator(size):
 @pytest.mark.parametrize("level", [0, 255])
 def test_black_and_white_photos_stay_in_the_range_of_the_network(level):
     rgb = np.full((32, 32, 3), level, np.uint8)
-    for grey in ("lightness", "luma", "mean"):
-        seen = [TargetEncoder(grey=grey).gray_input(aging.age(rgb, rng_of(seed))) for seed in DRAWS]
+    for gray in ("lightness", "luma", "mean"):
+        seen = [TargetEncoder(gray=gray).gray_input(aging.age(rgb, rng_of(seed))) for seed in DRAWS]
         assert np.abs(seen).max() <= 1
         assert np.ptp(seen) > 0.1
 

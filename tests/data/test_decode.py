@@ -33,16 +33,16 @@ def test_every_mode_becomes_rgb(rgb, mode):
         assert (decoded == decoded[..., :1]).all()
 
 
-def test_sixteen_bit_grey_is_scaled_not_clipped():
+def test_sixteen_bit_gray_is_scaled_not_clipped():
     deep = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
     decoded = decode_rgb(encoded(Image.fromarray(deep), format="PNG"))
     np.testing.assert_allclose(decoded[..., 0], deep / 257, atol=0.51)
 
 
-def test_float_grey_is_scaled():
-    grey = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
-    decoded = np.asarray(to_rgb(Image.fromarray(grey)))
-    np.testing.assert_allclose(decoded[..., 1], grey * 255, atol=0.51)
+def test_float_gray_is_scaled():
+    gray = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
+    decoded = np.asarray(to_rgb(Image.fromarray(gray)))
+    np.testing.assert_allclose(decoded[..., 1], gray * 255, atol=0.51)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])

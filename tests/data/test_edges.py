@@ -15,7 +15,7 @@ from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError
 from configs import default, edge_fusion
 
-WANTED = frozenset({"grey", "edges"})
+WANTED = frozenset({"gray", "edges"})
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,8 @@ def lightness():
 
 
 def detected(lightness, **options):
-    grey = (lightness / 50 - 1)[..., None].astype(np.float32)
-    return EdgeDetector(**options)(grey)
+    gray = (lightness / 50 - 1)[..., None].astype(np.float32)
+    return EdgeDetector(**options)(gray)
 
 
 @pytest.mark.parametrize("scale", [1.0, 100.0])
@@ -110,34 +110,34 @@ def eval_batch(source, data, inputs=WANTED):
     return first_batch(pipeline.eval_batches(source, data, batch_size=4, inputs=inputs))
 
 
-def assert_edges_of(batch, grey, scale=1.0):
+def assert_edges_of(batch, gray, scale=1.0):
     edges = batch["edges"]
     assert edges.shape == (4, 32, 32, 1)
     assert edges.dtype == np.uint8
     assert 0.01 < edges.mean() < 0.6
-    for result, image in zip(edges, grey, strict=True):
+    for result, image in zip(edges, gray, strict=True):
         lightness = (image[..., 0] + 1) / 2
         np.testing.assert_array_equal(result[..., 0], canny(lightness * scale, 1.0, 0.1, 0.2))
 
 
-@pytest.mark.parametrize("grey", ["lightness", "luma"])
+@pytest.mark.parametrize("gray", ["lightness", "luma"])
 @pytest.mark.parametrize("targets", ["host", "device"])
-def test_batches_hold_the_edges_of_grey(source, photos, targets, grey):
-    changes = {"data.targets": targets, "data.grey": grey, "data.saturation": 1.8}
+def test_batches_hold_the_edges_of_gray(source, photos, targets, gray):
+    changes = {"data.targets": targets, "data.grey": gray, "data.saturation": 1.8}
     data = tiny_config(photos, **changes).data
-    encode = TargetEncoder(grey=grey)
+    encode = TargetEncoder(gray=gray)
     batch = train_batch(source, data)
-    assert ("grey" in batch) == (targets == "host")
-    assert_edges_of(batch, batch["grey"] if targets == "host" else encode(batch["rgb"])["grey"])
+    assert ("gray" in batch) == (targets == "host")
+    assert_edges_of(batch, batch["gray"] if targets == "host" else encode(batch["rgb"])["gray"])
     batch = eval_batch(source, data)
-    assert_edges_of(batch, encode(batch["rgb"])["grey"])
+    assert_edges_of(batch, encode(batch["rgb"])["gray"])
 
 
 @pytest.mark.parametrize("targets", ["host", "device"])
 def test_edges_are_those_of_an_aged_photo(source, photos, targets):
     changes = {"data.targets": targets, "data.aged": 1.0}
     batch = train_batch(source, tiny_config(photos, **changes).data)
-    assert_edges_of(batch, batch["grey"])
+    assert_edges_of(batch, batch["gray"])
     plain = train_batch(source, tiny_config(photos, **{"data.targets": targets}).data)
     assert (batch["edges"] != plain["edges"]).any()
 
@@ -148,8 +148,8 @@ def test_batches_follow_the_numbers_of_the_config(source, photos):
     )
     for make in (train_batch, eval_batch):
         batch = make(source, scaled)
-        grey = batch["grey"] if "grey" in batch else TargetEncoder()(batch["rgb"])["grey"]
-        assert_edges_of(batch, grey, 100.0)
+        gray = batch["gray"] if "gray" in batch else TargetEncoder()(batch["rgb"])["gray"]
+        assert_edges_of(batch, gray, 100.0)
         assert batch["edges"].sum() > make(source, plain)["edges"].sum()
 
 
@@ -157,7 +157,7 @@ def test_batches_follow_the_numbers_of_the_config(source, photos):
 def test_edges_change_nothing_else(source, photos, targets):
     data = tiny_config(photos, **{"data.targets": targets}).data
     for make in (train_batch, eval_batch):
-        with_edges, without = make(source, data), make(source, data, frozenset({"grey"}))
+        with_edges, without = make(source, data), make(source, data, frozenset({"gray"}))
         assert with_edges.keys() - without.keys() == {"edges"}
         assert without.keys() <= with_edges.keys()
         for name, expected in without.items():

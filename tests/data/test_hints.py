@@ -105,7 +105,7 @@ def test_training_batches_hold_hints_of_the_true_colors(photos):
 
 def test_hints_do_not_change_what_is_drawn_for_the_photo(photos):
     with_hints, without = (first_batch(photos, hints=on) for on in (True, False))
-    np.testing.assert_array_equal(with_hints["grey"], without["grey"])
+    np.testing.assert_array_equal(with_hints["gray"], without["gray"])
     assert "hint_ab" not in without
 
 

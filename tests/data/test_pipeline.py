@@ -61,7 +61,7 @@ def test_two_hosts_share_the_batch_of_one(source, photos):
 def test_epochs_cover_every_photo_once_in_changing_order(source, photos):
     data = tiny_config(photos, **{"data.crop_scale": (1.0, 1.0), "data.flip": False}).data
     batches = take(20, source, data)
-    flat = [row.tobytes() for batch in batches for row in batch["grey"]]
+    flat = [row.tobytes() for batch in batches for row in batch["gray"]]
     labels = np.concatenate([batch["label"] for batch in batches])
     assert labels[:40].sum() == labels[40:].sum() == 20
     assert flat[:40] != flat[40:]
@@ -70,7 +70,7 @@ def test_epochs_cover_every_photo_once_in_changing_order(source, photos):
 def test_another_seed_gives_another_order(source, photos):
     data = tiny_config(photos).data
     one, other = take(1, source, data), take(1, source, data, seed=4)
-    assert not np.array_equal(one[0]["grey"], other[0]["grey"])
+    assert not np.array_equal(one[0]["gray"], other[0]["gray"])
 
 
 @pytest.mark.parametrize("saturation", [1.0, 1.8])
@@ -82,7 +82,7 @@ def test_device_targets_equal_host_targets(source, photos, saturation):
     for expected, batch in zip(host, take(3, source, data), strict=True):
         encoded = encode(batch["rgb"])
         assert batch["rgb"].dtype == np.uint8
-        for name, unit in (("grey", 50), ("ab", 110)):
+        for name, unit in (("gray", 50), ("ab", 110)):
             assert encoded[name].dtype == expected[name].dtype == np.float32
             np.testing.assert_allclose(encoded[name] * unit, expected[name] * unit, atol=1e-3)
 
@@ -92,12 +92,12 @@ def test_targets_are_scikit_images_lab(source, photos):
     rgb = take(1, source, data)[0]["rgb"]
     targets = TargetEncoder()(rgb)
     lab = rgb2lab(rgb)
-    np.testing.assert_allclose(targets["grey"][..., 0] * 50 + 50, lab[..., 0], atol=1e-3)
+    np.testing.assert_allclose(targets["gray"][..., 0] * 50 + 50, lab[..., 0], atol=1e-3)
     np.testing.assert_allclose(targets["ab"] * 110, lab[..., 1:], atol=1e-3)
 
 
 @pytest.mark.parametrize("targets", ["host", "device"])
-def test_aging_changes_the_grey_of_a_share_of_the_photos_alone(source, photos, targets):
+def test_aging_changes_the_gray_of_a_share_of_the_photos_alone(source, photos, targets):
     def rows_of(share):
         changes = {"data.aged": share, "data.hints": True, "data.targets": targets}
         return take(20, source, tiny_config(photos, **changes).data)
@@ -106,12 +106,12 @@ def test_aging_changes_the_grey_of_a_share_of_the_photos_alone(source, photos, t
     encode = TargetEncoder()
     changed = []
     for one, half, whole in zip(plain, some, every, strict=True):
-        clean = one.pop("grey") if targets == "host" else encode(one["rgb"])["grey"]
-        seen, aged = half.pop("grey"), whole.pop("grey")
+        clean = one.pop("gray") if targets == "host" else encode(one["rgb"])["gray"]
+        seen, aged = half.pop("gray"), whole.pop("gray")
         assert_equal([half, whole], [one, one])
-        for grey in (seen, aged):
-            assert (grey.dtype, grey.shape) == (np.float32, (4, 32, 32, 1))
-            assert np.abs(grey).max() <= 1
+        for gray in (seen, aged):
+            assert (gray.dtype, gray.shape) == (np.float32, (4, 32, 32, 1))
+            assert np.abs(gray).max() <= 1
         differs = (seen != clean).any(axis=(1, 2, 3))
         np.testing.assert_array_equal(seen[~differs], clean[~differs])
         np.testing.assert_array_equal(seen[differs], aged[differs])
@@ -121,13 +121,13 @@ def test_aging_changes_the_grey_of_a_share_of_the_photos_alone(source, photos, t
     assert 0.3 < np.mean(changed) < 0.7
 
 
-def test_aged_grey_is_the_same_on_host_and_device(source, photos):
+def test_aged_gray_is_the_same_on_host_and_device(source, photos):
     batches = [
         take(3, source, tiny_config(photos, **AGED, **{"data.targets": targets}).data)
         for targets in ("host", "device")
     ]
     for host, device in zip(*batches, strict=True):
-        np.testing.assert_array_equal(host["grey"], device["grey"])
+        np.testing.assert_array_equal(host["gray"], device["gray"])
 
 
 def test_a_share_is_from_0_to_1(photos):
@@ -161,7 +161,7 @@ def test_a_bad_photo_gives_its_place_to_another(source, photos):
         (step, row)
         for step in range(10)
         for row in range(4)
-        if not np.array_equal(whole[step]["grey"][row], damaged[step]["grey"][row])
+        if not np.array_equal(whole[step]["gray"][row], damaged[step]["gray"][row])
     ]
     assert len(changed) == 2  # the other 38 rows have not moved
     assert_equal(take(4, Damaged(source, {3, 17}), data, start_step=6), damaged[6:])

@@ -75,13 +75,13 @@ def test_fid_lpips_and_classes_of_rows(networks, run, album, tmp_path):
         [run], "folder", str(data), str(tmp_path / "out"), size=SIZE, features=files
     )
     result = evaluate.evaluate(request).result
-    greys = np.stack([color.gray_photo(truth, "lightness") for truth in truths])
+    grays = np.stack([color.gray_photo(truth, "lightness") for truth in truths])
     row = result["rows"]["grey"]["metrics"]
-    wanted = frechet(Networks.features(greys), Networks.features(truths))
+    wanted = frechet(Networks.features(grays), Networks.features(truths))
     assert row["fid"]["mean"] == pytest.approx(wanted, abs=1e-5)
     assert row["fid"]["interval"] is None
-    assert row["lpips"]["mean"] == pytest.approx(Networks.lpips(greys, truths).mean())
-    hits = Networks.classes(greys).argmax(1) == np.arange(6) % 3
+    assert row["lpips"]["mean"] == pytest.approx(Networks.lpips(grays, truths).mean())
+    hits = Networks.classes(grays).argmax(1) == np.arange(6) % 3
     assert row["top1"]["mean"] == pytest.approx(hits.mean())
     assert row["top5"]["mean"] == 1  # only three logits are above 0
     assert result["not available"] == {}

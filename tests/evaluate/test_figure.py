@@ -10,9 +10,9 @@ from colorjax.evaluate import figure
 
 def test_gray_photos_keep_lightness():
     photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
-    grey = color.gray_photo(photo)
-    assert np.ptp(grey, axis=-1).max() == 0
-    away = rgb2lab(grey)[..., 0] - rgb2lab(photo)[..., 0]
+    gray = color.gray_photo(photo)
+    assert np.ptp(gray, axis=-1).max() == 0
+    away = rgb2lab(gray)[..., 0] - rgb2lab(photo)[..., 0]
     assert np.abs(away).max() < 0.3  # half a level of 8 bits is up to 0.25 in L near black
 
 

@@ -83,7 +83,7 @@ def test_luma_is_not_lightness():
     """field.md 4a: mean |L(rgb) - L(luma gray)| is 0.67 on CIFAR-10, p99 5.1."""
     rgb = synthetic_images(1, 32, seed=1)[0]
     seen = {kind: color.gray_photo(rgb, kind) for kind in ("lightness", "luma")}
-    levels = {kind: color.rgb_u8_to_lab(grey)[..., 0] for kind, grey in seen.items()}
+    levels = {kind: color.rgb_u8_to_lab(gray)[..., 0] for kind, gray in seen.items()}
     lightness = color.rgb_u8_to_lab(rgb)[..., 0]
     assert abs(levels["lightness"] - lightness).max() <= 0.2  # half a level of 8 bits
     assert abs(levels["luma"] - lightness).max() > 2

@@ -58,33 +58,33 @@ def done(runs, album, tmp_path_factory):
 def test_metrics_of_rows_are_those_of_their_pictures(done, runs, album):
     """Recomputes pictures with the Colorizer and NumPy, and metrics with their functions."""
     truths = [np.asarray(Image.open(path)) for path in sorted(album.rglob("*.png"))]
-    greys = [gray_photo(truth, "lightness") for truth in truths]
+    grays = [gray_photo(truth, "lightness") for truth in truths]
     colorizer = Colorizer.load(runs / "one")
     tables = baselines.read_tables()[0]
 
-    def painted(grey, ab):
-        lab = np.concatenate([color.rgb_u8_to_lab(grey)[..., :1], ab], axis=-1)
+    def painted(gray, ab):
+        lab = np.concatenate([color.rgb_u8_to_lab(gray)[..., :1], ab], axis=-1)
         return color.lab_to_rgb_u8(lab.astype(np.float32), "shrink_chroma")
 
     def ab_of(rgb):
         return color.rgb_u8_to_lab(rgb)[..., 1:]
 
     wanted = {
-        "grey": greys,
-        "one": [colorizer.colorize(grey) for grey in greys],
+        "grey": grays,
+        "one": [colorizer.colorize(gray) for gray in grays],
         "per_lightness": [
             painted(
                 g, tables["per_lightness"].ab[np.rint(color.rgb_u8_to_lab(g)[..., 0]).astype(int)]
             )
-            for g in greys
+            for g in grays
         ],
-        "mean": [painted(g, np.full((24, 24, 2), tables["mean"].ab[0])) for g in greys],
+        "mean": [painted(g, np.full((24, 24, 2), tables["mean"].ab[0])) for g in grays],
         "oracle_mean": [
             painted(g, np.broadcast_to(ab_of(t).mean((0, 1)), (24, 24, 2)))
-            for g, t in zip(greys, truths, strict=True)
+            for g, t in zip(grays, truths, strict=True)
         ],
         "oracle_bins": [
-            painted(g, np.rint(ab_of(t) / 10) * 10) for g, t in zip(greys, truths, strict=True)
+            painted(g, np.rint(ab_of(t) / 10) * 10) for g, t in zip(grays, truths, strict=True)
         ],
     }
     for row, pictures in wanted.items():
@@ -412,13 +412,13 @@ def test_hints_bring_the_truth_nearer(monkeypatch):
     given = []
 
     class Painting:
-        def prepare(self, grey):
-            self._grey = grey
+        def prepare(self, gray):
+            self._gray = gray
             return self
 
         def colorize(self, hints):
             given.append(hints)
-            picture = self._grey.copy()
+            picture = self._gray.copy()
             for x, y, code in hints:
                 picture[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2] = list(
                     bytes.fromhex(code[1:])
@@ -427,13 +427,13 @@ def test_hints_bring_the_truth_nearer(monkeypatch):
 
     row = baselines.Colorized.__new__(baselines.Colorized)
     row._colorizer = Painting()
-    grey = gray_photo(truth, "lightness")
-    psnrs = row.psnr_with_hints(truth, grey, (0, 5, 100), seed=3)
-    assert psnrs[0] == pytest.approx(float(metrics.psnr(grey, truth)))
+    gray = gray_photo(truth, "lightness")
+    psnrs = row.psnr_with_hints(truth, gray, (0, 5, 100), seed=3)
+    assert psnrs[0] == pytest.approx(float(metrics.psnr(gray, truth)))
     assert psnrs[0] < psnrs[1] < psnrs[2]
     assert [len(hints) for hints in given] == [0, 5, 100]
     assert given[2][:5] == given[1]  # the same hints, and more
-    assert row.psnr_with_hints(truth, grey, (0, 5, 100), seed=3) == psnrs
+    assert row.psnr_with_hints(truth, gray, (0, 5, 100), seed=3) == psnrs
 
 
 def write_cifar10(folder):

@@ -83,7 +83,7 @@ def drawn_variables(shapes, seed=0):
 class TinyNet(nn.Module):
     """A colorizer of two convolutions, with the BatchNorm and the dropout of larger ones."""
 
-    inputs = frozenset({"grey"})
+    inputs = frozenset({"gray"})
     outputs = frozenset({"ab"})
     size_multiple = 1
     fixed_size = None
@@ -91,7 +91,7 @@ class TinyNet(nn.Module):
 
     @nn.compact
     def __call__(self, inputs, *, train):
-        x = Conv(4)(inputs["grey"], train=train)
+        x = Conv(4)(inputs["gray"], train=train)
         x = nn.relu(BatchNorm()(x, train=train))
         x = nn.Dropout(0.5, deterministic=not train)(x)
         return {"ab": jnp.tanh(Conv(2)(x, train=train))}

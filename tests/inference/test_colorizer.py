@@ -23,13 +23,13 @@ class ConstantMethod:
     takes_hints = False
     global_size = None
     encode = TargetEncoder()
-    network = SimpleNamespace(inputs=frozenset({"grey"}), outputs=frozenset({"ab"}))
+    network = SimpleNamespace(inputs=frozenset({"gray"}), outputs=frozenset({"ab"}))
 
     def __init__(self, a, b):
         self.ab = (a, b)
 
     def predict_shown(self, variables, fields):
-        return jnp.broadcast_to(jnp.array(self.ab, jnp.float32), (*fields["grey"].shape[:3], 2))
+        return jnp.broadcast_to(jnp.array(self.ab, jnp.float32), (*fields["gray"].shape[:3], 2))
 
 
 def painter(a, b):
@@ -67,26 +67,26 @@ def test_lightness_is_kept_under_saturated_predictions(violet, size):
         assert np.abs(lightness_of(result) - lightness_of(pixels)).max() <= TOLERANCE
 
 
-def test_every_grey_keeps_its_lightness_and_gets_color(violet):
-    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    result = violet.colorize(grey)
-    expected = lightness_of(np.stack([grey] * 3, -1))
+def test_every_gray_keeps_its_lightness_and_gets_color(violet):
+    gray = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    result = violet.colorize(gray)
+    expected = lightness_of(np.stack([gray] * 3, -1))
     assert np.abs(lightness_of(result) - expected).max() <= TOLERANCE
-    middle = result[np.abs(grey.astype(int) - 128) < 40].astype(int)
+    middle = result[np.abs(gray.astype(int) - 128) < 40].astype(int)
     assert (middle[:, 2] - middle[:, 1] > 20).all()
 
 
-def test_a_network_that_predicts_grey_gives_back_grey():
-    grey = np.arange(256, dtype=np.uint8).reshape(8, 32)
-    np.testing.assert_array_equal(painter(0.0, 0.0).colorize(grey), np.stack([grey] * 3, -1))
+def test_a_network_that_predicts_gray_gives_back_gray():
+    gray = np.arange(256, dtype=np.uint8).reshape(8, 32)
+    np.testing.assert_array_equal(painter(0.0, 0.0).colorize(gray), np.stack([gray] * 3, -1))
 
 
 def test_only_the_lightness_of_a_colored_input_counts(colorizer):
     rgb = synthetic_images(1, 48)[0]
     lab = color.rgb_u8_to_lab(rgb)
     lab[..., 1:] = 0
-    grey = color.lab_to_rgb_u8(lab)
-    result = [colorizer.colorize(image).astype(int) for image in (rgb, grey)]
+    gray = color.lab_to_rgb_u8(lab)
+    result = [colorizer.colorize(image).astype(int) for image in (rgb, gray)]
     assert np.abs(result[0] - result[1]).max() <= 2  # gray was rounded to 8 bits
 
 

@@ -15,14 +15,14 @@ def predictor_of(function):
 
 def fields_at(size):
     _y, x = np.mgrid[0 : size[0], 0 : size[1]]
-    return {"grey": (x / size[1]).astype(np.float32)[None, ..., None]}
+    return {"gray": (x / size[1]).astype(np.float32)[None, ..., None]}
 
 
 def test_a_picture_and_its_mirror_count_alike():
     """An asymmetric prediction is mirrored with its input."""
 
     def lean(fields):
-        n, height, width, _ = fields["grey"].shape
+        n, height, width, _ = fields["gray"].shape
         ramp = np.linspace(-10, 10, width)[None, None, :, None]
         colors = np.broadcast_to(ramp, (n, height, width, 2))
         return colors.astype(np.float32), np.ones((n, height, width, 1), np.float32)
@@ -34,7 +34,7 @@ def test_a_picture_and_its_mirror_count_alike():
 
 def test_the_confident_size_counts_most():
     def by_size(fields):
-        n, height, width, _ = fields["grey"].shape
+        n, height, width, _ = fields["gray"].shape
         colors = np.full((n, height, width, 2), float(height), np.float32)
         return colors, np.full((n, height, width, 1), 0.9 if height == 16 else 0.1, np.float32)
 
@@ -70,7 +70,7 @@ def test_mirrored_fillings_are_cut_before_predictions_are_fused():
     """A prediction of the left half of a square, whose right half is padding."""
 
     def halves(fields):
-        n, height, width, _ = fields["grey"].shape
+        n, height, width, _ = fields["gray"].shape
         colors = np.zeros((n, height, width, 2), np.float32)
         colors[0, :, : width // 2] = colors[1, :, width // 2 :] = 7  # [1] is the mirrored one
         return colors, np.ones((n, height, width, 1), np.float32)

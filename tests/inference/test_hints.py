@@ -13,8 +13,8 @@ from colorjax.inference import hints
 from colorjax.inference.colorizer import Colorizer
 from colorjax.inference.hints import Hint
 
-GREY = color.rgb_u8_to_lab(np.stack(synthetic_images(1, 64, seed=5)))[0, :40, :, 0]
-PHOTO = np.round(2.55 * GREY).astype(np.uint8)  # 40 rows of 64
+GRAY = color.rgb_u8_to_lab(np.stack(synthetic_images(1, 64, seed=5)))[0, :40, :, 0]
+PHOTO = np.round(2.55 * GRAY).astype(np.uint8)  # 40 rows of 64
 RED = Hint(50, 10, "#c02020")
 
 
@@ -71,7 +71,7 @@ def test_lightness_stays_with_hints_and_saturation(hinted):
     assert np.abs(lightness - wanted).max() <= 100 / 255
 
 
-def test_saturation_scales_and_zero_is_grey(binned):
+def test_saturation_scales_and_zero_is_gray(binned):
     assert np.ptp(binned.colorize(PHOTO, saturation=0.0).astype(int), axis=-1).max() <= 1
     floats = PHOTO / np.float32(255)
     half, full = (color.rgb_to_lab(binned.colorize(floats, saturation=s)) for s in (0.05, 0.1))
@@ -111,7 +111,7 @@ def test_wrong_hints_from_python(hint, text, hinted):
 
 
 @pytest.fixture
-def grey(tmp_path):
+def gray(tmp_path):
     Image.fromarray(PHOTO).save(tmp_path / "grey.png")
     return tmp_path / "grey.png"
 
@@ -120,13 +120,13 @@ def colorize(*args):
     return cli.run(["colorize", *map(str, args)])
 
 
-def test_hints_from_arguments_and_from_a_file_are_the_same(grey, zhang17_workdir, hinted, tmp_path):
+def test_hints_from_arguments_and_from_a_file_are_the_same(gray, zhang17_workdir, hinted, tmp_path):
     entries = [{"x": 50, "y": 10, "color": "#c02020"}, "3,4,#00ff00"]
     (tmp_path / "hints.json").write_text(json.dumps(entries))
     flags = ["--checkpoint", zhang17_workdir, "--output"]
     args = ["--hint", "50,10,#c02020", "--hint", "3,4,#00ff00"]
-    assert colorize(grey, *flags, tmp_path / "a", *args) == 0
-    assert colorize(grey, *flags, tmp_path / "b", "--hints", tmp_path / "hints.json") == 0
+    assert colorize(gray, *flags, tmp_path / "a", *args) == 0
+    assert colorize(gray, *flags, tmp_path / "b", "--hints", tmp_path / "hints.json") == 0
     a, b = (np.asarray(Image.open(tmp_path / name / "grey.png")) for name in "ab")
     wanted = hinted.colorize(PHOTO, hints=[RED, Hint(3, 4, "#00ff00")])
     assert np.array_equal(a, b)
@@ -172,7 +172,7 @@ def test_hints_speak_of_the_upright_photo(zhang17_workdir, hinted, tmp_path):
     ],
 )
 def test_wrong_requests_are_one_line(
-    args, text, grey, zhang17_workdir, tmp_path, monkeypatch, capsys
+    args, text, gray, zhang17_workdir, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(PHOTO).save("second.png")
@@ -184,33 +184,33 @@ def test_wrong_requests_are_one_line(
     (tmp_path / "none.json").write_text("[]")
     before = {path.name for path in tmp_path.iterdir()}
     # Also with --output: a refused request creates no folder.
-    assert colorize("--checkpoint", zhang17_workdir, "--output", "out", grey, *args) == 2
+    assert colorize("--checkpoint", zhang17_workdir, "--output", "out", gray, *args) == 2
     message = capsys.readouterr().err.strip()
     assert text in message
     assert "\n" not in message
     assert {path.name for path in tmp_path.iterdir()} == before
 
 
-def test_hints_for_a_network_that_shows_no_features(grey, zhang16_workdir, monkeypatch, capsys):
+def test_hints_for_a_network_that_shows_no_features(gray, zhang16_workdir, monkeypatch, capsys):
     colorizer = Colorizer.load(zhang16_workdir)
     monkeypatch.setattr(type(colorizer._method.network), "feature_layers", ())
     args = ["--checkpoint", zhang16_workdir, "--hint", "1,2,#c02020"]
-    assert colorize(grey, *args) == 2
+    assert colorize(gray, *args) == 2
     message = capsys.readouterr().err.strip()
     assert "names no feature_layers" in message
     assert "\n" not in message
-    assert not grey.with_name("grey.color.png").exists()
+    assert not gray.with_name("grey.color.png").exists()
     region = np.zeros(PHOTO.shape, bool)
     region[:9, :9] = True
     result = colorizer.colorize(PHOTO, hints=[(3, 3, "#a06060", region)]).astype(int)
     assert result[3, 3, 0] - result[3, 3, 2] > 20
 
 
-def test_hints_for_a_folder_are_refused(grey, zhang17_workdir, capsys):
+def test_hints_for_a_folder_are_refused(gray, zhang17_workdir, capsys):
     args = ["--checkpoint", zhang17_workdir, "--hint", "1,2,#c02020"]
-    assert colorize(grey.parent, *args) == 2  # although it has only one photo
+    assert colorize(gray.parent, *args) == 2  # although it has only one photo
     assert "not for a folder" in capsys.readouterr().err
-    assert [path.name for path in grey.parent.iterdir()] == ["grey.png"]
+    assert [path.name for path in gray.parent.iterdir()] == ["grey.png"]
 
 
 def test_a_hint_acts_most_where_it_is(hinted):
@@ -226,7 +226,7 @@ def test_temperature_zero_is_the_mode(zhang16_workdir):
     mode = Colorizer.load(zhang16_workdir, temperature=0)
     square = PHOTO[:32, :32]  # of the working size: nothing is resized
     lightness = color.rgb_u8_to_lab(np.repeat(square[..., None], 3, -1))[..., :1]
-    fields = {"grey": lightness[None] / 50 - 1}
+    fields = {"gray": lightness[None] / 50 - 1}
     logits = jax.jit(mode._method.predict)(mode._predictor.variables, fields)["bin_logits"][0]
     bins = color.ab_bins()[np.asarray(logits).argmax(-1)].astype(np.float32)
     planes = [

@@ -28,12 +28,12 @@ class MeanMethod:
     global_size = None
     predicts_lightness = False
     encode = TargetEncoder()
-    network = SimpleNamespace(inputs=frozenset({"grey"}), outputs=frozenset({"ab"}))
+    network = SimpleNamespace(inputs=frozenset({"gray"}), outputs=frozenset({"ab"}))
 
     def predict_shown(self, variables, fields):
-        mean = jnp.mean(fields["grey"], axis=(1, 2, 3), keepdims=True)
+        mean = jnp.mean(fields["gray"], axis=(1, 2, 3), keepdims=True)
         ab = jnp.concatenate([50 * mean, -30 * mean], axis=-1)
-        return jnp.broadcast_to(ab, (*fields["grey"].shape[:3], 2))
+        return jnp.broadcast_to(ab, (*fields["gray"].shape[:3], 2))
 
 
 MEANS = Predictor(MeanMethod(), {})
@@ -43,8 +43,8 @@ def working(height, width):
     return min(height, 8), min(width, 8)
 
 
-def combined(grey, tile, stride, rule, **more):
-    return predict_tiles(MEANS, grey, Tiling(tile, stride, rule, **more), working, {})
+def combined(gray, tile, stride, rule, **more):
+    return predict_tiles(MEANS, gray, Tiling(tile, stride, rule, **more), working, {})
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_hann_trusts_the_middle():
     assert window[0, 0] < 0.1 * window[1, 3]
 
 
-GREY = np.linspace(-0.5, 1, 16, dtype=np.float32)[None].repeat(8, 0)  # 8x16
-LEFT, RIGHT = GREY[:, :8].mean(), GREY[:, 8:].mean()
-MIDDLE = GREY[:, 4:12].mean()
+GRAY = np.linspace(-0.5, 1, 16, dtype=np.float32)[None].repeat(8, 0)  # 8x16
+LEFT, RIGHT = GRAY[:, :8].mean(), GRAY[:, 8:].mean()
+MIDDLE = GRAY[:, 4:12].mean()
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,14 @@ MIDDLE = GREY[:, 4:12].mean()
     ],
 )
 def test_overlaps_are_combined_as_the_rule_says(rule, expected):
-    result = combined(GREY, (8, 8), (8, 4), rule)
+    result = combined(GRAY, (8, 8), (8, 4), rule)
     assert result.shape == (8, 16, 2)
     np.testing.assert_allclose(result[3, [5, 10], 0], 50 * np.array(expected), rtol=1e-3, atol=1e-3)
 
 
 def test_hann_is_the_weighted_mean():
     window = hann((8, 8))[3]
-    result = combined(GREY, (8, 8), (8, 4), "hann")[3, 5, 0]
+    result = combined(GRAY, (8, 8), (8, 4), "hann")[3, 5, 0]
     expected = (window[5] * LEFT + window[1] * MIDDLE) / (window[5] + window[1])
     np.testing.assert_allclose(result, 50 * expected, rtol=1e-3)
 
@@ -109,8 +109,8 @@ def test_the_maximum_may_be_negative():
 def test_sizes_come_back(rule):
     for height in range(1, 65, 7):
         for width in (1, 8, 9, 33, 64):
-            grey = np.zeros((height, width), np.float32)
-            assert combined(grey, (16, 24), (8, 12), rule).shape == (height, width, 2)
+            gray = np.zeros((height, width), np.float32)
+            assert combined(gray, (16, 24), (8, 12), rule).shape == (height, width, 2)
 
 
 @pytest.mark.slow
@@ -118,26 +118,26 @@ def test_every_size_comes_back():
     odd = np.random.default_rng(0).integers(200, 1000, (10, 2)) * 2 + 1
     every = [(height, width) for height in range(1, 65) for width in range(1, 65)]
     for height, width in [*every, *odd]:
-        grey = np.zeros((height, width), np.float32)
+        gray = np.zeros((height, width), np.float32)
         tile = (16, 24) if height < 65 else (160, 256)
-        result = combined(grey, tile, (tile[0] // 2, tile[1] // 2), "hann")
+        result = combined(gray, tile, (tile[0] // 2, tile[1] // 2), "hann")
         assert result.shape == (height, width, 2)
 
 
 def test_blended_tiles_have_no_seam_and_pasted_ones_have():
-    grey = np.random.default_rng(0).uniform(-1, 1, (64, 96)).astype(np.float32)
-    grey += np.linspace(-1, 1, 96, dtype=np.float32)
-    pasted = combined(grey, (32, 32), (32, 32), "none")
-    blended = combined(grey, (32, 32), (8, 8), "hann")
+    gray = np.random.default_rng(0).uniform(-1, 1, (64, 96)).astype(np.float32)
+    gray += np.linspace(-1, 1, 96, dtype=np.float32)
+    pasted = combined(gray, (32, 32), (32, 32), "none")
+    blended = combined(gray, (32, 32), (8, 8), "hann")
     assert seam(pasted, 32, 32) > 5
     assert 0.5 < seam(blended, 32, 8) < 1.5
 
 
 def test_global_colors_take_the_low_frequencies():
-    grey = np.linspace(-1, 1, 128, dtype=np.float32)[None].repeat(64, 0)
-    local = combined(grey, (32, 32), (16, 16), "hann")
-    kept = combined(grey, (32, 32), (16, 16), "hann", keeps_global=True)
-    whole = 50 * grey.mean()
+    gray = np.linspace(-1, 1, 128, dtype=np.float32)[None].repeat(64, 0)
+    local = combined(gray, (32, 32), (16, 16), "hann")
+    kept = combined(gray, (32, 32), (16, 16), "hann", keeps_global=True)
+    whole = 50 * gray.mean()
     assert np.ptp(local[32, :, 0]) > 60
     assert np.ptp(kept[32, :, 0]) < 10
     np.testing.assert_allclose(kept[..., 0].mean(), whole, atol=1)
@@ -155,17 +155,17 @@ def test_the_memory_of_tiles_is_that_of_the_canvas(colorizer, exactly, monkeypat
     monkeypatch.setattr(tiling, "_MOST_PIXELS", 2**17)
     monkeypatch.setattr(tiling, "_EXACT_CORE", 64)
     monkeypatch.setattr(colorizer._predictor, "colors", blank)
-    grey = np.zeros((1500, 2000), np.float32)
-    fields = colorizer._predictor.fields(grey)
+    gray = np.zeros((1500, 2000), np.float32)
+    fields = colorizer._predictor.fields(gray)
     tracemalloc.start()
     try:
         if exactly:
             result = tiling.predict_exactly(colorizer._predictor, fields)
         else:
             rule = Tiling((200, 200), (100, 100), keeps_global=True)
-            result = predict_tiles(colorizer._predictor, grey, rule, working, {})
+            result = predict_tiles(colorizer._predictor, gray, rule, working, {})
         of_tiles = tracemalloc.get_traced_memory()[1]
-        Chroma(result, grey.shape).guide(grey)
+        Chroma(result, gray.shape).guide(gray)
         of_all = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -176,7 +176,7 @@ def test_the_memory_of_tiles_is_that_of_the_canvas(colorizer, exactly, monkeypat
 
 
 def blank(fields):
-    return np.ones((*fields["grey"].shape[:3], 2), np.float32)
+    return np.ones((*fields["gray"].shape[:3], 2), np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -186,11 +186,11 @@ def bins(zhang16_workdir):
 
 def test_one_tile_of_shares_is_the_annealed_mean(bins):
     predictor = bins._predictor
-    grey = synthetic_images(1, 32)[0][..., 0].astype(np.float32) / 127.5 - 1
+    gray = synthetic_images(1, 32)[0][..., 0].astype(np.float32) / 127.5 - 1
     result = predict_tiles(
-        predictor, grey, Tiling((32, 32), (32, 32), "distribution"), lambda h, w: (h, w), {}
+        predictor, gray, Tiling((32, 32), (32, 32), "distribution"), lambda h, w: (h, w), {}
     )
-    shares = predictor.distribution(predictor.fields(grey), (8, 8))[0]
+    shares = predictor.distribution(predictor.fields(gray), (8, 8))[0]
     np.testing.assert_allclose(shares.sum(-1), 1, rtol=1e-4)
     expected = color.annealed_mean(np.log(shares), temperature=predictor.method.network.temperature)
     np.testing.assert_allclose(result[2::4, 2::4], expected, atol=8)  # upsampled between cells
@@ -198,9 +198,9 @@ def test_one_tile_of_shares_is_the_annealed_mean(bins):
 
 
 def test_distributions_are_averaged_before_the_mean(bins):
-    grey = synthetic_images(1, 48)[0][..., 0].astype(np.float32) / 127.5 - 1
+    gray = synthetic_images(1, 48)[0][..., 0].astype(np.float32) / 127.5 - 1
     result = predict_tiles(
-        bins._predictor, grey, Tiling((32, 32), (16, 16), "distribution"), lambda h, w: (h, w), {}
+        bins._predictor, gray, Tiling((32, 32), (16, 16), "distribution"), lambda h, w: (h, w), {}
     )
     assert result.shape == (48, 48, 2)
     assert np.isfinite(result).all()
@@ -208,7 +208,7 @@ def test_distributions_are_averaged_before_the_mean(bins):
 
 def test_methods_without_bins_have_none_to_combine():
     with pytest.raises(RequestError, match="no distribution over bins"):
-        combined(GREY, (8, 8), (8, 8), "distribution")
+        combined(GRAY, (8, 8), (8, 8), "distribution")
 
 
 def test_semantic_in_tiles_is_combined_by_its_bins(semantic_workdir):
@@ -290,10 +290,10 @@ def support(network_config):
     at = side // 2 // method.network.size_multiple * method.network.size_multiple
     blank = {name: jnp.ones((1, side, side, depth)) for name, depth in CHANNELS.items()}
     if method.global_size:
-        blank["global_grey"] = jnp.ones((1, method.global_size, method.global_size, 1))
+        blank["global_gray"] = jnp.ones((1, method.global_size, method.global_size, 1))
 
-    def total(grey):
-        inputs = method._inputs(blank | {"grey": grey})
+    def total(gray):
+        inputs = method._inputs(blank | {"gray": gray})
         outputs = method.network.apply(variables, inputs, train=False)
         result = outputs.get("logits", outputs["ab"])
         scale = side // result.shape[1]
@@ -382,8 +382,8 @@ def test_options_that_exclude_each_other():
 def test_aspects(aspect, photo, expected, padded):
     size = WorkingSize(64, 8, is_fixed=False, aspect=aspect)
     assert size.of(*photo) == expected
-    fields = size.pad({"grey": np.zeros((1, *expected, 1))})
-    assert fields["grey"].shape[1:3] == padded
+    fields = size.pad({"gray": np.zeros((1, *expected, 1))})
+    assert fields["gray"].shape[1:3] == padded
     assert size.cut(np.zeros((*padded, 2)), expected).shape[:2] == expected
 
 

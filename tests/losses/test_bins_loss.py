@@ -119,7 +119,7 @@ def test_one_pixel_above_five_makes_a_photo_colored(name, pixel, ab, is_colored)
 
 
 @pytest.mark.parametrize("name", ["ce", "rebalanced_ce"])
-def test_grey_photos_have_no_gradient(name):
+def test_gray_photos_have_no_gradient(name):
     loss = losses.create(name, prior=PRIOR)
     gradient = jax.jit(jax.grad(lambda z: loss.total(loss({"bin_logits": z}, BATCH))))
     size = np.abs(gradient(OUTPUTS["bin_logits"])).max(axis=(1, 2, 3))

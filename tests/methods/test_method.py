@@ -45,8 +45,8 @@ PADDED = [name for name in CONFIGS if name.startswith("zhang")]
 def fields_of(*shape):
     """Returns noise for every possible input of a network except hints."""
     rng = np.random.default_rng(1)
-    grey = jnp.asarray(rng.uniform(-1, 1, (*shape, 1)), jnp.float32)
-    return {"grey": grey, "edges": jnp.asarray(rng.integers(0, 2, (*shape, 1)), np.uint8)}
+    gray = jnp.asarray(rng.uniform(-1, 1, (*shape, 1)), jnp.float32)
+    return {"gray": gray, "edges": jnp.asarray(rng.integers(0, 2, (*shape, 1)), np.uint8)}
 
 
 SIZES = [(1, 1), (7, 9), (224, 224), (250, 333), (256, 320)]
@@ -67,9 +67,9 @@ def test_a_photo_is_padded_by_its_edge_and_cut_back(name):
     method, variables = built(name)
     fields = fields_of(1, 13, 10)
     predict = jax.jit(functools.partial(method.predict, variables))
-    padded = np.pad(fields["grey"], ((0, 0), (0, 3), (0, 6), (0, 0)), mode="edge")
+    padded = np.pad(fields["gray"], ((0, 0), (0, 3), (0, 6), (0, 0)), mode="edge")
     inputs = {
-        "grey": jnp.asarray(padded),
+        "gray": jnp.asarray(padded),
         "hint_ab": jnp.zeros((1, 16, 16, 2)),
         "hint_mask": jnp.zeros((1, 16, 16, 1)),
     }
@@ -93,7 +93,7 @@ def test_a_photo_is_resized_to_the_nearest_multiples_of_eight(name):
     fields = fields_of(1, 13, 10)
     inputs = {
         key: jax.image.resize(jnp.float32(fields[key]), (1, 16, 8, 1), "linear")
-        for key in method.network.inputs - {"global_grey"}
+        for key in method.network.inputs - {"global_gray"}
     }
     network = jax.jit(functools.partial(method.network.apply, train=False))
     expected = jax.image.resize(network(variables, inputs)["ab"], (1, 13, 10, 2), "linear")
@@ -106,7 +106,7 @@ def test_a_photo_is_resized_to_the_nearest_multiples_of_eight(name):
 def test_edges_have_to_be_given():
     method, variables = built("edge_fusion")
     with pytest.raises(ValueError, match="also takes edges"):
-        method.predict(variables, {"grey": fields_of(1, 8, 8)["grey"]})
+        method.predict(variables, {"gray": fields_of(1, 8, 8)["gray"]})
 
 
 def test_hints_are_padded_by_none():
@@ -120,7 +120,7 @@ def test_hints_are_padded_by_none():
     network = jax.jit(functools.partial(method.network.apply, train=False))
     margins = ((0, 0), (0, 3), (0, 6), (0, 0))
     inputs = {name: jnp.pad(x, margins) for name, x in hints.items()}
-    inputs["grey"] = jnp.pad(fields["grey"], margins, mode="edge")
+    inputs["gray"] = jnp.pad(fields["gray"], margins, mode="edge")
     expected = 110 * network(variables, inputs)["ab"][:, :13, :10]
     predict = jax.jit(functools.partial(method.predict_ab, variables))
     actual = predict(fields | hints)
@@ -141,7 +141,7 @@ def test_chroma_ratio_is_logged_and_not_minimized(name):
     method = methods.build(CONFIGS[name]())
     rng = np.random.default_rng(3)
     ab = rng.uniform(-0.5, 0.5, (2, 16, 16, 2)).astype(np.float32)
-    batch = {"grey": fields_of(2, 16, 16)["grey"], "ab": jnp.asarray(ab)}
+    batch = {"gray": fields_of(2, 16, 16)["gray"], "ab": jnp.asarray(ab)}
     loss, (terms, _) = jax.jit(method.loss_and_state)(variables, batch, jax.random.key(0))
     inputs = batch | {"hint_ab": jnp.zeros_like(ab), "hint_mask": jnp.zeros((2, 16, 16, 1))}
     inputs = {k: inputs[k] for k in method.network.inputs}
@@ -246,16 +246,16 @@ def test_the_truth_of_an_aged_batch_is_the_photos(photos, argument, targets):
         space = method.critic.space
         actual.append((encoded, method.truth(encoded, "own"), method.truth(encoded, space)))
     (clean, *true), (aged, *same) = actual
-    assert np.abs(clean["grey"] - aged["grey"]).max() > 0.1
+    assert np.abs(clean["gray"] - aged["gray"]).max() > 0.1
     np.testing.assert_array_equal(clean["ab"], aged["ab"])
     for one, other in zip(true, same, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_a_critic_of_ab_needs_no_lightness():
-    """Also for a batch whose grey is luma and that has no rgb."""
+    """Also for a batch whose gray is luma and that has no rgb."""
     method = methods.build(config_with(cgan.get_config, "width=0.125", **{"data.grey": "luma"}))
-    batch = {name: fields_of(2, 8, 8)["grey"] for name in ("grey", "ab")}
+    batch = {name: fields_of(2, 8, 8)["gray"] for name in ("gray", "ab")}
     batch["ab"] = jnp.concatenate([batch["ab"], -batch["ab"]], axis=-1)
     np.testing.assert_array_equal(method.truth(batch, method.critic.space), batch["ab"])
 
@@ -270,7 +270,7 @@ def test_configs_of_earlier_versions_see_photos_as_they_are():
 class TwoHeads(nn.Module):
     """Returns its input, repeated, as ab and as bins at a quarter of the size."""
 
-    inputs = frozenset({"grey"})
+    inputs = frozenset({"gray"})
     outputs = frozenset({"ab", "bin_logits"})
     size_multiple = 8
     fixed_size = None
@@ -280,16 +280,16 @@ class TwoHeads(nn.Module):
     @nn.compact
     def __call__(self, inputs, *, train):
         """Maps gray to ab / 110 and logits."""
-        grey = inputs["grey"]
+        gray = inputs["gray"]
         factors = jnp.asarray(np.random.default_rng(0).normal(size=313), jnp.float32)
-        ab = jnp.concatenate([0.5 * grey, -0.2 * grey], axis=-1)
-        return {"ab": ab, "bin_logits": grey[:, ::4, ::4] * factors[None, None, None]}
+        ab = jnp.concatenate([0.5 * gray, -0.2 * gray], axis=-1)
+        return {"ab": ab, "bin_logits": gray[:, ::4, ::4] * factors[None, None, None]}
 
 
 def test_ab_is_decoded_from_either_head_or_both():
     method = methods.build(plain_cnn.get_config(), with_loss=False)
-    grey = np.random.default_rng(1).uniform(-1, 1, (1, 19, 26, 1)).astype(np.float32)
-    padded = np.pad(grey, ((0, 0), (0, 5), (0, 6), (0, 0)), mode="edge")
+    gray = np.random.default_rng(1).uniform(-1, 1, (1, 19, 26, 1)).astype(np.float32)
+    padded = np.pad(gray, ((0, 0), (0, 5), (0, 6), (0, 0)), mode="edge")
     factors = np.random.default_rng(0).normal(size=313)
     # Zhang et al. 2016, equation 5: f_T(z) = exp(log(z) / T) / sum exp(log(z) / T), and its mean
     powers = np.exp(padded[:, ::4, ::4].astype(np.float64) * factors / 0.25)
@@ -297,12 +297,12 @@ def test_ab_is_decoded_from_either_head_or_both():
     planes = [Image.fromarray(plane.astype(np.float32)) for plane in np.moveaxis(mean[0], -1, 0)]
     large = [plane.resize((32, 24), Image.Resampling.BILINEAR) for plane in planes]
     annealed = np.stack([np.asarray(plane) for plane in large], -1)[:19, :26]
-    own = 110 * grey[0] * (0.5, -0.2)
+    own = 110 * gray[0] * (0.5, -0.2)
     wanted = {"ab": own, "annealed": annealed, "blend": (own + annealed) / 2}
     assert tuple(wanted) == methods.DECODES
     for decode, ab in wanted.items():
         decoding = dataclasses.replace(method, network=TwoHeads(), decode=decode, saturation=1.5)
-        actual = decoding.predict({}, {"grey": grey})["ab"]
+        actual = decoding.predict({}, {"gray": gray})["ab"]
         np.testing.assert_allclose(actual[0], 1.5 * ab, rtol=1e-4, atol=1e-3)
 
 

@@ -24,12 +24,12 @@ def test_identical_images_are_right_at_every_tolerance():
         np.testing.assert_array_equal(metrics.accuracy_within_ab(ab, ab, percent), np.ones(3))
 
 
-def test_a_grey_image_is_right_where_the_truth_is_nearly_grey():
+def test_a_gray_image_is_right_where_the_truth_is_nearly_gray():
     truth = pixels([40, 11, -11], [50, 12, 0], [60, 4, 4], [70, 0, -5], [80, -30, 70])
-    grey = truth * [1, 0, 0]
-    assert metrics.accuracy_within(grey, truth, 5) == pytest.approx(3 / 5)
-    assert metrics.accuracy_within(grey, truth, 2) == pytest.approx(1 / 5)
-    assert metrics.accuracy_within_ab(grey[..., 1:], truth[..., 1:], 5) == pytest.approx(3 / 5)
+    gray = truth * [1, 0, 0]
+    assert metrics.accuracy_within(gray, truth, 5) == pytest.approx(3 / 5)
+    assert metrics.accuracy_within(gray, truth, 2) == pytest.approx(1 / 5)
+    assert metrics.accuracy_within_ab(gray[..., 1:], truth[..., 1:], 5) == pytest.approx(3 / 5)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

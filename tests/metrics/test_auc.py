@@ -55,7 +55,7 @@ def test_the_truth_scores_one_and_the_farthest_colors_score_zero(prior):
     np.testing.assert_allclose(far, [0.0, 0.0], atol=1e-12)
 
 
-def test_grey_scores_one_minus_the_mean_chroma():
+def test_gray_scores_one_minus_the_mean_chroma():
     _, truth = ab_pair(3, 16, 16)
     chroma = np.hypot(truth[..., 0], truth[..., 1])
     assert chroma.max() < 150
@@ -75,14 +75,14 @@ def test_rebalancing_takes_the_bin_of_the_true_color():
     """A gray pixel that is right, and one of a rare color that was left gray."""
     prior = np.full(313, 0.1 / 312)
     prior[slow_bin(np.zeros(2))] = 0.9
-    truth, grey = np.array([[[0.0, 0.0], [60.0, 45.0]]]), np.zeros((1, 2, 2))
+    truth, gray = np.array([[[0.0, 0.0], [60.0, 45.0]]]), np.zeros((1, 2, 2))
     common, rare = 1 / 0.9, 312 / 0.1
     expected = (common + rare * (1 - 75 / 150)) / (common + rare)
-    value = metrics.auc(grey, truth, prior=prior)
+    value = metrics.auc(gray, truth, prior=prior)
     assert value == pytest.approx(expected, rel=1e-12)
     assert value < 0.501
     # Both predicted colors are in one bin: by the prediction's bins, nothing would be rebalanced.
-    assert metrics.auc(grey, truth) == pytest.approx(0.75)
+    assert metrics.auc(gray, truth) == pytest.approx(0.75)
 
 
 def test_rebalancing_equals_a_loop_over_the_pixels():

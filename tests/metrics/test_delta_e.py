@@ -92,13 +92,13 @@ def test_equals_scikit_image_on_random_colors(spread):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("method", METHODS)
-def test_grey_has_no_nan(method, dtype):
-    grey = np.array([[50, 0, 0], [0, 0, 0], [100, 0, 0], [50, 0, -0.0], [50, -0.0, 0]], dtype)
-    np.testing.assert_array_equal(method(grey, grey), np.zeros(5))
-    np.testing.assert_array_equal(method(grey[:1], grey[3:4]), [0.0])
+def test_gray_has_no_nan(method, dtype):
+    gray = np.array([[50, 0, 0], [0, 0, 0], [100, 0, 0], [50, 0, -0.0], [50, -0.0, 0]], dtype)
+    np.testing.assert_array_equal(method(gray, gray), np.zeros(5))
+    np.testing.assert_array_equal(method(gray[:1], gray[3:4]), [0.0])
     # From gray to a color only lightness and chroma count: dC' / SC = 30 / (1 + 0.045 * 15).
     colored = np.array([[50, 0, 30], [50, 0, -30], [50, -0.0, 30]], dtype)
-    for signed in grey[[0, 3, 4]]:
+    for signed in gray[[0, 3, 4]]:
         value = method(np.stack([signed] * 3), colored)
         np.testing.assert_allclose(value, [30 / 1.675] * 3, rtol=1e-6)
     tiny = np.array([[50, 1e-20, -1e-20]], dtype)

@@ -54,8 +54,8 @@ def test_equals_a_loop_over_the_pixels():
 @pytest.mark.parametrize("metric", [metrics.bits_per_pixel, jax.jit(metrics.bits_per_pixel)])
 def test_certainty_neither_overflows_nor_underflows(metric):
     logits, truth = np.zeros((1, 2, 313), np.float32), np.zeros((1, 2, 2), np.float32)
-    grey = color.ab_bins().tolist().index([0, 0])
-    logits[..., grey] = 1000.0
+    gray = color.ab_bins().tolist().index([0, 0])
+    logits[..., gray] = 1000.0
     assert metric(logits, truth) == 0.0
     np.testing.assert_allclose(metric(-logits, truth), 1000 / np.log(2) + np.log2(312), rtol=1e-6)
 

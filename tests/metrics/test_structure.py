@@ -18,10 +18,10 @@ def pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     rng = np.random.default_rng(0)
     photo = skimage.data.astronaut()[:80, 100:200]
     noise = rng.integers(0, 256, photo.shape, dtype=np.uint8)
-    grey = np.repeat(photo.mean(axis=-1, keepdims=True).astype(np.uint8), 3, axis=-1)
+    gray = np.repeat(photo.mean(axis=-1, keepdims=True).astype(np.uint8), 3, axis=-1)
     return {
         "noise": (noise, noise[::-1].copy()),
-        "photo and grey": (photo, grey),
+        "photo and grey": (photo, gray),
         "photo and noise": (photo, noise),
         "flat": (np.full_like(photo, 250), np.full_like(photo, 251)),
     }

@@ -17,12 +17,12 @@ def record(rgb, truth, prior=PRIOR):
     return values | picture.measure_truth(truth)
 
 
-def test_two_averages_of_psnr_and_grey_photos():
+def test_two_averages_of_psnr_and_gray_photos():
     """One average excludes the infinite PSNR of gray photos, the other includes their MSE of 0."""
     colorful = synthetic_images(2, 16, seed=2)
     near = np.clip(colorful[0].astype(int) + 1, 0, 255).astype(np.uint8)
-    grey = color.gray_photo(colorful[1], "lightness")
-    pairs = [(near, colorful[0]), (grey, colorful[1]), (grey, grey)]
+    gray = color.gray_photo(colorful[1], "lightness")
+    pairs = [(near, colorful[0]), (gray, colorful[1]), (gray, gray)]
     columns = summary.columns_of([record(*pair) for pair in pairs])
     measured = summary.summarize_rows({"row": columns}, None)["row"]["metrics"]
     squares = [np.square(a.astype(float) - b).mean() for a, b in pairs]
@@ -33,11 +33,11 @@ def test_two_averages_of_psnr_and_grey_photos():
     assert measured["psnr"]["mean"] - measured["psnr_of_mean_mse"]["mean"] > 3
 
 
-def test_grey_photos_count_in_no_psnr_with_hints():
+def test_gray_photos_count_in_no_psnr_with_hints():
     """field.md 4a (9): gray photos painted gray would raise the hint curve above psnr."""
     truth = synthetic_images(1, 16, seed=2)[0]
-    grey = color.gray_photo(truth, "lightness")
-    records = [record(grey, truth), record(grey, grey)]
+    gray = color.gray_photo(truth, "lightness")
+    records = [record(gray, truth), record(gray, gray)]
     for each in records:
         each["psnr_hints_0"] = each["psnr"]
     row = summary.summarize_rows({"row": summary.columns_of(records)}, None)["row"]
@@ -84,12 +84,12 @@ def test_two_formulas_of_colorfulness_and_three_deltas():
 
 def test_metrics_of_all_pixels_weigh_photos_by_their_pixels():
     truths = [synthetic_images(1, side, seed=side)[0] for side in (12, 36)]
-    greys = [color.gray_photo(truth, "lightness") for truth in truths]
-    columns = summary.columns_of([record(g, t) for g, t in zip(greys, truths, strict=True)])
+    grays = [color.gray_photo(truth, "lightness") for truth in truths]
+    columns = summary.columns_of([record(g, t) for g, t in zip(grays, truths, strict=True)])
     measured = summary.summarize_rows({"row": columns}, None)["row"]["metrics"]
     distances = [
         np.linalg.norm((color.rgb_u8_to_lab(t) - color.rgb_u8_to_lab(g))[..., 1:], axis=-1).ravel()
-        for g, t in zip(greys, truths, strict=True)
+        for g, t in zip(grays, truths, strict=True)
     ]
     every = np.concatenate(distances)
     assert measured["rmse_ab_8bit"]["mean"] == pytest.approx(

@@ -22,7 +22,7 @@ def uniform(low, *shape):
     return jnp.asarray(RNG.uniform(low, 1, (*shape, 1)), jnp.float32)
 
 
-GREY, OTHER = uniform(-1, 1, 32, 40), uniform(-1, 1, 32, 32)
+GRAY, OTHER = uniform(-1, 1, 32, 40), uniform(-1, 1, 32, 32)
 EDGES = jnp.asarray(RNG.random((1, 32, 40, 1)) < 0.2, jnp.float32)
 
 
@@ -80,7 +80,7 @@ def test_what_is_fused(options, channels):
     assert ("edges" in net.inputs) == (edges == "canny")
     assert ("edge_level" in params) == (edges != "off")
     assert ("classification" in params) == ("global_branch" not in options)
-    assert {"grey", "global_grey"} <= net.inputs
+    assert {"gray", "global_gray"} <= net.inputs
 
 
 def test_the_branch_of_iizuka_is_iizukas():
@@ -104,7 +104,7 @@ def test_the_faithful_branch_classifies_nothing():
 @pytest.mark.parametrize("branch", ["faithful", "iizuka"])
 def test_sides_are_multiples_of_eight(branch):
     net = models.create("edge_fusion", **TINY, global_branch=branch)
-    shapes = {name: jax.ShapeDtypeStruct((1, 20, 24, 1), jnp.float32) for name in ("grey", "edges")}
+    shapes = {name: jax.ShapeDtypeStruct((1, 20, 24, 1), jnp.float32) for name in ("gray", "edges")}
     with pytest.raises(ValueError, match=r"multiples of 8, got \(20, 24\)"):
         jax.eval_shape(functools.partial(net.init, train=False), jax.random.key(0), shapes)
 
@@ -154,10 +154,10 @@ def doubled(x):
     return x.repeat(2, 0).repeat(2, 1)
 
 
-def in_numpy(params, grey, seen, edges, between):
+def in_numpy(params, gray, seen, edges, between):
     """Returns tanh of the head, at half size."""
     params = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
-    local = convs(grey, params["local_level"], 2, 1, 2, 2, 1, 1)
+    local = convs(gray, params["local_level"], 2, 1, 2, 2, 1, 1)
     vector = convs(seen, params["classification"], 2, 1, 2, 2, 1, 1, 1, 1, 1, 1).ravel()
     for name, activate in (("dense1", between), ("dense2", lambda x: x)):
         vector = activate(vector @ params[name]["kernel"] + params[name]["bias"])
@@ -177,10 +177,10 @@ FAITHFUL = {"upsample": "nearest", "ab_range": 128.0}
 @pytest.mark.parametrize(("between", "activate"), [("linear", lambda x: x), ("relu", relu)])
 def test_equals_the_table_of_layers_in_numpy(between, activate):
     _, variables, apply = tiny(dense_activation=between, **FAITHFUL)
-    inputs = {"grey": GREY, "edges": EDGES, "global_grey": OTHER}
+    inputs = {"gray": GRAY, "edges": EDGES, "global_gray": OTHER}
     actual = apply(variables, inputs)
     assert actual.keys() == {"ab", "ab_half"}
-    arrays = (np.asarray(inputs[name][0], np.float64) for name in ("grey", "global_grey", "edges"))
+    arrays = (np.asarray(inputs[name][0], np.float64) for name in ("gray", "global_gray", "edges"))
     half = in_numpy(variables["params"], *arrays, activate) * 128 / 110
     assert half.std() > 0.01
     np.testing.assert_allclose(actual["ab_half"][0], half, atol=2e-5)
@@ -199,7 +199,7 @@ def test_two_linear_layers_are_one():
             "bias": (first["bias"] @ second["kernel"] + second["bias"]) @ eye.T,
         }
         identity = {"kernel": eye, "bias": jnp.zeros(outputs)}
-        inputs = {"grey": GREY, "edges": EDGES, "global_grey": OTHER}
+        inputs = {"gray": GRAY, "edges": EDGES, "global_gray": OTHER}
         expected = apply(variables, inputs)["ab"]
         one = {"params": params | {"dense1": product, "dense2": identity}}
         difference = np.abs(apply(one, inputs)["ab"] - expected).max()
@@ -209,19 +209,19 @@ def test_two_linear_layers_are_one():
 def test_the_faithful_branch_sees_the_photo_at_its_size():
     _, variables, apply = tiny(dense_activation="linear", **FAITHFUL)
     seen = {
-        "own": jax.image.resize(GREY, OTHER.shape, "linear"),
+        "own": jax.image.resize(GRAY, OTHER.shape, "linear"),
         "other": OTHER,
     }
-    inputs = {"grey": GREY, "edges": EDGES}
+    inputs = {"gray": GRAY, "edges": EDGES}
     actual = apply(variables, inputs)["ab"]
-    expected = {k: apply(variables, inputs | {"global_grey": v})["ab"] for k, v in seen.items()}
+    expected = {k: apply(variables, inputs | {"global_gray": v})["ab"] for k, v in seen.items()}
     np.testing.assert_allclose(actual, expected["own"], atol=1e-6)
     assert np.abs(actual - expected["other"]).max() > 1e-3
 
 
 def test_edges_change_the_colors():
     _, variables, apply = tiny(dense_activation="linear", **FAITHFUL)
-    inputs = {"grey": GREY, "edges": EDGES, "global_grey": OTHER}
+    inputs = {"gray": GRAY, "edges": EDGES, "global_gray": OTHER}
     plain = apply(variables, inputs | {"edges": 0 * EDGES})["ab"]
     assert np.abs(apply(variables, inputs)["ab"] - plain).max() > 1e-3
 
@@ -229,8 +229,8 @@ def test_edges_change_the_colors():
 def test_raw_lightness_is_from_0_to_100():
     net, variables, apply = tiny(dense_activation="linear", **FAITHFUL)
     raw = jax.jit(functools.partial(net.clone(raw_lightness=True).apply, train=False))
-    inputs = {"grey": GREY, "edges": EDGES, "global_grey": OTHER}
-    lightness = {name: 50 * (inputs[name] + 1) for name in ("grey", "global_grey")}
+    inputs = {"gray": GRAY, "edges": EDGES, "global_gray": OTHER}
+    lightness = {name: 50 * (inputs[name] + 1) for name in ("gray", "global_gray")}
     actual, expected = raw(variables, inputs)["ab"], apply(variables, inputs | lightness)["ab"]
     np.testing.assert_allclose(actual, expected, atol=1e-4)
     assert np.abs(actual - apply(variables, inputs)["ab"]).max() > 0.1
@@ -240,7 +240,7 @@ def test_raw_lightness_is_from_0_to_100():
 
 
 def convolutions(net, variables, height, width):
-    inputs = {name: jnp.zeros((1, height, width, 1)) for name in ("grey", "edges")}
+    inputs = {name: jnp.zeros((1, height, width, 1)) for name in ("gray", "edges")}
     traced = jax.make_jaxpr(functools.partial(net.apply, train=False))(variables, inputs)
     return str(traced).count("conv_general_dilated[")
 
@@ -258,17 +258,17 @@ def test_passes():
 def test_the_second_input_moves_no_low_level_statistics():
     net = models.create("edge_fusion", **TINY, global_branch="iizuka", edges="off", norm=True)
     variables = drawn_variables(variables_of(net, 32, 32))
-    greys = {"grey": jnp.concatenate([GREY, GREY / 2]), "global_grey": uniform(-2, 2, 32, 32)}
+    grays = {"gray": jnp.concatenate([GRAY, GRAY / 2]), "global_gray": uniform(-2, 2, 32, 32)}
 
     def after(inputs):  # only of the low level, so the rest is not computed
         _, updated = net.apply(variables, inputs, train=True, mutable=["batch_stats"])
         return updated["batch_stats"]["low_level"]
 
-    actual = jax.jit(after)(greys)
+    actual = jax.jit(after)(grays)
     past = variables["batch_stats"]["low_level"]
 
     layer = jax.tree.map(np.asarray, variables["params"]["low_level"]["conv1"]["conv"])
-    responses = np.stack([conv(np.asarray(photo), layer, 2) for photo in greys["grey"]])
+    responses = np.stack([conv(np.asarray(photo), layer, 2) for photo in grays["gray"]])
     moments = {"mean": responses.mean((0, 1, 2)), "var": responses.var((0, 1, 2))}
     for name, value in moments.items():
         before, after = (tree["conv1"]["norm"]["norm"][name] for tree in (past, actual))
@@ -280,22 +280,22 @@ def test_the_second_input_moves_no_low_level_statistics():
 
 @pytest.mark.parametrize("shape", [(24, 17), (8, 8)])
 def test_sobel_is_scikit_images(shape):
-    grey = RNG.random(shape).astype(np.float32)
-    actual = sobel(jnp.asarray(grey[None, ..., None]))
+    gray = RNG.random(shape).astype(np.float32)
+    actual = sobel(jnp.asarray(gray[None, ..., None]))
     assert actual.shape == (1, *shape, 1)
-    np.testing.assert_allclose(actual[0, ..., 0], skimage.filters.sobel(grey), atol=2e-6)
+    np.testing.assert_allclose(actual[0, ..., 0], skimage.filters.sobel(gray), atol=2e-6)
 
 
 def test_sobel_has_a_gradient_where_there_is_no_edge():
-    gradient = jax.grad(lambda grey: sobel(grey).sum())(jnp.zeros((1, 8, 8, 1)))
+    gradient = jax.grad(lambda gray: sobel(gray).sum())(jnp.zeros((1, 8, 8, 1)))
     assert np.isfinite(gradient).all()
 
 
-def test_edges_by_sobel_are_those_of_grey_from_0_to_1():
+def test_edges_by_sobel_are_those_of_gray_from_0_to_1():
     net, variables, apply = tiny(dense_activation="linear", **FAITHFUL)
     by_sobel = jax.jit(functools.partial(net.clone(edges="sobel").apply, train=False))
-    image = (np.asarray(GREY[0, ..., 0], np.float64) + 1) / 2
+    image = (np.asarray(GRAY[0, ..., 0], np.float64) + 1) / 2
     edges = jnp.asarray(skimage.filters.sobel(image)[None, ..., None], jnp.float32)
-    actual = by_sobel(variables, {"grey": GREY})["ab"]
-    expected = apply(variables, {"grey": GREY, "edges": edges})["ab"]
+    actual = by_sobel(variables, {"gray": GRAY})["ab"]
+    expected = apply(variables, {"gray": GRAY, "edges": edges})["ab"]
     np.testing.assert_allclose(actual, expected, atol=2e-5)

@@ -152,7 +152,7 @@ SHAPES = [("unet", {"width": 0.125, "layout": layout}) for layout in ("dcgan", "
 def test_networks_show_their_features_and_predict_as_before(name, options):
     network = models.create(name, **options)
     side = network.fixed_size or (128 if options.get("layout") == "places" else 32)
-    inputs = {"grey": jnp.asarray(RNG.uniform(-1, 1, (1, side, side, 1)), jnp.float32)}
+    inputs = {"gray": jnp.asarray(RNG.uniform(-1, 1, (1, side, side, 1)), jnp.float32)}
     variables = jax.eval_shape(
         lambda key: network.init(key, inputs, train=False), jax.random.key(0)
     )
@@ -176,11 +176,11 @@ class Misnamed(nn.Module):
 
     @nn.compact
     def __call__(self, inputs, *, train):
-        return {"ab": nn.Conv(2, (1, 1))(inputs["grey"])}
+        return {"ab": nn.Conv(2, (1, 1))(inputs["gray"])}
 
 
 def test_a_layer_that_is_not_there_is_named():
-    inputs = {"grey": jnp.zeros((1, 8, 8, 1))}
+    inputs = {"gray": jnp.zeros((1, 8, 8, 1))}
     variables = Misnamed().init(jax.random.key(0), inputs, train=False)
     with pytest.raises(ValueError, match="'absent'"):
         Keyed(Misnamed()).apply(variables, inputs, train=False)

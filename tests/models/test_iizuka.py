@@ -19,11 +19,11 @@ COLORS = ("color1", "color2", "color3", "head")
 RNG = np.random.default_rng(0)
 
 
-def grey(*shape):
+def gray(*shape):
     return jnp.asarray(RNG.uniform(-1, 1, (*shape, 1)), jnp.float32)
 
 
-GREY, OTHER = grey(2, 32, 40), grey(2, 32, 32)
+GRAY, OTHER = gray(2, 32, 40), gray(2, 32, 32)
 
 
 def variables_of(net, **shapes):
@@ -36,7 +36,7 @@ def tiny(**options):
     net = models.create("iizuka", **TINY | options)
     return (
         net,
-        drawn_variables(variables_of(net, grey=(1, 32, 32))),
+        drawn_variables(variables_of(net, gray=(1, 32, 32))),
         jax.jit(functools.partial(net.apply, train=False)),
     )
 
@@ -50,7 +50,7 @@ def count(params, *names):
 def test_parameters_of_the_published_layers(classes, total):
     net = models.create("iizuka", norm=False, num_classes=classes)
     assert net.global_size == 224
-    variables = variables_of(net, grey=(1, 256, 320))
+    variables = variables_of(net, gray=(1, 256, 320))
     assert variables.keys() == {"params"}
     params = variables["params"]
     assert count(params, "low_level") == 2_287_488
@@ -66,7 +66,7 @@ def test_parameters_of_the_published_layers(classes, total):
 @pytest.mark.parametrize("size", [(224, 224), (256, 320), (8, 8)])
 def test_sizes(size):
     net, variables, _ = tiny(norm=False, num_classes=3)
-    inputs = {"grey": jax.ShapeDtypeStruct((2, *size, 1), jnp.float32)}
+    inputs = {"gray": jax.ShapeDtypeStruct((2, *size, 1), jnp.float32)}
     actual = jax.eval_shape(functools.partial(net.apply, train=False), variables, inputs)
     height, width = size
     assert {name: x.shape for name, x in actual.items()} == {
@@ -75,14 +75,14 @@ def test_sizes(size):
         "class_logits": (2, 3),
     }
     assert actual.keys() == net.outputs
-    assert net.inputs == {"grey", "global_grey"}
+    assert net.inputs == {"gray", "global_gray"}
 
 
 @pytest.mark.parametrize("size", [(36, 32), (32, 36), (4, 8)])
 def test_sides_are_multiples_of_eight(size):
     net = models.create("iizuka", **TINY)
     with pytest.raises(ValueError, match="multiples of 8"):
-        variables_of(net, grey=(1, *size))
+        variables_of(net, gray=(1, *size))
 
 
 @pytest.mark.parametrize(
@@ -172,10 +172,10 @@ def test_tanh_and_nearest_equal_the_table_of_layers_in_numpy():
     """The other options have a PyTorch module, see test_iizuka_parity."""
     options = {"activation": "tanh", "upsample": "nearest", "ab_range": 50.0}
     net, variables, apply = tiny(norm=False, num_classes=3, **options)
-    actual = apply(variables, {"grey": GREY, "global_grey": OTHER})
+    actual = apply(variables, {"gray": GRAY, "global_gray": OTHER})
     assert {x.dtype for x in actual.values()} == {jnp.dtype("float32")}
     for row in range(2):
-        photo, seen = np.asarray(GREY[row], np.float64), np.asarray(OTHER[row], np.float64)
+        photo, seen = np.asarray(GRAY[row], np.float64), np.asarray(OTHER[row], np.float64)
         half, logits = in_numpy(variables["params"], photo, seen, net.ab_range)
         assert half.std() > 0.01
         np.testing.assert_allclose(actual["ab_half"][row], half, atol=1e-5)
@@ -190,7 +190,7 @@ def test_colors_end_at_the_range():
     signs = jnp.asarray(RNG.choice([-1e4, 1e4], (3, 3, 8, 2)), jnp.float32)
     head = {"kernel": signs, "bias": jnp.zeros(2)}
     actual = apply(
-        {"params": variables["params"] | {"head": head}}, {"grey": GREY, "global_grey": OTHER}
+        {"params": variables["params"] | {"head": head}}, {"gray": GRAY, "global_gray": OTHER}
     )
     for ab in (actual["ab"], actual["ab_half"]):
         np.testing.assert_allclose([ab.min(), ab.max()], [-50 / 110, 50 / 110], rtol=1e-6)
@@ -228,18 +228,18 @@ def convolutions(net, variables, **shapes):
 
 def test_one_low_level_pass_where_one_size_serves():
     net, variables, _ = tiny(norm=False, num_classes=3)
-    assert convolutions(net, variables, grey=(1, 32, 32)) == 18
-    assert convolutions(net, variables, grey=(1, 32, 40)) == 24
+    assert convolutions(net, variables, gray=(1, 32, 32)) == 18
+    assert convolutions(net, variables, gray=(1, 32, 40)) == 24
     # The other photo can have any size; at the global size it is still a different photo.
-    assert convolutions(net, variables, grey=(1, 32, 32), global_grey=(1, 33, 7)) == 24
-    assert convolutions(net, variables, grey=(1, 32, 32), global_grey=(1, 32, 32)) == 24
+    assert convolutions(net, variables, gray=(1, 32, 32), global_gray=(1, 33, 7)) == 24
+    assert convolutions(net, variables, gray=(1, 32, 32), global_gray=(1, 32, 32)) == 24
 
 
 def test_global_features_are_those_of_the_photo_at_the_global_size():
     _, variables, apply = tiny(norm=False, num_classes=3)
-    own = {"grey": GREY, "global_grey": jax.image.resize(GREY, OTHER.shape, "linear")}
-    actual, expected = apply(variables, {"grey": GREY}), apply(variables, own)
-    foreign = apply(variables, {"grey": GREY, "global_grey": OTHER})
+    own = {"gray": GRAY, "global_gray": jax.image.resize(GRAY, OTHER.shape, "linear")}
+    actual, expected = apply(variables, {"gray": GRAY}), apply(variables, own)
+    foreign = apply(variables, {"gray": GRAY, "global_gray": OTHER})
     for name in ("ab", "ab_half", "class_logits"):
         np.testing.assert_allclose(actual[name], expected[name], atol=1e-6)
         assert np.abs(foreign[name] - expected[name]).max() > 1e-3
@@ -267,10 +267,10 @@ def test_the_second_input_moves_no_low_level_statistics():
         return {name: actual[name] for name in ("low_level", "global_level")}
 
     past = variables["batch_stats"]
-    actual = jax.jit(levels)({"grey": GREY, "global_grey": 3 * OTHER})
+    actual = jax.jit(levels)({"gray": GRAY, "global_gray": 3 * OTHER})
     low_level = Convs(LOW_LEVEL, net.style)
     own = {name: tree["low_level"] for name, tree in variables.items()}
-    alone = jax.jit(functools.partial(after, low_level))(own, GREY)
+    alone = jax.jit(functools.partial(after, low_level))(own, GRAY)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5), actual["low_level"], alone)
     moved = jax.tree.map(
         lambda a, b: np.abs(a - b).max(), {name: past[name] for name in actual}, actual
@@ -278,7 +278,7 @@ def test_the_second_input_moves_no_low_level_statistics():
     assert min(jax.tree.leaves(moved)) > 1e-4
 
     layer = jax.tree.map(np.asarray, variables["params"]["low_level"]["conv1"]["conv"])
-    responses = np.stack([conv(np.asarray(photo), layer, 2) for photo in GREY])
+    responses = np.stack([conv(np.asarray(photo), layer, 2) for photo in GRAY])
     means = [tree["low_level"]["conv1"]["norm"]["norm"]["mean"] for tree in (past, actual)]
     np.testing.assert_allclose(means[1], 0.9 * means[0] + 0.1 * responses.mean((0, 1, 2)), 1e-4)
 
@@ -295,7 +295,7 @@ def test_who_learns_from_what():
     }
 
     def terms(params):
-        actual = net.apply(variables | {"params": params}, {"grey": GREY}, train=False)
+        actual = net.apply(variables | {"params": params}, {"gray": GRAY}, train=False)
         actual = loss(actual, batch)
         return jnp.stack([losses.mean(*actual[name]) for name in ("mse", "class_cross_entropy")])
 
@@ -320,7 +320,7 @@ def test_who_learns_from_what():
 @pytest.mark.parametrize("name", ["normal", "glorot"])
 def test_starts(name):
     net = models.create("iizuka", **TINY | {"norm": False, "kernel_init": name})
-    blank = {"grey": jax.ShapeDtypeStruct((1, 32, 32, 1), jnp.float32)}
+    blank = {"gray": jax.ShapeDtypeStruct((1, 32, 32, 1), jnp.float32)}
     params = net.lazy_init(jax.random.key(0), blank, train=False)["params"]
     conv_kernels, dense_kernels, biases = [], [], []
     for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:

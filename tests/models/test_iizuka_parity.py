@@ -56,9 +56,9 @@ class Pair:
         """Returns gray photos, and edges if the network uses them, NHWC."""
         rng = np.random.default_rng(6)
         rgb = np.stack(synthetic_images(number, max(size), seed=5))
-        grey = rgb[:, : size[0], : size[1], :1] / 127.5 - 1
-        grey += rng.normal(0, 0.1, grey.shape)
-        every = {"grey": grey, "edges": rng.integers(0, 2, grey.shape)}
+        gray = rgb[:, : size[0], : size[1], :1] / 127.5 - 1
+        gray += rng.normal(0, 0.1, gray.shape)
+        every = {"gray": gray, "edges": rng.integers(0, 2, gray.shape)}
         return {n: jnp.asarray(x, jnp.float32) for n, x in every.items() if n in self.ours.inputs}
 
     def state_of(self, variables):
@@ -92,9 +92,9 @@ class Pair:
     def run_theirs(self, size):
         """Returns outputs, NHWC; the global branch gets the photo from `jax.image.resize`."""
         inputs = self.photos(size)
-        grey, side = inputs["grey"], self.ours.global_size
+        gray, side = inputs["gray"], self.ours.global_size
         if size != (side, side):
-            inputs["global_grey"] = jax.image.resize(grey, (len(grey), side, side, 1), "linear")
+            inputs["global_gray"] = jax.image.resize(gray, (len(gray), side, side, 1), "linear")
         outputs = self.theirs.outputs(**{name: nchw(x) for name, x in inputs.items()})
         arrays = {name: x.detach().numpy() for name, x in outputs.items()}
         return {n: x.transpose(0, 2, 3, 1) if x.ndim == 4 else x for n, x in arrays.items()}
@@ -218,8 +218,8 @@ def count_values(counts, name, module, inputs):
 
 @pytest.mark.parametrize("size", [(40, 24), (96, 64)])
 def test_the_global_branch_sees_what_pytorch_would_resize(size):
-    grey = pair("plain").photos(size)["grey"]
-    ours, theirs = squeezed(grey, 32), torch_iizuka.squeezed(nchw(grey), 32)
+    gray = pair("plain").photos(size)["gray"]
+    ours, theirs = squeezed(gray, 32), torch_iizuka.squeezed(nchw(gray), 32)
     assert np.abs(nchw(ours) - theirs).max() < 1e-5
 
 

@@ -14,8 +14,8 @@ def count(tree):
 
 
 def shapes(net, size):
-    grey = jnp.zeros((1, size, size, 1))
-    return jax.eval_shape(lambda key: net.init(key, {"grey": grey}, train=False), jax.random.key(0))
+    gray = jnp.zeros((1, size, size, 1))
+    return jax.eval_shape(lambda key: net.init(key, {"gray": gray}, train=False), jax.random.key(0))
 
 
 def test_parameter_count_of_the_report():
@@ -38,9 +38,9 @@ def test_parameter_count_of_the_dense_variant():
 @pytest.mark.parametrize("size", [(32, 32), (64, 64), (128, 128), (8, 8), (24, 40)])
 def test_any_size_divisible_by_eight(size, key):
     net = models.create("plain_cnn", filters=(2,) * 7)
-    grey = jnp.zeros((2, *size, 1))
-    variables = net.init(key, {"grey": grey}, train=False)
-    ab = net.apply(variables, {"grey": grey}, train=False)["ab"]
+    gray = jnp.zeros((2, *size, 1))
+    variables = net.init(key, {"gray": gray}, train=False)
+    ab = net.apply(variables, {"gray": gray}, train=False)["ab"]
     assert ab.shape == (2, *size, 2)
     assert ab.dtype == jnp.float32
 
@@ -57,32 +57,32 @@ def test_any_size_divisible_by_eight(size, key):
 )
 def test_knobs_change_the_network_and_keep_the_size(options, key):
     net = models.create("plain_cnn", **({"filters": (2,) * 7} | options))
-    grey = jax.random.normal(key, (1, 16, 16, 1))
-    variables = net.init(key, {"grey": grey}, train=False)
-    assert net.apply(variables, {"grey": grey}, train=False)["ab"].shape == (1, 16, 16, 2)
+    gray = jax.random.normal(key, (1, 16, 16, 1))
+    variables = net.init(key, {"gray": gray}, train=False)
+    assert net.apply(variables, {"gray": gray}, train=False)["ab"].shape == (1, 16, 16, 2)
 
 
 def test_dropout_acts_in_training_only(key):
     net = models.create("plain_cnn", filters=(4,) * 7, dropout=0.5)
-    grey = jax.random.normal(key, (1, 16, 16, 1))
-    variables = net.init(key, {"grey": grey}, train=False)
+    gray = jax.random.normal(key, (1, 16, 16, 1))
+    variables = net.init(key, {"gray": gray}, train=False)
     variables["params"]["head"]["kernel"] *= 1e3  # the initial head is near zero
 
     def train(seed):
         rngs = {"dropout": jax.random.key(seed)}
-        return net.apply(variables, {"grey": grey}, train=True, rngs=rngs, mutable=["batch_stats"])[
+        return net.apply(variables, {"gray": gray}, train=True, rngs=rngs, mutable=["batch_stats"])[
             0
         ]
 
     assert not np.allclose(train(0)["ab"], train(1)["ab"])
-    once, again = (net.apply(variables, {"grey": grey}, train=False)["ab"] for _ in range(2))
+    once, again = (net.apply(variables, {"gray": gray}, train=False)["ab"] for _ in range(2))
     np.testing.assert_array_equal(once, again)
 
 
-def test_starts_near_grey(key):
+def test_starts_near_gray(key):
     net = models.create("plain_cnn")
-    grey = jax.random.uniform(key, (1, 32, 32, 1), minval=-1)
-    ab = net.apply(net.init(key, {"grey": grey}, train=False), {"grey": grey}, train=False)["ab"]
+    gray = jax.random.uniform(key, (1, 32, 32, 1), minval=-1)
+    ab = net.apply(net.init(key, {"gray": gray}, train=False), {"gray": gray}, train=False)["ab"]
     assert 0 < jnp.abs(ab).max() < 0.1
 
 

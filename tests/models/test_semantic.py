@@ -27,7 +27,7 @@ TINY = "encoder=tiny,width=0.125,size=32,batch=4"
 
 def shapes_of(net, *shape):
     inputs = {
-        "grey": jax.ShapeDtypeStruct((*shape, 1), np.float32),
+        "gray": jax.ShapeDtypeStruct((*shape, 1), np.float32),
         "global_colors": jax.ShapeDtypeStruct((shape[0], 315), np.float32),
     }
     init = functools.partial(net.init, train=False)
@@ -66,7 +66,7 @@ def test_a_body_in_bfloat16_has_heads_in_float32(decoder):
         options = {"capture_intermediates": True, "mutable": ["batch_stats", "intermediates"]}
         return net.apply(variables, inputs, train=True, **options)[1]["intermediates"]
 
-    inputs = {"grey": np.zeros((2, 32, 64, 1)), "global_colors": np.zeros((2, 315))}
+    inputs = {"gray": np.zeros((2, 32, 64, 1)), "global_colors": np.zeros((2, 315))}
     actual = jax.eval_shape(middle, variables, inputs)
     del actual["__call__"]  # the outputs
     floats = ("head", "logits", "scene", "global", "guide", "palette")
@@ -140,31 +140,31 @@ def predict(decoder="plain"):
 @pytest.mark.parametrize("size", [(1, 1), (33, 7), (64, 40)])
 @pytest.mark.parametrize("decoder", ["plain", "query"])
 def test_any_size_works(size, decoder):
-    grey = np.random.default_rng(0).uniform(-1, 1, (1, *size, 1)).astype(np.float32)
-    ab = predict(decoder)(tiny(decoder)[1], {"grey": grey})["ab"]
+    gray = np.random.default_rng(0).uniform(-1, 1, (1, *size, 1)).astype(np.float32)
+    ab = predict(decoder)(tiny(decoder)[1], {"gray": gray})["ab"]
     assert ab.shape == (1, *size, 2)
     assert np.isfinite(ab).all()
 
 
 def test_padding_is_by_the_edge():
     """33 rows are padded to 64 by repeating the last one."""
-    grey = np.random.default_rng(0).uniform(-1, 1, (1, 33, 32, 1)).astype(np.float32)
-    padded = np.concatenate([grey, np.repeat(grey[:, -1:], 31, axis=1)], axis=1)
+    gray = np.random.default_rng(0).uniform(-1, 1, (1, 33, 32, 1)).astype(np.float32)
+    padded = np.concatenate([gray, np.repeat(gray[:, -1:], 31, axis=1)], axis=1)
     variables = tiny()[1]
-    whole = predict()(variables, {"grey": padded})["ab"]
-    np.testing.assert_allclose(predict()(variables, {"grey": grey})["ab"], whole[:, :33], atol=1e-3)
+    whole = predict()(variables, {"gray": padded})["ab"]
+    np.testing.assert_allclose(predict()(variables, {"gray": gray})["ab"], whole[:, :33], atol=1e-3)
 
 
 def test_the_palette_of_another_photo_changes_the_colors():
-    grey = np.zeros((1, 32, 32, 1), np.float32)
+    gray = np.zeros((1, 32, 32, 1), np.float32)
     variables = tiny()[1]
     red = methods.palette_input(jnp.full((1, 4, 4, 2), 40.0))
     assert red.shape == (1, 315)
     assert red[0, -1] == 1
-    free = predict()(variables, {"grey": grey})["ab"]
-    none = {"grey": grey, "global_colors": np.zeros((1, 315), np.float32)}
+    free = predict()(variables, {"gray": gray})["ab"]
+    none = {"gray": gray, "global_colors": np.zeros((1, 315), np.float32)}
     np.testing.assert_allclose(predict()(variables, none)["ab"], free, atol=1e-3)
-    given = predict()(variables, {"grey": grey, "global_colors": red})["ab"]
+    given = predict()(variables, {"gray": gray, "global_colors": red})["ab"]
     assert np.abs(given - free).max() > 0.1
 
 
@@ -182,7 +182,7 @@ def test_a_palette_is_as_loud_as_the_scene_at_the_start():
 def test_training_reveals_the_palette_of_some_photos():
     method, _ = tiny()
     ab = jnp.asarray(np.random.default_rng(0).uniform(-0.3, 0.3, (64, 8, 8, 2)), jnp.float32)
-    batch = {"grey": jnp.zeros((64, 8, 8, 1)), "ab": ab}
+    batch = {"gray": jnp.zeros((64, 8, 8, 1)), "ab": ab}
     assert method.global_hints == 0.2
     actual = method._reveal_palettes(batch, jax.random.key(0))["global_colors"]
     is_given = actual[:, -1]
@@ -344,11 +344,11 @@ def test_the_hint_guide_learns_alone():
 
 def test_a_guide_that_has_learned_nothing_spreads_as_the_fixed_form():
     method, first, _, _ = guided(3)
-    grey = np.random.default_rng(0).uniform(-1, 1, (1, 64, 32, 1)).astype(np.float32)
-    learned = method.predict(first.variables, {"grey": grey})
+    gray = np.random.default_rng(0).uniform(-1, 1, (1, 64, 32, 1)).astype(np.float32)
+    learned = method.predict(first.variables, {"gray": gray})
     plain = dataclasses.replace(method, network=keyed(method.network.clone(hint_guide=False)))
     params = {name: x for name, x in first.params.items() if name != "guide"}
-    fixed = plain.predict({"params": params, "batch_stats": first.batch_stats}, {"grey": grey})
+    fixed = plain.predict({"params": params, "batch_stats": first.batch_stats}, {"gray": gray})
     np.testing.assert_array_equal(learned["ab"], fixed["ab"])
     assert learned["hint_keys"].guide.shape == (1, 16, 8, 18)
     assert not np.asarray(learned["hint_keys"].guide).any()
@@ -382,7 +382,7 @@ def test_statistics_of_the_encoder_are_measured_on_gray_photos(monkeypatch, phot
     state = start.initialize(plan, method, config, layout, source)
     assert not changed(state.params["encoder"], given["params"]["encoder"])
     batches = pipeline.train_batches(source, config.data, seed=0, batch_size=4)
-    grays = [encoders.normalize(method.encoded(next(batches))["grey"]) for _ in range(2)]
+    grays = [encoders.normalize(method.encoded(next(batches))["gray"]) for _ in range(2)]
     batches.close()
     stem = state.batch_stats["encoder"]["stem"]
     kernel = given["params"]["encoder"]["stem"]["kernel"]

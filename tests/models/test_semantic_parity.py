@@ -21,7 +21,7 @@ PRIOR = np.arange(1, 314) / np.arange(1, 314).sum()
 
 @functools.cache
 def fields():
-    """Returns photos of 64x32 as grey and ab, with palettes."""
+    """Returns photos of 64x32 as gray and ab, with palettes."""
     rgb = np.stack(synthetic_images(3, 64, seed=5))[:, :, :32]
     colors = np.random.default_rng(3).uniform(0, 1, (3, 315))
     encoded = TargetEncoder()(rgb)
@@ -46,7 +46,7 @@ def with_signal(variables):
 def ours():
     """Our network, its variables and its outputs, in evaluation mode and in training."""
     net = models.create("semantic", **OPTIONS)
-    inputs = {name: fields()[name] for name in ("grey", "global_colors")}
+    inputs = {name: fields()[name] for name in ("gray", "global_colors")}
     shapes = jax.eval_shape(functools.partial(net.init, train=False), jax.random.key(0), inputs)
     variables = with_signal(drawn_variables(shapes))
     actual = jax.jit(functools.partial(net.apply, train=False))(variables, inputs)
@@ -76,9 +76,9 @@ def nchw(x):
 
 def outputs_of(net):
     """Returns PyTorch's predictions under our names, NHWC."""
-    grey, colors = nchw(fields()["grey"]), torch.tensor(np.asarray(fields()["global_colors"]))
+    gray, colors = nchw(fields()["gray"]), torch.tensor(np.asarray(fields()["global_colors"]))
     with torch.no_grad():
-        actual = net.outputs(grey, colors)
+        actual = net.outputs(gray, colors)
     named = {"ab_quarter": actual.ab, "bin_logits": actual.bin_logits}
     return {name: np.moveaxis(x.numpy(), 1, -1) for name, x in named.items()}
 
@@ -102,11 +102,11 @@ def test_outputs(train):
 
 def test_the_prediction():
     variables, actual, _ = ours()
-    free = {"grey": fields()["grey"], "global_colors": jnp.zeros((3, 315))}
+    free = {"gray": fields()["gray"], "global_colors": jnp.zeros((3, 315))}
     net = models.create("semantic", **OPTIONS)
     ab = jax.jit(functools.partial(net.apply, train=False))(variables, free)["ab"]
     with torch.no_grad():
-        wanted = theirs().eval()(nchw(free["grey"])).numpy()
+        wanted = theirs().eval()(nchw(free["gray"])).numpy()
     assert difference(np.asarray(ab), np.moveaxis(wanted, 1, -1)) < WITHIN
     assert difference(np.asarray(actual["ab"]), np.moveaxis(wanted, 1, -1)) > 100 * WITHIN
 
@@ -127,7 +127,7 @@ def test_the_loss():
 
 def test_blocks_that_are_frozen_get_no_gradient():
     net = theirs().train()
-    outputs = net.outputs(nchw(fields()["grey"]), torch.zeros(3, 315))
+    outputs = net.outputs(nchw(fields()["gray"]), torch.zeros(3, 315))
     (outputs.ab.square().sum() + outputs.bin_logits.square().sum()).backward()
     with_gradient = {name for name, x in net.named_parameters() if x.grad is not None}
     frozen = ("encoder.stem.", "encoder.block0.", "encoder.block1.")
@@ -138,7 +138,7 @@ def test_blocks_that_are_frozen_get_no_gradient():
 @pytest.mark.parametrize("encoder", ["lite0", "lite1", "lite2"])
 def test_counts(encoder):
     net = models.create("semantic", encoder=encoder)
-    inputs = {"grey": jnp.zeros((1, 32, 32, 1)), "global_colors": jnp.zeros((1, 315))}
+    inputs = {"gray": jnp.zeros((1, 32, 32, 1)), "global_colors": jnp.zeros((1, 315))}
     init = functools.partial(net.init, train=False)
     params = jax.eval_shape(init, jax.random.key(0), inputs)["params"]
     with torch.device("meta"):

@@ -19,13 +19,13 @@ from colorjax.models.unet import unet
 WIDTH = 0.125  # channels 8, 16, 32, 64
 
 
-def grey(*shape):
+def gray(*shape):
     x = np.random.default_rng(0).uniform(-1, 1, (*shape, 1))
-    return {"grey": jnp.asarray(x, jnp.float32)}
+    return {"gray": jnp.asarray(x, jnp.float32)}
 
 
 def shapes_of(net, *shape):
-    inputs = {"grey": jax.ShapeDtypeStruct((*shape, 1), np.float32)}
+    inputs = {"gray": jax.ShapeDtypeStruct((*shape, 1), np.float32)}
     init = functools.partial(net.init, train=False)
     variables = jax.eval_shape(init, jax.random.key(0), inputs)
     outputs = jax.eval_shape(functools.partial(net.apply, train=False), variables, inputs)
@@ -105,7 +105,7 @@ def test_sides_are_multiples(layout, multiple, sides):
 
 
 def test_bins():
-    actual, _ = run(grey(1, 16, 16), head="bins")
+    actual, _ = run(gray(1, 16, 16), head="bins")
     net, _ = tiny(head="bins")
     assert actual.keys() == net.outputs == {"ab", "logits", "bin_logits"}
     assert actual["logits"].shape == (1, 16, 16, 313)
@@ -122,7 +122,7 @@ def test_colors_end_at_one_and_ab_is_theirs(space):
     head["kernel"] = (
         head["kernel"] * jnp.asarray([6.0] + [0.5] * (head["bias"].size - 1))[None, None, None]
     )
-    actual, _ = applied(False, space=space)(variables, grey(2, 32, 32))
+    actual, _ = applied(False, space=space)(variables, gray(2, 32, 32))
     colors = np.asarray(actual["color"])
     assert 0.999 < np.abs(colors[..., 0]).max() <= 1
     assert 0.05 < np.abs(colors[..., 1:]).mean() < 0.9
@@ -150,7 +150,7 @@ def of_decoder(**options):
             net.apply(variables, inputs, train=True, rngs=rngs, mutable=["batch_stats"])
         return actual
 
-    actual = jax.jit(run)(variables, grey(4, 16, 16))
+    actual = jax.jit(run)(variables, gray(4, 16, 16))
     own = {"up2": 64, "up3": 32, "up4": 16, "head": 8}  # channels of the unit before
     return {name: np.split(np.asarray(actual[name]), [size], -1) for name, size in own.items()}
 
@@ -180,7 +180,7 @@ def test_order_in_the_decoder_of_the_dcgan():
 
 
 def test_dropout_acts_in_training_alone():
-    inputs = grey(2, 16, 16)
+    inputs = gray(2, 16, 16)
     one, other, again = (run(inputs, train=True, seed=n)[0]["ab"] for n in (1, 2, 1))
     assert np.array_equal(one, again)
     assert not np.allclose(one, other)
@@ -194,15 +194,15 @@ def test_the_layout_for_places_has_no_dropout():
     net = unet(width=WIDTH, layout="places", dropout=0.5)
     variables, _ = shapes_of(net, 1, 128, 128)
     train = functools.partial(net.apply, train=True, mutable=["batch_stats"])
-    jax.eval_shape(train, variables, grey(1, 128, 128))  # it would need a key
+    jax.eval_shape(train, variables, gray(1, 128, 128))  # it would need a key
     net, variables = tiny()
     train = functools.partial(net.apply, train=True, mutable=["batch_stats"])
     with pytest.raises(errors.InvalidRngError, match="dropout"):
-        jax.eval_shape(train, variables, grey(1, 16, 16))
+        jax.eval_shape(train, variables, gray(1, 16, 16))
 
 
 def test_affine_never_takes_the_batchs_statistics():
-    inputs, options = grey(3, 16, 16), {"norm": "affine", "dropout": 0.0}
+    inputs, options = gray(3, 16, 16), {"norm": "affine", "dropout": 0.0}
     still, _ = run(inputs, **options)
     actual, updated = run(inputs, train=True, **options)
     np.testing.assert_allclose(actual["ab"], still["ab"], atol=1e-5)
@@ -216,8 +216,8 @@ def test_affine_never_takes_the_batchs_statistics():
 
 
 def test_no_photo_depends_on_its_neighbors_in_evaluation():
-    both = grey(2, 16, 16)
-    alone = {"grey": both["grey"][:1]}
+    both = gray(2, 16, 16)
+    alone = {"gray": both["gray"][:1]}
     np.testing.assert_allclose(run(both)[0]["ab"][:1], run(alone)[0]["ab"], atol=1e-5)
 
 
@@ -234,7 +234,7 @@ def test_a_fresh_network(name, down, up, key):
     """Uses the requested initializer; with He it predicts near gray."""
     net = unet(width=WIDTH, kernel_init=name)
     start = jax.jit(functools.partial(net.init_with_output, train=False))
-    outputs, variables = start(key, grey(1, 16, 16))
+    outputs, variables = start(key, gray(1, 16, 16))
     params = variables["params"]
     assert 0 < float(jnp.abs(outputs["ab"]).max()) < (0.3 if name == "he" else 1)
     head = np.asarray(params["head"]["kernel"])

@@ -48,7 +48,7 @@ class Pair:
         height, width = self.size
         rgb = np.stack(synthetic_images(4, max(self.size), seed=5))[:, :height, :width] / 127.5 - 1
         rgb += np.random.default_rng(6).normal(0, 0.1, rgb.shape)
-        fields = {"grey": rgb[..., :1]} | ({"color": rgb[..., 1:]} if self.is_critic else {})
+        fields = {"gray": rgb[..., :1]} | ({"color": rgb[..., 1:]} if self.is_critic else {})
         return {name: jnp.asarray(x, jnp.float32) for name, x in fields.items()}
 
     def state_of(self, variables):
@@ -210,24 +210,24 @@ def softplus(x):
 
 
 def test_losses_of_a_gan_step():
-    generator, critic, grey, ab = tiny_gan()
+    generator, critic, gray, ab = tiny_gan()
     with torch.no_grad():
-        fake = copy.deepcopy(generator)(grey)
+        fake = copy.deepcopy(generator)(gray)
     judge = copy.deepcopy(critic)
-    wanted = softplus(-judge(grey, ab)) + softplus(judge(grey, fake))
+    wanted = softplus(-judge(gray, ab)) + softplus(judge(gray, fake))
     optimizers = torch_unet.cgan_optimizers(generator, critic)
-    actual = torch_unet.cgan_step(generator, critic, optimizers, grey, ab, generator_steps=1)
+    actual = torch_unet.cgan_step(generator, critic, optimizers, gray, ab, generator_steps=1)
     assert float(actual.critic) == pytest.approx(wanted, rel=1e-5)
-    learned = softplus(-copy.deepcopy(critic)(grey, fake)) + 100 * float((fake - ab).abs().mean())
+    learned = softplus(-copy.deepcopy(critic)(gray, fake)) + 100 * float((fake - ab).abs().mean())
     assert float(actual.generator) == pytest.approx(learned, rel=1e-5)
 
 
 def test_a_gan_step_trains_the_critic_once_and_the_generator_twice():
-    generator, critic, grey, ab = tiny_gan()
+    generator, critic, gray, ab = tiny_gan()
     before = [copy.deepcopy(net.state_dict()) for net in (generator, critic)]
     optimizers = torch_unet.cgan_optimizers(generator, critic)
-    torch_unet.cgan_step(generator, critic, optimizers, grey, ab)
-    torch_unet.cgan_step(generator, critic, optimizers, grey, ab)
+    torch_unet.cgan_step(generator, critic, optimizers, gray, ab)
+    torch_unet.cgan_step(generator, critic, optimizers, gray, ab)
     for optimizer, steps in zip(optimizers, (4, 2), strict=True):
         counts = {int(state["step"]) for state in optimizer.state.values()}
         assert counts == {steps}
@@ -241,14 +241,14 @@ def test_a_gan_step_trains_the_critic_once_and_the_generator_twice():
 
 
 def test_the_critic_does_not_learn_from_the_generators_turn():
-    generator, critic, grey, ab = tiny_gan()
+    generator, critic, gray, ab = tiny_gan()
     with torch.no_grad():
-        fake = copy.deepcopy(generator)(grey)
+        fake = copy.deepcopy(generator)(gray)
     judge = copy.deepcopy(critic)
-    on_truth, on_fake = judge(grey, ab), judge(grey, fake)
+    on_truth, on_fake = judge(gray, ab), judge(gray, fake)
     (functional.softplus(-on_truth).mean() + functional.softplus(on_fake).mean()).backward()
     optimizers = torch_unet.cgan_optimizers(generator, critic)
-    torch_unet.cgan_step(generator, critic, optimizers, grey, ab)
+    torch_unet.cgan_step(generator, critic, optimizers, gray, ab)
     wanted, actual = judge.head.weight.grad, critic.head.weight.grad
     assert float(wanted.abs().max()) > 1e-3
     torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=1e-6)

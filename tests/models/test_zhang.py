@@ -24,7 +24,7 @@ RNG = np.random.default_rng(0)
 def inputs_of(net, *shape):
     draw = functools.partial(np.random.default_rng(1).uniform, -1, 1)
     every = {
-        "grey": draw((*shape, 1)),
+        "gray": draw((*shape, 1)),
         "hint_ab": draw((*shape, 2)),
         "hint_mask": draw((*shape, 1)),
     }
@@ -48,7 +48,7 @@ def tiny(name, **options):
     )
 
 
-GREY = inputs_of(models.create("zhang16"), 1, 16, 16)
+GRAY = inputs_of(models.create("zhang16"), 1, 16, 16)
 HINTED = (models.create("zhang17"), 1, 16, 16)
 
 
@@ -211,7 +211,7 @@ def enlarged(x):
 def test_zhang16_decodes_by_its_temperatures(temperature, folded, scale):
     net, variables, _ = tiny("zhang16")
     net = net.clone(temperature=temperature, folded_temperature=folded)
-    actual = jax.jit(functools.partial(net.apply, train=False))(variables, GREY)
+    actual = jax.jit(functools.partial(net.apply, train=False))(variables, GRAY)
     logits = np.asarray(actual["logits"], np.float64)
     np.testing.assert_allclose(actual["bin_logits"], folded * logits, rtol=1e-5)
     expected = softmax(scale * logits) @ np.asarray(variables["params"]["head"]["centers"])
@@ -247,7 +247,7 @@ def test_colors_of_bins_are_never_learned():
         steps.build_train_step(built, steps.Learner(tx, schedule), seed=0, ema_decay=0.9)
     )
     ab = jnp.asarray(RNG.uniform(-0.5, 0.5, (1, 16, 16, 2)), jnp.float32)
-    after, metrics = step(before, {"grey": GREY["grey"], "ab": ab})
+    after, metrics = step(before, {"gray": GRAY["gray"], "ab": ab})
     assert np.isfinite(metrics["loss"])
     averaged = after.average["head"]["centers"]
     np.testing.assert_allclose(averaged, params["head"]["centers"], rtol=1e-6)
@@ -261,7 +261,7 @@ def test_hints_change_the_colors():
     inputs = inputs_of(*HINTED)
     plain = apply(variables, inputs)["ab"]
     assert np.abs(plain).max() < 1  # tanh
-    for name in ("grey", "hint_ab", "hint_mask"):
+    for name in ("gray", "hint_ab", "hint_mask"):
         changed = apply(variables, inputs | {name: inputs[name] + 0.5})["ab"]
         assert np.abs(changed - plain).max() > 1e-3, name
 

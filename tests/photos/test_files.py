@@ -247,14 +247,14 @@ def test_too_large_for_a_format():
 
 
 @pytest.mark.parametrize("name", ["png 16 rgba", "tiff 8 cmyk icc", "jpeg icc adobergb", "ppm 16"])
-def test_grey_copies_have_one_channel(name):
+def test_gray_copies_have_one_channel(name):
     was = animal(name)
     photo = photos.read(was.data)
-    grey = np.linspace(0, 1, photo.height * photo.width, dtype=np.float32)
-    grey = grey.reshape(photo.height, photo.width)
+    gray = np.linspace(0, 1, photo.height * photo.width, dtype=np.float32)
+    gray = gray.reshape(photo.height, photo.width)
     for rows in (slice(0, 10), slice(10, photo.height)):
         photo.srgb(rows)
-        photo.paint_gray(rows, grey[rows])
+        photo.paint_gray(rows, gray[rows])
     made = readers.pixels(written(photo, was.output), was.output if name[:3] != "ppm" else "BMP")
     extra = 0 if was.alpha is None else 1
     assert made.shape[2] == 1 + extra
@@ -262,7 +262,7 @@ def test_grey_copies_have_one_channel(name):
     tolerance = 0.02 if was.output == "JPEG" else 0.5 / full
     if made.dtype == np.int32:  # Pillow's 16-bit PGM
         full, tolerance = 65535, 1e-4
-    assert np.abs(made[..., 0] / full - grey).max() <= tolerance + 1e-6
+    assert np.abs(made[..., 0] / full - gray).max() <= tolerance + 1e-6
     if extra:
         np.testing.assert_array_equal(made[..., 1], was.alpha)
 
@@ -301,16 +301,16 @@ def test_quality_is_no_coarser_than_the_sources():
     assert len(coarse) < len(made) / 2
 
 
-def test_decoded_lightness_is_as_near_as_in_grey_photos():
+def test_decoded_lightness_is_as_near_as_in_gray_photos():
     """L of a color JPEG, against L of the gray original encoded with quality 95."""
     errors = []
     for rgb in sample_photos():
         image = Image.fromarray(rgb)
-        grey = np.asarray(image.convert("L").reduce(max(1, min(image.size) // 150)))
-        was = color.rgb_u8_to_lab(grey[..., None].repeat(3, 2))[..., 0]
-        _, made = conformance.colorize(zoo.pillow(grey[..., None], "PNG"), "JPEG")
+        gray = np.asarray(image.convert("L").reduce(max(1, min(image.size) // 150)))
+        was = color.rgb_u8_to_lab(gray[..., None].repeat(3, 2))[..., 0]
+        _, made = conformance.colorize(zoo.pillow(gray[..., None], "PNG"), "JPEG")
         now = readers.pixels(made, "JPEG")
-        again = readers.pixels(zoo.pillow(grey[..., None], "JPEG", quality=95), "JPEG")
+        again = readers.pixels(zoo.pillow(gray[..., None], "JPEG", quality=95), "JPEG")
         errors.append(
             [
                 np.abs(color.rgb_u8_to_lab(now)[..., 0] - was).mean(),

@@ -239,8 +239,8 @@ def test_step_time_of_a_wrong_request(arguments, text, capsys):
 @pytest.mark.parametrize("strides", [(1, 2, 2, 1, 1, 1), (1,) * 6])
 def test_the_pytorch_twin_has_our_layers(strides, key):
     ours = PlainCNN(strides=strides)
-    grey = jax.numpy.zeros((1, 16, 16, 1))
-    params = jax.eval_shape(lambda: ours.init(key, {"grey": grey}, train=False))["params"]
+    gray = jax.numpy.zeros((1, 16, 16, 1))
+    params = jax.eval_shape(lambda: ours.init(key, {"grey": gray}, train=False))["params"]
     twin = torch_peers.plain_cnn(ours)
     assert twin(torch.zeros(1, 1, 16, 16)).shape == (1, 2, 16, 16)
     count = sum(parameter.numel() for parameter in twin.parameters())

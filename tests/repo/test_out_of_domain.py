@@ -28,10 +28,10 @@ def test_six_files_and_nothing_else(folder):
 
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_size_and_contrast(folder, name):
-    grey = read(folder, name)
-    assert min(grey.shape) == 384
-    assert max(grey.shape) < 600
-    low, high = np.percentile(grey, (1, 99))
+    gray = read(folder, name)
+    assert min(gray.shape) == 384
+    assert max(gray.shape) < 600
+    low, high = np.percentile(gray, (1, 99))
     assert high - low > 50
 
 
@@ -43,21 +43,21 @@ def test_the_same_whatever_was_made_before(folder, name):
 
 @pytest.mark.parametrize("name", ["engraving", "newsprint"])
 def test_prints_are_ink_or_paper(folder, name):
-    grey = read(folder, name)
-    ink, paper = np.mean(grey < 70), np.mean(grey > 185)
+    gray = read(folder, name)
+    ink, paper = np.mean(gray < 70), np.mean(gray > 185)
     assert min(ink, paper) > 0.2
     assert ink + paper > 0.7
 
 
 def test_a_photo_is_not_ink_or_paper(folder):
-    grey = read(folder, "worn_photo")
-    assert np.mean((grey >= 70) & (grey <= 185)) > 0.5
+    gray = read(folder, "worn_photo")
+    assert np.mean((gray >= 70) & (gray <= 185)) > 0.5
 
 
 def test_sky_of_the_ink_wash_is_empty(folder):
-    grey = read(folder, "ink_wash")
-    assert grey[:180, :240].mean() > 215
-    assert grey[:, 300:].min() < 60  # the bamboo
+    gray = read(folder, "ink_wash")
+    assert gray[:180, :240].mean() > 215
+    assert gray[:, 300:].min() < 60  # the bamboo
 
 
 def test_refuses_to_overwrite(folder, capsys):

@@ -23,7 +23,7 @@ class TinyCritic(nn.Module):
 
     @nn.compact
     def __call__(self, inputs, *, train):
-        x = jnp.concatenate([inputs["grey"], inputs["color"]], axis=-1)
+        x = jnp.concatenate([inputs["gray"], inputs["color"]], axis=-1)
         x = BatchNorm()(Conv(4, stride=2)(x, train=train), train=train)
         return Conv(1)(nn.leaky_relu(x, 0.2), train=train)
 
@@ -48,7 +48,7 @@ def build(method, turns, **options):
 
 def create(method, key, *, switches=False):
     first = state.create(method, learner().optimizer, key, average=False)
-    inputs = {"color": method.blank_colors("own"), "grey": jnp.zeros((1, SIZE, SIZE, 1))}
+    inputs = {"color": method.blank_colors("own"), "gray": jnp.zeros((1, SIZE, SIZE, 1))}
     variables = method.critic.init(jax.random.fold_in(key, 1), inputs, train=False)
     critic = state.create_part(variables, learner().optimizer)
     turn = jnp.zeros((), bool) if switches else None
@@ -61,7 +61,7 @@ def gan(photos):
     method = tiny_gan(photos)
     rng = np.random.default_rng(0)
     batch = {
-        "grey": rng.uniform(-1, 1, (8, SIZE, SIZE, 1)).astype(np.float32),
+        "gray": rng.uniform(-1, 1, (8, SIZE, SIZE, 1)).astype(np.float32),
         "ab": rng.uniform(-0.5, 0.5, (8, SIZE, SIZE, 2)).astype(np.float32),
     }
     return method, jax.jit(lambda key: create(method, key))(jax.random.key(0)), batch
@@ -129,7 +129,7 @@ def test_losses_and_gradients_are_what_the_definition_says(gan, by_passes):
     (first, second, third), (critics, generators) = by_passes
 
     def logits_of(variables, colors):
-        fields = {"color": colors, "grey": batch["grey"]}
+        fields = {"color": colors, "gray": batch["gray"]}
         return method.critic.apply(variables, fields, train=True, mutable=["batch_stats"])
 
     def colors_of(variables, number):
@@ -221,7 +221,7 @@ def test_a_critic_learns_from_labeled_pictures(gan):
     labels = np.array([0, 1] * 4, np.int32)
     step = jax.jit(adversarial.build_critic_step(method, learner(), seed=0))
     second, metrics = step(first, batch | {"label": labels})
-    fields = {"color": batch["ab"], "grey": batch["grey"]}
+    fields = {"color": batch["ab"], "gray": batch["gray"]}
     logits, _ = method.critic.apply(
         first.critic.variables, fields, train=True, mutable=["batch_stats"]
     )

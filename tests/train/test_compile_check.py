@@ -18,7 +18,7 @@ def test_a_report_counts_what_a_device_holds(photos, capsys):
     report = json.loads(line)
     shape = (config.batch_size // 4, config.data.image_size, config.data.image_size)
     pixels = shape[0] * shape[1] * shape[2]
-    assert report["batch_bytes"] == 3 * 4 * pixels + 4 * shape[0]  # grey, ab, label
+    assert report["batch_bytes"] == 3 * 4 * pixels + 4 * shape[0]  # gray, ab, label
     assert report["flops"] > 0
     assert report["devices"] == jax.device_count() == 4
     parts = ("state_bytes", "batch_bytes", "temporary_bytes")

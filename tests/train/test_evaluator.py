@@ -44,8 +44,8 @@ def test_psnr_with_hints_sees_that_many():
     assert actual["psnr_hints_0"] == pytest.approx(actual["psnr"], rel=1e-5)
     is_hint = batch["hint_order"] < 3
     given = {"hint_ab": batch["hint_ab"] * is_hint, "hint_mask": is_hint.astype(np.float32)}
-    grey = jnp.asarray(LAB[..., :1] / 50 - 1)
-    ab = method.predict_ab(variables, {"grey": grey} | given)
+    gray = jnp.asarray(LAB[..., :1] / 50 - 1)
+    ab = method.predict_ab(variables, {"gray": gray} | given)
     wanted = metrics.psnr(np.asarray(evaluator.painted(jnp.asarray(LAB), ab)), RGB)[:4].mean()
     assert actual["psnr_hints_3"] == pytest.approx(wanted, rel=1e-4)
     assert actual["psnr_hints_3"] != pytest.approx(actual["psnr_hints_0"], rel=1e-5)

@@ -340,7 +340,7 @@ def test_one_network_trains_with_four_losses(name):
     plan, state = plan_of(config), None
     rng = np.random.default_rng(0)
     batch = {
-        "grey": rng.uniform(-1, 1, (4, 16, 16, 1)).astype(np.float32),
+        "gray": rng.uniform(-1, 1, (4, 16, 16, 1)).astype(np.float32),
         "ab": rng.uniform(-0.5, 0.5, (4, 16, 16, 2)).astype(np.float32),
     }
 

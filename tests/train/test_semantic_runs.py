@@ -151,7 +151,7 @@ def judged(photos, tiny_features):
 def test_features_see_pictures_in_color_and_the_truth_costs_nothing(judged):
     method, variables, batch, other = judged
     run = jax.jit(functools.partial(steps.feature_taps, method))
-    lab = np.concatenate([50 * batch["grey"] + 50, 110 * np.asarray(other)], axis=-1)
+    lab = np.concatenate([50 * batch["gray"] + 50, 110 * np.asarray(other)], axis=-1)
     seen = (255 * np.clip(lab2rgb(lab), 0, 1) - 127) / 128
     assert np.ptp(seen, axis=-1).max() > 0.5
     apply = jax.jit(encoders.EfficientNetLite("tiny").apply)

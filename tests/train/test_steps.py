@@ -16,7 +16,7 @@ def parts(photos):
     first = jax.jit(lambda key: state.create(built, tx, key, average=True))(jax.random.key(0))
     rng = np.random.default_rng(0)
     batch = {
-        "grey": rng.uniform(-1, 1, (4, 32, 32, 1)).astype(np.float32),
+        "gray": rng.uniform(-1, 1, (4, 32, 32, 1)).astype(np.float32),
         "ab": rng.uniform(-1, 1, (4, 32, 32, 2)).astype(np.float32),
     }
     step = steps.build_train_step(built, steps.Learner(tx, lambda s: 0.1), seed=0, ema_decay=0.9)
@@ -64,7 +64,7 @@ def test_the_average_of_frozen_layers_is_those_layers_to_the_bit(photos):
     first = jax.jit(plan.create)(jax.random.key(0))
     rng = np.random.default_rng(0)
     batch = {
-        "grey": rng.uniform(-1, 1, (4, 32, 32, 1)).astype(np.float32),
+        "gray": rng.uniform(-1, 1, (4, 32, 32, 1)).astype(np.float32),
         "ab": rng.uniform(-1, 1, (4, 32, 32, 2)).astype(np.float32),
     }
     step, after = jax.jit(plan.phases[0].step), first

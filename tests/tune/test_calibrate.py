@@ -112,10 +112,10 @@ def test_the_lowest_saturation_that_reaches_the_colorfulness_is_stored(run, albu
     assert stored.working_size == raw.working_size
     assert stored.digest() != raw.digest()
     for photo in photos:
-        grey = gray_photo(photo)
-        np.testing.assert_array_equal(stored.colorize(grey), raw.colorize(grey, saturation=1.23))
+        gray = gray_photo(photo)
+        np.testing.assert_array_equal(stored.colorize(gray), raw.colorize(gray, saturation=1.23))
         np.testing.assert_allclose(
-            stored.predict_ab(grey), 1.23 * raw.predict_ab(grey), rtol=1e-5, atol=1e-4
+            stored.predict_ab(gray), 1.23 * raw.predict_ab(gray), rtol=1e-5, atol=1e-4
         )
     rows = json.loads((Workdir(run).root / calibrate.RECORD).read_text())["saturations"]
     assert [row["saturation"] for row in rows] == [1.0, 1.23]

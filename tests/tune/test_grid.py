@@ -67,8 +67,8 @@ class Tinted:
     def __init__(self, workdir):
         self.red = 255 if "1.8" in str(workdir) else 128
 
-    def colorize(self, grey):
-        return np.stack([np.full_like(grey[..., 0], self.red), grey[..., 1], grey[..., 2]], -1)
+    def colorize(self, gray):
+        return np.stack([np.full_like(gray[..., 0], self.red), gray[..., 1], gray[..., 2]], -1)
 
 
 @pytest.fixture

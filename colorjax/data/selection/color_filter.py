@@ -35,7 +35,7 @@ class _Colors(NamedTuple):
     """Color statistics of each photo of a source."""
 
     chroma: np.ndarray  # (N,) float32, the mean over pixels, in Lab units; NaN: unreadable
-    is_grey: np.ndarray  # (N,) bool, R = G = B everywhere
+    is_gray: np.ndarray  # (N,) bool, R = G = B everywhere
     arithmetic: np.ndarray  # (N,) float64, arithmetic mean hue in [0, 1); NaN: unreadable
     circular: np.ndarray  # (N,) float64, circular mean hue in [0, 1); NaN: unreadable
 
@@ -70,8 +70,8 @@ def find_colored(
         raise RequestError(f"data.min_chroma must be at least 0, not {min_chroma}")
     if not drop_grey and min_chroma == 0:
         return np.arange(len(source))
-    chroma, is_grey, *_ = _cached_colors(source)
-    gray = is_grey & drop_grey
+    chroma, is_gray, *_ = _cached_colors(source)
+    gray = is_gray & drop_grey
     dull = (chroma < min_chroma) & ~gray
     if low_chroma_rate:
         dull &= fractions(source, LOW_CHROMA) >= low_chroma_rate
@@ -137,7 +137,7 @@ def _cached_colors(source: Source) -> _Colors:
 
 def _measure(source: Source, first: int, last: int) -> _Colors:
     chroma = np.full(last - first, np.nan, np.float32)
-    is_grey = np.zeros(last - first, bool)
+    is_gray = np.zeros(last - first, bool)
     arithmetic, circular = np.full((2, last - first), np.nan)
     for index in range(first, last):
         with contextlib.suppress(UnreadablePhoto, OSError):
@@ -146,11 +146,11 @@ def _measure(source: Source, first: int, last: int) -> _Colors:
             # A photo that is gray after shrinking may contain small colored spots.
             gray = is_exactly_gray(reduced) and is_exactly_gray(decode_rgb(image))
             ab = color.rgb_u8_to_lab(reduced)[..., 1:]
-            is_grey[index - first] = gray
+            is_gray[index - first] = gray
             # Rounding errors give gray a chroma of up to 0.005.
             chroma[index - first] = 0 if gray else np.sqrt(np.square(ab).sum(-1)).mean()
             arithmetic[index - first], circular[index - first] = hues.mean_hues(reduced)
-    return _Colors(chroma, is_grey, arithmetic, circular)
+    return _Colors(chroma, is_gray, arithmetic, circular)
 
 
 def is_exactly_gray(rgb: np.ndarray) -> bool:

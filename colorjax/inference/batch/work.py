@@ -108,7 +108,7 @@ class Decolorizing:
     """Turns photos gray."""
 
     def __init__(self, gray: str):
-        """Stores the kind of gray: one of `color.GREYS`."""
+        """Stores the kind of gray: one of `color.GRAY_KINDS`."""
         self._gray = gray
 
     def __call__(self, photo: Photo) -> NetworkTimes:

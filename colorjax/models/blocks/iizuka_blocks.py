@@ -69,10 +69,10 @@ def check_global_size(size: int) -> None:
         raise RequestError(f"model.global_size must be a multiple of {GLOBAL_MULTIPLE}, not {size}")
 
 
-def check_sides(grey: jax.Array) -> None:
+def check_sides(gray: jax.Array) -> None:
     """Raises a ValueError unless the sides of (N, H, W, 1) are multiples of 8."""
-    if grey.shape[1] % 8 or grey.shape[2] % 8:
-        raise ValueError(f"sides must be multiples of 8, got {grey.shape[1:3]}")
+    if gray.shape[1] % 8 or gray.shape[2] % 8:
+        raise ValueError(f"sides must be multiples of 8, got {gray.shape[1:3]}")
 
 
 class ConvLayer(nn.Module):

@@ -59,9 +59,9 @@ def squeezed(x: jax.Array, size: int) -> jax.Array:
 
 
 def padded(name: str, x: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Pads an input (N, H, W, C) at the bottom and right: grey with its edge, others with 0."""
+    """Pads an input (N, H, W, C) at the bottom and right: gray with its edge, others with 0."""
     down, right = (wanted - side for wanted, side in zip(size, x.shape[1:3], strict=True))
-    mode = "edge" if name == "grey" else "constant"
+    mode = "edge" if name == "gray" else "constant"
     return jnp.pad(x, ((0, 0), (0, down), (0, right), (0, 0)), mode=mode)
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from colorjax import color
 from colorjax.models.blocks.convolution import BatchNorm, Conv
 
-LIGHTNESS_SCALE = 0.5  # grey is (L - 50) / 50; these networks expect (L - 50) / 100
+LIGHTNESS_SCALE = 0.5  # gray is (L - 50) / 50; these networks expect (L - 50) / 100
 
 
 class Block(nn.Module):

@@ -129,18 +129,18 @@ def frozen_layers(variant: str, frozen_blocks: int) -> tuple[str, ...]:
     return ("stem", *(f"block{i}" for i in range(frozen_blocks)))
 
 
-def normalize(grey: jax.Array) -> jax.Array:
+def normalize(gray: jax.Array) -> jax.Array:
     """Returns the encoder's input for gray photos: (x - 127) / 128 in three equal channels.
 
     x in [0, 255] is the sRGB value of the neutral color of that lightness.
 
     Args:
-        grey: (N, H, W, 1), L / 50 - 1 in [-1, 1], L of CIE Lab in [0, 100].
+        gray: (N, H, W, 1), L / 50 - 1 in [-1, 1], L of CIE Lab in [0, 100].
 
     Returns:
         (N, H, W, 3), float32, in [-127 / 128, 1].
     """
-    value = 255 * color.gray_of_lightness(color.denormalize_lightness(grey.astype(jnp.float32)))
+    value = 255 * color.gray_of_lightness(color.denormalize_lightness(gray.astype(jnp.float32)))
     return jnp.repeat((value - 127) / 128, 3, axis=-1)
 
 

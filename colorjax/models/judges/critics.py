@@ -128,10 +128,10 @@ class PatchCritic(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> jax.Array:
-        """Maps color (N, H, W, C) and grey (N, H, W, 1) to logits (N, H / 8, W / 8, 1)."""
+        """Maps color (N, H, W, C) and gray (N, H, W, 1) to logits (N, H / 8, W / 8, 1)."""
         x = inputs["color"]
         if self.conditional:
-            x = jnp.concatenate([inputs["grey"], x], axis=-1)
+            x = jnp.concatenate([inputs["gray"], x], axis=-1)
         for number, (channels, stride) in enumerate(
             ((64, 2), (128, 2), (256, 2), (512, 1)), start=1
         ):
@@ -182,10 +182,10 @@ class DcganCritic(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> jax.Array:
-        """Maps color (N, S, S, C) and grey (N, S, S, 1) to logits (N, 1, 1, 1)."""
+        """Maps color (N, S, S, C) and gray (N, S, S, 1) to logits (N, 1, 1, 1)."""
         x = inputs["color"]
         if self.conditional:
-            x = jnp.concatenate([inputs["grey"], x], axis=-1)
+            x = jnp.concatenate([inputs["gray"], x], axis=-1)
         layers = ((64, 2, 2), (128, 2, 2), (256, 2, 2), (512, 1, 1))
         for number, (channels, kernel_size, stride) in enumerate(layers, start=1):
             features = scaled(channels, self.width)

@@ -45,8 +45,8 @@ def decode(page: Any, data: bytes, max_pixels: int) -> tuple[np.ndarray, str, tu
     if kind == _PALETTE:
         return _looked_up(page, pixels), "rgb", ("its palette colors became RGB",)
     if pixels.dtype == np.bool_:
-        grey = (pixels != (kind == _WHITE_IS_ZERO)).astype(np.uint8) * np.uint8(255)
-        return grey[..., :1], "gray", ("its 1-bit pixels became RGB",)
+        gray = (pixels != (kind == _WHITE_IS_ZERO)).astype(np.uint8) * np.uint8(255)
+        return gray[..., :1], "gray", ("its 1-bit pixels became RGB",)
     notes: tuple[str, ...] = ()
     if pixels.dtype.kind == "u":
         pixels, notes = _whole_bytes(pixels, page.bitspersample)

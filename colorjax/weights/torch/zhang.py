@@ -19,7 +19,7 @@ from colorjax.errors import RequestError, unknown_name
 
 State = dict[str, np.ndarray]  # a PyTorch state dict
 _LISTED = 6  # largest number of names in an error
-_CHANNELS = {"grey": 1, "hint_ab": 2, "hint_mask": 1}
+_CHANNELS = {"gray": 1, "hint_ab": 2, "hint_mask": 1}
 
 
 class _Transform(NamedTuple):

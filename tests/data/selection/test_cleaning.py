@@ -37,9 +37,9 @@ def test_a_copy_that_was_worked_on_is_near_and_another_photo_is_not(photo, tmp_p
 
 
 def test_a_photo_can_be_shared_by_several_reasons_and_counts_once(photo):
-    grey = np.repeat(photo[..., :1], 3, axis=-1)
+    gray = np.repeat(photo[..., :1], 3, axis=-1)
     noisy = np.clip(photo.astype(int) + 1, 0, 255).astype(np.uint8)
-    images = [grey, grey, photo, noisy, np.ascontiguousarray(photo[::-1])]
+    images = [gray, gray, photo, noisy, np.ascontiguousarray(photo[::-1])]
 
     class Images:
         keys = ("grey", "grey again", "first", "second", "third")

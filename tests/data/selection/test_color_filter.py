@@ -105,19 +105,19 @@ def test_both_limits(folder, logged):
     ]
 
 
-def test_almost_grey_is_not_grey(monkeypatch):
+def test_almost_gray_is_not_gray(monkeypatch):
     """One colored pixel of 512 x 512 is averaged away at 64 px: the whole photo decides."""
-    speck, grey = np.full((2, 512, 512, 3), 90, np.uint8)
+    speck, gray = np.full((2, 512, 512, 3), 90, np.uint8)
     speck[300, 200] = (90, 90, 91)
     red, green, blue = (np.full((16, 16, 3), 90, np.uint8) for _ in range(3))
     red[..., 0], green[..., 1], blue[..., 2] = 91, 91, 91
     file = io.BytesIO()
-    Image.fromarray(grey).save(file, format="JPEG")
+    Image.fromarray(gray).save(file, format="JPEG")
     whole = []
     monkeypatch.setattr(
         color_filter, "decode_rgb", lambda photo: whole.append(photo) or decode_rgb(photo)
     )
-    source = splits.Subset(Arrays([grey, speck, file.getvalue(), red, green, blue]), np.arange(6))
+    source = splits.Subset(Arrays([gray, speck, file.getvalue(), red, green, blue]), np.arange(6))
     assert kept(source, drop_grey=True) == ["1", "3", "4", "5"]
     assert len(whole) == 3  # who has color at 64 px is not decoded whole
 
@@ -180,8 +180,8 @@ def altered(content, **changes):
         lambda content: altered(content, chroma=np.zeros(6, np.float32)),
         lambda content: altered(content, chroma=np.zeros((7, 1), np.float32)),
         lambda content: altered(content, chroma=np.zeros(7, np.float64)),
-        lambda content: altered(content, is_grey=np.ones(8, bool)),
-        lambda content: altered(content, is_grey=np.ones(7, np.int64)),
+        lambda content: altered(content, is_gray=np.ones(8, bool)),
+        lambda content: altered(content, is_gray=np.ones(7, np.int64)),
         lambda content: altered(content, circular=np.zeros(7, np.float32)),
         lambda content: altered(content, arithmetic=np.zeros(8)),
     ],
@@ -260,34 +260,34 @@ def test_several_writers_leave_one_whole_file(cache):
     assert list(cache.iterdir()) == [path]
 
 
-def test_one_pass_measures_chroma_greyness_and_hues(folder, decoded):
+def test_one_pass_measures_chroma_grayness_and_hues(folder, decoded):
     source = FolderSource.open(folder, labels="none")
     hues = color_filter.find_hues(source)
     assert len(decoded) == 7
     kept(folder, True, 3.0)
     assert not np.array_equal(hues, color_filter.find_hues(source, "circular"), equal_nan=True)
     assert len(decoded) == 7
-    greys = [source.keys.index(name) for name in ("grey.png", "grey_in_rgb.png")]
-    assert (hues[greys] == 0).all()
+    grays = [source.keys.index(name) for name in ("grey.png", "grey_in_rgb.png")]
+    assert (hues[grays] == 0).all()
     assert np.flatnonzero(np.isnan(hues)).tolist() == [source.keys.index("broken.jpg")]
 
 
 def test_no_photo_stays(tmp_path, folder):
-    grey = tmp_path / "grey"
-    grey.mkdir()
-    (grey / "a.png").write_bytes((folder / "grey.png").read_bytes())
-    (grey / "b.png").write_bytes((folder / "dull.png").read_bytes())
+    gray = tmp_path / "grey"
+    gray.mkdir()
+    (gray / "a.png").write_bytes((folder / "grey.png").read_bytes())
+    (gray / "b.png").write_bytes((folder / "dull.png").read_bytes())
     with pytest.raises(RequestError) as caught:
-        kept(grey, True, 3.0)
+        kept(gray, True, 3.0)
     assert str(caught.value) == (
         "none of 2 photos remains for training: 1 exactly gray, 1 with a mean chroma below 3; "
         "set data.drop_grey=False and lower data.min_chroma"
     )
     with pytest.raises(RequestError, match=r"below 3; lower data\.min_chroma$"):
-        kept(grey, min_chroma=3.0)
-    (grey / "b.png").unlink()
+        kept(gray, min_chroma=3.0)
+    (gray / "b.png").unlink()
     with pytest.raises(RequestError, match=r"1 exactly gray; set data\.drop_grey=False$"):
-        kept(grey, drop_grey=True)
+        kept(gray, drop_grey=True)
 
 
 @pytest.mark.parametrize("limit", [-1.0, float("nan"), float("inf")])
@@ -308,11 +308,11 @@ def test_training_alone_is_filtered(folder, photos, decoded):
     after = splits.open_splits(tiny_config(folder, **changes).data)
     assert list(after.validation.keys) == list(before.validation.keys)
     assert list(after.eval.keys) == list(before.eval.keys)
-    grey = {f"{number}.png" for number in range(40) if number % 4}
-    grey |= {"grey.png", "grey_in_rgb.png", "dull.png"}
-    assert any(key in grey for key in after.validation.keys)
-    assert any(key in grey for key in after.eval.keys)
-    assert list(after.train.keys) == [key for key in before.train.keys if key not in grey]
+    gray = {f"{number}.png" for number in range(40) if number % 4}
+    gray |= {"grey.png", "grey_in_rgb.png", "dull.png"}
+    assert any(key in gray for key in after.validation.keys)
+    assert any(key in gray for key in after.eval.keys)
+    assert list(after.train.keys) == [key for key in before.train.keys if key not in gray]
     assert 0 < len(after.train) < len(before.train)
     assert len(decoded) == len(before.train)
 

@@ -74,7 +74,7 @@ def test_circular_mean_at_red_where_the_circle_closes():
     assert math.cos(2 * math.pi * hues.mean_hues(mirrored).circular) == pytest.approx(1)
 
 
-def test_grey_pixels_add_nothing_to_the_circular_mean():
+def test_gray_pixels_add_nothing_to_the_circular_mean():
     green = flat((0, 200, 0), (100, 100, 100), (0, 0, 0), (255, 255, 255))
     assert hues.mean_hues(green).circular == pytest.approx(1 / 3)
     assert hues.mean_hues(green).arithmetic == pytest.approx(1 / 12)

@@ -168,31 +168,31 @@ def test_every_kth_photo_in_the_order_of_hue():
             splits.hue_balanced_split(hues, 2, drop)
 
 
-def test_exactly_grey_photos_leave_before_the_hue_split(monkeypatch):
+def test_exactly_gray_photos_leave_before_the_hue_split(monkeypatch):
     """582 of 50,000 photos of 32x32 are gray; what is measured is tested with the color filter."""
     photos = np.empty((50_000, 1, 1, 3), np.uint8)
     photos[:] = np.random.default_rng(1).integers(0, 256, photos.shape)
-    grey = np.random.default_rng(2).permutation(50_000)[:582]
-    photos[grey] = photos[grey, ..., :1]
-    photos[np.setdiff1d(np.arange(50_000), grey), ..., 0] |= 1  # R is odd and G even:
-    photos[np.setdiff1d(np.arange(50_000), grey), ..., 1] &= 254  # nothing else is gray
+    gray = np.random.default_rng(2).permutation(50_000)[:582]
+    photos[gray] = photos[gray, ..., :1]
+    photos[np.setdiff1d(np.arange(50_000), gray), ..., 0] |= 1  # R is odd and G even:
+    photos[np.setdiff1d(np.arange(50_000), gray), ..., 1] &= 254  # nothing else is gray
     whole = np.broadcast_to(photos, (50_000, 32, 32, 3))
     hues = rgb2hsv(photos)[:, 0, 0, 0]
-    is_grey = (photos == photos[..., :1]).all((1, 2, 3))
-    assert is_grey.sum() == 582
-    monkeypatch.setattr(splits, "find_colored", lambda source, **_: np.flatnonzero(~is_grey))
+    is_gray = (photos == photos[..., :1]).all((1, 2, 3))
+    assert is_gray.sum() == 582
+    monkeypatch.setattr(splits, "find_colored", lambda source, **_: np.flatnonzero(~is_gray))
     monkeypatch.setattr(splits, "find_hues", lambda source, mean: hues[source.indices])
     parts, _ = opened(monkeypatch, Arrays(whole), validation="hue", drop_grey=True)
     numbers = splits.indices(parts)
     assert (len(parts.train), len(parts.validation)) == (44_476, 4_942)
-    assert not np.isin(grey, np.concatenate([numbers["train"], numbers["validation"]])).any()
-    kept = np.flatnonzero(~is_grey)
+    assert not np.isin(gray, np.concatenate([numbers["train"], numbers["validation"]])).any()
+    kept = np.flatnonzero(~is_gray)
     train, validation = slow_hue_split(hues[kept].tolist(), 10, 0)
     assert numbers["train"].tolist() == kept[train].tolist()
     assert numbers["validation"].tolist() == kept[validation].tolist()
 
 
-def flat_photos(number, greys=()):
+def flat_photos(number, grays=()):
     """Photos of one color and a few shades, of rising hue, in a mixed order; some are grey."""
     order = np.random.default_rng(7).permutation(number)
     hues = (order + 0.5) / number * 5 / 6
@@ -208,7 +208,7 @@ def flat_photos(number, greys=()):
     ]
     rgb = np.select([(sixth == at)[:, None] for at in range(5)], [np.stack(c, 1) for c in wheel])
     photos = np.repeat(np.round(rgb).astype(np.uint8), 64, axis=0).reshape(number, 8, 8, 3).copy()
-    photos[list(greys)] = 90
+    photos[list(grays)] = 90
     return photos
 
 
@@ -216,7 +216,7 @@ def flat_photos(number, greys=()):
 def test_hue_split_of_measured_photos(mean, monkeypatch, caplog):
     """Of 80 photos 4 are gray, and 3 of the lowest hue leave: 73, of which 8 choose."""
     caplog.set_level(logging.INFO, "colorjax")
-    photos = flat_photos(80, greys=(5, 17, 40, 79))
+    photos = flat_photos(80, grays=(5, 17, 40, 79))
     changes = {"validation": "hue", "drop_grey": True, "drop_lowest_hue": 3, "hue_mean": mean}
     parts, data = opened(monkeypatch, Arrays(photos), **changes)
     numbers = splits.indices(parts)
@@ -250,7 +250,7 @@ def test_circular_and_arithmetic_means_split_otherwise(monkeypatch):
 
 
 def test_random_split_of_a_config(monkeypatch):
-    photos = flat_photos(50, greys=(3, 30))
+    photos = flat_photos(50, grays=(3, 30))
     parts, _ = opened(monkeypatch, Arrays(photos), validation="random", drop_grey=True)
     numbers = splits.indices(parts)
     kept = np.array([number for number in range(50) if number not in (3, 30)])
@@ -264,7 +264,7 @@ def test_random_split_of_a_config(monkeypatch):
 
 @pytest.mark.parametrize("way", ["random", "hue"])
 def test_photos_to_report_on_stay_whole_and_the_same(way, monkeypatch):
-    source = Arrays(flat_photos(200, greys=range(0, 200, 2)))
+    source = Arrays(flat_photos(200, grays=range(0, 200, 2)))
     before, _ = opened(monkeypatch, source, eval_fraction=0.2)
     changes = {"eval_fraction": 0.2, "validation": way, "drop_grey": True, "limit": 20}
     parts, data = opened(monkeypatch, source, **changes)
@@ -283,7 +283,7 @@ def test_histograms_of_the_very_photos(monkeypatch):
     monkeypatch.setattr(
         splits.hues, "histograms", lambda *hues, caption: seen.append((hues, caption))
     )
-    photos = flat_photos(60, greys=(2, 9))
+    photos = flat_photos(60, grays=(2, 9))
     changes = {"validation": "random", "drop_grey": True, "limit": 30}
     parts, data = opened(monkeypatch, Arrays(photos), **changes)
     splits.hue_histograms(parts, data)

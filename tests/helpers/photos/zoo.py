@@ -159,18 +159,18 @@ def animals():
 
 
 def jpegs():
-    grey, rgb = scene(1), scene(3)
+    gray, rgb = scene(1), scene(3)
     jpeg = functools.partial(pillow, kind="JPEG", quality=90, dpi=(300, 300))
 
     def lossy(name, data, pixels, **more):
         return Animal(name, data, "JPEG", pixels, lossless=False, **more)
 
-    plain = jpeg(grey)
-    yield lossy("jpeg grey", plain, grey, keeps=("dpi",))
+    plain = jpeg(gray)
+    yield lossy("jpeg grey", plain, gray, keeps=("dpi",))
     yield lossy("jpeg rgb 4:2:0", jpeg(rgb), rgb, keeps=("dpi",))
     yield lossy("jpeg rgb q100 4:4:4", jpeg(rgb, quality=100, subsampling=0), rgb, keeps=("dpi",))
-    yield lossy("jpeg progressive", jpeg(grey, progressive=True), grey, keeps=("progressive",))
-    yield lossy("jpeg comment", jpeg(grey, comment=b"hello"), grey, keeps=("comment",))
+    yield lossy("jpeg progressive", jpeg(gray, progressive=True), gray, keeps=("progressive",))
+    yield lossy("jpeg comment", jpeg(gray, comment=b"hello"), gray, keeps=("comment",))
     for turned in range(1, 9):
         stored = jpeg(STORED[turned](rgb))
         yield lossy(
@@ -183,13 +183,13 @@ def jpegs():
     for name, profile, pixels in (
         ("srgb", SRGB, rgb),
         ("adobergb", ADOBE, rgb),
-        ("adobergb grey", ADOBE, grey),
+        ("adobergb grey", ADOBE, gray),
     ):
         data = jpeg(pixels, icc_profile=profile)
         yield lossy(f"jpeg icc {name}", described(data), pixels, profile=profile, keeps=ALL)
-    data = jpeg(grey, icc_profile=GREY_GAMMA)
+    data = jpeg(gray, icc_profile=GREY_GAMMA)
     yield lossy(
-        "jpeg icc grey gamma", data, grey, profile=GREY_GAMMA, note="gray profile", keeps=("dpi",)
+        "jpeg icc grey gamma", data, gray, profile=GREY_GAMMA, note="gray profile", keeps=("dpi",)
     )
     data = jpeg(rgb, icc_profile=ADOBE[:200] + b"\xff" * 300)
     yield lossy("jpeg icc damaged", data, rgb, note="damaged", keeps=("dpi",))
@@ -200,12 +200,12 @@ def jpegs():
     yield lossy("jpeg cmyk icc", data, inks, profile=cmyk_profile(), keeps=("icc", "dpi"))
     data = jpeg(inks, mode="CMYK")
     yield lossy("jpeg cmyk", data, None, note="CMYK has no profile", keeps=("dpi",))
-    frames = [Image.fromarray(squeezed(p)) for p in (grey, 255 - grey)]
+    frames = [Image.fromarray(squeezed(p)) for p in (gray, 255 - gray)]
     buffer = io.BytesIO()
     frames[0].save(buffer, "MPO", save_all=True, append_images=frames[1:], quality=90)
-    yield lossy("jpeg of two pictures", buffer.getvalue(), grey, note="only the first of several")
-    data = with_long_segments(described(jpeg(grey)))
-    yield lossy("jpeg long segments", data, grey, keeps=("exif", "iptc", "segments"))
+    yield lossy("jpeg of two pictures", buffer.getvalue(), gray, note="only the first of several")
+    data = with_long_segments(described(jpeg(gray)))
+    yield lossy("jpeg long segments", data, gray, keeps=("exif", "iptc", "segments"))
 
 
 def with_long_segments(data):
@@ -218,10 +218,10 @@ def with_long_segments(data):
 
 
 def pngs():
-    grey, rgb, alpha = scene(1), scene(3), alpha_plane()
+    gray, rgb, alpha = scene(1), scene(3), alpha_plane()
     for name, pixels, a in (
-        ("grey", grey, None),
-        ("grey alpha", grey, alpha),
+        ("grey", gray, None),
+        ("grey alpha", gray, alpha),
         ("rgb", rgb, None),
         ("rgba", rgb, alpha),
     ):
@@ -254,7 +254,7 @@ def pngs():
             depth=bits,
             keeps=("icc",),
         )
-    for bits, pixels in ((8, grey), (16, grey16)):
+    for bits, pixels in ((8, gray), (16, grey16)):
         data = with_png_chunks(imagecodecs.png_encode(squeezed(pixels)), iccp(GREY_GAMMA))
         yield Animal(
             f"png {bits} icc grey gamma",
@@ -276,8 +276,8 @@ def pngs():
         (b"sBIT", b"\5"),
         (b"prVt", b"private"),
     )
-    data = with_png_chunks(imagecodecs.png_encode(squeezed(grey)), *texts)
-    yield Animal("png chunks", data, "PNG", grey, keeps=("chunks",))
+    data = with_png_chunks(imagecodecs.png_encode(squeezed(gray)), *texts)
+    yield Animal("png chunks", data, "PNG", gray, keeps=("chunks",))
     key = tuple(int(v) for v in rgb[0, 0])
     a = np.where((rgb == key).all(-1), 0, 255).astype(np.uint8)
     yield Animal("png rgb tRNS", pillow(rgb, "PNG", transparency=key), "PNG", rgb, a)
@@ -285,21 +285,21 @@ def pngs():
     data = with_png_chunks(data, (b"tRNS", struct.pack(">H", int(grey16[0, 0, 0]))))
     a = np.where(grey16[..., 0] == grey16[0, 0, 0], 0, 65535).astype(np.uint16)
     yield Animal("png 16 grey tRNS", data, "PNG", grey16, a, depth=16)
-    palette = Image.fromarray(squeezed(grey)).convert("P")
+    palette = Image.fromarray(squeezed(gray)).convert("P")
     buffer = io.BytesIO()
     palette.save(buffer, "PNG")
-    yield Animal("png palette", buffer.getvalue(), "PNG", grey, note="palette")
+    yield Animal("png palette", buffer.getvalue(), "PNG", gray, note="palette")
     buffer = io.BytesIO()
     palette.save(buffer, "PNG", transparency=int(np.asarray(palette)[0, 0]))
-    a = np.where(grey[..., 0] == grey[0, 0, 0], 0, 255).astype(np.uint8)
-    yield Animal("png palette tRNS", buffer.getvalue(), "PNG", grey, a, note="palette")
-    black = np.where(grey > 128, 255, 0).astype(np.uint8)
+    a = np.where(gray[..., 0] == gray[0, 0, 0], 0, 255).astype(np.uint8)
+    yield Animal("png palette tRNS", buffer.getvalue(), "PNG", gray, a, note="palette")
+    black = np.where(gray > 128, 255, 0).astype(np.uint8)
     data = one_bit("PNG", black)
     yield Animal("png 1 bit", data, "PNG", black, note="1-bit")
-    frames = [Image.fromarray(squeezed(p)) for p in (grey, 255 - grey)]
+    frames = [Image.fromarray(squeezed(p)) for p in (gray, 255 - gray)]
     buffer = io.BytesIO()
     frames[0].save(buffer, "PNG", save_all=True, append_images=frames[1:])
-    yield Animal("png animated", buffer.getvalue(), "PNG", grey, note="only the first")
+    yield Animal("png animated", buffer.getvalue(), "PNG", gray, note="only the first")
 
 
 def one_bit(kind, black):
@@ -313,18 +313,18 @@ def one_bit(kind, black):
 def tiffs():
     alpha = alpha_plane()
     for bits in (8, 16, 32):
-        grey, rgb = scene(1, bits), scene(3, bits)
+        gray, rgb = scene(1, bits), scene(3, bits)
         a = (alpha / np.float32(255)) if bits == 32 else alpha_plane(bits)
-        for name, pixels, extra in (("grey", grey, None), ("rgb", rgb, None), ("rgba", rgb, a)):
+        for name, pixels, extra in (("grey", gray, None), ("rgb", rgb, None), ("rgba", rgb, a)):
             options = {"photometric": "rgb" if pixels.shape[2] == 3 else "minisblack"}
             whole = pixels
             if extra is not None:
                 whole, options["extrasamples"] = with_alpha(pixels, extra), [2]
             data = described(tiff(whole, resolution=DPI, resolutionunit=2, **options))
             yield Animal(f"tiff {bits} {name}", data, "TIFF", pixels, extra, depth=bits, keeps=ALL)
-    grey, rgb, rgb16 = scene(1), scene(3), scene(3, 16)
-    data = tiff(with_alpha(grey, alpha), extrasamples=[1], planarconfig="contig")
-    yield Animal("tiff grey alpha", data, "TIFF", grey, alpha)
+    gray, rgb, rgb16 = scene(1), scene(3), scene(3, 16)
+    data = tiff(with_alpha(gray, alpha), extrasamples=[1], planarconfig="contig")
+    yield Animal("tiff grey alpha", data, "TIFF", gray, alpha)
     for compression in ("lzw", "deflate", "packbits", "zstd"):
         options = {"predictor": True} if compression in ("lzw", "deflate") else {}
         data = tiff(rgb16, photometric="rgb", compression=compression, **options)
@@ -342,14 +342,14 @@ def tiffs():
     planes = np.ascontiguousarray(rgb16.transpose(2, 0, 1))
     data = tiff(planes, photometric="rgb", planarconfig="separate")
     yield Animal("tiff 16 planar", data, "TIFF", rgb16, depth=16, keeps=("planar",))
-    data = tiff(255 - grey, photometric="miniswhite")
-    yield Animal("tiff white is zero", data, "TIFF", grey)
-    black = np.where(grey > 128, 255, 0).astype(np.uint8)
+    data = tiff(255 - gray, photometric="miniswhite")
+    yield Animal("tiff white is zero", data, "TIFF", gray)
+    black = np.where(gray > 128, 255, 0).astype(np.uint8)
     data = tiff(black > 0)
     yield Animal("tiff 1 bit", data, "PNG", black, note="1-bit")
     table = np.repeat((np.arange(256) * 257).astype(np.uint16)[None], 3, 0)
-    data = tiff(grey, photometric="palette", colormap=table)
-    yield Animal("tiff palette", data, "PNG", grey, note="palette")
+    data = tiff(gray, photometric="palette", colormap=table)
+    yield Animal("tiff palette", data, "PNG", gray, note="palette")
     for turned in range(1, 9):
         tag = [(274, 3, 1, turned, True)]
         data = tiff(STORED[turned](rgb16), photometric="rgb", extratags=tag)
@@ -401,13 +401,13 @@ def tiffs():
     yield Animal(
         "tiff float to 190", data, "TIFF", scene(1, 32) * 200, depth=32, note="used as white"
     )
-    lab = np.concatenate([grey, np.full((HEIGHT, WIDTH, 2), 0, np.uint8)], -1)
+    lab = np.concatenate([gray, np.full((HEIGHT, WIDTH, 2), 0, np.uint8)], -1)
     yield Animal("tiff lab", tiff(lab, photometric="cielab"), "TIFF", note="Lab became RGB")
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer) as writer:
-        for page in (grey, 255 - grey):
+        for page in (gray, 255 - gray):
             writer.write(squeezed(page), photometric="minisblack", metadata=None, software=False)
-    yield Animal("tiff pages", buffer.getvalue(), "TIFF", grey, note="only the first of 2")
+    yield Animal("tiff pages", buffer.getvalue(), "TIFF", gray, note="only the first of 2")
 
 
 def webps():
@@ -432,17 +432,17 @@ def webps():
 
 
 def others():
-    grey, rgb, alpha = scene(1), scene(3), alpha_plane()
-    yield Animal("bmp grey", pillow(grey, "BMP", dpi=(300, 300)), "BMP", grey, keeps=("dpi",))
+    gray, rgb, alpha = scene(1), scene(3), alpha_plane()
+    yield Animal("bmp grey", pillow(gray, "BMP", dpi=(300, 300)), "BMP", gray, keeps=("dpi",))
     yield Animal("bmp rgb", pillow(rgb, "BMP", dpi=(300, 300)), "BMP", rgb, keeps=("dpi",))
-    yield Animal("bmp 1 bit", one_bit("BMP", np.where(grey > 128, 255, 0)), "PNG", note="1-bit")
+    yield Animal("bmp 1 bit", one_bit("BMP", np.where(gray > 128, 255, 0)), "PNG", note="1-bit")
     buffer = io.BytesIO()
-    Image.fromarray(squeezed(grey)).save(buffer, "GIF")
-    yield Animal("gif", buffer.getvalue(), "PNG", grey)
-    frames = [Image.fromarray(squeezed(p)) for p in (grey, 255 - grey)]
+    Image.fromarray(squeezed(gray)).save(buffer, "GIF")
+    yield Animal("gif", buffer.getvalue(), "PNG", gray)
+    frames = [Image.fromarray(squeezed(p)) for p in (gray, 255 - gray)]
     buffer = io.BytesIO()
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
-    yield Animal("gif animated", buffer.getvalue(), "PNG", grey, note="only the first of 2")
+    yield Animal("gif animated", buffer.getvalue(), "PNG", gray, note="only the first of 2")
     data = pillow(rgb, "AVIF", quality=90, icc_profile=ADOBE)
     yield Animal("avif", data, "AVIF", rgb, profile=ADOBE, keeps=("icc",), lossless=False)
     data = pillow(with_alpha(rgb, alpha), "AVIF", quality=100)
@@ -465,7 +465,7 @@ def others():
                 keeps=ALL,
             )
     yield Animal("ppm 8", pillow(rgb, "PPM"), "PPM", rgb)
-    yield Animal("pgm 8", pillow(grey, "PPM"), "PPM", grey)
+    yield Animal("pgm 8", pillow(gray, "PPM"), "PPM", gray)
     head = b"P6\n%d %d\n65535\n" % (WIDTH, HEIGHT)
     deep = scene(3, 16)
     yield Animal("ppm 16", head + deep.astype(">u2").tobytes(), "PPM", deep, depth=16)

@@ -49,22 +49,22 @@ def parsed(out):
     return photos, summary["summary"]
 
 
-@pytest.mark.parametrize("kind", color.GREYS)
-def test_grey_copies(album, run, kind):
+@pytest.mark.parametrize("kind", color.GRAY_KINDS)
+def test_gray_copies(album, run, kind):
     assert run("decolorize", "album/a.png", "--output", "out", "--grey", kind)[0] == 0
     before = np.asarray(Image.open("album/a.png"))
     after = np.asarray(Image.open("out/a.png").convert("RGB"))
-    wanted = color.grey_from_rgb(before / 255, kind)[..., 0]
+    wanted = color.gray_from_rgb(before / 255, kind)[..., 0]
     if kind == "lightness":
-        grey = color.rgb_u8_to_lab(after)[..., 0] / 100
-        np.testing.assert_allclose(grey, wanted, atol=0.56 / 255)  # half a level where L is steep
+        gray = color.rgb_u8_to_lab(after)[..., 0] / 100
+        np.testing.assert_allclose(gray, wanted, atol=0.56 / 255)  # half a level where L is steep
     else:
         np.testing.assert_allclose(after[..., 0] / 255, wanted, atol=0.51 / 255)
     assert np.ptp(after, axis=-1).max() == 0
     assert np.ptp(before, axis=-1).max() > 50
 
 
-def test_the_grey_is_one_of_three_and_the_folder_is_given(album, run):
+def test_the_gray_is_one_of_three_and_the_folder_is_given(album, run):
     status, out, err = run("decolorize", "album", "--output", "out", "--grey", "green")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "lightness" in err

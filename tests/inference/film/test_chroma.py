@@ -40,8 +40,8 @@ def scene(seed, height=90, width=160):
     """A gray picture with large objects, uint8 (H, W, 3)."""
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(10, 240, (7, 11), np.uint8))
-    grey = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
-    return np.repeat(grey[..., None], 3, -1)
+    gray = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+    return np.repeat(gray[..., None], 3, -1)
 
 
 def follow(frames, chroma, track=None):

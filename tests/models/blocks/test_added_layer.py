@@ -67,7 +67,7 @@ def test_frozen_layers_behave_as_in_an_evaluation():
     config.train_only = "head"
     method = methods.build(config)
     variables = drawn_variables(jax.eval_shape(method.init, jax.random.key(0)))
-    batch = {"grey": jnp.linspace(-1, 1, 4 * 32 * 32).reshape(4, 32, 32, 1)}
+    batch = {"gray": jnp.linspace(-1, 1, 4 * 32 * 32).reshape(4, 32, 32, 1)}
     outputs, updated = method.forward(variables, batch, jax.random.key(1))
     seen = method.network.apply(variables, batch, train=False)
     np.testing.assert_array_equal(outputs["ab"], seen["ab"])
@@ -130,7 +130,7 @@ def test_a_network_names_layers_that_are_frozen_and_slow(monkeypatch, key):
     assert method.frozen == ("Conv_0",)
     assert method.factors == (("Conv_1", 0.1),)
     variables = method.init(key)
-    batch = {"grey": jnp.linspace(-1, 1, 4 * 32 * 32).reshape(4, 32, 32, 1)}
+    batch = {"gray": jnp.linspace(-1, 1, 4 * 32 * 32).reshape(4, 32, 32, 1)}
 
     def loss(params):
         actual, _ = method.forward(variables | {"params": params}, batch, key)

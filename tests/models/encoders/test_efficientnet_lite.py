@@ -62,8 +62,8 @@ def test_parameters_and_channels(variant, total, body, head, channels, blocks):
 def test_gray_photos_become_three_equal_channels():
     lightness = np.array([0.0, 53.585, 100.0])  # of the sRGB values 0, 128 and 255
     expected = (np.array([0, 128, 255]) - 127) / 128
-    grey = jnp.asarray(lightness / 50 - 1, jnp.float32).reshape(1, 1, 3, 1)
-    actual = encoders.normalize(grey)
+    gray = jnp.asarray(lightness / 50 - 1, jnp.float32).reshape(1, 1, 3, 1)
+    actual = encoders.normalize(gray)
     np.testing.assert_allclose(actual, np.repeat(expected, 3).reshape(1, 1, 3, 3), atol=1e-4)
 
 

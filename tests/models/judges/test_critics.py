@@ -23,7 +23,7 @@ WIDTH = 0.125
 
 def fields(number, size, channels=3, seed=0):
     rng = np.random.default_rng(seed)
-    draws = {"color": (number, size, size, channels), "grey": (number, size, size, 1)}
+    draws = {"color": (number, size, size, channels), "gray": (number, size, size, 1)}
     return {n: jnp.asarray(rng.uniform(-1, 1, shape), jnp.float32) for n, shape in draws.items()}
 
 
@@ -130,7 +130,7 @@ def test_options_of_the_patch_critic(norm, spectral_norm, attention):
 
 
 @pytest.mark.parametrize("name", ["patch", "dcgan"])
-def test_an_unconditional_critic_sees_no_grey(name):
+def test_an_unconditional_critic_sees_no_gray(name):
     net = create_critic(name, size=16, width=WIDTH, conditional=False)
     color = {"color": fields(2, 16)["color"]}
     variables = jax.eval_shape(functools.partial(net.init, train=False), jax.random.key(0), color)
@@ -148,7 +148,7 @@ def test_the_dcgans_critic_against_plain_numpy():
     inputs = fields(3, 16)
     actual = jax.jit(functools.partial(net.apply, train=False))(variables, inputs)
     variables, inputs = in_float64((variables, inputs))
-    x = np.concatenate([inputs["grey"], inputs["color"]], axis=-1)
+    x = np.concatenate([inputs["gray"], inputs["color"]], axis=-1)
     for number, stride in enumerate((2, 2, 2, 1), start=1):
         layer = variables["params"][f"conv{number}"]
         assert len(layer["kernel"]) == stride  # 2x2, and 1x1 at last

@@ -3,7 +3,7 @@ import logging
 from colorjax.train.log.chroma_alarm import ChromaAlarm
 
 
-def test_warns_once_for_each_long_stay_near_grey(caplog):
+def test_warns_once_for_each_long_stay_near_gray(caplog):
     alarm = ChromaAlarm(3)
     ratios = [0.1, 0.1, 0.5, 0.1, 0.1, 0.1, 0.1, 0.3, 0.0, 0.0, 0.0]
     with caplog.at_level(logging.WARNING, "colorjax"):

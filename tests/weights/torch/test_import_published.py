@@ -43,9 +43,9 @@ def test_zhang16_comes_in_and_colors_a_photo(as_zip, tmp_path, capsys):
     assert cli.run(["import-weights", "zhang16", str(path), "--output", str(workdir)]) == 0
     assert "neither of the two published files" in capsys.readouterr().out
     # A gray ramp at the published size, so that nothing is resized.
-    grey = np.round(2.55 * photos_lightness(1, 256, 256)[0, 0].numpy()).astype(np.uint8)
-    colored = Colorizer.load(workdir).colorize(grey)
-    lightness = color.rgb_u8_to_lab(np.repeat(grey[..., None], 3, -1))[..., :1]
+    gray = np.round(2.55 * photos_lightness(1, 256, 256)[0, 0].numpy()).astype(np.uint8)
+    colored = Colorizer.load(workdir).colorize(gray)
+    lightness = color.rgb_u8_to_lab(np.repeat(gray[..., None], 3, -1))[..., :1]
     with torch.no_grad():
         wanted = zhang16(WIDTH)(torch.tensor(lightness).permute(2, 0, 1)[None])[0]
     lab = np.concatenate([lightness, wanted.permute(1, 2, 0).numpy()], axis=-1)
@@ -102,8 +102,8 @@ def test_a_file_without_the_class_head_serves(tmp_path):
     path = saved(tmp_path, "zhang17", drop=("model_class",))
     notices = import_weights("zhang17", path, tmp_path / "run")
     assert any("no class head" in notice for notice in notices)
-    grey = np.full((16, 24), 90, np.uint8)
-    assert Colorizer.load(tmp_path / "run").colorize(grey).shape == (16, 24, 3)
+    gray = np.full((16, 24), 90, np.uint8)
+    assert Colorizer.load(tmp_path / "run").colorize(gray).shape == (16, 24, 3)
 
 
 def test_other_centers_are_reported_and_used(tmp_path):

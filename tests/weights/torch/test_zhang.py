@@ -70,8 +70,8 @@ def nhwc(tensor):
 
 def ours16(net, width, lightness, **changes):
     network, variables = imported("zhang16", net, width, **changes)
-    grey = nhwc(lightness) / 50 - 1
-    return jax.jit(lambda v, g: network.apply(v, {"grey": g}, train=False))(variables, grey)
+    gray = nhwc(lightness) / 50 - 1
+    return jax.jit(lambda v, g: network.apply(v, {"grey": g}, train=False))(variables, gray)
 
 
 def difference(a, b):

@@ -8,12 +8,12 @@ from colorjax.color import cie
 from colorjax.color.arrays import Array, color_array, float_array, namespace
 from colorjax.color.lab import lab_to_rgb, rgb_to_lab, rgb_u8_to_lab
 
-GREYS = ("lightness", "luma", "mean")
+GRAY_KINDS = ("lightness", "luma", "mean")
 
 _LUMA = (0.299, 0.587, 0.114)  # of BT.601, on gamma-encoded values
 
 
-def grey_from_rgb(rgb: Any, kind: str = "lightness") -> Array:
+def gray_from_rgb(rgb: Any, kind: str = "lightness") -> Array:
     """Converts colors to gray.
 
     Args:
@@ -28,11 +28,11 @@ def grey_from_rgb(rgb: Any, kind: str = "lightness") -> Array:
         ValueError: `rgb` is not (..., 3) or holds integers, or the kind is unknown.
 
     >>> import numpy as np
-    >>> float(grey_from_rgb(np.array([1.0, 0.5, 0.0]), "mean")[0])
+    >>> float(gray_from_rgb(np.array([1.0, 0.5, 0.0]), "mean")[0])
     0.5
     """
-    if kind not in GREYS:
-        raise ValueError(f"kind must be one of {', '.join(GREYS)}, not {kind!r}")
+    if kind not in GRAY_KINDS:
+        raise ValueError(f"kind must be one of {', '.join(GRAY_KINDS)}, not {kind!r}")
     if kind == "lightness":
         return rgb_to_lab(rgb)[..., :1] / 100
     rgb = color_array(rgb, "rgb")
@@ -72,7 +72,7 @@ def gray_plane(srgb: np.ndarray, kind: str = "lightness") -> np.ndarray:
     Args:
         srgb: (..., 3), uint8, or float32 in [0, 1].
         kind: "lightness": the gray with the same L of CIE Lab; "luma" and "mean": see
-            `grey_from_rgb`.
+            `gray_from_rgb`.
 
     Returns:
         (...) float32 in [0, 1].
@@ -80,7 +80,7 @@ def gray_plane(srgb: np.ndarray, kind: str = "lightness") -> np.ndarray:
     is_8_bit = srgb.dtype == np.uint8
     if kind != "lightness":
         rgb = srgb.astype(np.float32) / 255 if is_8_bit else srgb
-        return np.asarray(grey_from_rgb(rgb, kind))[..., 0]
+        return np.asarray(gray_from_rgb(rgb, kind))[..., 0]
     lab = np.array(rgb_u8_to_lab(srgb) if is_8_bit else rgb_to_lab(srgb))
     lab[..., 1:] = 0
     # Rounding to levels can give channels that differ by one; green contributes most to L.
