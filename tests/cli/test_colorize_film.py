@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from helpers.films import grey_frames, read_frames, write_film
+from helpers.films import gray_frames, read_frames, write_film
 
 from colorjax.cli import main as cli
 from colorjax.inference.colorizer import Colorizer
@@ -11,7 +11,7 @@ from colorjax.inference.colorizer import Colorizer
 
 @pytest.fixture
 def film(tmp_path):
-    return write_film(tmp_path / "a.mp4", grey_frames(12), audio=True)
+    return write_film(tmp_path / "a.mp4", gray_frames(12), audio=True)
 
 
 @pytest.fixture

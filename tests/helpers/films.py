@@ -40,7 +40,7 @@ class NoisyPainter:
         return np.asarray(color.lab_to_rgb_u8(lab, gamut="clip"))
 
 
-def grey_frames(number, height=HEIGHT, width=WIDTH, seed=0, step=1):
+def gray_frames(number, height=HEIGHT, width=WIDTH, seed=0, step=1):
     """A smooth random scene that a bright square crosses."""
     rng = np.random.default_rng(seed)
     scene = Image.fromarray(rng.integers(40, 200, (6, 8), np.uint8))

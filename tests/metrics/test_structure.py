@@ -21,7 +21,7 @@ def pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     gray = np.repeat(photo.mean(axis=-1, keepdims=True).astype(np.uint8), 3, axis=-1)
     return {
         "noise": (noise, noise[::-1].copy()),
-        "photo and grey": (photo, gray),
+        "photo and gray": (photo, gray),
         "photo and noise": (photo, noise),
         "flat": (np.full_like(photo, 250), np.full_like(photo, 251)),
     }
@@ -38,7 +38,7 @@ def test_equals_scikit_image(name):
 
 
 def test_differs_from_the_uniform_window():
-    a, b = pairs()["photo and grey"]
+    a, b = pairs()["photo and gray"]
     uniform = skimage.metrics.structural_similarity(a, b, data_range=255, channel_axis=-1)
     assert abs(metrics.ssim(a, b) - uniform) > 5e-4
 

@@ -156,7 +156,7 @@ def test_xmp_of_a_full_segment_is_kept(padding):
     content = content if padding == b" " else b"<!--" + content + b"-->"
     packet = packet[:middle] + content + packet[middle:]
     part = b"http://ns.adobe.com/xap/1.0/\0" + packet
-    data = animal("jpeg grey").data
+    data = animal("jpeg gray").data
     data = data[:2] + struct.pack(">BBH", 0xFF, 0xE1, len(part) + 2) + part + data[2:]
     photo = repainted(data)
     target = io.BytesIO()
@@ -269,8 +269,8 @@ def test_gray_copies_have_one_channel(name):
 
 def test_probe_is_of_the_content(tmp_path):
     for name, suffix, kind, wanted in (
-        ("jpeg grey", ".JPG", "JPEG", ".JPG"),
-        ("jpeg grey", ".png", "JPEG", ".jpg"),
+        ("jpeg gray", ".JPG", "JPEG", ".JPG"),
+        ("jpeg gray", ".png", "JPEG", ".jpg"),
         ("gif", ".gif", "GIF", ".png"),
         ("png 1 bit", ".png", "PNG", ".png"),
         ("tiff 1 bit", ".tif", "TIFF", ".png"),

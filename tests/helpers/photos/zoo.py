@@ -17,7 +17,7 @@ HEIGHT, WIDTH = 36, 52  # of upright scenes
 DPI = (300.0, 300.0)
 ADOBE = imagecodecs.cms_profile("adobergb")
 SRGB = imagecodecs.cms_profile("srgb")
-GREY_GAMMA = imagecodecs.cms_profile("gray", gamma=1.8)
+GRAY_GAMMA = imagecodecs.cms_profile("gray", gamma=1.8)
 # Stored pixels of an upright picture, by EXIF orientation.
 STORED = {
     1: lambda p: p,
@@ -166,7 +166,7 @@ def jpegs():
         return Animal(name, data, "JPEG", pixels, lossless=False, **more)
 
     plain = jpeg(gray)
-    yield lossy("jpeg grey", plain, gray, keeps=("dpi",))
+    yield lossy("jpeg gray", plain, gray, keeps=("dpi",))
     yield lossy("jpeg rgb 4:2:0", jpeg(rgb), rgb, keeps=("dpi",))
     yield lossy("jpeg rgb q100 4:4:4", jpeg(rgb, quality=100, subsampling=0), rgb, keeps=("dpi",))
     yield lossy("jpeg progressive", jpeg(gray, progressive=True), gray, keeps=("progressive",))
@@ -183,13 +183,13 @@ def jpegs():
     for name, profile, pixels in (
         ("srgb", SRGB, rgb),
         ("adobergb", ADOBE, rgb),
-        ("adobergb grey", ADOBE, gray),
+        ("adobergb gray", ADOBE, gray),
     ):
         data = jpeg(pixels, icc_profile=profile)
         yield lossy(f"jpeg icc {name}", described(data), pixels, profile=profile, keeps=ALL)
-    data = jpeg(gray, icc_profile=GREY_GAMMA)
+    data = jpeg(gray, icc_profile=GRAY_GAMMA)
     yield lossy(
-        "jpeg icc grey gamma", data, gray, profile=GREY_GAMMA, note="gray profile", keeps=("dpi",)
+        "jpeg icc gray gamma", data, gray, profile=GRAY_GAMMA, note="gray profile", keeps=("dpi",)
     )
     data = jpeg(rgb, icc_profile=ADOBE[:200] + b"\xff" * 300)
     yield lossy("jpeg icc damaged", data, rgb, note="damaged", keeps=("dpi",))
@@ -220,18 +220,18 @@ def with_long_segments(data):
 def pngs():
     gray, rgb, alpha = scene(1), scene(3), alpha_plane()
     for name, pixels, a in (
-        ("grey", gray, None),
-        ("grey alpha", gray, alpha),
+        ("gray", gray, None),
+        ("gray alpha", gray, alpha),
         ("rgb", rgb, None),
         ("rgba", rgb, alpha),
     ):
         whole = pixels if a is None else with_alpha(pixels, a)
         data = described(pillow(whole, "PNG", dpi=(300, 300)))
         yield Animal(f"png 8 {name}", data, "PNG", pixels, a, keeps=ALL)
-    grey16, rgb16, alpha16 = scene(1, 16), scene(3, 16), alpha_plane(16)
+    gray16, rgb16, alpha16 = scene(1, 16), scene(3, 16), alpha_plane(16)
     for name, pixels, a in (
-        ("grey", grey16, None),
-        ("grey alpha", grey16, alpha16),
+        ("gray", gray16, None),
+        ("gray alpha", gray16, alpha16),
         ("rgb", rgb16, None),
         ("rgba", rgb16, alpha16),
     ):
@@ -254,14 +254,14 @@ def pngs():
             depth=bits,
             keeps=("icc",),
         )
-    for bits, pixels in ((8, gray), (16, grey16)):
-        data = with_png_chunks(imagecodecs.png_encode(squeezed(pixels)), iccp(GREY_GAMMA))
+    for bits, pixels in ((8, gray), (16, gray16)):
+        data = with_png_chunks(imagecodecs.png_encode(squeezed(pixels)), iccp(GRAY_GAMMA))
         yield Animal(
-            f"png {bits} icc grey gamma",
+            f"png {bits} icc gray gamma",
             data,
             "PNG",
             pixels,
-            profile=GREY_GAMMA,
+            profile=GRAY_GAMMA,
             depth=bits,
             note="gray profile",
         )
@@ -281,10 +281,10 @@ def pngs():
     key = tuple(int(v) for v in rgb[0, 0])
     a = np.where((rgb == key).all(-1), 0, 255).astype(np.uint8)
     yield Animal("png rgb tRNS", pillow(rgb, "PNG", transparency=key), "PNG", rgb, a)
-    data = imagecodecs.png_encode(squeezed(grey16))
-    data = with_png_chunks(data, (b"tRNS", struct.pack(">H", int(grey16[0, 0, 0]))))
-    a = np.where(grey16[..., 0] == grey16[0, 0, 0], 0, 65535).astype(np.uint16)
-    yield Animal("png 16 grey tRNS", data, "PNG", grey16, a, depth=16)
+    data = imagecodecs.png_encode(squeezed(gray16))
+    data = with_png_chunks(data, (b"tRNS", struct.pack(">H", int(gray16[0, 0, 0]))))
+    a = np.where(gray16[..., 0] == gray16[0, 0, 0], 0, 65535).astype(np.uint16)
+    yield Animal("png 16 gray tRNS", data, "PNG", gray16, a, depth=16)
     palette = Image.fromarray(squeezed(gray)).convert("P")
     buffer = io.BytesIO()
     palette.save(buffer, "PNG")
@@ -315,7 +315,7 @@ def tiffs():
     for bits in (8, 16, 32):
         gray, rgb = scene(1, bits), scene(3, bits)
         a = (alpha / np.float32(255)) if bits == 32 else alpha_plane(bits)
-        for name, pixels, extra in (("grey", gray, None), ("rgb", rgb, None), ("rgba", rgb, a)):
+        for name, pixels, extra in (("gray", gray, None), ("rgb", rgb, None), ("rgba", rgb, a)):
             options = {"photometric": "rgb" if pixels.shape[2] == 3 else "minisblack"}
             whole = pixels
             if extra is not None:
@@ -324,7 +324,7 @@ def tiffs():
             yield Animal(f"tiff {bits} {name}", data, "TIFF", pixels, extra, depth=bits, keeps=ALL)
     gray, rgb, rgb16 = scene(1), scene(3), scene(3, 16)
     data = tiff(with_alpha(gray, alpha), extrasamples=[1], planarconfig="contig")
-    yield Animal("tiff grey alpha", data, "TIFF", gray, alpha)
+    yield Animal("tiff gray alpha", data, "TIFF", gray, alpha)
     for compression in ("lzw", "deflate", "packbits", "zstd"):
         options = {"predictor": True} if compression in ("lzw", "deflate") else {}
         data = tiff(rgb16, photometric="rgb", compression=compression, **options)
@@ -374,13 +374,13 @@ def tiffs():
             depth=bits,
             keeps=ALL,
         )
-    data = tiff(scene(1, 16), iccprofile=GREY_GAMMA)
+    data = tiff(scene(1, 16), iccprofile=GRAY_GAMMA)
     yield Animal(
-        "tiff 16 icc grey gamma",
+        "tiff 16 icc gray gamma",
         data,
         "TIFF",
         scene(1, 16),
-        profile=GREY_GAMMA,
+        profile=GRAY_GAMMA,
         depth=16,
         note="gray profile",
     )
@@ -433,7 +433,7 @@ def webps():
 
 def others():
     gray, rgb, alpha = scene(1), scene(3), alpha_plane()
-    yield Animal("bmp grey", pillow(gray, "BMP", dpi=(300, 300)), "BMP", gray, keeps=("dpi",))
+    yield Animal("bmp gray", pillow(gray, "BMP", dpi=(300, 300)), "BMP", gray, keeps=("dpi",))
     yield Animal("bmp rgb", pillow(rgb, "BMP", dpi=(300, 300)), "BMP", rgb, keeps=("dpi",))
     yield Animal("bmp 1 bit", one_bit("BMP", np.where(gray > 128, 255, 0)), "PNG", note="1-bit")
     buffer = io.BytesIO()
@@ -452,7 +452,7 @@ def others():
     data = pillow(STORED[6](rgb), "AVIF", quality=90, exif=turned)
     yield Animal("avif orientation 6", data, "AVIF", rgb, lossless=False, orientation=6)
     for bits in (8, 16):
-        for name, pixels in (("grey", scene(1, bits)), ("rgb", scene(3, bits))):
+        for name, pixels in (("gray", scene(1, bits)), ("rgb", scene(3, bits))):
             data = imagecodecs.jpeg2k_encode(
                 squeezed(pixels), level=0, codecformat="jp2", reversible=True
             )

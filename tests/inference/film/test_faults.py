@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers.films import NoisyPainter, grey_frames, note_frames, packets, read_frames, write_film
+from helpers.films import NoisyPainter, gray_frames, note_frames, packets, read_frames, write_film
 
 from colorjax.errors import Interrupted, RequestError
 from colorjax.inference.film import run as film
@@ -31,7 +31,7 @@ def colorized(path, output, painter=None, **options):
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     path = tmp_path_factory.mktemp("source") / "s.mkv"
-    return write_film(path, grey_frames(20), audio="pcm_s16le", gop_size=4)
+    return write_film(path, gray_frames(20), audio="pcm_s16le", gop_size=4)
 
 
 def names(folder):
@@ -39,7 +39,7 @@ def names(folder):
 
 
 def test_frames_are_painted_as_the_colorizer_paints_photos(colorizer):
-    frame = next(grey_frames(1, 50, 71))
+    frame = next(gray_frames(1, 50, 71))
     painter = FramePainter(colorizer)
     ab = painter.predict_ab(frame)
     assert ab.dtype == np.float32
@@ -58,7 +58,7 @@ def test_a_frame_is_looked_at_once(colorizer, monkeypatch):
     monkeypatch.setattr(
         type(colorizer), "_look", lambda self, pixels: looked.append(1) or look(self, pixels)
     )
-    first, other = grey_frames(2)
+    first, other = gray_frames(2)
     painter = FramePainter(colorizer)
     ab = painter.predict_ab(first)
     painted = painter.paint(first, ab)
@@ -92,14 +92,14 @@ def test_requests_that_cannot_be(source, tmp_path, monkeypatch):
 def test_what_is_no_film_is_one_line(tmp_path, content):
     path = tmp_path / "x.mp4"
     if content == "sound":
-        write_film(tmp_path / "s.mp4", grey_frames(3), audio=True)
+        write_film(tmp_path / "s.mp4", gray_frames(3), audio=True)
         with av.open(str(tmp_path / "s.mp4")) as given, av.open(str(path), "w") as made:
             sound = made.add_stream_from_template(given.streams.audio[0])
             for packet in given.demux(audio=0):
                 packet.stream = sound
                 made.mux(packet) if packet.size else None
     elif content == "half":  # the index of an MP4 is at its end
-        write_film(path, grey_frames(9))
+        write_film(path, gray_frames(9))
         path.write_bytes(path.read_bytes()[:600])
     elif content is not None:
         path.write_bytes(content)
@@ -120,7 +120,7 @@ def test_of_a_film_that_ends_early_the_rest_is_kept(source, tmp_path):
 
 
 def test_damaged_packets_are_passed_over_and_counted(tmp_path):
-    path = write_film(tmp_path / "s.mov", grey_frames(20), codec="png", pix_fmt="rgb24")
+    path = write_film(tmp_path / "s.mov", gray_frames(20), codec="png", pix_fmt="rgb24")
     content = bytearray(path.read_bytes())
     at = content.index(b"\x89PNG", len(content) // 2)
     content[at : at + 33] = bytes(33)  # its header
@@ -200,7 +200,7 @@ def test_a_clock_of_the_sound_that_steps_back_is_corrected():
 
 def test_what_the_container_cannot_carry_is_named(tmp_path):
     path = tmp_path / "s.ts"
-    write_film(tmp_path / "p.ts", grey_frames(4), codec="mpeg2video", audio="mp2")
+    write_film(tmp_path / "p.ts", gray_frames(4), codec="mpeg2video", audio="mp2")
     with av.open(str(tmp_path / "p.ts")) as given, av.open(str(path), "w") as made:
         copies = {s.index: made.add_stream_from_template(s, opaque=True) for s in given.streams}
         made.add_mux_stream("klv")
@@ -243,7 +243,7 @@ def start(source, output, pause, part_frames):
 @pytest.mark.slow
 def test_a_film_that_is_killed_ten_times_is_the_same(tmp_path, monkeypatch):
     """x264 gets the same frames; its bytes differed slightly on a busy machine."""
-    path = write_film(tmp_path / "s.mp4", grey_frames(100), audio=True)
+    path = write_film(tmp_path / "s.mp4", gray_frames(100), audio=True)
     parts = tmp_path / ".colorjax-o.mp4.parts"
     rng = np.random.default_rng(0)
     for number in range(10):
@@ -295,7 +295,7 @@ def test_memory_does_not_grow_with_the_length_of_the_film(tmp_path):
         print(*sizes)
         """
     )
-    path = write_film(tmp_path / "long.mp4", grey_frames(2000, 96, 128), audio=True)
+    path = write_film(tmp_path / "long.mp4", gray_frames(2000, 96, 128), audio=True)
     root = Path(__file__).parents[3]
     result = subprocess.run(
         [sys.executable, "-c", program, path, tmp_path / "o.mp4"],

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from helpers.films import HEIGHT, WIDTH, NoisyPainter, grey_frames, packets, read_frames, write_film
+from helpers.films import HEIGHT, WIDTH, NoisyPainter, gray_frames, packets, read_frames, write_film
 
 from colorjax import color
 from colorjax.errors import Interrupted
@@ -33,7 +33,7 @@ def talkie(tmp_path_factory):
     folder = tmp_path_factory.mktemp("film")
     source = write_film(
         folder / "talkie.mp4",
-        grey_frames(30),
+        gray_frames(30),
         audio=True,
         sample_aspect_ratio=Fraction(16, 15),
         colorspace=1,
@@ -111,7 +111,7 @@ def test_the_output_appears_whole_and_nothing_else_stays(talkie):
 def test_variable_frame_rate_keeps_every_timestamp(tmp_path):
     rng = np.random.default_rng(1)
     times = [0, *np.cumsum(rng.integers(1, 9000, 19)).tolist()]
-    source = write_film(tmp_path / "v.mp4", grey_frames(20), times=times, base=Fraction(1, 90000))
+    source = write_film(tmp_path / "v.mp4", gray_frames(20), times=times, base=Fraction(1, 90000))
     colorized(source, tmp_path / "o.mp4")
     expected = [t for t, _ in read_frames(source)]
     assert [t for t, _ in read_frames(tmp_path / "o.mp4")] == expected
@@ -130,7 +130,7 @@ def test_variable_frame_rate_keeps_every_timestamp(tmp_path):
     ],
 )
 def test_containers(tmp_path, name, codec, audio, expected):
-    source = write_film(tmp_path / name, grey_frames(12), codec=codec, audio=audio)
+    source = write_film(tmp_path / name, gray_frames(12), codec=codec, audio=audio)
     assert is_film(source)
     output = tmp_path / "out" / film.output_name(name)
     output.parent.mkdir()
@@ -162,7 +162,7 @@ def test_containers(tmp_path, name, codec, audio, expected):
     ],
 )
 def test_pixel_formats_and_odd_sizes(tmp_path, height, width, stored, expected):
-    frames = list(grey_frames(3, height, width))
+    frames = list(gray_frames(3, height, width))
     source = write_film(tmp_path / "o.mkv", frames, codec="ffv1", pix_fmt=stored)
     colorized(source, tmp_path / "out.mkv")
     with av.open(str(tmp_path / "out.mkv")) as made:
@@ -173,7 +173,7 @@ def test_pixel_formats_and_odd_sizes(tmp_path, height, width, stored, expected):
 
 
 def test_ten_bits_become_eight_and_a_note_says_so(tmp_path):
-    source = write_film(tmp_path / "t.mkv", grey_frames(3), codec="ffv1", pix_fmt="yuv420p10le")
+    source = write_film(tmp_path / "t.mkv", gray_frames(3), codec="ffv1", pix_fmt="yuv420p10le")
     report = colorized(source, tmp_path / "o.mkv")
     assert report.notes == ("its 10 bits per channel are reduced to 8",)
 
@@ -205,7 +205,7 @@ def test_luma_goes_through_the_matrix_and_range_of_the_film(tmp_path, matrix, ra
 )
 def test_rotated_films_become_upright(tmp_path, turns, matrix):
     """The matrix is that of the track header, as telephones write it (ISO/IEC 14496-12)."""
-    frames = list(grey_frames(4))
+    frames = list(gray_frames(4))
     source = write_film(tmp_path / "r.mp4", frames, sample_aspect_ratio=Fraction(4, 3))
     content = source.read_bytes()
     one = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
@@ -228,7 +228,7 @@ def test_rotated_films_become_upright(tmp_path, turns, matrix):
 def test_a_resumed_run_comes_to_the_same_film(tmp_path, monkeypatch):
     monkeypatch.setattr(film, "PART_FRAMES", 8)
     source = write_film(
-        tmp_path / "s.mp4", [*grey_frames(11), *grey_frames(14, seed=5)], audio=True
+        tmp_path / "s.mp4", [*gray_frames(11), *gray_frames(14, seed=5)], audio=True
     )
     whole = colorized(source, tmp_path / "whole.mp4")
     seen, reports = [], []
