@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from colorjax.evaluate import charts, figure, report
+from colorjax.evaluate import charts, report
 from colorjax.evaluate import tables as markup
 from colorjax.evaluate.tables import Table, facts, html_table, markdown_table
 from colorjax.runtime import atomic
@@ -39,6 +39,9 @@ def write(folder: Path, result: Mapping[str, Any], pictures_of: PicturesOf) -> N
         result: the content of result.json.
         pictures_of: (row, names of photos) -> (grey, picture, truth) of each.
     """
+    # Later than the import of this module: `python -m colorjax.evaluate.figure` imports it too.
+    from colorjax.evaluate import figure
+
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     sections = []
     for name, row in result["rows"].items():
