@@ -79,6 +79,18 @@ def import_av() -> ModuleType:
     return av
 
 
+def open_input(path: str | Path) -> Any:
+    """Opens a film to read, also if its metadata is not UTF-8.
+
+    Raises:
+        FFmpegError, OSError: PyAV cannot open it.
+    """
+    av = import_av()
+    # PyAV 19 has no such option: it keeps the bytes, as surrogates.
+    options = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+    return av.open(str(path), **options)
+
+
 def main_video(container: Any) -> Any:
     """Returns the first video stream that is not a cover picture, or None."""
     av = import_av()
@@ -129,7 +141,7 @@ class FilmReader:
 
     def _open(self) -> Any:
         try:
-            return self._av.open(str(self._path), metadata_errors="replace")
+            return open_input(self._path)
         except (self._av.FFmpegError, OSError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise UnreadableFilm(f"cannot be read as a film ({reason})") from None

@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from colorjax.inference.film.read import FilmInfo, Frame, import_av, main_video
+from colorjax.inference.film.read import FilmInfo, Frame, import_av, main_video, open_input
 from colorjax.runtime.atomic import replacing
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -117,7 +117,7 @@ def _joined(
 ) -> tuple[str, ...]:
     av = import_av()
     with contextlib.ExitStack() as stack:
-        given = stack.enter_context(av.open(str(source), metadata_errors="replace"))
+        given = stack.enter_context(open_input(source))
         metadata = _metadata(given.metadata, mark)
         options = _options(format_name, metadata)
         copied, notes = _copied_streams(given, info, format_name)
