@@ -176,7 +176,7 @@ def test_the_default_weights_recolor_the_same_thing_and_leave_the_other(optimize
     y, x = np.mgrid[:96, :144]
     checks = 40 * np.sign(np.sin(np.pi * y / 9) * np.sin(np.pi * x / 9))
     photo = (120 + checks * (x // 48 != 1)).astype(np.uint8)
-    prepared = Colorizer.load("zhang16-small").prepare(photo)
+    prepared = Colorizer.load().prepare(photo)
     before, after = (ab_of(prepared.colorize(h)) for h in ([], [(24, 48, "#a05060")]))
     change = np.linalg.norm(after - before, axis=-1)
     same, far, other = (change[:, left : left + 32].mean() for left in (8, 104, 56))
