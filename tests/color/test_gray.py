@@ -86,7 +86,7 @@ def test_wrong_input_says_so():
 @pytest.mark.parametrize("kind", EXPECTED)
 def test_the_encoder_gives_this_gray_and_the_same_colors(kind, saturation, array):
     photo = array(PHOTO)
-    targets = TargetEncoder(saturation=saturation, gray=kind)(photo)
+    targets = TargetEncoder(saturation=saturation, grey=kind)(photo)
     assert {x.dtype for x in targets.values()} == {np.dtype(np.float32)}
     assert {type(x) for x in targets.values()} == {type(photo)}
     # Of the photo as it is, whatever the targets.

@@ -167,7 +167,7 @@ def test_an_aged_photo_is_gray_and_comes_from_the_generator(size):
 def test_black_and_white_photos_stay_in_the_range_of_the_network(level):
     rgb = np.full((32, 32, 3), level, np.uint8)
     for gray in ("lightness", "luma", "mean"):
-        seen = [TargetEncoder(gray=gray).gray_input(aging.age(rgb, rng_of(seed))) for seed in DRAWS]
+        seen = [TargetEncoder(grey=gray).gray_input(aging.age(rgb, rng_of(seed))) for seed in DRAWS]
         assert np.abs(seen).max() <= 1
         assert np.ptp(seen) > 0.1
 

@@ -125,7 +125,7 @@ def assert_edges_of(batch, gray, scale=1.0):
 def test_batches_hold_the_edges_of_gray(source, photos, targets, gray):
     changes = {"data.targets": targets, "data.grey": gray, "data.saturation": 1.8}
     data = tiny_config(photos, **changes).data
-    encode = TargetEncoder(gray=gray)
+    encode = TargetEncoder(grey=gray)
     batch = train_batch(source, data)
     assert ("gray" in batch) == (targets == "host")
     assert_edges_of(batch, batch["gray"] if targets == "host" else encode(batch["rgb"])["gray"])
