@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers.photos import damage
 
-FUZZ = Path(__file__).with_name("fuzz.py")
+FUZZ = Path(__file__).parents[1] / "helpers/photos/fuzz.py"
 
 
 @pytest.mark.parametrize("part", range(4))
