@@ -217,7 +217,7 @@ _PROGRAM = textwrap.dedent(
     """
     import sys, time
     from helpers.films import NoisyPainter, note_frames
-    from colorjax.inference import film
+    from colorjax.inference.film import run as film
     pause, film.PART_FRAMES = float(sys.argv[3]), int(sys.argv[4])
     note_frames(film, sys.argv[2] + ".frames")
     report = film.colorize_film(
