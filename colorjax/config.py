@@ -1,39 +1,104 @@
-"""Reads a config from command-line arguments: `--config=FILE.py[:ARGS] --config.field=value`."""
+"""Reads a config from command-line arguments: `--config=NAME[:ARGS] --config.field=value`."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from colorjax.errors import RequestError
+from colorjax.errors import RequestError, did_you_mean
+
+_INSTALLED = Path(__file__).with_name("configs")  # in a wheel
+_NO_METHOD = ("__init__", "default", "from_json")
+
+
+def folder() -> Path:
+    """Returns the folder of the configs that come with colorjax."""
+    return _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "configs"
+
+
+def names() -> list[str]:
+    """Returns the names of the configs that come with colorjax, such as "unet"."""
+    return sorted(file.stem for file in folder().glob("*.py") if file.stem not in _NO_METHOD)
+
+
+def defaults() -> ConfigDict:
+    """Returns all fields with their defaults, of configs/default.py."""
+    spec = importlib.util.spec_from_file_location("colorjax_defaults", folder() / "default.py")
+    return _loaded(spec).get_config()
 
 
 def read_config(arguments: Sequence[str]) -> ConfigDict:
     """Reads a config without touching the flags of this process.
 
     Args:
-        arguments: `--config=FILE.py[:ARGS]` and `--config.field=value`.
+        arguments: `--config=NAME[:ARGS]` and `--config.field=value`; see `with_file`.
 
     Raises:
-        RequestError: unknown file or field, or a value of the wrong type.
+        RequestError: unknown config or field, or a value of the wrong type.
     """
-    argv = ["colorjax", *arguments]
+    argv = with_file(["colorjax", *arguments])
     own_flags = flags.FlagValues()
     flag = config_flags.DEFINE_config_file("config", flag_values=own_flags, sys_argv=argv)
     with one_line_errors(argv):
         rest = own_flags(argv)[1:]
         config = flag.value
         if config is None:
-            raise ValueError("give a config: --config=configs/plain_cnn.py")
+            raise ValueError(NO_CONFIG)
         _ = config.total_steps  # a missing file raises on first access
     if rest:
         raise RequestError(f"unexpected argument {rest[0]!r}; flags look like --name=value")
     return config
+
+
+NO_CONFIG = "give a config, such as --config=unet"
+
+
+def with_file(argv: Sequence[str]) -> list[str]:
+    """Returns the arguments with the file that --config names.
+
+    `unet` is the config of that name that comes with colorjax; FILE.py is a file; RUN/config.json
+    is the config of an earlier run. Arguments after a colon stay.
+
+    Raises:
+        RequestError: there is no such config.
+    """
+    result = list(argv)
+    for index, argument in enumerate(argv):
+        name, has_value, value = argument.partition("=")
+        if name.lstrip("-") != "config" or not name.startswith("-"):
+            continue
+        if has_value:
+            result[index] = f"{name}={_file_of(value)}"
+        elif index + 1 < len(argv):
+            result[index + 1] = _file_of(argv[index + 1])
+    return result
+
+
+def _file_of(value: str) -> str:
+    """Returns FILE.py[:ARGS] for the value of --config."""
+    if value.endswith(".json"):
+        return f"{folder() / 'from_json.py'}:{value}"
+    name, colon, args = value.partition(":")
+    if name in names():
+        return f"{folder() / name}.py{colon}{args}"
+    if name and not os.path.exists(name):
+        # A path such as configs/unet.py works in a checkout; elsewhere the name does.
+        known = names()
+        stem = Path(name).stem
+        if stem in known:
+            raise RequestError(f"--config: {name} does not exist; use --config={stem}")
+        hint = did_you_mean(stem, known)
+        raise RequestError(f"--config: {name} does not exist{hint}; known: {', '.join(known)}")
+    return value
 
 
 @contextlib.contextmanager
@@ -47,8 +112,9 @@ def one_line_errors(argv: Sequence[str]) -> Iterator[None]:
         RequestError: the error that reading the config raised, as one line.
     """
     path = path_of(argv)
-    # A config file can import its siblings as `configs.NAME` from any current folder.
-    if path:
+    if path and Path(path).resolve().parent == folder().resolve():
+        _import_configs()
+    elif path:  # a config file can import its siblings as `configs.NAME` from any current folder
         sys.path.append(str(Path(path).resolve().parent.parent))
     try:
         yield
@@ -57,6 +123,24 @@ def one_line_errors(argv: Sequence[str]) -> Iterator[None]:
     except (flags.Error, ValueError, TypeError, OSError, SyntaxError, ImportError) as error:
         # ml_collections puts a traceback before the last line.
         raise RequestError(str(error).strip().splitlines()[-1]) from None
+
+
+def _import_configs() -> None:
+    """Imports the folder of configs as the package `configs`, wherever it is installed."""
+    if "configs" in sys.modules:
+        return
+    init = folder() / "__init__.py"
+    spec = importlib.util.spec_from_file_location(
+        "configs", init, submodule_search_locations=[str(init.parent)]
+    )
+    sys.modules["configs"] = _loaded(spec)
+
+
+def _loaded(spec: ModuleSpec | None) -> ModuleType:
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def path_of(argv: Sequence[str]) -> str:
@@ -85,7 +169,24 @@ def _unknown_field(argv: Sequence[str], error: Exception) -> RequestError:
         for part in parts if first == "config" else ():
             fields = list(node) if isinstance(node, ConfigDict) else []
             if part not in fields:
-                known = ", ".join(sorted(fields)) or "nothing, it is a value"
-                return RequestError(f"{path} has no field {part!r}; it has: {known}")
+                return _no_field(config, path, part, fields)
             node, path = node[part], f"{path}.{part}"
     return RequestError(f"--config: {error}")
+
+
+def _no_field(config: ConfigDict, path: str, part: str, fields: list[str]) -> RequestError:
+    """Returns the error for a missing field; names fields like it, in its group or elsewhere."""
+    elsewhere = [name for name in _paths(config) if name.rpartition(".")[2] == part]
+    if elsewhere:
+        hint = f" (did you mean config.{elsewhere[0]}?)"
+    else:
+        hint = did_you_mean(part, fields)
+    known = ", ".join(sorted(fields)) or "nothing, it is a value"
+    return RequestError(f"{path} has no field {part!r}{hint or f'; it has: {known}'}")
+
+
+def _paths(config: ConfigDict, prefix: str = "") -> Iterator[str]:
+    for name, value in config.items():
+        yield prefix + name
+        if isinstance(value, ConfigDict):
+            yield from _paths(value, f"{prefix}{name}.")

@@ -1,5 +1,7 @@
 """Errors that the user can fix, and the exit statuses of the programs."""
 
+from collections.abc import Iterable
+
 DONE = 0
 SOME_FAILED = 1  # the other items succeeded
 WRONG_REQUEST = 2
@@ -13,10 +15,23 @@ class RequestError(ValueError):
     """
 
 
-def unknown_name(kind: str, name: object, known: object) -> RequestError:
+def unknown_name(kind: str, name: object, known: Iterable[object]) -> RequestError:
     """Returns the error for an unknown name; it lists the known names."""
-    names = ", ".join(sorted(str(k) for k in known))  # type: ignore[attr-defined]
-    return RequestError(f"unknown {kind} {name!r}; known: {names}")
+    names = sorted(str(k) for k in known)
+    hint = did_you_mean(str(name), names)
+    return RequestError(f"unknown {kind} {name!r}{hint}; known: {', '.join(names)}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Returns " (did you mean X?)" with the known name most like a misspelled one, else "".
+
+    >>> did_you_mean("saturatoin", ["saturation", "size"])
+    ' (did you mean saturation?)'
+    """
+    import difflib  # only for errors: keeps `colorjax --help` fast
+
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
+    return f" (did you mean {matches[0]}?)" if matches else ""
 
 
 class Interrupted(Exception):

@@ -1,4 +1,7 @@
-"""Trains or evaluates a model: `python -m colorjax.main --config=configs/NAME.py --workdir=DIR`."""
+"""Trains or evaluates a model: `colorjax train --config=NAME --workdir=DIR`.
+
+`python -m colorjax.main` is the same; `colorjax eval` is `--mode=eval`.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,12 @@ from ml_collections import ConfigDict, config_flags
 
 from colorjax import config as config_files
 from colorjax.errors import STOPPED, WRONG_REQUEST, Interrupted, RequestError
-from colorjax.runtime import durations, jax_setup
+from colorjax.runtime import durations, jax_setup, waiting
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Config file: configs/NAME.py, optionally with arguments as :key=value,..."
+    "config",
+    None,
+    "Name of a config, a FILE.py or the config.json of a run; arguments as NAME:key=value,...",
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; default: runs/CONFIG.")
 _MODE = flags.DEFINE_enum(
@@ -64,7 +69,8 @@ def run(argv: list[str] | None = None) -> int:
     argv = sys.argv if argv is None else argv
     if {"--help", "-h", "-help"} & set(argv):
         print(f"{__doc__}\n\n{flags.FLAGS.module_help(sys.modules[__name__])}")
-        print("\n  --config.FIELD=VALUE: sets a field; configs/default.py lists all fields.")
+        print(f"\nConfigs: {', '.join(config_files.names())}.")
+        print(f"--config.FIELD=VALUE sets a field; {config_files.folder()}/default.py lists them.")
         return 0
     workdir = ""
     try:
@@ -115,9 +121,6 @@ def _is_of_writing(error: Exception, workdir: str) -> bool:
 
 
 def _act(config: ConfigDict, workdir: str) -> int:
-    from colorjax.parallel import hosts  # slow import, so after the flags are checked
-    from colorjax.parallel import mesh as parallel
-
     if _MODE.value != "compile" and (_DEVICES.value or _TOPOLOGY.value or _MEMORY.value):
         raise RequestError("--devices, --topology and --memory are for --mode=compile")
     if _SUITE.value and _MODE.value != "eval":
@@ -135,12 +138,16 @@ def _act(config: ConfigDict, workdir: str) -> int:
         return compile_check.report(config, _MEMORY.value)
     if _SUITE.value:
         return _run_suite(config, workdir, time_limit)
-    hosts.connect(_DISTRIBUTED.value)
+    with waiting.phase("loading libraries"):
+        from colorjax.parallel import hosts  # slow imports, so after the flags are checked
+        from colorjax.parallel import mesh as parallel
+
+        hosts.connect(_DISTRIBUTED.value)
+        from colorjax.train import loop
+        from colorjax.train import report as train_report
+        from colorjax.train.log import profiling
     if not parallel.is_first():
         logging.getLogger("colorjax").setLevel(logging.WARNING)
-    from colorjax.train import loop
-    from colorjax.train import report as train_report
-    from colorjax.train.log import profiling
 
     if _MODE.value == "eval":
         status = train_report.evaluate_only(config, workdir, time_limit=time_limit)
@@ -174,6 +181,7 @@ _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR)
 
 
 def _read_flags(argv: list[str]) -> tuple[ConfigDict, str]:
+    argv = config_files.with_file(argv)
     with config_files.one_line_errors(argv):
         rest = flags.FLAGS(argv)[1:]
         config = _CONFIG.value
@@ -182,10 +190,15 @@ def _read_flags(argv: list[str]) -> tuple[ConfigDict, str]:
     if rest:
         raise RequestError(f"unexpected argument {rest[0]!r}; flags look like --name=value")
     if config is None:
-        raise RequestError("give a config: --config=configs/plain_cnn.py")
+        raise RequestError(
+            f"{config_files.NO_CONFIG}; there are: {', '.join(config_files.names())}"
+        )
     workdir = _WORKDIR.value or ""
     if not workdir and _MODE.value != "compile":
-        workdir = str(Path("runs") / Path(config_files.path_of(argv)).stem)
+        name = Path(config_files.path_of(argv)).stem
+        if name == "from_json":
+            raise RequestError("give --workdir: a new folder, or the run's own to resume it")
+        workdir = str(Path("runs") / name)
         print(f"colorjax: no --workdir given, using {workdir}", file=sys.stderr)
     return config, workdir
 

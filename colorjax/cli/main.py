@@ -7,7 +7,15 @@ import importlib
 import sys
 from typing import NoReturn
 
-from colorjax.errors import STOPPED, WRONG_REQUEST, Interrupted, RequestError
+from colorjax.errors import (
+    DONE,
+    STOPPED,
+    WRONG_REQUEST,
+    Interrupted,
+    RequestError,
+    did_you_mean,
+    unknown_name,
+)
 from colorjax.runtime.file_names import printable
 from colorjax.version import __version__
 
@@ -18,6 +26,8 @@ COMMANDS = {
     "decolorize": "make gray copies of photos",
     "compare": "compare methods on the same photos, with pictures and metrics",
     "evaluate": "measure weights by a named protocol, with trivial baselines",
+    "train": "train a config, or resume its training",
+    "eval": "evaluate a run on its test photos",
     "prepare": "write photos as array_record shards, for large data sets",
     "prior": "count the colors of a data set, for loss.prior",
     "finetune": "fine-tune weights on your own photos",
@@ -81,16 +91,30 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         RequestError: there is no such command or option.
     """
     argv = sys.argv[1:] if argv is None else argv
-    args, rest = _parser(argv).parse_known_args(argv)
+    parser, command = _parsers(argv)
+    if not argv:
+        parser.print_help()
+        raise SystemExit(DONE)
+    args, rest = parser.parse_known_args(argv)
     if rest and "fields" not in args:
-        raise RequestError(f"unrecognized arguments: {' '.join(rest)}; see colorjax --help")
+        raise _unknown_arguments(rest, command)
     if rest:
         args.fields = rest  # --config.NAME=VALUE
     return args
 
 
-def _parser(argv: list[str]) -> argparse.ArgumentParser:
-    """Returns a parser of all command names, with the options of only the one in `argv`."""
+def _unknown_arguments(rest: list[str], parser: argparse.ArgumentParser) -> RequestError:
+    option = rest[0].partition("=")[0]
+    known = [name for action in parser._actions for name in action.option_strings]
+    hint = did_you_mean(option, known) if option.startswith("--") else ""
+    return RequestError(f"unrecognized arguments: {' '.join(rest)}{hint}; see {parser.prog} --help")
+
+
+def _parsers(argv: list[str]) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """Returns a parser of all command names, and the one of the command in `argv`.
+
+    Only that command has its options. Without a command in `argv` the two are the same.
+    """
     parser = _Parser(
         prog="colorjax",
         description="Gives black-and-white photos color.",
@@ -100,18 +124,22 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"colorjax {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     wanted = next((arg for arg in argv if not arg.startswith("-")), None)
+    if wanted is not None and wanted not in COMMANDS:
+        raise unknown_name("command", wanted, COMMANDS)
+    chosen: argparse.ArgumentParser = parser
     for name, summary in COMMANDS.items():
         if name != wanted:
             commands.add_parser(name, help=summary)
             continue
         command = importlib.import_module(f"colorjax.cli.{name.replace('-', '_')}")
-        options = commands.add_parser(
+        chosen = commands.add_parser(
             name,
             help=summary,
             description=command.DESCRIPTION,
             epilog=command.EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            add_help=getattr(command, "ADD_HELP", True),
         )
-        command.add_arguments(options)
-        options.set_defaults(act=command.run)
-    return parser
+        command.add_arguments(chosen)
+        chosen.set_defaults(act=command.run)
+    return parser, chosen

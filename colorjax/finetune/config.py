@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import logging
 import os
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from colorjax import config as config_files
 from colorjax import methods, models
 from colorjax.data.selection import cleaning
 from colorjax.errors import RequestError, unknown_name
@@ -23,7 +22,6 @@ from colorjax.weights.open import open_weights
 
 log = logging.getLogger(__name__)
 
-_DEFAULTS = Path(__file__).with_name("default_config.json")  # configs/default.py, for wheels
 _LEARNING_RATES = {"all": 1e-4, "head": 1e-3, "added": 1e-3}
 _MAX_SIZE = 128  # pixels, of training photos: minutes on a CPU
 _EVALUATIONS = 8  # per run; `_PATIENCE` of them without improvement end it
@@ -141,7 +139,7 @@ def build_config(base: Base, options: Options) -> ConfigDict:
     Raises:
         RequestError: the network has no added layer.
     """
-    config = ConfigDict(json.loads(_DEFAULTS.read_text()), convert_dict=True)
+    config = config_files.defaults()
     known = base.config.to_dict()
     config.update({name: known[name] for name in ("dtype", "inference") if name in known})
     config.model = ConfigDict(known["model"])

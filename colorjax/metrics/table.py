@@ -196,6 +196,12 @@ SELECTABLE = (
     *("bits_per_pixel", "top1"),
 )
 
+# The metrics of an evaluation that TensorBoard shows; eval.json and metrics.jsonl have all.
+SHOWN = ("psnr", "psnr_over_gray", "mae_ab", "auc", "ssim", "chroma_ratio")
+# The baselines and metrics that it shows beside them.
+SHOWN_BASELINES = ("grey", "per_lightness")
+SHOWN_BESIDE_BASELINES = ("psnr", "mae_ab")
+
 _ARROWS = {1: "↑", -1: "↓", 0: ""}
 _HINTS = "psnr_hints_"
 

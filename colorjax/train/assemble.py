@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from colorjax import methods, models
 from colorjax.data import pipeline
-from colorjax.data.selection import splits, weighting
+from colorjax.data.selection import color_filter, splits, weighting
 from colorjax.errors import RequestError, unknown_name
 from colorjax.losses import Loss
 from colorjax.methods import resolve
@@ -21,6 +21,8 @@ from colorjax.train.nogan.candidates import Candidates
 from colorjax.train.stopping import Patience
 
 log = logging.getLogger(__name__)
+
+_FEW_PHOTOS = 50  # the metrics of fewer test photos say little
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +64,13 @@ def assemble(config: ConfigDict) -> Assembled:
     method = methods.build(config, loss=loss)
     sources = sources or splits.open_sources(config.data)
     parts = splits.split(sources, config.data)
+    color_filter.check_color(parts.train)
+    if 0 < len(parts.eval) < _FEW_PHOTOS and config.evaluation.get("report") is not False:
+        log.warning(
+            "few test photos (%d): the metrics are rough; give more with data.eval_path or a larger "
+            "data.eval_fraction",
+            len(parts.eval),
+        )
     if jax.process_count() > 1:
         parallel.assert_same_on_hosts("photos", splits.summary(parts))
     num_photos = weighting.pass_length(parts.train, config.data.get("weights", ()))

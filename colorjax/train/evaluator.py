@@ -268,14 +268,23 @@ class Evaluator:
         self._baselines: dict[str, dict[str, float]] | None = None if fitted_on else {}
         self._errors: dict[str, dict[str, np.ndarray]] = {}
 
+    @property
+    def num_photos(self) -> int:
+        """Number of photos of the source."""
+        return len(self._source)
+
     def run(
-        self, variables: Variables, should_stop: Callable[[], bool] = lambda: False
+        self,
+        variables: Variables,
+        should_stop: Callable[[], bool] = lambda: False,
+        count: Callable[[int], object] = lambda number: None,
     ) -> Report | None:
         """Evaluates weights; the first call also evaluates the baselines.
 
         Args:
             variables: of the method's network, on the layout's devices.
             should_stop: called before every batch; True ends the evaluation.
+            count: called after every batch with the number of photos that are done.
 
         Returns:
             The report; None if the evaluation ended early.
@@ -309,6 +318,7 @@ class Evaluator:
                     batch_sums, errors = self._steps.tables(tables, on_devices)
                     others.append(_rows(errors, counted))
                     baseline_sums = metrics.merge(baseline_sums, parallel.to_host(batch_sums))
+                count(min(first + len(counted), len(self._source)))
         if self._baselines is None:
             self._baselines = {
                 name: summarize({key: (s[row], c[row]) for key, (s, c) in baseline_sums.items()})

@@ -18,6 +18,7 @@ from colorjax.data.sources.source import Source
 from colorjax.errors import DONE, STOPPED, Interrupted, RequestError
 from colorjax.parallel import hosts
 from colorjax.parallel import mesh as parallel
+from colorjax.runtime import waiting
 from colorjax.train import fork, phases, start, state, steps
 from colorjax.train.assemble import assemble
 from colorjax.train.log import profiling
@@ -26,7 +27,7 @@ from colorjax.train.log.health import Health
 from colorjax.train.log.progress import Progress
 from colorjax.train.nogan import generations
 from colorjax.train.nogan.candidates import Candidates
-from colorjax.train.report import Reporter, open_writers
+from colorjax.train.report import Reporter, charts, open_writers
 from colorjax.train.skipped import SkippedPhotos
 from colorjax.train.stopping import StopSignal
 from colorjax.weights.checkpoint import Checkpoints
@@ -102,7 +103,8 @@ class _Run:
         self.start_step = self.newest.newest() or 0
         self._check_start()
         self.is_new = self.start_step == 0
-        self.state = self._first_state()
+        with waiting.phase("preparing the network"):
+            self.state = self._first_state()
         self.candidates = Candidates(workdir, config.nogan) if parts.picks else None
         if self.candidates:
             stack.enter_context(self.candidates)
@@ -113,6 +115,8 @@ class _Run:
         self.logged: dict[str, float] = {}  # speed and health in the last log line
         self.num_skipped = 0  # number of unreadable photos replaced so far
         self._restore_history()
+        if not self.is_new:
+            workdir.update_config(config, finished=self._is_finished(self.start_step))
         self.skipped = SkippedPhotos(workdir.skipped_file)
         self.writer = open_writers(workdir, self.start_step + 1, stack)
         self.reporter = Reporter(
@@ -242,11 +246,14 @@ class _Run:
         ):
             arriving = progress.timed(batches)
             for step in range(done + 1, phase.last_step + 1):
-                batch = next(arriving)
-                self.num_skipped += self.skipped.note(photos, batch.pop("skipped"))
-                batch = parallel.to_global(batch, self.layout)
-                self.profile.before(step, self.state, self.workdir)
-                self.state, metrics = train_step(self.state, batch)
+                with self._compiling() if step == done + 1 else contextlib.nullcontext():
+                    batch = next(arriving)
+                    self.num_skipped += self.skipped.note(photos, batch.pop("skipped"))
+                    batch = parallel.to_global(batch, self.layout)
+                    self.profile.before(step, self.state, self.workdir)
+                    self.state, metrics = train_step(self.state, batch)
+                if step == done + 1:
+                    progress.restart(step)  # compiling does not count as speed
                 self.after_step(step)
                 self.stop.poll()
                 if pending:  # one step behind, so that the devices never wait for the log
@@ -261,6 +268,9 @@ class _Run:
                     if self.stop or self._is_finished(step):
                         return
                 self.newest.seal(wait=False)
+
+    def _compiling(self) -> contextlib.AbstractContextManager[object]:
+        return waiting.phase("reading the first photos and compiling the training step")
 
     def _evaluates_at(self, step: int) -> bool:
         return _due(step, self.config.eval_every) or step == self.config.total_steps
@@ -297,9 +307,9 @@ class _Run:
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         values = steps.computed(values)
         if (flaw := steps.explain_divergence(values)) is not None:
-            raise RequestError(
-                f"step {step}: {flaw}; the newest saved state is step {self.newest.saved}"
-            )
+            saved = self.newest.saved
+            kept = f"the newest saved state is step {saved}" if saved else "nothing was saved yet"
+            raise RequestError(f"step {step}: {flaw}; {kept}")
         if "chroma_ratio" in values:
             self.alarm.update(step, values["chroma_ratio"])
         self.newest_values |= (
@@ -364,17 +374,32 @@ class _Run:
         weights = open_weights(self.workdir.root)
         step, variables = weights.load(self.method, self.layout.replicated)
         variables |= self.layout.whole(self._judges)
-        return not self.reporter.needs_report(step) or self.reporter.report(step, variables)
+        final = step < (self.newest.newest() or 0)  # the best weights are older
+        return not self.reporter.needs_report(step) or self.reporter.report(
+            step, variables, final=final
+        )
 
     def _describe(self) -> None:
         """Logs the parameters and the numbers of photos."""
         table = parameter_overview.get_parameter_overview(self.state.params, include_stats=False)
-        log.info("parameters:\n%s", table)
+        sizes = (leaf.size for leaf in jax.tree.leaves(self.state.params))
+        log.info("%s parameters; a table is in TensorBoard, page Text", f"{sum(sizes):,}")
         uses = ("training", "validation", "test")
         counts = [f"{len(part)} {use}" for part, use in zip(self.splits, uses, strict=True)]
         log.info("photos: %s", ", ".join(counts))
         texts = {"parameters": f"```\n{table}\n```", "config": f"```\n{self.config}\n```"}
         self.writer.write_texts(0, texts)
+        self.writer.write_overview(_hparams(self.config), ("eval/psnr", "eval/mae_ab"), charts())
+
+
+def _hparams(config: ConfigDict) -> dict[str, float | str]:
+    """Returns the fields that TensorBoard's page HParams compares between runs."""
+    values = {name: config[name] for name in ("seed", "batch_size", "total_steps", "dtype")}
+    values["data.image_size"] = config.data.image_size
+    for group in ("model", "loss", "optimizer"):
+        fields = config[group].to_dict().items()
+        values |= {f"{group}.{name}": value for name, value in fields}
+    return {name: x for name, x in values.items() if isinstance(x, bool | int | float | str)}
 
 
 def _due(step: int, every: int) -> bool:

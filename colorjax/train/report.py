@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 from collections.abc import Callable
@@ -18,9 +19,10 @@ from colorjax.data.selection.splits import Splits
 from colorjax.data.sources.source import Source
 from colorjax.errors import DONE, STOPPED
 from colorjax.methods.method import Method, Variables
+from colorjax.metrics import table
 from colorjax.parallel import hosts
 from colorjax.parallel import mesh as parallel
-from colorjax.runtime import atomic
+from colorjax.runtime import atomic, waiting
 from colorjax.train import evaluator as evaluate
 from colorjax.train.log.writers import MetricsFile, TensorBoard, Writer, Writers
 from colorjax.train.skipped import SkippedPhotos
@@ -71,28 +73,31 @@ class Reporter:
         """Returns metrics on the validation photos; None without photos or if stopped early."""
         if self._validation is None:
             return None
-        report = self._validation.run(variables, self._should_stop)
+        report = self._run(self._validation, "validation", variables)
         if report is None:
             return None
-        scalars = {f"validation/{name}": value for name, value in report.metrics.items()}
-        self._writer.write_scalars(step, scalars)
+        self._write_scalars(step, "validation", report)
         self._workdir.write_json("validation.json", {"step": step} | _summary(report))
         return report.metrics
 
-    def report(self, step: int, variables: Variables) -> bool:
-        """Evaluates on the test photos and writes the results; False if stopped early."""
+    def report(self, step: int, variables: Variables, *, final: bool = False) -> bool:
+        """Evaluates on the test photos and writes the results; False if stopped early.
+
+        Args:
+            step: of the weights.
+            variables: the weights.
+            final: the step is not the newest: curves have their own name, so that those of the
+                training do not go backward.
+        """
         if self._eval is None:
             if not self._reports:
                 return True
             log.warning("no test photos: data.eval_fraction is 0 and data.eval_path is empty")
             return True
-        report = self._eval.run(variables, self._should_stop)
+        report = self._run(self._eval, "evaluation", variables)
         if report is None:
             return False
-        scalars = {f"eval/{name}": value for name, value in report.metrics.items()}
-        for predictor, values in report.baselines.items():
-            scalars |= {f"eval/{predictor}/{name}": value for name, value in values.items()}
-        self._writer.write_scalars(step, scalars)
+        self._write_scalars(step, "final" if final else "eval", report)
         self._write_grid(step, report)
         self._writer.flush()
         self._workdir.write_json(
@@ -105,9 +110,32 @@ class Reporter:
             | _summary(report)
             | {"baselines": report.baselines, "paired_gains": report.paired_gains},
         )
-        numbers = ", ".join(f"{name} {value:.4g}" for name, value in report.metrics.items())
-        log.info("step %d, %d photos: %s", step, report.num_images, numbers)
+        log.info("step %d, %d photos: %s", step, report.num_images, _line(report))
         return True
+
+    def _run(
+        self, evaluator: evaluate.Evaluator, what: str, variables: Variables
+    ) -> evaluate.Report | None:
+        with waiting.phase(f"{what}, photos", evaluator.num_photos) as count:
+            return evaluator.run(variables, self._should_stop, count)
+
+    def _write_scalars(self, step: int, group: str, report: evaluate.Report) -> None:
+        """Writes the metrics as GROUP/NAME, the baselines as GROUP/BASELINE/NAME."""
+        values = dict(report.metrics)
+        grey = report.baselines.get("grey", {})
+        if "psnr" in grey and "psnr" in values:
+            values["psnr_over_gray"] = values["psnr"] - grey["psnr"]
+        every = {f"{group}/{name}": value for name, value in values.items()}
+        shown = {f"{group}/{name}" for name in table.SHOWN}
+        for predictor, numbers in report.baselines.items():
+            every |= {f"{group}/{predictor}/{name}": x for name, x in numbers.items()}
+        if group == "eval":
+            shown |= set(itertools.chain(*charts().values()))
+        self._writer.write_scalars(
+            step,
+            {name: value for name, value in every.items() if name in shown},
+            {name: value for name, value in every.items() if name not in shown},
+        )
 
     def needs_report(self, step: int) -> bool:
         """Returns whether eval.json lacks the results of this step."""
@@ -125,6 +153,28 @@ class Reporter:
         grid = report.strips.reshape(-1, *report.strips.shape[2:])
         self._writer.write_images(step, {"eval/grey_prediction_truth": grid})
         atomic.write_png(self._workdir.images / f"{step:08d}.png", Image.fromarray(grid))
+
+
+def charts() -> dict[str, list[str]]:
+    """Returns title -> names of scalars, of the charts that show the baselines too."""
+    return {
+        table.heading(metric): [
+            f"eval/{metric}",
+            *(f"eval/{baseline}/{metric}" for baseline in table.SHOWN_BASELINES),
+        ]
+        for metric in table.SHOWN_BESIDE_BASELINES
+    }
+
+
+def _line(report: evaluate.Report) -> str:
+    """Returns MAE and PSNR beside those of gray photos; eval.json has all metrics."""
+    grey = report.baselines.get("grey", {})
+    parts = []
+    for name in ("mae_ab", "psnr"):
+        if name in report.metrics:
+            part = f"{table.metric(name).title} {table.text(name, report.metrics[name])}"
+            parts.append(part + (f" (gray {table.text(name, grey[name])})" if name in grey else ""))
+    return ", ".join(parts)
 
 
 def _summary(report: evaluate.Report) -> dict[str, Any]:

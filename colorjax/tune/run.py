@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from colorjax.errors import Interrupted, RequestError
+from colorjax.runtime import waiting
 from colorjax.runtime.signals import Stop
 from colorjax.tune import compare, report
 from colorjax.tune.ledger import ENDED, Claim, Ledger
@@ -71,7 +72,9 @@ def _run_trials(ledger: Ledger, request: StudyRequest, wanted: int, stop: Stop) 
             time.sleep(_WAIT)
             continue
         try:
-            ended = Runner(claim, request, lambda: bool(stop)).run()
+            steps = request.trial_config(claim.values).total_steps
+            with waiting.phase(f"trial {claim.number}, steps", steps, say=_say) as count:
+                ended = Runner(claim, request, lambda: bool(stop), count).run()
             if ended.state == "RUNNING":
                 raise Interrupted(f"trial {claim.number} at step {ended.saved} was stopped")
             _record(ledger, claim, ended)
@@ -94,6 +97,10 @@ def _record(ledger: Ledger, claim: Claim, ended: Ended) -> None:
         state=TrialState[ended.state],
         skip_if_finished=True,
     )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _progress(ledger: Ledger, wanted: int) -> str:

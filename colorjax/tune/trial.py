@@ -80,6 +80,14 @@ class Clock:
         """Seconds of training until now."""
         return self._earlier + (time.monotonic() - self._begun if self._begun else 0.0)
 
+    @property
+    def newest_step(self) -> int:
+        """The newest step of the run, at most five seconds old; 0: none yet."""
+        try:
+            return int(json.loads(self._heartbeat.read_text())["step"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+
     def tick(self) -> None:
         """Checks whether training has begun, and writes the time periodically."""
         if self._begun is None:
@@ -189,14 +197,22 @@ class Training:
 class Runner:
     """Runs a trial of a study, and reports its evaluations to the study."""
 
-    def __init__(self, claim: Claim, request: StudyRequest, should_stop: Callable[[], bool]):
+    def __init__(
+        self,
+        claim: Claim,
+        request: StudyRequest,
+        should_stop: Callable[[], bool],
+        count: Callable[[int], object] = lambda step: None,
+    ):
         """Prepares the trial's folder.
 
         Args:
             claim: of the trial.
             request: defines the trial and its limits.
             should_stop: whether this process must end.
+            count: called every second with the newest step.
         """
+        self._count = count
         self._claim, self._request, self._should_stop = claim, request, should_stop
         self._training = Training(
             claim.folder,
@@ -237,6 +253,7 @@ class Runner:
     def _watch(self) -> bool:
         """Checks the training; returns whether it must end now."""
         self._claim.beat()
+        self._count(self._training.clock.newest_step)
         self._report()
         return self._is_pruned or self._should_stop()
 

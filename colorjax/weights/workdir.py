@@ -87,7 +87,10 @@ class Workdir:
         self.images = self.root / "images"
 
     def prepare(self, config: ConfigDict, classes: Sequence[str] = ()) -> None:
-        """Creates the folder or checks that the config fits it; writes config and versions.
+        """Creates the folder of a new run with its config, or checks that the config fits the run.
+
+        The config of a resumed run is written by `update_config`, once it is known that a step
+        follows.
 
         Args:
             config: of the run.
@@ -97,7 +100,8 @@ class Workdir:
             RequestError: the folder is not writable, or belongs to another method.
         """
         try:
-            if self.config_file.is_file():
+            is_new = not self.config_file.is_file()
+            if not is_new:
                 self.check_fits(config)
             if config.model.to_dict().get("num_classes", 0) > 0:
                 self._check_classes(classes)
@@ -106,13 +110,44 @@ class Workdir:
                 self.images.mkdir(parents=True, exist_ok=True)
                 if config.model.to_dict().get("num_classes", 0) > 0:
                     write_json(self.classes_file, list(classes))
-                write_json(self.config_file, config.to_dict())
-                write_json(self.root / "versions.json", versions())
+                if is_new:
+                    self._write_config(config)
             parallel.barrier("the workdir is prepared")
         except OSError as error:
             raise RequestError(
                 f"workdir {str(self.root)!r} cannot be written ({error.strerror}); use another"
             ) from None
+
+    def update_config(self, config: ConfigDict, *, finished: bool) -> None:
+        """Writes the config of a resumed run if a step follows.
+
+        Args:
+            config: of this start; it fits the run, see `prepare`.
+            finished: whether the run is finished, so that no step follows.
+
+        Raises:
+            RequestError: the run is finished, and fields changed that only a step would use.
+        """
+        changed, _ = compare(self.read_config(), config)
+        if finished:
+            # The decoding stored by `colorjax calibrate` stays.
+            unused = [name for name in changed if not name.startswith("inference.")]
+            if unused:
+                raise RequestError(
+                    f"workdir {str(self.root)!r} holds a finished run; a changed "
+                    f"{', '.join(unused)} would have no effect. Give another --workdir, or a "
+                    "larger total_steps to continue; `colorjax eval` evaluates with other data"
+                )
+            return
+        if changed:
+            log.warning("this start changes %s in the workdir's config", ", ".join(changed))
+        if parallel.is_first():
+            self._write_config(config)
+        parallel.barrier("the config is written")
+
+    def _write_config(self, config: ConfigDict) -> None:
+        write_json(self.config_file, config.to_dict())
+        write_json(self.root / "versions.json", versions())
 
     def _check_classes(self, classes: Sequence[str]) -> None:
         if (self.read_classes() or tuple(classes)) != tuple(classes):
@@ -187,14 +222,12 @@ class Workdir:
                 f"workdir {str(self.root)!r} holds imported weights; train from them in another "
                 f"--workdir with --config.init_from={self.root}"
             )
-        changed, fixed = compare(run, config)
+        _, fixed = compare(run, config)
         if fixed:
             raise RequestError(
                 f"workdir {str(self.root)!r} holds a run with a different {', '.join(fixed)}; give "
                 "another --workdir"
             )
-        if changed:
-            log.warning("this start changes %s in the workdir's config", ", ".join(changed))
 
     def keep_split(self, indices: Mapping[str, np.ndarray], picture: Image.Image | None) -> None:
         """Writes the indices of training, validation and test photos, and the picture of hues.

@@ -309,11 +309,6 @@ def test_a_semantic_run_is_tuned(train_only, album, tmp_path):
     assert Colorizer.load(tmp_path / "tuned").colorize(photo).shape == photo.shape
 
 
-def test_the_defaults_in_the_package_are_those_of_the_configs():
-    stored = json.loads(finetune_config._DEFAULTS.read_text())
-    assert stored == json.loads(json.dumps(default.get_config().to_dict()))
-
-
 def test_verdicts_and_warnings():
     judge, closeness = finetune_report.judge, finetune_report.judge_closeness
     unseen = finetune_report.UNSEEN

@@ -127,6 +127,76 @@ def test_tensorboard_has_scalars_pictures_and_texts(finished):
     assert tags["images"] == ["eval/grey_prediction_truth"]
     texts = [tag for tag in tags["tensors"] if tag.endswith("text_summary")]
     assert {tag.split("/")[0] for tag in texts} == {"config", "parameters"}
+    shown = {tag for tag in tags["scalars"] if tag.startswith("eval/")}
+    baselines = {
+        f"eval/{name}/{metric}"
+        for name in ("grey", "per_lightness")
+        for metric in ("psnr", "mae_ab")
+    }
+    own = {
+        "eval/psnr",
+        "eval/psnr_over_gray",
+        "eval/mae_ab",
+        "eval/auc",
+        "eval/ssim",
+        "eval/chroma_ratio",
+    }
+    assert shown == own | baselines
+    (psnr, *_), (gray, *_) = events.Scalars("eval/psnr"), events.Scalars("eval/grey/psnr")
+    (gain, *_) = events.Scalars("eval/psnr_over_gray")
+    assert gain.value == pytest.approx(psnr.value - gray.value, abs=1e-4)
+    assert "custom_scalars__config__" in tags["tensors"]
+
+
+def test_tensorboard_compares_runs_by_fields(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    events = EventAccumulator(str(finished[0] / "tensorboard"))
+    events.Reload()
+    stored = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
+    fields = HParamsPluginData.FromString(stored).session_start_info.hparams
+    assert fields["batch_size"].number_value == 8
+    assert fields["loss.name"].string_value
+
+
+def test_the_curves_of_a_run_with_a_best_checkpoint_never_go_backward(photos, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    # A rate of 0.5 makes the first weights the best ones.
+    config = tiny_config(photos, **{"optimizer.learning_rate": 0.5})
+    assert loop.train_and_evaluate(config, str(tmp_path)) == loop.DONE
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    for tag in events.Tags()["scalars"]:
+        steps = [event.step for event in events.Scalars(tag)]
+        assert steps == sorted(set(steps)), tag
+    assert [event.step for event in events.Scalars("final/psnr")] == [3]
+    assert json.loads((tmp_path / "eval.json").read_text())["step"] == 3
+
+
+def test_a_finished_run_refuses_another_loss_and_keeps_its_config(finished, photos, tmp_path):
+    workdir = tmp_path / "copy"
+    shutil.copytree(finished[0], workdir)
+    before = (workdir / "config.json").read_bytes()
+    with pytest.raises(
+        RequestError, match=r"finished run; a changed loss\.name would have no effect"
+    ):
+        loop.train_and_evaluate(tiny_config(photos, **{"loss.name": "l1"}), str(workdir))
+    assert (workdir / "config.json").read_bytes() == before
+    # The same command, or other fields of the log, train nothing and write nothing.
+    assert loop.train_and_evaluate(tiny_config(photos, log_every=3), str(workdir)) == loop.DONE
+    assert (workdir / "config.json").read_bytes() == before
+
+
+def test_a_calibrated_run_stays_calibrated_when_its_command_is_repeated(finished, photos, tmp_path):
+    workdir = tmp_path / "copy"
+    shutil.copytree(finished[0], workdir)
+    stored = json.loads((workdir / "config.json").read_text())
+    stored["inference"]["saturation"] = 1.2
+    (workdir / "config.json").write_text(json.dumps(stored))
+    assert loop.train_and_evaluate(tiny_config(photos), str(workdir)) == loop.DONE
+    assert json.loads((workdir / "config.json").read_text())["inference"]["saturation"] == 1.2
 
 
 def test_resumed_run_is_bitwise_the_uninterrupted_one(finished, photos, tmp_path, caplog):
@@ -165,7 +235,7 @@ def test_the_stored_saturation_counts_in_an_evaluation(finished, photos, tmp_pat
     assert train_report.evaluate_only(config, str(workdir)) == loop.DONE
     report = json.loads((workdir / "eval.json").read_text())
     for metric in ("mae_ab", "psnr"):
-        assert report["metrics"][metric] == pytest.approx(report["baselines"]["gray"][metric])
+        assert report["metrics"][metric] == pytest.approx(report["baselines"]["grey"][metric])
     assert "the predicted ab times 0" in report["protocol"]
 
 

@@ -20,13 +20,15 @@ from colorjax.data.selection import hues
 from colorjax.data.selection.parallel_map import in_portions
 from colorjax.data.sources import source as sources
 from colorjax.data.sources.source import LOW_CHROMA, Source, digest
-from colorjax.data.sources.subsets import fractions
+from colorjax.data.sources.subsets import evenly_spaced, fractions
 from colorjax.errors import RequestError, UnreadablePhoto, unknown_name
 from colorjax.runtime import atomic
 
 log = logging.getLogger(__name__)
 
 _SHORT_SIDE = 64  # pixels; chroma and hue are measured at this size
+_SAMPLE = 32  # photos that `check_color` looks at
+_NO_CHROMA = 1.0  # Lab units; the compression of a gray JPEG file stays below
 # Part of the cache key: increase the number when the cached content changes.
 _MEASURE = f"mean chroma and hues at {_SHORT_SIDE} px, exactly grey; 2"
 
@@ -112,6 +114,46 @@ def find_hues(source: Source, mean: str = "arithmetic") -> np.ndarray:
     if mean not in hues.MEANS:
         raise unknown_name("data.hue_mean", mean, hues.MEANS)
     return getattr(_cached_colors(source), mean)
+
+
+def check_color(source: Source) -> None:
+    """Checks that the training photos have color; warns if half of a sample has none.
+
+    Looks at 32 evenly spaced photos. If none has color, it looks for one among the others.
+
+    Raises:
+        RequestError: no photo has color.
+    """
+    sample = evenly_spaced(len(source), _SAMPLE)
+    without = [index for index in sample if _has_color(source, index) is False]
+    if len(without) < max(len(sample), 1):
+        if 2 * len(without) >= len(sample):
+            log.warning(
+                "%d of %d sampled training photos have no color; a network learns gray from them. "
+                "--config.data.min_chroma=3 leaves them out",
+                len(without),
+                len(sample),
+            )
+        return
+    others = (index for index in range(len(source)) if index not in set(sample))
+    if any(_has_color(source, index) for index in others):
+        log.warning(
+            "nearly all training photos have no color; a network learns gray from them. "
+            "--config.data.min_chroma=3 leaves them out"
+        )
+        return
+    raise RequestError(
+        f"none of the {len(source)} training photos has color, so there is nothing to learn; give "
+        "color photos as data.path. Colorize gray photos with `colorjax colorize`"
+    )
+
+
+def _has_color(source: Source, index: int) -> bool | None:
+    """Returns whether the mean chroma is above that of gray with rounding errors; None: unread."""
+    with contextlib.suppress(UnreadablePhoto, OSError):
+        ab = color.rgb_u8_to_lab(decode_reduced(sources.read(source, index).image, _SHORT_SIDE))
+        return bool(np.hypot(ab[..., 1], ab[..., 2]).mean() > _NO_CHROMA)
+    return None
 
 
 def _cached_colors(source: Source) -> _Colors:

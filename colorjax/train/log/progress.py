@@ -12,20 +12,8 @@ from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 
-# Labels and formats in the log.
-_LABELS = {
-    "images_per_second": ("images/s", "{:.4g}"),
-    "wait_share": ("waiting", "{:.0%}"),
-    "skipped_photos": ("skipped", "{:.0f}"),
-    "host_memory_gib": ("memory", "{:.2f}GiB"),
-    "device_memory_gib": ("device", "{:.2f}GiB"),
-    "saved": ("saved", "{:.0f}"),
-}
-
-
-def _labeled(name: str, value: float) -> tuple[str, str]:
-    label, form = _LABELS.get(name, (name, "{:.4g}"))
-    return label, form.format(value)
+_SLOW_INPUT = 0.2  # share of the time spent waiting for photos that the log shows
+_BAR = "{n_fmt}/{total_fmt} {bar:20} {postfix} {elapsed}, {remaining} left"
 
 
 class Progress:
@@ -39,7 +27,7 @@ class Progress:
         self._waited = 0.0
         show = bar and sys.stderr.isatty()
         self._bar = tqdm(
-            total=total, initial=step, unit="img", unit_scale=batch_size, disable=not show
+            total=total, initial=step, bar_format=_BAR, dynamic_ncols=True, disable=not show
         )
 
     def timed(self, batches: Iterator) -> Iterator:
@@ -66,24 +54,42 @@ class Progress:
         self._mark, self._waited = (step, now), 0.0
         return measured
 
+    def restart(self, step: int) -> None:
+        """Measures the speed from now on; `step` is dispatched."""
+        self._mark, self._waited = (step, time.perf_counter()), 0.0
+
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Excludes the time inside, such as an evaluation, from the speed."""
+        """Excludes the time inside, such as an evaluation, from the speed; hides the bar."""
         start = time.perf_counter()
+        self._bar.clear()
         yield
+        self._bar.refresh()
         step, then = self._mark
         self._mark = (step, then + time.perf_counter() - start)
 
     def show(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Displays the metrics of one log step."""
-        numbers = dict(_labeled(name, value) for name, value in scalars.items())
-        if not self._bar.disable:
-            self._bar.set_postfix(numbers, refresh=False)
-            return
+        """Displays a log step: loss, speed, time left; and unusual counts.
+
+        Args:
+            step: of the metrics.
+            scalars: metrics of the step; the loss of a phase without `loss` ends in "loss".
+        """
+        losses = {name: x for name, x in scalars.items() if name.endswith("loss")}
+        name = "loss" if "loss" in losses else next(iter(losses), "")
         speed = scalars.get("images_per_second", 0.0)
+        parts = [f"{name} {losses[name]:.4g}"] if name else []
+        parts += [f"{speed:.3g} images/s"] if speed else []
+        if scalars.get("skipped_photos"):
+            parts.append(f"{scalars['skipped_photos']:.0f} photos skipped")
+        if scalars.get("wait_share", 0.0) > _SLOW_INPUT:
+            parts.append(f"{scalars['wait_share']:.0%} waiting for photos")
+        if not self._bar.disable:
+            self._bar.set_postfix_str(", ".join(parts), refresh=False)
+            return
         left = (self._total - step) * self._batch_size / speed if speed else 0.0
-        text = " ".join(f"{name}={value}" for name, value in numbers.items())
-        log.info("step %d/%d %s, %s left", step, self._total, text, tqdm.format_interval(left))
+        parts.append(f"{tqdm.format_interval(left)} left")
+        log.info("step %d/%d: %s", step, self._total, ", ".join(parts))
 
     def close(self) -> None:
         """Closes the bar."""

@@ -13,11 +13,16 @@ from etils import epath
 from colorjax.runtime import paths
 
 
+_NONE: Mapping[str, float] = {}
+
+
 class Writer(Protocol):
     """The methods of `clu.metric_writers.MetricWriter` that colorjax uses."""
 
-    def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Writes named numbers."""
+    def write_scalars(
+        self, step: int, scalars: Mapping[str, float], details: Mapping[str, float] = _NONE
+    ) -> None:
+        """Writes named numbers; `details` are left out where people read curves."""
         ...
 
     def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
@@ -26,6 +31,21 @@ class Writer(Protocol):
 
     def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
         """Writes named Markdown texts."""
+        ...
+
+    def write_overview(
+        self,
+        hparams: Mapping[str, float | str],
+        metrics: Sequence[str],
+        charts: Mapping[str, Sequence[str]],
+    ) -> None:
+        """Writes what TensorBoard's pages HParams and Custom Scalars show.
+
+        Args:
+            hparams: fields of the config.
+            metrics: names of scalars beside them.
+            charts: title of a chart -> names of the scalars in it.
+        """
         ...
 
     def flush(self) -> None:
@@ -45,9 +65,11 @@ class MetricsFile:
         self._file = paths.GrowingFile(path)
         self._period = paths.PERIOD if paths.is_remote(path) else 0.0
 
-    def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
+    def write_scalars(
+        self, step: int, scalars: Mapping[str, float], details: Mapping[str, float] = _NONE
+    ) -> None:
         """Writes one line and flushes it; in an object store it flushes periodically."""
-        numbers = {name: float(value) for name, value in scalars.items()}
+        numbers = {name: float(value) for name, value in (*scalars.items(), *details.items())}
         self._file.write(json.dumps({"step": step, **numbers}).encode() + b"\n")
         self._file.flush_now_and_then(self._period)
 
@@ -56,6 +78,14 @@ class MetricsFile:
 
     def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
         """Does nothing; other writers write texts."""
+
+    def write_overview(
+        self,
+        hparams: Mapping[str, float | str],
+        metrics: Sequence[str],
+        charts: Mapping[str, Sequence[str]],
+    ) -> None:
+        """Does nothing; config.json has the fields."""
 
     def flush(self) -> None:
         """Makes all lines visible."""
@@ -99,8 +129,10 @@ class TensorBoard:
 
         self._events.write_event(Event(wall_time=time.time(), step=step, **content))
 
-    def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Writes one curve point for each number."""
+    def write_scalars(
+        self, step: int, scalars: Mapping[str, float], details: Mapping[str, float] = _NONE
+    ) -> None:
+        """Writes one curve point for each number, not for `details`."""
         from tensorboardX import summary
 
         for name, value in scalars.items():
@@ -122,6 +154,21 @@ class TensorBoard:
         for name, text in texts.items():
             self._write(step, summary=summary.text(name, text))
 
+    def write_overview(
+        self,
+        hparams: Mapping[str, float | str],
+        metrics: Sequence[str],
+        charts: Mapping[str, Sequence[str]],
+    ) -> None:
+        """Writes the pages HParams and Custom Scalars."""
+        from tensorboardX import summary
+
+        experiment, start, _ = summary.hparams(dict(hparams), dict.fromkeys(metrics, 0.0))
+        self._write(0, summary=experiment)
+        self._write(0, summary=start)
+        layout = {title: ["Multiline", list(names)] for title, names in charts.items()}
+        self._write(0, summary=summary.custom_scalars({"does it learn?": layout}))
+
     def flush(self) -> None:
         """Makes events visible to a running TensorBoard."""
         self._flushed = time.monotonic()
@@ -139,10 +186,22 @@ class Writers:
         """Stores the writers; only the first host has any."""
         self._writers = writers
 
-    def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
+    def write_scalars(
+        self, step: int, scalars: Mapping[str, float], details: Mapping[str, float] = _NONE
+    ) -> None:
         """Writes named numbers to all."""
         for writer in self._writers:
-            writer.write_scalars(step, scalars)
+            writer.write_scalars(step, scalars, details)
+
+    def write_overview(
+        self,
+        hparams: Mapping[str, float | str],
+        metrics: Sequence[str],
+        charts: Mapping[str, Sequence[str]],
+    ) -> None:
+        """Writes the overview pages to all."""
+        for writer in self._writers:
+            writer.write_overview(hparams, metrics, charts)
 
     def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
         """Writes named pictures to all."""
