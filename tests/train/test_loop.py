@@ -46,7 +46,7 @@ def test_workdir_holds_what_the_contract_says(finished):
     assert set(wanted.split()) <= names
     report = json.loads((workdir / "eval.json").read_text())
     assert {"step", "protocol", "dataset", "num_images", "metrics", "baselines"} <= report.keys()
-    assert set(report["baselines"]) == {"gray", "mean", "per_lightness"}
+    assert set(report["baselines"]) == {"grey", "mean", "per_lightness"}
     metrics = {
         "mae_ab",
         "rmse_ab",
@@ -165,7 +165,7 @@ def test_the_stored_saturation_counts_in_an_evaluation(finished, photos, tmp_pat
     assert train_report.evaluate_only(config, str(workdir)) == loop.DONE
     report = json.loads((workdir / "eval.json").read_text())
     for metric in ("mae_ab", "psnr"):
-        assert report["metrics"][metric] == pytest.approx(report["baselines"]["gray"][metric])
+        assert report["metrics"][metric] == pytest.approx(report["baselines"]["grey"][metric])
     assert "the predicted ab times 0" in report["protocol"]
 
 
