@@ -50,7 +50,7 @@ def test_the_classifier_is_trained_measured_and_stored(labeled):
     report = json.loads((labeled / "eval.json").read_text())
     hits = report["metrics"]["top1"] * report["num_images"]
     assert hits == pytest.approx(round(hits), abs=1e-4)
-    assert "top1" not in report["baselines"]["gray"]
+    assert "top1" not in report["baselines"]["grey"]
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def test_saturated_targets_are_measured_under_another_name(labeled):
     metrics = report["metrics"]
     assert {"mae_ab_scaled", "rmse_ab_scaled"} <= metrics.keys()
     # After three steps predictions are near gray, farther from saturated than from true colors.
-    gray = report["baselines"]["gray"]["mae_ab"]
+    gray = report["baselines"]["grey"]["mae_ab"]
     assert metrics["mae_ab"] == pytest.approx(gray, rel=0.25)
     assert metrics["mae_ab_scaled"] > 1.2 * metrics["mae_ab"]
     assert "scaled by 1.8" in report["protocol"]

@@ -46,7 +46,7 @@ def test_workdir_holds_what_the_contract_says(finished):
     assert set(wanted.split()) <= names
     report = json.loads((workdir / "eval.json").read_text())
     assert {"step", "protocol", "dataset", "num_images", "metrics", "baselines"} <= report.keys()
-    assert set(report["baselines"]) == {"gray", "mean", "per_lightness"}
+    assert set(report["baselines"]) == {"grey", "mean", "per_lightness"}
     metrics = {
         "mae_ab",
         "rmse_ab",
