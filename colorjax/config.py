@@ -137,7 +137,8 @@ def _import_configs() -> None:
 
 
 def _loaded(spec: ModuleSpec | None) -> ModuleType:
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -177,10 +178,7 @@ def _unknown_field(argv: Sequence[str], error: Exception) -> RequestError:
 def _no_field(config: ConfigDict, path: str, part: str, fields: list[str]) -> RequestError:
     """Returns the error for a missing field; names fields like it, in its group or elsewhere."""
     elsewhere = [name for name in _paths(config) if name.rpartition(".")[2] == part]
-    if elsewhere:
-        hint = f" (did you mean config.{elsewhere[0]}?)"
-    else:
-        hint = did_you_mean(part, fields)
+    hint = f" (did you mean config.{elsewhere[0]}?)" if elsewhere else did_you_mean(part, fields)
     known = ", ".join(sorted(fields)) or "nothing, it is a value"
     return RequestError(f"{path} has no field {part!r}{hint or f'; it has: {known}'}")
 

@@ -1,6 +1,7 @@
 """Errors that the user can fix, and the exit statuses of the programs."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
 DONE = 0
 SOME_FAILED = 1  # the other items succeeded
@@ -30,8 +31,24 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     import difflib  # only for errors: keeps `colorjax --help` fast
 
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" (did you mean {matches[0]}?)" if matches else ""
+
+
+@contextlib.contextmanager
+def path_given_as(field: str) -> Iterator[None]:
+    """Names the field or option that gave a path, in errors that speak of data.path.
+
+    Args:
+        field: such as "data.eval_path" or "--data".
+
+    Raises:
+        RequestError: the error raised inside, with `field` in place of "data.path".
+    """
+    try:
+        yield
+    except RequestError as error:
+        raise RequestError(str(error).replace("data.path", field)) from error.__cause__
 
 
 class Interrupted(Exception):

@@ -12,9 +12,6 @@ from ml_collections import ConfigDict
 
 from configs import default
 
-# Fields of configs/default.py that belong to one method: a config without them stays without them.
-_OF_A_METHOD = ("model",)
-
 
 def get_config(arg: str = "") -> ConfigDict:
     """Returns the config in the JSON file `arg`.
@@ -38,7 +35,8 @@ def get_config(arg: str = "") -> ConfigDict:
             f"--config: {arg} belongs to imported weights; train from them with "
             "--config=NAME --config.init_from=FOLDER"
         )
-    return ConfigDict(_completed(_tuples(fields), default.get_config().to_dict()))
+    fields = {name: _tuples(value) for name, value in fields.items()}
+    return ConfigDict(_completed(fields, default.get_config().to_dict()))
 
 
 def _tuples(value):
@@ -49,12 +47,11 @@ def _tuples(value):
 
 
 def _completed(fields: dict, defaults: dict) -> dict:
-    """Returns the fields, with the defaults of those that are missing."""
+    """Returns the fields, with the defaults of those that are missing; `model` is the method's."""
     result = dict(fields)
     for name, value in defaults.items():
         if name not in fields:
             result[name] = value
-        elif isinstance(value, dict) and isinstance(fields[name], dict):
-            if name not in _OF_A_METHOD:
-                result[name] = _completed(fields[name], value)
+        elif isinstance(value, dict) and isinstance(fields[name], dict) and name != "model":
+            result[name] = _completed(fields[name], value)
     return result

@@ -167,12 +167,13 @@ def save(path: Path, prior: Prior, description: str) -> None:
         raise RequestError(f"{str(path)!r} cannot be written: {error.strerror}") from None
 
 
-def load(path: str | os.PathLike[str]) -> np.ndarray:
+def load(path: str | os.PathLike[str], field: str = "prior") -> np.ndarray:
     """Reads a prior.
 
     Args:
         path: a file written by `colorjax prior`, or a .npy file with 313 numbers such as the
             published prior_probs.npy; empty: the prior of Tiny ImageNet that ships with colorjax.
+        field: that gave the path, for errors.
 
     Returns:
         (313,) float64, above 0, with sum 1.
@@ -180,26 +181,28 @@ def load(path: str | os.PathLike[str]) -> np.ndarray:
     Raises:
         RequestError: the file does not exist or does not contain a prior.
     """
-    return _load(str(path) or str(SHIPPED))
+    return _load(str(path) or str(SHIPPED), field)
 
 
 @functools.cache
-def _load(path: str) -> np.ndarray:
+def _load(path: str, field: str) -> np.ndarray:
     make = "make one with `colorjax prior DATA --output FILE.npz`"
     try:
         content = io.BytesIO(paths.locate(path).read_bytes())
         loaded = np.load(content, allow_pickle=False)
         prior = np.asarray(loaded["prior"] if isinstance(loaded, np.lib.npyio.NpzFile) else loaded)
     except OSError as error:
-        raise RequestError(f"prior {path!r} cannot be read ({error.strerror}); {make}") from None
+        raise RequestError(f"{field}={path!r} cannot be read ({error.strerror}); {make}") from None
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise RequestError(f"prior {path!r} is not an NPZ or NPY file of a prior; {make}") from None
+        raise RequestError(
+            f"{field}={path!r} is not an NPZ or NPY file of a prior; {make}"
+        ) from None
     if prior.shape != (color.NUM_BINS,) or prior.dtype.kind != "f":
         raise RequestError(
-            f"prior {path!r} holds {prior.dtype} of shape {prior.shape}, not 313 shares; {make}"
+            f"{field}={path!r} holds {prior.dtype} of shape {prior.shape}, not 313 shares; {make}"
         )
     if not (np.isfinite(prior).all() and prior.min() > 0 and abs(prior.sum() - 1) < 1e-3):
-        raise RequestError(f"prior {path!r} must be above 0 everywhere, with sum 1; {make}")
+        raise RequestError(f"{field}={path!r} must be above 0 everywhere, with sum 1; {make}")
     prior = prior / prior.sum()
     prior.setflags(write=False)  # cached: every caller gets the same array
     return prior

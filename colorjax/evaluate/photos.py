@@ -17,7 +17,7 @@ from colorjax.data.decode import decode_rgb
 from colorjax.data.sources import labels
 from colorjax.data.sources.cifar10 import Cifar10Source
 from colorjax.data.sources.source import FolderSource
-from colorjax.errors import RequestError, UnreadablePhoto
+from colorjax.errors import RequestError, UnreadablePhoto, path_given_as
 from colorjax.evaluate import protocols
 from colorjax.evaluate.protocols import Protocol
 
@@ -91,7 +91,8 @@ def open_photos(protocol: Protocol, data: str, limit: int = 0, reference: bool =
         groups = [path.parent.name for path in files.values()]
         identity = identity_of(files.values())
     else:
-        folder = FolderSource.open(data, labels="none")
+        with path_given_as("--data"):
+            folder = FolderSource.open(data, labels="none")
         keys, read = list(folder.keys), lambda number: decode_rgb(folder[number].image)
         keys = keys[: limit or None]
         groups = labels.names_of("folder", keys)

@@ -18,7 +18,7 @@ from colorjax.data import prior
 from colorjax.data.selection import cleaning, part_lists
 from colorjax.data.sources.source import FolderSource
 from colorjax.data.sources.subsets import Subset, hash_fraction
-from colorjax.errors import DONE, RequestError
+from colorjax.errors import DONE, RequestError, path_given_as
 from colorjax.finetune import config as finetune_config
 from colorjax.finetune import report as finetune_report
 from colorjax.finetune.config import Base, Options, build_config, open_base
@@ -74,7 +74,8 @@ def finetune(
     options = options or Options()
     options.check()
     folder, opened = Workdir(paths.local(output)), open_base(base)
-    source = FolderSource.open(data, labels="none")
+    with path_given_as("--data"):
+        source = FolderSource.open(data, labels="none")
     _check_output(folder, Path(source.root))
     record = _read_record(folder)
     config = build_config(opened, options)

@@ -41,7 +41,7 @@ def build_loss(config: ConfigDict) -> losses.Loss:
     options = config.loss.to_dict()
     name, prior_file = options.pop("name"), options.pop("prior")
     if "prior" in losses.find(name).options:
-        options["prior"] = prior.load(prior_file)
+        options["prior"] = prior.load(prior_file, "loss.prior")
     is_published = config.features.name == "vgg16_bn"
     options["relative"] = not is_published
     if not options.get("tap_weights"):

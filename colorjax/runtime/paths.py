@@ -5,6 +5,7 @@ Object stores have no links, no append and no cheap rename. A file exists once i
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import time
@@ -45,6 +46,21 @@ def locate(path: str | os.PathLike[str]) -> epath.Path:
     except ImportError:
         raise RequestError(f"{os.fspath(path)!r} needs a package: pip install {package}") from None
     return epath.Path(path)
+
+
+def read_lines(path: str | os.PathLike[str]) -> list[str]:
+    """Returns the lines of a user's text file, without line ends and surrounding spaces.
+
+    It reads UTF-8 and, with a byte-order mark, UTF-16, with the line ends of any system.
+
+    Raises:
+        OSError: the file cannot be read.
+        UnicodeDecodeError: it is not text.
+    """
+    content = locate(path).read_bytes()
+    has_mark = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = content.decode("utf-16" if has_mark else "utf-8-sig")
+    return [line.strip() for line in text.splitlines()]
 
 
 def local(path: str | os.PathLike[str]) -> Path:

@@ -55,7 +55,7 @@ class Reporter:
         counts = config.evaluation.hint_counts
         steps = evaluate.build_steps(
             method,
-            prior.load(config.evaluation.prior),
+            prior.load(config.evaluation.prior, "evaluation.prior"),
             counts,
             config.evaluation.get("hue_bins") or 0,
         )

@@ -98,7 +98,10 @@ def _statistics_of(
 
 def _load(source: str, method: Method, layout: Layout) -> tuple[int, Variables]:
     """Loads weights by name or path, without new optional layers."""
-    weights = open_weights(source)
+    try:
+        weights = open_weights(source)
+    except RequestError as error:
+        raise RequestError(f"init_from={source}: {error}") from None
     network = models.without_new_layers(method.network, weights.config.model)
     return weights.load(dataclasses.replace(method, network=network), layout.replicated)
 

@@ -45,7 +45,9 @@ def measure(workdir: Path, stop: StopSignal) -> dict[str, Any] | None:
     parts = splits.open_splits(config.data, folder.read_classes())
     step, variables = weights.load(sharding=layout.replicated)
     steps = evaluate.build_steps(
-        weights.method, prior.load(config.evaluation.prior), config.evaluation.hint_counts
+        weights.method,
+        prior.load(config.evaluation.prior, "evaluation.prior"),
+        config.evaluation.hint_counts,
     )
     skipped = SkippedPhotos(folder.skipped_file)
     result: dict[str, Any] = {"step": step, "protocol": evaluate.protocol(config)}

@@ -7,12 +7,12 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
 from colorjax.errors import RequestError, unknown_name
+from colorjax.runtime import paths
 
 if TYPE_CHECKING:
     import optuna
@@ -139,7 +139,7 @@ def _lines(text: str) -> Iterable[str]:
     if "=" in text:
         return [text]
     try:
-        lines = Path(text).expanduser().read_text(encoding="utf-8").splitlines()
+        lines = paths.read_lines(text)
     except (OSError, UnicodeDecodeError):
         names = ", ".join(SPACES)
         raise RequestError(

@@ -23,7 +23,6 @@ from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir
 from configs import (
     cgan,
-    default,
     edge_fusion,
     iizuka,
     nogan,

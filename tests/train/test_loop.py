@@ -156,15 +156,15 @@ def test_tensorboard_compares_runs_by_fields(finished):
     events.Reload()
     stored = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
     fields = HParamsPluginData.FromString(stored).session_start_info.hparams
-    assert fields["batch_size"].number_value == 8
+    assert fields["batch_size"].number_value == 4
     assert fields["loss.name"].string_value
 
 
 def test_the_curves_of_a_run_with_a_best_checkpoint_never_go_backward(photos, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    # A rate of 0.5 makes the first weights the best ones.
-    config = tiny_config(photos, **{"optimizer.learning_rate": 0.5})
+    # A rate of 20 makes the first weights the best ones.
+    config = tiny_config(photos, **{"optimizer.learning_rate": 20.0})
     assert loop.train_and_evaluate(config, str(tmp_path)) == loop.DONE
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()

@@ -19,7 +19,7 @@ from colorjax.data.sources.records import ArrayRecordSource
 from colorjax.data.sources.source import FolderSource, SamplePhotos, Source, digest
 from colorjax.data.sources.subsets import Subset, hold_out, limit
 from colorjax.data.sources.tfds import TfdsSource, overlap
-from colorjax.errors import RequestError, unknown_name
+from colorjax.errors import RequestError, path_given_as, unknown_name
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,8 @@ def open_sources(data: ConfigDict, class_names: Sequence[str] | None = None) -> 
     eval_path, eval_split = data.eval_path or data.path, data.eval_split or data.split
     if not isinstance(source, TfdsSource | Cifar10Source):
         _refuse_overlap(data.path, eval_path)
-    reported = opener(eval_path, eval_split, source.class_names)
+    with path_given_as("data.eval_path"):
+        reported = opener(eval_path, eval_split, source.class_names)
     tfds_overlap = isinstance(source, TfdsSource) and overlap(source, reported)
     if tfds_overlap or cifar10.overlap(source, reported):
         raise RequestError(
@@ -336,15 +337,16 @@ def open_data(data: str, data_dir: str = "", split: str = "train") -> Source:
     Raises:
         RequestError: the data does not exist.
     """
-    if data == "sample_photos":
-        return SamplePhotos("train")
-    if data == "cifar10":
-        return Cifar10Source(data_dir, split, with_labels=False)
-    if data.startswith("tfds:"):
-        return TfdsSource(data.removeprefix("tfds:"), split, data_dir, with_labels=False)
-    if any(Path(data).expanduser().glob("*.array_record*")):
-        return ArrayRecordSource(data, with_labels=False)
-    return FolderSource.open(data, labels="none")
+    with path_given_as("DATA"):
+        if data == "sample_photos":
+            return SamplePhotos("train")
+        if data == "cifar10":
+            return Cifar10Source(data_dir, split, with_labels=False)
+        if data.startswith("tfds:"):
+            return TfdsSource(data.removeprefix("tfds:"), split, data_dir, with_labels=False)
+        if any(Path(data).expanduser().glob("*.array_record*")):
+            return ArrayRecordSource(data, with_labels=False)
+        return FolderSource.open(data, labels="none")
 
 
 def _opener(data: ConfigDict) -> Callable[[str, str, Sequence[str] | None], Source]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from colorjax.data.sources.labels import NO_LABEL
 from colorjax.errors import RequestError
+from colorjax.runtime import paths
 
 NUM_CLASSES = 1000
 _WORDNET_ID = re.compile(r"n\d{8}")
@@ -33,7 +34,7 @@ def wordnet_ids(source: str | os.PathLike[str]) -> tuple[str, ...]:
         if path.is_dir():
             names = [entry.name for entry in path.iterdir() if entry.is_dir()]
         else:
-            names = [line.split()[0] for line in path.read_text().splitlines() if line.split()]
+            names = [line.split()[0] for line in paths.read_lines(path) if line]
     except (OSError, UnicodeDecodeError):
         raise RequestError(
             f"{str(source)!r} cannot be read; give a folder with ImageNet's 1000 class folders, or "

@@ -72,14 +72,17 @@ def from_file(path: str, keys: Sequence[str]) -> list[str]:
     Raises:
         RequestError: the file is missing, has a line without a label, or lists none of the photos.
     """
-    file = paths.locate(path)
-    if not file.is_file():
+    if not paths.locate(path).is_file():
         raise RequestError(f"data.labels={path!r} is not a file; give folder, path, none or a file")
+    try:
+        lines = paths.read_lines(path)
+    except UnicodeDecodeError:
+        raise RequestError(f"{path} is not a text file; write lines `PHOTO LABEL`") from None
     table: dict[str, str] = {}
-    for number, line in enumerate(file.read_text().splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         fields = line.replace(",", " ").rsplit(maxsplit=1)
         if len(fields) == 2:
-            table[fields[0].strip().lstrip("/")] = fields[1]
+            table[fields[0].strip().removeprefix("./").lstrip("/")] = fields[1]
         elif fields:
             raise RequestError(f"{path}, line {number}: must be `PHOTO LABEL`, got {line!r}")
     names = [table.get(key, "") for key in keys]

@@ -12,7 +12,6 @@ from etils import epath
 
 from colorjax.runtime import paths
 
-
 _NONE: Mapping[str, float] = {}
 
 

@@ -382,3 +382,35 @@ def test_low_chroma_photos_stay_at_a_rate(tmp_path, logged):
 
     with pytest.raises(RequestError, match=r"low_chroma_rate must be from 0 to 1, not 1\.5"):
         splits.keep_colored(folder, drop_grey=True, min_chroma=3, low_chroma_rate=1.5)
+
+
+def of_kinds(*kinds):
+    """A source of gray (0), sepia (1) and colored (2) photos; gray ones have JPEG's noise."""
+    files = []
+    for number, kind in enumerate(kinds):
+        tint = [(1, 1, 1), (1, 0.9, 0.7), (1, 0.3, 0.1)][kind]
+        pixels = (NOISE[..., None] * np.array(tint)).astype(np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(np.roll(pixels, number, 0)).save(buffer, "JPEG", quality=60)
+        files.append(buffer.getvalue())
+    return Arrays(files)
+
+
+def test_training_photos_without_color_are_refused():
+    with pytest.raises(RequestError, match="none of the 40 training photos has color"):
+        color_filter.check_color(of_kinds(*[0] * 40))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "text"),
+    [
+        ([2] * 20 + [0] * 10, ""),
+        ([1] * 30, ""),  # one color, but a color
+        ([2] * 5 + [0] * 15, "15 of 20 sampled training photos have no color"),
+        ([0, 2] + [0] * 60, "training photos have no color"),
+    ],
+)
+def test_many_photos_without_color_are_reported(kinds, text, caplog):
+    color_filter.check_color(of_kinds(*kinds))
+    assert text in caplog.text
+    assert bool(caplog.text) == bool(text)

@@ -45,3 +45,17 @@ def test_ids():
     ids = labels.to_ids(["b", "", "x", "a"], ("a", "b"))
     np.testing.assert_array_equal(ids, [1, -1, -1, 0])
     assert ids.dtype == np.int32
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_lists_of_any_editor_are_read(coding, tmp_path):
+    file = tmp_path / "labels.txt"
+    file.write_bytes("é.jpg  cat  \r\n\r\n./b/c.jpg dog\t\r\n".encode(coding))
+    assert labels.from_file(str(file), ["é.jpg", "b/c.jpg"]) == ["cat", "dog"]
+
+
+def test_a_list_that_is_no_text_is_refused(tmp_path):
+    file = tmp_path / "labels.txt"
+    file.write_bytes(b"\xff\xd8\xff\xe0 a photo")
+    with pytest.raises(RequestError, match="is not a text file"):
+        labels.from_file(str(file), ["a.jpg"])
