@@ -15,7 +15,7 @@ RESULTS ?= runs/results
 .PHONY: demo demo-train results results-equal-time results-semantic results-tinyimagenet \
     results-cifar10 results-knobs test test-slow test-faults lint format clean
 
-$(VENV)/.core: pyproject.toml requirements.txt $(LOCK)
+$(VENV)/.core: pyproject.toml setup.py requirements.txt $(LOCK)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --editable .
 	touch $@
