@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "workdir",
         metavar="WORKDIR",
-        help="workdir of a run or of imported weights; weights that ship are measured, not changed",
+        help="workdir of a run or of imported weights; bundled weights are measured, not changed",
     )
     options.add_data(
         parser,
@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     if tried:
         chosen += f", saturation {factor:g}" + (f", decode {decoding}" if decoding.decode else "")
     if weights.workdir is None:
-        print(f"best: {chosen}; weights that ship are not changed, give these options to colorize")
+        print(f"best: {chosen}; bundled weights are not changed, give these options to colorize")
     else:
         flat = [row for rows in tried for row in rows]
         record = {"photos": about, "sizes": rows, "colorfulness": wanted, "saturations": flat}

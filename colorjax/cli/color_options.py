@@ -38,7 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1.0,
         metavar="S",
-        help="factor on a and b; above 1: more vivid (default: 1)",
+        help="factor on the colors (a and b); above 1: more vivid (default: 1)",
     )
     parser.add_argument(
         "--size",
@@ -77,7 +77,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1.0,
         metavar="S",
-        help="share of the predicted colors, 0 to 1; the rest is the photo's own (default: 1)",
+        help="blend of the photo's own colors (0) and the predicted ones (1) (default: 1)",
     )
     parser.add_argument(
         "--tile",

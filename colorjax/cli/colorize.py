@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         metavar="WORKDIR",
-        help="workdir of a trained run or of imported weights, or the name of weights that ship: "
+        help="workdir of a trained run or of imported weights, or the name of bundled weights: "
         "semantic-lite0 (default), zhang16-small",
     )
     parser.add_argument(

@@ -10,8 +10,8 @@ from colorjax.runtime import jax_setup
 
 DESCRIPTION = (
     "Writes figure.png, metrics.md, metrics.json, index.html and pictures/ of some photos: "
-    "gray, each method, truth. A METHOD is [NAME=]PLACE: the workdir of a run or of imported "
-    "weights, the name of weights that ship, or a folder of finished pictures."
+    "gray, each method, truth. A METHOD is [NAME=]SOURCE: the workdir of a run or of imported "
+    "weights, the name of bundled weights, or a folder of finished pictures."
 )
 EPILOG = """\
 examples:
@@ -22,7 +22,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
     parser.add_argument(
-        "methods", nargs="*", metavar="METHOD", help="[NAME=]PLACE (default: the weights that ship)"
+        "methods", nargs="*", metavar="METHOD", help="[NAME=]SOURCE (default: the bundled weights)"
     )
     options.add_data(
         parser,

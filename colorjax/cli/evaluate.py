@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "methods",
         nargs="+",
         metavar="METHOD",
-        help="[NAME=]PLACE: a workdir, weights that ship, or a folder of finished pictures; "
+        help="[NAME=]SOURCE: a workdir, bundled weights, or a folder of finished pictures; "
         "differences are relative to the first",
     )
     parser.add_argument(
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="val5k, val50k, coltran-5k, ctest10k, cifar10-kth, cifar10-exact, folder or "
         "bsds-aged; see docs/evaluate.md",
     )
-    options.add_data(parser, "your copy of the photos of the suite", metavar="PATH")
+    options.add_data(parser, "path of the photos of the suite", metavar="PATH")
     options.add_output(parser, "folder to write")
     parser.add_argument(
         "--limit", type=int, default=0, metavar="N", help="use only the first N photos"

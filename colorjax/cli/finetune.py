@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "workdir",
         metavar="WORKDIR",
-        help="workdir of a run or of imported weights, or name of weights that ship",
+        help="workdir of a run or of imported weights, or name of bundled weights",
     )
     options.add_data(parser, "folder of color photos")
     options.add_output(parser, "workdir to create")

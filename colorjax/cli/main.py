@@ -117,7 +117,7 @@ def _parsers(argv: list[str]) -> tuple[argparse.ArgumentParser, argparse.Argumen
     """
     parser = _Parser(
         prog="colorjax",
-        description="Gives black-and-white photos color.",
+        description="Colorizes black-and-white photos and films, and trains the networks that do it.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

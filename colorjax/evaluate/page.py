@@ -73,7 +73,7 @@ def page(result: Mapping[str, Any], sections: Sequence[str]) -> str:
     hues = {"truth": result["truth"]["hues"]} | {
         name: row["hues"] for name, row in result["rows"].items() if "examples" in row
     }
-    notes = [f"{name}: not available, {why}" for name, why in result[report.NOT_AVAILABLE].items()]
+    notes = [f"{name}: not measured, {why}" for name, why in result[report.NOT_AVAILABLE].items()]
     note = "".join(f"<p>{escape(text)}</p>\n" for text in [*notes, *result["warnings"]])
     protocol = {k: v for k, v in result["protocol"].items() if isinstance(v, str | int | list)}
     stamps = {k: result[k] for k in ("tables", "feature_networks", "versions")}

@@ -85,8 +85,8 @@ def collect(
         "bootstrap": {
             "resamples": intervals.RESAMPLES,
             "level": intervals.LEVEL,
-            "meaning": "percentiles over photos drawn with replacement; differences are paired; "
-            "they cover the choice of photos, not the variance between training seeds",
+            "meaning": "bootstrap percentiles over photos; differences are paired; "
+            "they do not include the variance between training seeds",
         },
         "versions": versions(),
     }
@@ -122,7 +122,11 @@ def _missing(
             missing[name] = "not part of this suite"
         else:
             given = network in networks
-            missing[name] = "too few photos" if given else "the file of its network was not given"
+            missing[name] = (
+                "too few photos"
+                if given
+                else "it needs the file of a network, see docs/feature_networks.md"
+            )
     return missing
 
 
@@ -194,7 +198,7 @@ def table_of(result: Mapping[str, Any]) -> str:
         for line in lines
     )
     photos = f"{result['photos']['measured']} photos, digest {result['photos']['digest'][:12]}"
-    notes = [f"{name}: not available, {why}" for name, why in result[NOT_AVAILABLE].items()]
+    notes = [f"{name}: not measured, {why}" for name, why in result[NOT_AVAILABLE].items()]
     return "\n".join([f"{name_of(result)}: {photos}", text, *notes, *result["warnings"]])
 
 

@@ -24,6 +24,7 @@ from colorjax.metrics.picture import Measurer, hues_of_picture, measure_truth
 from colorjax.runtime import atomic
 from colorjax.runtime.signals import StopAfterUnit
 
+_FEW_PHOTOS = 50  # metrics of fewer photos are rough
 _PART = {True: 64, False: 8}  # photos in a part: all of one size, or of different sizes
 
 
@@ -295,7 +296,14 @@ def run_and_print(request: Request, time_limit: float | None = None) -> int:
     with StopAfterUnit("part", time_limit=time_limit) as stop:
         outcome = evaluate(request, progress=True, should_stop=lambda: bool(stop))
     print(outcome.table)
-    print(outcome.output / "index.html")
+    print(f"report: {outcome.output / 'index.html'}")
+    measured = outcome.result["photos"]["measured"]
+    if measured < _FEW_PHOTOS:
+        print(
+            f"colorjax: few photos ({measured}): the metrics are rough, see their intervals in the "
+            "report",
+            file=sys.stderr,
+        )
     unreadable = outcome.result["photos"]["unreadable"]
     for name in unreadable:
         print(f"colorjax: skipped {name}", file=sys.stderr)

@@ -94,6 +94,11 @@ def estimate_text(estimate: Mapping[str, Any] | None, metric: str, sign: str = "
     return f"{text} [{low}, {high}]"
 
 
+def row_title(name: str) -> str:
+    """Returns the title of a row in tables; results keep the key "grey"."""
+    return {"grey": "gray"}.get(name, name)
+
+
 def metrics_table(
     rows: Mapping[str, Mapping[str, Any]],
     metrics: Sequence[str],
@@ -108,7 +113,7 @@ def metrics_table(
     """
     lines = [["method", *map(table.labeled, metrics)]]
     for name, row in rows.items():
-        lines.append([name, *(estimate_text(row["metrics"].get(m), m) for m in metrics)])
+        lines.append([row_title(name), *(estimate_text(row["metrics"].get(m), m) for m in metrics)])
     if truth is not None:
         lines.append(["truth", *(table.text(m, truth[m]) if m in truth else "" for m in metrics)])
     return lines
@@ -129,5 +134,7 @@ def differences_table(
     metrics = [m for m in metrics if any(m in difference for difference in compared.values())]
     lines = [["method", *map(table.labeled, metrics)]]
     for name, difference in compared.items():
-        lines.append([name, *(estimate_text(difference.get(m), m, "+") for m in metrics)])
+        lines.append(
+            [row_title(name), *(estimate_text(difference.get(m), m, "+") for m in metrics)]
+        )
     return lines

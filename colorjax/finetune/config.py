@@ -203,7 +203,7 @@ def _loss_of(known: dict[str, Any], network: Any) -> dict[str, Any]:
         name = "rebalanced_ce"
     else:
         name = "smooth_l1_and_grid" if "grid_logits" in network.outputs else "mse"
-    log.info("the base's config has no color loss; fine-tuning uses loss %s", name)
+    log.info("fine-tuning uses the loss %s: the weights name none of their own", name)
     return {"name": name}
 
 

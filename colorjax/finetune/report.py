@@ -28,7 +28,7 @@ PROTOCOL = (
     "predicted / true; intervals are 95 % percentiles over 1000 paired resamples of the photos"
 )
 _SIDE = 256  # pixels
-UNSEEN = "no difference can be seen"
+UNSEEN = "no significant difference"
 _PICTURED = 8  # photos in finetune.png
 _COLUMNS = ("mae_ab_8bit", "psnr", "colorfulness", "chroma_ratio_8bit")
 _BETTER = {1: ", higher is better", -1: ", lower is better", 0: ""}
@@ -39,7 +39,7 @@ class Report(NamedTuple):
 
     Attributes:
         content: for JSON.
-        warnings: one line each, if a metric got worse or no difference can be seen.
+        warnings: one line each, if a metric got worse or no significant difference.
     """
 
     content: dict[str, Any]
@@ -121,7 +121,7 @@ def judge(difference: Mapping[str, Any], better: int) -> str:
         better: 1 if higher is better, -1 if lower is.
 
     Returns:
-        "better", "worse", or "no difference can be seen" if the interval contains 0.
+        "better", "worse", or "no significant difference" if the interval contains 0.
 
     >>> judge({"mean": -0.5, "interval": [-0.9, -0.1]}, -1)
     'better'
@@ -151,7 +151,7 @@ def warnings_of(verdicts: Mapping[str, str], num_photos: int) -> tuple[str, ...]
 
     Args:
         verdicts: metric -> "better", "worse", "closer to the photos", "farther from the photos",
-            or "no difference can be seen".
+            or "no significant difference".
         num_photos: number of held-out photos.
 
     Returns:
@@ -167,18 +167,18 @@ def warnings_of(verdicts: Mapping[str, str], num_photos: int) -> tuple[str, ...]
     warnings = []
     if worse := named("worse"):
         warnings.append(
-            f"it got worse {on}: {worse}; keep the base, or use fewer --steps, a lower "
+            f"the tuned weights are worse {on}: {worse}; keep the base, or use fewer --steps, a lower "
             "--learning-rate, --only head, or more photos"
         )
     if farther := named("farther from the photos"):
         warnings.append(f"its colors are farther from those of the photos {on}: {farther}")
     if all(verdict == UNSEEN for verdict in verdicts.values()):
         warnings.append(
-            f"no difference can be seen {on}: the intervals contain zero; more photos or more "
+            f"no significant difference {on}: the intervals contain zero; more photos or more "
             "--steps may show one"
         )
     elif not warnings and not named("better"):
-        warnings.append(f"{on} no difference in MAE or PSNR can be seen")
+        warnings.append(f"{on} there is no significant difference in MAE or PSNR")
     return tuple(warnings)
 
 

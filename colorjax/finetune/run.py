@@ -147,7 +147,7 @@ def _check_same(
     others = [name for name, value in record["options"].items() if requested.get(name) != value]
     if others:
         raise RequestError(
-            f"--output {str(folder.root)!r} was tuned with another {', '.join(others)}; use the "
+            f"--output {str(folder.root)!r} was made with different {', '.join(others)}; use the "
             "same options, or another --output"
         )
     log.info("continuing with the photos of the first start, see %s", folder.root / _PARTS)

@@ -44,7 +44,8 @@ def check_schedule(config: ConfigDict, total_steps: int) -> None:
         raise unknown_name("optimizer.schedule", config.schedule, SCHEDULES)
     if not 0 <= warmup < total_steps:
         raise RequestError(
-            f"optimizer.warmup_steps={warmup} is not below total_steps={total_steps}"
+            f"optimizer.warmup_steps={warmup} is not below total_steps={total_steps}; set "
+            f"--config.optimizer.warmup_steps={max(total_steps // 10, 0)}, or train longer"
         )
     if config.schedule == "steps" and not all(step > warmup for step in config.boundaries):
         raise RequestError("optimizer.boundaries must be steps after optimizer.warmup_steps")

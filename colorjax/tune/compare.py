@@ -19,7 +19,7 @@ from colorjax.tune.request import StudyRequest
 _PROGRAM = "colorjax.tune.measure"
 _MEASURED = "tune.json"  # in the folder of a trial
 _PARTS = ("validation", "eval")
-BETTER, WORSE, UNSEEN = "better", "worse", "no difference can be seen"
+BETTER, WORSE, UNSEEN = "better", "worse", "no significant difference"
 
 
 def compare(

@@ -163,7 +163,7 @@ def no_such_weights(name: str, otherwise: str = "") -> RequestError:
     like = list(dict.fromkeys(like + _similar_workdirs(name)))
     question = f"; did you mean {' or '.join(map(repr, like))}?" if like else ";"
     return RequestError(
-        f"there are no weights {name!r}{question} give one of the names "
+        f"weights {name!r} not found{question} give one of the names "
         f"{', '.join(named.SHA256)}, or the workdir of a run or of imported weights (a folder "
         "with config.json and checkpoints)" + (f", or {otherwise}" if otherwise else "")
     )

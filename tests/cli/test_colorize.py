@@ -113,7 +113,7 @@ def test_wrong_requests_are_refused_before_anything_is_done(colorize, album, tmp
     out = tmp_path / "out"
     assert_refused(colorize(album, tmp_path / "none", "--output", out), "does not exist")
     (tmp_path / "empty").mkdir()
-    assert_refused(colorize(tmp_path / "empty"), "no photo below")
+    assert_refused(colorize(tmp_path / "empty"), "no photos in")
     shutil.copytree(album, tmp_path / "album2")
     both = colorize(album, tmp_path / "album2", "--output", out)
     assert_refused(both, str(album / "a.jpg"), str(tmp_path / "album2" / "a.jpg"))

@@ -247,7 +247,7 @@ def test_wrong_requests(album, finished, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert "contains neither pictures nor" in refused(tmp_path / "empty")
     assert "does not exist" in refused(folder, data=tmp_path / "none")
-    assert "no photo below" in refused(folder, data=tmp_path / "empty")
+    assert "no photos in" in refused(folder, data=tmp_path / "empty")
     assert "--photos must be at least 1" in refused(folder, "--photos=0")
     assert "--metric-photos must be at least" in refused(folder, "--photos=3", "--metric-photos=2")
     assert "do not mix" in refused(folder, "--data", folder)

@@ -508,7 +508,7 @@ def test_ctest10k_ignores_the_aspect_ratio_and_uses_hints(tmp_path, monkeypatch)
         ({"suite": "val6k"}, "unknown suite 'val6k'"),
         ({"size": 8}, "--size must be at least 16"),
         ({"suite": "val5k"}, "has its own size; omit --size"),
-        ({"methods": ["nowhere"]}, "there are no weights 'nowhere'"),
+        ({"methods": ["nowhere"]}, "weights 'nowhere' not found"),
         ({"methods": ["mean=zhang16-small"]}, "every suite has a row 'mean'"),
         ({"tables": "nowhere"}, "nowhere"),
         ({"limit": -1}, "--limit must be at least 0, not -1"),

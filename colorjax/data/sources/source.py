@@ -150,7 +150,7 @@ class FolderSource:
         keys = sorted(_photos_below(root))
         if not keys:
             raise RequestError(
-                f"no photo below {str(root)!r}; it must contain files ending in .jpg, .png, .webp, "
+                f"no photos in {str(root)!r}; it must contain files ending in .jpg, .png, .webp, "
                 ".tif, ..."
             )
         names = label_names.names_of(labels, keys)

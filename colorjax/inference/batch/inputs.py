@@ -92,7 +92,7 @@ def _in_folder(root: Path, results: Results) -> list[InputPhoto]:
     every, real = _below(root), _real(root)
     if not every:
         raise RequestError(
-            f"no photo below {str(root)!r}; give a folder with files ending in .jpg, .png, .webp, "
+            f"no photos in {str(root)!r}; give a folder with files ending in .jpg, .png, .webp, "
             ".tif, ..."
         )
     photos = [one for one in every if one.trouble or not results.holds(one.source, real)]

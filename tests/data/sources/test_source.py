@@ -61,7 +61,7 @@ def test_folder_without_labels(photos):
         (lambda path: "", "data.path is empty"),
         (lambda path: path / "nowhere", "does not exist"),
         (lambda path: path / "file", "is not a folder"),
-        (lambda path: path / "empty", "no photo below"),
+        (lambda path: path / "empty", "no photos in"),
     ],
 )
 def test_folder_says_what_is_wrong(tmp_path, make, says):
