@@ -31,7 +31,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     import difflib  # only for errors: keeps `colorjax --help` fast
 
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.65)
     return f" (did you mean {matches[0]}?)" if matches else ""
 
 

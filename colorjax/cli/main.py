@@ -117,7 +117,7 @@ def _parsers(argv: list[str]) -> tuple[argparse.ArgumentParser, argparse.Argumen
     """
     parser = _Parser(
         prog="colorjax",
-        description="Colorizes black-and-white photos and films, and trains the networks that do it.",
+        description="Colorizes black-and-white photos and films; trains and measures networks.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -167,8 +167,8 @@ def warnings_of(verdicts: Mapping[str, str], num_photos: int) -> tuple[str, ...]
     warnings = []
     if worse := named("worse"):
         warnings.append(
-            f"the tuned weights are worse {on}: {worse}; keep the base, or use fewer --steps, a lower "
-            "--learning-rate, --only head, or more photos"
+            f"the tuned weights are worse {on}: {worse}; keep the base, or use fewer --steps, a "
+            "lower --learning-rate, --only head, or more photos"
         )
     if farther := named("farther from the photos"):
         warnings.append(f"its colors are farther from those of the photos {on}: {farther}")

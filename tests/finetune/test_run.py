@@ -149,7 +149,7 @@ def test_the_same_command_continues_and_others_are_refused(tuned, base, album, t
     again = finetune.finetune(base[0], album, folder, options)
     assert again.record["held_out"] == outcome.record["held_out"]
     assert (folder / "checkpoints" / "best").stat().st_mtime_ns == before
-    with pytest.raises(RequestError, match="another train_only, learning_rate"):
+    with pytest.raises(RequestError, match="different train_only, learning_rate"):
         finetune.finetune(base[0], album, folder, TINY)
     with pytest.raises(RequestError, match="from other weights"):
         finetune.finetune(folder, album, folder, options)
@@ -320,7 +320,7 @@ def test_verdicts_and_warnings():
     warn = finetune_report.warnings_of
     assert warn({"mae_ab_8bit": "better", "psnr": unseen}, 9) == ()
     (worse,) = warn({"mae_ab_8bit": "better", "psnr": "worse"}, 9)
-    assert "got worse on the 9 held-out photos: PSNR" in worse
+    assert "are worse on the 9 held-out photos: PSNR" in worse
     assert "no significant difference" in warn({"mae_ab_8bit": unseen, "psnr": unseen}, 9)[0]
 
 
