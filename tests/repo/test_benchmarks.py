@@ -214,7 +214,7 @@ def test_the_parts_of_a_step(capsys):
 @pytest.mark.parametrize("form", step_time.FORMS)
 def test_forms_act_on_our_convolutions_alone(form, variant, size, called, key):
     network = models.create("plain_cnn", variant=variant)
-    inputs = {"grey": jax.numpy.zeros((1, size, size, 1))}
+    inputs = {"gray": jax.numpy.zeros((1, size, size, 1))}
     with step_time.convolutions_as(form) as convolve:
         jaxpr = jax.make_jaxpr(lambda: network.init(key, inputs, train=False))()
     assert convolve.called == called
