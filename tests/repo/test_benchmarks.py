@@ -240,7 +240,7 @@ def test_step_time_of_a_wrong_request(arguments, text, capsys):
 def test_the_pytorch_twin_has_our_layers(strides, key):
     ours = PlainCNN(strides=strides)
     gray = jax.numpy.zeros((1, 16, 16, 1))
-    params = jax.eval_shape(lambda: ours.init(key, {"grey": gray}, train=False))["params"]
+    params = jax.eval_shape(lambda: ours.init(key, {"gray": gray}, train=False))["params"]
     twin = torch_peers.plain_cnn(ours)
     assert twin(torch.zeros(1, 1, 16, 16)).shape == (1, 2, 16, 16)
     count = sum(parameter.numel() for parameter in twin.parameters())
