@@ -126,7 +126,7 @@ def test_wrong_requests_are_refused_before_anything_is_done(colorize, album, tmp
 
 def test_missing_checkpoints_are_refused(album, tmp_path, capsys):
     status = cli.run(["colorize", str(album), "--checkpoint", str(tmp_path)])
-    message = "workdir of a trained run", "import-weights", "zhang16-small"
+    message = "workdir of a run", "imported weights", "zhang16-small"
     assert_refused((status, *capsys.readouterr()), *message)
 
 

@@ -195,7 +195,7 @@ def test_an_added_layer_begins_with_what_the_base_predicts(base, album, tmp_path
     plan = phases.build(config, method, num_photos=20)
     state = start.initialize(plan, method, config, layout)
     assert set(state.params) == {*base[1]["params"], "added"}
-    fields = {"grey": jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 1)))}
+    fields = {"gray": jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 1)))}
     plain = methods.build(Workdir(base[0]).read_config(), with_loss=False)
     before = plain.predict_ab(base[1], fields)
     assert float(jnp.std(before)) > 1

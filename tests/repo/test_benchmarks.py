@@ -214,7 +214,7 @@ def test_the_parts_of_a_step(capsys):
 @pytest.mark.parametrize("form", step_time.FORMS)
 def test_forms_act_on_our_convolutions_alone(form, variant, size, called, key):
     network = models.create("plain_cnn", variant=variant)
-    inputs = {"grey": jax.numpy.zeros((1, size, size, 1))}
+    inputs = {"gray": jax.numpy.zeros((1, size, size, 1))}
     with step_time.convolutions_as(form) as convolve:
         jaxpr = jax.make_jaxpr(lambda: network.init(key, inputs, train=False))()
     assert convolve.called == called
@@ -240,7 +240,7 @@ def test_step_time_of_a_wrong_request(arguments, text, capsys):
 def test_the_pytorch_twin_has_our_layers(strides, key):
     ours = PlainCNN(strides=strides)
     gray = jax.numpy.zeros((1, 16, 16, 1))
-    params = jax.eval_shape(lambda: ours.init(key, {"grey": gray}, train=False))["params"]
+    params = jax.eval_shape(lambda: ours.init(key, {"gray": gray}, train=False))["params"]
     twin = torch_peers.plain_cnn(ours)
     assert twin(torch.zeros(1, 1, 16, 16)).shape == (1, 2, 16, 16)
     count = sum(parameter.numel() for parameter in twin.parameters())

@@ -20,7 +20,7 @@ def workdir(tmp_path_factory):
 def test_a_name_and_a_path_open_alike(workdir):
     by_name, by_path = open_weights(named.DEFAULT), open_weights(workdir)
     assert (by_name.name, by_path.name) == (named.DEFAULT, str(workdir))
-    assert (by_name.config.model.name, by_path.config.model.name) == ("unet", "plain_cnn")
+    assert (by_name.config.model.name, by_path.config.model.name) == ("semantic", "plain_cnn")
     assert by_name.workdir is None
     assert by_path.workdir.root == workdir
     assert by_name.card["metrics"]["psnr"] > 0
@@ -34,7 +34,7 @@ def test_a_name_and_a_path_open_alike(workdir):
 def test_arrays_are_read_on_request_only(workdir, monkeypatch):
     monkeypatch.setattr(WeightsFile, "variables", None)
     monkeypatch.setattr("colorjax.weights.open.Checkpoints", None)
-    assert open_weights(named.DEFAULT).method.image_size == 64
+    assert open_weights(named.DEFAULT).method.image_size == 96
     assert open_weights(workdir).method.image_size == 32
 
 

@@ -71,7 +71,7 @@ def nhwc(tensor):
 def ours16(net, width, lightness, **changes):
     network, variables = imported("zhang16", net, width, **changes)
     gray = nhwc(lightness) / 50 - 1
-    return jax.jit(lambda v, g: network.apply(v, {"grey": g}, train=False))(variables, gray)
+    return jax.jit(lambda v, g: network.apply(v, {"gray": g}, train=False))(variables, gray)
 
 
 def difference(a, b):
@@ -98,7 +98,7 @@ def check_zhang17(width, size):
     assert logits.std() > 1.5
     assert ab.std(axis=(1, 2)).min() > 5
     network, variables = imported("zhang17", net, width)
-    inputs = {"grey": nhwc(lightness) / 50 - 1, "hint_ab": nhwc(hint_ab) / 110}
+    inputs = {"gray": nhwc(lightness) / 50 - 1, "hint_ab": nhwc(hint_ab) / 110}
     inputs["hint_mask"] = nhwc(mask)
     actual = jax.jit(lambda v, i: network.apply(v, i, train=False))(variables, inputs)
     assert difference(actual["grid_logits"], logits) < LOGITS_WITHIN
@@ -200,4 +200,4 @@ def test_any_size_comes_back_as_it_went_in():
     config = ConfigDict({"dtype": "float32", "model": model, "data": data})
     method = methods.build(config, with_loss=False)
     variables, _ = zhang_weights.to_flax(published, state_of(net), model)
-    assert method.predict_ab(variables, {"grey": nhwc(lightness) / 50 - 1}).shape == (1, 70, 53, 2)
+    assert method.predict_ab(variables, {"gray": nhwc(lightness) / 50 - 1}).shape == (1, 70, 53, 2)
