@@ -35,6 +35,7 @@ from colorjax.inference.tiling import Tiling
 from colorjax.inference.working_size import WorkingSize
 from colorjax.methods.method import Method, Variables, palette_input
 from colorjax.models.hint_spreading import feature_layers, grid_size
+from colorjax.runtime import forks
 from colorjax.weights import named
 from colorjax.weights.open import open_weights
 
@@ -44,6 +45,9 @@ _SCALES = (1.0, 0.75, 1.5)  # of the working size, fused by "best"
 
 class Colorizer:
     """Colorizes photos; keeps their size and their lightness, L of CIE Lab.
+
+    Threads may share one: each program is compiled once. It can be pickled and copied, without its
+    compiled programs. A process forked after JAX was used gets a RequestError: load after fork.
 
     Exception: weights of a run with `inference.lightness=predicted` paint their predicted
     lightness, as the original GANs in Lab or RGB do.
@@ -155,6 +159,7 @@ class Colorizer:
             raise RequestError(
                 f"weights must be a name or the path of a workdir, not {workdir_or_name!r}"
             )
+        forks.check_same_process()
         weights = open_weights(workdir_or_name)
         config = weights.config
         if decode is not None:

@@ -67,9 +67,7 @@ def test_the_palette_is_that_of_the_photo_at_128_px():
     np.testing.assert_allclose(whole[0, :-1], color.palette(ab), atol=1e-4)
     assert whole[0, -1] == 1
     large = np.repeat(np.repeat(PHOTO, 8, 0), 8, 1)  # 384 px: shrunk by 3
-    np.testing.assert_allclose(
-        colorizer_module._palette_of(open_pixels(large)), whole, atol=0.05
-    )
+    np.testing.assert_allclose(colorizer_module._palette_of(open_pixels(large)), whole, atol=0.05)
 
 
 def test_one_global_image_is_looked_at_once_for_a_whole_album(iizuka, monkeypatch):
