@@ -8,6 +8,7 @@ import sys
 from typing import NoReturn
 
 from colorjax.errors import STOPPED, WRONG_REQUEST, Interrupted, RequestError
+from colorjax.runtime import jax_setup
 from colorjax.runtime.file_names import printable
 from colorjax.version import __version__
 
@@ -52,7 +53,8 @@ def run(argv: list[str] | None = None) -> int:
     """
     try:
         args = parse(argv)
-        return args.act(args)
+        with jax_setup.device_errors():
+            return args.act(args)
     except RequestError as error:
         print(f"colorjax: {error}", file=sys.stderr)
         return WRONG_REQUEST
