@@ -24,7 +24,7 @@ arguments = {
     "sweep": ["--config=configs/unet.py", "--workdir", out + "/8", "--vary", "batch_size=4,8",
               "--config.data.path=" + photos],
     "tune": ["--config=configs/unet.py", "--workdir", out + "/9", "--trials", "2",
-             "--config.data.path=" + photos],
+             "--space", "batch_size=4,8", "--config.data.path=" + photos],
 }
 for name, rest in arguments.items():
     if len(sys.argv) > 4 and name not in sys.argv[4:]:
@@ -53,7 +53,11 @@ def test_commands_say_it_in_one_line(photos, tmp_path, names):
     result = started("-c", EVERY, photos, photo, tmp_path, *names, platform="cuda")
     assert result.returncode == 0, result.stderr
     lines = result.stderr.splitlines()
-    said = [line for line in lines if line.startswith("colorjax: JAX_PLATFORMS=cuda: these device")]
+    said = [
+        line
+        for line in lines
+        if line.startswith("colorjax: ") and "JAX_PLATFORMS=cuda: these devices cannot" in line
+    ]
     failed = [line for line in lines if line.endswith(" 2")]
     assert len(said) == len(failed) == (len(names) - 1 if names else 8), result.stderr
     assert {"decolorize 0"} < set(lines)
