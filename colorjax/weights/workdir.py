@@ -67,6 +67,7 @@ _LATER = {
     "optimizer.cooldown_steps": 0,
     "critic_optimizer.cooldown_steps": 0,
     "inference.decode": "ab",
+    "evaluation.hint_places": "uniform",
 }
 
 
