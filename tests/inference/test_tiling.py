@@ -312,6 +312,7 @@ NETWORKS = [
     (iizuka, "width=0.125,size=64"),
     (edge_fusion, "width=0.125,size=64"),
     (edge_fusion, "width=0.125,size=64,global_branch=iizuka"),
+    (edge_fusion, "width=0.125,faithful"),
     (zhang16, "width=0.125,size=64"),
     (zhang17, "width=0.125,size=64"),
 ]
