@@ -66,14 +66,10 @@ class Iizuka(nn.Module):
     inputs: ClassVar[frozenset[str]] = frozenset({"gray", "global_gray"})
     fixed_size: ClassVar[int | None] = None
     size_multiple: ClassVar[int] = 8
+    reach: ClassVar[int] = 72  # radius of the receptive field in pixels, without the global branch
     fit: ClassVar[str] = "resize"
     head_layers: ClassVar[tuple[str, ...]] = ("head",)
     feature_layers: ClassVar[tuple[str, ...]] = ("color2", "color1")
-
-    @property
-    def reach(self) -> int:
-        """Upper bound of the receptive field's radius in pixels, without the global branch."""
-        return 72 if self.stride_padding == "both" else 80
 
     @property
     def outputs(self) -> frozenset[str]:
