@@ -6,8 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 from helpers.synthetic import synthetic_images
 from PIL import Image, ImageCms
+from skimage.color import lab2rgb, rgb2lab
+from torch.nn import functional
 
 from colorjax import color
 from colorjax.data.decode import decode_rgb
@@ -389,6 +392,33 @@ def test_colors_are_enlarged_without_a_seam(monkeypatch, colorizer):
 def test_working_size_keeps_the_aspect_up_to_four(photo, expected):
     assert WorkingSize(64, 4, is_fixed=False).of(*photo) == expected
     assert WorkingSize(128, 128, is_fixed=True, aspect="squash").of(*photo) == (128, 128)
+
+
+@pytest.mark.parametrize("name", ["zhang16_workdir", "zhang17_workdir"])
+def test_squash_and_draft_are_the_demo_of_zhang(request, name):
+    """As the released demo: bicubic 8-bit resizing to a square, bilinear ab; colors inside sRGB."""
+    rgb = np.asarray(Image.fromarray(read_sample("astronaut.png")).resize((300, 200)))
+    colorizer = Colorizer.load(request.getfixturevalue(name), aspect="squash", size=64)
+    result = colorizer.colorize(rgb, quality="draft")
+    small = np.asarray(Image.fromarray(rgb).resize((64, 64), Image.Resampling.BICUBIC))
+    ab = colorizer.predict_ab(small)  # already of the working size
+    assert ab.shape == (64, 64, 2)
+    assert np.abs(ab).mean() > 2
+    large = (
+        functional.interpolate(
+            torch.tensor(ab.transpose(2, 0, 1))[None], size=(200, 300), mode="bilinear"
+        )[0]
+        .numpy()
+        .transpose(1, 2, 0)
+    )
+    lab = np.concatenate([rgb2lab(rgb)[..., :1], large], axis=-1)
+    demo = np.clip(lab2rgb(lab), 0, 1) * 255
+    inside = ((demo > 0) & (demo < 255)).all(axis=-1)  # the demo clips the others
+    assert inside.mean() > 0.4
+    change = np.abs(result - demo)[inside].mean()
+    assert change < 1
+    normal = Colorizer.load(request.getfixturevalue(name), size=64).colorize(rgb)
+    assert np.abs(normal - demo)[inside].mean() > 1.2 * change
 
 
 def test_real_photos_keep_their_lightness(violet, colorizer):
