@@ -221,7 +221,8 @@ PROTOCOLS = {
             shown=("rmse_ab_8bit",),
             reads=f"{_OF_ZHANG} normally distributed positions around the middle with a standard "
             "deviation of a quarter of the side, clipped, the default of the released test code "
-            f"(util/util.py); {_HINTS_PAINTED}",
+            "(util/util.py, whose test_sweep.py resizes bilinearly and fills squares of 6x6 px); "
+            f"{_HINTS_PAINTED}",
         ),
         Protocol(
             name="cifar10-kth",

@@ -65,12 +65,16 @@ class Options:
 
     def __post_init__(self):
         if not (is_number(self.saturation) and 0 <= self.saturation < math.inf):
-            raise RequestError(f"saturation must be at least 0 (a number), not {self.saturation!r}")
+            raise RequestError(
+                f"saturation must be at least 0 (a number), not {_shown(self.saturation)}"
+            )
         if not (is_number(self.strength) and 0 <= self.strength <= 1):
-            raise RequestError(f"strength must be from 0 to 1 (a number), not {self.strength!r}")
+            raise RequestError(
+                f"strength must be from 0 to 1 (a number), not {_shown(self.strength)}"
+            )
         if isinstance(self.hints, str | bytes | Hint) or not isinstance(self.hints, Sequence):
             raise RequestError(
-                f"hints must be a list, such as [(120, 80, '#c04030')], not {self.hints!r}"
+                f"hints must be a list, such as [(120, 80, '#c04030')], not {_shown(self.hints)}"
             )
         if self.quality not in QUALITIES:
             raise unknown_name("quality", self.quality, QUALITIES)
@@ -80,7 +84,8 @@ class Options:
         if not (self.tiling is None or is_exact or isinstance(self.tiling, Tiling)):
             raise RequestError(
                 "tiling must be a colorjax.inference.tiling.Tiling, such as "
-                f"Tiling((256, 256), (128, 128)), or {tiles.EXACT!r}, or None, not {self.tiling!r}"
+                f"Tiling((256, 256), (128, 128)), or {tiles.EXACT!r}, or None, not "
+                f"{_shown(self.tiling)}"
             )
         if self.tiling is not None and self.quality == "best":
             raise RequestError(
@@ -88,6 +93,12 @@ class Options:
             )
         if isinstance(self.tiling, Tiling) and self.hints:
             raise RequestError("hints are for whole photos; leave tiling out")
+
+
+def _shown(value: object) -> str:
+    """Returns the repr of a value in one line of at most 60 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def is_number(value: object) -> bool:

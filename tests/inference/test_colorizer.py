@@ -308,6 +308,7 @@ def test_a_truncated_pillow_image_is_refused(violet):
         ({"tiling": "all"}, "tiling must be"),
         ({"hints": "1,2,#ffffff"}, "hints must be a list"),
         ({"hints": 3}, "hints must be a list"),
+        ({"hints": np.zeros((40, 3))}, r"hints must be a list, .*, not array[^\n]{,60}$"),
         ({"satuation": 1.0}, "unknown option 'satuation'.*saturation"),
         ({"quality": None}, "quality"),
         ({"quality": ["best"]}, "quality"),
