@@ -24,8 +24,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from colorjax import color, metrics
-from colorjax.data.crops import cut_center_square, resized
+from colorjax.data.crops import cut_center_square
 from colorjax.data.decode import decode_rgb
+from colorjax.data.resampling import resized
 from colorjax.data.sources.source import FolderSource
 from colorjax.metrics import intervals
 from colorjax.metrics.picture import is_gray

@@ -76,7 +76,8 @@ def run(argv: list[str] | None = None) -> int:
     try:
         config, workdir = _read_flags(argv)
         jax_setup.log_to_stderr()
-        return _act(config, workdir)
+        with jax_setup.device_errors():
+            return _act(config, workdir)
     except RequestError as error:
         return _exit_with(
             WRONG_REQUEST, str(error), at_once=error.__cause__ is not None

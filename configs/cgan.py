@@ -45,6 +45,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.critic.norm = True
     config.critic.spectral_norm = False
     config.critic.attention = False
+    _shared_fields(config.critic)
 
     config.loss.name = "adversarial"
     config.loss.feature_weight = 0.0
@@ -58,6 +59,7 @@ def get_config(arg: str = "") -> ConfigDict:
     if args.nazeri:
         config.model.space = "lab"
         config.model.kernel_init = "lecun"
+        config.data.grey = "luma"  # tf.image.rgb_to_grayscale
     if args.dcgan:
         config.batch_size = 50 if args.batch == 128 else args.batch
         config.data.drop_grey = False
@@ -65,6 +67,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.model.layout = "dcgan"
         config.model.space = "rgb"
         config.critic = ConfigDict({"name": "dcgan", "width": args.width, "conditional": True})
+        _shared_fields(config.critic)
         config.loss.true_target = 0.9
         config.turns.critic_steps = 2
         config.turns.generator_steps = 1
@@ -75,11 +78,14 @@ def get_config(arg: str = "") -> ConfigDict:
         config.inference.lightness = "predicted"
         config.data.validation_fraction = 0.0  # all photos train
         config.data.flip = args.nazeri
+        for network in (config.model, config.critic):
+            unet.keras_norm(network)
+            network.kernel_init = "lecun" if args.nazeri else "glorot"
+            network.gray_range = (0.0, 255.0) if args.nazeri else (0.0, 1.0)
     if args.faithful and args.dcgan:
         config.total_steps = (
             900_000  # 300 times two epochs for the critic and one for the colorizer
         )
-        config.model.kernel_init = "glorot"
         config.turns.kind = "passes"
         config.loss.fooling_target = 0.9
         config.loss.l1_weight = 0.0
@@ -90,6 +96,14 @@ def get_config(arg: str = "") -> ConfigDict:
     if args.debug:
         default.debug_schedule(config)
     return config
+
+
+def _shared_fields(critic: ConfigDict) -> None:
+    """Adds the fields that critics share with the colorizer."""
+    critic.norm_momentum = 0.9
+    critic.norm_epsilon = 1e-5
+    critic.kernel_init = "he"
+    critic.gray_range = (-1.0, 1.0)
 
 
 def _decay(optimizer: ConfigDict, rate: float, steps: int, lowest: float) -> None:

@@ -171,6 +171,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.evaluation.baseline_photos = 10_000  # training photos used to fit the baselines
     config.evaluation.prior = ""  # of auc_rebalanced; as loss.prior, but the same for all methods
     config.evaluation.hint_counts = ()  # psnr_hints_N for each N up to 100: input or spread
+    # Positions of those hints: uniform | gaussian (around the middle: the original's test).
+    config.evaluation.hint_places = "uniform"
     config.evaluation.hue_bins = 0  # bins of the errors by mean hue (data.hue_mean); 0: none
     config.evaluation.report = True  # False: do not evaluate on the test photos; for tuning trials
     config.evaluation.grid_photos = 8  # rows of the picture gray | prediction | truth

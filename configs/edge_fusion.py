@@ -49,6 +49,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.norm = True  # the original has none, and hardly learns with SGD
     config.model.dense_activation = "relu"  # linear in the original, which merges the two layers
     config.model.kernel_init = "he"
+    config.model.stride_padding = "both"  # of convolutions of stride 2: both sides | after
     config.model.ab_range = 110.0
     config.model.raw_lightness = False
     config.model.upsample = "bilinear"
@@ -68,10 +69,12 @@ def get_config(arg: str = "") -> ConfigDict:
         config.model.norm = False
         config.model.dense_activation = "linear"
         config.model.kernel_init = "glorot"
+        config.model.stride_padding = "after"  # Keras' SAME
         config.model.ab_range = 128.0
         config.model.raw_lightness = True
         config.model.upsample = "nearest"
-        default.plain_optimizer(config.optimizer, "sgd", 0.01)
+        # The original's 0.01 is for the squared error of ab / 128; ours, of ab / 110, is larger.
+        default.plain_optimizer(config.optimizer, "sgd", 0.01 * (110 / 128) ** 2)
         config.optimizer.b1 = 0.0  # no momentum
         config.optimizer.schedule = "plateau"
         config.optimizer.decay_factor = 0.1

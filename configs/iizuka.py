@@ -44,6 +44,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.norm = True
     config.model.activation = "relu"
     config.model.kernel_init = "he"
+    config.model.stride_padding = "both"  # of convolutions of stride 2: both sides | after
     config.model.ab_range = 110.0  # the paper's 100 clips the bluest blue
     config.model.upsample = "bilinear"
 
@@ -65,6 +66,9 @@ def get_config(arg: str = "") -> ConfigDict:
         default.plain_optimizer(config.optimizer, "adadelta", 1.0)
     if args.tf1:
         config.batch_size = 1
+        config.total_steps = 7_000  # 100 epochs of the port's 70 photos
+        config.eval_every = 700
+        config.checkpoint_every = 700
         config.data.image_size = config.model.global_size = 224
         config.data.grey = "lightness"
         config.data.drop_grey = False
@@ -79,6 +83,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.model.norm = False
         config.model.activation = "tanh"
         config.model.kernel_init = "normal"
+        config.model.stride_padding = "after"  # TensorFlow's SAME
         config.model.ab_range = 127.5  # 8-bit ab / 255, up to half a unit
         config.model.upsample = "nearest"
         config.loss.name = "mse"

@@ -47,6 +47,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.data.drop_lowest_hue = 582
         config.model.norm = "affine"  # its BatchNorm was never in training mode
         config.model.kernel_init = "glorot"
+        keras_norm(config.model)
         # In steps, although epochs were intended: after one epoch the rate is 2.4e-7.
         config.optimizer.schedule = "exponential"
         config.optimizer.decay_factor = 0.3
@@ -54,6 +55,12 @@ def get_config(arg: str = "") -> ConfigDict:
     if args.debug:
         default.debug_schedule(config)
     return config
+
+
+def keras_norm(model: ConfigDict) -> None:
+    """Sets BatchNorm's options of Keras and of TensorFlow's layers, their defaults."""
+    model.norm_momentum = 0.99
+    model.norm_epsilon = 1e-3
 
 
 def take_small_photos(config: ConfigDict, size: int) -> None:
@@ -71,6 +78,9 @@ def unet_model(width: float) -> ConfigDict:
     model.head = "auto"  # ab | bins; auto: bins for losses over bins
     model.dropout = 0.5
     model.norm = "batch"  # batch | affine
+    model.norm_momentum = 0.9  # share of BatchNorm's running statistics that a step keeps
+    model.norm_epsilon = 1e-5  # added to BatchNorm's variances
     model.kernel_init = "he"  # he | glorot | lecun
+    model.gray_range = (-1.0, 1.0)  # values of black and white in the network
     model.temperature = 0.38  # of the annealed mean, with bins
     return model

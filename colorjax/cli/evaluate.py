@@ -34,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--suite",
         required=True,
         metavar="NAME",
-        help="val5k, val50k, coltran-5k, ctest10k, cifar10-kth, cifar10-exact, folder or "
-        "bsds-aged; see docs/evaluate.md",
+        help="val5k, val5k-ddcolor, val5k-ct2, val5k-ct2-loader, val50k, val50k-ddcolor, "
+        "coltran-5k, ctest10k, ctest10k-gaussian, cifar10-kth, cifar10-exact, folder or bsds-aged; "
+        "see docs/evaluate.md",
     )
     options.add_data(parser, "path of the photos of the suite", metavar="PATH")
     options.add_output(parser, "folder to write")

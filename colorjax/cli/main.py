@@ -16,6 +16,7 @@ from colorjax.errors import (
     did_you_mean,
     unknown_name,
 )
+from colorjax.runtime import jax_setup
 from colorjax.runtime.file_names import printable
 from colorjax.version import __version__
 
@@ -62,7 +63,8 @@ def run(argv: list[str] | None = None) -> int:
     """
     try:
         args = parse(argv)
-        return args.act(args)
+        with jax_setup.device_errors():
+            return args.act(args)
     except RequestError as error:
         print(f"colorjax: {error}", file=sys.stderr)
         return WRONG_REQUEST

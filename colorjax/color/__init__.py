@@ -32,6 +32,7 @@ from colorjax.color.scaling import (
     denormalize_lightness,
     normalize_ab,
     normalize_lightness,
+    rescale_gray,
 )
 from colorjax.color.spaces import SPACES, lab_to_space, space_to_lab
 
@@ -61,6 +62,7 @@ __all__ = [
     "normalize_lightness",
     "palette",
     "rebalancing_weights",
+    "rescale_gray",
     "rgb_to_lab",
     "rgb_u8_to_lab",
     "rgb_u8_to_normalized",

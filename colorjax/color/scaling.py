@@ -17,6 +17,17 @@ def denormalize_lightness(normalized: Any) -> Array:
     return (float_array(normalized, "normalized") + 1.0) * 50.0
 
 
+def rescale_gray(gray: Any, bounds: tuple[float, float]) -> Array:
+    """Maps gray in [-1, 1] to (value of black, value of white), for an array of any shape.
+
+    >>> float(rescale_gray(0.5, (0.0, 255.0)))
+    191.25
+    """
+    low, high = bounds
+    gray = float_array(gray, "gray")
+    return gray if (low, high) == (-1, 1) else low + (gray + 1.0) * ((high - low) / 2)
+
+
 def normalize_ab(ab: Any) -> Array:
     """Maps ab to ab / 110, which is in [-1, 1] for every sRGB color, for an array of any shape."""
     return float_array(ab, "ab") / AB_SCALE

@@ -1,11 +1,10 @@
-"""Crops and resizing: center crops and random resized crops."""
+"""Regions of photos: center squares and random regions, to be resized to a square."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from PIL import Image
 
 from colorjax.data.decode import Box
 
@@ -56,24 +55,3 @@ def cut_center_square(rgb: np.ndarray) -> np.ndarray:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     return rgb[top : top + side, left : left + side]
-
-
-def resized(rgb: np.ndarray, side: int, resampling: str) -> np.ndarray:
-    """Resizes (H, W, 3) uint8 to a square, rounded to 8 bits; `side` 0 does not change it."""
-    if side in (0, rgb.shape[0]) and side in (0, rgb.shape[1]):
-        return rgb
-    if resampling == "bicubic":
-        image = Image.fromarray(np.ascontiguousarray(rgb))
-        return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
-    rows, columns = (_areas(length, side) for length in rgb.shape[:2])
-    averaged = np.einsum("ih,hwc,jw->ijc", rows, rgb.astype(np.float64), columns, optimize=True)
-    return np.clip(np.rint(averaged), 0, 255).astype(np.uint8)
-
-
-def _areas(length: int, side: int) -> np.ndarray:
-    """Returns area overlaps (side, length): the weight of each old pixel in each new one."""
-    edges = np.arange(side + 1) * (length / side)
-    old = np.arange(length)
-    high = np.minimum(edges[1:, None], old + 1)
-    low = np.maximum(edges[:-1, None], old)
-    return np.maximum(high - low, 0) / (length / side)

@@ -44,8 +44,10 @@ def to_rgb_or_rgba(image: Image.Image) -> Image.Image:
     """Converts a Pillow image of any mode to RGBA where it has transparency, else to RGB.
 
     Raises:
-        ValueError: Pillow cannot convert the mode (La, LAB).
+        ValueError: Pillow cannot convert the mode.
     """
+    if image.mode == "La":  # Pillow converts premultiplied gray only to LA
+        image = image.convert("LA")
     if image.has_transparency_data and not image.mode.startswith(("I", "F")):
         return image.convert("RGBA")
     return to_rgb(image)

@@ -10,8 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 MAX_EVALUATION_HINTS = 100
+# Positions of the hints of an evaluation. "gaussian": the default of the released test code
+# (util/util.py, samp='normal'), with which its curve of PSNR by number of hints is drawn, and of
+# its training; "uniform": its other choice.
+PLACES = ("uniform", "gaussian")
 NO_HINT = np.iinfo(np.int16).max
-_EVALUATION_SIDE = 6 / 256  # side of a hint / side of the photo, as in the published curve
+_EVALUATION_SIDE = 6 / 256  # side of a hint / side of the photo (test_sweep.py there)
 
 
 class HintSquare(NamedTuple):
@@ -40,17 +44,43 @@ def draw_for_training(
     hints = []
     while rng.random() >= stop:
         side = min(size, int(rng.integers(sides[0], sides[1] + 1)))
-        room = size - side
-        top, left = rng.normal((room + 1) / 2, (room + 1) / 4, 2)
-        hints.append(HintSquare(int(np.clip(top, 0, room)), int(np.clip(left, 0, room)), side))
+        top, left = (_gaussian(rng, size - side) for _ in range(2))
+        hints.append(HintSquare(top, left, side))
     return hints
 
 
-def draw_for_evaluation(rng: np.random.Generator, size: int) -> list[HintSquare]:
-    """Draws 100 hints with sides of 6/256 of the photo's side, uniformly over the photo."""
-    side = max(1, round(size * _EVALUATION_SIDE))
-    corners = rng.integers(size - side + 1, size=(MAX_EVALUATION_HINTS, 2))
-    return [HintSquare(int(top), int(left), side) for top, left in corners]
+def _gaussian(rng: np.random.Generator, room: int) -> int:
+    """Draws a corner from 0 to `room`, normally distributed around the middle."""
+    return int(np.clip(rng.normal((room + 1) / 2, (room + 1) / 4), 0, room))
+
+
+def evaluation_side(size: int) -> int:
+    """Returns the side of an evaluation's hints, in pixels: 6/256 of the photo's shorter side."""
+    return max(1, round(size * _EVALUATION_SIDE))
+
+
+def draw_corner(rng: np.random.Generator, room: int, places: str) -> int:
+    """Draws the top or left of a hint.
+
+    Args:
+        rng: random generator.
+        room: side of the photo minus side of the hint, in pixels.
+        places: one of `PLACES`. "gaussian": normal around the middle with a standard deviation of
+            a quarter of `room` + 1, clipped; "uniform".
+    """
+    return _gaussian(rng, room) if places == "gaussian" else int(rng.integers(room + 1))
+
+
+def draw_for_evaluation(
+    rng: np.random.Generator, size: int, places: str = "uniform"
+) -> list[HintSquare]:
+    """Draws 100 hints of `evaluation_side`, at positions of one of `PLACES`."""
+    side = evaluation_side(size)
+    if places == "gaussian":
+        corners = [[_gaussian(rng, size - side) for _ in range(2)] for _ in range(100)]
+    else:
+        corners = rng.integers(size - side + 1, size=(MAX_EVALUATION_HINTS, 2)).tolist()
+    return [HintSquare(top, left, side) for top, left in corners]
 
 
 def draw_cells(key: jax.Array, number: int, grid: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:

@@ -139,12 +139,12 @@ class LoadForEvaluation:
         data: ConfigDict,
         inputs: Collection[str] = (),
         *,
-        with_hints: bool = False,
+        hint_places: str = "",
     ):
-        """Reads `config.data`; computes edges if they are an input, and hints if `with_hints`."""
+        """Reads `config.data`; computes edges if they are an input, and hints at `hint_places`."""
         self._source = source
         self._size = data.image_size
-        self._with_hints = with_hints
+        self._hint_places = hint_places
         self._encode = TargetEncoder.from_config(data)
         self._detect = EdgeDetector.from_config(data) if "edges" in inputs else None
 
@@ -162,8 +162,9 @@ class LoadForEvaluation:
         fields: Batch = {}
         if self._detect:
             fields["edges"] = self._detect(self._encode.gray_input(rgb))
-        if self._with_hints:
-            drawn = hints.draw_for_evaluation(np.random.default_rng(index), self._size)
+        if self._hint_places:
+            rng = np.random.default_rng(index)
+            drawn = hints.draw_for_evaluation(rng, self._size, self._hint_places)
             truth = TargetEncoder()(rgb)["ab"]
             fields["hint_ab"], fields["hint_order"] = hints.reveal(truth, drawn)
         return fields | {
@@ -246,7 +247,7 @@ def eval_batches(
     *,
     batch_size: int,
     inputs: Collection[str] = (),
-    with_hints: bool = False,
+    hint_places: str = "",
     host: int = 0,
     hosts: int = 1,
 ) -> Batches:
@@ -256,12 +257,13 @@ def eval_batches(
         An iterator with `close()` over ceil(len(source) / batch_size) batches: `rgb`
         (B, S, S, 3) uint8, `label` (B,) int32, `mask` (B,) float32, 0 for padding and for
         unreadable photos, and `skipped` (B, 1) int32 and `edges` as in `train_batches`. With
-        `with_hints` also `hint_ab` (B, S, S, 2), ab / 110, and `hint_order` (B, S, S, 1) int16
-        (see `colorjax.data.hints.reveal`); a photo has the same hints each time.
+        `hint_places`, a key of `hints.PLACES`, also `hint_ab` (B, S, S, 2), ab / 110, and
+        `hint_order` (B, S, S, 1) int16 (see `colorjax.data.hints.reveal`); a photo has the same
+        hints each time.
     """
     num_batches = -(-len(source) // batch_size)
     elements = grain.MapDataset.range(num_batches * batch_size).map(
-        LoadForEvaluation(source, data, inputs, with_hints=with_hints)
+        LoadForEvaluation(source, data, inputs, hint_places=hint_places)
     )
     rows = HostRows(elements, batch_size, host, hosts)
     batches = grain.MapDataset.source(rows).batch(batch_size // hosts)

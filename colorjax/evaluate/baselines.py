@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from colorjax import color, metrics
+from colorjax.data import hints as simulated_hints
 from colorjax.data import trivial_predictors
 from colorjax.data.decode import decode_rgb
 from colorjax.data.selection import splits
@@ -120,30 +121,33 @@ class Colorized(entries.Weights):
         return self._colorizer.hint_form
 
     def psnr_with_hints(
-        self, truth: np.ndarray, gray: np.ndarray, counts: Sequence[int], seed: int
+        self, truth: np.ndarray, gray: np.ndarray, counts: Sequence[int], seed: int, places: str
     ) -> list[float]:
         """Returns the PSNR, dB, of pictures with the first N of the same random color hints.
 
-        A hint is the mean sRGB color of a square of 6/256 of the side at a uniformly random
-        position.
+        A hint is the mean sRGB color of a square of 6/256 of the side at a random position, drawn
+        as `places` says, see `colorjax.data.hints.PLACES`.
         """
-        hints = random_hints(truth, max(counts), seed)
+        hints = random_hints(truth, max(counts), seed, places)
         prepared = self._colorizer.prepare(gray)
         pictures = (prepared.colorize(hints[:count]) for count in counts)
         return [float(metrics.psnr(picture, truth)) for picture in pictures]
 
 
-def random_hints(truth: np.ndarray, number: int, seed: int) -> list[tuple[int, int, str]]:
+def random_hints(
+    truth: np.ndarray, number: int, seed: int, places: str = "uniform"
+) -> list[tuple[int, int, str]]:
     """Returns random hints (x, y, "#rrggbb") with the true colors; see `psnr_with_hints`."""
     height, width = truth.shape[:2]
-    side = max(1, round(min(height, width) * 6 / 256))
+    side = simulated_hints.evaluation_side(min(height, width))
     rng = np.random.default_rng(seed)
     hints = []
     for _ in range(number):
-        top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+        top = simulated_hints.draw_corner(rng, height - side, places)
+        left = simulated_hints.draw_corner(rng, width - side, places)
         mean = truth[top : top + side, left : left + side].mean(axis=(0, 1))
         code = "#" + bytes(np.rint(mean).astype(np.uint8)).hex()
-        hints.append((int(left + side // 2), int(top + side // 2), code))
+        hints.append((left + side // 2, top + side // 2, code))
     return hints
 
 

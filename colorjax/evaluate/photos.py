@@ -12,8 +12,9 @@ import numpy as np
 
 from colorjax import color
 from colorjax.data.aging import age
-from colorjax.data.crops import cut_center_square, resized
+from colorjax.data.crops import cut_center_square
 from colorjax.data.decode import decode_rgb
+from colorjax.data.resampling import resized
 from colorjax.data.sources import labels
 from colorjax.data.sources.cifar10 import Cifar10Source
 from colorjax.data.sources.source import FolderSource

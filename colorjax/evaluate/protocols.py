@@ -29,13 +29,14 @@ class Protocol:
         crop: whether the center square is cropped first.
         colorize_size: side of the colorized square in pixels; 0: each photo at its own size.
         size: side of the compared square in pixels; 0: as colorized.
-        resampling: "bicubic": Pillow's, with antialiasing; "area": exact areas.
+        resampling: a key of `colorjax.data.resampling.RESAMPLINGS`.
         grey: the gray input, see `colorjax.color.gray_from_rgb`; 8 bits.
         aged: seed of the aging of the gray input, see `AGING`; 0: no aging.
         fid: reference of the Frechet inception distance: "truth", the true photos of the
             colorized ones; "others", the photos of `reference`; empty: not part of the protocol.
         reference: file of the numbers of those other photos.
         hint_counts: numbers of random color hints for which PSNR is also measured.
+        hint_places: their positions: a key of `colorjax.data.hints.PLACES`; empty: no hints.
         shown: metrics in the tables in addition to those of all suites.
         reads: which published numbers are comparable, and which are not.
     """
@@ -56,29 +57,93 @@ class Protocol:
     fid: str = ""
     reference: str = ""
     hint_counts: tuple[int, ...] = ()
+    hint_places: str = ""
     shown: tuple[str, ...] = ()
 
 
 _OF_DDCOLOR = ("colorfulness_abs", "delta_colorfulness_abs")
 _ROUNDED = "rounded to 8 bits before and after colorization"
+_OF_SAME_PHOTOS = (
+    "FID of the colorized photos against the same 5,000 true ones; CT2 and DDColor use "
+    "torchvision's Inception, whose FID is not that of pytorch-fid; delta colorfulness of DDColor "
+    "is delta_colorfulness_abs"
+)
+_BY_OPENCV = (
+    "resized to 256x256 px, ignoring the aspect ratio, with OpenCV's INTER_LINEAR without "
+    "antialiasing, as DDColor's loader does (basicsr/data/lab_dataset.py; on float values, which "
+    f"differ by at most 1 level), {_ROUNDED}"
+)
+_HINT_COUNTS = (0, 1, 2, 5, 10, 20, 50, 100)
+_OF_ZHANG = (
+    "Zhang et al. 2016: auc_8bit and auc_rebalanced_8bit (their prior is not ours), top1 of VGG16; "
+    "Zhang et al. 2017: psnr with random hints, the mean color of 6x6 px, on 1,000 photos there; "
+    "here at"
+)
+_HINTS_PAINTED = (
+    "a hint is painted as a user's is, 5x5 px at a working size of 256, 3x3 at 64; networks "
+    "without an input for hints spread them by their features (hints: spread), which no paper does"
+)
 PROTOCOLS = {
     each.name: each
     for each in (
         Protocol(
             name="val5k",
-            title="ImageNet val5k (CT2, DDColor)",
+            title="ImageNet val5k, prepared as the papers describe (CT2, DDColor)",
             data="imagenet_val",
             photos="ILSVRC2012_val_00000001 to 00005000",
             numbers="1-5000",
             preparation="center square, resized to 256x256 px (bicubic with antialiasing; the "
-            f"papers name no filter), {_ROUNDED}",
+            f"papers name no filter, and the code of each uses another one), {_ROUNDED}",
             crop=True,
             colorize_size=256,
             fid="truth",
             shown=_OF_DDCOLOR,
-            reads="FID of the colorized photos against the same 5,000 true ones; CT2 and DDColor "
-            "use torchvision's Inception, whose FID is not that of pytorch-fid; delta "
-            "colorfulness of DDColor is delta_colorfulness_abs",
+            reads=f"{_OF_SAME_PHOTOS}; for their own preparation: val5k-ddcolor, val5k-ct2 and "
+            "val5k-ct2-loader",
+        ),
+        Protocol(
+            name="val5k-ddcolor",
+            title="ImageNet val5k, prepared by DDColor's loader",
+            data="imagenet_val",
+            photos="ILSVRC2012_val_00000001 to 00005000",
+            numbers="1-5000",
+            preparation=_BY_OPENCV,
+            colorize_size=256,
+            resampling="opencv",
+            fid="truth",
+            shown=_OF_DDCOLOR,
+            reads=_OF_SAME_PHOTOS,
+        ),
+        Protocol(
+            name="val5k-ct2",
+            title="ImageNet val5k, prepared with the filter of CT2's script",
+            data="imagenet_val",
+            photos="ILSVRC2012_val_00000001 to 00005000",
+            numbers="1-5000",
+            preparation="center square, resized to 256x256 px with scikit-image's bilinear filter "
+            "with antialiasing and truncated to 8 bits, as CT2's segm/make_q_actual.py (which does "
+            "not crop), rounded to 8 bits after colorization",
+            crop=True,
+            colorize_size=256,
+            resampling="skimage",
+            fid="truth",
+            shown=_OF_DDCOLOR,
+            reads=_OF_SAME_PHOTOS,
+        ),
+        Protocol(
+            name="val5k-ct2-loader",
+            title="ImageNet val5k, prepared by the loader of CT2's test",
+            data="imagenet_val",
+            photos="ILSVRC2012_val_00000001 to 00005000",
+            numbers="1-5000",
+            preparation="center square, resized to 256x256 px with Pillow's bilinear filter with "
+            f"antialiasing, as CT2's segm/data/coco.py by torchvision, {_ROUNDED}",
+            crop=True,
+            colorize_size=256,
+            resampling="bilinear",
+            fid="truth",
+            shown=_OF_DDCOLOR,
+            reads=_OF_SAME_PHOTOS,
         ),
         Protocol(
             name="val50k",
@@ -91,7 +156,21 @@ PROTOCOLS = {
             colorize_size=256,
             fid="truth",
             shown=_OF_DDCOLOR,
-            reads="as val5k; FID falls with the number of photos and differs from that of crops",
+            reads="as val5k; FID falls with the number of photos and differs from that of crops; "
+            "for DDColor's own preparation: val50k-ddcolor",
+        ),
+        Protocol(
+            name="val50k-ddcolor",
+            title="ImageNet val50k, prepared by DDColor's loader",
+            data="imagenet_val",
+            photos="ILSVRC2012_val_00000001 to 00050000",
+            numbers="1-50000",
+            preparation=_BY_OPENCV,
+            colorize_size=256,
+            resampling="opencv",
+            fid="truth",
+            shown=_OF_DDCOLOR,
+            reads="as val5k-ddcolor; FID falls with the number of photos",
         ),
         Protocol(
             name="coltran-5k",
@@ -122,13 +201,28 @@ PROTOCOLS = {
             preparation="resized to 256x256 px, ignoring the aspect ratio, as in the released "
             f"PyTorch demo (bicubic with antialiasing), {_ROUNDED}",
             colorize_size=256,
-            hint_counts=(0, 1, 2, 5, 10, 20, 50, 100),
+            hint_counts=_HINT_COUNTS,
+            hint_places="uniform",
             shown=("rmse_ab_8bit",),
-            reads="Zhang et al. 2016: auc_8bit and auc_rebalanced_8bit (their prior is not ours), "
-            "top1 of VGG16; Zhang et al. 2017: psnr with random hints, the mean color of 6x6 px, "
-            "uniformly random positions, on 1,000 photos there; a hint is painted as a user's is, "
-            "5x5 px at a working size of 256, 3x3 at 64; networks without an input for hints "
-            "spread them by their features (hints: spread), which no paper does",
+            reads=f"{_OF_ZHANG} uniformly random positions; the curve of the released code has "
+            f"positions around the middle: ctest10k-gaussian; {_HINTS_PAINTED}",
+        ),
+        Protocol(
+            name="ctest10k-gaussian",
+            title="ctest10k with hints around the middle (Zhang et al. 2017)",
+            data="imagenet_val",
+            photos="10,000 photos of the validation set, by the list of colorization-pytorch",
+            numbers="ctest10k.txt",
+            preparation="resized to 256x256 px, ignoring the aspect ratio, as in the released "
+            f"PyTorch demo (bicubic with antialiasing), {_ROUNDED}",
+            colorize_size=256,
+            hint_counts=_HINT_COUNTS,
+            hint_places="gaussian",
+            shown=("rmse_ab_8bit",),
+            reads=f"{_OF_ZHANG} normally distributed positions around the middle with a standard "
+            "deviation of a quarter of the side, clipped, the default of the released test code "
+            "(util/util.py, whose test_sweep.py resizes bilinearly and fills squares of 6x6 px); "
+            f"{_HINTS_PAINTED}",
         ),
         Protocol(
             name="cifar10-kth",

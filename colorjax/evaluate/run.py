@@ -169,7 +169,7 @@ class _Evaluation:
         counts = self.protocol.hint_counts
         if not counts or row.hint_form == "region":
             return {}
-        psnrs = row.psnr_with_hints(prepared, gray, counts, number)
+        psnrs = row.psnr_with_hints(prepared, gray, counts, number, self.protocol.hint_places)
         return {f"psnr_hints_{n}": value for n, value in zip(counts, psnrs, strict=True)}
 
     def result(self) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from colorjax.data.crops import cut_center_square, resized
+from colorjax.data.crops import cut_center_square
 from colorjax.data.decode import decode_rgb
+from colorjax.data.resampling import resized
 from colorjax.data.sources import source as sources
 from colorjax.data.sources.source import Source
 from colorjax.data.sources.subsets import evenly_spaced

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
-from PIL import Image
 
 from colorjax import color
 from colorjax.errors import RequestError
@@ -20,19 +19,25 @@ from colorjax.inference.chroma import Chroma, bands
 from colorjax.inference.ensemble import predict_fused
 from colorjax.inference.hinting import ExactHints, Planes, Prediction
 from colorjax.inference.hints import Hint
-from colorjax.inference.options import Hints, Options
+from colorjax.inference.options import Hints, Options, is_number
 from colorjax.inference.painter import BAND_PIXELS, Painter
-from colorjax.inference.pixels import ArrayPixels, Pixels, as_float, lightness_of
+from colorjax.inference.pixels import (
+    ArrayPixels,
+    Picture,
+    Pixels,
+    as_float,
+    lightness_of,
+    open_pixels,
+)
 from colorjax.inference.predictor import Inputs, Predictor, Size, enlarged, saturated, shrunk
 from colorjax.inference.prepared import PreparedPhoto
 from colorjax.inference.tiling import Tiling
 from colorjax.inference.working_size import WorkingSize
 from colorjax.methods.method import Method, Variables, palette_input
 from colorjax.models.hint_spreading import feature_layers, grid_size
+from colorjax.runtime import forks
 from colorjax.weights import named
 from colorjax.weights.open import open_weights
-
-_Image = TypeVar("_Image", np.ndarray, Image.Image)
 
 _PALETTE_SIDE = 128  # pixels, long side of a reference photo whose palette is used: as in training
 _SCALES = (1.0, 0.75, 1.5)  # of the working size, fused by "best"
@@ -40,6 +45,9 @@ _SCALES = (1.0, 0.75, 1.5)  # of the working size, fused by "best"
 
 class Colorizer:
     """Colorizes photos; keeps their size and their lightness, L of CIE Lab.
+
+    Threads may share one: each program is compiled once. It can be pickled and copied, without its
+    compiled programs. A process forked after JAX was used gets a RequestError: load after fork.
 
     Exception: weights of a run with `inference.lightness=predicted` paint their predicted
     lightness, as the original GANs in Lab or RGB do.
@@ -143,9 +151,15 @@ class Colorizer:
                 tiles are never padded.
 
         Raises:
-            RequestError: no such weights, no complete checkpoint, a config of another version, a
-                temperature or decoding that the method does not support, or an invalid size.
+            RequestError: the wrong type, no such weights, no complete checkpoint, a config of
+                another version, a temperature or decoding that the method does not support, or an
+                invalid size.
         """
+        if not isinstance(workdir_or_name, str | os.PathLike):
+            raise RequestError(
+                f"weights must be a name or the path of a workdir, not {workdir_or_name!r}"
+            )
+        forks.check_same_process()
         weights = open_weights(workdir_or_name)
         config = weights.config
         if decode is not None:
@@ -158,37 +172,39 @@ class Colorizer:
         return cls(weights.method, variables, size_of, step, name)
 
     def colorize(
-        self, image: _Image, hints: Hints = (), saturation: float = 1.0, **options: Any
-    ) -> _Image:
+        self, image: Picture, hints: Hints = (), saturation: float = 1.0, **options: Any
+    ) -> Any:
         """Returns a colorized photo; only the lightness of a color input is used.
 
         Args:
-            image: a Pillow image of any mode, upright; or an array (H, W), (H, W, 1) or (H, W, 3),
-                with alpha (H, W, 2) or (H, W, 4), sRGB: uint8, or floating point in [0, 1].
+            image: a Pillow image of any mode; the path or bytes of a file that Pillow opens; or an
+                array of NumPy or JAX, (H, W), (H, W, 1) or (H, W, 3), with alpha (H, W, 2) or
+                (H, W, 4), sRGB: uint8, or floating point in [0, 1].
             hints: see `Options`.
             saturation: factor on the predicted a and b; 0 is gray.
             **options: other fields of `Options`.
 
         Returns:
-            The same type and size, RGB. A Pillow image has mode RGB, or RGBA if the input has
-            transparency. An array is (H, W, 3), or (H, W, 4) with the input's alpha, of the
-            input's dtype. L equals the input's within 0.392 (1/255 of its range) for 8 bits,
-            within 0.01 for floats of 32 bits or more.
+            The same type and size, RGB. For a Pillow image, a path or bytes: a Pillow image,
+            upright as its EXIF orientation says, RGB, or RGBA if the input has transparency, in the
+            color space of its ICC profile; `info` keeps EXIF (without the orientation), profile,
+            resolution, XMP and comment. For an array: (H, W, 3), or (H, W, 4) with the input's
+            alpha, of the input's dtype. L equals the input's within 0.392 (1/255 of its range) for
+            8 bits, within 0.01 for floats of 32 bits or more.
 
         Raises:
-            ValueError: `image` has an unsupported type, shape, dtype or range.
-            RequestError (a ValueError): an option is invalid, a hint is malformed or outside the
-                photo, or the method does not support an option.
+            RequestError (a ValueError): `image` has an unsupported type, shape, dtype or range, or
+                cannot be read; an option is unknown or invalid; a hint is malformed or outside the
+                photo; or the method does not support an option.
 
         >>> colorizer = Colorizer.load("runs/plain_cnn")  # doctest: +SKIP
         >>> colorizer.colorize(Image.open("gray.jpg")).save("color.png")  # doctest: +SKIP
         """
-        pixels = ArrayPixels.of(image)
-        self.paint(pixels, Options(hints, saturation, **options))
-        painted = pixels.painted
-        return Image.fromarray(painted) if isinstance(image, Image.Image) else painted  # pyrefly: ignore
+        pixels = open_pixels(image)
+        self.paint(pixels, Options.of(hints=hints, saturation=saturation, **options))
+        return pixels.result
 
-    def colorize_many(self, images: Iterable[_Image], **options: Any) -> Iterator[_Image]:
+    def colorize_many(self, images: Iterable[Picture], **options: Any) -> Iterator[Any]:
         """Yields each photo colorized as by `colorize`; reads the next one lazily."""
         for image in images:
             yield self.colorize(image, **options)
@@ -205,9 +221,9 @@ class Colorizer:
         """
         self.paint_hinted(pixels, options)
 
-    def prepare(self, image: np.ndarray | Image.Image, **options: Any) -> PreparedPhoto:
+    def prepare(self, image: Picture, **options: Any) -> PreparedPhoto:
         """Runs the network once on a photo, for interactive hints; options as of `colorize`."""
-        return PreparedPhoto(self, image, Options(**options))
+        return PreparedPhoto(self, image, Options.of(**options))
 
     def paint_hinted(
         self, pixels: Pixels, options: Options, prediction: Prediction | None = None
@@ -246,23 +262,23 @@ class Colorizer:
 
         return self._paint(pixels, corrected)
 
-    def predict_ab(self, image: np.ndarray | Image.Image) -> np.ndarray:
+    def predict_ab(self, image: Picture) -> np.ndarray:
         """Returns the predicted ab of Lab at the working size, (h, w, 2) float32."""
         return self.look_and_predict_ab(image)[1]
 
-    def look_and_predict_ab(self, image: np.ndarray | Image.Image) -> tuple[np.ndarray, np.ndarray]:
+    def look_and_predict_ab(self, image: Picture) -> tuple[np.ndarray, np.ndarray]:
         """Returns the L of a photo, (H, W) float32, and the result of `predict_ab`."""
         lightness, fields, size = self._inputs(image)
         return lightness, self._size.cut(self._predictor.colors(fields)[0], size)[..., -2:]
 
-    def predict_distribution(self, image: np.ndarray | Image.Image) -> np.ndarray:
+    def predict_distribution(self, image: Picture) -> np.ndarray:
         """Returns the distribution over the 313 bins at the working size, (h, w, 313) float32."""
         _, fields, size = self._inputs(image)
         shares = self._predictor.distribution(fields, fields["gray"].shape[1:3])[0]
         return self._size.cut(shares, size)
 
-    def _inputs(self, image: np.ndarray | Image.Image) -> tuple[np.ndarray, Inputs, Size]:
-        lightness, gray = self._look(ArrayPixels.of(image))
+    def _inputs(self, image: Picture) -> tuple[np.ndarray, Inputs, Size]:
+        lightness, gray = self._look(open_pixels(image))
         size = self._size.of(*gray.shape)
         return lightness, self._size.pad(self._fields(gray, size)), size
 
@@ -279,7 +295,7 @@ class Colorizer:
         Returns:
             The painted array, as from `colorize`.
         """
-        pixels = ArrayPixels.of(image)
+        pixels = ArrayPixels(image)
         lightness = self._look(pixels)[0] if lightness is None else lightness
         chroma = Chroma(ab, lightness.shape)
         chroma.guide(lightness)
@@ -386,21 +402,19 @@ class Colorizer:
         if image is None:
             return {"global_gray": shrunk(gray, (side, side))[None, :, :, None]}
 
-        def seen(pixels: ArrayPixels) -> np.ndarray:
+        def seen(pixels: Pixels) -> np.ndarray:
             return shrunk(self._look(pixels)[1], (side, side))[None, :, :, None]
 
         return {"global_gray": self._from_reference(image, seen)}
 
-    def _from_reference(
-        self, image: np.ndarray | Image.Image, read: Callable[[ArrayPixels], np.ndarray]
-    ) -> np.ndarray:
+    def _from_reference(self, image: Picture, read: Callable[[Pixels], np.ndarray]) -> np.ndarray:
         """Returns the network input read from a reference photo; cached for a whole album."""
         if self._reference is None or self._reference[0] is not image:
-            self._reference = image, read(ArrayPixels.of(image))
+            self._reference = image, read(open_pixels(image))
         return self._reference[1]
 
 
-def _palette_of(pixels: ArrayPixels) -> np.ndarray:
+def _palette_of(pixels: Pixels) -> np.ndarray:
     """Returns the input `global_colors`, (1, 315) float32, of a photo shrunk to at most 128 px."""
     rgb = as_float(pixels.srgb(slice(None)))
     scale = min(1.0, _PALETTE_SIDE / max(rgb.shape[:2]))
@@ -410,8 +424,8 @@ def _palette_of(pixels: ArrayPixels) -> np.ndarray:
 
 
 def _set_temperature(config: ConfigDict, temperature: float) -> None:
-    if not 0 <= temperature < np.inf:
-        raise RequestError(f"temperature must be at least 0, not {temperature}")
+    if not (is_number(temperature) and 0 <= temperature < np.inf):
+        raise RequestError(f"temperature must be at least 0 (a number), not {temperature!r}")
     is_annealed = config.to_dict().get("inference", {}).get("decode", "ab") != "ab"
     if "temperature" not in config.model or not (is_annealed or config.model.get("head") == "bins"):
         raise RequestError(

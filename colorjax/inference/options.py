@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import Image
 
 from colorjax.errors import RequestError, unknown_name
 from colorjax.inference import tiling as tiles
 from colorjax.inference.chroma import UPSAMPLINGS
 from colorjax.inference.hints import Hint
+from colorjax.inference.pixels import Picture
 from colorjax.inference.tiling import Tiling
 
 Hints: TypeAlias = Sequence[Hint | tuple[Any, ...]]
@@ -44,25 +45,62 @@ class Options:
     hints: Hints = ()
     saturation: float = 1.0
     strength: float = 1.0
-    global_image: np.ndarray | Image.Image | None = None
+    global_image: Picture | None = None
     quality: str = "normal"
     upsampling: str = "guided"
     tiling: Tiling | str | None = None
 
+    @classmethod
+    def of(cls, **options: Any) -> Options:
+        """Returns the options of these names.
+
+        Raises:
+            RequestError: an option is unknown or invalid.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in options:
+            if name not in known:
+                raise unknown_name("option", name, known)
+        return cls(**options)
+
     def __post_init__(self):
-        if not 0 <= self.saturation < math.inf:
-            raise RequestError(f"saturation must be at least 0, not {self.saturation}")
-        if not 0 <= self.strength <= 1:
-            raise RequestError(f"strength must be from 0 to 1, not {self.strength}")
+        if not (is_number(self.saturation) and 0 <= self.saturation < math.inf):
+            raise RequestError(
+                f"saturation must be at least 0 (a number), not {_shown(self.saturation)}"
+            )
+        if not (is_number(self.strength) and 0 <= self.strength <= 1):
+            raise RequestError(
+                f"strength must be from 0 to 1 (a number), not {_shown(self.strength)}"
+            )
+        if isinstance(self.hints, str | bytes | Hint) or not isinstance(self.hints, Sequence):
+            raise RequestError(
+                f"hints must be a list, such as [(120, 80, '#c04030')], not {_shown(self.hints)}"
+            )
         if self.quality not in QUALITIES:
             raise unknown_name("quality", self.quality, QUALITIES)
         if self.upsampling not in UPSAMPLINGS:
             raise unknown_name("upsampling", self.upsampling, UPSAMPLINGS)
-        if isinstance(self.tiling, str) and self.tiling != tiles.EXACT:
-            raise RequestError(f"tiling must be a Tiling or {tiles.EXACT!r}, not {self.tiling!r}")
+        is_exact = isinstance(self.tiling, str) and self.tiling == tiles.EXACT
+        if not (self.tiling is None or is_exact or isinstance(self.tiling, Tiling)):
+            raise RequestError(
+                "tiling must be a colorjax.inference.tiling.Tiling, such as "
+                f"Tiling((256, 256), (128, 128)), or {tiles.EXACT!r}, or None, not "
+                f"{_shown(self.tiling)}"
+            )
         if self.tiling is not None and self.quality == "best":
             raise RequestError(
                 "quality best is for whole photos; give only one of quality best and tiling"
             )
         if isinstance(self.tiling, Tiling) and self.hints:
             raise RequestError("hints are for whole photos; leave tiling out")
+
+
+def _shown(value: object) -> str:
+    """Returns the repr of a value in one line of at most 60 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def is_number(value: object) -> bool:
+    """Returns whether a value is a real number, of Python or NumPy, and no boolean."""
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)

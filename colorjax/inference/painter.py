@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable
 
 import jax
@@ -12,6 +11,7 @@ import numpy as np
 
 from colorjax import color
 from colorjax.color.lab import Gamut
+from colorjax.inference.programs import Programs
 
 # Full resolution is processed in bands of rows of at most this many pixels (or one row), so that a
 # photo needs only the memory of its pixels, its lightness and the result.
@@ -20,15 +20,15 @@ _FEW_PIXELS = 8192  # block size for pixels outside sRGB: eight shapes
 
 
 class Painter:
-    """Converts Lab planes to sRGB; colors outside sRGB lose chroma, never lightness.
-
-    Attributes:
-        compile_seconds: seconds of compilation so far.
-    """
+    """Converts Lab planes to sRGB; colors outside sRGB lose chroma, never lightness."""
 
     def __init__(self):
-        self.compile_seconds = 0.0
-        self._compiled: dict[object, jax.stages.Compiled] = {}
+        self._programs = Programs()
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds of compilation so far."""
+        return self._programs.compile_seconds
 
     def __call__(self, planes: tuple[np.ndarray, ...], *, is_8_bit: bool) -> np.ndarray:
         """Returns sRGB (n, W, 3), uint8 or float32 in [0, 1], of planes L, a and b, (n, W) each.
@@ -51,13 +51,11 @@ class Painter:
         size = -(-count // step) * step
         padded = np.zeros((3, size), np.float32)
         padded[:, :count] = lab
-        key = (paint, is_8_bit, size)
-        if key not in self._compiled:
-            start = time.perf_counter()
-            compiled = jax.jit(functools.partial(paint, is_8_bit=is_8_bit)).lower(padded).compile()
-            self._compiled[key] = compiled
-            self.compile_seconds += time.perf_counter() - start
-        return [output[:count] for output in jax.device_get(self._compiled[key](padded))]
+        program = self._programs.get(
+            (paint, is_8_bit, size),
+            lambda: jax.jit(functools.partial(paint, is_8_bit=is_8_bit)).lower(padded),
+        )
+        return [output[:count] for output in jax.device_get(program(padded))]
 
 
 def _paint_inside(lab: jax.Array, *, is_8_bit: bool) -> tuple[jax.Array, jax.Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -13,8 +14,10 @@ import numpy as np
 from PIL import Image
 
 from colorjax import color
+from colorjax.inference.programs import Programs
 from colorjax.methods.method import Method, Variables
 from colorjax.models.hint_spreading import Keys, keyed
+from colorjax.runtime import forks
 
 Inputs: TypeAlias = dict[str, Any]  # name -> array (N, H, W, C) float32, NumPy's or JAX's
 Size: TypeAlias = tuple[int, ...]  # height and width in pixels
@@ -24,22 +27,44 @@ _MAX_CHROMA = 1000.0
 
 
 class Predictor:
-    """Runs a method on the device of its weights.
+    """Runs a method on the device of its weights; safe for threads.
 
     Attributes:
         method: the method.
-        variables: its weights.
-        compile_seconds: seconds of compilation so far.
-        seconds: seconds spent in the network so far.
+        seconds: seconds spent in the network so far, summed over threads.
     """
 
     def __init__(self, method: Method, variables: Variables):
-        """Binds a method to its weights."""
+        """Binds a method to its weights, arrays of JAX or (for the first device) of NumPy."""
         self.method = method
-        self.compile_seconds = 0.0
         self.seconds = 0.0
-        self.variables = variables
-        self._compiled: dict[object, jax.stages.Compiled] = {}
+        self._variables = variables
+        self._is_on_device = False
+        self._lock = threading.Lock()
+        self._programs = Programs()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies the method and its weights, without compiled programs."""
+        return Predictor, (self.method, jax.device_get(self.variables))
+
+    @property
+    def variables(self) -> Variables:
+        """The weights, on their device.
+
+        Raises:
+            RequestError: JAX was used before this process was forked.
+        """
+        forks.check_same_process()
+        with self._lock:
+            if not self._is_on_device:  # those of a pickle, in the process that uses them
+                self._variables = jax.device_put(self._variables)
+                self._is_on_device = True
+        return self._variables
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds of compilation so far."""
+        return self._programs.compile_seconds
 
     def fields(self, gray: np.ndarray) -> Inputs:
         """Returns the inputs computed from a gray picture.
@@ -129,13 +154,12 @@ class Predictor:
         """Returns function(variables, fields), compiled once per name and shapes."""
         shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(fields))
         key = (name, *(sorted(fields) if isinstance(fields, dict) else ()), shapes)
-        if key not in self._compiled:
-            start = time.perf_counter()
-            self._compiled[key] = jax.jit(function).lower(self.variables, fields).compile()
-            self.compile_seconds += time.perf_counter() - start
+        variables = self.variables
+        program = self._programs.get(key, lambda: jax.jit(function).lower(variables, fields))
         start = time.perf_counter()
-        result = jax.device_get(self._compiled[key](self.variables, fields))
-        self.seconds += time.perf_counter() - start
+        result = jax.device_get(program(variables, fields))
+        with self._lock:
+            self.seconds += time.perf_counter() - start
         return result
 
 

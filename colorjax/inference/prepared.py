@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
-
-import numpy as np
-from PIL import Image
+from typing import TYPE_CHECKING, Any
 
 from colorjax.inference.options import Hints, Options
-from colorjax.inference.pixels import ArrayPixels
+from colorjax.inference.pixels import Picture, open_pixels
 
 if TYPE_CHECKING:
     from colorjax.inference.colorizer import Colorizer
@@ -23,21 +20,19 @@ class PreparedPhoto:
             again for each call.
     """
 
-    def __init__(self, colorizer: Colorizer, image: np.ndarray | Image.Image, options: Options):
+    def __init__(self, colorizer: Colorizer, image: Picture, options: Options):
         self._colorizer = colorizer
         self._image = image
         self._options = options
         form = colorizer.hint_form
         self.prediction = None
         if form != "input":
-            pixels = ArrayPixels.of(image)
+            pixels = open_pixels(image)
             self.prediction = colorizer.predict(pixels, options, with_keys=form == "spread")
 
-    def colorize(self, hints: Hints = ()) -> np.ndarray | Image.Image:
+    def colorize(self, hints: Hints = ()) -> Any:
         """Returns the photo colorized with these hints only, as `Colorizer.colorize`."""
-        pixels = ArrayPixels.of(self._image)
+        pixels = open_pixels(self._image)
         options = dataclasses.replace(self._options, hints=hints)
         self._colorizer.paint_hinted(pixels, options, self.prediction)
-        painted = pixels.painted
-        is_array = isinstance(self._image, np.ndarray)
-        return painted if is_array else Image.fromarray(painted)
+        return pixels.result

@@ -55,12 +55,24 @@ class Tiling:
     def __post_init__(self):
         if self.combine not in COMBINATIONS:
             raise unknown_name("combine", self.combine, COMBINATIONS)
+        for name in ("tile", "stride"):
+            if not _is_pair(getattr(self, name)):
+                raise RequestError(
+                    f"{name} must be (height, width) in whole pixels, such as (256, 256), not "
+                    f"{getattr(self, name)!r}"
+                )
         pairs = zip(self.stride, self.tile, strict=True)
         if min(self.tile) < 8 or not all(0 < stride <= tile for stride, tile in pairs):
             raise RequestError(
                 "a tile must have sides of at least 8 px and a stride from 1 px to its side, not "
                 f"tile {self.tile[1]}x{self.tile[0]} with stride {self.stride[1]},{self.stride[0]}"
             )
+
+
+def _is_pair(value: object) -> bool:
+    if not (isinstance(value, tuple | list) and len(value) == 2):
+        return False
+    return all(isinstance(side, int | np.integer) and not isinstance(side, bool) for side in value)
 
 
 def tile_starts(length: int, tile: int, stride: int) -> list[int]:

@@ -54,7 +54,8 @@ class WorkingSize:
             raise unknown_name("aspect", aspect, ASPECTS)
         if size is not None and fixed:
             raise RequestError(f"these weights work only at {fixed}x{fixed} px; leave the size out")
-        if size is not None and size != OWN and not (isinstance(size, int) and size > 0):
+        is_side = isinstance(size, int | np.integer) and not isinstance(size, bool) and size > 0
+        if size is not None and size != OWN and not is_side:
             raise RequestError(f"size must be a number of pixels above 0, or {OWN!r}, not {size!r}")
         side = size or config.inference.size or config.data.image_size
         if side != OWN and side < 0:

@@ -58,6 +58,8 @@ class EdgeFusion(nn.Module):
         dense_activation: between the two fully connected layers of the faithful branch: "relu", or
             "linear" as in the original, which makes the two equivalent to one.
         kernel_init: initialization of the kernels, "he", or "glorot" as in the original.
+        stride_padding: zeros around the input of a convolution of stride 2: "both", one on every
+            side; "after", none at the top and left, as in the original.
         ab_range: ab units at tanh = 1; 128 in the original.
         raw_lightness: whether its input is scaled to 0 ... 100 instead of -1 ... 1, as in the
             original.
@@ -74,6 +76,7 @@ class EdgeFusion(nn.Module):
     norm: bool = False
     dense_activation: str = "relu"
     kernel_init: str = "he"
+    stride_padding: str = "both"
     ab_range: float = color.AB_SCALE
     raw_lightness: bool = False
     upsample: str = "bilinear"
@@ -112,7 +115,9 @@ class EdgeFusion(nn.Module):
     @property
     def style(self) -> Style:
         """Construction options of its layers."""
-        return Style(self.width, self.norm, "relu", self.kernel_init, self.dtype)
+        return Style(
+            self.width, self.norm, "relu", self.kernel_init, self.stride_padding, self.dtype
+        )
 
     @nn.compact
     def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:

@@ -43,6 +43,8 @@ class Iizuka(nn.Module):
         activation: of convolutions, "relu" or "tanh".
         kernel_init: initialization of the kernels, "he", "glorot" or "normal"; see
             `iizuka_blocks.Style`.
+        stride_padding: zeros around the input of a convolution of stride 2: "both", one on every
+            side; "after", none at the top and left, as in the TensorFlow port.
         ab_range: ab units at the ends of the sigmoid; the paper's 100 clips the bluest blue.
         upsample: from half to full size: "bilinear" or "nearest".
         dtype: of the body; the outputs are float32.
@@ -55,6 +57,7 @@ class Iizuka(nn.Module):
     norm: bool = True
     activation: str = "relu"
     kernel_init: str = "he"
+    stride_padding: str = "both"
     ab_range: float = color.AB_SCALE
     upsample: str = "bilinear"
     dtype: Any = jnp.float32
@@ -77,7 +80,14 @@ class Iizuka(nn.Module):
     @property
     def style(self) -> Style:
         """Construction options of its layers."""
-        return Style(self.width, self.norm, self.activation, self.kernel_init, self.dtype)
+        return Style(
+            self.width,
+            self.norm,
+            self.activation,
+            self.kernel_init,
+            self.stride_padding,
+            self.dtype,
+        )
 
     @nn.compact
     def __call__(self, inputs: dict[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:

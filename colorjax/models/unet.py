@@ -11,17 +11,14 @@ import jax.numpy as jnp
 from colorjax import color
 from colorjax.errors import RequestError, unknown_name
 from colorjax.models.blocks.added_layer import AddedLayer
+from colorjax.models.blocks.checks import check_gray_range, check_norm
 from colorjax.models.blocks.convolution import BatchNorm, Conv, UpConv
+from colorjax.models.blocks.initializers import KERNEL_INITS, UP_KERNEL_INITS
 from colorjax.models.blocks.shapes import check_width, scaled
 from colorjax.models.blocks.zhang_blocks import BinHead
 
 HEADS = ("auto", "ab", "bins")
 NORMS = ("batch", "affine")
-KERNEL_INITS = {
-    "he": None,  # default of Conv
-    "glorot": nn.initializers.glorot_uniform(),
-    "lecun": nn.initializers.lecun_normal(),  # default of TensorFlow's variance_scaling
-}
 
 
 class Layout(NamedTuple):
@@ -71,7 +68,10 @@ class UNet(nn.Module):
         head: "ab": tanh values in `space`; "bins": a distribution over the 313 bins.
         dropout: share of features dropped in training, in the units that have dropout.
         norm: "batch"; "affine": only scale and shift, as if BatchNorm never updated statistics.
+        norm_momentum: share of BatchNorm's running statistics that a step keeps; Keras: 0.99.
+        norm_epsilon: added to BatchNorm's variances; Keras: 1e-3.
         kernel_init: a key of `KERNEL_INITS`.
+        gray_range: values of black and white in the network; its input is always in [-1, 1].
         temperature: of the annealed mean of "bins".
         folded_temperature: see `BinHead`.
         dtype: of the body; the head is float32.
@@ -84,7 +84,10 @@ class UNet(nn.Module):
     head: str = "ab"
     dropout: float = 0.5
     norm: str = "batch"
+    norm_momentum: float = 0.9
+    norm_epsilon: float = 1e-5
     kernel_init: str = "he"
+    gray_range: tuple[float, float] = (-1.0, 1.0)
     temperature: float = 0.38
     folded_temperature: float = 1.0
     dtype: Any = jnp.float32
@@ -134,6 +137,7 @@ class UNet(nn.Module):
             raise ValueError(
                 f"unet needs sides that are multiples of {multiple}, got {x.shape[1:3]}"
             )
+        x = color.rescale_gray(x, self.gray_range)
         skips = []
         for number, (channels, stride) in enumerate(layout.encoder, start=1):
             x = self._down(x, number, channels, stride, layout, train=train)
@@ -181,7 +185,7 @@ class UNet(nn.Module):
             scaled(channels, self.width),
             self.dtype,
             kernel_size=layout.kernel_size,
-            kernel_init=KERNEL_INITS[self.kernel_init],
+            kernel_init=UP_KERNEL_INITS[self.kernel_init],
             name=f"up{number}",
         )
         x = up(x, train=train)
@@ -194,7 +198,7 @@ class UNet(nn.Module):
         return x
 
     def _normalized(self, x: jax.Array, name: str, *, train: bool) -> jax.Array:
-        norm = BatchNorm(self.dtype, name=name)
+        norm = BatchNorm(self.dtype, self.norm_momentum, self.norm_epsilon, name=name)
         return norm(x, train=train and self.norm == "batch")
 
 
@@ -226,4 +230,6 @@ def unet(**options: Any) -> UNet:
             f"{net.temperature} and {net.folded_temperature}"
         )
     check_width(net.width)
+    check_norm("model", net.norm_momentum, net.norm_epsilon)
+    check_gray_range("model", net.gray_range)
     return net

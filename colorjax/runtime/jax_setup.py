@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -53,6 +54,37 @@ def use_compilation_cache(folder: str) -> None:
             ) from None
         return
     jax.config.update("jax_compilation_cache_dir", str(cache_folder))
+
+
+def require_devices() -> None:
+    """Initializes JAX's devices.
+
+    Raises:
+        RequestError: JAX cannot start the devices that JAX_PLATFORMS names.
+    """
+    import jax
+
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError) as error:  # AssertionError: JAX has no plug-in for them
+        platforms = jax.config.values["jax_platforms"]
+        cause = f"JAX_PLATFORMS={platforms}: " if platforms else ""
+        reason, *_ = (str(error) or "JAX has no plug-in for them").splitlines()
+        raise RequestError(
+            f"{cause}these devices cannot be used ({reason.partition(' (set')[0][:200]}); set "
+            "JAX_PLATFORMS=cpu to run on the CPU, or install their support, such as "
+            "pip install 'colorjax[cuda]'"
+        ) from None
+
+
+@contextlib.contextmanager
+def device_errors() -> Iterator[None]:
+    """Turns JAX's error for missing devices into a RequestError; see `require_devices`."""
+    try:
+        yield
+    except (AssertionError, RuntimeError):
+        require_devices()
+        raise
 
 
 def simulate_devices(number: int) -> None:

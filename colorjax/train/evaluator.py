@@ -16,11 +16,12 @@ from ml_collections import ConfigDict
 from colorjax import color, losses, metrics
 from colorjax.data import crops, pipeline, trivial_predictors
 from colorjax.data.decode import decode_region
-from colorjax.data.hints import MAX_EVALUATION_HINTS
+from colorjax.data.hints import MAX_EVALUATION_HINTS, PLACES
 from colorjax.data.selection import hues, splits
 from colorjax.data.sources.labels import NO_LABEL
 from colorjax.data.sources.source import Source
 from colorjax.data.sources.subsets import evenly_spaced
+from colorjax.errors import unknown_name
 from colorjax.methods.method import Method, Variables
 from colorjax.metrics.picture import is_gray
 from colorjax.metrics.prediction import (
@@ -92,10 +93,25 @@ def protocol(config: ConfigDict) -> str:
         )
     if config.evaluation.hint_counts:
         text += (
-            "; without hints, but psnr_hints_N with N squares of 6/256 of the side, evenly drawn, "
-            "of the true color's mean, by the network's input or else spread by its features"
+            "; without hints, but psnr_hints_N with N squares of 6/256 of the side, at "
+            f"{hint_places(config.evaluation)} positions, of the true color's mean, by the "
+            "network's input or else spread by its features"
         )
     return text
+
+
+def hint_places(evaluation: ConfigDict) -> str:
+    """Returns how the hints of `config.evaluation` are placed; empty: it has none.
+
+    Raises:
+        RequestError: unknown places.
+    """
+    if not evaluation.hint_counts:
+        return ""
+    places = evaluation.get("hint_places") or "uniform"  # earlier configs lack the field
+    if places not in PLACES:
+        raise unknown_name("evaluation.hint_places", places, PLACES)
+    return places
 
 
 class Steps(NamedTuple):
@@ -354,7 +370,7 @@ class Evaluator:
             self._config.data,
             batch_size=self._config.evaluation.batch_size,
             inputs=self._steps.inputs,
-            with_hints=bool(self._config.evaluation.hint_counts),
+            hint_places=hint_places(self._config.evaluation),
             host=jax.process_index(),
             hosts=jax.process_count(),
         )

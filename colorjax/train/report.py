@@ -53,6 +53,7 @@ class Reporter:
         self._writer = writer
         self._should_stop = should_stop
         counts = config.evaluation.hint_counts
+        evaluate.hint_places(config.evaluation)  # unknown ones fail before the training
         steps = evaluate.build_steps(
             method,
             prior.load(config.evaluation.prior, "evaluation.prior"),

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from colorjax import methods
 from colorjax.errors import RequestError
 from colorjax.methods.method import Method, Variables
+from colorjax.runtime import jax_setup
 from colorjax.weights import named
 from colorjax.weights.checkpoint import Checkpoints, with_sharding
 from colorjax.weights.named import WeightsFile
@@ -70,7 +71,9 @@ class StoredWeights:
         Raises:
             RequestError: no intact checkpoint, or weights of another network.
         """
-        sharding = sharding or SingleDeviceSharding(jax.local_devices()[0])
+        if sharding is None:
+            jax_setup.require_devices()
+            sharding = SingleDeviceSharding(jax.local_devices()[0])
         if method is not None:
             _check_meaning(self.config, method)
         if isinstance(self.source, Workdir):

@@ -54,6 +54,14 @@ _JUDGES = (
 # Fields that configs of earlier versions lack, with the equivalent values.
 _LATER = {
     "model.add_layer": False,
+    "model.norm_momentum": 0.9,
+    "model.norm_epsilon": 1e-5,
+    "model.gray_range": [-1.0, 1.0],
+    "model.stride_padding": "both",
+    "critic.norm_momentum": 0.9,
+    "critic.norm_epsilon": 1e-5,
+    "critic.kernel_init": "he",
+    "critic.gray_range": [-1.0, 1.0],
     "train_only": "all",
     "init_encoder": "",
     "init_encoder_photos": 0,
@@ -67,6 +75,7 @@ _LATER = {
     "optimizer.cooldown_steps": 0,
     "critic_optimizer.cooldown_steps": 0,
     "inference.decode": "ab",
+    "evaluation.hint_places": "uniform",
 }
 
 

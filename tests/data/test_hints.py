@@ -119,8 +119,12 @@ def test_workers_draw_the_same(photos):
 
 def test_evaluation_has_the_same_hundred_hints_for_a_photo_each_time(photos):
     source = FolderSource.open(photos, labels="none")
-    whole = next(pipeline.eval_batches(source, data_of(photos), batch_size=40, with_hints=True))
-    again = next(pipeline.eval_batches(source, data_of(photos), batch_size=8, with_hints=True))
+    whole = next(
+        pipeline.eval_batches(source, data_of(photos), batch_size=40, hint_places="uniform")
+    )
+    again = next(
+        pipeline.eval_batches(source, data_of(photos), batch_size=8, hint_places="uniform")
+    )
     np.testing.assert_array_equal(whole["hint_order"][:8], again["hint_order"])
     np.testing.assert_array_equal(whole["hint_ab"][:8], again["hint_ab"])
     covered = [(whole["hint_order"] < n).mean() for n in (0, 1, 10, 100)]
@@ -145,11 +149,40 @@ def test_hints_for_evaluation_are_even_and_six_pixels_at_256():
     assert drawn[0] != drawn[1]
 
 
+def test_gaussian_hints_for_evaluation_are_around_the_middle():
+    """As `samp='normal'` of the original: normal, a quarter of the room, clipped."""
+    drawn = [
+        hints.draw_for_evaluation(np.random.default_rng(n), 256, "gaussian") for n in range(40)
+    ]
+    assert {(len(some), hint.side) for some in drawn for hint in some} == {(100, 6)}
+    corners = np.array([(hint.top, hint.left) for some in drawn for hint in some])
+    assert (corners.min(), corners.max()) == (0, 250)
+    rng = np.random.default_rng(0)
+    normal = np.clip(rng.normal((256 - 6 + 1) / 2, (256 - 6 + 1) / 4, 200_000), 0, 250).astype(int)
+    quantiles = [0.1, 0.25, 0.5, 0.75, 0.9]
+    np.testing.assert_allclose(
+        np.quantile(corners, quantiles), np.quantile(normal, quantiles), atol=4
+    )
+    assert np.std(corners) < 61 < 72 < np.std(np.arange(251))  # of uniform positions
+
+
+def test_evaluation_batches_place_hints_as_asked(photos):
+    source = FolderSource.open(photos, labels="none")
+    data = data_of(photos, image_size=128)
+    spread = {}
+    for places in hints.PLACES:
+        batch = next(pipeline.eval_batches(source, data, batch_size=40, hint_places=places))
+        rows = np.nonzero(batch["hint_order"][..., 0] < hints.NO_HINT)[1]
+        spread[places] = np.std(rows)
+    assert spread["gaussian"] < 33 < spread["uniform"]
+    assert "hint_ab" not in next(pipeline.eval_batches(source, data, batch_size=4))
+
+
 def test_more_hints_for_evaluation_hold_the_fewer(photos):
     """A hint that is there among the first n is there, with its color, among more."""
     source = FolderSource.open(photos, labels="none")
     data = data_of(photos, image_size=128)
-    batch = next(pipeline.eval_batches(source, data, batch_size=4, with_hints=True))
+    batch = next(pipeline.eval_batches(source, data, batch_size=4, hint_places="uniform"))
     order, ab = batch["hint_order"], batch["hint_ab"]
     few, many = order < 5, order < 50
     assert few.sum() < many.sum()

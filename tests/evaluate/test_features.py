@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.linalg import sqrtm
 
 from colorjax import color, evaluate
-from colorjax.data import crops
+from colorjax.data import resampling
 from colorjax.errors import RequestError
 from colorjax.evaluate import features, photos, protocols
 from colorjax.evaluate.features import FeatureFiles
@@ -129,7 +129,7 @@ def test_coltran_compares_with_other_photos(networks, run, tmp_path, monkeypatch
     direct = [
         np.stack(
             [
-                crops.resized(
+                resampling.resized(
                     np.asarray(Image.open(tmp_path / f"ILSVRC2012_val_{n:08d}.JPEG")), side, "area"
                 )
                 for n in wanted(kind)[:3]
@@ -137,7 +137,7 @@ def test_coltran_compares_with_other_photos(networks, run, tmp_path, monkeypatch
         )
         for kind, side in (("coltran_5k.txt", 48), ("coltran_5k_reference.txt", 24))
     ]
-    compared = np.stack([crops.resized(rgb, 24, "area") for rgb in direct[0]])
+    compared = np.stack([resampling.resized(rgb, 24, "area") for rgb in direct[0]])
     floor = frechet(Networks.features(compared), Networks.features(direct[1]))
     assert result["truth"]["fid"] == pytest.approx(floor, abs=1e-5)
     assert result["truth"]["fid"] > 1e-3

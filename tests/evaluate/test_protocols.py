@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from helpers.synthetic import synthetic_images
 from PIL import Image
+from skimage import transform
 
 from colorjax import color
-from colorjax.data import crops
+from colorjax.data import hints, resampling
 from colorjax.errors import RequestError
 from colorjax.evaluate import photos, protocols
 
@@ -66,10 +67,49 @@ def test_area_resizing_averages_exact_areas(length, side):
     rgb = rng.integers(0, 256, (length, length, 3), np.uint8)
     fine = np.repeat(np.repeat(rgb, side, axis=0), side, axis=1).astype(np.float64)
     means = fine.reshape(side, length, side, length, 3).mean(axis=(1, 3))
-    resized = crops.resized(rgb, side, "area")
+    resized = resampling.resized(rgb, side, "area")
     assert abs(resized - means).max() <= 0.5 + 1e-9
     if length == side:
         assert resized is rgb
+
+
+def test_the_code_of_ddcolor_and_ct2_prepares_by_name(tmp_path):
+    """Each by its own filter, next to ours, and stamped so in the result."""
+    data = imagenet(tmp_path, [1], size=(600, 420))
+    stored = np.asarray(Image.open(tmp_path / "n0" / "ILSVRC2012_val_00000001.JPEG"))
+    square = stored[:, 90:510]
+    prepared, stamps = {}, {}
+    for name in ("val5k", "val5k-ddcolor", "val5k-ct2", "val5k-ct2-loader", "val50k-ddcolor"):
+        protocol = protocols.find(name)
+        prepared[name] = photos.open_photos(protocol, data, limit=1).prepared(0)
+        stamps[name] = protocols.stamp(protocol)
+    np.testing.assert_array_equal(
+        prepared["val5k-ddcolor"], resampling.opencv_bilinear(stored, 256)
+    )
+    np.testing.assert_array_equal(prepared["val50k-ddcolor"], prepared["val5k-ddcolor"])
+    unit = transform.resize(square, (256, 256), mode="reflect", anti_aliasing=True)
+    np.testing.assert_array_equal(prepared["val5k-ct2"], (unit * 255).astype(np.uint8))
+    loader = Image.fromarray(square).resize((256, 256), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(prepared["val5k-ct2-loader"], loader)
+    for name in ("val5k-ct2", "val5k-ct2-loader"):
+        assert (prepared[name] != prepared["val5k"]).mean() > 0.01
+    assert [stamps[name].get("resampling") for name in stamps] == [
+        "bicubic", "opencv", "skimage", "bilinear", "opencv"
+    ]  # fmt: skip
+    assert [stamps[name].get("crop", False) for name in stamps] == [True, False, True, True, False]
+    assert len({stamps[name]["preparation"] for name in stamps}) == 4
+
+
+def test_hint_places_are_named():
+    places = {
+        name: protocols.stamp(protocols.find(name))["hint_places"]
+        for name in ("ctest10k", "ctest10k-gaussian")
+    }
+    assert places == {"ctest10k": "uniform", "ctest10k-gaussian": "gaussian"}
+    assert all(
+        each.hint_places in hints.PLACES if each.hint_counts else not each.hint_places
+        for each in protocols.PROTOCOLS.values()
+    )
 
 
 def test_coltran_colorizes_large_and_compares_small(tmp_path):

@@ -13,7 +13,7 @@ from colorjax.cli import main as cli
 from colorjax.errors import RequestError
 from colorjax.inference import colorizer as colorizer_module
 from colorjax.inference.colorizer import Colorizer
-from colorjax.inference.pixels import ArrayPixels
+from colorjax.inference.pixels import open_pixels
 from colorjax.inference.working_size import WorkingSize
 
 
@@ -62,14 +62,12 @@ def test_another_photos_palette_changes_the_colors(semantic_workdir):
 
 
 def test_the_palette_is_that_of_the_photo_at_128_px():
-    whole = colorizer_module._palette_of(ArrayPixels.of(PHOTO))
+    whole = colorizer_module._palette_of(open_pixels(PHOTO))
     ab = rgb2lab(PHOTO / 255)[..., 1:]
     np.testing.assert_allclose(whole[0, :-1], color.palette(ab), atol=1e-4)
     assert whole[0, -1] == 1
     large = np.repeat(np.repeat(PHOTO, 8, 0), 8, 1)  # 384 px: shrunk by 3
-    np.testing.assert_allclose(
-        colorizer_module._palette_of(ArrayPixels.of(large)), whole, atol=0.05
-    )
+    np.testing.assert_allclose(colorizer_module._palette_of(open_pixels(large)), whole, atol=0.05)
 
 
 def test_one_global_image_is_looked_at_once_for_a_whole_album(iizuka, monkeypatch):

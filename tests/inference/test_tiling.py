@@ -328,6 +328,15 @@ def test_networks_see_no_farther_than_they_say(module, arg, added):
     assert result <= reach
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [iizuka, edge_fusion])
+def test_networks_padded_as_keras_see_no_farther_than_they_say(module):
+    config = module.get_config("width=0.125,size=64")
+    config.model.stride_padding = "after"
+    reach, result = support(config)
+    assert result <= reach
+
+
 def test_a_halo_is_needed(colorizer, monkeypatch):
     monkeypatch.setattr(type(colorizer._method.network), "reach", 4)
     result, whole = exact_and_whole(colorizer, (150, 203), monkeypatch)

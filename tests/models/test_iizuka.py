@@ -11,6 +11,7 @@ from helpers.synthetic import drawn_variables
 
 from colorjax import losses, models
 from colorjax.errors import RequestError
+from colorjax.models.blocks import convolution
 from colorjax.models.blocks.iizuka_blocks import LOW_LEVEL, ConvLayer, Convs, DenseLayer, Style
 from colorjax.models.blocks.shapes import squeezed
 
@@ -96,6 +97,7 @@ def test_sides_are_multiples_of_eight(size):
         ({"kernel_init": "zeros"}, r"model\.kernel_init.*known: glorot, he, normal"),
         ({"ab_range": 0.0}, r"model\.ab_range"),
         ({"ab_range": float("nan")}, r"model\.ab_range"),
+        ({"stride_padding": "same"}, r"model\.stride_padding.*known: after, both"),
         ({"upsample": "cubic"}, r"model\.upsample.*known: bilinear, nearest"),
         ({"classes": 3}, "model iizuka: .*classes"),
     ],
@@ -312,6 +314,26 @@ def test_who_learns_from_what():
     level = jacobian["global_level"]
     assert reached(level, 1) == {"convs", "dense1", "dense2"}
     assert reached(level, 0) == {"convs", "dense1", "dense2", "dense3"}
+
+
+@pytest.mark.parametrize("padding", ["both", "after"])
+@pytest.mark.parametrize("as_patches", [False, True])
+def test_padding_of_strides(padding, as_patches, monkeypatch):
+    """One zero on every side, or as XLA's SAME, which is TensorFlow's: none before, one after."""
+    monkeypatch.setattr(convolution, "_prefer_patches", lambda *_: as_patches)
+    layer = ConvLayer(8, Style(norm=False, stride_padding=padding), stride=2)
+    variables = drawn_variables(
+        jax.eval_shape(lambda: layer.init(jax.random.key(0), GRAY, train=False))
+    )
+    kernel, bias = (variables["params"]["conv"][name] for name in ("kernel", "bias"))
+    zeros = "SAME" if padding == "after" else ((1, 1), (1, 1))
+    wanted = jax.lax.conv_general_dilated(
+        GRAY, jnp.asarray(kernel), (2, 2), zeros, dimension_numbers=convolution.NHWC
+    )
+    actual = layer.apply(variables, GRAY, train=True)
+    np.testing.assert_allclose(
+        actual, jnp.maximum(wanted + bias.reshape(1, 1, 1, -1), 0), atol=1e-5
+    )
 
 
 # Initialization.

@@ -14,6 +14,7 @@ from skimage.color import rgb2lab
 from colorjax import models
 from colorjax.errors import RequestError
 from colorjax.models.blocks.convolution import Conv, UpConv
+from colorjax.models.blocks.initializers import UP_KERNEL_INITS
 from colorjax.models.unet import unet
 
 WIDTH = 0.125  # channels 8, 16, 32, 64
@@ -226,7 +227,7 @@ def test_no_photo_depends_on_its_neighbors_in_evaluation():
     ("name", "down", "up"),
     [
         ("glorot", 2 / (16 * (32 + 64)), 2 / (16 * (128 + 32))),
-        ("lecun", 1 / (16 * 32), 1 / (16 * 128)),
+        ("lecun", 1 / (16 * 32), 1 / (16 * 32)),  # TensorFlow: 16 x output channels in both
         ("he", 2 / (16 * 32), 4 * 2 / (16 * 128)),
     ],
 )
@@ -245,6 +246,24 @@ def test_a_fresh_network(name, down, up, key):
         assert kernel.var() == pytest.approx(variance, rel=0.05), layer
     assert params["down4"]["kernel"].shape == (4, 4, 32, 64)
     assert params["up2"]["kernel"].shape == (4, 4, 128, 32)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "deviation"),
+    [(512, 512, 0.0110), (1024, 256, 0.0156), (512, 128, 0.0221), (256, 64, 0.0313)],
+)
+def test_transposed_kernels_start_as_those_of_nazeri(inputs, outputs, deviation, key):
+    """TensorFlow's variance_scaling on (4, 4, O, I): 1 / sqrt(16 O)."""
+    kernel = np.asarray(UP_KERNEL_INITS["lecun"](key, (4, 4, inputs, outputs)))
+    assert kernel.std() == pytest.approx(deviation, rel=5e-3)
+
+
+def test_gray_is_scaled_inside_the_network():
+    inputs = gray(1, 16, 16)
+    shifted = {"gray": (inputs["gray"] + 1) / 2}
+    own, _ = run(inputs, gray_range=(0.0, 1.0))
+    np.testing.assert_allclose(own["ab"], run(shifted)[0]["ab"], atol=1e-6)
+    assert float(jnp.abs(own["ab"] - run(inputs)[0]["ab"]).max()) > 0.01
 
 
 def test_a_body_in_bfloat16_gives_float32():
@@ -268,6 +287,10 @@ def test_a_body_in_bfloat16_gives_float32():
         ({"temperature": -1.0}, "model.temperature"),
         ({"folded_temperature": 0.0}, "folded_temperature"),
         ({"filters": 3}, "filters"),
+        ({"norm_epsilon": 0.0}, "model.norm_epsilon"),
+        ({"norm_momentum": 1.0}, "model.norm_momentum"),
+        ({"gray_range": [1.0, 0.0]}, r"model.gray_range must be \(black, white\)"),
+        ({"gray_range": [1.0]}, "model.gray_range"),
     ],
 )
 def test_wrong_options_are_named(options, message):

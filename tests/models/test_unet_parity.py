@@ -25,7 +25,11 @@ CASES = {
     "places": (UNet, torch_unet.UNet, {"layout": "places"}, (128, 128)),
     "dcgan": (UNet, torch_unet.UNet, {"layout": "dcgan", "space": "rgb"}, (32, 48)),
     "critic": (PatchCritic, torch_unet.PatchCritic, {}, (32, 24)),
+    "keras": (UNet, torch_unet.UNet, {"space": "lab"}, (16, 32)),
+    "keras-critic": (PatchCritic, torch_unet.PatchCritic, {}, (32, 24)),
 }
+# BatchNorm of Keras; gray from 0 to 1, as the DCGAN's.
+KERAS = {"norm_momentum": 0.99, "norm_epsilon": 1e-3, "gray_range": (0.0, 1.0)}
 NAMES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 
 
@@ -36,8 +40,13 @@ class Pair:
         ours, theirs, options, self.size = CASES[case]
         self.is_critic = ours is PatchCritic
         dropout = {} if self.is_critic else {"dropout": 0.0}
-        self.ours = ours(width=WIDTH, **options, **dropout)
+        self.is_keras = case.startswith("keras")
+        self.momentum = 0.99 if self.is_keras else 0.9
+        self.ours = ours(width=WIDTH, **options, **dropout, **(KERAS if self.is_keras else {}))
         self.theirs = theirs(width=WIDTH, **options, **dropout).eval()
+        for module in self.theirs.modules():
+            if isinstance(module, nn.BatchNorm2d) and self.is_keras:
+                module.eps, module.momentum = 1e-3, 0.01
         init = functools.partial(self.ours.init, train=False)
         shapes = jax.eval_shape(init, jax.random.key(0), self.inputs())
         self.variables = with_signal(drawn_variables(shapes))
@@ -73,6 +82,8 @@ class Pair:
 
     def run_theirs(self):
         fields = {name: nchw(x) for name, x in self.inputs().items()}
+        if self.is_keras:
+            fields["gray"] = (fields["gray"] + 1) / 2
         run = self.theirs if self.is_critic else self.theirs.colors
         return run(*fields.values()).detach().numpy().transpose(0, 2, 3, 1)
 
@@ -116,12 +127,12 @@ def difference(ours, theirs):
 def test_outputs_are_those_of_the_tables(case):
     theirs = pair(case).run_theirs()
     assert theirs.std(axis=(0, 1, 2)).min() > 0.03  # nothing constant
-    if case != "critic":
+    if "critic" not in case:
         assert np.abs(theirs).mean() < 0.9  # nor saturated
     assert difference(found_by_ours(case), theirs) < WITHIN
 
 
-@pytest.mark.parametrize("case", ["cifar", "dcgan", "critic"])
+@pytest.mark.parametrize("case", ["cifar", "dcgan", "critic", "keras", "keras-critic"])
 def test_a_training_step_moves_the_statistics_alike(case):
     both = Pair(case)
     ours, updated = both.run_ours(train=True)
@@ -133,11 +144,13 @@ def test_a_training_step_moves_the_statistics_alike(case):
     assert difference(ours, theirs) < TRAINED_WITHIN
     assert difference(found_by_ours(case), theirs) > 100 * TRAINED_WITHIN  # another mode
     after, moved = both.theirs.state_dict(), both.state_of(both.variables | updated)
-    assert len(counts) == {"cifar": 9, "dcgan": 4, "critic": 3}[case]
+    sizes = {"cifar": 9, "dcgan": 4, "critic": 3, "keras": 9, "keras-critic": 3}
+    assert len(counts) == sizes[case]
     for layer, count in counts.items():
         mean, var = f"{layer}.running_mean", f"{layer}.running_var"
         # PyTorch divides the batch's squares by count - 1, flax by count.
-        biased = 0.9 * before[var] + (after[var] - 0.9 * before[var]) * (count - 1) / count
+        kept = both.momentum * before[var]
+        biased = kept + (after[var] - kept) * (count - 1) / count
         for name, wanted in ((mean, after[mean]), (var, biased)):
             way = (wanted - before[name]).abs().max()
             assert (moved[name] - wanted).abs().max() < TRAINED_WITHIN * way, name

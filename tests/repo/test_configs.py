@@ -73,6 +73,7 @@ ARGS = {
         "learns=classification",
         "learns=regression,faithful",
         "faithful",
+        "stage=4",
         "size=32,width=0.25,debug",
     ],
 }
@@ -145,16 +146,38 @@ def test_the_faithful_zhang16_is_the_papers():
     assert zhang16.get_config().loss.soft_k == 5  # the paper's
 
 
-@pytest.mark.parametrize(("learns", "rate"), [("classification", 1e-4), ("regression", 1e-5)])
-def test_the_faithful_zhang17_is_the_released_code(learns, rate):
+@pytest.mark.parametrize(
+    ("learns", "rate", "stop"), [("classification", 1e-4, 1.0), ("regression", 1e-5, 0.125)]
+)
+def test_the_faithful_zhang17_is_the_released_code(learns, rate, stop):
     config = zhang17.get_config(f"faithful,learns={learns}")
     assert (config.batch_size, config.data.image_size) == (25, 176)
     assert (config.optimizer.name, config.optimizer.weight_decay) == ("adam", 0)
     assert (config.optimizer.b1, config.optimizer.b2) == (0.9, 0.999)
     assert float(optim.build_schedule(config.optimizer, 100)(99)) == pytest.approx(rate)
-    assert (config.data.hints, config.data.hint_stop) == (True, 0.125)
+    assert (config.data.hints, config.data.hint_stop) == (True, stop)
     assert tuple(config.data.hint_sides) == (1, 9)
     assert config.model.learns == learns
+    assert config.evaluation.hint_places == "gaussian"
+    assert zhang17.get_config(f"learns={learns}").data.hint_stop == stop
+
+
+def test_the_stages_of_zhang17_are_those_of_the_released_script():
+    """scripts/train_siggraph.sh of colorization-pytorch: 100, 15, 10 and 5 epochs."""
+    stages = [zhang17.get_config(f"stage={number}") for number in (1, 2, 3, 4)]
+    assert [c.model.learns for c in stages] == ["classification"] * 2 + ["regression"] * 2
+    assert [c.optimizer.learning_rate for c in stages] == [1e-4, 1e-4, 1e-5, 1e-6]
+    assert [c.data.hint_stop for c in stages] == [1.0, 1.0, 0.125, 0.125]
+    assert [c.batch_size for c in stages] == [25] * 4
+    epochs = [c.total_steps * 25 / 1_281_167 for c in stages]
+    assert epochs[1:] == pytest.approx([15, 10, 5], rel=1e-4)
+    assert stages[0].total_steps * 25 / 13_000 == 100
+    for arg, says in (
+        ("stage=5", "from 1 to 4"),
+        ("stage=1,learns=regression", "leave out learns"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            zhang17.get_config(arg)
 
 
 def test_learns_is_checked_where_the_network_is_built():
@@ -168,6 +191,10 @@ def test_the_faithful_gans_are_the_originals():
     assert (config.batch_size, config.loss.l1_weight, config.optimizer.b1) == (128, 100, 0)
     assert (config.turns.critic_steps, config.turns.generator_steps) == (1, 2)
     assert (config.model.space, config.inference.lightness) == ("lab", "predicted")
+    assert config.data.grey == cgan.get_config("nazeri").data.grey == "luma"
+    for network in (config.model, config.critic):
+        assert (network.norm_epsilon, network.norm_momentum) == (1e-3, 0.99)
+        assert (network.kernel_init, network.gray_range) == ("lecun", (0, 255))
     generator, critic = (
         optim.build_schedule(each, config.total_steps)
         for each in (config.optimizer, config.critic_optimizer)
@@ -183,11 +210,29 @@ def test_the_faithful_gans_are_the_originals():
     assert (config.loss.true_target, config.loss.fooling_target) == (0.9, 0.9)
     assert (config.loss.l1_weight, config.loss.cosine_weight) == (0, 1)
     assert (config.optimizer.learning_rate, config.optimizer.b1) == (1e-4, 0.9)
+    for network in (config.model, config.critic):
+        assert (network.norm_epsilon, network.norm_momentum) == (1e-3, 0.99)
+        assert (network.kernel_init, network.gray_range) == ("glorot", (0, 1))
 
     config = unet.get_config("faithful")
     rate = optim.build_schedule(config.optimizer, config.total_steps)
     assert float(rate(347)) == pytest.approx(2.35e-7, rel=2e-3)
     assert (config.data.validation, config.data.drop_lowest_hue) == ("hue", 582)
+    assert (config.model.norm_epsilon, config.model.norm_momentum) == (1e-3, 0.99)
+
+
+def test_the_faithful_edge_fusion_and_the_port_of_iizuka():
+    """A step of SGD moves the weights as the source's, whose squared error is of ab / 128."""
+    config = edge_fusion.get_config("faithful")
+    assert config.optimizer.learning_rate == pytest.approx(0.007385, abs=1e-6)
+    ab, target = 30.0, 50.0  # d loss / d ab of both forms
+    source = 0.01 * 2 * (ab / 128 - target / 128) / 128
+    ours = config.optimizer.learning_rate * 2 * (ab / 110 - target / 110) / 110
+    assert ours == pytest.approx(source)
+    port = iizuka.get_config("tf1")
+    assert (port.batch_size, port.total_steps) == (1, 7_000)  # 100 epochs of 70 photos
+    assert config.model.stride_padding == port.model.stride_padding == "after"
+    assert iizuka.get_config("faithful").model.stride_padding == "both"  # Torch
 
 
 @pytest.mark.parametrize(

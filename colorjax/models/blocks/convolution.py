@@ -111,7 +111,7 @@ class Conv(nn.Module):
     """A square convolution that keeps H and W, or divides them by the stride.
 
     Parameters as in `nn.Conv`: kernel (K, K, I, O), bias (O,). Zero padding from `same_padding`,
-    or `padding` on every side.
+    or `padding`.
     """
 
     features: int
@@ -123,7 +123,7 @@ class Conv(nn.Module):
     kernel_init: Any = None  # initializer that replaces `gain`
     bias_init: Any = nn.initializers.zeros
     use_bias: bool = True
-    padding: int | None = None
+    padding: int | tuple[int, int] | None = None  # as in `convolve`
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -199,6 +199,8 @@ class BatchNorm(nn.Module):
     """Batch normalization over all axes except the last; float32 statistics of the global batch."""
 
     dtype: Any = jnp.float32
+    momentum: float = 0.9  # share of the running statistics that a step keeps
+    epsilon: float = 1e-5
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool, update: bool = True) -> jax.Array:
@@ -209,11 +211,11 @@ class BatchNorm(nn.Module):
             train: whether to normalize with the batch's statistics instead of the running ones.
             update: whether to update the running statistics; False for a second pass per step.
         """
-        momentum = 0.9 if update else 1.0
+        momentum = self.momentum if update else 1.0
         return nn.BatchNorm(
             use_running_average=not train,
             momentum=momentum,
-            epsilon=1e-5,
+            epsilon=self.epsilon,
             dtype=self.dtype,
             name="norm",
         )(x)

@@ -15,6 +15,9 @@ from colorjax.models.blocks.shapes import check_width, scaled
 
 ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh}
 INITS = ("he", "glorot", "normal")
+# Zeros around the input of a 3x3 convolution of stride 2: one on every side, or none before and one
+# after, as SAME of Keras and TensorFlow on even sizes.
+STRIDE_PADDINGS = {"both": None, "after": (0, 1)}
 GLOBAL_MULTIPLE = 32  # five strides of 2 from a photo to its global features
 
 Layers = tuple[tuple[int, int], ...]  # (channels, stride) of each 3x3 convolution
@@ -34,6 +37,7 @@ class Style:
         activation: of convolutions, "relu" or "tanh"; fully connected layers use ReLU.
         kernel_init: initialization of the kernels: "he"; "glorot", as in Keras; "normal": truncated
             normal with deviation 0.1 (convolutions) or 0.04 (fully connected), and biases of 0.1.
+        stride_padding: a key of `STRIDE_PADDINGS`.
         dtype: of the computation.
     """
 
@@ -41,6 +45,7 @@ class Style:
     norm: bool = True
     activation: str = "relu"
     kernel_init: str = "he"
+    stride_padding: str = "both"
     dtype: Any = jnp.float32
 
     def initializers(self, deviation: float) -> dict[str, Any]:
@@ -61,6 +66,8 @@ class Style:
             raise unknown_name("model.activation", self.activation, ACTIVATIONS)
         if self.kernel_init not in INITS:
             raise unknown_name("model.kernel_init", self.kernel_init, INITS)
+        if self.stride_padding not in STRIDE_PADDINGS:
+            raise unknown_name("model.stride_padding", self.stride_padding, STRIDE_PADDINGS)
 
 
 def check_global_size(size: int) -> None:
@@ -92,6 +99,7 @@ class ConvLayer(nn.Module):
             self.kernel_size,
             self.stride,
             dtype=style.dtype,
+            padding=STRIDE_PADDINGS[style.stride_padding] if self.stride == 2 else None,
             name="conv",
             **style.initializers(0.1),
         )

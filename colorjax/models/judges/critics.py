@@ -9,8 +9,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from colorjax import color
 from colorjax.errors import RequestError, unknown_name
+from colorjax.models.blocks.checks import check_gray_range, check_norm
 from colorjax.models.blocks.convolution import BatchNorm, Conv
+from colorjax.models.blocks.initializers import KERNEL_INITS
 from colorjax.models.blocks.shapes import scaled
 
 _SLOPE = 0.2  # of LeakyReLU, in all critics
@@ -53,6 +56,7 @@ class _Convolution(nn.Module):
     use_bias: bool = True
     padding: int | None = None
     dtype: Any = jnp.float32
+    kernel_init: str = "he"
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -63,6 +67,7 @@ class _Convolution(nn.Module):
             dtype=self.dtype,
             use_bias=self.use_bias,
             padding=self.padding,
+            kernel_init=KERNEL_INITS[self.kernel_init],
             name="conv",
         )
         if not self.spectral_norm:
@@ -110,16 +115,24 @@ class PatchCritic(nn.Module):
         width: factor on all channels except the last.
         conditional: whether the gray photo is an additional input.
         norm: BatchNorm.
+        norm_momentum: share of its running statistics that a step keeps.
+        norm_epsilon: added to its variances.
         spectral_norm: of all convolutions.
         attention: self-attention after the second convolution.
+        kernel_init: a key of `KERNEL_INITS`.
+        gray_range: values of black and white in the network; its input is always in [-1, 1].
         dtype: of the body; the last convolution is float32.
     """
 
     width: float = 1.0
     conditional: bool = True
     norm: bool = True
+    norm_momentum: float = 0.9
+    norm_epsilon: float = 1e-5
     spectral_norm: bool = False
     attention: bool = False
+    kernel_init: str = "he"
+    gray_range: tuple[float, float] = (-1.0, 1.0)
     dtype: Any = jnp.float32
 
     space: ClassVar[str] = "own"
@@ -131,7 +144,7 @@ class PatchCritic(nn.Module):
         """Maps color (N, H, W, C) and gray (N, H, W, 1) to logits (N, H / 8, W / 8, 1)."""
         x = inputs["color"]
         if self.conditional:
-            x = jnp.concatenate([inputs["gray"], x], axis=-1)
+            x = jnp.concatenate([color.rescale_gray(inputs["gray"], self.gray_range), x], axis=-1)
         for number, (channels, stride) in enumerate(
             ((64, 2), (128, 2), (256, 2), (512, 1)), start=1
         ):
@@ -141,15 +154,19 @@ class PatchCritic(nn.Module):
                 stride,
                 self.spectral_norm,
                 dtype=self.dtype,
+                kernel_init=self.kernel_init,
                 name=f"conv{number}",
             )
             x = conv(x, train=train)
             if self.norm and number > 1:
-                x = BatchNorm(self.dtype, name=f"norm{number}")(x, train=train)
+                norm = BatchNorm(
+                    self.dtype, self.norm_momentum, self.norm_epsilon, name=f"norm{number}"
+                )
+                x = norm(x, train=train)
             x = nn.leaky_relu(x, _SLOPE)
             if self.attention and number == 2:
                 x = SelfAttention(self.spectral_norm, self.dtype, name="attention")(x, train=train)
-        head = _Convolution(1, 4, 1, self.spectral_norm, name="head")
+        head = _Convolution(1, 4, 1, self.spectral_norm, kernel_init=self.kernel_init, name="head")
         return head(x.astype(jnp.float32), train=train)
 
 
@@ -164,12 +181,20 @@ class DcganCritic(nn.Module):
         width: factor on all channels of the convolutions.
         conditional: whether the gray photo is an additional input.
         size: height and width of the photos, in pixels, a multiple of 8.
+        norm_momentum: as in `PatchCritic`; likewise the next three.
+        norm_epsilon: see there.
+        kernel_init: see there.
+        gray_range: see there.
         dtype: of the body; the last two layers are float32.
     """
 
     width: float = 1.0
     conditional: bool = True
     size: int = 32
+    norm_momentum: float = 0.9
+    norm_epsilon: float = 1e-5
+    kernel_init: str = "he"
+    gray_range: tuple[float, float] = (-1.0, 1.0)
     dtype: Any = jnp.float32
 
     space: ClassVar[str] = "own"
@@ -185,15 +210,27 @@ class DcganCritic(nn.Module):
         """Maps color (N, S, S, C) and gray (N, S, S, 1) to logits (N, 1, 1, 1)."""
         x = inputs["color"]
         if self.conditional:
-            x = jnp.concatenate([inputs["gray"], x], axis=-1)
+            x = jnp.concatenate([color.rescale_gray(inputs["gray"], self.gray_range), x], axis=-1)
         layers = ((64, 2, 2), (128, 2, 2), (256, 2, 2), (512, 1, 1))
         for number, (channels, kernel_size, stride) in enumerate(layers, start=1):
             features = scaled(channels, self.width)
-            conv = Conv(features, kernel_size, stride, dtype=self.dtype, name=f"conv{number}")
-            x = BatchNorm(self.dtype, name=f"norm{number}")(conv(x, train=train), train=train)
-            x = nn.leaky_relu(x, _SLOPE)
+            conv = Conv(
+                features,
+                kernel_size,
+                stride,
+                dtype=self.dtype,
+                kernel_init=KERNEL_INITS[self.kernel_init],
+                name=f"conv{number}",
+            )
+            norm = BatchNorm(
+                self.dtype, self.norm_momentum, self.norm_epsilon, name=f"norm{number}"
+            )
+            x = nn.leaky_relu(norm(conv(x, train=train), train=train), _SLOPE)
         x = x.reshape(x.shape[0], -1).astype(jnp.float32)
-        x = nn.Dense(1, name="logit")(nn.Dense(128, name="dense")(x))
+        # Linear layers, for which He's factor of 2 does not apply.
+        start = KERNEL_INITS[self.kernel_init] or KERNEL_INITS["lecun"]
+        x = nn.Dense(128, kernel_init=start, name="dense")(x)
+        x = nn.Dense(1, kernel_init=start, name="logit")(x)
         return x.reshape(-1, 1, 1, 1)
 
 
@@ -273,12 +310,19 @@ def create_critic(name: str, *, size: int, **options: Any) -> Critic:
         raise unknown_name("critic critic.name =", name, CRITICS)
     if name == "dcgan":
         options = {"size": size} | options
+    # A config read from JSON has lists instead of tuples.
+    options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     try:
-        critic = CRITICS[name](**options)
+        critic: Any = CRITICS[name](**options)
     except TypeError as error:  # unknown attribute
         raise RequestError(f"critic {name}: {error}") from None
     if not critic.width > 0:
         raise RequestError(f"critic.width must be above 0, not {critic.width}")
+    if name != "nogan":
+        check_norm("critic", critic.norm_momentum, critic.norm_epsilon)
+        check_gray_range("critic", critic.gray_range)
+        if critic.kernel_init not in KERNEL_INITS:
+            raise unknown_name("critic.kernel_init", critic.kernel_init, KERNEL_INITS)
     if critic.fixed_size not in (None, size) or size < critic.smallest_size or size % 8:
         raise RequestError(
             f"critic {name} needs photos of at least {critic.smallest_size} px, in multiples of 8, "

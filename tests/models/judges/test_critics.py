@@ -130,6 +130,39 @@ def test_options_of_the_patch_critic(norm, spectral_norm, attention):
 
 
 @pytest.mark.parametrize("name", ["patch", "dcgan"])
+def test_critics_start_and_see_gray_as_asked(name):
+    """Variance of a fresh 4x4 or 2x2 kernel: Glorot's, and He's; gray scaled inside."""
+    size = 4 if name == "patch" else 2
+    variances = {"he": 2 / (size**2 * 32), "glorot": 2 / (size**2 * (32 + 64))}
+    for start, variance in variances.items():
+        net = create_critic(name, size=16, width=0.5, kernel_init=start)
+        variables = net.init(jax.random.key(0), fields(1, 16), train=False)
+        layer = variables["params"]["conv2"]
+        kernel = np.asarray((layer if name == "dcgan" else layer["conv"])["kernel"])
+        assert kernel.shape == (size, size, 32, 64)
+        assert kernel.var() == pytest.approx(variance, rel=0.05)
+    inputs = fields(1, 16)
+    wide = create_critic(name, size=16, width=0.5, gray_range=[0.0, 255.0])
+    scaled = inputs | {"gray": 255 * (inputs["gray"] + 1) / 2}
+    logits = wide.apply(variables, inputs, train=False)
+    np.testing.assert_allclose(logits, net.apply(variables, scaled, train=False), rtol=1e-4)
+    assert float(jnp.abs(logits - net.apply(variables, inputs, train=False)).max()) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"norm_epsilon": 0.0}, "critic.norm_epsilon"),
+        ({"gray_range": (0.0,)}, "critic.gray_range"),
+        ({"kernel_init": "xavier"}, "critic.kernel_init 'xavier'; known: glorot, he, lecun"),
+    ],
+)
+def test_wrong_options_of_critics_are_named(options, says):
+    with pytest.raises(RequestError, match=says):
+        create_critic("patch", size=16, **options)
+
+
+@pytest.mark.parametrize("name", ["patch", "dcgan"])
 def test_an_unconditional_critic_sees_no_gray(name):
     net = create_critic(name, size=16, width=WIDTH, conditional=False)
     color = {"color": fields(2, 16)["color"]}
