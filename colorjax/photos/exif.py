@@ -118,6 +118,13 @@ def number(entry: Entry, order: str) -> int:
     return struct.unpack_from(order + code, entry.value)[0] if code else 0
 
 
+def overwrite_number(blob: bytearray, entry: Entry, order: str, value: int) -> None:
+    """Overwrites the first item of an integer entry in the blob; other types are not changed."""
+    code = {1: "B", 3: "H", 4: "I"}.get(entry.type)
+    if code:
+        struct.pack_into(order + code, blob, entry.offset, value)
+
+
 def orientation(blob: bytes) -> int:
     """Returns IFD0's orientation, 1 to 8; 1 if it is missing or unreadable."""
     try:
@@ -144,9 +151,8 @@ def upright(blob: bytes, turned: int) -> bytes:
         return blob
     patched, order = bytearray(blob), directories.order
     for entry in directories.main:
-        code = {1: "B", 3: "H", 4: "I"}.get(entry.type)
-        if entry.tag == ORIENTATION and code:
-            struct.pack_into(order + code, patched, entry.offset, 1)
+        if entry.tag == ORIENTATION:
+            overwrite_number(patched, entry, order, 1)
     if turned in SIDEWAYS:
         for entries, pair in (
             (directories.main, (256, 257)),

@@ -65,7 +65,6 @@ def read(data: bytes, max_pixels: int) -> Photo:
     notes: tuple[str, ...] = ()
     if any(part.marker == 0xE2 and part.content[:4] == b"MPF\0" for part in parts):
         notes = ("only the first of several pictures was used",)
-    inverted = not any(part.marker == 0xEE and part.content[:5] == b"Adobe" for part in parts)
     density = next((p.content for p in parts if p.content[:5] == b"JFIF\0"), b"")[7:12]
     if turned in exif.SIDEWAYS:
         density = density[:1] + density[3:] + density[1:3]
@@ -74,7 +73,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
         "progressive": frame.marker in _PROGRESSIVE,
         "density": density,
     }
-    photo = pillow.to_photo(image, "JPEG", metadata, turned, flip_cmyk=inverted)
+    photo = pillow.to_photo(image, "JPEG", metadata, turned)
     # Pillow also counts the previews of an MPO.
     further = (note for note in photo.notes if not note.startswith("only the first"))
     photo.encoding, photo.notes = encoding, (*notes, *further)

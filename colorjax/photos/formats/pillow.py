@@ -83,17 +83,17 @@ def turn(pixels: np.ndarray, turned: int) -> np.ndarray:
     return upright
 
 
-def to_photo(
-    image: Any, kind: str, metadata: Metadata, turned: int = 1, *, flip_cmyk: bool = False
-) -> Photo:
+def to_photo(image: Any, kind: str, metadata: Metadata, turned: int = 1) -> Photo:
     """Decodes an 8-bit Pillow image to a `Photo`.
+
+    In CMYK JPEG files, 255 means no ink, with or without Adobe's marker: Pillow, ImageMagick and
+    ffmpeg read both in the same way.
 
     Args:
         image: opened, not yet loaded; if it has several pictures, the first is used.
         kind: kind of the photo.
         metadata: metadata, already upright.
         turned: orientation of the stored pixels.
-        flip_cmyk: whether Pillow inverted inks that were not stored inverted.
 
     Raises:
         UnreadablePhoto: more than 8 bits, which Pillow would clip. Errors of Pillow are not
@@ -116,11 +116,9 @@ def to_photo(
         model = "gray"
     colors, metadata.icc, more = color_space.choose(metadata.icc, model, np.uint8, 255)
     if colors is None:  # CMYK without a usable profile
-        image = _rgb_of_cmyk(image, flip_cmyk)
-        colors, flip_cmyk = color_space.Space(np.dtype(np.uint8), 255), False
+        image = image.convert("RGB")
+        colors = color_space.Space(np.dtype(np.uint8), 255)
     pixels = _pixels(image, turned)
-    if colors.model == "cmyk" and flip_cmyk:
-        np.subtract(255, pixels, out=pixels)
     return Photo(pixels, colors, kind=kind, metadata=metadata, notes=notes + more)
 
 
@@ -136,12 +134,6 @@ def _mode_notes(mode: str) -> tuple[str, ...]:
 
 def _is_transparent(image: Any) -> bool:
     return "transparency" in image.info or image.mode in ("LA", "PA", "La", "RGBa", "RGBA")
-
-
-def _rgb_of_cmyk(image: Any, flip: bool) -> Any:
-    if flip:
-        image = Image.eval(image, lambda value: 255 - value)
-    return image.convert("RGB")
 
 
 def _pixels(image: Any, turned: int) -> np.ndarray:

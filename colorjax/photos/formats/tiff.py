@@ -34,7 +34,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
         pillow.check_size(page.imagewidth, page.imagelength, max_pixels, page.samplesperpixel)
         _check_whole(page, len(data), max_pixels)
         metadata, turned = _metadata(data, page.offset)
-        stored, model, more = tiff_pixels.decode(page, data, max_pixels)
+        stored, model, more = tiff_pixels.decode(page, data)
         encoding = {
             "compression": _COMPRESSION.get(int(page.compression), "deflate"),
             "predictor": int(page.predictor) in (2, 3),
