@@ -15,13 +15,14 @@ import numpy as np
 import tifffile
 
 from colorjax.errors import UnreadablePhoto
-from colorjax.photos import color_space, exif, xmp
+from colorjax.photos import color_space, derivatives, exif, xmp
 from colorjax.photos.exif import Entry
 from colorjax.photos.formats import pillow, tiff_pixels
 from colorjax.photos.formats.png import gray_as_rgb
 from colorjax.photos.photo import Metadata, Photo
 
-XMP, ICC, PHOTOSHOP = 700, 34675, 34377
+XMP, ICC, PHOTOSHOP, _LAYERS = 700, 34675, 34377, 37724
+_SMALLER_PICTURES, _OLD_JPEG = 330, 513  # SubIFDs, JPEGInterchangeFormat
 _DESCRIPTION, _X_DPI, _Y_DPI, _DPI_UNIT = 270, 282, 283, 296
 _COMPRESSION = {1: None, 5: "lzw", 32773: "packbits", 50000: "zstd", 34925: "lzma"}  # else deflate
 _MOST_CLASSIC_BYTES = 2**32 - 2**25
@@ -33,7 +34,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
         page, notes = _first_picture(file)
         pillow.check_size(page.imagewidth, page.imagelength, max_pixels, page.samplesperpixel)
         _check_whole(page, len(data), max_pixels)
-        metadata, turned = _metadata(data, page.offset)
+        metadata, turned, dropped = _metadata(data, page)
         stored, model, more = tiff_pixels.decode(page, data)
         encoding = {
             "compression": _COMPRESSION.get(int(page.compression), "deflate"),
@@ -45,7 +46,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
     full, scaled = tiff_pixels.white(stored, model)
     icc = metadata.icc
     colors, metadata.icc, of_profile = color_space.choose(icc, model, stored.dtype, full)
-    notes += more + scaled + of_profile
+    notes += dropped + more + scaled + of_profile
     if colors is None:
         stored, colors = (
             tiff_pixels.rgb_of_cmyk(stored, full),
@@ -92,6 +93,8 @@ def _first_picture(file: Any) -> tuple[Any, tuple[str, ...]]:
         raise UnreadablePhoto("a TIFF without a picture")
     count = len(full)
     notes = (f"only the first of {count} pictures was used",) if count > 1 else ()
+    if count < len(pages):
+        notes += (derivatives.THUMBNAIL_NOTE,)
     return full[0].aspage(), notes
 
 
@@ -114,24 +117,29 @@ def _check_whole(page: Any, size: int, max_pixels: int) -> None:
         raise UnreadablePhoto("a TIFF whose list of strips is damaged")
 
 
-def _metadata(data: bytes, offset: int) -> tuple[Metadata, int]:
-    directories = exif.read_directories(data, offset)
+def _metadata(data: bytes, page: Any) -> tuple[Metadata, int, tuple[str, ...]]:
+    """Returns the metadata, the orientation of the pixels, and notes on what is dropped."""
+    directories = exif.read_directories(data, page.offset)
     tags = {entry.tag: entry for entry in directories.main}
-    metadata = Metadata(
-        xmp=tags[XMP].value if XMP in tags else b"",
-        icc=tags[ICC].value if ICC in tags else b"",
-        dpi=_dpi(tags, directories.order),
-    )
+    xmp_, icc, photoshop = (tags[t].value if t in tags else b"" for t in (XMP, ICC, PHOTOSHOP))
+    metadata = Metadata(xmp=xmp_, icc=icc, photoshop=photoshop, dpi=_dpi(tags, directories.order))
     orientation = tags.get(exif.ORIENTATION)
     turned = exif.number(orientation, directories.order) if orientation else 1
     turned = turned if 1 <= turned <= 8 else 1
     entries = [e for e in exif.photo_entries(directories, turned) if not _is_of_tifffile(e)]
+    entries = [entry for entry in entries if entry.tag not in (PHOTOSHOP, _LAYERS)]
     metadata.exif = exif.serialize(directories, entries)
     metadata.exif = exif.upright(metadata.exif, turned)
     metadata.xmp = xmp.upright(metadata.xmp, turned)
     if turned in exif.SIDEWAYS and metadata.dpi:
         metadata.dpi = metadata.dpi[::-1]
-    return metadata, turned
+    has_preview = _SMALLER_PICTURES in tags or (_OLD_JPEG in tags and int(page.compression) != 6)
+    notes = (derivatives.THUMBNAIL_NOTE,) if has_preview else ()
+    if directories.is_damaged:
+        notes += ("some of its metadata is damaged: dropped",)
+    if _LAYERS in tags:
+        notes += ("its Photoshop layers were dropped: they show the old photo",)
+    return metadata, turned, notes
 
 
 def _is_of_tifffile(entry: Entry) -> bool:
