@@ -149,7 +149,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
     if not parts.scans:
         raise UnreadablePhoto("the file is cut off after 0 % of its rows")
     image = pillow.open_image(_picture(parts), "JPEG", max_pixels)
-    metadata, turned = _metadata(parts.segments)
+    metadata, turned, notes = _metadata(parts.segments)
     density = next((p.content for p in parts.segments if p.content[:5] == b"JFIF\0"), b"")[7:12]
     if turned in exif.SIDEWAYS:
         density = density[:1] + density[3:] + density[1:3]
@@ -160,7 +160,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
     }
     photo = pillow.to_photo(image, "JPEG", metadata, turned)
     _check_whole(parts, image, is_progressive=frame.marker in _PROGRESSIVE)
-    photo.encoding, photo.notes = encoding, (*_notes(parts), *photo.notes)
+    photo.encoding, photo.notes = encoding, (*_notes(parts), *notes, *photo.notes)
     return photo
 
 
@@ -255,7 +255,8 @@ def _notes(parts: _Parts) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _metadata(parts: list[Segment]) -> tuple[Metadata, int]:
+def _metadata(parts: list[Segment]) -> tuple[Metadata, int, tuple[str, ...]]:
+    """Returns the metadata, the orientation of the pixels, and notes."""
     previews = _previews(parts)
     metadata = Metadata(parts=[p for p in parts if _is_carried(p) and p not in previews])
     profile: dict[int, bytes] = {}
@@ -275,8 +276,8 @@ def _metadata(parts: list[Segment]) -> tuple[Metadata, int]:
             scale = {1: 1.0, 2: 2.54}.get(unit, 0.0)
             metadata.dpi = (x * scale, y * scale) if x * y * scale else None
     metadata.icc = b"".join(profile[number] for number in sorted(profile))
-    _clean_extension(metadata)
-    return metadata, pillow.make_upright(metadata)
+    notes = (derivatives.THUMBNAIL_NOTE,) if _clean_extension(metadata) else ()
+    return metadata, pillow.make_upright(metadata), notes
 
 
 def _previews(parts: list[Segment]) -> list[Segment]:
@@ -299,15 +300,19 @@ def _previews(parts: list[Segment]) -> list[Segment]:
     return previews
 
 
-def _clean_extension(metadata: Metadata) -> None:
-    """Removes thumbnails from the extension of XMP, whose name is its MD5 checksum."""
+def _clean_extension(metadata: Metadata) -> bool:
+    """Removes thumbnails from the extension of XMP, whose name is its MD5 checksum.
+
+    Returns:
+        Whether there were any.
+    """
     old = [p for p in metadata.parts if p.marker == 0xE1 and p.content.startswith(_EXTENSION)]
     head = len(_EXTENSION) + 40  # checksum, total length, offset
     pieces = {p.content[head - 4 : head]: p.content[head:] for p in old}
     packet = b"".join(pieces[offset] for offset in sorted(pieces))
     clean = derivatives.xmp_without_thumbnails(packet)
     if clean == packet:
-        return
+        return False
     name = hashlib.md5(clean, usedforsecurity=False).hexdigest().upper().encode()
     metadata.xmp = metadata.xmp.replace(old[0].content[len(_EXTENSION) : head - 8], name)
     metadata.parts = [part for part in metadata.parts if part not in old]
@@ -316,6 +321,7 @@ def _clean_extension(metadata: Metadata) -> None:
         position = struct.pack(">II", len(clean), start)
         content = _EXTENSION + name + position + clean[start : start + size]
         metadata.parts.append(Segment(0xE1, content))
+    return True
 
 
 def _is_carried(part: Segment) -> bool:
