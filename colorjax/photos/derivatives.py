@@ -14,6 +14,8 @@ from colorjax.photos import exif, xmp
 from colorjax.photos.photo import Metadata
 
 THUMBNAIL_NOTE = "its embedded thumbnail or preview was dropped: it shows the old photo"
+GAIN_MAP_NOTE = "its gain map was dropped: the result is not HDR"
+FILM_NOTE = "the film after its picture (motion photo) was dropped"
 # The start and the whole of a JPEG in other data.
 JPEG_START = re.compile(rb"\xff\xd8\xff[\xc0-\xfe]")
 _JPEG = re.compile(rb"\xff\xd8\xff[\xc0-\xfe].*?\xff\xda.*?\xff\xd9", re.DOTALL)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos import derivatives, exif, xmp
-from colorjax.photos.formats import pillow
+from colorjax.photos.formats import containers, pillow
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
@@ -102,7 +102,8 @@ def _split(data: bytes) -> _Parts:
     has_end = data[after - 1 : after] == bytes((_END,)) and end < after
     if not has_end:
         after = end
-    return _Parts(parts, data[scan:end], data[after:], has_end, is_repaired)
+    scans = data[scan:end] if has_end else data[scan:end].rstrip(b"\xff")
+    return _Parts(parts, scans, data[after:], has_end, is_repaired)
 
 
 def _is_scan(data: bytes, offset: int) -> bool:
@@ -147,7 +148,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
             f"{frame.content[0]}-bit or lossless JPEG: convert it to TIFF or PNG first"
         )
     if not parts.scans:
-        raise UnreadablePhoto("the file is cut off after 0 % of its rows")
+        raise containers.cut_off(0, 1)
     image = pillow.open_image(_picture(parts), "JPEG", max_pixels)
     metadata, turned, notes = _metadata(parts.segments)
     density = next((p.content for p in parts.segments if p.content[:5] == b"JFIF\0"), b"")[7:12]
@@ -192,8 +193,7 @@ def _check_whole(parts: _Parts, image: Any, *, is_progressive: bool) -> None:
     plain, filled = (_small(_picture(parts, junk)) for junk in (b"", _JUNK))
     different = np.flatnonzero((plain != filled).reshape(len(plain), -1).any(1))
     if len(different):
-        share = int(100 * different[0] / len(plain))
-        raise UnreadablePhoto(f"the file is damaged or cut off after {share} % of its rows")
+        raise containers.cut_off(different[0], len(plain))
     if not parts.has_end and is_progressive and not _has_all_scans(parts):
         raise UnreadablePhoto("the file is cut off: the finer details of its pixels are missing")
 
@@ -236,16 +236,16 @@ def _notes(parts: _Parts) -> tuple[str, ...]:
     if parts.is_repaired:
         notes.append("a metadata block with a wrong length was repaired")
     if not parts.has_end:
-        notes.append("its end marker is missing: all pixels are there")
+        notes.append(containers.END_NOTE)
     after = parts.after.strip(b"\0\r\n ")
     contents = [part.content for part in parts.segments]
     has_index = any(content.startswith(b"MPF\0") for content in contents)
     has_pictures = derivatives.JPEG_START.search(after) is not None
     has_film = b"ftyp" in after
     if any(mark in text for mark in _GAIN_MAPS for text in (after, *contents)):
-        notes.append("its gain map was dropped: the result is not HDR")
+        notes.append(derivatives.GAIN_MAP_NOTE)
     if has_film:
-        notes.append("the film after its picture (motion photo) was dropped")
+        notes.append(derivatives.FILM_NOTE)
     if has_index or has_pictures:
         notes.append("only the first of several pictures was used")
     elif after and not has_film:

@@ -7,6 +7,7 @@ import zlib
 from typing import NamedTuple
 
 from colorjax.errors import UnreadablePhoto
+from colorjax.photos.formats.containers import END_NOTE, cut_off
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PIXELS = (b"IDAT", b"fdAT")
@@ -74,15 +75,22 @@ def split(data: bytes) -> Parts:
             offset, is_skipped = further, True
             continue
         body = data[offset + 4 : offset + 8 + length]
-        (checksum,) = struct.unpack(">I", data[offset + 8 + length :][:4].rjust(4, b"\0"))
-        is_right = zlib.crc32(body) == checksum
+        is_cut = offset + 12 + length > len(data)
+        is_right = is_cut or data[offset + 8 + length : offset + 12 + length] == struct.pack(
+            ">I", zlib.crc32(body)
+        )
+        if not is_right and not pixels and name != b"IDAT":
+            further = _next_pixels(data, offset + 8, offset + 12 + length)
+            if further >= 0:  # inside a chunk whose length is too large
+                offset, is_skipped = further, True
+                continue
         chunk = Chunk(name, body[4:])
         if name == b"IDAT":
             pixels.append(chunk.content)
             is_doubtful |= not is_right
         elif name == b"PLTE" and not is_right:
             raise UnreadablePhoto("the palette of the file is damaged")
-        elif name == b"IHDR" or (is_right and _is_valid(chunk)):
+        elif name == b"IHDR" or (is_right and _is_valid(chunk, chunks)):
             chunks.append(chunk._replace(content=b"") if name in _PIXELS else chunk)
             is_doubtful |= not is_right
         elif name != b"IEND":
@@ -96,6 +104,16 @@ def split(data: bytes) -> Parts:
     return Parts(header, chunks, pixels, is_doubtful, not is_ended, tuple(notes))
 
 
+def _next_pixels(data: bytes, start: int, end: int) -> int:
+    """Returns the offset of a first chunk of pixels between two offsets; -1 if there is none."""
+    name = data.find(b"IDAT", start, end)
+    if name < 0:
+        return -1
+    (length,) = struct.unpack_from(">I", data, name - 4)
+    checksum = struct.pack(">I", zlib.crc32(data[name : name + 4 + length]))
+    return name - 4 if data[name + 4 + length : name + 8 + length] == checksum else -1
+
+
 def _header(chunks: list[Chunk]) -> Header:
     if not chunks or chunks[0].name != b"IHDR" or len(chunks[0].content) < 13:
         raise UnreadablePhoto("a PNG without a header")
@@ -103,9 +121,12 @@ def _header(chunks: list[Chunk]) -> Header:
     return Header(width, height, depth, kind, interlaced == 1)
 
 
-def _is_valid(chunk: Chunk) -> bool:
+def _is_valid(chunk: Chunk, before: list[Chunk]) -> bool:
     """Returns whether readers accept a chunk: known sizes, and texts that can be decompressed."""
     name, content = chunk
+    if name == b"tRNS":
+        wanted = {0: 2, 2: 6}.get(_header(before).color_type)
+        return wanted in (None, len(content))
     if name in _SIZES:
         return len(content) == _SIZES[name]
     if name == b"zTXt":
@@ -147,7 +168,7 @@ def picture(parts: Parts) -> tuple[bytes, tuple[str, ...]]:
     pixels, notes = parts.pixels, ()
     if parts.is_doubtful or parts.is_cut or not pixels:
         pixels = [zlib.compress(whole_pixels(parts), 1)]
-        notes = ("its end marker is missing: all pixels are there",) if parts.is_cut else ()
+        notes = (END_NOTE,) if parts.is_cut else ()
         notes += ("a checksum is wrong: all pixels are there",) if parts.is_doubtful else ()
     kept = [chunk for chunk in parts.chunks if chunk.name in (b"IHDR", b"PLTE", b"tRNS")]
     kept += [Chunk(b"IDAT", piece) for piece in pixels] + [Chunk(b"IEND", b"")]
@@ -172,10 +193,9 @@ def whole_pixels(parts: Parts) -> bytes:
     is_checked = inflater.eof and not is_damaged  # its own checksum of the pixels is right
     if len(rows) >= size and not is_damaged and (is_checked or not parts.is_doubtful):
         return bytes(rows[:size])
-    share = min(int(100 * len(rows) / max(1, size)), 99)
-    what = "pixels" if parts.header.interlaced else "rows"
-    why = "damaged" if is_damaged or parts.is_doubtful else "cut off"
-    raise UnreadablePhoto(f"the file is {why} after {share} % of its {what}")
+    if is_damaged or parts.is_doubtful:
+        raise UnreadablePhoto("the pixels of the file are damaged")
+    raise cut_off(len(rows), size, "pixel data" if parts.header.interlaced else "rows")
 
 
 def _num_bytes(header: Header) -> int:

@@ -18,6 +18,7 @@ from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space, derivatives, exif, xmp
 from colorjax.photos.exif import Entry
 from colorjax.photos.formats import pillow, tiff_pixels
+from colorjax.photos.formats.containers import cut_off
 from colorjax.photos.formats.png import gray_as_rgb
 from colorjax.photos.photo import Metadata, Photo
 
@@ -42,6 +43,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
             "separate": int(page.planarconfig) == 2,
             "extrasamples": tuple(int(kind) for kind in page.extrasamples),
             "big": file.is_bigtiff,
+            "order": file.byteorder,
         }
     full, scaled = tiff_pixels.white(stored, model)
     icc = metadata.icc
@@ -90,7 +92,7 @@ def _first_picture(file: Any) -> tuple[Any, tuple[str, ...]]:
     pages = [file.pages[number] for number in range(min(len(file.pages), 1000))]
     full = [page for page in pages if not int(page.subfiletype) & 1] or pages[:1]
     if not full:
-        raise UnreadablePhoto("a TIFF without a picture")
+        raise UnreadablePhoto("the file is cut off: the directory of its pixels is missing")
     count = len(full)
     notes = (f"only the first of {count} pictures was used",) if count > 1 else ()
     if count < len(pages):
@@ -102,9 +104,9 @@ def _check_whole(page: Any, size: int, max_pixels: int) -> None:
     """Rejects files that tifffile would fill with zeros, or allocate beyond their header."""
     if len(page.dataoffsets) != len(page.databytecounts) or not page.dataoffsets:
         raise UnreadablePhoto("a TIFF whose list of strips is damaged")
-    ends = (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True))
-    if max(ends) > size or min(page.dataoffsets) < 8 or min(page.databytecounts) < 1:
-        raise UnreadablePhoto("a truncated TIFF")
+    ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
+    if min(page.dataoffsets) < 8 or min(page.databytecounts) < 1:
+        raise UnreadablePhoto("the pixels of the file are damaged")
     if page.imagedepth != 1:
         raise UnreadablePhoto("a TIFF with depth is a volume, not a photo")
     if page.is_tiled:
@@ -115,6 +117,10 @@ def _check_whole(page: Any, size: int, max_pixels: int) -> None:
     planes = page.samplesperpixel if int(page.planarconfig) == 2 else 1
     if len(page.dataoffsets) < tiles * planes:
         raise UnreadablePhoto("a TIFF whose list of strips is damaged")
+    if max(ends) > size:
+        number = next(number for number, end in enumerate(ends) if end > size)
+        present = max(0, size - page.dataoffsets[number]) / page.databytecounts[number]
+        raise cut_off(number % tiles + present, tiles)
 
 
 def _metadata(data: bytes, page: Any) -> tuple[Metadata, int, tuple[str, ...]]:
@@ -128,8 +134,8 @@ def _metadata(data: bytes, page: Any) -> tuple[Metadata, int, tuple[str, ...]]:
     turned = turned if 1 <= turned <= 8 else 1
     entries = [e for e in exif.photo_entries(directories, turned) if not _is_of_tifffile(e)]
     entries = [entry for entry in entries if entry.tag not in (PHOTOSHOP, _LAYERS)]
-    metadata.exif = exif.serialize(directories, entries)
-    metadata.exif = exif.upright(metadata.exif, turned)
+    if entries or any(directories.below.values()):
+        metadata.exif = exif.upright(exif.serialize(directories, entries), turned)
     metadata.xmp = xmp.upright(metadata.xmp, turned)
     if turned in exif.SIDEWAYS and metadata.dpi:
         metadata.dpi = metadata.dpi[::-1]
@@ -170,7 +176,7 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     if pixels.dtype in (np.uint8, np.uint16):
         pixels = pillow.stretched(pixels, photo, np.iinfo(pixels.dtype).max)
     metadata, encoding = photo.metadata, photo.encoding if photo.kind == "TIFF" else {}
-    tags = _tags(metadata)
+    tags = _tags(metadata, encoding.get("order", "<"))
     big = encoding.get("big", False) or pixels.nbytes > _MOST_CLASSIC_BYTES
     colors = 1 if photo.is_gray else photo.space.num_colors
     extras = pixels.shape[2] - colors
@@ -206,13 +212,16 @@ def _predictor(encoding: dict[str, Any], compression: str | None, pixels: Any) -
     return bool(wanted) and compression in ("lzw", "deflate", "zstd") and pixels.itemsize <= 4
 
 
-def _tags(metadata: Metadata) -> exif.Directories:
-    """Returns the photo's own tags, including XMP, ICC and Photoshop blocks."""
+def _tags(metadata: Metadata, order: str) -> exif.Directories:
+    """Returns the photo's own tags, including XMP, ICC and Photoshop blocks.
+
+    Without EXIF, `order` is the byte order.
+    """
     try:
         tags = exif.read_directories(metadata.exif)
         main = exif.photo_entries(tags)
     except ValueError:
-        tags, main = exif.Directories("<", False, [], {}), []
+        tags, main = exif.Directories(order, False, [], {}), []
     for tag, kind, value in (
         (XMP, 1, metadata.xmp),
         (ICC, 7, metadata.icc),

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from colorjax.errors import UnreadablePhoto
-from colorjax.photos import exif
-from colorjax.photos.formats import bmp, pillow
+from colorjax.photos import derivatives, exif
+from colorjax.photos.formats import bmp, containers, jpeg2000, pillow
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 
 _QUALITY = 95
@@ -31,14 +31,21 @@ def has_heif() -> bool:
 
 def read(data: bytes, kind: str, max_pixels: int) -> Photo:
     """Reads a photo that Pillow opens as `kind`; see `colorjax.photos.read`."""
-    image = pillow.open_image(data, kind, max_pixels)
-    metadata = _metadata(image, data, kind)
-    turned = pillow.make_upright(metadata)
-    if kind == "HEIF":  # Pillow returns HEIF pixels upright, independent of EXIF
-        turned = 1
-    encoding = {"lossless": kind == "WEBP" and b"VP8L" in _chunk_names(data)}
-    photo = pillow.to_photo(image, kind, metadata, turned)
-    photo.encoding = encoding
+    data, notes = containers.repaired(data, kind)
+    try:
+        image = pillow.open_image(data, kind, max_pixels)
+        metadata = _metadata(image, data, kind)
+        turned = pillow.make_upright(metadata)
+        if kind == "HEIF":  # Pillow returns HEIF pixels upright, independent of EXIF
+            turned = 1
+        photo = pillow.to_photo(image, kind, metadata, turned)
+    except UnreadablePhoto:
+        raise
+    except Exception:  # of Pillow
+        containers.explain(data, kind)
+        raise
+    photo.encoding = {"lossless": kind == "WEBP" and b"VP8L" in _chunk_names(data)}
+    photo.notes = (*notes, *photo.notes, *_dropped(data, kind))
     deep = _bits(data, kind, image)
     if deep > 8:
         photo.notes = (*photo.notes, f"its {deep} bits per channel became 8")
@@ -56,6 +63,22 @@ def _metadata(image: Any, data: bytes, kind: str) -> Metadata:
         dpi=pillow.dpi_of(image),
         comment=comment.encode() if isinstance(comment, str) else comment,
     )
+
+
+def _dropped(data: bytes, kind: str) -> tuple[str, ...]:
+    """Returns notes on the parts of AVIF and HEIF that are not written again."""
+    if kind not in ("AVIF", "HEIF"):
+        return ()
+    boxes = jpeg2000.boxes(data)
+    meta = b"".join(box.content for box in boxes if box.name == b"meta")
+    notes = (derivatives.THUMBNAIL_NOTE,) if b"thmb" in meta else ()
+    if b"hdrgainmap" in meta or b"tmap" in meta:
+        notes += (derivatives.GAIN_MAP_NOTE,)
+    if b"aux:depth" in meta or b"auxid:2" in meta:
+        notes += ("its depth map was dropped",)
+    if any(box.name == b"mpvd" for box in boxes):
+        notes += (derivatives.FILM_NOTE,)
+    return notes
 
 
 def _chunk_names(data: bytes) -> set[bytes]:
