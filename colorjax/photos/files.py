@@ -22,12 +22,16 @@ _WITHOUT_XMP = ("BMP", "PPM")
 _MOST_MESSAGE = 200  # characters of a library's warning
 
 
-def read(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Photo:
+def read(
+    source: Path | bytes, *, max_pixels: int = MAX_PIXELS, white: float | None = None
+) -> Photo:
     """Reads a photo of any format; if a file has several pictures, the first one.
 
     Args:
         source: a file, or its bytes.
         max_pixels: larger photos are rejected before decoding.
+        white: the stored value that becomes white, such as 4095 for 12 bits in a file of 16 bits;
+            None: the largest value of the file's depth.
 
     Returns:
         The photo, upright, in its own color space and depth.
@@ -47,10 +51,11 @@ def read(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Photo:
     except Exception as error:  # libraries raise errors of any type on broken files
         raise UnreadablePhoto("the pixels of the file are damaged or cut off") from error
     photo.metadata, damage = _repaired(photo.metadata)
+    levels = photo.set_white(white) if white is not None else photo.dark_note()
     if heard and not damage:
         damage = ("it has faults that do not affect its pixels",)
     photo.metadata, dropped = derivatives.removed(photo.metadata)
-    photo.notes = tuple(dict.fromkeys((*photo.notes, *damage, *dropped)))
+    photo.notes = tuple(dict.fromkeys((*photo.notes, *levels, *damage, *dropped)))
     return photo
 
 
