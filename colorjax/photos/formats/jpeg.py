@@ -188,13 +188,14 @@ def _check_whole(parts: _Parts, image: Any, *, is_progressive: bool) -> None:
     Bytes after the end of a whole scan are ignored; bytes after a scan that is cut off become
     pixels. So a picture is whole if random bytes at its end do not change it.
     """
-    if parts.has_end and not is_progressive and not _ends_flat(image):
+    is_complete = _has_all_scans(parts) if is_progressive else not _ends_flat(image)
+    if parts.has_end and is_complete:  # for speed, a picture that looks whole is not decoded again
         return
     plain, filled = (_small(_picture(parts, junk)) for junk in (b"", _JUNK))
     different = np.flatnonzero((plain != filled).reshape(len(plain), -1).any(1))
     if len(different):
         raise containers.cut_off(different[0], len(plain))
-    if not parts.has_end and is_progressive and not _has_all_scans(parts):
+    if not parts.has_end and is_progressive and not is_complete:
         raise UnreadablePhoto("the file is cut off: the finer details of its pixels are missing")
 
 

@@ -185,7 +185,7 @@ def whole_pixels(parts: Parts) -> bytes:
     rows, inflater, is_damaged = bytearray(), zlib.decompressobj(), False
     try:
         for piece in parts.pixels:
-            while piece and len(rows) <= size:
+            while piece and len(rows) <= size and not inflater.eof:
                 rows += inflater.decompress(piece, max(256, size // 128))
                 piece = inflater.unconsumed_tail
     except zlib.error:
