@@ -2,6 +2,7 @@
 
 import functools
 import io
+import struct
 
 import imagecodecs
 import numpy as np
@@ -80,3 +81,26 @@ def test_cmyk_with_a_profile_comes_back_positive(has_marker):
     difference = rgb2lab(before)[..., 0] - rgb2lab(after)[..., 0]
     assert np.abs(difference).mean() < 1
     assert rgb2lab(after)[2:6, 3:9, 0].mean() > 60  # light: not a negative
+
+
+def jpeg_2000(profile=b""):
+    """Returns CMYK in a JPEG 2000: its encoder writes RGBA, whose boxes are replaced."""
+    data = bytes(imagecodecs.jpeg2k_encode(inks(), level=0, codecformat="jp2", reversible=True))
+    image_header = data[data.index(b"ihdr") - 4 :][:22]
+    color = b"\2\0\0" + profile if profile else b"\1\0\0" + struct.pack(">I", 12)
+    color = struct.pack(">I4s", len(color) + 8, b"colr") + color
+    header = struct.pack(">I4s", 8 + 22 + len(color), b"jp2h") + image_header + color
+    return data[: data.index(b"jp2h") - 4] + header + data[data.index(b"jp2c") - 4 :]
+
+
+def test_cmyk_in_jpeg_2000_becomes_rgb():
+    photo = photos.read(jpeg_2000())
+    assert not photo.has_alpha
+    assert any("CMYK" in note for note in photo.notes)
+    paper = 1 - inks() / 255
+    wanted = np.rint(paper[..., :3] * paper[..., 3:] * 255)
+    np.testing.assert_allclose(photo.pixels, wanted, atol=1)
+    with_profile = photos.read(jpeg_2000(cmyk_profile()))
+    tiff_photo = photos.read(tiff(inks(), iccprofile=cmyk_profile()))
+    wanted = tiff_photo.srgb(slice(0, tiff_photo.height)) * 255
+    np.testing.assert_allclose(with_profile.pixels, wanted, atol=1)

@@ -329,3 +329,21 @@ def test_unknown_xmp_is_the_same_bytes():
         (),
     )
     assert xmp.without(packet, {b"http://other/": rb"\w+"}) == packet
+
+
+def test_the_thumbnail_of_heif_is_said():
+    pillow_heif = pytest.importorskip("pillow_heif")
+    heif = pillow_heif.from_pillow(Image.fromarray(zoo.scene(3)).resize((400, 300)))
+    heif.info["thumbnails"] = [64]
+    buffer = io.BytesIO()
+    heif.save(buffer)
+    assert any(NOTE in note for note in photos.read(buffer.getvalue()).notes)
+    heif.info["thumbnails"] = []
+    buffer = io.BytesIO()
+    heif.save(buffer)
+    assert photos.read(buffer.getvalue()).notes == ()
+
+
+def test_the_film_in_heif_and_avif_is_said():
+    data = zoo.pillow(zoo.scene(3), "AVIF") + struct.pack(">I4s", 8 + len(FILM), b"mpvd") + FILM
+    assert derivatives.FILM_NOTE in photos.read(data).notes

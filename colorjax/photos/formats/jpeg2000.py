@@ -10,7 +10,7 @@ import numpy as np
 
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space, exif
-from colorjax.photos.formats import pillow
+from colorjax.photos.formats import pillow, tiff_pixels
 from colorjax.photos.formats.containers import cut_off
 from colorjax.photos.formats.png import gray_as_rgb
 from colorjax.photos.photo import Metadata, Photo
@@ -20,6 +20,7 @@ _EXIF = b"JpgTiffExif->JP2"
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _CARRIED = (b"uuid", b"xml ", b"uinf")
 _CDEF_ALPHA = 1
+_CMYK = 12  # enumerated color space
 
 
 class Box(NamedTuple):
@@ -85,12 +86,34 @@ def read(data: bytes, max_pixels: int) -> Photo:
     if stored.shape[2] > 4:
         raise UnreadablePhoto(f"a JPEG 2000 with {stored.shape[2]} channels is not a photo")
     turned = pillow.make_upright(metadata)
-    model = "gray" if stored.shape[2] <= 2 else "rgb"
     full = float(2 ** bits[0] - 1)
+    if stored.shape[2] == 4 and _is_cmyk(header):
+        stored, more = _rgb_of_cmyk(stored, full, metadata.icc)
+        metadata.icc, notes = b"", notes + more
+    if data[:12] == SIGNATURE and sum(box.name == b"jp2c" for box in boxes(data)) > 1:
+        notes += ("only the first of several pictures was used",)
+    model = "gray" if stored.shape[2] <= 2 else "rgb"
     colors, metadata.icc, more = color_space.choose(metadata.icc, model, stored.dtype, full)
     assert colors is not None  # it is not CMYK
     pixels = gray_as_rgb(stored, turned)
     return Photo(pixels, colors, kind="JPEG2000", metadata=metadata, notes=notes + more)
+
+
+def _is_cmyk(header: dict[bytes, bytes]) -> bool:
+    color = header.get(b"colr", b"")
+    if color[:1] == b"\2":
+        return color[3 + 16 : 3 + 20] == b"CMYK"
+    return color[:1] == b"\1" and color[3:7] == struct.pack(">I", _CMYK)
+
+
+def _rgb_of_cmyk(
+    inks: np.ndarray, full: float, profile: bytes
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    space, _, notes = color_space.choose(profile, "cmyk", inks.dtype, full)
+    if space is None:
+        return tiff_pixels.rgb_of_cmyk(inks, full), (*notes, pillow.CMYK_NOTE)
+    rgb = color_space.Space(inks.dtype, full).coded(space.to_srgb(inks))
+    return rgb, ("its CMYK became RGB",)
 
 
 def _decoded(data: bytes) -> tuple[np.ndarray, tuple[str, ...]]:

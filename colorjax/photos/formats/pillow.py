@@ -13,6 +13,7 @@ from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space, exif, xmp
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 
+CMYK_NOTE = "its CMYK has no profile: it became RGB"
 # EXIF orientation -> view of an upright buffer in which the rows are as stored.
 _INVERSE = {
     1: lambda p: p,
@@ -107,7 +108,7 @@ def to_photo(image: Any, kind: str, metadata: Metadata, turned: int = 1) -> Phot
             f"a {kind} with more than 8 bits per channel (mode {mode}): save it as 16-bit PNG"
         )
     if mode == "CMYK" and not metadata.icc:
-        notes += ("its CMYK has no profile: it became RGB",)
+        notes += (CMYK_NOTE,)
     elif mode not in ("L", "LA", "RGB", "RGBA", "CMYK") or "transparency" in image.info:
         notes += _mode_notes(mode)
         image = image.convert("RGBA" if _is_transparent(image) else "RGB")

@@ -54,7 +54,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
             tiff_pixels.rgb_of_cmyk(stored, full),
             color_space.Space(stored.dtype, full),
         )
-        notes += ("its CMYK has no profile: it became RGB",)
+        notes += (pillow.CMYK_NOTE,)
     pixels = gray_as_rgb(stored, turned) if model == "gray" else pillow.turn(stored, turned)
     return Photo(pixels, colors, kind="TIFF", metadata=metadata, encoding=encoding, notes=notes)
 
