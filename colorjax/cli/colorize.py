@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         weights = args.checkpoint or named.DEFAULT
         mark = {"by": Path(weights).name, "tool": f"colorjax {__version__}"}
         painting = Colorizing(Colorizer.load(weights, **loading), **coloring)
-        return PhotoWork(painting, args.max_pixels, mark)
+        return PhotoWork(painting, args.max_pixels, mark, args.white)
 
     return batch_options.run(args, start, check)
 

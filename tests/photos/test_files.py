@@ -19,7 +19,7 @@ from PIL import Image
 
 from colorjax import color, photos
 from colorjax.photos import color_space, exif, xmp
-from colorjax.photos.formats import jpeg, png
+from colorjax.photos.formats import jpeg, png_chunks
 from colorjax.photos.library_warnings import complaints
 
 
@@ -197,12 +197,13 @@ def test_a_missing_file_and_a_folder_are_unreadable(tmp_path):
         photos.read(tmp_path)
 
 
-def test_a_text_chunk_bomb_is_refused():
-    bomb = png.SIGNATURE + zoo.pillow(zoo.scene(), "PNG")[8:33]
+def test_a_text_chunk_bomb_is_dropped():
+    bomb = png_chunks.SIGNATURE + zoo.pillow(zoo.scene(), "PNG")[8:33]
     bomb += zoo.png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**24)))
     bomb += zoo.pillow(zoo.scene(), "PNG")[33:]
-    with pytest.raises(photos.UnreadablePhoto):
-        photos.read(bomb)
+    photo = repainted(bomb)
+    assert "its text is damaged: dropped" in photo.notes
+    assert b"zTXt" not in written(photo, "PNG")
 
 
 @pytest.mark.parametrize("name", [b"\x00Xtq", b"ABcd", b"a\xf0Cd"])

@@ -48,11 +48,13 @@ class PhotoWork:
         paint: paints a photo in place.
         max_pixels: larger photos are refused.
         mark: metadata of the results about the origin of their colors; None: none.
+        white: the stored value that becomes white; None: the largest of the photo's depth.
     """
 
     paint: Callable[[Photo], NetworkTimes]
     max_pixels: int = MAX_PIXELS
     mark: dict[str, str] | None = None
+    white: float | None = None
 
     def __call__(self, job: Job) -> Result:
         """Processes one photo.
@@ -62,7 +64,7 @@ class PhotoWork:
             UnwritablePhoto: the result cannot be written; no partial file is left.
         """
         start = time.perf_counter()
-        photo = photos.read(job.source, max_pixels=self.max_pixels)
+        photo = photos.read(job.source, max_pixels=self.max_pixels, white=self.white)
         read = time.perf_counter()
         in_network = self.paint(photo)
         painted = time.perf_counter()
