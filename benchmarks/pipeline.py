@@ -232,7 +232,7 @@ def write_photos(folder: Path, size: int, number: int, data: str | None) -> None
         Image.fromarray(rgb).save(folder / f"{written:05d}.jpg", quality=90)
         written += 1
     if not written:
-        raise RequestError(f"no photo below {data!r} can be read; give another --data")
+        raise RequestError(f"none of the photos in {data!r} can be read; give another --data")
 
 
 def real_photos(data: str, size: int, number: int) -> Iterator[np.ndarray]:

@@ -26,12 +26,12 @@ def trained(photos, tmp_path_factory):
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        ([], "give a config: --config=configs/plain_cnn.py"),
+        ([], "give a config, such as --config=unet; there are: cgan"),
         (["--config=configs/nothing.py"], "configs/nothing.py"),
         (["--config=configs/plain_cnn.py:sise=3"], "unknown config argument 'sise'"),
         (
             [*TINY, "--config.data.pth=x"],
-            "config.data has no field 'pth'; it has: aged, canny_scale, canny_sigma",
+            "config.data has no field 'pth' (did you mean path?)",
         ),
         pytest.param(
             [*TINY, "--config.learning_rate=1"],

@@ -138,8 +138,6 @@ def test_without_a_checkpoint_the_shipped_weights_color(album, tmp_path):
 @pytest.mark.parametrize(
     "args",
     [
-        [],
-        ["paint"],
         ["colorize"],
         ["colorize", "a.jpg", "--sise=3"],
         ["colorize", "a.jpg", "--size=big"],

@@ -191,7 +191,7 @@ def config_with(get_config, args, **changes):
         ),
         (
             config_with(zhang16.get_config, "", **{"loss.prior": "nowhere.npz"}),
-            "prior 'nowhere.npz' cannot be read",
+            "loss.prior='nowhere.npz' cannot be read",
         ),
         (config_with(zhang16.get_config, "", **{"loss.lam": 1.5}), "loss.lam"),
         (

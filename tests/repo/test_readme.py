@@ -40,6 +40,7 @@ def test_python_examples_run(example, tmp_path, monkeypatch):
     photo = Image.fromarray(synthetic_images(1, 48)[0]).convert("L")
     photo.save("mill.tif")
     photo.save("old.jpg")
+    photo.save("phone.jpg")
     (tmp_path / "album").mkdir()
     photo.save("album/1.jpg")
     found = {"image": np.asarray(photo), "your_colours": your_colours}

@@ -52,7 +52,7 @@ def test_weights_fit_only_their_own_network(source, workdir):
 
 def test_a_mistyped_name_gets_suggestions(workdir, monkeypatch):
     monkeypatch.setitem(named.RETIRED, "ancient", "zhang16-small")
-    says = rf"no weights 'unet_small'; did you mean '{named.DEFAULT}'\? give one of the names"
+    says = rf"weights 'unet_small' not found; did you mean '{named.DEFAULT}'\? give one of the names"
     with pytest.raises(RequestError, match=f"{says} {', '.join(named.SHA256)}, or the workdir"):
         open_weights("unet_small")
     with pytest.raises(RequestError, match=r"did you mean 'zhang16-small'\?"):
@@ -60,7 +60,7 @@ def test_a_mistyped_name_gets_suggestions(workdir, monkeypatch):
     mistyped = str(workdir).replace("large", "larg")
     with pytest.raises(RequestError, match=rf"did you mean '{workdir}'\?"):
         open_weights(mistyped)
-    with pytest.raises(RequestError, match=r"no weights 'gs:/nowhere/0'; give one of the names"):
+    with pytest.raises(RequestError, match=r"weights 'gs:/nowhere/0' not found; give one of the names"):
         open_weights("gs:/nowhere/0")
     assert not are_weights("unet_small")
     assert are_weights(workdir)
@@ -69,7 +69,7 @@ def test_a_mistyped_name_gets_suggestions(workdir, monkeypatch):
 
 def test_all_commands_say_it_alike(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    says = f"no weights 'unet-smal'; did you mean '{named.DEFAULT}'? give one of the names"
+    says = f"weights 'unet-smal' not found; did you mean '{named.DEFAULT}'? give one of the names"
     for arguments in (
         ["compare", "unet-smal", "--data", ".", "--output", "out"],
         ["evaluate", "unet-smal", "--suite", "folder", "--data", ".", "--output", "out"],

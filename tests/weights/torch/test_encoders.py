@@ -78,5 +78,5 @@ def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
 
 
 def test_an_unknown_variant_lists_the_known_ones():
-    with pytest.raises(RequestError, match="unknown encoder 'lite9'; known: lite0, lite1, lite2"):
-        encoder_weights.find_file("lite9")
+    with pytest.raises(RequestError, match="unknown encoder 'b7'; known: lite0, lite1, lite2"):
+        encoder_weights.find_file("b7")
