@@ -11,7 +11,9 @@ import pytest
 from helpers.synthetic import synthetic_images
 from PIL import Image
 
+from colorjax import photos
 from colorjax.cli import main as cli
+from colorjax.inference.batch.own_colors import own_colors
 from colorjax.inference.batch.work import PhotoWork
 from colorjax.inference.colorizer import Colorizer
 
@@ -206,6 +208,19 @@ def test_photos_in_color_are_skipped(colorize, mixed):
     assert (row["status"], row["reason"]) == ("skipped", "in color")
 
 
+def test_results_of_colorjax_are_in_color_however_pale(colorize, tmp_path):
+    y, x = np.mgrid[0:60, 0:60]
+    gray = np.repeat((x * 4).astype(np.uint8)[..., None], 3, 2)
+    Image.fromarray(gray).save(tmp_path / "gray.png")
+    photo = photos.read(tmp_path / "gray.png")
+    photo.paint(slice(0, 60), gray + np.stack([y // 20, x % 3 // 2, -y // 30 + 2], -1).astype("u1"))
+    photos.write(tmp_path / "pale.png", photo, "PNG", mark={"by": "w", "tool": "colorjax 0"})
+    assert 0.05 < own_colors(photos.read(tmp_path / "pale.png")).spread < 1
+    assert "1 skipped (1 in color)" in colorize(tmp_path / "pale.png")[1]
+    assert cli.run(["decolorize", str(tmp_path / "pale.png"), "--output", str(tmp_path / "g")]) == 0
+    assert "1 colorized" in colorize(tmp_path / "g" / "pale.png")[1]
+
+
 @pytest.mark.parametrize("flags", [["--recolor"], ["--strength", "0.5"], ["--hint", "3,4,#c03040"]])
 def test_photos_in_color_are_colorized_on_demand(colorize, mixed, flags):
     assert "1 colorized, 0 skipped, 0 failed" in colorize(mixed / "c.png", *flags)[1]
@@ -232,12 +247,12 @@ def test_a_photo_in_color_passes_through_a_pipe(workdir, mixed):
 
 
 def test_a_result_made_with_other_settings_is_named(colorize, album):
-    note = f"colorjax: {album / 'a.jpg'}: its result was made with other settings "
+    note = f"colorjax: {album / 'a.jpg'}: the result was made with other settings "
     advice = "; --overwrite replaces it\n"
     assert colorize(album)[0] == 0
     status, out, err = colorize(album / "a.jpg", "--saturation", 1.3, "--size", 32)
     assert status == 0
-    changes = "saturation 1.0, now 1.3, size not set, now 32"
+    changes = "saturation 1.0 instead of 1.3, size not set instead of 32"
     assert err == f"{note}({changes}){advice}"
     assert out == (
         "0 colorized, 1 skipped (1 made with other settings), 0 failed; "
@@ -245,8 +260,9 @@ def test_a_result_made_with_other_settings_is_named(colorize, album):
     )
     assert "(1 made with other settings)" in colorize(album / "a.jpg", "--size=32", "--dry-run")[1]
     assert colorize(album / "a.jpg", "--jobs", 1, "--recolor")[2] == ""  # no effect on this photo
-    assert colorize(album / "a.jpg", "--saturation", 1.3, "--overwrite")[0] == 0
+    assert colorize(album, "--saturation", 1.3, "--overwrite")[0] == 0
     assert colorize(album / "a.jpg", "--saturation", 1.3)[2] == ""
+    assert f"{album / 'a.jpg'} and 1 more: the result was made" in colorize(album, "--size=32")[2]
     # A photo that is only newer is the same photo; one with other content is not.
     (album / "a.jpg").touch()
     assert colorize(album / "a.jpg", "--saturation", 1.3)[2] == ""
@@ -262,7 +278,7 @@ def test_a_result_of_other_weights_is_named(workdir, zhang16_workdir, album, cap
         return capsys.readouterr().err
 
     run(workdir)
-    names = f"weights {workdir.name}, now {zhang16_workdir.name}"
+    names = f"weights {workdir.name} instead of {zhang16_workdir.name}"
     assert names in run(zhang16_workdir)
     assert run(workdir) == ""
     copy = album / workdir.name

@@ -48,7 +48,7 @@ class Origin(NamedTuple):
             return ""
         found = []
         if mark.get("by", self.by) != self.by:
-            found.append(f"weights {mark['by']}, now {self.by}")
+            found.append(f"weights {mark['by']} instead of {self.by}")
         elif mark.get("weights", self.weights[:_DIGITS]) != self.weights[:_DIGITS]:
             found.append(f"an earlier version of the weights {self.by}")
         if "settings" in mark:
@@ -78,10 +78,11 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS]  # pyrefly: ignore
 
 
-def _changes(before: str, now: str) -> list[str]:
-    old, new = _values(before), _values(now)
+def _changes(old_text: str, new_text: str) -> list[str]:
+    old, new = _values(old_text), _values(new_text)
     names = [name for name in old | new if old.get(name) != new.get(name)]
-    return [f"{name} {old.get(name, 'not set')}, now {new.get(name, 'not set')}" for name in names]
+    values = [(name, old.get(name, "not set"), new.get(name, "not set")) for name in names]
+    return [f"{name} {before} instead of {now}" for name, before, now in values]
 
 
 def _values(text: str) -> dict[str, str]:

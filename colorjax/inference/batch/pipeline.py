@@ -89,7 +89,7 @@ def outcome_without_work(job: Job, origin: Origin | None) -> Outcome:
     difference = origin.difference(job) if origin else ""
     if not difference:
         return Outcome(job, SKIPPED, Result(skipped=EXISTS))
-    note = f"its result was made with other settings ({difference}); --overwrite replaces it"
+    note = f"the result was made with other settings ({difference}); --overwrite replaces it"
     return Outcome(job, SKIPPED, Result((note,), skipped=CHANGED))
 
 

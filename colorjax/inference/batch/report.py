@@ -34,6 +34,7 @@ class Tally:
         counts: photos by status.
         reasons: skipped photos by reason.
         failures: (photo, reason) of failed photos.
+        changed: note -> photos whose results were made with other settings.
         network: seconds in the network, without compilation.
         compiling: seconds of compilation.
     """
@@ -43,6 +44,7 @@ class Tally:
     )
     reasons: Counter[str] = dataclasses.field(default_factory=Counter)
     failures: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    changed: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     network: float = 0.0
     compiling: float = 0.0
 
@@ -53,6 +55,9 @@ class Tally:
         self.compiling += outcome.result.compiling
         if outcome.status == SKIPPED:
             self.reasons[outcome.result.skipped] += 1
+        if outcome.result.skipped == CHANGED:
+            for note in outcome.result.notes:
+                self.changed.setdefault(note, []).append(outcome.job.name)
         if outcome.status == FAILED:
             self.failures.append((outcome.job.name, outcome.error))
 
@@ -116,7 +121,8 @@ class Report:
                 sys.stdout,
             )
         for note in outcome.result.notes:
-            self.log(f"{outcome.job.name}: {note}")
+            if outcome.result.skipped != CHANGED:  # often a whole folder: together at the end
+                self.log(f"{outcome.job.name}: {note}")
         if outcome.error:
             self.log(f"{outcome.job.name}: {outcome.error}")
 
@@ -132,7 +138,7 @@ class Report:
             self._bar.close()
 
     def end(self, *, left: int = 0) -> None:
-        """Lists all failures again and prints the summary.
+        """Lists all failures again and results of other settings, and prints the summary.
 
         Args:
             left: number of photos not processed.
@@ -143,6 +149,8 @@ class Report:
             self.log(f"{len(tally.failures)} of {sum(counts.values())} photos failed:")
             for name, error in tally.failures:
                 self.log(f"  {name}: {error}")
+        for note, (first, *others) in tally.changed.items():
+            self.log(f"{first}{f' and {len(others)} more' if others else ''}: {note}")
         for remark in self._remarks:
             self.log(remark)
         summary = _summary(tally, seconds) | {"to_go": left, "passed_over": self._passed_over}

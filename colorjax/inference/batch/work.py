@@ -25,6 +25,7 @@ from colorjax.runtime import atomic
 if TYPE_CHECKING:
     from colorjax.inference.colorizer import Colorizer  # imports all networks
 
+_GRAY = 0.05  # spread up to which a photo is gray, even with the mark of a result in color
 _BAND_PIXELS = 2**18  # pixels turned gray at a time
 
 
@@ -71,7 +72,8 @@ class PhotoWork:
         notes: tuple[str, ...] = ()
         if self.keeps_color_photos:
             found = own_colors(photo)
-            if found.is_color_photo:
+            was_colorized = found.spread > _GRAY and photos.find_mark(photo.metadata.xmp)
+            if found.is_color_photo or was_colorized:
                 return _skipped(job, reading=time.perf_counter() - start)
             if found.has_colored_part:
                 notes = (
