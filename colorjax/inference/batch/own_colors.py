@@ -4,6 +4,7 @@ A tint is a function of lightness: sepia, selenium and cyanotype prints, and gra
 paper, have one a and b for each L. So the tint, a smooth curve in L, is subtracted from a and b.
 What is left on a black-and-white print is noise, which neighboring parts do not share, and stains
 or uneven fading, which vary along one hue axis. The colors of a color photo vary along two axes.
+In a faded color print, colors and contrast are weaker alike.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from colorjax import color
 from colorjax.photos import Photo
 
-# Measured on 1,600 versions of photos, see docs/colorize.md.
+# docs/colorize.md has the rates of error (`python -m benchmarks.own_colors`).
 COLOR_SPREAD = 1.0
 COLORED_PART = 0.002
 
@@ -24,7 +25,9 @@ _ROWS = 16  # rows read of each row of cells: enough to average noise
 _CURVE_BINS = 16
 _CELLS_PER_BIN = 40
 _LONGEST = 10.0  # units of ab: small objects of strong color do not dominate
-_STRONG = 20.0  # units of ab from the tint: the color of an object, not of a stain
+_CONTRAST = 14.0  # standard deviation of L of a print that is not faded
+_MOST_FADED = 0.5  # share of _CONTRAST; below it, noise would count
+_STRONG = 30.0  # units of ab from the tint: the color of an object, not of a stain
 
 
 class OwnColors(NamedTuple):
@@ -32,7 +35,8 @@ class OwnColors(NamedTuple):
 
     Attributes:
         spread: (s^2 d)^(1/3) in units of ab, where d and s are the standard deviations along the
-            hue axis with the larger and the smaller one. About 0 for gray and toned photos.
+            hue axis with the larger and the smaller one; divided by the contrast of a faded photo,
+            relative to a usual one. About 0 for gray and toned photos.
         share: share of the area with strong colors, in [0, 1].
     """
 
@@ -57,7 +61,9 @@ def own_colors(photo: Photo) -> OwnColors:
     length = np.linalg.norm(colors, axis=-1, keepdims=True)
     limited = colors * np.minimum(1, _LONGEST / np.maximum(length, 1e-6))
     small, large = np.sqrt(np.maximum(np.linalg.eigvalsh(_neighbor_covariance(limited)), 0))
-    return OwnColors(float(np.cbrt(small**2 * large)), float((length > _STRONG).mean()))
+    contrast = np.clip(lab[..., 0].std() / _CONTRAST, _MOST_FADED, 1)
+    spread = np.cbrt(small**2 * large) / contrast
+    return OwnColors(float(spread), float((length > _STRONG).mean()))
 
 
 def _cells(photo: Photo) -> np.ndarray:
