@@ -192,7 +192,7 @@ def mixed(album):
 def test_photos_in_color_are_skipped(colorize, mixed):
     status, out, err = colorize(mixed, "--contact-sheet", mixed / "sheet.png")
     assert status == 0
-    assert f"colorjax: {mixed / 'c.png'}: it has colors: skipped; --recolor replaces" in err
+    assert f"colorjax: {mixed / 'c.png'}: already in color: skipped; --recolor replaces" in err
     assert "2 colorized, 1 skipped (1 in color), 0 failed" in out
     assert not (mixed / "c.color.png").exists()
     assert Image.open(mixed / "sheet.png").height == 2 * (174 + 8) + 8  # no row for it

@@ -133,7 +133,7 @@ def passed_over(
     Returns:
         Number of files by kind; and lines for the user, none if there are no files.
     """
-    files = sorted(files)
+    files = sorted(set(files))
     kinds = [kind_by_name(path.name) for path in files]
     counts = dict(sorted(Counter(kind.name for kind in kinds if kind).items()))
     if not counts:

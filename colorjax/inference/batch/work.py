@@ -143,7 +143,7 @@ def _skipped(job: Job, reading: float) -> Result:
     if job.output == STANDARD:
         what = "passed on unchanged"
         _to_standard_output(job.source.read_bytes())
-    note = f"it has colors: {what}; --recolor replaces them, --strength 0.5 mixes"
+    note = f"already in color: {what}; --recolor replaces the colors, --strength 0.5 mixes them"
     return Result((note,), reading=reading, skipped=IN_COLOR)
 
 
