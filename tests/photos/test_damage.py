@@ -385,6 +385,14 @@ def test_a_tiff_whose_directory_is_cut_off():
         photos.read(made[: len(made) // 2])
 
 
+def test_an_unknown_compression_is_named():
+    data = bytearray(tiff(RGB))
+    start = data.index(struct.pack("<HHIH", 259, 3, 1, 1))
+    data[start + 8 : start + 10] = struct.pack("<H", 12345)
+    with pytest.raises(photos.UnreadablePhoto, match="compression 12345 cannot be read"):
+        photos.read(bytes(data))
+
+
 def test_no_message_names_a_python_object():
     rng = np.random.default_rng(0)
     for name in WHOLE:
