@@ -14,7 +14,7 @@ from PIL import Image
 
 from colorjax import photos
 from colorjax.photos import exif, xmp
-from colorjax.photos.formats import jpeg
+from colorjax.photos.formats import jpeg_parts
 
 RGB, RGB16 = zoo.scene(3), zoo.scene(3, 16)
 XMP = xmp.marked(b"", {"by": "a", "tool": "b"})[0].replace(b"colorjax", b"other")
@@ -409,4 +409,6 @@ def test_no_message_names_a_python_object():
 
 
 def test_segments_are_as_before():
-    assert [p.marker for p in jpeg.segments(whole("JPEG"))] == [0xE0, 0xDB, 0xDB, 0xC0] + [0xC4] * 4
+    assert [p.marker for p in jpeg_parts.segments(whole("JPEG"))] == [0xE0, 0xDB, 0xDB, 0xC0] + [
+        0xC4
+    ] * 4
