@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import math
 import shutil
 import sys
 import tempfile
@@ -44,6 +45,14 @@ def add(parser: argparse.ArgumentParser, *, output: str, output_required: bool =
         default=2**28,
         metavar="N",
         help="refuse larger photos (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--white",
+        action=options.Once,
+        type=float,
+        metavar="LEVEL",
+        help="stored value that becomes white, such as 4095 for 12 bits in a file of 16 bits "
+        "(default: the largest value of the file's depth)",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be done, and write nothing"
@@ -113,6 +122,8 @@ def batch_options(args: argparse.Namespace, done_word: str) -> BatchOptions:
     for option, value in (("--jobs", args.jobs), ("--max-pixels", args.max_pixels)):
         if value < 1:
             raise RequestError(f"{option} must be at least 1, not {value}")
+    if args.white is not None and not 0 < args.white < math.inf:
+        raise RequestError(f"--white must be above 0, such as 4095, not {args.white:g}")
     named = getattr(args, "contact_sheet", None)
     sheet = paths.local(named) if named else None
     if sheet is not None:

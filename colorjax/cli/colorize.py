@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
     @functools.cache
     def origin() -> Origin:
-        return _origin(args.checkpoint, loading | coloring)
+        return _origin(args.checkpoint, loading | coloring | {"white": args.white})
 
     films = [name for name in args.inputs if is_film(name) and paths.local(name).is_file()]
     if films:
@@ -124,7 +124,9 @@ def run(args: argparse.Namespace) -> int:
             Colorizer.load(args.checkpoint or named.DEFAULT, **loading), **coloring
         )
         keeps = not (args.recolor or args.strength < 1 or coloring["hints"])
-        return PhotoWork(painting, args.max_pixels, origin(), keeps_color_photos=keeps)
+        return PhotoWork(
+            painting, args.max_pixels, origin(), keeps_color_photos=keeps, white=args.white
+        )
 
     return batch_options.run(args, start, check, origin, takes_films=True)
 

@@ -44,6 +44,7 @@ def plan(films: Sequence[str], args: argparse.Namespace, coloring: dict[str, Any
     """
     given = [name for name, none in _OF_PHOTOS.items() if coloring.get(name, none) != none]
     given += ["contact_sheet"] if args.contact_sheet and not args.inputs else []
+    given += ["--white"] if args.white is not None and not args.inputs else []
     if given:
         raise RequestError(
             f"films take no {' and no '.join(given)}; colorize them without, in a separate command"

@@ -38,6 +38,6 @@ def run(args: argparse.Namespace) -> int:
     def start() -> Work:
         from colorjax.inference.batch.work import Decolorizing, PhotoWork
 
-        return PhotoWork(Decolorizing(args.grey), args.max_pixels)
+        return PhotoWork(Decolorizing(args.grey), args.max_pixels, white=args.white)
 
     return batch_options.run(args, start, done_word="turned gray")

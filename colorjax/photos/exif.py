@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias
 ORIENTATION = 274
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 34665, 34853, 40965
 _POINTERS = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
+_PIXEL_OFFSETS = (273, 324, 513)  # of strips, of tiles, of a JPEG
 SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 # Tags that describe pixels or layout of the old file, not the photo; also XMP (700) and ICC
 # (34675), which are handled separately.
@@ -50,12 +51,14 @@ class Directories(NamedTuple):
         big: whether it is a BigTIFF.
         main: IFD0.
         below: the EXIF, GPS and interoperability IFDs, by the tag that points to them.
+        is_damaged: whether entries are missing because they point outside the blob.
     """
 
     order: str
     big: bool
     main: list[Entry]
     below: dict[int, list[Entry]]
+    is_damaged: bool = False
 
 
 def read_directories(blob: Bytes, start: int | None = None) -> Directories:
@@ -79,7 +82,7 @@ def read_directories(blob: Bytes, start: int | None = None) -> Directories:
         raise ValueError("no TIFF header")
     if start is None:
         start = struct.unpack_from(order + ("Q" if big else "I"), blob, 8 if big else 4)[0]
-    main = _read_entries(blob, start, order, big)
+    main, is_damaged = _read_entries(blob, start, order, big)
     if not main:
         raise ValueError("no directory")
     below: dict[int, list[Entry]] = {}
@@ -87,19 +90,21 @@ def read_directories(blob: Bytes, start: int | None = None) -> Directories:
     while pending:
         entry = pending.pop()
         if entry.tag in _POINTERS and entry.tag not in below:
-            entries = _read_entries(blob, number(entry, order), order, big)
+            entries, has_lost = _read_entries(blob, number(entry, order), order, big)
+            is_damaged |= has_lost
             below[entry.tag] = entries
             pending.extend(entries)
-    return Directories(order, big, main, below)
+    return Directories(order, big, main, below, is_damaged)
 
 
-def _read_entries(blob: Bytes, start: int, order: str, big: bool) -> list[Entry]:
+def _read_entries(blob: Bytes, start: int, order: str, big: bool) -> tuple[list[Entry], bool]:
+    """Returns the entries of a directory inside the blob, and whether others are outside."""
     head, size, inline = ("Q", 20, 8) if big else ("H", 12, 4)
     first = start + struct.calcsize(order + head)
     if not 0 < start <= len(blob) - 2 or first > len(blob):
-        return []
+        return [], True
     (count,) = struct.unpack_from(order + head, blob, start)
-    entries = []
+    entries, is_damaged = [], first + size * count > len(blob)
     for offset in range(first, min(first + size * count, len(blob) - size + 1), size):
         tag, kind = struct.unpack_from(order + "HH", blob, offset)
         items = struct.unpack_from(order + ("Q" if big else "I"), blob, offset + 4)[0]
@@ -109,13 +114,31 @@ def _read_entries(blob: Bytes, start: int, order: str, big: bool) -> list[Entry]
             at = struct.unpack_from(order + ("Q" if big else "I"), blob, at)[0]
         if 0 < length <= _MOST_BYTES and at + length <= len(blob):
             entries.append(Entry(tag, kind, items, bytes(blob[at : at + length]), at))
-    return entries
+        elif at + length > len(blob):
+            is_damaged = True
+    return entries, is_damaged
+
+
+def repaired(blob: bytes) -> bytes:
+    """Returns the blob; if entries point outside it, a new one of the others; b"" if all do."""
+    try:
+        directories = read_directories(blob)
+    except ValueError:
+        return b""
+    return serialize(directories, directories.main) if directories.is_damaged else blob
 
 
 def number(entry: Entry, order: str) -> int:
     """Returns the first item of an integer entry, 0 for other types."""
     code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(entry.type)
     return struct.unpack_from(order + code, entry.value)[0] if code else 0
+
+
+def overwrite_number(blob: bytearray, entry: Entry, order: str, value: int) -> None:
+    """Overwrites the first item of an integer entry in the blob; other types are not changed."""
+    code = {1: "B", 3: "H", 4: "I"}.get(entry.type)
+    if code:
+        struct.pack_into(order + code, blob, entry.offset, value)
 
 
 def orientation(blob: bytes) -> int:
@@ -144,9 +167,8 @@ def upright(blob: bytes, turned: int) -> bytes:
         return blob
     patched, order = bytearray(blob), directories.order
     for entry in directories.main:
-        code = {1: "B", 3: "H", 4: "I"}.get(entry.type)
-        if entry.tag == ORIENTATION and code:
-            struct.pack_into(order + code, patched, entry.offset, 1)
+        if entry.tag == ORIENTATION:
+            overwrite_number(patched, entry, order, 1)
     if turned in SIDEWAYS:
         for entries, pair in (
             (directories.main, (256, 257)),
@@ -154,6 +176,37 @@ def upright(blob: bytes, turned: int) -> bytes:
         ):
             _swap_values(patched, {entry.tag: entry for entry in entries if entry.tag in pair})
     return bytes(patched)
+
+
+def without_thumbnail(blob: bytes) -> bytes:
+    """Returns the blob without the directories after IFD0, which describe a thumbnail.
+
+    All other offsets stay the same. The bytes of the thumbnail are cut off if nothing follows them.
+    """
+    try:
+        directories = read_directories(blob)
+    except ValueError:
+        return blob
+    order = directories.order
+    if directories.big:
+        return blob
+    (start,) = struct.unpack_from(order + "I", blob, 4)
+    (count,) = struct.unpack_from(order + "H", blob, start)
+    link = start + 2 + 12 * count
+    if link + 4 > len(blob):
+        return blob
+    (thumbnail,) = struct.unpack_from(order + "I", blob, link)
+    if not thumbnail:
+        return blob
+    patched = bytearray(blob)
+    patched[link : link + 4] = bytes(4)
+    ends, starts = [link + 4], [thumbnail]
+    for entries in (directories.main, *directories.below.values()):
+        ends += [entry.offset + len(entry.value) for entry in entries]
+    for entry in _read_entries(blob, thumbnail, order, big=False)[0]:
+        if entry.tag in _PIXEL_OFFSETS:
+            starts.append(number(entry, order))
+    return bytes(patched[: min(starts)] if min(starts) >= max(ends) else patched)
 
 
 def _swap_values(blob: bytearray, entries: dict[int, Entry]) -> None:

@@ -11,23 +11,26 @@ from pathlib import Path
 from typing import BinaryIO
 
 from colorjax.errors import UnreadablePhoto
-from colorjax.photos import header, xmp
+from colorjax.photos import derivatives, exif, header, xmp
 from colorjax.photos.formats import bmp, jpeg, jpeg2000, netpbm, png, tiff, webp_avif_heif
 from colorjax.photos.library_warnings import complaints
-from colorjax.photos.photo import Photo, UnwritablePhoto
+from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 from colorjax.runtime.atomic import replacing
 
 MAX_PIXELS = 2**28
 _WITHOUT_XMP = ("BMP", "PPM")
-_MOST_MESSAGE = 200  # characters of a library's warning
 
 
-def read(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Photo:
+def read(
+    source: Path | bytes, *, max_pixels: int = MAX_PIXELS, white: float | None = None
+) -> Photo:
     """Reads a photo of any format; if a file has several pictures, the first one.
 
     Args:
         source: a file, or its bytes.
         max_pixels: larger photos are rejected before decoding.
+        white: the stored value that becomes white, such as 4095 for 12 bits in a file of 16 bits;
+            None: the largest value of the file's depth.
 
     Returns:
         The photo, upright, in its own color space and depth.
@@ -45,16 +48,40 @@ def read(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Photo:
     except MemoryError:
         raise UnreadablePhoto("not enough memory for this photo") from None
     except Exception as error:  # libraries raise errors of any type on broken files
-        text = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-        raise UnreadablePhoto(_one_line(text)) from error
-    photo.notes = (*photo.notes, *dict.fromkeys(map(_one_line, heard)))
+        raise UnreadablePhoto(
+            "its pixels cannot be decoded: the file is damaged, cut off or of a rare kind"
+        ) from error
+    photo.metadata, damage = _repaired(photo.metadata)
+    levels = photo.set_white(white) if white is not None else photo.dark_note()
+    if heard and not damage:
+        damage = ("it has faults that do not affect its pixels",)
+    photo.metadata, dropped = derivatives.removed(photo.metadata)
+    photo.notes = tuple(dict.fromkeys((*photo.notes, *levels, *damage, *dropped)))
     return photo
 
 
 def _bytes_of(path: Path) -> bytes:
     if path.exists() and not path.is_file():
         raise UnreadablePhoto("not a file")
-    return path.read_bytes()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadablePhoto(error.strerror or "cannot be opened") from error
+
+
+def _repaired(metadata: Metadata) -> tuple[Metadata, tuple[str, ...]]:
+    """Returns the metadata without damaged parts, and notes about them."""
+    notes: tuple[str, ...] = ()
+    blob, packet = metadata.exif, metadata.xmp
+    if blob and (whole := exif.repaired(blob)) != blob:
+        notes = (
+            "parts of its EXIF are damaged: dropped" if whole else "its EXIF is damaged: dropped",
+        )
+        blob = whole
+    if packet.strip(b"\0\r\n\t ") and not xmp.is_well_formed(packet):
+        notes += ("its XMP is damaged: dropped",)
+        packet = b""
+    return dataclasses.replace(metadata, exif=blob, xmp=packet), notes
 
 
 def _read(data: bytes, max_pixels: int) -> Photo:
@@ -119,8 +146,8 @@ def write(
     except UnwritablePhoto:
         raise
     except Exception as error:  # encoders raise errors of many types
-        text = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-        raise UnwritablePhoto(f"cannot be written as {kind}: {_one_line(text)}") from error
+        text = getattr(error, "strerror", None) or "its encoder failed; write it as PNG or TIFF"
+        raise UnwritablePhoto(f"cannot be written as {kind}: {text}") from error
     return notes
 
 
@@ -162,7 +189,3 @@ def _with_mark(
     packet, whole = xmp.marked(photo.metadata.xmp, mark)
     with_mark.metadata = dataclasses.replace(photo.metadata, xmp=packet)
     return with_mark, () if whole else ("its XMP is damaged: replaced",)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_MOST_MESSAGE]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from colorjax.photos.color_space import Space
+from colorjax.photos.color_space import Space, bands
 
 
 class UnwritablePhoto(Exception):
@@ -85,6 +85,44 @@ class Photo:
     def is_painted(self) -> bool:
         """Whether every row was painted."""
         return self._painted >= self.height
+
+    def set_white(self, white: float) -> tuple[str, ...]:
+        """Stretches the colors so that a stored value becomes white; larger ones become white too.
+
+        Args:
+            white: above 0; a value above the photo's own white changes nothing.
+
+        Returns:
+            Notes.
+        """
+        full = self.space.full
+        if white > full:
+            return (f"--white {white:g} is above its own white {full:g}: not used",)
+        for rows in bands(self.pixels):
+            colors = self._colors(rows)
+            stretched = np.clip(colors.astype(np.float64), 0, white) * (full / white)
+            colors[...] = stretched if colors.dtype.kind == "f" else np.rint(stretched)
+        return ()
+
+    def dark_note(self) -> tuple[str, ...]:
+        """Returns a note if no color is above a quarter of white, with more than 8 bits; else none.
+
+        Many cameras and scanners store 10, 12 or 14 bits in a file of 16 bits.
+        """
+        full, is_float = self.space.full, self.pixels.dtype.kind == "f"
+        if self.space.model == "cmyk" or (full <= 255 and not is_float):
+            return ()
+        top = 0.0
+        for rows in bands(self.pixels):
+            colors = self._colors(rows)
+            top = max(top, float(np.max(colors, initial=0, where=np.isfinite(colors))))
+        if not 0 < top <= full / 4:
+            return ()
+        level = top if is_float else 2 ** int(top).bit_length() - 1
+        return (
+            f"nearly black: its largest value is {top:.6g}, and white is {full:.6g}; "
+            f"--white {level:.9g} makes it brighter",
+        )
 
     def srgb(self, rows: slice) -> np.ndarray:
         """Returns rows converted to sRGB with the photo's profile.

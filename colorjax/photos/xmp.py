@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
+from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
 from colorjax.photos.exif import SIDEWAYS
@@ -46,12 +47,41 @@ def orientation(packet: bytes) -> int:
     return int(match[2]) if match else 1
 
 
+def is_well_formed(packet: bytes) -> bool:
+    """Returns whether XML readers accept the packet; wrong characters inside texts are ignored."""
+    for content in (packet, packet.decode("utf-8", "replace").encode()):
+        with contextlib.suppress(expat.ExpatError):
+            expat.ParserCreate().Parse(content.strip(b"\0\r\n\t "), True)
+            return True
+    return False
+
+
 def upright(packet: bytes, turned: int) -> bytes:
     """Returns the packet for pixels rotated upright; `turned` as in `exif.upright`."""
     packet = _ORIENTATION.sub(rb"\g<1>1", packet)
     if turned in SIDEWAYS:
         for width, height in _SIZES:
             packet = _swap(packet, width, height)
+    return packet
+
+
+def without(packet: bytes, properties: Mapping[bytes, bytes]) -> bytes:
+    """Returns the packet without some properties, in any prefix; the rest is unchanged.
+
+    Args:
+        packet: XMP, or empty.
+        properties: namespace -> regular expression of the names of its properties.
+    """
+    for namespace, names in properties.items():
+        for declaration in re.finditer(rb"\sxmlns:([\w.-]+)=[\"']" + namespace + rb"[\"']", packet):
+            prefix = re.escape(declaration[1]) + b":"
+            name = prefix + names
+            cut = re.sub(rb"\s" + name + rb"\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')", b"", packet)
+            cut = re.sub(rb"<" + name + rb"(?:\s[^<>]*)?/>", b"", cut)
+            cut = re.sub(rb"<(" + name + rb")(?:\s[^<>]*)?>.*?</\1\s*>", b"", cut, flags=re.DOTALL)
+            if cut != packet and not re.search(rb"[\s</]" + prefix, cut):
+                cut = cut.replace(declaration[0], b"")
+            packet = cut
     return packet
 
 
@@ -76,7 +106,7 @@ def marked(packet: bytes, mark: Mapping[str, str]) -> tuple[bytes, bool]:
         mark: "by", the name of the weights, and "tool", name and version of the program; and, for
             `find_mark`, the digest of the "weights", the "settings" and the digest of the "input".
     """
-    packet = _MARK.sub(b"", _utf8(packet))
+    packet = _MARK.sub(b"", utf8(packet))
     packet = _EMPTY_RDF.sub(rb"<rdf:RDF\1></rdf:RDF>", packet)
     end = packet.rfind(b"</rdf:RDF>")
     kept = end >= 0 or not packet.strip()
@@ -89,7 +119,7 @@ def marked(packet: bytes, mark: Mapping[str, str]) -> tuple[bytes, bool]:
     return packet[:end] + description + packet[end:], kept
 
 
-def _utf8(packet: bytes) -> bytes:
+def utf8(packet: bytes) -> bytes:
     """Converts a packet from UTF-16, which has zero bytes in every name, to UTF-8."""
     if b"\0" not in packet[:64]:
         return packet

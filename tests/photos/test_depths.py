@@ -69,8 +69,8 @@ def test_text_may_hold_comments_and_lines_of_any_length(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (b"P2 2 2 65535\n1 2 3", "truncated"),
-        (b"P2 2 2 65535\n1111 2222 3333  ", "truncated"),
+        (b"P2 2 2 65535\n1 2 3", "cut off after 71 % of its rows"),
+        (b"P2 2 2 65535\n1111 2222 3333  ", "cut off"),
         (b"P2 2 2 65535\n1 2 3 65536", "65535"),
         (b"P2 2 2 65535\n1 2 -3 4", "damaged"),
         (b"P2 2 2 65535\n1 2 3.5 4", "damaged"),
@@ -80,7 +80,7 @@ def test_text_may_hold_comments_and_lines_of_any_length(monkeypatch):
         (b"P2 2 2 65536\n1 2 3 4", "maximum value is 65536"),
         (b"P2 2 2 0\n0 0 0 0", "maximum value is 0"),
         (b"P2 99999 99999 65535\n1 2 3 4", "--max-pixels"),
-        (b"P3 16000 16000 65535\n1 2 3 4", "truncated"),
+        (b"P3 16000 16000 65535\n1 2 3 4", "cut off after 0 % of its rows"),
         (b"P2 0 2 65535\n", "not a photo"),
         (b"Pf\n2 1\n-1.0\n" + np.array([0, 1], "<f4").tobytes(), "PFM"),
         (b"PF\n1 1\n-1.0\n" + np.array([0, 1, 1], "<f4").tobytes(), "PFM"),

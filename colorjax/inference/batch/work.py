@@ -53,12 +53,14 @@ class PhotoWork:
         origin: what the results are made with, for the mark in their metadata; None: no mark.
         keeps_color_photos: whether photos that have colors are skipped; those that come through
             standard input are passed on unchanged.
+        white: the stored value that becomes white; None: the largest of the photo's depth.
     """
 
     paint: Callable[[Photo], NetworkTimes]
     max_pixels: int = MAX_PIXELS
     origin: Origin | None = None
     keeps_color_photos: bool = False
+    white: float | None = None
 
     def __call__(self, job: Job) -> Result:
         """Processes one photo.
@@ -68,7 +70,7 @@ class PhotoWork:
             UnwritablePhoto: the result cannot be written; no partial file is left.
         """
         start = time.perf_counter()
-        photo = photos.read(job.source, max_pixels=self.max_pixels)
+        photo = photos.read(job.source, max_pixels=self.max_pixels, white=self.white)
         notes: tuple[str, ...] = ()
         if self.keeps_color_photos:
             found = own_colors(photo)

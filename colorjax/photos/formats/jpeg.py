@@ -2,71 +2,55 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from colorjax.errors import UnreadablePhoto
-from colorjax.photos import exif, xmp
-from colorjax.photos.formats import pillow
+from colorjax.photos import derivatives, exif, xmp
+from colorjax.photos.formats import containers, pillow
+from colorjax.photos.formats.jpeg_parts import (
+    COMMENT,
+    FRAMES,
+    Parts,
+    Segment,
+    check_whole,
+    coded,
+    picture,
+    split,
+)
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _ICC, _IRB = b"ICC_PROFILE\0", b"Photoshop 3.0\0"
-_COM = 0xFE
+_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
+_ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1"
+_GAIN_MAPS = (_ISO_GAIN_MAP, b"http://ns.adobe.com/hdr-gain-map/", b"HDRGainMap")
 _MOST_BYTES = 65533  # per segment, without its length field
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
 _MOST_PIXELS_A_SIDE = 65500  # libjpeg's
 
 
-class Segment(NamedTuple):
-    """The second byte of a marker, and its content without the length field."""
-
-    marker: int
-    content: bytes
-
-
-def segments(data: bytes) -> list[Segment]:
-    """Returns the segments before the first scan, or before any damage."""
-    parts, offset = [], 2
-    while offset + 4 <= len(data) and data[offset] == 0xFF:
-        marker = data[offset + 1]
-        if marker == 0xFF:  # a fill byte
-            offset += 1
-            continue
-        if marker in (0x01, 0xD8) or 0xD0 <= marker <= 0xD7:  # without content
-            offset += 2
-            continue
-        (length,) = struct.unpack_from(">H", data, offset + 2)
-        if marker in (0xDA, 0xD9) or length < 2 or offset + 2 + length > len(data):
-            break
-        parts.append(Segment(marker, data[offset + 4 : offset + 2 + length]))
-        offset += 2 + length
-    return parts
-
-
 def read(data: bytes, max_pixels: int) -> Photo:
     """Reads a JPEG; see `colorjax.photos.read`."""
-    parts = segments(data)
-    frame = next((part for part in parts if part.marker in _FRAMES), None)
+    parts = split(data)
+    frame = next((part for part in parts.segments if part.marker in FRAMES), None)
     if frame is None or len(frame.content) < 6:
         raise UnreadablePhoto("a JPEG without a picture")
     if frame.content[0] != 8 or frame.marker in _LOSSLESS:
         raise UnreadablePhoto(
             f"{frame.content[0]}-bit or lossless JPEG: convert it to TIFF or PNG first"
         )
-    image = pillow.open_image(data, "JPEG", max_pixels)
-    metadata, turned = _metadata(parts)
-    notes: tuple[str, ...] = ()
-    if any(part.marker == 0xE2 and part.content[:4] == b"MPF\0" for part in parts):
-        notes = ("only the first of several pictures was used",)
-    inverted = not any(part.marker == 0xEE and part.content[:5] == b"Adobe" for part in parts)
-    density = next((p.content for p in parts if p.content[:5] == b"JFIF\0"), b"")[7:12]
+    if not parts.scans:
+        raise containers.cut_off(0, 1)
+    image = pillow.open_image(picture(parts), "JPEG", max_pixels)
+    metadata, turned, notes = _metadata(parts.segments)
+    density = next((p.content for p in parts.segments if p.content[:5] == b"JFIF\0"), b"")[7:12]
     if turned in exif.SIDEWAYS:
         density = density[:1] + density[3:] + density[1:3]
     encoding = {
@@ -74,15 +58,41 @@ def read(data: bytes, max_pixels: int) -> Photo:
         "progressive": frame.marker in _PROGRESSIVE,
         "density": density,
     }
-    photo = pillow.to_photo(image, "JPEG", metadata, turned, flip_cmyk=inverted)
-    # Pillow also counts the previews of an MPO.
-    further = (note for note in photo.notes if not note.startswith("only the first"))
-    photo.encoding, photo.notes = encoding, (*notes, *further)
+    photo = pillow.to_photo(image, "JPEG", metadata, turned)
+    check_whole(parts, image, is_progressive=frame.marker in _PROGRESSIVE)
+    photo.encoding, photo.notes = encoding, (*_notes(parts), *notes, *photo.notes)
     return photo
 
 
-def _metadata(parts: list[Segment]) -> tuple[Metadata, int]:
-    metadata = Metadata(parts=[part for part in parts if _is_carried(part)])
+def _notes(parts: Parts) -> tuple[str, ...]:
+    """Returns notes on repaired damage and on what is not written again."""
+    notes = []
+    if parts.is_repaired:
+        notes.append("a metadata block with a wrong length was repaired")
+    if not parts.has_end:
+        notes.append(containers.END_NOTE)
+    after = parts.after.strip(b"\0\r\n ")
+    contents = [part.content for part in parts.segments]
+    has_index = any(content.startswith(b"MPF\0") for content in contents)
+    has_pictures = derivatives.JPEG_START.search(after) is not None
+    has_film = b"ftyp" in after
+    if any(mark in text for mark in _GAIN_MAPS for text in (after, *contents)):
+        notes.append(derivatives.GAIN_MAP_NOTE)
+    if has_film:
+        notes.append(derivatives.FILM_NOTE)
+    if has_index or has_pictures:
+        notes.append("only the first of several pictures was used")
+    elif after and not has_film:
+        notes.append(f"{len(parts.after)} bytes after the end of its picture were dropped")
+    if any(content.startswith(b"JFXX\0") for content in contents) or _previews(parts.segments):
+        notes.append(derivatives.THUMBNAIL_NOTE)
+    return tuple(notes)
+
+
+def _metadata(parts: list[Segment]) -> tuple[Metadata, int, tuple[str, ...]]:
+    """Returns the metadata, the orientation of the pixels, and notes."""
+    previews = _previews(parts)
+    metadata = Metadata(parts=[p for p in parts if _is_carried(p) and p not in previews])
     profile: dict[int, bytes] = {}
     for marker, content in parts:
         if marker == 0xE1 and content.startswith(_EXIF[:5]) and not metadata.exif:
@@ -93,24 +103,69 @@ def _metadata(parts: list[Segment]) -> tuple[Metadata, int]:
             profile.setdefault(content[12], content[14:])
         elif marker == 0xED and content.startswith(_IRB):
             metadata.photoshop += content[len(_IRB) :]
-        elif marker == _COM and not metadata.comment:
+        elif marker == COMMENT and not metadata.comment:
             metadata.comment = content
         elif marker == 0xE0 and content.startswith(b"JFIF\0") and len(content) >= 12:
             unit, x, y = struct.unpack_from(">BHH", content, 7)
             scale = {1: 1.0, 2: 2.54}.get(unit, 0.0)
             metadata.dpi = (x * scale, y * scale) if x * y * scale else None
     metadata.icc = b"".join(profile[number] for number in sorted(profile))
-    return metadata, pillow.make_upright(metadata)
+    notes = (derivatives.THUMBNAIL_NOTE,) if _clean_extension(metadata) else ()
+    return metadata, pillow.make_upright(metadata), notes
+
+
+def _previews(parts: list[Segment]) -> list[Segment]:
+    """Returns the segments that hold a JPEG of the photo, which cameras spread over several."""
+    previews, begun = [], b""
+    for part in parts:
+        is_own = part.content.startswith((_EXIF[:5], _XMP, _EXTENSION, _ICC, _IRB))
+        if not 0xE0 <= part.marker <= 0xEF or is_own:
+            begun = b""
+            continue
+        if not begun:
+            start = derivatives.JPEG_START.search(part.content)
+            begun = part.content[start.start() :] if start else b""
+        else:
+            begun += part.content
+        if begun:
+            previews.append(part)
+        if begun.rstrip(b"\0").endswith(b"\xff\xd9"):
+            begun = b""
+    return previews
+
+
+def _clean_extension(metadata: Metadata) -> bool:
+    """Removes thumbnails from the extension of XMP, whose name is its MD5 checksum.
+
+    Returns:
+        Whether there were any.
+    """
+    old = [p for p in metadata.parts if p.marker == 0xE1 and p.content.startswith(_EXTENSION)]
+    head = len(_EXTENSION) + 40  # checksum, total length, offset
+    pieces = {p.content[head - 4 : head]: p.content[head:] for p in old}
+    packet = b"".join(pieces[offset] for offset in sorted(pieces))
+    clean = derivatives.xmp_without_thumbnails(packet)
+    if clean == packet:
+        return False
+    name = hashlib.md5(clean, usedforsecurity=False).hexdigest().upper().encode()
+    metadata.xmp = metadata.xmp.replace(old[0].content[len(_EXTENSION) : head - 8], name)
+    metadata.parts = [part for part in metadata.parts if part not in old]
+    size = _MOST_BYTES - head
+    for start in range(0, len(clean), size):
+        position = struct.pack(">II", len(clean), start)
+        content = _EXTENSION + name + position + clean[start : start + size]
+        metadata.parts.append(Segment(0xE1, content))
+    return True
 
 
 def _is_carried(part: Segment) -> bool:
-    """Returns whether a segment is copied: all but those of the encoder (JFIF, Adobe, MPF)."""
+    """Returns whether a segment is copied: not those of the encoder or of further pictures."""
     marker, content = part
-    if marker == _COM:
+    if marker == COMMENT:
         return True
     owned = (b"JFIF\0", b"JFXX\0") if marker == 0xE0 else ()
     owned += (b"Adobe",) if marker == 0xEE else ()
-    owned += (b"MPF\0",) if marker == 0xE2 else ()
+    owned += (b"MPF\0", _ISO_GAIN_MAP) if marker == 0xE2 else ()
     return 0xE0 <= marker <= 0xEF and not content.startswith(owned or (b"\xff" * 9,))
 
 
@@ -189,20 +244,16 @@ def _output_segments(photo: Photo) -> tuple[bytes, tuple[str, ...]]:
     for name, marker, head, content in (
         ("EXIF", 0xE1, _EXIF, metadata.exif),
         ("XMP", 0xE1, _XMP, packet),
-        ("comment", _COM, b"", b"" if photo.kind == "JPEG" else metadata.comment),
+        ("comment", COMMENT, b"", b"" if photo.kind == "JPEG" else metadata.comment),
     ):
         if len(head) + len(content) > _MOST_BYTES:
             notes.append(f"its {name} is too large for a JPEG: dropped")
         elif content:
             made.append(Segment(marker, head + content))
     made += [Segment(0xE2, part) for part in _icc_parts(metadata.icc)]
-    if photo.kind != "JPEG":
-        made += [Segment(0xED, part) for part in _irb_parts(metadata.photoshop)]
+    made += [Segment(0xED, part) for part in _irb_parts(metadata.photoshop)]
     rest = [part for part in own if not _is_rebuilt(part)]
-    return b"".join(
-        struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
-        for marker, content in made + rest
-    ), tuple(notes)
+    return coded(made + rest), tuple(notes)
 
 
 def _fitting(packet: bytes) -> bytes:
@@ -215,9 +266,8 @@ def _fitting(packet: bytes) -> bytes:
 
 
 def _is_rebuilt(part: Segment) -> bool:
-    return part.content.startswith((_EXIF[:5], _XMP)) or (
-        part.marker == 0xE2 and part.content.startswith(_ICC)
-    )
+    rebuilt = {0xE1: (_EXIF[:5], _XMP), 0xE2: (_ICC,), 0xED: (_IRB,)}
+    return part.content.startswith(rebuilt.get(part.marker, (b"\xff" * 9,)))
 
 
 def _icc_parts(profile: bytes) -> list[bytes]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space, exif
-from colorjax.photos.formats import pillow
+from colorjax.photos.formats import pillow, tiff_pixels
+from colorjax.photos.formats.containers import cut_off
 from colorjax.photos.formats.png import gray_as_rgb
 from colorjax.photos.photo import Metadata, Photo
 
@@ -19,6 +20,7 @@ _EXIF = b"JpgTiffExif->JP2"
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _CARRIED = (b"uuid", b"xml ", b"uinf")
 _CDEF_ALPHA = 1
+_CMYK = 12  # enumerated color space
 
 
 class Box(NamedTuple):
@@ -77,19 +79,70 @@ def read(data: bytes, max_pixels: int) -> Photo:
     if b"pclr" in header:
         image = pillow.open_image(data, "JPEG2000", max_pixels)
         return pillow.to_photo(image, "JPEG2000", metadata, pillow.make_upright(metadata))
-    stored = imagecodecs.jpeg2k_decode(data)
+    stored, notes = _decoded(data)
     stored = stored.reshape(*stored.shape[:2], -1)
     if stored.shape[:2] != (height, width) or stored.dtype not in (np.uint8, np.uint16):
         raise UnreadablePhoto("a JPEG 2000 whose header and picture differ")
     if stored.shape[2] > 4:
         raise UnreadablePhoto(f"a JPEG 2000 with {stored.shape[2]} channels is not a photo")
     turned = pillow.make_upright(metadata)
-    model = "gray" if stored.shape[2] <= 2 else "rgb"
     full = float(2 ** bits[0] - 1)
-    colors, metadata.icc, notes = color_space.choose(metadata.icc, model, stored.dtype, full)
+    if stored.shape[2] == 4 and _is_cmyk(header):
+        stored, more = _rgb_of_cmyk(stored, full, metadata.icc)
+        metadata.icc, notes = b"", notes + more
+    if data[:12] == SIGNATURE and sum(box.name == b"jp2c" for box in boxes(data)) > 1:
+        notes += ("only the first of several pictures was used",)
+    model = "gray" if stored.shape[2] <= 2 else "rgb"
+    colors, metadata.icc, more = color_space.choose(metadata.icc, model, stored.dtype, full)
     assert colors is not None  # it is not CMYK
     pixels = gray_as_rgb(stored, turned)
-    return Photo(pixels, colors, kind="JPEG2000", metadata=metadata, notes=notes)
+    return Photo(pixels, colors, kind="JPEG2000", metadata=metadata, notes=notes + more)
+
+
+def _is_cmyk(header: dict[bytes, bytes]) -> bool:
+    color = header.get(b"colr", b"")
+    if color[:1] == b"\2":
+        return color[3 + 16 : 3 + 20] == b"CMYK"
+    return color[:1] == b"\1" and color[3:7] == struct.pack(">I", _CMYK)
+
+
+def _rgb_of_cmyk(
+    inks: np.ndarray, full: float, profile: bytes
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    space, _, notes = color_space.choose(profile, "cmyk", inks.dtype, full)
+    if space is None:
+        return tiff_pixels.rgb_of_cmyk(inks, full), (*notes, pillow.CMYK_NOTE)
+    rgb = color_space.Space(inks.dtype, full).coded(space.to_srgb(inks))
+    return rgb, ("its CMYK became RGB",)
+
+
+def _decoded(data: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Decodes a file; if that fails, its codestream without the boxes around it."""
+    try:
+        return imagecodecs.jpeg2k_decode(data), ()
+    except imagecodecs.Jpeg2kError:
+        stored = imagecodecs.jpeg2k_decode(_codestream(data))
+        return stored, (
+            "a part of its metadata or its end marker is damaged: all pixels are there",
+        )
+
+
+def _codestream(data: bytes) -> bytes:
+    """Returns the codestream with an end marker.
+
+    Raises:
+        UnreadablePhoto: one of its tiles is cut off.
+    """
+    start = data.find(b"\xffO\xffQ")
+    first = offset = data.find(b"\xff\x90", start)
+    while offset >= 0 and offset + 10 <= len(data) and data[offset : offset + 2] == b"\xff\x90":
+        (size,) = struct.unpack_from(">I", data, offset + 6)
+        if size < 14:
+            raise UnreadablePhoto("the pixels of the file are damaged")
+        offset += size
+    if first < 0 or offset > len(data):
+        raise cut_off(len(data) - first if first > 0 else 0, max(1, offset - first), "pixel data")
+    return data[start:offset] + b"\xff\xd9"
 
 
 def _metadata(data: bytes) -> tuple[Metadata, dict[bytes, bytes]]:

@@ -10,6 +10,7 @@ import numpy as np
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space
 from colorjax.photos.formats import pillow
+from colorjax.photos.formats.containers import cut_off
 from colorjax.photos.formats.png import gray_as_rgb
 from colorjax.photos.photo import Metadata, Photo
 
@@ -40,7 +41,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
     is_text = header[1] in b"23"
     needed = 2 * count - 1 if is_text else count * dtype.itemsize
     if len(data) - header.end() < needed:
-        raise UnreadablePhoto("a truncated PPM")
+        raise cut_off(len(data) - header.end(), needed)
     if is_text:
         stored = _numbers(data[header.end() :], count, full, dtype.newbyteorder("="))
     else:
@@ -79,7 +80,7 @@ def _numbers(text: bytes, count: int, full: int, dtype: np.dtype) -> np.ndarray:
         numbers[done : done + len(values)] = values
         done += len(values)
     if done < count:
-        raise UnreadablePhoto("a truncated PPM")
+        raise cut_off(done, count)
     return numbers
 
 

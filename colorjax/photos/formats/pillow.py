@@ -13,6 +13,7 @@ from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space, exif, xmp
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 
+CMYK_NOTE = "its CMYK has no profile: it became RGB"
 # EXIF orientation -> view of an upright buffer in which the rows are as stored.
 _INVERSE = {
     1: lambda p: p,
@@ -83,17 +84,17 @@ def turn(pixels: np.ndarray, turned: int) -> np.ndarray:
     return upright
 
 
-def to_photo(
-    image: Any, kind: str, metadata: Metadata, turned: int = 1, *, flip_cmyk: bool = False
-) -> Photo:
+def to_photo(image: Any, kind: str, metadata: Metadata, turned: int = 1) -> Photo:
     """Decodes an 8-bit Pillow image to a `Photo`.
+
+    In CMYK JPEG files, 255 means no ink, with or without Adobe's marker: Pillow, ImageMagick and
+    ffmpeg read both in the same way.
 
     Args:
         image: opened, not yet loaded; if it has several pictures, the first is used.
         kind: kind of the photo.
         metadata: metadata, already upright.
         turned: orientation of the stored pixels.
-        flip_cmyk: whether Pillow inverted inks that were not stored inverted.
 
     Raises:
         UnreadablePhoto: more than 8 bits, which Pillow would clip. Errors of Pillow are not
@@ -107,7 +108,7 @@ def to_photo(
             f"a {kind} with more than 8 bits per channel (mode {mode}): save it as 16-bit PNG"
         )
     if mode == "CMYK" and not metadata.icc:
-        notes += ("its CMYK has no profile: it became RGB",)
+        notes += (CMYK_NOTE,)
     elif mode not in ("L", "LA", "RGB", "RGBA", "CMYK") or "transparency" in image.info:
         notes += _mode_notes(mode)
         image = image.convert("RGBA" if _is_transparent(image) else "RGB")
@@ -116,11 +117,9 @@ def to_photo(
         model = "gray"
     colors, metadata.icc, more = color_space.choose(metadata.icc, model, np.uint8, 255)
     if colors is None:  # CMYK without a usable profile
-        image = _rgb_of_cmyk(image, flip_cmyk)
-        colors, flip_cmyk = color_space.Space(np.dtype(np.uint8), 255), False
+        image = image.convert("RGB")
+        colors = color_space.Space(np.dtype(np.uint8), 255)
     pixels = _pixels(image, turned)
-    if colors.model == "cmyk" and flip_cmyk:
-        np.subtract(255, pixels, out=pixels)
     return Photo(pixels, colors, kind=kind, metadata=metadata, notes=notes + more)
 
 
@@ -136,12 +135,6 @@ def _mode_notes(mode: str) -> tuple[str, ...]:
 
 def _is_transparent(image: Any) -> bool:
     return "transparency" in image.info or image.mode in ("LA", "PA", "La", "RGBa", "RGBA")
-
-
-def _rgb_of_cmyk(image: Any, flip: bool) -> Any:
-    if flip:
-        image = Image.eval(image, lambda value: 255 - value)
-    return image.convert("RGB")
 
 
 def _pixels(image: Any, turned: int) -> np.ndarray:

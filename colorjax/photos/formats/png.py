@@ -6,98 +6,97 @@ import binascii
 import re
 import struct
 import zlib
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import imagecodecs
 import numpy as np
 
-from colorjax.errors import UnreadablePhoto
-from colorjax.photos import color_space, exif
-from colorjax.photos.formats import pillow
+from colorjax.photos import color_code, color_space, derivatives, exif
+from colorjax.photos.formats import pillow, png_chunks
+from colorjax.photos.formats.png_chunks import Chunk
 from colorjax.photos.photo import Metadata, Photo
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp\0"
 _MOST_BYTES = 2**26  # of a decompressed chunk
 # Chunks of the stored pixels, of an animation, or of the private data of a program.
 _DROPPED = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"hIST", b"acTL", b"fcTL", b"fdAT"}
 _DROPPED |= {b"iDOT", b"CgBI", b"dSIG"}
-_REBUILT = {b"iCCP", b"eXIf"}
 # Unknown chunks with an uppercase last letter must not be copied when the pixels change.
 _KNOWN = {b"bKGD", b"cHRM", b"cICP", b"cLLI", b"gAMA", b"iCCP", b"mDCV", b"pCAL", b"sBIT"}
 _KNOWN |= {b"sCAL", b"sPLT", b"sRGB", b"sTER", b"tIME"}
 _OF_SPACE = {b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI"}
 _PALETTE = 3
-
-
-class Chunk(NamedTuple):
-    """Name and content of a chunk."""
-
-    name: bytes
-    content: bytes
-
-
-def chunks(data: bytes) -> list[Chunk]:
-    """Returns the chunks up to IEND, or before any damage."""
-    result, offset = [], len(SIGNATURE)
-    while offset + 12 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, offset)
-        if offset + 12 + length > len(data):
-            break
-        content = b"" if name in (b"IDAT", b"fdAT") else data[offset + 8 : offset + 8 + length]
-        result.append(Chunk(name, content))
-        offset += 12 + length
-        if name == b"IEND":
-            break
-    return result
+_RAW_PROFILE = b"Raw profile type "
 
 
 def read(data: bytes, max_pixels: int) -> Photo:
     """Reads a PNG; see `colorjax.photos.read`."""
-    parts = chunks(data)
-    if not parts or parts[0].name != b"IHDR" or len(parts[0].content) < 13:
-        raise UnreadablePhoto("a PNG without a header")
-    if parts[-1].name != b"IEND":
-        raise UnreadablePhoto("a truncated PNG")
-    width, height, depth, kind = struct.unpack_from(">IIBB", parts[0].content)
-    pillow.check_size(width, height, max_pixels)
-    metadata, turned = _metadata(parts)
-    notes: tuple[str, ...] = ()
-    if any(part.name == b"acTL" for part in parts):
-        notes = ("only the first picture of an animation was used",)
-    if depth == 16:
-        photo = _read_deep(data, kind, metadata, turned)
-    else:
-        image = pillow.open_image(data, "PNG", max_pixels)
-        metadata.parts = _for_rgb(metadata.parts, kind)
-        photo = pillow.to_photo(image, "PNG", metadata, turned)
-    # Pillow also counts the frames of an animation.
-    photo.notes = (*notes, *(note for note in photo.notes if not note.startswith("only the first")))
+    parts = png_chunks.split(data)
+    header = parts.header
+    pillow.check_size(header.width, header.height, max_pixels)
+    picture, notes = png_chunks.picture(parts)
+    notes = parts.notes + notes
+    metadata, turned, more = _metadata(parts.chunks)
+    notes += more
+    if any(part.name == b"acTL" for part in parts.chunks):
+        notes += ("only the first picture of an animation was used",)
+    metadata.icc, is_of_chunks, more = _profile(parts.chunks, metadata.icc)
+    metadata.parts = _for_rgb(metadata.parts, header.color_type)
+    try:
+        if header.depth == 16:
+            photo = _read_deep(picture, metadata, turned)
+        else:
+            image = pillow.open_image(picture, "PNG", max_pixels)
+            photo = pillow.to_photo(image, "PNG", metadata, turned)
+    except Exception:  # of Pillow or libpng
+        png_chunks.whole_pixels(parts)  # says where the damage is
+        raise
+    photo.notes = (*notes, *more, *photo.notes)
+    photo.encoding = {"space_is_in_chunks": is_of_chunks}
     if photo.space.model == "gray":  # replaced by sRGB
         photo.metadata.parts = [p for p in photo.metadata.parts if p.name not in _OF_SPACE]
     return photo
 
 
-def _read_deep(data: bytes, kind: int, metadata: Metadata, turned: int) -> Photo:
-    stored = imagecodecs.png_decode(_without_metadata(data))  # tRNS becomes alpha
+def _read_deep(picture: bytes, metadata: Metadata, turned: int) -> Photo:
+    stored = imagecodecs.png_decode(picture)  # tRNS becomes alpha
     stored = stored.reshape(*stored.shape[:2], -1)
     model = "gray" if stored.shape[2] <= 2 else "rgb"
     colors, metadata.icc, notes = color_space.choose(metadata.icc, model, np.uint16, 65535)
     assert colors is not None  # it is not CMYK
-    metadata.parts = _for_rgb(metadata.parts, kind)
     pixels = gray_as_rgb(stored, turned)
     return Photo(pixels, colors, kind="PNG", metadata=metadata, notes=notes)
 
 
-def _without_metadata(data: bytes) -> bytes:
-    """Returns the file with image chunks only; libpng prints warnings about others."""
-    kept, offset = [SIGNATURE], len(SIGNATURE)
-    while offset + 12 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, offset)
-        if name in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
-            kept.append(data[offset : offset + 12 + length])
-        offset += 12 + length
-    return b"".join(kept)
+def _profile(parts: list[Chunk], icc: bytes) -> tuple[bytes, bool, tuple[str, ...]]:
+    """Returns the profile that counts, whether it is that of other chunks than iCCP, and notes.
+
+    cICP counts before iCCP, iCCP before sRGB, sRGB before gAMA and cHRM (PNG, third edition).
+    """
+    chunks = {part.name: part.content for part in reversed(parts)}
+    notes: tuple[str, ...] = ()
+    if b"cICP" in chunks:
+        primaries, transfer, matrix, is_full = chunks[b"cICP"]
+        if color_code.is_known(primaries, transfer) and matrix == 0:
+            if color_code.is_hdr(transfer):
+                notes = ("its HDR brightness was compressed for the network; the result is HDR",)
+            profile = color_code.of_code(primaries, transfer, is_full_range=bool(is_full))
+            return profile, True, notes
+        notes = ("its color code (cICP) is unknown: not used",)
+    kind = {b"RGB ": "rgb", b"GRAY": "gray"}.get(icc[16:20], "")
+    if color_space.usable(icc, kind) or b"sRGB" in chunks:
+        return icc, False, notes
+    gamma = struct.unpack(">I", chunks[b"gAMA"])[0] / 1e5 if b"gAMA" in chunks else None
+    points = struct.unpack(">8I", chunks[b"cHRM"]) if b"cHRM" in chunks else ()
+    is_sensible = (gamma is None or 0.1 < gamma < 10) and (not points or min(points[1::2]) > 0)
+    if not is_sensible:
+        return icc, False, (*notes, "its gamma or chromaticities are damaged: not used")
+    profile = color_code.of_png(gamma, tuple(value / 1e5 for value in points) or None)
+    if profile and not color_space.usable(profile, "rgb"):
+        return icc, False, (*notes, "its gamma or chromaticities are damaged: not used")
+    if profile and icc:
+        notes += ("its color profile is damaged: dropped, colors read by gamma and chromaticities",)
+    return profile or icc, bool(profile), notes
 
 
 def gray_as_rgb(stored: np.ndarray, turned: int) -> np.ndarray:
@@ -111,25 +110,33 @@ def gray_as_rgb(stored: np.ndarray, turned: int) -> np.ndarray:
     return pixels
 
 
-def _metadata(parts: list[Chunk]) -> tuple[Metadata, int]:
+def _metadata(parts: list[Chunk]) -> tuple[Metadata, int, tuple[str, ...]]:
+    """Returns the metadata, the orientation of the pixels, and notes."""
+    notes: tuple[str, ...] = ()
     metadata = Metadata(parts=[part for part in parts if _is_carried(part.name)])
     for part in parts:
         name, content = part
         if name == b"eXIf" and not metadata.exif:
             metadata.exif = exif.without_prefix(content)
         elif name == b"iCCP" and not metadata.icc:
-            metadata.icc = _inflated(content.partition(b"\0")[2][1:])
+            profile = png_chunks.inflated(content.partition(b"\0")[2][1:], _MOST_BYTES)
+            notes = ("its color profile is damaged: dropped",) if profile is None else ()
+            metadata.icc = profile or b""
         elif name == b"iTXt" and content.startswith(_XMP) and not metadata.xmp:
-            metadata.xmp = _text(content)
+            text = png_chunks.itxt_text(content)
+            is_compressed = content[len(_XMP) : len(_XMP) + 1] == b"\1"
+            metadata.xmp = (
+                (png_chunks.inflated(text, _MOST_BYTES) or b"") if is_compressed else text
+            )
         elif name == b"pHYs" and len(content) == 9:
             x, y, unit = struct.unpack(">IIB", content)
             metadata.dpi = (x * 0.0254, y * 0.0254) if unit == 1 and x and y else None
-    if not metadata.exif:
-        _take_raw_exif(metadata)
+    if _take_raw_profiles(metadata):
+        notes += (derivatives.THUMBNAIL_NOTE,)
     turned = pillow.make_upright(metadata)
     if turned in exif.SIDEWAYS:
         metadata.parts = [_swapped(part) for part in metadata.parts]
-    return metadata, turned
+    return metadata, turned, notes
 
 
 def _is_carried(name: bytes) -> bool:
@@ -145,42 +152,45 @@ def _swapped(part: Chunk) -> Chunk:
     return Chunk(part.name, part.content[4:8] + part.content[:4] + part.content[8:])
 
 
-def _take_raw_exif(metadata: Metadata) -> None:
-    """Moves EXIF from ImageMagick's text chunk with hexadecimal digits to `metadata.exif`."""
-    for part in metadata.parts:
-        key, _, rest = part.content.partition(b"\0")
-        if part.name not in (b"tEXt", b"zTXt") or key not in (
-            b"Raw profile type exif",
-            b"Raw profile type APP1",
-        ):
-            continue
-        text = rest if part.name == b"tEXt" else _inflated(rest[1:])
-        digits = re.sub(rb"\s", b"", b"".join(text.split(b"\n")[3:]))
-        try:
-            blob = exif.without_prefix(binascii.unhexlify(digits))
-        except binascii.Error:
-            continue
-        if blob[:2] in (b"II", b"MM"):
-            metadata.exif = blob
+def _take_raw_profiles(metadata: Metadata) -> bool:
+    """Moves EXIF and XMP of ImageMagick's text chunks to the metadata; cleans Photoshop's.
+
+    Returns:
+        Whether thumbnails in Photoshop's blocks were removed.
+    """
+    has_exif, has_xmp, cleaned = bool(metadata.exif), bool(metadata.xmp), False
+    for part in list(metadata.parts):
+        key, content = _raw_profile_of(part)
+        if key in (b"exif", b"APP1") and not has_exif:
+            blob = exif.without_prefix(content)
+            if blob[:2] in (b"II", b"MM"):
+                metadata.exif = blob
+                metadata.parts.remove(part)
+                has_exif = True
+        elif key == b"xmp" and content and not has_xmp:
+            metadata.xmp = content
             metadata.parts.remove(part)
-            return
+            has_xmp = True
+        elif key in (b"8bim", b"iptc"):
+            clean = derivatives.resources_without_thumbnails(content)
+            if clean != content:
+                chunk = Chunk(b"zTXt", _raw_profile(key, clean))
+                metadata.parts[metadata.parts.index(part)] = chunk
+                cleaned = True
+    return cleaned
 
 
-def _inflated(content: bytes) -> bytes:
-    """Returns the decompressed content of a chunk; b"" if damaged or a decompression bomb."""
+def _raw_profile_of(part: Chunk) -> tuple[bytes, bytes]:
+    """Returns the name and content of a profile in a text chunk with hexadecimal digits."""
+    key, _, rest = part.content.partition(b"\0")
+    if part.name not in (b"tEXt", b"zTXt") or not key.startswith(_RAW_PROFILE):
+        return b"", b""
+    text = rest if part.name == b"tEXt" else png_chunks.inflated(rest[1:], _MOST_BYTES) or b""
+    digits = re.sub(rb"\s", b"", b"".join(text.split(b"\n")[3:]))
     try:
-        inflater = zlib.decompressobj()
-        text = inflater.decompress(content, _MOST_BYTES)
-    except zlib.error:
-        return b""
-    return b"" if inflater.unconsumed_tail else text
-
-
-def _text(content: bytes) -> bytes:
-    """Returns the text of an iTXt chunk: keyword, compression, language, translation, text."""
-    rest = content.partition(b"\0")[2]
-    text = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-    return _inflated(text) if rest[:1] == b"\1" else text
+        return key.removeprefix(_RAW_PROFILE), binascii.unhexlify(digits)
+    except binascii.Error:
+        return b"", b""
 
 
 def _for_rgb(parts: list[Chunk], kind: int) -> list[Chunk]:
@@ -216,23 +226,19 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     encoded = memoryview(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
     before, after = _output_chunks(photo)
     file.write(encoded[:33])  # the signature and IHDR
-    file.writelines(_coded(chunk) for chunk in before)
+    file.writelines(png_chunks.coded(chunk) for chunk in before)
     file.write(encoded[33:-12])
-    file.writelines(_coded(chunk) for chunk in after)
+    file.writelines(png_chunks.coded(chunk) for chunk in after)
     file.write(encoded[-12:])
     return notes
-
-
-def _coded(chunk: Chunk) -> bytes:
-    body = chunk.name + chunk.content
-    return struct.pack(">I", len(chunk.content)) + body + struct.pack(">I", zlib.crc32(body))
 
 
 def _output_chunks(photo: Photo) -> tuple[list[Chunk], list[Chunk]]:
     """Returns the chunks before and after the pixels; all allowed before the pixels are there."""
     metadata = photo.metadata
     made = []
-    if metadata.icc:
+    is_own_space = photo.encoding.get("space_is_in_chunks", False) and not photo.is_gray
+    if metadata.icc and not is_own_space:
         made.append(Chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)))
     if metadata.exif:
         made.append(Chunk(b"eXIf", metadata.exif))
@@ -247,10 +253,13 @@ def _output_chunks(photo: Photo) -> tuple[list[Chunk], list[Chunk]]:
         if metadata.photoshop:
             made.append(Chunk(b"zTXt", _raw_profile(b"8bim", metadata.photoshop)))
         return made, []
-    own = [part for part in metadata.parts if part.name not in _REBUILT]
+    rebuilt = (b"eXIf",) if is_own_space else (b"eXIf", b"iCCP")
+    own = [part for part in metadata.parts if part.name not in rebuilt]
     own = [part for part in own if not part.content.startswith(_XMP)]
     if photo.is_gray:
         own = [part for part in own if part.name not in (b"sBIT", b"bKGD")]
+        if photo.space.profile is not None:  # gray is coded as sRGB
+            own = [part for part in own if part.name not in _OF_SPACE]
     return made + own, []
 
 
@@ -259,4 +268,4 @@ def _raw_profile(name: bytes, content: bytes) -> bytes:
     digits = binascii.hexlify(content)
     lines = [digits[start : start + 72] for start in range(0, len(digits), 72)]
     text = b"\n%s\n%8d\n%s\n" % (name, len(content), b"\n".join(lines))
-    return b"Raw profile type " + name + b"\0\0" + zlib.compress(text)
+    return _RAW_PROFILE + name + b"\0\0" + zlib.compress(text)

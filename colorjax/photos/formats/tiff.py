@@ -15,13 +15,15 @@ import numpy as np
 import tifffile
 
 from colorjax.errors import UnreadablePhoto
-from colorjax.photos import color_space, exif, xmp
+from colorjax.photos import color_space, derivatives, exif, xmp
 from colorjax.photos.exif import Entry
 from colorjax.photos.formats import pillow, tiff_pixels
+from colorjax.photos.formats.containers import cut_off
 from colorjax.photos.formats.png import gray_as_rgb
 from colorjax.photos.photo import Metadata, Photo
 
-XMP, ICC, PHOTOSHOP = 700, 34675, 34377
+XMP, ICC, PHOTOSHOP, _LAYERS = 700, 34675, 34377, 37724
+_SMALLER_PICTURES, _OLD_JPEG = 330, 513  # SubIFDs, JPEGInterchangeFormat
 _DESCRIPTION, _X_DPI, _Y_DPI, _DPI_UNIT = 270, 282, 283, 296
 _COMPRESSION = {1: None, 5: "lzw", 32773: "packbits", 50000: "zstd", 34925: "lzma"}  # else deflate
 _MOST_CLASSIC_BYTES = 2**32 - 2**25
@@ -33,25 +35,26 @@ def read(data: bytes, max_pixels: int) -> Photo:
         page, notes = _first_picture(file)
         pillow.check_size(page.imagewidth, page.imagelength, max_pixels, page.samplesperpixel)
         _check_whole(page, len(data), max_pixels)
-        metadata, turned = _metadata(data, page.offset)
-        stored, model, more = tiff_pixels.decode(page, data, max_pixels)
+        metadata, turned, dropped = _metadata(data, page)
+        stored, model, more = tiff_pixels.decode(page, data)
         encoding = {
             "compression": _COMPRESSION.get(int(page.compression), "deflate"),
             "predictor": int(page.predictor) in (2, 3),
             "separate": int(page.planarconfig) == 2,
             "extrasamples": tuple(int(kind) for kind in page.extrasamples),
             "big": file.is_bigtiff,
+            "order": file.byteorder,
         }
     full, scaled = tiff_pixels.white(stored, model)
     icc = metadata.icc
     colors, metadata.icc, of_profile = color_space.choose(icc, model, stored.dtype, full)
-    notes += more + scaled + of_profile
+    notes += dropped + more + scaled + of_profile
     if colors is None:
         stored, colors = (
             tiff_pixels.rgb_of_cmyk(stored, full),
             color_space.Space(stored.dtype, full),
         )
-        notes += ("its CMYK has no profile: it became RGB",)
+        notes += (pillow.CMYK_NOTE,)
     pixels = gray_as_rgb(stored, turned) if model == "gray" else pillow.turn(stored, turned)
     return Photo(pixels, colors, kind="TIFF", metadata=metadata, encoding=encoding, notes=notes)
 
@@ -89,9 +92,11 @@ def _first_picture(file: Any) -> tuple[Any, tuple[str, ...]]:
     pages = [file.pages[number] for number in range(min(len(file.pages), 1000))]
     full = [page for page in pages if not int(page.subfiletype) & 1] or pages[:1]
     if not full:
-        raise UnreadablePhoto("a TIFF without a picture")
+        raise UnreadablePhoto("the file is cut off: the directory of its pixels is missing")
     count = len(full)
     notes = (f"only the first of {count} pictures was used",) if count > 1 else ()
+    if count < len(pages):
+        notes += (derivatives.THUMBNAIL_NOTE,)
     return full[0].aspage(), notes
 
 
@@ -99,9 +104,9 @@ def _check_whole(page: Any, size: int, max_pixels: int) -> None:
     """Rejects files that tifffile would fill with zeros, or allocate beyond their header."""
     if len(page.dataoffsets) != len(page.databytecounts) or not page.dataoffsets:
         raise UnreadablePhoto("a TIFF whose list of strips is damaged")
-    ends = (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True))
-    if max(ends) > size or min(page.dataoffsets) < 8 or min(page.databytecounts) < 1:
-        raise UnreadablePhoto("a truncated TIFF")
+    ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
+    if min(page.dataoffsets) < 8 or min(page.databytecounts) < 1:
+        raise UnreadablePhoto("the pixels of the file are damaged")
     if page.imagedepth != 1:
         raise UnreadablePhoto("a TIFF with depth is a volume, not a photo")
     if page.is_tiled:
@@ -112,26 +117,35 @@ def _check_whole(page: Any, size: int, max_pixels: int) -> None:
     planes = page.samplesperpixel if int(page.planarconfig) == 2 else 1
     if len(page.dataoffsets) < tiles * planes:
         raise UnreadablePhoto("a TIFF whose list of strips is damaged")
+    if max(ends) > size:
+        number = next(number for number, end in enumerate(ends) if end > size)
+        present = max(0, size - page.dataoffsets[number]) / page.databytecounts[number]
+        raise cut_off(number % tiles + present, tiles)
 
 
-def _metadata(data: bytes, offset: int) -> tuple[Metadata, int]:
-    directories = exif.read_directories(data, offset)
+def _metadata(data: bytes, page: Any) -> tuple[Metadata, int, tuple[str, ...]]:
+    """Returns the metadata, the orientation of the pixels, and notes on what is dropped."""
+    directories = exif.read_directories(data, page.offset)
     tags = {entry.tag: entry for entry in directories.main}
-    metadata = Metadata(
-        xmp=tags[XMP].value if XMP in tags else b"",
-        icc=tags[ICC].value if ICC in tags else b"",
-        dpi=_dpi(tags, directories.order),
-    )
+    xmp_, icc, photoshop = (tags[t].value if t in tags else b"" for t in (XMP, ICC, PHOTOSHOP))
+    metadata = Metadata(xmp=xmp_, icc=icc, photoshop=photoshop, dpi=_dpi(tags, directories.order))
     orientation = tags.get(exif.ORIENTATION)
     turned = exif.number(orientation, directories.order) if orientation else 1
     turned = turned if 1 <= turned <= 8 else 1
     entries = [e for e in exif.photo_entries(directories, turned) if not _is_of_tifffile(e)]
-    metadata.exif = exif.serialize(directories, entries)
-    metadata.exif = exif.upright(metadata.exif, turned)
+    entries = [entry for entry in entries if entry.tag not in (PHOTOSHOP, _LAYERS)]
+    if entries or any(directories.below.values()):
+        metadata.exif = exif.upright(exif.serialize(directories, entries), turned)
     metadata.xmp = xmp.upright(metadata.xmp, turned)
     if turned in exif.SIDEWAYS and metadata.dpi:
         metadata.dpi = metadata.dpi[::-1]
-    return metadata, turned
+    has_preview = _SMALLER_PICTURES in tags or (_OLD_JPEG in tags and int(page.compression) != 6)
+    notes = (derivatives.THUMBNAIL_NOTE,) if has_preview else ()
+    if directories.is_damaged:
+        notes += ("some of its metadata is damaged: dropped",)
+    if _LAYERS in tags:
+        notes += ("its Photoshop layers were dropped: they show the old photo",)
+    return metadata, turned, notes
 
 
 def _is_of_tifffile(entry: Entry) -> bool:
@@ -162,7 +176,7 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     if pixels.dtype in (np.uint8, np.uint16):
         pixels = pillow.stretched(pixels, photo, np.iinfo(pixels.dtype).max)
     metadata, encoding = photo.metadata, photo.encoding if photo.kind == "TIFF" else {}
-    tags = _tags(metadata)
+    tags = _tags(metadata, encoding.get("order", "<"))
     big = encoding.get("big", False) or pixels.nbytes > _MOST_CLASSIC_BYTES
     colors = 1 if photo.is_gray else photo.space.num_colors
     extras = pixels.shape[2] - colors
@@ -198,13 +212,16 @@ def _predictor(encoding: dict[str, Any], compression: str | None, pixels: Any) -
     return bool(wanted) and compression in ("lzw", "deflate", "zstd") and pixels.itemsize <= 4
 
 
-def _tags(metadata: Metadata) -> exif.Directories:
-    """Returns the photo's own tags, including XMP, ICC and Photoshop blocks."""
+def _tags(metadata: Metadata, order: str) -> exif.Directories:
+    """Returns the photo's own tags, including XMP, ICC and Photoshop blocks.
+
+    Without EXIF, `order` is the byte order.
+    """
     try:
         tags = exif.read_directories(metadata.exif)
         main = exif.photo_entries(tags)
     except ValueError:
-        tags, main = exif.Directories("<", False, [], {}), []
+        tags, main = exif.Directories(order, False, [], {}), []
     for tag, kind, value in (
         (XMP, 1, metadata.xmp),
         (ICC, 7, metadata.icc),

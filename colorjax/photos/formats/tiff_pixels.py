@@ -4,35 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
+import imagecodecs
 import numpy as np
+import tifffile
 
 from colorjax.errors import UnreadablePhoto
-from colorjax.photos import color_space
-from colorjax.photos.formats import pillow
+from colorjax.photos import color_space, exif
 
 _WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 2, 3, 5, 6, (8, 9)
 _CHANNELS = {0: 1, 1: 1, _RGB: 3, _CMYK: 4, _YCBCR: 3}  # of color
 _JPEG = (6, 7)  # compressions that decode YCbCr to RGB
 
 
-def decode(page: Any, data: bytes, max_pixels: int) -> tuple[np.ndarray, str, tuple[str, ...]]:
+def decode(page: Any, data: bytes) -> tuple[np.ndarray, str, tuple[str, ...]]:
     """Decodes a page of tifffile.
 
     Args:
         page: a page with a valid size.
         data: bytes of the whole file.
-        max_pixels: limit for pages decoded by Pillow.
 
     Returns:
-        (H, W, C) as stored, with 0 as black; the model, "gray", "rgb" or "cmyk"; notes.
+        (H, W, C) in stored order, not turned, with 0 as black; the model, "gray", "rgb" or "cmyk";
+        notes.
 
     Raises:
         UnreadablePhoto: not a photo. Errors of tifffile are not converted.
     """
     kind = int(page.photometric)
+    if page.compression not in tifffile.TIFF.DECOMPRESSORS:
+        raise UnreadablePhoto(
+            f"a TIFF with compression {int(page.compression)} cannot be read: save it without"
+        )
     if kind == _YCBCR and int(page.compression) not in _JPEG:
-        image = pillow.open_image(data, "TIFF", max_pixels)
-        return np.array(image.convert("RGB")), "rgb", ()
+        return _rgb_of_ycbcr(page, data), "rgb", ()
     if kind not in (*_CHANNELS, _PALETTE, *_LAB):
         raise UnreadablePhoto(
             f"a TIFF of photometric interpretation {kind} is not a finished photo"
@@ -89,6 +93,37 @@ def rgb_of_cmyk(pixels: np.ndarray, full: float) -> np.ndarray:
         rgb[rows, :, :3] = np.rint(value) if pixels.dtype.kind == "u" else value
     rgb[..., 3:] = pixels[..., 4:]
     return rgb
+
+
+def _rgb_of_ycbcr(page: Any, data: bytes) -> np.ndarray:
+    """Decodes YCbCr, also with subsampled chroma, which tifffile does not decode, by libtiff.
+
+    libtiff turns pixels by some orientations: it gets a file whose orientation is 1. It reports no
+    damage: strips are checked first.
+    """
+    _check_ycbcr(page, data)
+    directories = exif.read_directories(data, page.offset)
+    upright = bytearray(data)
+    for entry in directories.main:
+        if entry.tag == exif.ORIENTATION:
+            exif.overwrite_number(upright, entry, directories.order, 1)
+    return imagecodecs.tiff_decode(bytes(upright), index=page.index, asrgb=True)[..., :3].copy()
+
+
+def _check_ycbcr(page: Any, data: bytes) -> None:
+    """Rejects strips that cannot be decompressed to their full size."""
+    decompress = tifffile.TIFF.DECOMPRESSORS[page.compression]
+    subsampling = page.tags.get("YCbCrSubSampling")
+    across, down = subsampling.value if subsampling else (2, 2)  # TIFF's default
+    columns = -(-(page.tilewidth if page.is_tiled else page.imagewidth) // across)
+    rows = -(-page.imagelength // down)
+    units = 0  # blocks of `across` x `down` pixels: their luma, then Cb and Cr
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        strip = data[offset : offset + count]
+        content = memoryview(decompress(strip) if decompress else strip)
+        units += content.nbytes // (across * down + 2)
+    if units < columns * rows:
+        raise UnreadablePhoto("the pixels of the file are damaged")
 
 
 def _looked_up(page: Any, pixels: np.ndarray) -> np.ndarray:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
+import struct
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from colorjax.errors import UnreadablePhoto
-from colorjax.photos import exif
-from colorjax.photos.formats import bmp, pillow
+from colorjax.photos import color_code, derivatives, exif
+from colorjax.photos.formats import bmp, containers, jpeg2000, pillow
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 
 _QUALITY = 95
+_NCLX = re.compile(rb"colrnclx(.{4})", re.DOTALL)
 _MOST_PIXELS_A_SIDE = {"WEBP": 16383, "AVIF": 65536, "HEIF": 65535}
 
 
@@ -31,14 +34,23 @@ def has_heif() -> bool:
 
 def read(data: bytes, kind: str, max_pixels: int) -> Photo:
     """Reads a photo that Pillow opens as `kind`; see `colorjax.photos.read`."""
-    image = pillow.open_image(data, kind, max_pixels)
-    metadata = _metadata(image, data, kind)
-    turned = pillow.make_upright(metadata)
-    if kind == "HEIF":  # Pillow returns HEIF pixels upright, independent of EXIF
-        turned = 1
-    encoding = {"lossless": kind == "WEBP" and b"VP8L" in _chunk_names(data)}
-    photo = pillow.to_photo(image, kind, metadata, turned)
-    photo.encoding = encoding
+    data, notes = containers.repaired(data, kind)
+    try:
+        image = pillow.open_image(data, kind, max_pixels)
+        metadata = _metadata(image, data, kind)
+        turned = pillow.make_upright(metadata)
+        if kind == "HEIF":  # Pillow returns HEIF pixels upright, independent of EXIF
+            turned = 1
+        photo = pillow.to_photo(image, kind, metadata, turned)
+    except UnreadablePhoto:
+        raise
+    except Exception:  # of Pillow
+        containers.explain(data, kind)
+        raise
+    photo.encoding = {"lossless": kind == "WEBP" and b"VP8L" in _chunk_names(data)}
+    if color_code.is_hdr(_color_code(data, kind)[1]):
+        notes += ("its HDR brightness was compressed: the result is SDR",)
+    photo.notes = (*notes, *photo.notes, *_dropped(data, kind))
     deep = _bits(data, kind, image)
     if deep > 8:
         photo.notes = (*photo.notes, f"its {deep} bits per channel became 8")
@@ -52,10 +64,46 @@ def _metadata(image: Any, data: bytes, kind: str) -> Metadata:
     return Metadata(
         exif=exif.without_prefix(info.get("exif") or b""),
         xmp=packet.encode() if isinstance(packet, str) else packet.rstrip(b"\0"),
-        icc=bmp.embedded_profile(data) if kind == "BMP" else info.get("icc_profile") or b"",
+        icc=_profile(info.get("icc_profile") or b"", data, kind),
         dpi=pillow.dpi_of(image),
         comment=comment.encode() if isinstance(comment, str) else comment,
     )
+
+
+def _profile(icc: bytes, data: bytes, kind: str) -> bytes:
+    if kind == "BMP":
+        return bmp.embedded_profile(data)
+    primaries, transfer = _color_code(data, kind)
+    return icc or color_code.of_code(primaries, transfer)
+
+
+def _color_code(data: bytes, kind: str) -> tuple[int, int]:
+    """Returns the codes of primaries and transfer in the nclx box of AVIF and HEIF; else sRGB.
+
+    The curve of BT.709 is read as that of sRGB, as browsers do.
+    """
+    match = _NCLX.search(data) if kind in ("AVIF", "HEIF") else None
+    primaries, transfer = struct.unpack(">HH", match[1]) if match else (1, 13)
+    if transfer in (1, 2, 6, 14, 15):
+        transfer = 13
+    primaries = 1 if primaries == 2 else primaries
+    return (primaries, transfer) if color_code.is_known(primaries, transfer) else (1, 13)
+
+
+def _dropped(data: bytes, kind: str) -> tuple[str, ...]:
+    """Returns notes on the parts of AVIF and HEIF that are not written again."""
+    if kind not in ("AVIF", "HEIF"):
+        return ()
+    boxes = jpeg2000.boxes(data)
+    meta = b"".join(box.content for box in boxes if box.name == b"meta")
+    notes = (derivatives.THUMBNAIL_NOTE,) if b"thmb" in meta else ()
+    if b"hdrgainmap" in meta or b"tmap" in meta:
+        notes += (derivatives.GAIN_MAP_NOTE,)
+    if b"aux:depth" in meta or b"auxid:2" in meta:
+        notes += ("its depth map was dropped",)
+    if any(box.name == b"mpvd" for box in boxes):
+        notes += (derivatives.FILM_NOTE,)
+    return notes
 
 
 def _chunk_names(data: bytes) -> set[bytes]:

@@ -34,6 +34,8 @@ _STRUCTURE = {
     "TileOffsets",
     "TileByteCounts",
     "FillOrder",
+    "YCbCrSubSampling",
+    "ReferenceBlackWhite",
 }
 
 

@@ -200,12 +200,26 @@ def jpegs():
     yield lossy("jpeg cmyk icc", data, inks, profile=cmyk_profile(), keeps=("icc", "dpi"))
     data = jpeg(inks, mode="CMYK")
     yield lossy("jpeg cmyk", data, None, note="CMYK has no profile", keeps=("dpi",))
+    data = without_adobe_marker(jpeg(inks, mode="CMYK", icc_profile=cmyk_profile()))
+    yield lossy(
+        "jpeg cmyk icc without marker",
+        data,
+        inks,
+        profile=cmyk_profile(),
+        keeps=("icc",),
+    )
+    yield lossy("jpeg without end marker", plain[:-2], gray, note="end marker", keeps=("dpi",))
     frames = [Image.fromarray(squeezed(p)) for p in (gray, 255 - gray)]
     buffer = io.BytesIO()
     frames[0].save(buffer, "MPO", save_all=True, append_images=frames[1:], quality=90)
     yield lossy("jpeg of two pictures", buffer.getvalue(), gray, note="only the first of several")
     data = with_long_segments(described(jpeg(gray)))
     yield lossy("jpeg long segments", data, gray, keeps=("exif", "iptc", "segments"))
+
+
+def without_adobe_marker(data):
+    start = data.index(b"\xff\xee\0\x0eAdobe")
+    return data[:start] + data[start + 16 :]
 
 
 def with_long_segments(data):
@@ -299,6 +313,9 @@ def pngs():
     frames = [Image.fromarray(squeezed(p)) for p in (gray, 255 - gray)]
     buffer = io.BytesIO()
     frames[0].save(buffer, "PNG", save_all=True, append_images=frames[1:])
+    data = with_png_chunks(imagecodecs.png_encode(rgb), (b"tEXt", b"Title\0mill"))
+    data = data[:50] + b"XXXX" + data[54:]
+    yield Animal("png with a wrong checksum of a text", data, "PNG", rgb, note="text is damaged")
     yield Animal("png animated", buffer.getvalue(), "PNG", gray, note="only the first")
 
 
@@ -363,6 +380,17 @@ def tiffs():
             keeps=ALL,
             orientation=turned,
         )
+    ycbcr = np.asarray(Image.fromarray(STORED[6](rgb)).convert("YCbCr"))
+    data = tiff(ycbcr, photometric="ycbcr", compression="lzw")
+    yield Animal(
+        "tiff ycbcr orientation 6",
+        described(data, 6),
+        "TIFF",
+        rgb,
+        lossless=False,
+        keeps=ALL,
+        orientation=6,
+    )
     for bits, pixels in ((8, rgb), (16, rgb16)):
         data = described(tiff(pixels, photometric="rgb", iccprofile=ADOBE))
         yield Animal(
