@@ -91,9 +91,11 @@ def measured(folder: Path, configs: Sequence[str]) -> dict[str, Any]:
         )
         results[name] = of_run(run)
         print(name, results[name]["digest"][:12], flush=True)
+    gray = folder / "gray"  # photos in color are skipped
+    run_python("-m", "colorjax", "decolorize", str(photos / "a"), f"--output={gray}")
     for weights in WEIGHTS:
         output = folder / "colored" / weights
-        arguments = ("colorize", str(photos / "a"), f"--checkpoint={weights}", f"--output={output}")
+        arguments = ("colorize", str(gray), f"--checkpoint={weights}", f"--output={output}")
         run_python("-m", "colorjax", *arguments)
         results[weights] = {path.name: pixels_of(path) for path in sorted(output.rglob("*.png"))}
         print(weights, len(results[weights]), flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import math
 import shutil
 import sys
@@ -17,6 +18,7 @@ from colorjax.errors import RequestError
 from colorjax.runtime import paths
 
 if TYPE_CHECKING:
+    from colorjax.inference.batch.origin import Origin
     from colorjax.inference.batch.pipeline import Work
     from colorjax.inference.batch.plan import Job
     from colorjax.inference.batch.run import BatchOptions
@@ -64,26 +66,49 @@ def run(
     args: argparse.Namespace,
     start: Callable[[], Work],
     check: Callable[[Sequence[Job]], None] = lambda jobs: None,
+    origin: Callable[[], Origin] | None = None,
     done_word: str = "colorized",
+    *,
+    takes_films: bool = False,
 ) -> int:
-    """Plans the photos of a command, then processes them or prints the plan (--dry-run)."""
+    """Plans the photos of a command, then processes them or prints the plan (--dry-run).
+
+    Args:
+        args: arguments of the command.
+        start: creates the work; called if there are photos to process.
+        check: checks the planned jobs.
+        origin: returns what results are made with, for the comparison with existing ones; raises a
+            RequestError if there are no such weights. None: not compared.
+        done_word: verb of the summary.
+        takes_films: whether the command processes films, for messages.
+    """
+    from colorjax.inference.batch import other_files
     from colorjax.inference.batch import run as batch
-    from colorjax.inference.batch.plan import check_writable, plan
+    from colorjax.inference.batch.plan import check_writable, output_file, plan
 
     run_options = batch_options(args, done_word)
     with _standard_input(args) as standard_input:
-        jobs = plan(
+        jobs, others = plan(
             args.inputs,
             args.output,
             max_pixels=args.max_pixels,
             standard_input=standard_input,
             sheet=getattr(args, "contact_sheet", None),
+            takes_films=takes_films,
         )
         check(jobs)
         if args.output is not None:
-            check_writable(paths.local(args.output), "--output")
+            file = output_file(args.output)
+            check_writable(file.parent if file else paths.local(args.output), "--output")
         if run_options.sheet is not None:
             check_writable(run_options.sheet.parent, "the folder of --contact-sheet")
+        counts, remarks = other_files.passed_over(others, args.output, takes_films=takes_films)
+        run_options = dataclasses.replace(
+            run_options,
+            origin=origin() if origin else None,
+            passed_over=counts,
+            remarks=remarks,
+        )
         if args.dry_run:
             return batch.show_plan(jobs, run_options)
         return batch.run(jobs, start, run_options)

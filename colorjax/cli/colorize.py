@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from colorjax.cli import batch_options, color_options, options
 from colorjax.errors import STOPPED, RequestError
 from colorjax.runtime import jax_setup, paths
 from colorjax.runtime.file_names import is_film
 from colorjax.version import __version__
+from colorjax.weights import named
 
 if TYPE_CHECKING:
+    from colorjax.inference.batch.origin import Origin
     from colorjax.inference.batch.pipeline import Work
     from colorjax.inference.batch.plan import Job
     from colorjax.inference.hints import Hint
@@ -34,7 +40,9 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
     batch_options.add(
-        parser, output="folder for the results; default: NAME.color.EXT next to each photo"
+        parser,
+        output="folder for the results, or the file for the result of one photo; default: "
+        "NAME.color.EXT next to each photo",
     )
     parser.add_argument(
         "--checkpoint",
@@ -55,6 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=options.Once,
         metavar="FILE.json",
         help="hints as a list of {x, y, color}, each with an optional region [[x, y], ...]",
+    )
+    parser.add_argument(
+        "--recolor",
+        action="store_true",
+        help="also colorize photos that have colors; without it they are skipped, unless there is "
+        "a hint, or --strength is below 1",
     )
     color_options.add(parser)
     parser.add_argument(
@@ -78,13 +92,23 @@ def run(args: argparse.Namespace) -> int:
         if coloring["hints"] and any(paths.local(name).is_dir() for name in args.inputs):
             raise RequestError("hints are for one photo, not for a folder; give the photo itself")
 
+    @functools.cache
+    def origin() -> Origin:
+        return _origin(args.checkpoint, loading | coloring | {"white": args.white})
+
     films = [name for name in args.inputs if is_film(name) and paths.local(name).is_file()]
     if films:
         from colorjax.cli import colorize_film
+        from colorjax.inference.batch.plan import output_file
 
+        if output_file(args.output):
+            raise RequestError(
+                f"--output {args.output!r} names a picture, but the input is a film; give a folder"
+            )
         args.inputs = [name for name in args.inputs if name not in films]
         batch_options.batch_options(args, "colorized")
         jobs = colorize_film.plan(films, args, coloring)
+        origin()  # refuses missing weights before anything is skipped
         status = run(args) if args.inputs else 0
         if status == STOPPED:
             return status
@@ -94,15 +118,48 @@ def run(args: argparse.Namespace) -> int:
         jax_setup.quiet_library_logs()
         jax_setup.use_compilation_cache("auto")
         from colorjax.inference.batch.work import Colorizing, PhotoWork
-        from colorjax.inference.colorizer import Colorizer
-        from colorjax.weights import named  # imports JAX: only for valid requests
+        from colorjax.inference.colorizer import Colorizer  # imports JAX: only for valid requests
 
-        weights = args.checkpoint or named.DEFAULT
-        mark = {"by": Path(weights).name, "tool": f"colorjax {__version__}"}
-        painting = Colorizing(Colorizer.load(weights, **loading), **coloring)
-        return PhotoWork(painting, args.max_pixels, mark, args.white)
+        painting = Colorizing(
+            Colorizer.load(args.checkpoint or named.DEFAULT, **loading), **coloring
+        )
+        keeps = not (args.recolor or args.strength < 1 or coloring["hints"])
+        return PhotoWork(
+            painting, args.max_pixels, origin(), keeps_color_photos=keeps, white=args.white
+        )
 
-    return batch_options.run(args, start, check)
+    return batch_options.run(args, start, check, origin, takes_films=True)
+
+
+def _origin(checkpoint: str | None, settings: dict[str, Any]) -> Origin:
+    """Returns what results are made with.
+
+    Raises:
+        RequestError: there are no such weights.
+    """
+    from colorjax.inference.batch.origin import Origin, settings_text
+
+    name = checkpoint or named.DEFAULT
+    if named.ships(name):
+        digest = named.SHA256[name]
+    else:
+        jax_setup.quiet_library_logs()
+        from colorjax.weights.open import open_weights  # imports JAX
+
+        digest = open_weights(name).digest()
+    text = settings_text({name: _short(value) for name, value in settings.items()})
+    return Origin(Path(name).name, f"colorjax {__version__}", digest, text)
+
+
+def _short(value: Any) -> Any:
+    """Returns a value of an option, or for hints and pictures, which are long, a digest."""
+    if isinstance(value, np.ndarray):
+        return hashlib.sha256(value.tobytes()).hexdigest()[:16]
+    return (
+        hashlib.sha256(repr(value).encode()).hexdigest()[:16]
+        if value and isinstance(value, list)
+        else value
+    )
 
 
 def _read_hints(texts: list[str], file: str | None) -> list[Hint]:

@@ -19,7 +19,9 @@ example:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
-    batch_options.add(parser, output="folder for the results", output_required=True)
+    batch_options.add(
+        parser, output="folder for the results; for one photo also a file", output_required=True
+    )
     parser.add_argument(
         "--grey",
         action=options.Once,

@@ -14,6 +14,8 @@ from colorjax.errors import UnreadablePhoto
 
 MIN_SIDE = 8  # pixels; smaller images (tracking pixels, broken thumbnails) are useless for training
 
+_DAMAGED = "not a photo, or its pixels are damaged or cut off"
+
 Box: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 _ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
@@ -74,7 +76,7 @@ def decode_rgb(photo: bytes | np.ndarray) -> np.ndarray:
     except UnreadablePhoto:
         raise
     except Exception as error:  # Pillow's plug-ins raise errors of any type on broken files
-        raise UnreadablePhoto(f"{type(error).__name__}: {error}") from error
+        raise UnreadablePhoto(_DAMAGED) from error
 
 
 def decode_reduced(photo: bytes | np.ndarray, short_side: int) -> np.ndarray:
@@ -98,7 +100,7 @@ def decode_reduced(photo: bytes | np.ndarray, short_side: int) -> np.ndarray:
     except UnreadablePhoto:
         raise
     except Exception as error:  # see decode_rgb
-        raise UnreadablePhoto(f"{type(error).__name__}: {error}") from error
+        raise UnreadablePhoto(_DAMAGED) from error
 
 
 def _open(photo: bytes | np.ndarray) -> Image.Image:
@@ -134,7 +136,7 @@ def decode_region(
     except UnreadablePhoto:
         raise
     except Exception as error:  # see decode_rgb
-        raise UnreadablePhoto(f"{type(error).__name__}: {error}") from error
+        raise UnreadablePhoto(_DAMAGED) from error
 
 
 def _decode_file_region(

@@ -4,7 +4,7 @@ from colorjax.errors import UnreadablePhoto
 from colorjax.photos.files import MAX_PIXELS, has_xmp, read, write
 from colorjax.photos.header import Header, probe
 from colorjax.photos.photo import Photo, UnwritablePhoto
-from colorjax.photos.xmp import sidecar_xmp
+from colorjax.photos.xmp import find_mark, read_mark, sidecar_xmp
 
 __all__ = [
     "MAX_PIXELS",
@@ -12,9 +12,11 @@ __all__ = [
     "Photo",
     "UnreadablePhoto",
     "UnwritablePhoto",
+    "find_mark",
     "has_xmp",
     "probe",
     "read",
+    "read_mark",
     "sidecar_xmp",
     "write",
 ]

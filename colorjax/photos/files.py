@@ -19,7 +19,6 @@ from colorjax.runtime.atomic import replacing
 
 MAX_PIXELS = 2**28
 _WITHOUT_XMP = ("BMP", "PPM")
-_MOST_MESSAGE = 200  # characters of a library's warning
 
 
 def read(
@@ -49,7 +48,9 @@ def read(
     except MemoryError:
         raise UnreadablePhoto("not enough memory for this photo") from None
     except Exception as error:  # libraries raise errors of any type on broken files
-        raise UnreadablePhoto("the pixels of the file are damaged or cut off") from error
+        raise UnreadablePhoto(
+            "its pixels cannot be decoded: the file is damaged, cut off or of a rare kind"
+        ) from error
     photo.metadata, damage = _repaired(photo.metadata)
     levels = photo.set_white(white) if white is not None else photo.dark_note()
     if heard and not damage:
@@ -145,8 +146,8 @@ def write(
     except UnwritablePhoto:
         raise
     except Exception as error:  # encoders raise errors of many types
-        text = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-        raise UnwritablePhoto(f"cannot be written as {kind}: {_one_line(text)}") from error
+        text = getattr(error, "strerror", None) or "its encoder failed; write it as PNG or TIFF"
+        raise UnwritablePhoto(f"cannot be written as {kind}: {text}") from error
     return notes
 
 
@@ -188,7 +189,3 @@ def _with_mark(
     packet, whole = xmp.marked(photo.metadata.xmp, mark)
     with_mark.metadata = dataclasses.replace(photo.metadata, xmp=packet)
     return with_mark, () if whole else ("its XMP is damaged: replaced",)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_MOST_MESSAGE]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import re
 from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
@@ -20,6 +23,14 @@ _PACKET = (
     b'</rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>'
 )
 _MARK = re.compile(rb"<rdf:Description\b[^>]*xmlns:colorjax=[^>]*/>\n?")
+_FIELDS = {
+    "by": "ColorsPredictedBy",
+    "tool": "Tool",
+    "weights": "Weights",
+    "settings": "Settings",
+    "input": "Input",
+}
+_LATER = ("weights", "settings", "input")  # which marks of earlier versions lack
 _EMPTY_RDF = re.compile(rb"<rdf:RDF\b([^>]*)/>")
 _ABOUT = re.compile(rb"<rdf:Description\b[^>]*rdf:about=\"([^\"<>]*)\"")
 _TYPE = re.compile(rb"(Iptc4xmpExt:DigitalSourceType(?:\s*=\s*[\"']|>|\s+rdf:resource=\"))[^<\"']*")
@@ -92,7 +103,8 @@ def marked(packet: bytes, mark: Mapping[str, str]) -> tuple[bytes, bool]:
 
     Args:
         packet: XMP, or empty.
-        mark: "by", the name of the weights, and "tool", name and version of the program.
+        mark: "by", the name of the weights, and "tool", name and version of the program; and, for
+            `find_mark`, the digest of the "weights", the "settings" and the digest of the "input".
     """
     packet = _MARK.sub(b"", utf8(packet))
     packet = _EMPTY_RDF.sub(rb"<rdf:RDF\1></rdf:RDF>", packet)
@@ -125,11 +137,42 @@ def _description(mark: Mapping[str, str], about: bytes, *, with_type: bool) -> b
         "colorjax:ColorsPredictedBy": mark.get("by", ""),
         "colorjax:Tool": mark.get("tool", ""),
     }
+    attributes |= {f"colorjax:{_FIELDS[name]}": mark[name] for name in _LATER if name in mark}
     if not with_type:
         del attributes["xmlns:Iptc4xmpExt"], attributes["Iptc4xmpExt:DigitalSourceType"]
     text = " ".join(f"{name}={quoteattr(value)}" for name, value in attributes.items())
     start = b'<rdf:Description rdf:about="' + about + b'" '
     return start + text.encode("utf-8", "replace") + b"/>\n"
+
+
+def find_mark(content: bytes | mmap.mmap) -> dict[str, str]:
+    """Returns the mark in the bytes of a photo file or a packet, as given to `marked`; or {}."""
+    match = _MARK.search(content)
+    if match is None:
+        return {}
+    names = "".join(f' xmlns:{prefix}="{prefix}"' for prefix in ("rdf", "Iptc4xmpExt"))
+    try:
+        element = ElementTree.fromstring(b"<x%s>%s</x>" % (names.encode(), match[0]))[0]
+    except ElementTree.ParseError:
+        return {}
+    values = {name: element.get(f"{{{NAMESPACE}}}{field}") for name, field in _FIELDS.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def read_mark(path: Path) -> dict[str, str]:
+    """Returns the mark of a result, or of its sidecar file; {} if there is none.
+
+    The file is searched, not decoded: no format that can store XMP compresses it.
+    """
+    for file in (path, path.with_name(f"{path.name}.xmp")):
+        with (
+            contextlib.suppress(OSError, ValueError),  # no such file, or an empty one
+            file.open("rb") as stream,
+            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            if mark := find_mark(content):
+                return mark
+    return {}
 
 
 def unmarked(packet: bytes) -> bytes:

@@ -6,14 +6,15 @@ import hashlib
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from flax import traverse_util
 from ml_collections import ConfigDict
 
 from colorjax.errors import RequestError
-from colorjax.methods.method import Variables
+
+if TYPE_CHECKING:
+    from colorjax.methods.method import Variables  # imports JAX, which names do not need
 
 FOLDER = Path(__file__).with_name("files")
 DEFAULT = "semantic-lite0"
@@ -44,6 +45,8 @@ class WeightsFile:
 
     def variables(self) -> Variables:
         """Reads the arrays, as NumPy float32."""
+        from flax import traverse_util
+
         with np.load(io.BytesIO(self._content), allow_pickle=False) as file:
             flat = {
                 tuple(name.split("/")): file[name].astype(np.float32)

@@ -6,10 +6,12 @@ import contextlib
 import dataclasses
 import difflib
 import functools
+import hashlib
 import os
 from typing import Any
 
 import jax
+from etils import epath
 from jax.sharding import Sharding, SingleDeviceSharding
 from ml_collections import ConfigDict
 
@@ -18,7 +20,7 @@ from colorjax.errors import RequestError
 from colorjax.methods.method import Method, Variables
 from colorjax.runtime import jax_setup
 from colorjax.weights import named
-from colorjax.weights.checkpoint import Checkpoints, with_sharding
+from colorjax.weights.checkpoint import SEAL, Checkpoints, with_sharding
 from colorjax.weights.named import WeightsFile
 from colorjax.weights.workdir import Workdir
 
@@ -55,6 +57,25 @@ class StoredWeights:
     def method(self) -> Method:
         """The method of `config`, for prediction only."""
         return methods.build(self.config, with_loss=False)
+
+    def digest(self) -> str:
+        """Returns a SHA-256 that differs when the stored weights or their config change.
+
+        Reads no arrays: of a workdir, it covers the config and the checksums of the newest
+        checkpoint.
+
+        Raises:
+            RequestError: the workdir has no checkpoint.
+        """
+        if isinstance(self.source, WeightsFile):
+            return named.SHA256[self.name]
+        for folder in (self.source.best, self.source.checkpoints):
+            steps = [int(path.name) for path in _folders(folder) if path.name.isdecimal()]
+            if steps:
+                seal = folder / str(max(steps)) / SEAL
+                about = seal.read_bytes() if seal.is_file() else str(max(steps)).encode()
+                return hashlib.sha256(self.source.config_file.read_bytes() + about).hexdigest()
+        raise self._lacks_checkpoint()
 
     def load(
         self, method: Method | None = None, sharding: Sharding | None = None
@@ -98,7 +119,10 @@ class StoredWeights:
                     continue
                 if step is not None:
                     return step, self._restore_step(checkpoints, step, method, sharding)
-        raise lost or RequestError(f"workdir {self.name!r} has no checkpoint yet; train it first")
+        raise lost or self._lacks_checkpoint()
+
+    def _lacks_checkpoint(self) -> RequestError:
+        return RequestError(f"workdir {self.name!r} has no checkpoint yet; train it first")
 
     def _restore_step(
         self, checkpoints: Checkpoints, step: int, method: Method, sharding: Sharding
@@ -192,6 +216,10 @@ def _check_meaning(config: ConfigDict, method: Method) -> None:
                 f"these weights have {name} = {theirs}, but the config {ours}; set "
                 f"--config.model.{name}={theirs}"
             )
+
+
+def _folders(root: epath.Path) -> list[epath.Path]:
+    return [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
 
 
 def _abstract(method: Method, sharding: Sharding) -> dict[str, Any]:

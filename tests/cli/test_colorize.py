@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -9,7 +11,9 @@ import pytest
 from helpers.synthetic import synthetic_images
 from PIL import Image
 
+from colorjax import photos
 from colorjax.cli import main as cli
+from colorjax.inference.batch.own_colors import own_colors
 from colorjax.inference.batch.work import PhotoWork
 from colorjax.inference.colorizer import Colorizer
 
@@ -128,6 +132,11 @@ def test_missing_checkpoints_are_refused(album, tmp_path, capsys):
     status = cli.run(["colorize", str(album), "--checkpoint", str(tmp_path)])
     message = "workdir of a run", "imported weights", "zhang16-small"
     assert_refused((status, *capsys.readouterr()), *message)
+    (album / "a.color.jpg").write_bytes(b"done")
+    (album / "old" / "b.color.png").write_bytes(b"done")
+    for more in ([], ["--dry-run"]):  # nothing is skipped either
+        status = cli.run(["colorize", str(album), "--checkpoint", str(tmp_path), *more])
+        assert_refused((status, *capsys.readouterr()), *message)
 
 
 def test_without_a_checkpoint_the_shipped_weights_color(album, tmp_path):
@@ -156,9 +165,6 @@ def test_help_and_version(capsys):
 
 
 def test_a_signal_ends_the_run_between_photos(colorize, album, monkeypatch):
-    import os
-    import signal
-
     work = PhotoWork.__call__
 
     def interrupted(*args):
@@ -174,6 +180,150 @@ def test_a_signal_ends_the_run_between_photos(colorize, album, monkeypatch):
     assert tree(album) == ["a.color.jpg", "a.jpg", "old/b.png"]
 
 
+@pytest.fixture
+def mixed(album):
+    """An album with a photo in color."""
+    Image.fromarray(synthetic_images(1, 40)[0]).save(album / "c.png")
+    return album
+
+
+def test_photos_in_color_are_skipped(colorize, mixed):
+    status, out, err = colorize(mixed, "--contact-sheet", mixed / "sheet.png")
+    assert status == 0
+    assert f"colorjax: {mixed / 'c.png'}: already in color: skipped; --recolor replaces" in err
+    assert "2 colorized, 1 skipped (1 in color), 0 failed" in out
+    assert not (mixed / "c.color.png").exists()
+    assert Image.open(mixed / "sheet.png").height == 2 * (174 + 8) + 8  # no row for it
+    status, out, _ = colorize(mixed / "c.png")
+    assert status == 0
+    assert (
+        out == "0 colorized, 1 skipped (1 in color), 0 failed; --recolor colorizes color photos\n"
+    )
+    *_, row, last = colorize(mixed, "--json")[1].splitlines()
+    summary = json.loads(last)["summary"]
+    assert summary["skipped_by_reason"] == {"exists": 2, "in color": 1}
+    row = json.loads(colorize(mixed / "c.png", "--json")[1].splitlines()[0])
+    assert (row["status"], row["reason"]) == ("skipped", "in color")
+
+
+def test_results_of_colorjax_are_in_color_however_pale(colorize, tmp_path):
+    y, x = np.mgrid[0:60, 0:60]
+    gray = np.repeat((x * 4).astype(np.uint8)[..., None], 3, 2)
+    Image.fromarray(gray).save(tmp_path / "gray.png")
+    photo = photos.read(tmp_path / "gray.png")
+    photo.paint(slice(0, 60), gray + np.stack([y // 20, x % 3 // 2, -y // 30 + 2], -1).astype("u1"))
+    photos.write(tmp_path / "pale.png", photo, "PNG", mark={"by": "w", "tool": "colorjax 0"})
+    assert 0.05 < own_colors(photos.read(tmp_path / "pale.png")).spread < 1
+    assert "1 skipped (1 in color)" in colorize(tmp_path / "pale.png")[1]
+    assert cli.run(["decolorize", str(tmp_path / "pale.png"), "--output", str(tmp_path / "g")]) == 0
+    assert "1 colorized" in colorize(tmp_path / "g" / "pale.png")[1]
+
+
+@pytest.mark.parametrize("flags", [["--recolor"], ["--strength", "0.5"], ["--hint", "3,4,#c03040"]])
+def test_photos_in_color_are_colorized_on_demand(colorize, mixed, flags):
+    assert "1 colorized, 0 skipped, 0 failed" in colorize(mixed / "c.png", *flags)[1]
+    assert (mixed / "c.color.png").exists()
+
+
+def test_a_colored_part_is_replaced_with_a_note(colorize, tmp_path):
+    pixels = np.repeat(np.linspace(0, 255, 60, dtype=np.uint8)[:, None, None], 60, 1)
+    pixels = np.repeat(pixels, 3, 2)
+    pixels[5:14, 5:14] = (190, 40, 40)
+    Image.fromarray(pixels).save(tmp_path / "stamped.png")
+    status, out, err = colorize(tmp_path / "stamped.png")
+    assert (status, err.count("\n")) == (0, 1)
+    assert "3% of it has colors of its own, which are replaced; --strength" in err
+    assert "1 colorized" in out
+
+
+def test_a_photo_in_color_passes_through_a_pipe(workdir, mixed):
+    given = (mixed / "c.png").read_bytes()
+    args = [sys.executable, "-m", "colorjax", "colorize", "-", "--checkpoint", workdir]
+    done = subprocess.run(args, input=given, capture_output=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, given)
+    assert b"passed on unchanged; --recolor" in done.stderr
+
+
+def test_a_result_made_with_other_settings_is_named(colorize, album):
+    note = f"colorjax: {album / 'a.jpg'}: the result was made with other settings "
+    advice = "; --overwrite replaces it\n"
+    assert colorize(album)[0] == 0
+    status, out, err = colorize(album / "a.jpg", "--saturation", 1.3, "--size", 32)
+    assert status == 0
+    changes = "saturation 1.0 instead of 1.3, size not set instead of 32"
+    assert err == f"{note}({changes}){advice}"
+    assert out == (
+        "0 colorized, 1 skipped (1 made with other settings), 0 failed; "
+        "--overwrite replaces existing results\n"
+    )
+    assert "(1 made with other settings)" in colorize(album / "a.jpg", "--size=32", "--dry-run")[1]
+    assert colorize(album / "a.jpg", "--jobs", 1, "--recolor")[2] == ""  # no effect on this photo
+    assert colorize(album, "--saturation", 1.3, "--overwrite")[0] == 0
+    assert colorize(album / "a.jpg", "--saturation", 1.3)[2] == ""
+    assert f"{album / 'a.jpg'} and 1 more: the result was made" in colorize(album, "--size=32")[2]
+    # A photo that is only newer is the same photo; one with other content is not.
+    (album / "a.jpg").touch()
+    assert colorize(album / "a.jpg", "--saturation", 1.3)[2] == ""
+    Image.open(album / "old" / "b.png").save(album / "a.jpg")
+    os.utime(album / "a.jpg", (1, 1))  # as a file that was copied with its time
+    err = colorize(album / "a.jpg", "--saturation", 1.3)[2]
+    assert err == f"{note}(another version of this photo){advice}"
+
+
+def test_a_result_of_other_weights_is_named(workdir, zhang16_workdir, album, capsys):
+    def run(checkpoint):
+        assert cli.run(["colorize", str(album / "a.jpg"), "--checkpoint", str(checkpoint)]) == 0
+        return capsys.readouterr().err
+
+    run(workdir)
+    names = f"weights {workdir.name} instead of {zhang16_workdir.name}"
+    assert names in run(zhang16_workdir)
+    assert run(workdir) == ""
+    copy = album / workdir.name
+    shutil.copytree(workdir, copy)
+    assert run(copy) == ""
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"seed": 9}))
+    assert f"an earlier version of the weights {workdir.name}" in run(copy)
+
+
+def test_one_photo_can_be_written_to_a_file(colorize, album, tmp_path):
+    status, _, err = colorize(album / "old" / "b.png", "--output", tmp_path / "new" / "x.jpg")
+    assert (status, tree(tmp_path / "new")) == (0, ["x.jpg"])
+    assert "the PNG became a JPEG" in err
+    assert Image.open(tmp_path / "new" / "x.jpg").format == "JPEG"
+    again = colorize(album / "old" / "b.png", "--output", tmp_path / "new" / "x.jpg")
+    assert "0 colorized, 1 skipped" in again[1]
+    assert_refused(colorize(album, "--output", tmp_path / "y.jpg"), "a folder is given")
+    (album / "film.mp4").write_bytes(b"film")
+    film = colorize(album / "film.mp4", "--output", tmp_path / "y.jpg")
+    assert_refused(film, "names a picture, but the input is a film")
+
+
+def test_pairs_with_one_result_are_both_colorized_once(colorize, album, tmp_path):
+    for suffix in ("gif", "png"):
+        Image.open(album / "a.jpg").save(album / f"s.{suffix}")
+    shutil.copy(album / "a.jpg", album / "A.jpg")
+    _, out, err = colorize(album, "--output", tmp_path / "out")
+    assert tree(tmp_path / "out") == ["A.jpg", "a-2.jpg", "old/b.png", "s-2.png", "s.png"]
+    assert "s.png has a result of this name: written as s-2.png" in err
+    assert "5 colorized" in out
+    status, out, err = colorize(album, "--output", tmp_path / "out")
+    assert (status, err) == (0, "")
+    assert "0 colorized, 5 skipped, 0 failed" in out
+
+
+def test_films_in_a_folder_are_named_with_their_command(colorize, album, tmp_path):
+    for name in ("film.mp4", "scan.psd"):
+        (album / name).write_bytes(b"")
+    status, _, err = colorize(album, "--output", tmp_path)
+    assert status == 0
+    assert "colorjax: not processed: 1 Photoshop file, 1 film\n" in err
+    assert f"names: colorjax colorize {album / 'film.mp4'} --output {tmp_path}\n" in err
+    *_, last = colorize(album, "--json", "--output", tmp_path)[1].splitlines()
+    assert json.loads(last)["summary"]["passed_over"] == {"Photoshop file": 1, "film": 1}
+
+
 def test_the_command_from_a_shell(workdir, album):
     args = [sys.executable, "-m", "colorjax", "colorize", album, "--checkpoint", workdir]
     done = subprocess.run(args, capture_output=True, text=True, timeout=120)
@@ -185,7 +335,7 @@ def test_the_command_from_a_shell(workdir, album):
 
 
 def test_a_bmp_has_its_mark_beside(colorize, tmp_path):
-    Image.fromarray(synthetic_images(1, 24)[0]).save(tmp_path / "a.bmp")
+    Image.fromarray(synthetic_images(1, 24)[0]).convert("L").save(tmp_path / "a.bmp")
     status, *said = colorize(tmp_path / "a.bmp")
     assert status == 0
     assert b"colorjax:ColorsPredictedBy" in (tmp_path / "a.color.bmp.xmp").read_bytes()

@@ -98,7 +98,8 @@ def test_weights_without_global_features_say_so(colorizer):
 def test_the_global_image_on_the_command_line(iizuka_workdir, tmp_path, capsys):
     Image.fromarray(PHOTO).save(tmp_path / "a.png")
     Image.fromarray(OTHER).save(tmp_path / "b.png")
-    command = ["colorize", str(tmp_path / "a.png"), "--checkpoint", str(iizuka_workdir)]
+    command = ["colorize", str(tmp_path / "a.png"), "--recolor"]
+    command += ["--checkpoint", str(iizuka_workdir)]
     for name, more in (
         ("plain", []),
         ("moody", ["--global-image", str(tmp_path / "b.png")]),

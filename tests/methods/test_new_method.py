@@ -54,7 +54,7 @@ def test_two_files_train_evaluate_and_colorize(config, photos, tmp_path):
 
     photo = sorted(photos.rglob("*.png"))[0]
     argv = ["colorize", str(photo), "--output", str(tmp_path), "--checkpoint", str(workdir)]
-    assert cli.run(argv) == 0
+    assert cli.run([*argv, "--recolor"]) == 0
     before, after = (
         np.asarray(Image.open(p).convert("RGB")) for p in (photo, tmp_path / photo.name)
     )

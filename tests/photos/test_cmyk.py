@@ -13,7 +13,7 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 from colorjax import photos
-from colorjax.photos.formats import jpeg
+from colorjax.photos.formats import jpeg_parts
 
 
 def inks():
@@ -35,7 +35,7 @@ def ycck_jpeg():
 
 
 def without_marker(data):
-    adobe = next(part.content for part in jpeg.segments(data) if part.marker == 0xEE)
+    adobe = next(part.content for part in jpeg_parts.segments(data) if part.marker == 0xEE)
     start = data.index(adobe) - 4
     return data[:start] + data[start + 4 + len(adobe) :]
 
@@ -76,7 +76,7 @@ def test_cmyk_with_a_profile_comes_back_positive(has_marker):
     data = cmyk_jpeg(icc_profile=cmyk_profile())
     data = data if has_marker else without_marker(data)
     _, made = conformance.colorize(data, "JPEG")
-    assert any(part.content[:5] == b"Adobe" for part in jpeg.segments(made))
+    assert any(part.content[:5] == b"Adobe" for part in jpeg_parts.segments(made))
     before, after = (photos.read(d).srgb(slice(0, zoo.HEIGHT)) for d in (data, made))
     difference = rgb2lab(before)[..., 0] - rgb2lab(after)[..., 0]
     assert np.abs(difference).mean() < 1

@@ -14,7 +14,7 @@ from PIL import Image
 
 from colorjax import photos
 from colorjax.photos import exif, xmp
-from colorjax.photos.formats import jpeg
+from colorjax.photos.formats import jpeg_parts
 
 RGB, RGB16 = zoo.scene(3), zoo.scene(3, 16)
 XMP = xmp.marked(b"", {"by": "a", "tool": "b"})[0].replace(b"colorjax", b"other")
@@ -385,6 +385,14 @@ def test_a_tiff_whose_directory_is_cut_off():
         photos.read(made[: len(made) // 2])
 
 
+def test_an_unknown_compression_is_named():
+    data = bytearray(tiff(RGB))
+    start = data.index(struct.pack("<HHIH", 259, 3, 1, 1))
+    data[start + 8 : start + 10] = struct.pack("<H", 12345)
+    with pytest.raises(photos.UnreadablePhoto, match="compression 12345 cannot be read"):
+        photos.read(bytes(data))
+
+
 def test_no_message_names_a_python_object():
     rng = np.random.default_rng(0)
     for name in WHOLE:
@@ -401,4 +409,6 @@ def test_no_message_names_a_python_object():
 
 
 def test_segments_are_as_before():
-    assert [p.marker for p in jpeg.segments(whole("JPEG"))] == [0xE0, 0xDB, 0xDB, 0xC0] + [0xC4] * 4
+    assert [p.marker for p in jpeg_parts.segments(whole("JPEG"))] == [0xE0, 0xDB, 0xDB, 0xC0] + [
+        0xC4
+    ] * 4

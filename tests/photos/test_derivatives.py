@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from colorjax import photos
 from colorjax.photos import derivatives, exif, xmp
-from colorjax.photos.formats import jpeg, png_chunks
+from colorjax.photos.formats import jpeg_parts, png_chunks
 
 THUMBNAIL = zoo.pillow(zoo.scene(1)[::3, ::3], "JPEG")
 NOTE = "thumbnail or preview was dropped"
@@ -230,7 +230,7 @@ def test_a_picture_in_extended_xmp_is_dropped():
     assert any(NOTE in note for note in notes)
     (content,) = (
         p.content.removeprefix(EXTENSION)
-        for p in jpeg.segments(made)
+        for p in jpeg_parts.segments(made)
         if p.content.startswith(EXTENSION)
     )
     packet = content[40:]

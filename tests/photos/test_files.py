@@ -19,7 +19,7 @@ from PIL import Image
 
 from colorjax import color, photos
 from colorjax.photos import color_space, exif, xmp
-from colorjax.photos.formats import jpeg, png_chunks
+from colorjax.photos.formats import jpeg, jpeg_parts, png_chunks
 from colorjax.photos.library_warnings import complaints
 
 
@@ -96,9 +96,9 @@ def test_pixels_come_upright(turned):
 
 def test_exif_changes_in_its_orientation_alone():
     was = animal("jpeg orientation 3").data
-    before = next(p.content for p in jpeg.segments(was) if p.content.startswith(b"Exif"))
+    before = next(p.content for p in jpeg_parts.segments(was) if p.content.startswith(b"Exif"))
     made = written(repainted(was), "JPEG")
-    after = next(p.content for p in jpeg.segments(made) if p.content.startswith(b"Exif"))
+    after = next(p.content for p in jpeg_parts.segments(made) if p.content.startswith(b"Exif"))
     differ = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
     assert len(differ) == 1
     assert (before[differ[0]], after[differ[0]]) == (3, 1)
@@ -109,9 +109,9 @@ def test_other_segments_are_the_same_bytes():
     made = written(repainted(was), "JPEG")
     kinds = (b"ICC_PROFILE\0", b"Photoshop 3.0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Exif\0\0")
     for kind in kinds:
-        before = [p for p in jpeg.segments(was) if p.content.startswith(kind)]
+        before = [p for p in jpeg_parts.segments(was) if p.content.startswith(kind)]
         assert before
-        assert before == [p for p in jpeg.segments(made) if p.content.startswith(kind)]
+        assert before == [p for p in jpeg_parts.segments(made) if p.content.startswith(kind)]
 
 
 def test_makernote_and_thumbnail_stay():

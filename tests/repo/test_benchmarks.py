@@ -13,6 +13,7 @@ from PIL import Image
 from benchmarks import (
     depthwise,
     equal_time,
+    own_colors,
     pipeline,
     results_table,
     startup,
@@ -23,6 +24,7 @@ from benchmarks import (
 )
 from colorjax import methods, models
 from colorjax.data.prepare import prepare
+from colorjax.data.sources.source import read_sample
 from colorjax.models.plain_cnn import PlainCNN
 
 FIELDS = {
@@ -369,3 +371,14 @@ def test_gray_photos_have_no_psnr():
     assert np.isnan(values.psnr).tolist() == [False, True]
     wanted = 10 * np.log10(255**2 / np.square(photos[0].astype(float)).mean())
     assert values.psnr[0] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_own_colors(tmp_path, capsys):
+    for name in ("coffee", "chelsea"):
+        Image.fromarray(read_sample(f"{name}.png")).reduce(2).save(tmp_path / f"{name}.jpg")
+    assert own_colors.main([str(tmp_path), "--number", "2"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    rates = {row["row"]: (row["images"], row["in_color"], row["noted"]) for row in rows}
+    assert rates["color"] == rates["faded"] == (2, 1, 0)
+    assert rates["sepia, JPEG quality 30"] == rates["stained"] == (2, 0, 0)
+    assert rates["red stamp of 2 %"] == (2, 0, 1)

@@ -1,3 +1,5 @@
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -8,8 +10,10 @@ from colorjax import methods
 from colorjax.cli import main as cli
 from colorjax.errors import RequestError
 from colorjax.weights import named
+from colorjax.weights.checkpoint import SEAL
 from colorjax.weights.named import WeightsFile
 from colorjax.weights.open import are_weights, open_weights
+from colorjax.weights.workdir import Workdir
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +33,25 @@ def test_a_name_and_a_path_open_alike(workdir):
         step, variables = weights.load()
         assert set(variables) == {"params", "batch_stats"}
         assert step == weights.card.get("step", 7)
+
+
+def test_the_digest_is_that_of_weights_and_config(workdir, tmp_path, monkeypatch):
+    monkeypatch.setattr("colorjax.weights.open.Checkpoints", None)  # reads no arrays
+    assert open_weights(named.DEFAULT).digest() == named.SHA256[named.DEFAULT]
+    shutil.copytree(workdir, tmp_path / "copy")
+    copy = Workdir(tmp_path / "copy")
+    wanted = open_weights(workdir).digest()
+    assert open_weights(copy.root).digest() == wanted
+    config = copy.config_file.read_text()
+    copy.config_file.write_text(config.replace('"seed": 0', '"seed": 1'))
+    assert open_weights(copy.root).digest() != wanted
+    copy.config_file.write_text(config)
+    seal = copy.checkpoints / "7" / SEAL
+    seal.write_text(seal.read_text().replace("0", "1"))
+    assert open_weights(copy.root).digest() != wanted
+    shutil.rmtree(copy.checkpoints)
+    with pytest.raises(RequestError, match="has no checkpoint yet; train it first"):
+        open_weights(copy.root).digest()
 
 
 def test_arrays_are_read_on_request_only(workdir, monkeypatch):

@@ -5,17 +5,20 @@ from __future__ import annotations
 import fnmatch
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from colorjax.errors import RequestError
+from colorjax.inference.batch import other_files
+from colorjax.photos import header
 from colorjax.runtime import paths
 from colorjax.runtime.file_names import PHOTO_SUFFIXES, RESULT_MARK
 
 STANDARD = Path("-")  # standard input or standard output
 
-_SUFFIXES = PHOTO_SUFFIXES | {".heic", ".heif", ".hif", ".pnm", ".pbm"}
+# Of files that are photos by their name.
+SUFFIXES = PHOTO_SUFFIXES.union(*header.SUFFIXES.values(), (".gif", ".pbm"))
 
 
 class InputPhoto(NamedTuple):
@@ -30,6 +33,18 @@ class InputPhoto(NamedTuple):
     source: Path
     below: Path
     trouble: str = ""
+
+
+class Inputs(NamedTuple):
+    """Files of a command line.
+
+    Attributes:
+        photos: in the order of the arguments; those of one argument are sorted by name.
+        others: files in folders and patterns that are of a known kind, but not photos.
+    """
+
+    photos: list[InputPhoto]
+    others: list[Path]
 
 
 class Results(NamedTuple):
@@ -59,8 +74,8 @@ class Results(NamedTuple):
         return real == self.sheet or (is_inside and real.is_relative_to(str(self.folder)))
 
 
-def find(arguments: Sequence[str | os.PathLike[str]], results: Results) -> Iterator[InputPhoto]:
-    """Yields the photos of the arguments; those of one argument are sorted by name.
+def find(arguments: Sequence[str | os.PathLike[str]], results: Results) -> Inputs:
+    """Returns the files that the arguments name or contain.
 
     Args:
         arguments: photos; folders, searched recursively; patterns such as `album/*.jpg` and
@@ -70,57 +85,87 @@ def find(arguments: Sequence[str | os.PathLike[str]], results: Results) -> Itera
     Raises:
         RequestError: an argument is empty, matches nothing that exists, or no photo.
     """
+    every = Inputs([], [])
     for argument in [os.fspath(argument) for argument in arguments]:
-        if not argument:
-            raise RequestError("an input is empty; give photos or folders of photos")
-        given = paths.local(argument)
-        if argument == str(STANDARD):
-            yield InputPhoto(STANDARD, Path("stdin"))
-        elif given.is_file():
-            # A file named "-", given as ./-, becomes absolute.
-            yield InputPhoto(given.absolute() if given == STANDARD else given, Path(given.name))
-        elif given.is_dir():
-            yield from _in_folder(given, results)
-        elif glob.has_magic(argument) and not given.exists():
-            yield from _of_pattern(given, results)
-        else:
-            what = "is neither a file nor a folder" if given.exists() else "does not exist"
-            raise RequestError(f"input {argument!r} {what}; give photos or folders of photos")
+        found = _of_argument(argument, results)
+        every.photos.extend(found.photos)
+        every.others.extend(found.others)
+    return every
 
 
-def _in_folder(root: Path, results: Results) -> list[InputPhoto]:
-    every, real = _below(root), _real(root)
-    if not every:
+def _of_argument(argument: str, results: Results) -> Inputs:
+    if not argument:
+        raise RequestError("an input is empty; give photos or folders of photos")
+    given = paths.local(argument)
+    if argument == str(STANDARD):
+        return Inputs([InputPhoto(STANDARD, Path("stdin"))], [])
+    if given.is_file():
+        # A file named "-", given as ./-, becomes absolute.
+        source = given.absolute() if given == STANDARD else given
+        return Inputs([InputPhoto(source, Path(given.name))], [])
+    if given.is_dir():
+        return _in_folder(given, results)
+    if glob.has_magic(argument) and not given.exists():
+        return _of_pattern(given, results)
+    what = "is neither a file nor a folder" if given.exists() else "does not exist"
+    raise RequestError(f"input {argument!r} {what}; give photos or folders of photos")
+
+
+def _in_folder(root: Path, results: Results) -> Inputs:
+    every = _below(root)
+    if not every.photos:
+        advice = "give a folder with files ending in .jpg, .png, .webp, .tif, ..."
+        raise RequestError(f"no photos in {str(root)!r}; {_but(every.others) or advice}")
+    found = _without_results(every, results, root)
+    if not found.photos:
         raise RequestError(
-            f"no photos in {str(root)!r}; give a folder with files ending in .jpg, .png, .webp, "
-            ".tif, ..."
+            f"input {str(root)!r} contains only earlier outputs; "
+            f"{_but(every.others) or 'give other photos'}"
         )
-    photos = [one for one in every if one.trouble or not results.holds(one.source, real)]
-    if not photos:
-        raise RequestError(f"input {str(root)!r} contains only earlier outputs; give other photos")
-    return photos
+    return found
 
 
-def _of_pattern(pattern: Path, results: Results) -> list[InputPhoto]:
-    """Returns the photos that match a pattern; `below` starts at the first wildcard."""
+def _of_pattern(pattern: Path, results: Results) -> Inputs:
+    """Returns the files that match a pattern; `below` starts at the first wildcard."""
     fixed = next(n for n, part in enumerate(pattern.parts) if glob.has_magic(part))
     root = Path(*pattern.parts[:fixed])
-    real = _real(root)
     wild = pattern.parts[fixed:]
     if "**" in wild:  # the glob module does not detect cycles of links
-        every = [one for one in _below(root) if one.trouble or _matches(one.below.parts, wild)]
+        below = _below(root)
+        every = Inputs(
+            [one for one in below.photos if one.trouble or _matches(one.below.parts, wild)],
+            [path for path in below.others if _matches(path.relative_to(root).parts, wild)],
+        )
     else:
-        every = [one for name in sorted(glob.glob(str(pattern))) for one in _at(Path(name), root)]
-    photos = [one for one in every if one.trouble or not results.holds(one.source, real)]
-    if not any(not one.trouble for one in photos):
-        raise RequestError(f"input {str(pattern)!r} matches no photo; give photos or folders")
-    return photos
+        every = Inputs([], [])
+        for name in sorted(glob.glob(str(pattern))):
+            found = _at(Path(name), root)
+            every.photos.extend(found.photos)
+            every.others.extend(found.others)
+    found = _without_results(every, results, root)
+    if not any(not one.trouble for one in found.photos):
+        raise RequestError(
+            f"input {str(pattern)!r} matches no photo; "
+            f"{_but(every.others) or 'give photos or folders'}"
+        )
+    return found
 
 
-def _at(path: Path, root: Path) -> list[InputPhoto]:
+def _at(path: Path, root: Path) -> Inputs:
     if path.is_dir():
         return _below(path, path.relative_to(root))
-    return [InputPhoto(path, path.relative_to(root))] if _is_photo(path.name) else []
+    return _sorted_out([(path, path.relative_to(root))])
+
+
+def _without_results(found: Inputs, results: Results, root: Path) -> Inputs:
+    real = _real(root)
+    photos = [one for one in found.photos if one.trouble or not results.holds(one.source, real)]
+    return Inputs(photos, [path for path in found.others if not results.holds(path, real)])
+
+
+def _but(others: Sequence[Path]) -> str:
+    """Returns the end of an error message: the files that are there, but are not photos; or ""."""
+    return "; ".join(other_files.passed_over(others, None, takes_films=True)[1])
 
 
 def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
@@ -136,14 +181,16 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     )
 
 
-def _below(root: Path, name: Path = Path()) -> list[InputPhoto]:
-    """Returns the photos below a folder, sorted, and the folders that cannot be listed."""
-    photos: list[InputPhoto] = []
+def _below(root: Path, name: Path = Path()) -> Inputs:
+    """Returns the files below a folder, sorted, and the folders that cannot be listed."""
+    troubles: list[InputPhoto] = []
+    every: list[tuple[Path, Path]] = []
     seen = set()  # links may form cycles
 
     def note(error: OSError) -> None:
         path = Path(error.filename)
-        photos.append(InputPhoto(path, name / path.relative_to(root), error.strerror or str(error)))
+        reason = error.strerror or str(error)
+        troubles.append(InputPhoto(path, name / path.relative_to(root), reason))
 
     for folder, folders, files in os.walk(root, followlinks=True, onerror=note):
         try:
@@ -158,12 +205,22 @@ def _below(root: Path, name: Path = Path()) -> list[InputPhoto]:
         seen.add((status.st_dev, status.st_ino))
         folders.sort()
         here = name / Path(folder).relative_to(root)
-        photos += [InputPhoto(Path(folder, file), here / file) for file in files if _is_photo(file)]
-    return sorted(photos, key=lambda one: one.below.as_posix())
+        every += [(Path(folder, file), here / file) for file in files]
+    photos, others = _sorted_out(every)
+    return Inputs(sorted(photos + troubles, key=lambda one: one.below.as_posix()), others)
 
 
-def _is_photo(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in _SUFFIXES and not name.startswith(".")
+def _sorted_out(files: Sequence[tuple[Path, Path]]) -> Inputs:
+    """Returns the photos and the other files of known kinds; hidden files are neither."""
+    found = Inputs([], [])
+    for path, below in files:
+        if path.name.startswith("."):
+            continue
+        if path.suffix.lower() in SUFFIXES:
+            found.photos.append(InputPhoto(path, below))
+        elif other_files.kind_by_name(path.name):
+            found.others.append(path)
+    return found
 
 
 def _real(path: Path) -> Path:

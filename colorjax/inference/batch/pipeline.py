@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import NamedTuple, TypeAlias
 
 from colorjax.errors import RequestError, UnreadablePhoto
+from colorjax.inference.batch.origin import Origin
 from colorjax.inference.batch.plan import Job
 from colorjax.photos import UnwritablePhoto
 
@@ -19,6 +20,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 DONE, SKIPPED, FAILED, PLANNED = "done", "skipped", "failed", "planned"
 NO_ROOM = "no room"
+# Reasons for skipping a photo.
+EXISTS, CHANGED, IN_COLOR = "exists", "made with other settings", "in color"
 
 
 class Result(NamedTuple):
@@ -31,6 +34,7 @@ class Result(NamedTuple):
         writing: seconds of encoding and writing.
         compiling: seconds of compilation.
         painting: seconds of color conversion and upsampling.
+        skipped: reason why nothing was written; "": the result was written.
     """
 
     notes: tuple[str, ...] = ()
@@ -39,6 +43,7 @@ class Result(NamedTuple):
     writing: float = 0.0
     compiling: float = 0.0
     painting: float = 0.0
+    skipped: str = ""
 
     @property
     def seconds(self) -> float:
@@ -55,9 +60,9 @@ class Outcome(NamedTuple):
 
     Attributes:
         job: the photo.
-        status: "done", "skipped", "failed"; in a dry run "planned"; "no room" if the disk is full,
-            so that no further photo can be written.
-        result: notes and times, if done.
+        status: "done", "skipped" (see `Result.skipped`), "failed"; in a dry run "planned"; "no
+            room" if the disk is full, so that no further photo can be written.
+        result: notes and times, if done or skipped.
         error: one-line reason, if failed.
     """
 
@@ -67,13 +72,25 @@ class Outcome(NamedTuple):
     error: str = ""
 
 
-def known_outcome(job: Job, *, overwrite: bool) -> Outcome | None:
-    """Returns the outcome of a photo that needs no work; None: it needs work."""
+def needs_work(job: Job, *, overwrite: bool) -> bool:
+    """Returns whether a photo is to be processed."""
+    return not job.refusal and (overwrite or not job.is_done)
+
+
+def outcome_without_work(job: Job, origin: Origin | None) -> Outcome:
+    """Returns the outcome of a photo that needs no work.
+
+    Args:
+        job: the photo.
+        origin: what results are made with now; None: not compared with existing results.
+    """
     if job.refusal:
         return Outcome(job, FAILED, error=job.refusal)
-    if job.is_done and not overwrite:
-        return Outcome(job, SKIPPED)
-    return None
+    difference = origin.difference(job) if origin else ""
+    if not difference:
+        return Outcome(job, SKIPPED, Result(skipped=EXISTS))
+    note = f"the result was made with other settings ({difference}); --overwrite replaces it"
+    return Outcome(job, SKIPPED, Result((note,), skipped=CHANGED))
 
 
 def outcomes(
@@ -82,6 +99,7 @@ def outcomes(
     *,
     threads: int,
     overwrite: bool = False,
+    origin: Origin | None = None,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Outcome]:
     """Processes photos in parallel and yields their outcomes in order.
@@ -91,6 +109,7 @@ def outcomes(
         work: processes one photo; called from several threads.
         threads: maximum number of photos in progress; fewer if they are large.
         overwrite: whether existing outputs are replaced instead of skipped.
+        origin: what results are made with now, to compare existing ones with.
         is_stopped: called before each photo; once true, photos in progress are finished and no
             further work is started.
 
@@ -100,13 +119,16 @@ def outcomes(
     under_way: deque[_UnderWay] = deque()
     with ThreadPoolExecutor(threads, "photo") as pool:
         for job in jobs:
-            known = known_outcome(job, overwrite=overwrite)
-            while known is None and not _has_room(under_way, job, threads):
+            is_work = needs_work(job, overwrite=overwrite)
+            while is_work and not _has_room(under_way, job, threads):
                 wait([one.future for one in under_way if not one.is_done], None, FIRST_COMPLETED)
                 yield from _finished(under_way)
-            if known is None and is_stopped():
+            if is_work and is_stopped():
                 continue  # photos that need no work are still reported
-            future = pool.submit(_outcome, job, work) if known is None else _ready(known)
+            if is_work:
+                future = pool.submit(_outcome, job, work)
+            else:
+                future = _ready(outcome_without_work(job, origin))
             under_way.append(_UnderWay(job, future))
             yield from _finished(under_way)
         while under_way:
@@ -142,7 +164,8 @@ def _ready(outcome: Outcome) -> Future[Outcome]:
 
 def _outcome(job: Job, work: Work) -> Outcome:
     try:
-        return Outcome(job, DONE, work(job))
+        result = work(job)
+        return Outcome(job, SKIPPED if result.skipped else DONE, result)
     except RequestError:
         raise
     except (UnreadablePhoto, UnwritablePhoto) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 import tempfile
@@ -11,10 +12,12 @@ from typing import NamedTuple
 
 from colorjax import photos
 from colorjax.errors import RequestError
-from colorjax.inference.batch.inputs import STANDARD, InputPhoto, Results, find
+from colorjax.inference.batch import other_files
+from colorjax.inference.batch.inputs import STANDARD, SUFFIXES, InputPhoto, Inputs, Results, find
 from colorjax.photos import Header
+from colorjax.photos.header import kind_to_write
 from colorjax.runtime import paths
-from colorjax.runtime.file_names import RESULT_MARK, canonical
+from colorjax.runtime.file_names import RESULT_MARK, canonical, is_film
 
 MAX_PIXELS = 2**28  # default limit of one photo
 
@@ -30,6 +33,7 @@ class Job(NamedTuple):
         header: format and size from the photo's first bytes.
         name: name of the photo, as the user gave it.
         refusal: reason why the photo is refused; "": it is accepted.
+        note: why the output has another name than usual; "": it has the usual one.
     """
 
     source: Path
@@ -37,6 +41,7 @@ class Job(NamedTuple):
     header: Header
     name: str
     refusal: str = ""
+    note: str = ""
 
     @property
     def num_pixels(self) -> int:
@@ -54,6 +59,18 @@ class Job(NamedTuple):
         return self.file is not None and os.path.isfile(self.file)
 
 
+class Plan(NamedTuple):
+    """Jobs of a run.
+
+    Attributes:
+        jobs: in the order of the inputs, with unique outputs.
+        others: files in input folders that are of a known kind, but not photos.
+    """
+
+    jobs: list[Job]
+    others: list[Path]
+
+
 def plan(
     arguments: Sequence[str | os.PathLike[str]],
     output: str | None,
@@ -61,37 +78,68 @@ def plan(
     max_pixels: int = MAX_PIXELS,
     standard_input: Path | None = None,
     sheet: str | None = None,
-) -> list[Job]:
-    """Returns the job of each photo; reads only headers and writes nothing.
+    takes_films: bool = False,
+) -> Plan:
+    """Plans the job of each photo; reads only headers and writes nothing.
 
     Args:
         arguments: photos, folders, patterns or "-", as for `inputs.find`.
-        output: folder below which the tree of each input folder is kept; None: NAME.color.EXT next
-            to each photo, and standard output for standard input.
+        output: folder below which the tree of each input folder is kept; or, for one photo, the
+            file to write, see `output_file`; None: NAME.color.EXT next to each photo, and standard
+            output for standard input.
         max_pixels: larger photos are refused.
         standard_input: file with the content of standard input; None: it was not read.
         sheet: the contact sheet to write.
-
-    Returns:
-        Jobs in the order of the inputs, with unique outputs.
+        takes_films: whether the command processes films, for messages.
 
     Raises:
-        RequestError: an input is missing or has no photos, two photos would get the same output,
-            or an output would replace an input.
+        RequestError: an input is missing or has no photos, photos of two folders would get the same
+            output, an output would replace an input, or one output file is given for many photos.
     """
-    root = None if output is None else paths.local(output)
+    file = output_file(output)
+    root = None if output is None or file else paths.local(output)
     contact = None if sheet is None else paths.local(sheet)
-    jobs: dict[str, Job] = {}
-    for photo in find(arguments, Results.at(root, contact)):
-        job = _job(photo, root, max_pixels, standard_input)
-        first = jobs.setdefault(canonical(job.output or job.source), job)
-        if first is not job and not _is_same(first.source, job.source):
-            raise RequestError(
-                f"{first.name!r} and {job.name!r} would both become "
-                f"{str(job.output)!r}; rename one, or give them different --output folders"
-            )
+    found = find(arguments, Results.at(root, contact))
+    if file is not None:
+        _check_is_one(arguments, found, file)
+    jobs = []
+    for photo in found.photos:
+        job = _job(photo, max_pixels, standard_input, takes_films=takes_films)
+        jobs.append(job._replace(output=file or _output(photo, root, job.header.suffix)))
+    jobs = _with_unique_outputs(jobs, RESULT_MARK if root is None else "")
     _check_inputs_stay(jobs, contact)
-    return list(jobs.values())
+    return Plan(jobs, found.others)
+
+
+def output_file(output: str | None) -> Path | None:
+    """Returns the picture that --output names; None: a folder, or no --output.
+
+    A name that ends in /, and that of an existing folder, is a folder.
+
+    Raises:
+        RequestError: pictures of this format cannot be written.
+    """
+    if output is None or output.endswith(("/", os.sep)):
+        return None
+    path = paths.local(output)
+    if path.is_dir() or not (path.suffix.lower() in SUFFIXES or is_film(path)):
+        return None
+    try:
+        kind_to_write(path.suffix)
+    except ValueError as error:
+        raise RequestError(f"--output {output!r}: {error}; or give a folder") from None
+    return path
+
+
+def _check_is_one(arguments: Sequence[str | os.PathLike[str]], found: Inputs, file: Path) -> None:
+    number = len(found.photos)
+    is_folder = any(paths.local(argument).is_dir() for argument in arguments)
+    if number != 1 or len(arguments) != 1 or is_folder:
+        what = "a folder is given" if is_folder else f"{number} photos are given"
+        raise RequestError(
+            f"--output {str(file)!r} names one picture, but {what}; give the name of a folder, "
+            f"such as --output {str(file.with_suffix(''))!r}"
+        )
 
 
 def check_writable(folder: Path, option: str) -> None:
@@ -114,7 +162,10 @@ def check_writable(folder: Path, option: str) -> None:
         ) from None
 
 
-def _job(photo: InputPhoto, root: Path | None, max_pixels: int, standard_input: Path | None) -> Job:
+def _job(
+    photo: InputPhoto, max_pixels: int, standard_input: Path | None, *, takes_films: bool
+) -> Job:
+    """Returns the job of a photo, without its output."""
     name = str(photo.source)
     if photo.trouble:
         return Job(photo.source, None, _UNKNOWN, name, photo.trouble)
@@ -127,7 +178,17 @@ def _job(photo: InputPhoto, root: Path | None, max_pixels: int, standard_input: 
         refusal = (
             f"{header.width}x{header.height} px are more than --max-pixels {max_pixels} allows"
         )
-    return Job(source, _output(photo, root, header.suffix), header, name, refusal)
+    if not refusal and source != STANDARD and (kind := _other_kind(source, header)):
+        is_piped = photo.source == STANDARD
+        refusal = other_files.refusal(kind, takes_films=takes_films, is_piped=is_piped)
+    return Job(source, None, header, name, refusal)
+
+
+def _other_kind(source: Path, header: Header) -> other_files.Kind | None:
+    try:
+        return other_files.kind_of(source, header.kind)
+    except OSError:  # removed or locked: reported when it is read
+        return None
 
 
 def _header(source: Path) -> Header:
@@ -146,7 +207,9 @@ def _refusal_of_file(source: Path) -> str:
     return "" if is_file else "is not a regular file"
 
 
-def _output(photo: InputPhoto, root: Path | None, suffix: str) -> Path:
+def _output(photo: InputPhoto, root: Path | None, suffix: str) -> Path | None:
+    if photo.trouble:
+        return None
     if root is not None:
         return root / photo.below.with_name(photo.below.stem + suffix)
     if photo.source == STANDARD:
@@ -154,14 +217,66 @@ def _output(photo: InputPhoto, root: Path | None, suffix: str) -> Path:
     return photo.source.with_name(photo.source.stem + RESULT_MARK + suffix)
 
 
-def _check_inputs_stay(jobs: dict[str, Job], sheet: Path | None) -> None:
-    sources = {canonical(job.source): job for job in jobs.values()}
-    for path, job in jobs.items():
-        if job.file is not None and path in sources:
+def _with_unique_outputs(jobs: Sequence[Job], mark: str) -> list[Job]:
+    """Drops repeated photos; numbers photos of one folder that would get the same output.
+
+    The first is the photo whose own name ends as the output does, then in the order of names, so
+    that a later run gives the same names.
+
+    Args:
+        jobs: with outputs that may be equal.
+        mark: what the names of outputs have before their suffix.
+    """
+    groups: dict[str, list[int]] = {}
+    for n, job in enumerate(jobs):
+        group = groups.setdefault(canonical(job.output or job.source), [])
+        if not any(_is_same(job.source, jobs[other].source) for other in group):
+            group.append(n)
+    taken = {*groups, *(canonical(job.source) for job in jobs)}
+    unique: dict[int, Job] = {}
+    for group in groups.values():
+        first, *others = sorted(group, key=lambda n: _precedence(jobs[n]))
+        unique[first] = jobs[first]
+        for n in others:
+            unique[n] = _numbered(jobs[n], jobs[first], mark, taken)
+            taken.add(canonical(unique[n].output or unique[n].source))
+    return [unique[n] for n in sorted(unique)]
+
+
+def _precedence(job: Job) -> tuple[bool, str]:
+    suffix = "" if job.output is None else job.output.suffix
+    return job.source.suffix.lower() != suffix.lower(), job.source.name
+
+
+def _numbered(job: Job, first: Job, mark: str, taken: set[str]) -> Job:
+    """Returns a job with the first free output NAME-2.EXT, or NAME-2.color.EXT.
+
+    Raises:
+        RequestError: the photos are in different folders, whose order is that of the command line.
+    """
+    assert job.output is not None, "refused photos have outputs of their own"
+    if job.source.parent != first.source.parent:
+        raise RequestError(
+            f"{first.name!r} and {job.name!r} would both become {str(job.output)!r}; "
+            "rename one, or give them different --output folders"
+        )
+    ending = mark + job.output.suffix
+    stem = job.output.name.removesuffix(ending)
+    named = (job.output.with_name(f"{stem}-{n}{ending}") for n in itertools.count(2))
+    output = next(path for path in named if canonical(path) not in taken)
+    note = f"{first.source.name} has a result of this name: written as {output.name}"
+    return job._replace(output=output, note=note)
+
+
+def _check_inputs_stay(jobs: Sequence[Job], sheet: Path | None) -> None:
+    sources = {canonical(job.source) for job in jobs}
+    outputs = {canonical(job.file): job for job in jobs if job.file is not None}
+    for path, job in outputs.items():
+        if path in sources:
             raise RequestError(
                 f"{str(job.output)!r} is an input and would be replaced; give another --output"
             )
-    if sheet is not None and (canonical(sheet) in sources or canonical(sheet) in jobs):
+    if sheet is not None and canonical(sheet) in sources | outputs.keys():
         raise RequestError(
             f"--contact-sheet {str(sheet)!r} is a photo of this run; give another file"
         )

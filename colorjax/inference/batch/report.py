@@ -7,11 +7,22 @@ import json
 import os
 import sys
 import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from colorjax.inference.batch.pipeline import DONE, FAILED, PLANNED, SKIPPED, Outcome
+from colorjax.inference.batch.pipeline import (
+    CHANGED,
+    DONE,
+    EXISTS,
+    FAILED,
+    IN_COLOR,
+    PLANNED,
+    SKIPPED,
+    Outcome,
+)
 from colorjax.runtime.file_names import printable
 
 
@@ -21,7 +32,9 @@ class Tally:
 
     Attributes:
         counts: photos by status.
+        reasons: skipped photos by reason.
         failures: (photo, reason) of failed photos.
+        changed: note -> photos whose results were made with other settings.
         network: seconds in the network, without compilation.
         compiling: seconds of compilation.
     """
@@ -29,7 +42,9 @@ class Tally:
     counts: dict[str, int] = dataclasses.field(
         default_factory=lambda: {DONE: 0, SKIPPED: 0, FAILED: 0, PLANNED: 0}
     )
+    reasons: Counter[str] = dataclasses.field(default_factory=Counter)
     failures: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    changed: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     network: float = 0.0
     compiling: float = 0.0
 
@@ -38,6 +53,11 @@ class Tally:
         self.counts[outcome.status] = self.counts.get(outcome.status, 0) + 1
         self.network += outcome.result.network
         self.compiling += outcome.result.compiling
+        if outcome.status == SKIPPED:
+            self.reasons[outcome.result.skipped] += 1
+        if outcome.result.skipped == CHANGED:
+            for note in outcome.result.notes:
+                self.changed.setdefault(note, []).append(outcome.job.name)
         if outcome.status == FAILED:
             self.failures.append((outcome.job.name, outcome.error))
 
@@ -49,7 +69,16 @@ class Report:
     the picture itself goes to standard output, all lines for people go to standard error.
     """
 
-    def __init__(self, done_word: str, *, as_json: bool, is_taken: bool, has_bar: bool = True):
+    def __init__(
+        self,
+        done_word: str,
+        *,
+        as_json: bool,
+        is_taken: bool,
+        has_bar: bool = True,
+        passed_over: Mapping[str, int] | None = None,
+        remarks: Sequence[str] = (),
+    ):
         """Starts a report.
 
         Args:
@@ -57,12 +86,16 @@ class Report:
             as_json: whether to print JSON to standard output.
             is_taken: whether the picture goes to standard output.
             has_bar: whether to show a progress bar on a terminal.
+            passed_over: number of files that are not photos, by kind, for the summary.
+            remarks: lines to print before the summary.
         """
         self.tally = Tally()
         self._done_word = done_word
         self._as_json = as_json
         self._is_quiet = as_json or is_taken
         self._has_bar = has_bar
+        self._passed_over = dict(passed_over or {})
+        self._remarks = remarks
         self._began = time.perf_counter()
         self._bar: tqdm | None = None
 
@@ -75,7 +108,8 @@ class Report:
     def add(self, outcome: Outcome) -> None:
         """Prints one photo."""
         self.tally.add(outcome)
-        if self._bar is not None and outcome.status in (DONE, FAILED) and not outcome.job.refusal:
+        was_work = outcome.status in (DONE, FAILED) and not outcome.job.refusal
+        if self._bar is not None and (was_work or outcome.result.skipped == IN_COLOR):
             self._bar.update()
         if self._as_json:
             _print(json.dumps(_as_object(outcome)), sys.stdout)
@@ -87,7 +121,8 @@ class Report:
                 sys.stdout,
             )
         for note in outcome.result.notes:
-            self.log(f"{outcome.job.name}: {note}")
+            if outcome.result.skipped != CHANGED:  # often a whole folder: together at the end
+                self.log(f"{outcome.job.name}: {note}")
         if outcome.error:
             self.log(f"{outcome.job.name}: {outcome.error}")
 
@@ -103,7 +138,7 @@ class Report:
             self._bar.close()
 
     def end(self, *, left: int = 0) -> None:
-        """Lists all failures again and prints the summary.
+        """Lists all failures again and results of other settings, and prints the summary.
 
         Args:
             left: number of photos not processed.
@@ -114,22 +149,31 @@ class Report:
             self.log(f"{len(tally.failures)} of {sum(counts.values())} photos failed:")
             for name, error in tally.failures:
                 self.log(f"  {name}: {error}")
-        summary = _summary(tally, seconds) | {"to_go": left}
+        for note, (first, *others) in tally.changed.items():
+            self.log(f"{first}{f' and {len(others)} more' if others else ''}: {note}")
+        for remark in self._remarks:
+            self.log(remark)
+        summary = _summary(tally, seconds) | {"to_go": left, "passed_over": self._passed_over}
         if self._as_json:
             _print(json.dumps({"summary": summary}), sys.stdout)
         text = self._summary_line(summary)
         _print(text, sys.stderr if self._is_quiet else sys.stdout)
 
     def _summary_line(self, summary: dict[str, Any]) -> str:
-        counts = self.tally.counts
+        counts, reasons = self.tally.counts, self.tally.reasons
+        skipped = f"{counts[SKIPPED]} skipped"
+        special = [
+            f"{reasons[reason]} {reason}" for reason in (CHANGED, IN_COLOR) if reasons[reason]
+        ]
+        if special:
+            skipped += f" ({', '.join(special)})"
         if not self._has_bar:
-            return f"{counts[PLANNED]} to do, {counts[SKIPPED]} skipped, {counts[FAILED]} refused"
-        line = (
-            f"{counts[DONE]} {self._done_word}, {counts[SKIPPED]} skipped, {counts[FAILED]} failed"
-        )
+            return f"{counts[PLANNED]} to do, {skipped}, {counts[FAILED]} refused"
+        line = f"{counts[DONE]} {self._done_word}, {skipped}, {counts[FAILED]} failed"
         if not counts[DONE]:
-            existing = "; --overwrite replaces existing results"
-            return line + (existing if counts[SKIPPED] else "")
+            has_existing = reasons[EXISTS] or reasons[CHANGED]
+            line += "; --overwrite replaces existing results" if has_existing else ""
+            return line + ("; --recolor colorizes color photos" if reasons[IN_COLOR] else "")
         line += f"; {summary['seconds_per_photo']:.2f} s per photo"
         if not self.tally.network:
             return line
@@ -171,6 +215,8 @@ def _as_object(outcome: Outcome) -> dict[str, Any]:
         "seconds": round(result.seconds, 4),
         "network_seconds": round(result.network, 4),
     }
+    if result.skipped:
+        row["reason"] = result.skipped
     return row | ({"error": outcome.error} if outcome.error else {})
 
 
@@ -178,6 +224,7 @@ def _summary(tally: Tally, seconds: float) -> dict[str, Any]:
     running = max(seconds - tally.compiling, 0.0)
     done = tally.counts[DONE]
     return tally.counts | {
+        "skipped_by_reason": dict(tally.reasons),
         "seconds": round(seconds, 3),
         "compile_seconds": round(tally.compiling, 3),
         "seconds_per_photo": round(running / done, 4) if done else None,

@@ -9,16 +9,19 @@ from pathlib import Path
 from colorjax import errors
 from colorjax.inference.batch import contact_sheet
 from colorjax.inference.batch.inputs import STANDARD
+from colorjax.inference.batch.origin import Origin
 from colorjax.inference.batch.pipeline import (
     DONE,
     FAILED,
+    IN_COLOR,
     NO_ROOM,
     PLANNED,
     SKIPPED,
     Outcome,
     Result,
     Work,
-    known_outcome,
+    needs_work,
+    outcome_without_work,
     outcomes,
 )
 from colorjax.inference.batch.plan import Job
@@ -37,6 +40,9 @@ class BatchOptions:
         overwrite: whether existing outputs are replaced instead of skipped.
         as_json: whether to print JSON to standard output.
         sheet: path of the contact sheet; None: no contact sheet.
+        origin: what results are made with, to compare existing ones with; None: not compared.
+        passed_over: number of files in input folders that are not photos, by kind.
+        remarks: lines for the end of the run.
     """
 
     done_word: str = "colorized"
@@ -44,11 +50,21 @@ class BatchOptions:
     overwrite: bool = False
     as_json: bool = False
     sheet: Path | None = None
+    origin: Origin | None = None
+    passed_over: dict[str, int] = dataclasses.field(default_factory=dict)
+    remarks: Sequence[str] = ()
 
     def report(self, jobs: Sequence[Job], *, has_bar: bool = True) -> Report:
         """Returns a new report on jobs."""
         is_taken = any(job.output == STANDARD for job in jobs)
-        return Report(self.done_word, as_json=self.as_json, is_taken=is_taken, has_bar=has_bar)
+        return Report(
+            self.done_word,
+            as_json=self.as_json,
+            is_taken=is_taken,
+            has_bar=has_bar,
+            passed_over=self.passed_over,
+            remarks=self.remarks,
+        )
 
 
 def show_plan(jobs: Sequence[Job], options: BatchOptions) -> int:
@@ -59,7 +75,8 @@ def show_plan(jobs: Sequence[Job], options: BatchOptions) -> int:
     """
     report = options.report(jobs, has_bar=False)
     for job in jobs:
-        report.add(known_outcome(job, overwrite=options.overwrite) or _planned(job))
+        is_work = needs_work(job, overwrite=options.overwrite)
+        report.add(_planned(job) if is_work else outcome_without_work(job, options.origin))
     report.end()
     return errors.SOME_FAILED if report.tally.failures else errors.DONE
 
@@ -80,7 +97,7 @@ def run(jobs: Sequence[Job], start: Callable[[], Work], options: BatchOptions) -
     Raises:
         RequestError: from `start`, or from the work.
     """
-    pending = [job for job in jobs if not known_outcome(job, overwrite=options.overwrite)]
+    pending = [job for job in jobs if needs_work(job, overwrite=options.overwrite)]
     folders = _folders(jobs, options.sheet)
     remove_partials(folders)
     report = options.report(jobs)
@@ -94,13 +111,14 @@ def run(jobs: Sequence[Job], start: Callable[[], Work], options: BatchOptions) -
             work,
             threads=options.threads,
             overwrite=options.overwrite,
+            origin=options.origin,
             is_stopped=lambda: bool(stop or full),
         ):
             if outcome.status == NO_ROOM:
                 full.append(outcome.error)
                 continue
             report.add(outcome)
-            if outcome.status in (DONE, SKIPPED):
+            if outcome.status in (DONE, SKIPPED) and outcome.result.skipped != IN_COLOR:
                 finished.append(outcome.job)
     left = len(jobs) - sum(report.tally.counts.values())
     report.end(left=left)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from colorjax import color, photos
 from colorjax.inference.batch.inputs import STANDARD
-from colorjax.inference.batch.pipeline import Result
+from colorjax.inference.batch.origin import Origin
+from colorjax.inference.batch.own_colors import own_colors
+from colorjax.inference.batch.pipeline import IN_COLOR, Result
 from colorjax.inference.batch.plan import MAX_PIXELS, Job
 from colorjax.inference.batch.report import close
 from colorjax.inference.chroma import bands
@@ -23,6 +25,7 @@ from colorjax.runtime import atomic
 if TYPE_CHECKING:
     from colorjax.inference.colorizer import Colorizer  # imports all networks
 
+_GRAY = 0.05  # spread up to which a photo is gray, even with the mark of a result in color
 _BAND_PIXELS = 2**18  # pixels turned gray at a time
 
 
@@ -47,13 +50,16 @@ class PhotoWork:
     Attributes:
         paint: paints a photo in place.
         max_pixels: larger photos are refused.
-        mark: metadata of the results about the origin of their colors; None: none.
+        origin: what the results are made with, for the mark in their metadata; None: no mark.
+        keeps_color_photos: whether photos that have colors are skipped; those that come through
+            standard input are passed on unchanged.
         white: the stored value that becomes white; None: the largest of the photo's depth.
     """
 
     paint: Callable[[Photo], NetworkTimes]
     max_pixels: int = MAX_PIXELS
-    mark: dict[str, str] | None = None
+    origin: Origin | None = None
+    keeps_color_photos: bool = False
     white: float | None = None
 
     def __call__(self, job: Job) -> Result:
@@ -65,10 +71,22 @@ class PhotoWork:
         """
         start = time.perf_counter()
         photo = photos.read(job.source, max_pixels=self.max_pixels, white=self.white)
+        notes: tuple[str, ...] = ()
+        if self.keeps_color_photos:
+            found = own_colors(photo)
+            was_colorized = found.spread > _GRAY and photos.find_mark(photo.metadata.xmp)
+            if found.is_color_photo or was_colorized:
+                return _skipped(job, reading=time.perf_counter() - start)
+            if found.has_colored_part:
+                notes = (
+                    f"{max(found.share, 0.01):.0%} of it has colors of its own, which are replaced;"
+                    " --strength below 1 keeps a part of them",
+                )
         read = time.perf_counter()
         in_network = self.paint(photo)
         painted = time.perf_counter()
-        notes = (*photo.notes, *_renamed(job), *_write(job, photo, self.mark))
+        mark = None if self.origin is None else self.origin.mark(job.source)
+        notes += (*photo.notes, *_renamed(job), *_write(job, photo, mark))
         written = time.perf_counter()
         return Result(
             notes,
@@ -121,9 +139,25 @@ class Decolorizing:
         return NetworkTimes(painting=time.perf_counter() - start)
 
 
+def _skipped(job: Job, reading: float) -> Result:
+    """Skips a photo in color; what is piped through is passed on unchanged."""
+    what = "skipped"
+    if job.output == STANDARD:
+        what = "passed on unchanged"
+        _to_standard_output(job.source.read_bytes())
+    note = f"already in color: {what}; --recolor replaces the colors, --strength 0.5 mixes them"
+    return Result((note,), reading=reading, skipped=IN_COLOR)
+
+
 def _renamed(job: Job) -> tuple[str, ...]:
-    """Notes a photo whose content does not match its name, unless its format becomes PNG."""
-    if job.file is None or job.name == str(STANDARD):
+    """Notes a photo whose output has another name than the usual one.
+
+    The content may not match the name, unless the format becomes PNG; or another photo has a
+    result of that name.
+    """
+    if job.note:
+        return (job.note,)
+    if job.file is None or job.name == str(STANDARD) or job.file.suffix != job.header.suffix:
         return ()
     suffix, kind = job.file.suffix, job.header.kind
     is_named = suffix.lower() == job.source.suffix.lower()
@@ -158,13 +192,17 @@ def _write_to_standard_output(
 ) -> tuple[str, ...]:
     buffer = io.BytesIO()  # TIFF needs seek, which a pipe lacks
     notes = photos.write(buffer, photo, suffix, mark=mark)
+    _to_standard_output(buffer.getbuffer())
+    return notes
+
+
+def _to_standard_output(content: bytes | memoryview) -> None:
     try:
-        sys.stdout.buffer.write(buffer.getbuffer())
+        sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
     except OSError as error:
         close(sys.stdout)
         raise UnwritablePhoto(f"standard output: {error.strerror}") from error
-    return notes
 
 
 def _make(folder: Path) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
-import re
 import struct
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -15,132 +13,33 @@ from PIL import Image
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos import derivatives, exif, xmp
 from colorjax.photos.formats import containers, pillow
+from colorjax.photos.formats.jpeg_parts import (
+    COMMENT,
+    FRAMES,
+    Parts,
+    Segment,
+    check_whole,
+    coded,
+    picture,
+    split,
+)
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _ICC, _IRB = b"ICC_PROFILE\0", b"Photoshop 3.0\0"
 _EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
-_COM, _START, _END, _SCAN = 0xFE, 0xD8, 0xD9, 0xDA
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # in a scan
-_SEGMENT = re.compile(rb"\xff[\xc0-\xc4\xda\xdb\xdd\xe0-\xef\xfe]")
-_MOST_CANDIDATES = 1000
-_JUNK = bytes((73 * i + 41) % 255 for i in range(512))  # without a marker
-_MOST_FULL_PIXELS = 2**20
 _ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1"
 _GAIN_MAPS = (_ISO_GAIN_MAP, b"http://ns.adobe.com/hdr-gain-map/", b"HDRGainMap")
 _MOST_BYTES = 65533  # per segment, without its length field
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
 _MOST_PIXELS_A_SIDE = 65500  # libjpeg's
 
 
-class Segment(NamedTuple):
-    """The second byte of a marker, and its content without the length field."""
-
-    marker: int
-    content: bytes
-
-
-class _Parts(NamedTuple):
-    """A JPEG in parts: the segments before the first scan, scans, and the bytes after the picture.
-
-    Attributes:
-        segments: up to the first scan.
-        scans: from the first scan to the end marker, without it.
-        after: bytes after the picture.
-        has_end: whether the picture has an end marker.
-        is_repaired: whether a segment had a wrong length.
-    """
-
-    segments: list[Segment]
-    scans: bytes
-    after: bytes
-    has_end: bool
-    is_repaired: bool
-
-
-def segments(data: bytes) -> list[Segment]:
-    """Returns the segments before the first scan, or before any damage."""
-    return _segments_from(data, 2)[0]
-
-
-def _segments_from(data: bytes, offset: int) -> tuple[list[Segment], int]:
-    """Returns the segments from an offset on, and the offset of the first scan or of any damage."""
-    parts = []
-    while offset + 4 <= len(data) and data[offset] == 0xFF:
-        marker = data[offset + 1]
-        if marker == 0xFF:  # a fill byte
-            offset += 1
-            continue
-        if marker in (0x01, 0xD8) or 0xD0 <= marker <= 0xD7:  # without content
-            offset += 2
-            continue
-        (length,) = struct.unpack_from(">H", data, offset + 2)
-        if marker in (_SCAN, _END) or length < 2 or offset + 2 + length > len(data):
-            break
-        parts.append(Segment(marker, data[offset + 4 : offset + 2 + length]))
-        offset += 2 + length
-    return parts, offset
-
-
-def _split(data: bytes) -> _Parts:
-    """Splits a JPEG; finds the segments again after one with a wrong length."""
-    parts, scan = _segments_from(data, 2)
-    is_repaired = not _is_scan(data, scan)
-    if is_repaired:
-        parts, scan = _resynchronized(data, parts, scan)
-    end = after = len(data)
-    offset = scan
-    while marker := _MARKER.search(data, offset):
-        if marker[1][0] in (_START, _END):
-            end, after = marker.start(), marker.end()
-            break
-        offset = marker.end()
-        if marker[1] != b"\x01" and offset + 2 <= len(data):
-            offset += max(2, struct.unpack_from(">H", data, offset)[0])
-    has_end = data[after - 1 : after] == bytes((_END,)) and end < after
-    if not has_end:
-        after = end
-    scans = data[scan:end] if has_end else data[scan:end].rstrip(b"\xff")
-    return _Parts(parts, scans, data[after:], has_end, is_repaired)
-
-
-def _is_scan(data: bytes, offset: int) -> bool:
-    return data[offset : offset + 2] == bytes((0xFF, _SCAN))
-
-
-def _resynchronized(data: bytes, parts: list[Segment], end: int) -> tuple[list[Segment], int]:
-    """Returns the segments and the offset of the first scan, in spite of a wrong length.
-
-    The segment before the damage ends where a series of segments with the largest frame begins; a
-    smaller one is a thumbnail.
-    """
-    start = end
-    if data[end : end + 1] != b"\xff" and parts:  # the last length led to no marker
-        start = end - 4 - len(parts[-1].content)
-        parts = parts[:-1]
-    best, area, begin = None, -1, start + 4
-    for candidate in itertools.islice(_SEGMENT.finditer(data, begin), _MOST_CANDIDATES):
-        if best and candidate.start() < best[2]:
-            continue
-        further, scan = _segments_from(data, candidate.start())
-        frame = next((p.content for p in (*parts, *further) if p.marker in _FRAMES), b"")
-        if not _is_scan(data, scan) or len(frame) < 6:
-            continue
-        height, width = struct.unpack_from(">HH", frame, 1)
-        if height * width > area:
-            best, area = (candidate.start(), further, scan), height * width
-    if best is None:
-        return parts, len(data)
-    damaged = Segment(data[start + 1], data[start + 4 : best[0]]) if start > 1 else None
-    return [*parts, *([damaged] if damaged else []), *best[1]], best[2]
-
-
 def read(data: bytes, max_pixels: int) -> Photo:
     """Reads a JPEG; see `colorjax.photos.read`."""
-    parts = _split(data)
-    frame = next((part for part in parts.segments if part.marker in _FRAMES), None)
+    parts = split(data)
+    frame = next((part for part in parts.segments if part.marker in FRAMES), None)
     if frame is None or len(frame.content) < 6:
         raise UnreadablePhoto("a JPEG without a picture")
     if frame.content[0] != 8 or frame.marker in _LOSSLESS:
@@ -149,7 +48,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
         )
     if not parts.scans:
         raise containers.cut_off(0, 1)
-    image = pillow.open_image(_picture(parts), "JPEG", max_pixels)
+    image = pillow.open_image(picture(parts), "JPEG", max_pixels)
     metadata, turned, notes = _metadata(parts.segments)
     density = next((p.content for p in parts.segments if p.content[:5] == b"JFIF\0"), b"")[7:12]
     if turned in exif.SIDEWAYS:
@@ -160,78 +59,12 @@ def read(data: bytes, max_pixels: int) -> Photo:
         "density": density,
     }
     photo = pillow.to_photo(image, "JPEG", metadata, turned)
-    _check_whole(parts, image, is_progressive=frame.marker in _PROGRESSIVE)
+    check_whole(parts, image, is_progressive=frame.marker in _PROGRESSIVE)
     photo.encoding, photo.notes = encoding, (*_notes(parts), *notes, *photo.notes)
     return photo
 
 
-def _picture(parts: _Parts, junk: bytes = b"") -> bytes:
-    """Returns a JPEG of the pixels only, with `junk` before the end marker.
-
-    Damaged metadata cannot disturb its decoding.
-    """
-    kept = [part for part in parts.segments if not _is_metadata(part)]
-    return b"".join((b"\xff\xd8", _coded(kept), parts.scans, junk, b"\xff\xd9"))
-
-
-def _is_metadata(part: Segment) -> bool:
-    if part.marker == 0xEE and part.content.startswith(b"Adobe"):
-        return False
-    if part.marker == 0xE0 and part.content.startswith(b"JFIF\0"):
-        return False
-    return part.marker == _COM or 0xE0 <= part.marker <= 0xEF
-
-
-def _check_whole(parts: _Parts, image: Any, *, is_progressive: bool) -> None:
-    """Rejects a picture whose scans are cut off, which libjpeg would fill with gray.
-
-    Bytes after the end of a whole scan are ignored; bytes after a scan that is cut off become
-    pixels. So a picture is whole if random bytes at its end do not change it.
-    """
-    is_complete = _has_all_scans(parts) if is_progressive else not _ends_flat(image)
-    if parts.has_end and is_complete:  # for speed, a picture that looks whole is not decoded again
-        return
-    plain, filled = (_small(_picture(parts, junk)) for junk in (b"", _JUNK))
-    different = np.flatnonzero((plain != filled).reshape(len(plain), -1).any(1))
-    if len(different):
-        raise containers.cut_off(different[0], len(plain))
-    if not parts.has_end and is_progressive and not is_complete:
-        raise UnreadablePhoto("the file is cut off: the finer details of its pixels are missing")
-
-
-def _ends_flat(image: Any) -> bool:
-    """Returns whether the last block of 8x8 pixels has one color, as after the end of the data."""
-    width, height = image.size
-    block = image.crop(((width - 1) // 8 * 8, (height - 1) // 8 * 8, width, height))
-    return not np.ptp(np.asarray(block).reshape(-1, len(block.getbands())), axis=0).any()
-
-
-def _small(picture: bytes) -> np.ndarray:
-    """Decodes a JPEG, a large one at an eighth of its size."""
-    with Image.open(io.BytesIO(picture), formats=["JPEG"]) as image:
-        if image.width * image.height > _MOST_FULL_PIXELS:
-            image.draft(image.mode, (1, 1))
-        return np.asarray(image)
-
-
-def _has_all_scans(parts: _Parts) -> bool:
-    """Returns whether the scans of a progressive JPEG transmit every bit of every coefficient."""
-    missing = {}  # (component, coefficient) -> lowest bit so far
-    scans = parts.scans
-    for match in re.finditer(rb"\xff\xda", scans):
-        start = match.end()
-        count = scans[start + 2] if start + 2 < len(scans) else 0
-        header = scans[start + 3 : start + 6 + 2 * count]
-        if len(header) < 3 + 2 * count:
-            return False
-        first, last, bits = header[-3:]
-        for component in header[: 2 * count : 2]:
-            missing |= {(component, k): bits & 15 for k in range(first, min(last, 63) + 1)}
-    frame = next(part.content for part in parts.segments if part.marker in _FRAMES)
-    return len(missing) == 64 * frame[5] and not any(missing.values())
-
-
-def _notes(parts: _Parts) -> tuple[str, ...]:
+def _notes(parts: Parts) -> tuple[str, ...]:
     """Returns notes on repaired damage and on what is not written again."""
     notes = []
     if parts.is_repaired:
@@ -270,7 +103,7 @@ def _metadata(parts: list[Segment]) -> tuple[Metadata, int, tuple[str, ...]]:
             profile.setdefault(content[12], content[14:])
         elif marker == 0xED and content.startswith(_IRB):
             metadata.photoshop += content[len(_IRB) :]
-        elif marker == _COM and not metadata.comment:
+        elif marker == COMMENT and not metadata.comment:
             metadata.comment = content
         elif marker == 0xE0 and content.startswith(b"JFIF\0") and len(content) >= 12:
             unit, x, y = struct.unpack_from(">BHH", content, 7)
@@ -328,7 +161,7 @@ def _clean_extension(metadata: Metadata) -> bool:
 def _is_carried(part: Segment) -> bool:
     """Returns whether a segment is copied: not those of the encoder or of further pictures."""
     marker, content = part
-    if marker == _COM:
+    if marker == COMMENT:
         return True
     owned = (b"JFIF\0", b"JFXX\0") if marker == 0xE0 else ()
     owned += (b"Adobe",) if marker == 0xEE else ()
@@ -411,7 +244,7 @@ def _output_segments(photo: Photo) -> tuple[bytes, tuple[str, ...]]:
     for name, marker, head, content in (
         ("EXIF", 0xE1, _EXIF, metadata.exif),
         ("XMP", 0xE1, _XMP, packet),
-        ("comment", _COM, b"", b"" if photo.kind == "JPEG" else metadata.comment),
+        ("comment", COMMENT, b"", b"" if photo.kind == "JPEG" else metadata.comment),
     ):
         if len(head) + len(content) > _MOST_BYTES:
             notes.append(f"its {name} is too large for a JPEG: dropped")
@@ -420,13 +253,7 @@ def _output_segments(photo: Photo) -> tuple[bytes, tuple[str, ...]]:
     made += [Segment(0xE2, part) for part in _icc_parts(metadata.icc)]
     made += [Segment(0xED, part) for part in _irb_parts(metadata.photoshop)]
     rest = [part for part in own if not _is_rebuilt(part)]
-    return _coded(made + rest), tuple(notes)
-
-
-def _coded(parts: list[Segment]) -> bytes:
-    return b"".join(
-        struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content for marker, content in parts
-    )
+    return coded(made + rest), tuple(notes)
 
 
 def _fitting(packet: bytes) -> bytes:

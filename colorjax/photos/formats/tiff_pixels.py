@@ -31,6 +31,10 @@ def decode(page: Any, data: bytes) -> tuple[np.ndarray, str, tuple[str, ...]]:
         UnreadablePhoto: not a photo. Errors of tifffile are not converted.
     """
     kind = int(page.photometric)
+    if page.compression not in tifffile.TIFF.DECOMPRESSORS:
+        raise UnreadablePhoto(
+            f"a TIFF with compression {int(page.compression)} cannot be read: save it without"
+        )
     if kind == _YCBCR and int(page.compression) not in _JPEG:
         return _rgb_of_ycbcr(page, data), "rgb", ()
     if kind not in (*_CHANNELS, _PALETTE, *_LAB):
@@ -116,7 +120,8 @@ def _check_ycbcr(page: Any, data: bytes) -> None:
     units = 0  # blocks of `across` x `down` pixels: their luma, then Cb and Cr
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         strip = data[offset : offset + count]
-        units += len(decompress(strip) if decompress else strip) // (across * down + 2)
+        content = memoryview(decompress(strip) if decompress else strip)
+        units += content.nbytes // (across * down + 2)
     if units < columns * rows:
         raise UnreadablePhoto("the pixels of the file are damaged")
 

@@ -151,7 +151,7 @@ def test_whatever_is_killed_the_last_run_completes(tmp_path, command):
         Image.fromarray(pixels).save(path)
         photos.append(path)
     args = [command, "album", "--output", "out"]
-    args += ["--contact-sheet", "sheet.png"] if command == "colorize" else []
+    args += ["--recolor", "--contact-sheet", "sheet.png"] if command == "colorize" else []
     longest = 1.0 if command == "colorize" else 0.1
     summary, met = kill_and_resume(tmp_path, args, photos, 10, longest)
     assert met == 10

@@ -138,7 +138,9 @@ def test_a_dry_run_writes_nothing(album, decolorize):
 
 
 def test_a_dry_run_loads_neither_weights_nor_jax(album, run):
-    assert run("colorize", "album", "--dry-run", "--checkpoint", "none")[0] == 0
+    status, out, err = run("colorize", "album", "--dry-run", "--checkpoint", "none")
+    assert (status, out) == (2, "")
+    assert "there are no weights 'none'" in err
     code = (
         "import sys; from colorjax import cli\n"
         "assert cli.run(['colorize', 'album', '--dry-run']) == 0\n"

@@ -1,0 +1,100 @@
+"""What a result is made with, and whether an existing result was made with the same."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from colorjax import photos
+from colorjax.inference.batch.plan import Job
+
+_DIGITS = 16  # hexadecimal, of a digest in the mark
+
+
+class Origin(NamedTuple):
+    """Weights and settings of a run.
+
+    Attributes:
+        by: name of the weights.
+        tool: name and version of the program.
+        weights: digest of the weights.
+        settings: options that affect the colors, "NAME=VALUE; ...", see `settings_text`.
+    """
+
+    by: str
+    tool: str
+    weights: str
+    settings: str
+
+    def mark(self, photo: Path) -> dict[str, str]:
+        """Returns the mark of the result of a photo, for `photos.write`.
+
+        Raises:
+            OSError: the photo cannot be read.
+        """
+        return self._asdict() | {"weights": self.weights[:_DIGITS], "input": digest_of(photo)}
+
+    def difference(self, job: Job) -> str:
+        """Returns what an existing result was made with, if it differs; else "".
+
+        Results without a mark, and fields that the mark lacks, do not differ.
+        """
+        mark = None if job.file is None else photos.read_mark(job.file)
+        if not mark:
+            return ""
+        found = []
+        if mark.get("by", self.by) != self.by:
+            found.append(f"weights {mark['by']} instead of {self.by}")
+        elif mark.get("weights", self.weights[:_DIGITS]) != self.weights[:_DIGITS]:
+            found.append(f"an earlier version of the weights {self.by}")
+        if "settings" in mark:
+            found += _changes(mark["settings"], self.settings)
+        if "input" in mark and _has_changed(job, mark["input"]):
+            found.append("another version of this photo")
+        return ", ".join(found)
+
+
+def settings_text(settings: Mapping[str, object]) -> str:
+    """Returns settings as text; those without a value are left out.
+
+    >>> settings_text({"size": None, "saturation": 1.0, "hints": []})
+    'saturation=1.0'
+    """
+    items = {name: str(value) for name, value in settings.items() if value not in (None, "")}
+    return "; ".join(f"{name}={value}" for name, value in items.items() if value != "[]")
+
+
+def digest_of(path: Path) -> str:
+    """Returns the first digits of the SHA-256 of a file.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS]  # pyrefly: ignore
+
+
+def _changes(old_text: str, new_text: str) -> list[str]:
+    old, new = _values(old_text), _values(new_text)
+    names = [name for name in old | new if old.get(name) != new.get(name)]
+    values = [(name, old.get(name, "not set"), new.get(name, "not set")) for name in names]
+    return [f"{name} {before} instead of {now}" for name, before, now in values]
+
+
+def _values(text: str) -> dict[str, str]:
+    """Returns the settings of `settings_text`."""
+    return dict(item.split("=", 1) for item in text.split("; ") if "=" in item)
+
+
+def _has_changed(job: Job, digest: str) -> bool:
+    """Whether a result was made from another photo; reads the photo only if it is newer."""
+    with contextlib.suppress(OSError):
+        source, result = os.stat(job.source), os.stat(job.output or job.source)
+        if max(source.st_mtime, source.st_ctime) < result.st_mtime:
+            return False
+        return digest_of(job.source) != digest
+    return False  # the photo was removed or cannot be read
