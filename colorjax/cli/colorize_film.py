@@ -89,8 +89,7 @@ def colorize_films(
                 continue
             painter = painter or _load(args, loading, coloring["saturation"])
             try:
-                _colorize(args, paths.local(name), output, painter, loading, stop)
-                counts["done"] += 1
+                counts[_colorize(args, paths.local(name), output, painter, loading, stop)] += 1
             except (UnreadableFilm, UnwritableFilm) as error:
                 _report(args, name, output, "failed", notes=[str(error)])
                 counts["failed"] += 1
@@ -128,7 +127,8 @@ def _colorize(
     painter: FramePainter,
     loading: dict[str, Any],
     stop: Stop,
-) -> None:
+) -> str:
+    """Colorizes a film, reports it, and returns "done" or "skipped"."""
     from tqdm import tqdm
 
     try:
@@ -137,6 +137,13 @@ def _colorize(
         raise UnwritableFilm(
             f"{str(output.parent)!r} cannot be created: {error.strerror}"
         ) from None
+    known: list[str] = []
+
+    def notify(notes: Sequence[str]) -> None:
+        known.extend(notes)
+        if not args.json:
+            _print_notes(str(film), notes)
+
     with tqdm(unit="frame", disable=None, desc=printable(film.name)) as bar:
 
         def progress(done: int, total: int | None) -> None:
@@ -150,12 +157,18 @@ def _colorize(
             weights=painter.weights,
             settings=f"{args.checkpoint}, {loading}",
             overwrite=args.overwrite,
+            drop_streams=args.drop_streams,
+            notify=notify,
             progress=progress,
             stop=lambda: bool(stop),
         )
-    assert report is not None, "existing outputs were skipped before"
+    if report is None:  # another process has made it meanwhile
+        _report(args, str(film), output, "skipped")
+        return "skipped"
     figures = {name: value for name, value in report._asdict().items() if name != "notes"}
-    _report(args, str(film), output, "done", report.line(), notes=list(report.notes), **figures)
+    notes = [note for note in report.notes if args.json or note not in known]
+    _report(args, str(film), output, "done", report.line(), notes=notes, **figures)
+    return "done"
 
 
 def _report(
@@ -175,5 +188,9 @@ def _report(
         print(f"colorjax: {printable(film)}: {'; '.join(notes)}", file=sys.stderr)
     else:
         print(f"{printable(film)} -> {printable(str(output))}: {text or state}", flush=True)
-        for note in notes:
-            print(f"colorjax: {printable(film)}: {note}", file=sys.stderr)
+        _print_notes(film, notes)
+
+
+def _print_notes(film: str, notes: Sequence[str]) -> None:
+    for note in notes:
+        print(f"colorjax: {printable(film)}: {note}", file=sys.stderr)

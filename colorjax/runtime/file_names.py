@@ -56,7 +56,8 @@ def canonical(path: Path) -> str:
 _FILM_SUFFIXES = {
     *(".mp4", ".m4v", ".mov", ".mkv"),
     *(".avi", ".webm", ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".wmv", ".flv"),
-    *(".3gp", ".ogv", ".mxf", ".dv"),
+    *(".3gp", ".3g2", ".ogv", ".ogm", ".mxf", ".dv", ".asf", ".f4v", ".m1v", ".mpe", ".m2t"),
+    *(".divx", ".rm", ".rmvb", ".qt"),
 }
 
 

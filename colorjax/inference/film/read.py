@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from colorjax.errors import RequestError
+from colorjax.inference.film.clock import clock_may_jump, steady_packets
 
 
 class UnreadableFilm(Exception):
@@ -79,24 +81,45 @@ def import_av() -> ModuleType:
     return av
 
 
-def open_input(path: str | Path) -> Any:
+# Demuxers of films. Playlists, which open other files, are not among them.
+_FORMATS = (
+    *("mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "dv"),
+    *("nut", "rm", "wtv", "gxf", "m4v", "h264", "hevc", "h263", "ivf", "av1", "obu", "vc1"),
+    *("yuv4mpegpipe", "mjpeg", "mpjpeg", "dirac", "bink", "smk", "roq", "vivo", "nsv", "pva"),
+)
+
+
+def url(path: str | os.PathLike[str]) -> str:
+    """Returns a URL of a local file, whose name may look like another URL."""
+    return f"file:{os.path.abspath(path)}"
+
+
+def open_input(path: str | os.PathLike[str]) -> Any:
     """Opens a film to read, also if its metadata is not UTF-8.
 
     Raises:
-        FFmpegError, OSError: PyAV cannot open it.
+        FFmpegError, OSError: PyAV cannot open it, or it is a playlist.
     """
+    return open_url(url(path))
+
+
+def open_url(name: str) -> Any:
+    """Opens a film to read by the name that `url` returns; see `open_input`."""
     av = import_av()
     # PyAV 19 has no such option: it keeps the bytes, as surrogates.
-    options = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
-    return av.open(str(path), **options)
+    fields = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+    options = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"}
+    return av.open(name, container_options=options, **fields)
+
+
+def is_cover(stream: Any) -> bool:
+    """Returns whether a video stream is a cover picture."""
+    return bool(stream.disposition & import_av().stream.Disposition.attached_pic)
 
 
 def main_video(container: Any) -> Any:
     """Returns the first video stream that is not a cover picture, or None."""
-    av = import_av()
-    cover = av.stream.Disposition.attached_pic
-    streams = [s for s in container.streams.video if not s.disposition & cover]
-    return streams[0] if streams else None
+    return next((s for s in container.streams.video if not is_cover(s)), None)
 
 
 class FilmReader:
@@ -148,7 +171,7 @@ class FilmReader:
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:
         stream.thread_type = "AUTO"
-        packets = container.demux(stream)
+        packets = steady_packets(container, [stream])
         while True:
             try:
                 packet = next(packets, None)
@@ -190,7 +213,9 @@ def _info(container: Any, stream: Any, frame: Any) -> FilmInfo:
     height, width = (frame.height, frame.width)[:: -1 if turns % 2 else 1]
     aspect = stream.sample_aspect_ratio or None
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-    start = max(0, container.start_time or 0)  # in microseconds
+    start = container.start_time or 0  # in microseconds
+    if start < 0 and not clock_may_jump(container):
+        start = 0  # sound before the start, which players do not play
     return FilmInfo(
         height=height,
         width=width,
