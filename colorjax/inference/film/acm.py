@@ -12,7 +12,7 @@ import struct
 import zlib
 from typing import Any, BinaryIO
 
-from colorjax.inference.film.read import import_av
+from colorjax.inference.film.av_package import import_av
 
 _MP2_TAG = 0x50
 _MP2_NAME, _ACM_NAME = b"A_MPEG/L2", b"A_MS/ACM\0"  # of the same length

@@ -6,13 +6,20 @@ import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from colorjax.errors import RequestError
+from colorjax.inference.film.av_package import import_av
 from colorjax.inference.film.clock import clock_may_jump, steady_packets
+from colorjax.inference.film.pixels import (
+    WIDE_GAMUTS,
+    Orientation,
+    orientation_of,
+    rgb_of,
+)
+
+_HDR = {16: "PQ", 18: "HLG"}  # curves, by ISO/IEC 23091-2 code
 
 
 class UnreadableFilm(Exception):
@@ -34,21 +41,22 @@ class FilmInfo(NamedTuple):
     Attributes:
         height: in pixels.
         width: in pixels.
-        turns: quarter turns counterclockwise that make a stored frame upright.
+        orientation: what makes a stored frame upright.
         aspect: width of a pixel over its height; None: unknown.
         time_base: seconds per step of a timestamp.
         rate: frames per second, of films with constant rate.
         start: timestamp, in `time_base`, of the start of playback.
         frames: approximate number of frames; None: unknown.
         pixel_format: pixel format of the output.
-        tags: color tags of the film.
-        swscale_matrix: YCbCr matrix for reading and writing.
+        tags: color tags of the output.
+        read_matrix: YCbCr matrix of the film: the number that swscale gives it.
+        written_matrix: the same of the output.
         notes: messages for the user.
     """
 
     height: int
     width: int
-    turns: int
+    orientation: Orientation
     aspect: Fraction | None
     time_base: Fraction
     rate: Fraction
@@ -56,7 +64,8 @@ class FilmInfo(NamedTuple):
     frames: int | None
     pixel_format: str
     tags: ColorTags
-    swscale_matrix: int
+    read_matrix: int
+    written_matrix: int
     notes: tuple[str, ...]
 
 
@@ -65,20 +74,6 @@ class Frame(NamedTuple):
 
     timestamp: int
     rgb: np.ndarray
-
-
-def import_av() -> ModuleType:
-    """Returns PyAV.
-
-    Raises:
-        RequestError: PyAV is not installed.
-    """
-    try:
-        import av
-        import av.video.reformatter
-    except ImportError:
-        raise RequestError("films need PyAV: pip install colorjax[film]") from None
-    return av
 
 
 # Demuxers of films. Playlists, which open other files, are not among them.
@@ -196,21 +191,15 @@ class FilmReader:
         return known if last is None else max(known, last + 1)
 
     def _rgb(self, frame: Any) -> np.ndarray:
-        kinds = self._av.video.reformatter.Interpolation
-        width, height = self._stored  # frames of another size are resized
-        rgb = frame.reformat(
-            width,
-            height,
-            "rgb24",
-            src_colorspace=self.info.swscale_matrix,
-            interpolation=kinds.BICUBIC | kinds.ACCURATE_RND | kinds.FULL_CHR_H_INT,
-        ).to_ndarray()
-        return np.ascontiguousarray(np.rot90(rgb, self.info.turns))
+        # Frames of another size are resized.
+        rgb = rgb_of(frame, *self._stored, self.info.read_matrix)
+        return self.info.orientation.upright(rgb)
 
 
 def _info(container: Any, stream: Any, frame: Any) -> FilmInfo:
-    turns = round(frame.rotation / 90) % 4
-    height, width = (frame.height, frame.width)[:: -1 if turns % 2 else 1]
+    orientation = orientation_of(frame)
+    transposed = orientation.transposed
+    height, width = (frame.height, frame.width)[:: -1 if transposed else 1]
     aspect = stream.sample_aspect_ratio or None
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     start = container.start_time or 0  # in microseconds
@@ -219,20 +208,16 @@ def _info(container: Any, stream: Any, frame: Any) -> FilmInfo:
     return FilmInfo(
         height=height,
         width=width,
-        turns=turns,
-        aspect=1 / aspect if aspect and turns % 2 else aspect,
+        orientation=orientation,
+        aspect=1 / aspect if aspect and transposed else aspect,
         time_base=stream.time_base,
         rate=rate,
         start=round(Fraction(start, 1_000_000) / stream.time_base),
         frames=stream.frames or _estimate(container, rate),
-        pixel_format=_written_format(frame.format, height, width, turns),
-        tags=ColorTags(
-            matrix=int(frame.colorspace),
-            primaries=int(frame.color_primaries),
-            transfer=int(frame.color_trc),
-            range=int(frame.color_range),
-        ),
-        swscale_matrix=_swscale_matrix(frame),
+        pixel_format=_written_format(frame.format, height, width, transposed),
+        tags=_written_tags(frame),
+        read_matrix=_swscale_matrix(frame, int(frame.colorspace)),
+        written_matrix=_swscale_matrix(frame, _written_tags(frame).matrix),
         notes=tuple(_notes(frame, height, width)),
     )
 
@@ -241,30 +226,55 @@ def _estimate(container: Any, rate: Fraction) -> int | None:
     return round(container.duration / 1_000_000 * rate) if container.duration else None
 
 
-def _written_format(stored: Any, height: int, width: int, turns: int) -> str:
+def _written_format(stored: Any, height: int, width: int, transposed: bool) -> str:
     """Returns the 8-bit pixel format that keeps the film's chroma subsampling and size.
 
     x264 takes odd sizes only if chroma is not subsampled along that side.
     """
-    is_gray = len(stored.components) < 3
     by_row, by_column = stored.chroma_height(2) == 1, stored.chroma_width(2) == 1
-    if is_gray:
+    if len(stored.components) < 3:
         by_row = by_column = True
-    if turns % 2:
+    if transposed:
         by_row, by_column = by_column, by_row
     if not by_column or width % 2:
         return "yuv444p"
     return "yuv420p" if by_row and height % 2 == 0 else "yuv422p"
 
 
-def _swscale_matrix(frame: Any) -> int:
-    """Returns swscale's number of the YCbCr matrix; untagged films use the default of players."""
-    known = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # by ISO/IEC 23091-2 code
+def _written_tags(frame: Any) -> ColorTags:
+    """Returns the tags of the 8-bit output: those of the film, but never of HDR or a wide gamut."""
+    tags = ColorTags(
+        matrix=int(frame.colorspace),
+        primaries=int(frame.color_primaries),
+        transfer=int(frame.color_trc),
+        range=int(frame.color_range),
+    )
+    if tags.transfer in _HDR or tags.primaries in WIDE_GAMUTS:
+        return ColorTags(matrix=1, primaries=1, transfer=1, range=tags.range)
+    return tags
+
+
+def _swscale_matrix(frame: Any, code: int) -> int:
+    """Returns swscale's number of a YCbCr matrix; untagged films use the default of players.
+
+    Args:
+        frame: its size decides without a tag.
+        code: by ISO/IEC 23091-2; 2 is unspecified.
+    """
+    known = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
     is_high_definition = frame.width >= 1280 or frame.height > 576
-    return known.get(int(frame.colorspace), 1 if is_high_definition else 5)
+    return known.get(code, 1 if is_high_definition else 5)
 
 
 def _notes(frame: Any, height: int, width: int) -> Iterator[str]:
+    hdr = _HDR.get(int(frame.color_trc))
+    if hdr:
+        yield (
+            f"it is HDR ({hdr}) and is read as SDR: light and contrast will differ from the "
+            "original, and its HDR metadata is not kept; convert it to SDR first for better colors"
+        )
+    elif int(frame.color_primaries) in WIDE_GAMUTS:
+        yield "its wide color gamut is converted to BT.709"
     depth = max(component.bits for component in frame.format.components)
     if depth > 8:
         yield f"its {depth} bits per channel are reduced to 8"

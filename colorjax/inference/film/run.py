@@ -13,8 +13,9 @@ from typing import IO, Any, NamedTuple, Protocol
 import numpy as np
 
 from colorjax.errors import Interrupted, RequestError
+from colorjax.inference.film.av_package import import_av
 from colorjax.inference.film.chroma import ChromaTrack, small_view
-from colorjax.inference.film.read import FilmReader, Frame, UnreadableFilm, import_av
+from colorjax.inference.film.read import FilmReader, Frame, UnreadableFilm
 from colorjax.inference.film.trial import plan
 from colorjax.inference.film.write import CONTAINERS, PartEncoder, UnwritableFilm, join, reason
 from colorjax.runtime import atomic

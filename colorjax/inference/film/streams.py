@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from colorjax.inference.film import acm
-from colorjax.inference.film.read import import_av, is_cover, open_url
+from colorjax.inference.film.av_package import import_av
+from colorjax.inference.film.read import is_cover, open_url
 
 COPY = "copy"
 ACM = "acm"  # copied, with the format header of WAV
@@ -119,6 +120,8 @@ class _Encoded:
         self._made = container.add_stream(encoder, rate=self._decoder.sample_rate)
         context = self._made.codec_context
         layout = self._decoder.layout
+        if not layout.nb_channels:
+            raise ValueError("its sound has no channels")
         # AVI and ASF do not name the layout, and encoders need one.
         is_named = layout.channels[0].name != "NONE"
         context.layout = layout.name if is_named else _LAYOUTS[layout.nb_channels - 1]

@@ -12,15 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from colorjax.inference.film.av_package import import_av
 from colorjax.inference.film.clock import steady_packets
-from colorjax.inference.film.read import (
-    FilmInfo,
-    Frame,
-    import_av,
-    is_cover,
-    main_video,
-    open_input,
-)
+from colorjax.inference.film.read import FilmInfo, Frame, is_cover, main_video, open_input, open_url
 from colorjax.inference.film.streams import COPIES, change, forms
 from colorjax.inference.film.write import (
     CONTAINERS,
@@ -64,7 +58,10 @@ def plan(source: Path, target: Path, info: FilmInfo, mark: str, *, drop_streams:
             name = _name(stream)
             form = next((f for f in trial.forms(stream) if trial.accepts({stream.index: f})), None)
             if form is None:
-                refused.append(name)
+                if trial.is_empty(stream):
+                    notes.append(f"{name} is empty and is left out")
+                else:
+                    refused.append(name)
                 continue
             kept[stream.index] = form
             if form not in COPIES:
@@ -117,6 +114,16 @@ class _Trial:
 
     def forms(self, stream: Any) -> list[str]:
         return forms(stream, self._format)
+
+    def is_empty(self, stream: Any) -> bool:
+        """Returns whether a stream has no packet at all; reads the whole film to be sure."""
+        if stream.type == "attachment" or self._samples[stream.index]:
+            return False
+        with open_url(self._given.name) as again:
+            packets = again.demux(again.streams[stream.index])
+            with contextlib.suppress(import_av().FFmpegError):
+                return not any(packet.size for packet in packets)
+        return False
 
     def accepts(self, kept: dict[int, str]) -> bool:
         """Returns whether a film with these streams can be written and read again."""

@@ -14,16 +14,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from colorjax.inference.film import acm, streams
+from colorjax.inference.film.av_package import import_av
 from colorjax.inference.film.clock import steady_packets
-from colorjax.inference.film.read import (
-    FilmInfo,
-    Frame,
-    import_av,
-    is_cover,
-    main_video,
-    open_input,
-    url,
-)
+from colorjax.inference.film.read import FilmInfo, Frame, is_cover, main_video, open_input, url
 from colorjax.runtime.atomic import replacing
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -56,7 +49,7 @@ class PartEncoder:
         kinds = self._av.video.reformatter.Interpolation
         picture = self._av.VideoFrame.from_ndarray(frame.rgb, "rgb24").reformat(
             format=self._info.pixel_format,
-            dst_colorspace=self._info.swscale_matrix,
+            dst_colorspace=self._info.written_matrix,
             dst_color_range=self._info.tags.range or 1,
             interpolation=kinds.BICUBIC | kinds.ACCURATE_RND | kinds.FULL_CHR_H_INP,
         )

@@ -199,16 +199,33 @@ def test_a_clock_of_the_sound_that_steps_back_is_corrected():
     assert [seconds for seconds, _ in result] == [5.0, 7.0, 7.1, 7.2, 11.0]
 
 
-def test_what_the_container_cannot_carry_is_named(tmp_path):
+def with_klv(tmp_path, *payloads):
+    """Writes a film with a data stream, as drones do."""
     path = tmp_path / "s.ts"
     write_film(tmp_path / "p.ts", gray_frames(4), codec="mpeg2video", audio="mp2")
     with av.open(str(tmp_path / "p.ts")) as given, av.open(str(path), "w") as made:
         copies = {s.index: made.add_stream_from_template(s, opaque=True) for s in given.streams}
-        made.add_mux_stream("klv")
+        data = made.add_mux_stream("klv")
+        for payload in payloads:
+            packet = av.Packet(payload)
+            packet.stream, packet.pts, packet.dts = data, 0, 0
+            packet.time_base = Fraction(1, 90000)
+            made.mux(packet)
         for packet in given.demux():
             if packet.size:
                 packet.stream = copies[packet.stream.index]
                 made.mux(packet)
+    return path
+
+
+def test_an_empty_stream_is_left_out_with_a_note(tmp_path):
+    report = colorized(with_klv(tmp_path), tmp_path / "o.mkv")
+    assert report.notes == ("data stream 2 (klv) is empty and is left out",)
+    assert len(read_frames(tmp_path / "o.mkv")) == 4
+
+
+def test_what_the_container_cannot_carry_is_named(tmp_path):
+    path = with_klv(tmp_path, b"\x06\x0e+4 a position")
     painter = NoisyPainter()
     with pytest.raises(UnwritableFilm) as caught:
         colorized(path, tmp_path / "o.mkv", painter)
