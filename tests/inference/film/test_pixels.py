@@ -109,9 +109,10 @@ def film_of_luma(path, pixel_format, range_, codec="ffv1"):
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, pixel_format
+        stream.codec_context.time_base = Fraction(1, 25)
         stream.codec_context.color_range = range_
         if codec == "libx265":
-            stream.options = {"x265-params": "log-level=none:lossless=1"}
+            stream.options = {"x265-params": "log-level=none:lossless=1:bframes=0"}
         frame.color_range, frame.pts, frame.time_base = range_, 0, Fraction(1, 25)
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
