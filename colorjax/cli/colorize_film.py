@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from colorjax.errors import DONE, SOME_FAILED, STOPPED, Interrupted, RequestError
-from colorjax.inference.film.run import UnreadableFilm, UnwritableFilm, colorize_film, output_name
+from colorjax.inference.film.run import (
+    MAX_PIXELS,
+    UnreadableFilm,
+    UnwritableFilm,
+    colorize_film,
+    output_name,
+)
+from colorjax.photos import MAX_PIXELS as PHOTO_MAX_PIXELS
 from colorjax.runtime import jax_setup, paths
 from colorjax.runtime.file_names import RESULT_MARK, printable
 from colorjax.runtime.signals import Stop, StopAfterUnit
@@ -137,6 +144,7 @@ def _colorize(
         raise UnwritableFilm(
             f"{str(output.parent)!r} cannot be created: {error.strerror}"
         ) from None
+    is_default = args.max_pixels == PHOTO_MAX_PIXELS
     known: list[str] = []
 
     def notify(notes: Sequence[str]) -> None:
@@ -157,6 +165,7 @@ def _colorize(
             weights=painter.weights,
             settings=f"{args.checkpoint}, {loading}",
             overwrite=args.overwrite,
+            max_pixels=MAX_PIXELS if is_default else args.max_pixels,
             drop_streams=args.drop_streams,
             notify=notify,
             progress=progress,

@@ -10,6 +10,7 @@ from colorjax.cli import main as cli
 from colorjax.inference.colorizer import Colorizer
 from colorjax.inference.film import streams, trial
 from colorjax.inference.film.painter import FramePainter
+from colorjax.inference.film.read import FilmReader
 from colorjax.runtime.locks import lock_of
 
 
@@ -118,6 +119,15 @@ def test_a_film_in_work_is_a_wrong_request(film, run):
         "colorjax: another colorjax (process 77) is colorizing this film; wait until it is done, "
         "or give another --output\n"
     )
+
+
+def test_large_frames_are_refused_before_they_are_decoded(film, run, monkeypatch):
+    monkeypatch.setattr(FilmReader, "_decoded", None)
+    status, said = run(film, "--max-pixels", 3000)
+    assert status == 1
+    limit = "64x48 pixels are more than the limit of 3000; raise --max-pixels"
+    assert said.err == f"colorjax: {film}: {limit}\n"
+    assert [path.name for path in film.parent.iterdir()] == ["a.mp4"]
 
 
 def test_asf_is_a_film(film, run):

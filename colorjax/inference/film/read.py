@@ -125,20 +125,32 @@ class FilmReader:
         damaged: number of packets so far that could not be decoded.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, max_pixels: int):
         """Opens a film and decodes its first frame.
 
+        Args:
+            path: the film.
+            max_pixels: films with more pixels in a frame are refused.
+
         Raises:
-            UnreadableFilm: the file is not a film, or no frame can be decoded.
+            UnreadableFilm: the file is not a film, its frames are too large, or no frame can be
+                decoded.
             RequestError: PyAV is not installed.
         """
         self._av = import_av()
         self._path = path
+        self._max_pixels = max_pixels
         self.damaged = 0
         with self._open() as container:
             stream = main_video(container)
             if stream is None:
                 raise UnreadableFilm("has no video stream")
+            width, height = stream.codec_context.width, stream.codec_context.height
+            if width * height > max_pixels:
+                raise UnreadableFilm(
+                    f"{width}x{height} pixels are more than the limit of {max_pixels}; raise "
+                    "--max-pixels"
+                )
             first = next(self._decoded(container, stream), None)
             if first is None:
                 raise UnreadableFilm("no frame can be decoded")
@@ -166,6 +178,7 @@ class FilmReader:
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:
         stream.thread_type = "AUTO"
+        stream.codec_context.options = {"max_pixels": str(self._max_pixels)}  # of later frames
         packets = steady_packets(container, [stream])
         while True:
             try:

@@ -23,6 +23,7 @@ from colorjax.runtime.locks import lock_of
 from colorjax.version import __version__
 
 _LOCK = "lock"  # file in the folder of the parts
+MAX_PIXELS = 1 << 26  # twice those of 8K; painting needs about 30 bytes per pixel
 PART_FRAMES = 120  # per part: at most this many are lost by a kill, and lie between key frames
 
 
@@ -101,6 +102,7 @@ def colorize_film(
     weights: str,
     settings: str = "",
     overwrite: bool = False,
+    max_pixels: int = MAX_PIXELS,
     drop_streams: bool = False,
     notify: Callable[[Sequence[str]], None] = lambda notes: None,
     progress: Callable[[int, int | None], None] | None = None,
@@ -119,6 +121,7 @@ def colorize_film(
         weights: name of the weights, for the mark in the film's comment.
         settings: settings besides the weights and `painter.settings` that change the colors.
         overwrite: whether an existing output is replaced.
+        max_pixels: films with more pixels in a frame are refused.
         drop_streams: whether streams that the output cannot store are left out, with a note.
         notify: called once with the notes that are known before the first frame is painted.
         progress: called after every frame with the number of finished frames and the approximate
@@ -129,8 +132,8 @@ def colorize_film(
         The results; None: the output exists and `overwrite` is False.
 
     Raises:
-        UnreadableFilm: no frame can be decoded. If a film is damaged later on, decodable frames
-            are kept, with a note.
+        UnreadableFilm: no frame can be decoded, or the frames are too large. If a film is damaged
+            later on, decodable frames are kept, with a note.
         UnwritableFilm: the output cannot be written, for example on a full disk; or it cannot
             store a stream of the film, and `drop_streams` is False.
         RequestError: PyAV is not installed, the output is the film itself or has another suffix,
@@ -146,7 +149,7 @@ def colorize_film(
         raise RequestError(f"{output.name!r} is the film itself; give another output")
     if output.exists() and not overwrite:
         return None
-    reader = FilmReader(path)
+    reader = FilmReader(path, max_pixels)
     mark = f"colors predicted by colorjax {__version__} with weights {weights}"
     deciding = [mark, settings, painter.settings, *_identity(path)]
     folder = output.with_name(f".colorjax-{output.name}.parts")

@@ -273,6 +273,21 @@ def start(source, output, pause, part_frames):
     )
 
 
+def test_frames_that_grow_beyond_the_limit_are_damaged(tmp_path):
+    """Only the first size is known before frames are decoded."""
+    parts = []
+    for number, size in enumerate((32, 96)):
+        frames = gray_frames(2, size, size)
+        path = write_film(tmp_path / f"{number}.ts", frames, codec="mpeg2video", gop_size=1)
+        parts.append(path.read_bytes())
+    (tmp_path / "in.ts").write_bytes(b"".join(parts))
+    # libavcodec drops the last frame before the size of MPEG-2 changes, in ffmpeg as well.
+    assert colorized(tmp_path / "in.ts", tmp_path / "all.mkv").frames == 3
+    report = colorized(tmp_path / "in.ts", tmp_path / "o.mkv", max_pixels=5000)
+    assert report.frames == 1
+    assert "damaged packets" in report.notes[0]
+
+
 def test_a_film_that_another_process_colorizes_is_refused(source, tmp_path, monkeypatch):
     output = tmp_path / "o.mkv"
     process = start(source, output, 0.05, 5)
