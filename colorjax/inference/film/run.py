@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from colorjax.inference.film.read import FilmReader, Frame, UnreadableFilm
 from colorjax.inference.film.trial import plan
 from colorjax.inference.film.write import CONTAINERS, PartEncoder, UnwritableFilm, join, reason
 from colorjax.runtime import atomic
-from colorjax.runtime.locks import lock_of
+from colorjax.runtime.locks import only_process
 from colorjax.version import __version__
 
 _LOCK = "lock"  # file in the folder of the parts
@@ -171,41 +171,13 @@ def colorize_film(
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Holds the lock on a folder of parts; removes the folder at the end if it has no parts.
-
-    Raises:
-        RequestError: another process holds the lock.
-        OSError: the folder cannot be created.
-    """
-    path = folder / _LOCK
-    lock = lock_of(path)
-    if lock is None or not _is_same(lock, path):
-        process = ""
-        with contextlib.suppress(OSError):  # Windows cannot read a locked file
-            process = path.read_text()
-        raise RequestError(
-            f"another colorjax{f' (process {process})' if process else ''} is colorizing this "
-            "film; wait until it is done, or give another --output"
-        )
+    """Holds the lock on a folder of parts; removes the folder at the end if it has no parts."""
     try:
-        lock.truncate(0)
-        lock.write(str(os.getpid()).encode())
-        lock.flush()
-        yield
+        with only_process(folder / _LOCK, "is colorizing this film"):
+            yield
     finally:
-        with contextlib.suppress(OSError):
-            path.unlink()  # before others can lock it; Windows does that after it is closed only
-        lock.close()
-        with contextlib.suppress(OSError):  # it has parts
-            path.unlink(missing_ok=True) if os.name == "nt" else None
+        with contextlib.suppress(OSError):  # it has parts, or another process has just locked it
             folder.rmdir()
-
-
-def _is_same(lock: IO[bytes], path: Path) -> bool:
-    """Returns whether a file still has its path: its last owner may have removed it."""
-    with contextlib.suppress(OSError):
-        return os.path.samestat(os.fstat(lock.fileno()), path.stat())
-    return False
 
 
 def _identity(path: Path) -> tuple[str, int, int]:
