@@ -77,6 +77,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write small pictures of the photos before and after, .png or .jpg; 100 at most",
     )
+    parser.add_argument(
+        "--drop-streams",
+        action="store_true",
+        help="films: leave out sound, subtitles and other streams that the output cannot store",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from colorjax.errors import DONE, SOME_FAILED, STOPPED, Interrupted, RequestError
-from colorjax.inference.film.run import UnreadableFilm, UnwritableFilm, colorize_film, output_name
+from colorjax.inference.film.run import (
+    MAX_PIXELS,
+    UnreadableFilm,
+    UnwritableFilm,
+    colorize_film,
+    output_name,
+)
+from colorjax.photos import MAX_PIXELS as PHOTO_MAX_PIXELS
 from colorjax.runtime import jax_setup, paths
 from colorjax.runtime.file_names import RESULT_MARK, printable
 from colorjax.runtime.signals import Stop, StopAfterUnit
@@ -90,8 +97,7 @@ def colorize_films(
                 continue
             painter = painter or _load(args, loading, coloring["saturation"])
             try:
-                _colorize(args, paths.local(name), output, painter, loading, stop)
-                counts["done"] += 1
+                counts[_colorize(args, paths.local(name), output, painter, loading, stop)] += 1
             except (UnreadableFilm, UnwritableFilm) as error:
                 _report(args, name, output, "failed", notes=[str(error)])
                 counts["failed"] += 1
@@ -129,7 +135,8 @@ def _colorize(
     painter: FramePainter,
     loading: dict[str, Any],
     stop: Stop,
-) -> None:
+) -> str:
+    """Colorizes a film, reports it, and returns "done" or "skipped"."""
     from tqdm import tqdm
 
     try:
@@ -138,6 +145,14 @@ def _colorize(
         raise UnwritableFilm(
             f"{str(output.parent)!r} cannot be created: {error.strerror}"
         ) from None
+    is_default = args.max_pixels == PHOTO_MAX_PIXELS
+    known: list[str] = []
+
+    def notify(notes: Sequence[str]) -> None:
+        known.extend(notes)
+        if not args.json:
+            _print_notes(str(film), notes)
+
     with tqdm(unit="frame", disable=None, desc=printable(film.name)) as bar:
 
         def progress(done: int, total: int | None) -> None:
@@ -151,12 +166,19 @@ def _colorize(
             weights=painter.weights,
             settings=f"{args.checkpoint}, {loading}",
             overwrite=args.overwrite,
+            max_pixels=MAX_PIXELS if is_default else args.max_pixels,
+            drop_streams=args.drop_streams,
+            notify=notify,
             progress=progress,
             stop=lambda: bool(stop),
         )
-    assert report is not None, "existing outputs were skipped before"
+    if report is None:  # another process has made it meanwhile
+        _report(args, str(film), output, "skipped")
+        return "skipped"
     figures = {name: value for name, value in report._asdict().items() if name != "notes"}
-    _report(args, str(film), output, "done", report.line(), notes=list(report.notes), **figures)
+    notes = [note for note in report.notes if args.json or note not in known]
+    _report(args, str(film), output, "done", report.line(), notes=notes, **figures)
+    return "done"
 
 
 def _report(
@@ -176,5 +198,9 @@ def _report(
         print(f"colorjax: {printable(film)}: {'; '.join(notes)}", file=sys.stderr)
     else:
         print(f"{printable(film)} -> {printable(str(output))}: {text or state}", flush=True)
-        for note in notes:
-            print(f"colorjax: {printable(film)}: {note}", file=sys.stderr)
+        _print_notes(film, notes)
+
+
+def _print_notes(film: str, notes: Sequence[str]) -> None:
+    for note in notes:
+        print(f"colorjax: {printable(film)}: {note}", file=sys.stderr)

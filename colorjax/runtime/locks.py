@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import portalocker
+
+from colorjax.errors import RequestError
 
 
 def lock_of(path: Path) -> IO[bytes] | None:
@@ -33,3 +36,45 @@ def alone(path: Path) -> Iterator[None]:
     with open(path, "wb") as file:
         portalocker.lock(file, portalocker.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def only_process(path: Path, work: str) -> Iterator[None]:
+    """Context manager that holds the lock on a file, and removes the file at the end.
+
+    Args:
+        path: the file; its folder is created. While the lock is held, it has the process id.
+        work: what the process does, for the message: "is colorizing this film".
+
+    Raises:
+        RequestError: another process holds the lock.
+        OSError: the file cannot be created.
+    """
+    lock = lock_of(path)
+    if lock is None or not _is_same(lock, path):
+        process = ""
+        with contextlib.suppress(OSError):  # Windows cannot read a locked file
+            process = path.read_text()
+        raise RequestError(
+            f"another colorjax{f' (process {process})' if process else ''} {work}; wait until it "
+            "is done, or give another --output"
+        )
+    try:
+        lock.truncate(0)
+        lock.write(str(os.getpid()).encode())
+        lock.flush()
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()  # before others can lock it; Windows does that after it is closed only
+        lock.close()
+        if os.name == "nt":
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _is_same(lock: IO[bytes], path: Path) -> bool:
+    """Returns whether a file still has its path: its last owner may have removed it."""
+    with contextlib.suppress(OSError):
+        return os.path.samestat(os.fstat(lock.fileno()), path.stat())
+    return False

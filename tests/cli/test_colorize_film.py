@@ -5,8 +5,13 @@ import json
 import pytest
 from helpers.films import gray_frames, read_frames, write_film
 
+from colorjax.cli import colorize_film
 from colorjax.cli import main as cli
 from colorjax.inference.colorizer import Colorizer
+from colorjax.inference.film import streams, trial
+from colorjax.inference.film.painter import FramePainter
+from colorjax.inference.film.read import FilmReader
+from colorjax.runtime.locks import lock_of
 
 
 @pytest.fixture
@@ -69,3 +74,64 @@ def test_options_of_photos_are_refused(film, run):
         assert status == 2
         assert says in said.err
     assert [path.name for path in film.parent.iterdir()] == ["a.mp4"]
+
+
+def test_what_happens_to_sound_is_said_before_painting(film, run, monkeypatch):
+    source = write_film(
+        film.with_name("b.mpg"), gray_frames(3), codec="mpeg1video", audio="pcm_dvd"
+    )
+    order = []
+    paint = FramePainter.paint
+    monkeypatch.setattr(FramePainter, "paint", lambda *a: order.append("paint") or paint(*a))
+    monkeypatch.setattr(
+        colorize_film, "_print_notes", lambda film, notes: order.extend(map(str, notes))
+    )
+    status, said = run(source)
+    assert status == 0, said.err
+    note = "audio stream 1 (pcm_dvd) is rewritten without loss as flac, as .mkv cannot store it"
+    assert order == [note, "paint", "paint", "paint"]
+
+
+def test_a_stream_is_never_lost_with_status_0_unless_asked(film, run, monkeypatch):
+    refuse = streams.forms
+    monkeypatch.setattr(
+        trial, "forms", lambda s, name: [] if s.type == "audio" else refuse(s, name)
+    )
+    status, said = run(film)
+    assert status == 1
+    wish = "give --drop-streams to leave it out"
+    assert said.err == f"colorjax: {film}: .mp4 cannot store audio stream 1 (aac); {wish}\n"
+    assert [path.name for path in film.parent.iterdir()] == ["a.mp4"]
+    status, said = run(film, "--drop-streams")
+    assert status == 0
+    note = "audio stream 1 (aac) is left out, as .mp4 cannot store it"
+    assert said.err == f"colorjax: {film}: {note}\n"
+
+
+def test_a_film_in_work_is_a_wrong_request(film, run):
+    folder = film.parent / ".colorjax-a.color.mp4.parts"
+    with lock_of(folder / "lock") as lock:
+        lock.write(b"77")
+        lock.flush()
+        status, said = run(film)
+    assert status == 2
+    assert said.err == (
+        "colorjax: another colorjax (process 77) is colorizing this film; wait until it is done, "
+        "or give another --output\n"
+    )
+
+
+def test_large_frames_are_refused_before_they_are_decoded(film, run, monkeypatch):
+    monkeypatch.setattr(FilmReader, "_decoded", None)
+    status, said = run(film, "--max-pixels", 3000)
+    assert status == 1
+    limit = "64x48 pixels are more than the limit of 3000; raise --max-pixels"
+    assert said.err == f"colorjax: {film}: {limit}\n"
+    assert [path.name for path in film.parent.iterdir()] == ["a.mp4"]
+
+
+def test_asf_is_a_film(film, run):
+    source = write_film(film.with_name("b.asf"), gray_frames(3), codec="wmv2", audio="wmav2")
+    status, said = run(source)
+    assert status == 0, said.err
+    assert len(read_frames(film.with_name("b.color.mkv"))) == 3

@@ -74,6 +74,7 @@ def write_film(path, frames, *, times=None, rate=25, base=None, audio=False, **f
         sound = container.add_stream("aac" if audio is True else audio, rate=48000) if audio else 0
         if sound:
             sound.metadata["language"] = "deu"
+            sound.bit_rate = 128_000 if str(audio).startswith("wma") else 0  # it has no default
         for i, array in enumerate(frames):
             matrix = {1: 1}.get(fields.get("colorspace"), 5)
             picture = av.VideoFrame.from_ndarray(array, "rgb24").reformat(

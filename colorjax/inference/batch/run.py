@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,6 +30,7 @@ from colorjax.inference.batch.pipeline import (
 from colorjax.inference.batch.plan import Job
 from colorjax.inference.batch.report import Report
 from colorjax.runtime.atomic import remove_partials
+from colorjax.runtime.locks import only_process
 from colorjax.runtime.signals import StopAfterUnit
 
 
@@ -103,8 +107,14 @@ def run(jobs: Sequence[Job], start: Callable[[], Work], options: BatchOptions) -
     report = options.report(jobs)
     finished: list[Job] = []
     full: list[str] = []  # reason why no further photo can be written
-    with StopAfterUnit(clean_up=lambda: remove_partials(folders)) as stop, report:
+    with (
+        StopAfterUnit(clean_up=lambda: remove_partials(folders)) as stop,
+        report,
+        contextlib.ExitStack() as stack,
+    ):
         work = start() if pending else _nothing
+        if pending:
+            _lock(jobs, stack)
         report.begin(len(pending))
         for outcome in outcomes(
             jobs,
@@ -145,6 +155,21 @@ def _nothing(job: Job) -> Result:
 def _folders(jobs: Sequence[Job], sheet: Path | None) -> set[Path]:
     folders = {job.file.parent for job in jobs if job.file is not None}
     return folders | ({sheet.parent} if sheet else set())
+
+
+def _lock(jobs: Sequence[Job], stack: contextlib.ExitStack) -> None:
+    """Lets one process at a time make a set of outputs; other sets may go to the same folder.
+
+    Raises:
+        RequestError: another process makes the same outputs.
+    """
+    files = sorted(str(job.file) for job in jobs if job.file is not None)
+    if not files:
+        return
+    digest = hashlib.sha256("\n".join(map(os.path.abspath, files)).encode(errors="surrogateescape"))
+    path = Path(files[0]).parent / f".colorjax-{digest.hexdigest()[:16]}.lock"
+    with contextlib.suppress(OSError):  # a folder that cannot be written is reported with its photo
+        stack.enter_context(only_process(path, "is processing the same files"))
 
 
 def _write_sheet(finished: Sequence[Job], sheet: Path, report: Report) -> bool:

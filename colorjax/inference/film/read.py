@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from colorjax.errors import RequestError
+from colorjax.inference.film.av_package import import_av
+from colorjax.inference.film.clock import clock_may_jump, steady_packets
+from colorjax.inference.film.pixels import (
+    WIDE_GAMUTS,
+    Orientation,
+    orientation_of,
+    rgb_of,
+)
+
+_HDR = {16: "PQ", 18: "HLG"}  # curves, by ISO/IEC 23091-2 code
 
 
 class UnreadableFilm(Exception):
@@ -32,21 +41,22 @@ class FilmInfo(NamedTuple):
     Attributes:
         height: in pixels.
         width: in pixels.
-        turns: quarter turns counterclockwise that make a stored frame upright.
+        orientation: what makes a stored frame upright.
         aspect: width of a pixel over its height; None: unknown.
         time_base: seconds per step of a timestamp.
         rate: frames per second, of films with constant rate.
         start: timestamp, in `time_base`, of the start of playback.
         frames: approximate number of frames; None: unknown.
         pixel_format: pixel format of the output.
-        tags: color tags of the film.
-        swscale_matrix: YCbCr matrix for reading and writing.
+        tags: color tags of the output.
+        read_matrix: YCbCr matrix of the film: the number that swscale gives it.
+        written_matrix: the same of the output.
         notes: messages for the user.
     """
 
     height: int
     width: int
-    turns: int
+    orientation: Orientation
     aspect: Fraction | None
     time_base: Fraction
     rate: Fraction
@@ -54,7 +64,8 @@ class FilmInfo(NamedTuple):
     frames: int | None
     pixel_format: str
     tags: ColorTags
-    swscale_matrix: int
+    read_matrix: int
+    written_matrix: int
     notes: tuple[str, ...]
 
 
@@ -65,38 +76,45 @@ class Frame(NamedTuple):
     rgb: np.ndarray
 
 
-def import_av() -> ModuleType:
-    """Returns PyAV.
-
-    Raises:
-        RequestError: PyAV is not installed.
-    """
-    try:
-        import av
-        import av.video.reformatter
-    except ImportError:
-        raise RequestError("films need PyAV: pip install colorjax[film]") from None
-    return av
+# Demuxers of films. Playlists, which open other files, are not among them.
+_FORMATS = (
+    *("mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "dv"),
+    *("nut", "rm", "wtv", "gxf", "m4v", "h264", "hevc", "h263", "ivf", "av1", "obu", "vc1"),
+    *("yuv4mpegpipe", "mjpeg", "mpjpeg", "dirac", "bink", "smk", "roq", "vivo", "nsv", "pva"),
+)
 
 
-def open_input(path: str | Path) -> Any:
+def url(path: str | os.PathLike[str]) -> str:
+    """Returns a URL of a local file, whose name may look like another URL."""
+    return f"file:{os.path.abspath(path)}"
+
+
+def open_input(path: str | os.PathLike[str]) -> Any:
     """Opens a film to read, also if its metadata is not UTF-8.
 
     Raises:
-        FFmpegError, OSError: PyAV cannot open it.
+        FFmpegError, OSError: PyAV cannot open it, or it is a playlist.
     """
+    return open_url(url(path))
+
+
+def open_url(name: str) -> Any:
+    """Opens a film to read by the name that `url` returns; see `open_input`."""
     av = import_av()
     # PyAV 19 has no such option: it keeps the bytes, as surrogates.
-    options = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
-    return av.open(str(path), **options)
+    fields = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+    options = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"}
+    return av.open(name, container_options=options, **fields)
+
+
+def is_cover(stream: Any) -> bool:
+    """Returns whether a video stream is a cover picture."""
+    return bool(stream.disposition & import_av().stream.Disposition.attached_pic)
 
 
 def main_video(container: Any) -> Any:
     """Returns the first video stream that is not a cover picture, or None."""
-    av = import_av()
-    cover = av.stream.Disposition.attached_pic
-    streams = [s for s in container.streams.video if not s.disposition & cover]
-    return streams[0] if streams else None
+    return next((s for s in container.streams.video if not is_cover(s)), None)
 
 
 class FilmReader:
@@ -107,20 +125,32 @@ class FilmReader:
         damaged: number of packets so far that could not be decoded.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, max_pixels: int):
         """Opens a film and decodes its first frame.
 
+        Args:
+            path: the film.
+            max_pixels: films with more pixels in a frame are refused.
+
         Raises:
-            UnreadableFilm: the file is not a film, or no frame can be decoded.
+            UnreadableFilm: the file is not a film, its frames are too large, or no frame can be
+                decoded.
             RequestError: PyAV is not installed.
         """
         self._av = import_av()
         self._path = path
+        self._max_pixels = max_pixels
         self.damaged = 0
         with self._open() as container:
             stream = main_video(container)
             if stream is None:
                 raise UnreadableFilm("has no video stream")
+            width, height = stream.codec_context.width, stream.codec_context.height
+            if width * height > max_pixels:
+                raise UnreadableFilm(
+                    f"{width}x{height} pixels are more than the limit of {max_pixels}; raise "
+                    "--max-pixels"
+                )
             first = next(self._decoded(container, stream), None)
             if first is None:
                 raise UnreadableFilm("no frame can be decoded")
@@ -148,7 +178,8 @@ class FilmReader:
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:
         stream.thread_type = "AUTO"
-        packets = container.demux(stream)
+        stream.codec_context.options = {"max_pixels": str(self._max_pixels)}  # of later frames
+        packets = steady_packets(container, [stream])
         while True:
             try:
                 packet = next(packets, None)
@@ -173,41 +204,33 @@ class FilmReader:
         return known if last is None else max(known, last + 1)
 
     def _rgb(self, frame: Any) -> np.ndarray:
-        kinds = self._av.video.reformatter.Interpolation
-        width, height = self._stored  # frames of another size are resized
-        rgb = frame.reformat(
-            width,
-            height,
-            "rgb24",
-            src_colorspace=self.info.swscale_matrix,
-            interpolation=kinds.BICUBIC | kinds.ACCURATE_RND | kinds.FULL_CHR_H_INT,
-        ).to_ndarray()
-        return np.ascontiguousarray(np.rot90(rgb, self.info.turns))
+        # Frames of another size are resized.
+        rgb = rgb_of(frame, *self._stored, self.info.read_matrix)
+        return self.info.orientation.upright(rgb)
 
 
 def _info(container: Any, stream: Any, frame: Any) -> FilmInfo:
-    turns = round(frame.rotation / 90) % 4
-    height, width = (frame.height, frame.width)[:: -1 if turns % 2 else 1]
+    orientation = orientation_of(frame)
+    transposed = orientation.transposed
+    height, width = (frame.height, frame.width)[:: -1 if transposed else 1]
     aspect = stream.sample_aspect_ratio or None
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-    start = max(0, container.start_time or 0)  # in microseconds
+    start = container.start_time or 0  # in microseconds
+    if start < 0 and not clock_may_jump(container):
+        start = 0  # sound before the start, which players do not play
     return FilmInfo(
         height=height,
         width=width,
-        turns=turns,
-        aspect=1 / aspect if aspect and turns % 2 else aspect,
+        orientation=orientation,
+        aspect=1 / aspect if aspect and transposed else aspect,
         time_base=stream.time_base,
         rate=rate,
         start=round(Fraction(start, 1_000_000) / stream.time_base),
         frames=stream.frames or _estimate(container, rate),
-        pixel_format=_written_format(frame.format, height, width, turns),
-        tags=ColorTags(
-            matrix=int(frame.colorspace),
-            primaries=int(frame.color_primaries),
-            transfer=int(frame.color_trc),
-            range=int(frame.color_range),
-        ),
-        swscale_matrix=_swscale_matrix(frame),
+        pixel_format=_written_format(frame.format, height, width, transposed),
+        tags=_written_tags(frame),
+        read_matrix=_swscale_matrix(frame, int(frame.colorspace)),
+        written_matrix=_swscale_matrix(frame, _written_tags(frame).matrix),
         notes=tuple(_notes(frame, height, width)),
     )
 
@@ -216,30 +239,55 @@ def _estimate(container: Any, rate: Fraction) -> int | None:
     return round(container.duration / 1_000_000 * rate) if container.duration else None
 
 
-def _written_format(stored: Any, height: int, width: int, turns: int) -> str:
+def _written_format(stored: Any, height: int, width: int, transposed: bool) -> str:
     """Returns the 8-bit pixel format that keeps the film's chroma subsampling and size.
 
     x264 takes odd sizes only if chroma is not subsampled along that side.
     """
-    is_gray = len(stored.components) < 3
     by_row, by_column = stored.chroma_height(2) == 1, stored.chroma_width(2) == 1
-    if is_gray:
+    if len(stored.components) < 3:
         by_row = by_column = True
-    if turns % 2:
+    if transposed:
         by_row, by_column = by_column, by_row
     if not by_column or width % 2:
         return "yuv444p"
     return "yuv420p" if by_row and height % 2 == 0 else "yuv422p"
 
 
-def _swscale_matrix(frame: Any) -> int:
-    """Returns swscale's number of the YCbCr matrix; untagged films use the default of players."""
-    known = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # by ISO/IEC 23091-2 code
+def _written_tags(frame: Any) -> ColorTags:
+    """Returns the tags of the 8-bit output: those of the film, but never of HDR or a wide gamut."""
+    tags = ColorTags(
+        matrix=int(frame.colorspace),
+        primaries=int(frame.color_primaries),
+        transfer=int(frame.color_trc),
+        range=int(frame.color_range),
+    )
+    if tags.transfer in _HDR or tags.primaries in WIDE_GAMUTS:
+        return ColorTags(matrix=1, primaries=1, transfer=1, range=tags.range)
+    return tags
+
+
+def _swscale_matrix(frame: Any, code: int) -> int:
+    """Returns swscale's number of a YCbCr matrix; untagged films use the default of players.
+
+    Args:
+        frame: its size decides without a tag.
+        code: by ISO/IEC 23091-2; 2 is unspecified.
+    """
+    known = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
     is_high_definition = frame.width >= 1280 or frame.height > 576
-    return known.get(int(frame.colorspace), 1 if is_high_definition else 5)
+    return known.get(code, 1 if is_high_definition else 5)
 
 
 def _notes(frame: Any, height: int, width: int) -> Iterator[str]:
+    hdr = _HDR.get(int(frame.color_trc))
+    if hdr:
+        yield (
+            f"it is HDR ({hdr}) and is read as SDR: light and contrast will differ from the "
+            "original, and its HDR metadata is not kept; convert it to SDR first for better colors"
+        )
+    elif int(frame.color_primaries) in WIDE_GAMUTS:
+        yield "its wide color gamut is converted to BT.709"
     depth = max(component.bits for component in frame.format.components)
     if depth > 8:
         yield f"its {depth} bits per channel are reduced to 8"

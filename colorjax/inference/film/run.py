@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from colorjax.errors import Interrupted, RequestError
+from colorjax.inference.film.av_package import import_av
 from colorjax.inference.film.chroma import ChromaTrack, small_view
-from colorjax.inference.film.read import FilmReader, Frame, UnreadableFilm, import_av
+from colorjax.inference.film.read import FilmReader, Frame, UnreadableFilm
+from colorjax.inference.film.trial import plan
 from colorjax.inference.film.write import CONTAINERS, PartEncoder, UnwritableFilm, join, reason
 from colorjax.runtime import atomic
+from colorjax.runtime.locks import only_process
 from colorjax.version import __version__
 
+_LOCK = "lock"  # file in the folder of the parts
+MAX_PIXELS = 1 << 26  # twice those of 8K; painting needs about 30 bytes per pixel
 PART_FRAMES = 120  # per part: at most this many are lost by a kill, and lie between key frames
 
 
@@ -97,6 +102,9 @@ def colorize_film(
     weights: str,
     settings: str = "",
     overwrite: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    drop_streams: bool = False,
+    notify: Callable[[Sequence[str]], None] = lambda notes: None,
     progress: Callable[[int, int | None], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> FilmReport | None:
@@ -113,6 +121,9 @@ def colorize_film(
         weights: name of the weights, for the mark in the film's comment.
         settings: settings besides the weights and `painter.settings` that change the colors.
         overwrite: whether an existing output is replaced.
+        max_pixels: films with more pixels in a frame are refused.
+        drop_streams: whether streams that the output cannot store are left out, with a note.
+        notify: called once with the notes that are known before the first frame is painted.
         progress: called after every frame with the number of finished frames and the approximate
             total, or None.
         stop: called after every frame; True ends the run.
@@ -121,11 +132,12 @@ def colorize_film(
         The results; None: the output exists and `overwrite` is False.
 
     Raises:
-        UnreadableFilm: no frame can be decoded. If a film is damaged later on, decodable frames
-            are kept, with a note.
-        UnwritableFilm: the output cannot be written, for example on a full disk.
-        RequestError: PyAV is not installed, or the output is the film itself or has another
-            suffix.
+        UnreadableFilm: no frame can be decoded, or the frames are too large. If a film is damaged
+            later on, decodable frames are kept, with a note.
+        UnwritableFilm: the output cannot be written, for example on a full disk; or it cannot
+            store a stream of the film, and `drop_streams` is False.
+        RequestError: PyAV is not installed, the output is the film itself or has another suffix,
+            or another process makes this output.
         Interrupted: `stop` returned True; the same call resumes.
     """
     path, output = Path(path), Path(output)
@@ -137,18 +149,35 @@ def colorize_film(
         raise RequestError(f"{output.name!r} is the film itself; give another output")
     if output.exists() and not overwrite:
         return None
-    reader = FilmReader(path)
+    reader = FilmReader(path, max_pixels)
     mark = f"colors predicted by colorjax {__version__} with weights {weights}"
     deciding = [mark, settings, painter.settings, *_identity(path)]
+    folder = output.with_name(f".colorjax-{output.name}.parts")
     try:
-        parts = _Parts(output.with_name(f".colorjax-{output.name}.parts"), deciding)
-        run = _FilmRun(reader, painter, parts, progress or (lambda done, total: None), stop)
-        run.paint()
-        notes = join(parts.paths(), path, output, reader.info, mark)
-        parts.remove()
+        with _alone(folder):
+            if output.exists() and not overwrite:  # another process has just made it
+                return None
+            stored = plan(path, output, reader.info, mark, drop_streams=drop_streams)
+            notify([*reader.info.notes, *stored.notes])
+            parts = _Parts(folder, deciding)
+            run = _FilmRun(reader, painter, parts, progress or (lambda done, total: None), stop)
+            run.paint()
+            join(parts.paths(), path, output, reader.info, mark, stored)
+            parts.clear()
     except (OSError, import_av().FFmpegError) as error:
         raise UnwritableFilm(f"{output.name} cannot be written: {reason(error)}") from None
-    return run.report(notes)
+    return run.report(stored.notes)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Holds the lock on a folder of parts; removes the folder at the end if it has no parts."""
+    try:
+        with only_process(folder / _LOCK, "is colorizing this film"):
+            yield
+    finally:
+        with contextlib.suppress(OSError):  # it has parts, or another process has just locked it
+            folder.rmdir()
 
 
 def _identity(path: Path) -> tuple[str, int, int]:
@@ -163,14 +192,13 @@ class _Parts:
     """
 
     def __init__(self, folder: Path, deciding: list[Any]):
-        """Reuses the folder if its parts have the same settings, else empties it."""
+        """Reuses a folder if its parts have the same settings, else empties it."""
         self._folder = folder
         self.count = 0
         content = json.dumps([PART_FRAMES, *deciding])
         made_for = folder / "made_for.json"
         if not made_for.is_file() or made_for.read_text() != content:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
+            self.clear()
             atomic.write_bytes(made_for, content.encode())
         while self._part(self.count).is_file():
             self.count += 1
@@ -192,8 +220,11 @@ class _Parts:
     def paths(self) -> list[Path]:
         return [self._part(number) for number in range(self.count)]
 
-    def remove(self) -> None:
-        shutil.rmtree(self._folder)
+    def clear(self) -> None:
+        """Removes everything but the lock."""
+        for path in self._folder.iterdir():
+            if path.name != _LOCK:
+                path.unlink()
 
     def _part(self, number: int) -> Path:
         return self._folder / f"{number:06d}.nut"

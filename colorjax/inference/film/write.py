@@ -8,18 +8,20 @@ from __future__ import annotations
 import contextlib
 import heapq
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
-from colorjax.inference.film.read import FilmInfo, Frame, import_av, main_video, open_input
+from colorjax.inference.film import acm, streams
+from colorjax.inference.film.av_package import import_av
+from colorjax.inference.film.clock import steady_packets
+from colorjax.inference.film.read import FilmInfo, Frame, is_cover, main_video, open_input, url
 from colorjax.runtime.atomic import replacing
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+_WARM_UP = Fraction(1, 4)  # seconds of unheard sound that decoders need before the start
 _QUALITY = "16"  # CRF of x264: nearly no visible loss
-# Metadata of the source container, not of the film; the muxer sets its own.
-_OF_THE_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 # Keys with their own atoms in MP4 and MOV; other keys need the metadata list of QuickTime.
 _COMMON_KEYS = {
     *("title", "artist", "album_artist", "album", "composer", "date", "comment", "genre"),
@@ -47,7 +49,7 @@ class PartEncoder:
         kinds = self._av.video.reformatter.Interpolation
         picture = self._av.VideoFrame.from_ndarray(frame.rgb, "rgb24").reformat(
             format=self._info.pixel_format,
-            dst_colorspace=self._info.swscale_matrix,
+            dst_colorspace=self._info.written_matrix,
             dst_color_range=self._info.tags.range or 1,
             interpolation=kinds.BICUBIC | kinds.ACCURATE_RND | kinds.FULL_CHR_H_INP,
         )
@@ -61,12 +63,24 @@ class PartEncoder:
         return self._bytes.getvalue()
 
 
-def join(
-    parts: Sequence[Path], source: Path, target: Path, info: FilmInfo, mark: str
-) -> tuple[str, ...]:
-    """Writes a film from parts and the other streams of the source, without re-encoding.
+class Plan(NamedTuple):
+    """How the streams besides the picture are stored.
 
-    Sound, subtitles, other streams, chapters and metadata are copied.
+    Attributes:
+        forms: form of each stream that is kept, by its index in the source: see `streams.add`.
+        notes: messages for the user.
+    """
+
+    forms: dict[int, str]
+    notes: tuple[str, ...]
+
+
+def join(
+    parts: Sequence[Path], source: Path, target: Path, info: FilmInfo, mark: str, plan: Plan
+) -> None:
+    """Writes a film from parts and the other streams of the source.
+
+    Sound, subtitles, other streams, chapters and metadata are copied as planned.
 
     Args:
         parts: at least one, in order.
@@ -74,19 +88,68 @@ def join(
         target: file to write, atomically; its suffix is one of `CONTAINERS`.
         info: metadata of the source.
         mark: added to the film's comment.
-
-    Returns:
-        Notes on streams that the container cannot store.
+        plan: from `trial.plan`.
 
     Raises:
         UnwritableFilm: the file cannot be written, for example on a full disk.
     """
+    format_name = CONTAINERS[target.suffix.lower()]
     try:
-        with replacing(target) as partial, open(partial, "wb") as file:
-            notes = _joined(parts, source, file, CONTAINERS[target.suffix.lower()], info, mark)
+        with (
+            replacing(target) as partial,
+            open(partial, "w+b") as file,
+            open_input(source) as given,
+        ):
+            taken = [s for s in given.streams if s.index in plan.forms and s.type != "attachment"]
+            packets = _until_damage(steady_packets(given, taken) if taken else iter(()))
+            mux(file, format_name, map(url, parts), given, packets, info, mark, plan.forms)
     except (import_av().FFmpegError, OSError) as error:
         raise UnwritableFilm(f"{target.name} cannot be written: {reason(error)}") from None
-    return notes
+
+
+def mux(
+    file: BinaryIO,
+    format_name: str,
+    parts: Iterable[str | BinaryIO],
+    given: Any,
+    packets: Iterable[Any],
+    info: FilmInfo,
+    mark: str,
+    forms: dict[int, str],
+) -> None:
+    """Writes parts and packets of the source to a file, which stays open.
+
+    Args:
+        file: empty; is read and written.
+        format_name: name of the container.
+        parts: URLs or files of the parts, in order.
+        given: the opened source.
+        packets: packets of its streams in `forms`.
+        info: metadata of the source.
+        mark: added to the film's comment.
+        forms: form of each stream that is kept: see `Plan`.
+
+    Raises:
+        FFmpegError, OSError, ValueError: the file cannot be written.
+    """
+    metadata = _metadata(given.metadata, mark)
+    options = _options(format_name, metadata, given)
+    with import_av().open(file, "w", format=format_name, options=options) as made:
+        made.metadata.update(metadata)
+        made.set_chapters(_chapters(given, info))
+        video, others = None, {}
+        for stream in given.streams:  # in the same order
+            if stream is main_video(given):
+                video = _add_video(made, info)  # keeps the rate, unlike a copy
+                streams.describe(video, stream)
+            elif stream.index in forms:
+                others[stream.index] = streams.add(made, stream, forms[stream.index])
+        for _, packet in heapq.merge(
+            _of_parts(parts, video), _of_source(packets, others, info), key=lambda item: item[0]
+        ):
+            made.mux_one(packet)
+    if streams.ACM in forms.values():
+        acm.finish(file)
 
 
 def _add_video(container: Any, info: FilmInfo) -> Any:
@@ -112,121 +175,77 @@ def reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _joined(
-    parts: Sequence[Path], source: Path, file: Any, format_name: str, info: FilmInfo, mark: str
-) -> tuple[str, ...]:
-    av = import_av()
-    with contextlib.ExitStack() as stack:
-        given = stack.enter_context(open_input(source))
-        metadata = _metadata(given.metadata, mark)
-        options = _options(format_name, metadata)
-        copied, notes = _copied_streams(given, info, format_name)
-        made = stack.enter_context(av.open(file, "w", format=format_name, options=options))
-        made.metadata.update(metadata)
-        made.set_chapters(_chapters(given, info))
-        video, others = None, {}
-        for stream in given.streams:  # in the same order
-            if stream is main_video(given):
-                video = _add_video(made, info)  # keeps the rate, unlike a copy
-                _describe(video, stream)
-            elif stream in copied:
-                others[stream.index] = _add_copy(made, stream)
-        packets = heapq.merge(
-            _of_parts(parts, video), _of_source(given, others, info), key=lambda item: item[0]
-        )
-        for _, packet in packets:
-            made.mux_one(packet)
-    return notes
-
-
-def _of_parts(parts: Sequence[Path], stream: Any) -> Iterator[tuple[float, Any]]:
+def _of_parts(parts: Iterable[str | BinaryIO], stream: Any) -> Iterator[tuple[float, Any]]:
     """Yields (seconds, packet) of all parts, assigned to a stream."""
     for part in parts:
-        with import_av().open(str(part)) as container:
+        with import_av().open(part) as container:
             for packet in container.demux(video=0):
                 if packet.dts is not None:
                     packet.stream = stream
                     yield float(packet.dts * packet.time_base), packet
 
 
+def _until_damage(packets: Iterator[Any]) -> Iterator[Any]:
+    with contextlib.suppress(import_av().FFmpegError):  # the end of the file is damaged
+        yield from packets
+
+
 def _of_source(
-    container: Any, streams: dict[int, Any], info: FilmInfo
+    packets: Iterable[Any], made: dict[int, streams.OutputStream], info: FilmInfo
 ) -> Iterator[tuple[float, Any]]:
-    """Yields (seconds, packet) of the copied streams, up to the first damage."""
-    taken = [s for s in container.streams if s.index in streams and s.type != "attachment"]
-    if not taken:
-        return
+    """Yields (seconds, packet) of the other streams, from the start of playback on."""
     start = info.start * info.time_base
     last: dict[int, int] = {}
-    with contextlib.suppress(import_av().FFmpegError):  # the end of the file is damaged
-        for packet in container.demux(taken):
-            if packet.pts is None and packet.dts is None:
+    time = 0.0
+    for packet in packets:
+        if packet.pts is None and packet.dts is None:
+            if not packet.size or not is_cover(packet.stream):
                 continue
-            shift = round(start / packet.time_base)
-            number = packet.stream.index
-            dts = (packet.pts if packet.dts is None else packet.dts) - shift
-            dts = max(dts, last.get(number, dts - 1) + 1)  # muxers refuse timestamps that decrease
-            packet.pts = dts if packet.pts is None else max(dts, packet.pts - shift)
-            packet.dts = last[number] = dts
-            packet.stream = streams[number]
-            yield float(packet.dts * packet.time_base), packet
-
-
-def _copied_streams(
-    given: Any, info: FilmInfo, format_name: str
-) -> tuple[set[Any], tuple[str, ...]]:
-    """Returns the streams besides the video that a container can store, and notes on the rest."""
-    copied, notes = set(), []
-    for stream in given.streams:
-        # MP4 and MOV also store the list of chapters as a stream; it is written from `chapters`.
-        is_list = stream.type == "data" and stream.name == "bin_data" and given.chapters()
-        if stream is main_video(given) or is_list:
-            continue
-        if _is_carried(stream, info, format_name):
-            copied.add(stream)
-        else:
-            kind = f"{stream.type} stream {stream.index} ({stream.name or 'unknown'})"
-            notes.append(f"{kind} is left out, as {format_name} cannot store it")
-    return copied, tuple(notes)
-
-
-def _is_carried(stream: Any, info: FilmInfo, format_name: str) -> bool:
-    """Whether a container accepts a stream, by a trial header: PyAV has no better query."""
-    av = import_av()
-    try:
-        with av.open(io.BytesIO(), "w", format=format_name) as trial:
-            _add_video(trial, info)
-            _add_copy(trial, stream)
-            trial.start_encoding()
-    except (av.FFmpegError, ValueError, OSError):
-        return False
-    return True
-
-
-def _add_copy(container: Any, stream: Any) -> Any:
-    copy = container.add_stream_from_template(stream, opaque=True)
-    _describe(copy, stream)
-    return copy
-
-
-def _describe(stream: Any, like: Any) -> None:
-    kept = {key: value for key, value in like.metadata.items() if key not in _OF_THE_CONTAINER}
-    kept.pop("rotate", None)  # frames are upright
-    stream.metadata.update(kept)
-    stream.disposition = like.disposition
+            packet.pts = packet.dts = 0
+        shift = round(start / packet.time_base)
+        number = packet.stream.index
+        dts = (packet.pts if packet.dts is None else packet.dts) - shift
+        before = last.get(number, -1) < 0 and -_WARM_UP <= dts * packet.time_base < 0
+        if packet.is_discard and not before:
+            continue  # the edit list of MP4 leaves it out
+        dts = max(dts, last.get(number, dts - 1) + 1)  # muxers refuse timestamps that decrease
+        packet.pts = dts if packet.pts is None else max(dts, packet.pts - shift)
+        packet.dts = last[number] = dts
+        time = float(dts * packet.time_base)
+        for part in made[number].packets(packet):
+            yield time, part
+    for stream in made.values():
+        for part in stream.packets(None):
+            yield time, part
 
 
 def _metadata(given: dict[str, str], mark: str) -> dict[str, str]:
-    kept = {key: value for key, value in given.items() if key.lower() not in _OF_THE_CONTAINER}
+    kept = {
+        key: value for key, value in given.items() if key.lower() not in streams.OF_THE_CONTAINER
+    }
     name = next((key for key in kept if key.lower() == "comment"), "comment")
     kept[name] = f"{kept[name]}; {mark}" if name in kept else mark
     return kept
 
 
-def _options(format_name: str, metadata: dict[str, str]) -> dict[str, str]:
-    if format_name == "matroska" or {key.lower() for key in metadata} <= _COMMON_KEYS:
+def _options(format_name: str, metadata: dict[str, str], given: Any) -> dict[str, str]:
+    if format_name == "matroska" or _has_cover(given) or not _uncommon(metadata):
         return {}
     return {"movflags": "use_metadata_tags"}
+
+
+def lost_metadata(format_name: str, given: Any) -> list[str]:
+    """Returns the metadata keys that are not kept: MP4 stores either a cover or uncommon keys."""
+    return _uncommon(given.metadata) if format_name != "matroska" and _has_cover(given) else []
+
+
+def _has_cover(given: Any) -> bool:
+    return any(is_cover(stream) for stream in given.streams.video)
+
+
+def _uncommon(metadata: dict[str, str]) -> list[str]:
+    known = _COMMON_KEYS | streams.OF_THE_CONTAINER
+    return sorted(key for key in metadata if key.lower() not in known)
 
 
 def _chapters(given: Any, info: FilmInfo) -> list[Any]:

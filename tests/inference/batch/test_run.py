@@ -1,5 +1,6 @@
 """Commands over many photos, in this process, with `decolorize`, which needs no weights."""
 
+import contextlib
 import errno
 import io
 import json
@@ -14,6 +15,8 @@ from PIL import Image
 
 from colorjax import color, photos
 from colorjax.cli import main as cli
+from colorjax.inference.batch import run as batch
+from colorjax.inference.batch.plan import plan
 
 
 @pytest.fixture
@@ -236,3 +239,18 @@ def test_standard_input_and_output(album, run, monkeypatch):
         status, out, err = run("colorize", *args)
         assert (status, out, err.count("\n")) == (2, "", 1)
         assert message in err
+
+
+def test_the_same_files_are_processed_by_one_process_at_a_time(album, run, decolorize):
+    with contextlib.ExitStack() as stack:
+        batch._lock(plan(["album"], "out"), stack)
+        status, _, err = decolorize("album")
+        assert status == 2
+        assert err == (
+            f"colorjax: another colorjax (process {os.getpid()}) is processing the same files; "
+            "wait until it is done, or give another --output\n"
+        )
+        assert run("decolorize", "album", "--output", "other")[0] == 0
+        assert decolorize("album/a.png")[0] == 0  # others in the same folder
+    assert decolorize("album")[0] == 0
+    assert tree(album.parent / "out") == ["a.png", "b.jpg", "old/c.png"]

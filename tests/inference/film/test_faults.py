@@ -187,29 +187,63 @@ def test_a_clock_of_the_sound_that_steps_back_is_corrected():
     stream = SimpleNamespace(index=1, type="audio")
     times = [(100, 100), (120, None), (110, 110), (None, 115), (None, None), (160, 160)]
     given = [
-        SimpleNamespace(pts=pts, dts=dts, stream=stream, time_base=Fraction(1, 10))
+        SimpleNamespace(
+            pts=pts, dts=dts, stream=stream, time_base=Fraction(1, 10), size=0, is_discard=False
+        )
         for pts, dts in times
     ]
-    container = SimpleNamespace(streams=[stream], demux=lambda streams: given)
     info = SimpleNamespace(start=50, time_base=Fraction(1, 10))
-    result = list(film_write._of_source(container, {1: "copy"}, info))
+    copied = SimpleNamespace(packets=lambda packet: [] if packet is None else [packet])
+    result = list(film_write._of_source(given, {1: copied}, info))
     assert [(p.pts, p.dts) for _, p in result] == [(x, x) for x in (50, 70, 71, 72, 110)]
     assert [seconds for seconds, _ in result] == [5.0, 7.0, 7.1, 7.2, 11.0]
-    assert {p.stream for _, p in result} == {"copy"}
 
 
-def test_what_the_container_cannot_carry_is_named(tmp_path):
+def with_klv(tmp_path, *payloads):
+    """Writes a film with a data stream, as drones do."""
     path = tmp_path / "s.ts"
     write_film(tmp_path / "p.ts", gray_frames(4), codec="mpeg2video", audio="mp2")
     with av.open(str(tmp_path / "p.ts")) as given, av.open(str(path), "w") as made:
         copies = {s.index: made.add_stream_from_template(s, opaque=True) for s in given.streams}
-        made.add_mux_stream("klv")
+        data = made.add_mux_stream("klv")
+        for payload in payloads:
+            packet = av.Packet(payload)
+            packet.stream, packet.pts, packet.dts = data, 0, 0
+            packet.time_base = Fraction(1, 90000)
+            made.mux(packet)
         for packet in given.demux():
             if packet.size:
                 packet.stream = copies[packet.stream.index]
                 made.mux(packet)
-    report = colorized(path, tmp_path / "o.mkv")
-    assert report.notes == ("data stream 2 (klv) is left out, as matroska cannot store it",)
+    return path
+
+
+def test_an_empty_stream_is_left_out_with_a_note(tmp_path):
+    report = colorized(with_klv(tmp_path), tmp_path / "o.mkv")
+    assert report.notes == ("data stream 2 (klv) is empty and is left out",)
+    assert len(read_frames(tmp_path / "o.mkv")) == 4
+
+
+def test_what_the_container_cannot_carry_is_named(tmp_path):
+    path = with_klv(tmp_path, b"\x06\x0e+4 a position")
+    painter = NoisyPainter()
+    with pytest.raises(UnwritableFilm) as caught:
+        colorized(path, tmp_path / "o.mkv", painter)
+    wish = "give --drop-streams to leave it out"
+    assert str(caught.value) == f".mkv cannot store data stream 2 (klv); {wish}"
+    assert painter.predicted == 0
+    assert names(tmp_path) == ["p.ts", "s.ts"]
+    said = []
+    report = colorized(
+        path,
+        tmp_path / "o.mkv",
+        painter,
+        drop_streams=True,
+        notify=lambda notes: said.append((painter.predicted, *notes)),
+    )
+    note = "data stream 2 (klv) is left out, as .mkv cannot store it"
+    assert report.notes == (note,)
+    assert said == [(0, note)]
     assert len(read_frames(tmp_path / "o.mkv")) == 4
 
 
@@ -237,6 +271,76 @@ def start(source, output, pause, part_frames):
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+def test_frames_that_grow_beyond_the_limit_are_damaged(tmp_path):
+    """Only the first size is known before frames are decoded."""
+    parts = []
+    for number, size in enumerate((32, 96)):
+        frames = gray_frames(2, size, size)
+        path = write_film(tmp_path / f"{number}.ts", frames, codec="mpeg2video", gop_size=1)
+        parts.append(path.read_bytes())
+    (tmp_path / "in.ts").write_bytes(b"".join(parts))
+    # libavcodec drops the last frame before the size of MPEG-2 changes, in ffmpeg as well.
+    assert colorized(tmp_path / "in.ts", tmp_path / "all.mkv").frames == 3
+    report = colorized(tmp_path / "in.ts", tmp_path / "o.mkv", max_pixels=5000)
+    assert report.frames == 1
+    assert "damaged packets" in report.notes[0]
+
+
+def test_a_film_that_another_process_colorizes_is_refused(source, tmp_path, monkeypatch):
+    output = tmp_path / "o.mkv"
+    process = start(source, output, 0.05, 5)
+    lock = tmp_path / ".colorjax-o.mkv.parts" / "lock"
+    while not (lock.is_file() and lock.read_text()):
+        assert process.poll() is None
+        time.sleep(0.01)
+    painter = NoisyPainter()
+    with pytest.raises(RequestError) as caught:
+        colorized(source, output, painter)
+    assert str(caught.value) == (
+        f"another colorjax (process {process.pid}) is colorizing this film; wait until it is "
+        "done, or give another --output"
+    )
+    assert process.wait() == 0
+    assert painter.predicted == 0
+    assert len(read_frames(output)) == 20
+    assert names(tmp_path) == ["o.mkv", "o.mkv.frames"]
+
+
+def test_the_lock_of_a_killed_process_is_free(source, tmp_path):
+    process = start(source, tmp_path / "o.mkv", 1, 5)
+    lock = tmp_path / ".colorjax-o.mkv.parts" / "lock"
+    while not (lock.is_file() and lock.read_text()):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert colorized(source, tmp_path / "o.mkv").frames == 20
+
+
+@pytest.mark.parametrize("name", ["Interview: mother.mp4", "a?b#c%20.mp4", "concat:x|y.mp4"])
+def test_names_that_look_like_urls_are_paths(tmp_path, monkeypatch, name):
+    write_film(tmp_path / "s.mp4", gray_frames(3), audio=True).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    for output in (f"out: {name}", tmp_path / f"again: {name}"):
+        assert colorized(name, output).frames == 3
+        assert len(read_frames(f"file:{output}")) == 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile {}\n",
+        '<?xml version="1.0"?><MPD><Period><BaseURL>{}</BaseURL></Period></MPD>',
+    ],
+    ids=["hls", "concat", "dash"],
+)
+def test_playlists_open_no_other_file(tmp_path, content):
+    write_film(tmp_path / "other.ts", gray_frames(3), codec="mpeg2video")
+    (tmp_path / "list.mp4").write_text(content.format("other.ts"))
+    with pytest.raises(UnreadableFilm, match="cannot be read as a film"):
+        colorized(tmp_path / "list.mp4", tmp_path / "o.mp4")
 
 
 @pytest.mark.faults

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import struct
 from fractions import Fraction
 
 import numpy as np
@@ -201,31 +200,6 @@ def test_luma_goes_through_the_matrix_and_range_of_the_film(tmp_path, matrix, ra
         planes = frame.to_ndarray()  # rows of Y, then of Cb, then of Cr
         stored = [planes[rows].mean() for rows in (slice(48), slice(48, 60), slice(60, 72))]
     np.testing.assert_allclose(stored, expected, atol=1.5)
-
-
-@pytest.mark.parametrize(
-    ("turns", "matrix"), [(1, (0, 1, -1, 0)), (3, (0, -1, 1, 0)), (2, (-1, 0, 0, -1))]
-)
-def test_rotated_films_become_upright(tmp_path, turns, matrix):
-    """The matrix is that of the track header, as telephones write it (ISO/IEC 14496-12)."""
-    frames = list(gray_frames(4))
-    source = write_film(tmp_path / "r.mp4", frames, sample_aspect_ratio=Fraction(4, 3))
-    content = source.read_bytes()
-    one = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
-    a, b, c, d = (x << 16 for x in matrix)
-    at = content.index(one, content.index(b"tkhd"))
-    turned = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    source.write_bytes(content[:at] + turned + content[at + len(one) :])
-    colorized(source, tmp_path / "o.mp4")
-    # a positive b turns the x axis to y, which points down: clockwise by a quarter
-    clockwise = {1: 3, 3: 1, 2: 2}[turns]
-    with av.open(str(tmp_path / "o.mp4")) as made:
-        aspect = made.streams.video[0].sample_aspect_ratio
-        assert aspect == (Fraction(3, 4) if turns % 2 else Fraction(4, 3))
-        decoded = [(f.rotation, f.to_ndarray(format="rgb24")) for f in made.decode(video=0)]
-    for given, (rotation, frame) in zip(frames, decoded, strict=True):
-        assert rotation == 0
-        assert _lightness_error(np.rot90(given, clockwise), frame) < 1.5
 
 
 def test_a_resumed_run_comes_to_the_same_film(tmp_path, monkeypatch):
