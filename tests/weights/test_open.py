@@ -75,7 +75,9 @@ def test_weights_fit_only_their_own_network(source, workdir):
 
 def test_a_mistyped_name_gets_suggestions(workdir, monkeypatch):
     monkeypatch.setitem(named.RETIRED, "ancient", "zhang16-small")
-    says = rf"weights 'unet_small' not found; did you mean '{named.DEFAULT}'\? give one of the names"
+    says = (
+        rf"weights 'unet_small' not found; did you mean '{named.DEFAULT}'\? give one of the names"
+    )
     with pytest.raises(RequestError, match=f"{says} {', '.join(named.SHA256)}, or the workdir"):
         open_weights("unet_small")
     with pytest.raises(RequestError, match=r"did you mean 'zhang16-small'\?"):
@@ -83,7 +85,9 @@ def test_a_mistyped_name_gets_suggestions(workdir, monkeypatch):
     mistyped = str(workdir).replace("large", "larg")
     with pytest.raises(RequestError, match=rf"did you mean '{workdir}'\?"):
         open_weights(mistyped)
-    with pytest.raises(RequestError, match=r"weights 'gs:/nowhere/0' not found; give one of the names"):
+    with pytest.raises(
+        RequestError, match=r"weights 'gs:/nowhere/0' not found; give one of the names"
+    ):
         open_weights("gs:/nowhere/0")
     assert not are_weights("unet_small")
     assert are_weights(workdir)
