@@ -8,12 +8,36 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 
 _BEAT = 1.0  # seconds between updates on a terminal
 _PERIOD = 30.0  # seconds between lines elsewhere
 _LONG = 5.0  # a phase longer than this gets a line at its end
+
+
+@contextlib.contextmanager
+def ticking(bar: tqdm) -> Iterator[None]:
+    """Redraws a progress bar every second, so that its elapsed time never stands still."""
+
+    def tick() -> None:
+        while not ended.wait(_BEAT):
+            bar.refresh()
+
+    ended = threading.Event()
+    thread = threading.Thread(target=tick, daemon=True)
+    if not bar.disable:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if thread.is_alive():
+            thread.join()
 
 
 @contextlib.contextmanager

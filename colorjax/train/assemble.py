@@ -67,8 +67,7 @@ def assemble(config: ConfigDict) -> Assembled:
     color_filter.check_color(parts.train)
     if 0 < len(parts.eval) < _FEW_PHOTOS and config.evaluation.get("report") is not False:
         log.warning(
-            "few test photos (%d): the metrics are rough; give more with data.eval_path or a "
-            "larger data.eval_fraction",
+            "few test photos (%d), rough metrics: give more by data.eval_path",
             len(parts.eval),
         )
     if jax.process_count() > 1:

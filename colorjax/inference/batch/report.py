@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -23,7 +24,11 @@ from colorjax.inference.batch.pipeline import (
     SKIPPED,
     Outcome,
 )
+from colorjax.runtime import waiting
 from colorjax.runtime.file_names import printable
+
+_MOST_LINES = 10  # photos that each get a line beside a progress bar
+_BAR = "{n_fmt}/{total_fmt} photos {bar:30} {elapsed}, {remaining} left"
 
 
 @dataclasses.dataclass
@@ -98,12 +103,18 @@ class Report:
         self._remarks = remarks
         self._began = time.perf_counter()
         self._bar: tqdm | None = None
+        self._open = contextlib.ExitStack()
+        self._has_lines = True
 
     def begin(self, number: int) -> None:
         """Starts the clock, and on a terminal a progress bar of `number` photos."""
         self._began = time.perf_counter()
         if self._has_bar and sys.stderr is not None:  # 2>&-
-            self._bar = tqdm(total=number, unit="photo", disable=None)
+            self._bar = tqdm(
+                total=number, unit="photo", bar_format=_BAR, dynamic_ncols=True, disable=None
+            )
+            self._open.enter_context(waiting.ticking(self._bar))
+        self._has_lines = number <= _MOST_LINES or not self._shows_bar()
 
     def add(self, outcome: Outcome) -> None:
         """Prints one photo."""
@@ -113,7 +124,7 @@ class Report:
             self._bar.update()
         if self._as_json:
             _print(json.dumps(_as_object(outcome)), sys.stdout)
-        elif outcome.status in (DONE, PLANNED) and not (self._is_quiet or self._shows_bar()):
+        elif outcome.status in (DONE, PLANNED) and self._has_lines and not self._is_quiet:
             _print(f"{printable(outcome.job.name)} -> {printable(outcome.job.output)}", sys.stdout)
         elif outcome.status == SKIPPED and not self._has_bar:
             _print(
@@ -134,6 +145,7 @@ class Report:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._open.close()
         if self._bar is not None:
             self._bar.close()
 

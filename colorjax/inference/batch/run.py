@@ -29,6 +29,7 @@ from colorjax.inference.batch.pipeline import (
 )
 from colorjax.inference.batch.plan import Job
 from colorjax.inference.batch.report import Report
+from colorjax.runtime import waiting
 from colorjax.runtime.atomic import remove_partials
 from colorjax.runtime.locks import only_process
 from colorjax.runtime.signals import StopAfterUnit
@@ -112,7 +113,8 @@ def run(jobs: Sequence[Job], start: Callable[[], Work], options: BatchOptions) -
         report,
         contextlib.ExitStack() as stack,
     ):
-        work = start() if pending else _nothing
+        with waiting.phase("loading the network", say=lambda line: None):
+            work = start() if pending else _nothing
         if pending:
             _lock(jobs, stack)
         report.begin(len(pending))

@@ -13,7 +13,7 @@ from tqdm import tqdm
 log = logging.getLogger(__name__)
 
 _SLOW_INPUT = 0.2  # share of the time spent waiting for photos that the log shows
-_BAR = "{n_fmt}/{total_fmt} {bar:20} {postfix} {elapsed}, {remaining} left"
+_BAR = "{n_fmt}/{total_fmt} {bar:20}{postfix}, {elapsed}, {remaining} left"
 
 
 class Progress:
