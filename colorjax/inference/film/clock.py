@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-_BACK = Fraction(1, 10)  # seconds; smaller steps back are jitter
-_BACK_BY_PTS = 2  # of packets that only have the time of display, which is not in order
+# Seconds; smaller steps back are jitter, or times of display, which are not in order. MPEG-TS and
+# MPEG-PS have both times; other containers may give the time of display as that of decoding.
+_BACK = Fraction(1, 10)
+_BACK_ELSEWHERE = Fraction(1, 2)
+_BACK_BY_PTS = Fraction(2)
 _AHEAD = 10  # seconds; a longer gap is a new recording, in containers whose clock may jump
 _CLOCK_MAY_JUMP = 0x200  # AVFMT_TS_DISCONT: MPEG-TS and MPEG-PS
 
@@ -28,6 +31,7 @@ class Clock:
     def __init__(self, container: Any):
         """Starts a clock for the packets of an opened film, in the order of the file."""
         self._closes_gaps = clock_may_jump(container)
+        self._back = _BACK if self._closes_gaps else _BACK_ELSEWHERE
         self._shifts = [Fraction(0)]  # one for each recording, in seconds
         self._recording: dict[int, int] = {}  # of each stream
         # The last shifted time of each stream with sound or picture, of decoding or of display.
@@ -60,7 +64,7 @@ class Clock:
     def _jumps(self, number: int, time: Fraction, by_pts: bool) -> bool:
         if (number, by_pts) not in self._last:
             return False
-        if time < self._last[number, by_pts] - (_BACK_BY_PTS if by_pts else _BACK):
+        if time < self._last[number, by_pts] - (_BACK_BY_PTS if by_pts else self._back):
             return True
         # A long still with sound is no gap: the other streams go on.
         return self._closes_gaps and time > self._end + _AHEAD

@@ -53,7 +53,7 @@ def plan(source: Path, target: Path, info: FilmInfo, mark: str, *, drop_streams:
     with open_input(source) as given:
         trial = _Trial(given, CONTAINERS[suffix], info, mark)
         for stream in given.streams:
-            if stream is main_video(given) or _is_made_by_muxer(stream, given):
+            if stream is main_video(given) or _is_of_the_container(stream, given):
                 continue
             name = _name(stream)
             form = next((f for f in trial.forms(stream) if trial.accepts({stream.index: f})), None)
@@ -87,11 +87,16 @@ def _name(stream: Any) -> str:
     return f"{kind} stream {stream.index} ({codec})"
 
 
-def _is_made_by_muxer(stream: Any, given: Any) -> bool:
-    """Returns whether a stream holds chapters or a timecode, which the muxer writes itself."""
+def _is_of_the_container(stream: Any, given: Any) -> bool:
+    """Returns whether a stream is part of the container of the source, not of the film.
+
+    Chapters and timecodes are written by the muxer, from the metadata. The navigation packets of a
+    DVD hold positions on the disc.
+    """
     if stream.type != "data":
         return False
-    return "timecode" in stream.metadata or (stream.name == "bin_data" and bool(given.chapters()))
+    is_list = stream.name == "bin_data" and bool(given.chapters())
+    return is_list or "timecode" in stream.metadata or stream.name == "dvd_nav_packet"
 
 
 class _Sample(NamedTuple):

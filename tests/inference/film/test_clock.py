@@ -182,6 +182,18 @@ def test_streams_reach_a_jump_at_different_packets():
     assert [time for _, time in shifted] == expected
 
 
+def test_small_steps_back_are_no_jump():
+    """AVI and ASF may give times of display, in the order of decoding."""
+    clock = Clock(SimpleNamespace(format=SimpleNamespace(flags=0)))
+    stream = SimpleNamespace(index=0, type="video")
+    for time in (0, 12, 4, 8, 24, 16, 20):
+        packet = SimpleNamespace(
+            stream=stream, pts=time, dts=time, duration=4, time_base=Fraction(1, 25)
+        )
+        clock.shift(packet)
+        assert packet.dts == time
+
+
 def test_a_gap_stays_in_containers_without_a_clock_and_closes_in_broadcasts():
     for flags, expected in ((0, [0, 1, 20]), (0x200, [0, 1, 2])):
         clock = Clock(SimpleNamespace(format=SimpleNamespace(flags=flags)))

@@ -212,3 +212,20 @@ def test_a_cover_that_the_container_refuses_is_named(tmp_path, png):
     with_cover(tmp_path / "a.mp4", png).rename(tmp_path / "a.mov")
     with pytest.raises(UnwritableFilm, match=r"cover stream 2 \(png\); give --drop-streams"):
         colorized(tmp_path / "a.mov")
+
+
+def test_navigation_of_a_dvd_is_no_stream_of_the_film(tmp_path):
+    frames = gray_frames(3, 576, 720)
+    plain = write_film(tmp_path / "a.mpg", frames, codec="mpeg2video", audio="ac3")
+    source = tmp_path / "a.vob"
+    with av.open(str(plain)) as given, av.open(str(source), "w", format="dvd") as made:
+        copies = [made.add_stream_from_template(s, opaque=True) for s in given.streams]
+        for packet in given.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream.index]
+                made.mux(packet)
+    with av.open(str(source)) as given:
+        assert "dvd_nav_packet" in {s.name for s in given.streams if s.type == "data"}
+    output, report = colorized(source)
+    assert report.notes == ()
+    assert codec(output) == "ac3"
