@@ -78,8 +78,8 @@ class FilmReport(NamedTuple):
         seconds = max(self.seconds, 1e-9)
         return (
             f"{self.frames} frames, scenes: {self.scenes}; {self.frames_now / seconds:.1f} "
-            f"frames/s, {self.network_seconds / seconds:.0%} of the time in the network; color flicker "
-            f"{self.flicker:.2f} ({self.raw_flicker:.2f} without smoothing)"
+            f"frames/s, {self.network_seconds / seconds:.0%} of the time in the network; "
+            f"color flicker {self.flicker:.2f} ({self.raw_flicker:.2f} without smoothing)"
         )
 
 
