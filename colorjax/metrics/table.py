@@ -197,7 +197,8 @@ SELECTABLE = (
 )
 
 # The metrics of an evaluation that TensorBoard shows; eval.json and metrics.jsonl have all.
-SHOWN = ("psnr", "psnr_over_gray", "mae_ab", "auc", "ssim", "chroma_ratio")
+# The sixth is above_gray/psnr, the PSNR minus that of gray photos.
+SHOWN = ("psnr", "mae_ab", "auc", "ssim", "chroma_ratio")
 # The baselines and metrics that it shows beside them.
 SHOWN_BASELINES = ("grey", "per_lightness")
 SHOWN_BESIDE_BASELINES = ("psnr", "mae_ab")

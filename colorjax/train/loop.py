@@ -396,9 +396,10 @@ def _hparams(config: ConfigDict) -> dict[str, float | str]:
     """Returns the fields that TensorBoard's page HParams compares between runs."""
     values = {name: config[name] for name in ("seed", "batch_size", "total_steps", "dtype")}
     values["data.image_size"] = config.data.image_size
-    for group in ("model", "loss", "optimizer"):
-        fields = config[group].to_dict().items()
-        values |= {f"{group}.{name}": value for name, value in fields}
+    values["loss.name"] = config.loss.name
+    for name in ("name", "learning_rate", "schedule", "weight_decay", "ema_decay"):
+        values[f"optimizer.{name}"] = config.optimizer[name]
+    values |= {f"model.{name}": value for name, value in config.model.to_dict().items()}
     return {name: x for name, x in values.items() if isinstance(x, bool | int | float | str)}
 
 

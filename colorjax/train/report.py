@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import logging
 from collections.abc import Callable
@@ -121,22 +120,24 @@ class Reporter:
             return evaluator.run(variables, self._should_stop, count)
 
     def _write_scalars(self, step: int, group: str, report: evaluate.Report) -> None:
-        """Writes the metrics as GROUP/NAME, the baselines as GROUP/BASELINE/NAME."""
-        values = dict(report.metrics)
-        grey = report.baselines.get("grey", {})
-        if "psnr" in grey and "psnr" in values:
-            values["psnr_over_gray"] = values["psnr"] - grey["psnr"]
+        """Writes the metrics as GROUP/NAME, the baselines as GROUP/BASELINE/NAME.
+
+        TensorBoard gets some of them. On its first page, a network that learns has an
+        above_gray/psnr above 0.
+        """
+        values, baselines = report.metrics, report.baselines
+        shown = {f"{group}/{name}": values[name] for name in table.SHOWN if name in values}
+        grey = baselines.get("grey", {})
+        if group == "eval" and {"psnr"} <= grey.keys() & values.keys():
+            shown["above_gray/psnr"] = values["psnr"] - grey["psnr"]
+            for name in table.SHOWN_BASELINES:
+                for metric in table.SHOWN_BESIDE_BASELINES:
+                    shown[_baseline_tag(name, metric)] = baselines[name][metric]
         every = {f"{group}/{name}": value for name, value in values.items()}
-        shown = {f"{group}/{name}" for name in table.SHOWN}
-        for predictor, numbers in report.baselines.items():
+        for predictor, numbers in baselines.items():
             every |= {f"{group}/{predictor}/{name}": x for name, x in numbers.items()}
-        if group == "eval":
-            shown |= set(itertools.chain(*charts().values()))
-        self._writer.write_scalars(
-            step,
-            {name: value for name, value in every.items() if name in shown},
-            {name: value for name, value in every.items() if name not in shown},
-        )
+        details = {name: value for name, value in every.items() if name not in shown}
+        self._writer.write_scalars(step, shown, details)
 
     def needs_report(self, step: int) -> bool:
         """Returns whether eval.json lacks the results of this step."""
@@ -161,10 +162,15 @@ def charts() -> dict[str, list[str]]:
     return {
         table.heading(metric): [
             f"eval/{metric}",
-            *(f"eval/{baseline}/{metric}" for baseline in table.SHOWN_BASELINES),
+            *(_baseline_tag(baseline, metric) for baseline in table.SHOWN_BASELINES),
         ]
         for metric in table.SHOWN_BESIDE_BASELINES
     }
+
+
+def _baseline_tag(baseline: str, metric: str) -> str:
+    """Returns the tag of a trivial predictor's metric; it sorts after the curves of the run."""
+    return f"trivial/{baseline}/{metric}"
 
 
 def _line(report: evaluate.Report) -> str:

@@ -165,7 +165,9 @@ class TensorBoard:
         experiment, start, _ = summary.hparams(dict(hparams), dict.fromkeys(metrics, 0.0))
         self._write(0, summary=experiment)
         self._write(0, summary=start)
-        layout = {title: ["Multiline", list(names)] for title, names in charts.items()}
+        layout = {  # the names are regular expressions
+            title: ["Multiline", [f"^{name}$" for name in names]] for title, names in charts.items()
+        }
         self._write(0, summary=summary.custom_scalars({"does it learn?": layout}))
 
     def flush(self) -> None:
