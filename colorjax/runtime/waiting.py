@@ -61,7 +61,7 @@ def phase(
 
     start = time.monotonic()
     done = 0
-    shows = sys.stderr.isatty()
+    shows = sys.stderr is not None and sys.stderr.isatty()  # None: 2>&-
     form = "{desc}: {n}/{total}, {elapsed}" if total else "{desc}: {elapsed}"
     bar = tqdm(total=total or None, desc=what, bar_format=form, leave=False, disable=not shows)
 

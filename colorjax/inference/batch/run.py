@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import getpass
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -169,8 +171,10 @@ def _lock(jobs: Sequence[Job], stack: contextlib.ExitStack) -> None:
     if not files:
         return
     digest = hashlib.sha256("\n".join(map(os.path.abspath, files)).encode(errors="surrogateescape"))
-    path = Path(files[0]).parent / f".colorjax-{digest.hexdigest()[:16]}.lock"
-    with contextlib.suppress(OSError):  # a folder that cannot be written is reported with its photo
+    # Not in the output folder: a request that is refused later creates no folder.
+    folder = Path(tempfile.gettempdir()) / f"colorjax-{getpass.getuser()}"
+    path = folder / f"{digest.hexdigest()[:16]}.lock"
+    with contextlib.suppress(OSError):  # no temporary folder, no lock
         stack.enter_context(only_process(path, "is processing the same files"))
 
 
