@@ -110,7 +110,8 @@ class Reporter:
             | _summary(report)
             | {"baselines": report.baselines, "paired_gains": report.paired_gains},
         )
-        log.info("step %d, %d photos: %s", step, report.num_images, _line(report))
+        which = f"best checkpoint, step {step}" if final else f"step {step}"
+        log.info("%s, %d photos: %s", which, report.num_images, _line(report))
         return True
 
     def _run(
@@ -170,7 +171,7 @@ def charts() -> dict[str, list[str]]:
 
 def _baseline_tag(baseline: str, metric: str) -> str:
     """Returns the tag of a trivial predictor's metric; it sorts after the curves of the run."""
-    return f"trivial/{baseline}/{metric}"
+    return f"trivial/{'gray' if baseline == 'grey' else baseline}/{metric}"
 
 
 def _line(report: evaluate.Report) -> str:

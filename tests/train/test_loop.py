@@ -130,7 +130,7 @@ def test_tensorboard_has_scalars_pictures_and_texts(finished):
     shown = {tag for tag in tags["scalars"] if not tag.startswith(("train/", "validation/"))}
     baselines = {
         f"trivial/{name}/{metric}"
-        for name in ("grey", "per_lightness")
+        for name in ("gray", "per_lightness")
         for metric in ("psnr", "mae_ab")
     }
     own = {
@@ -142,7 +142,7 @@ def test_tensorboard_has_scalars_pictures_and_texts(finished):
         "eval/chroma_ratio",
     }
     assert shown == own | baselines | {tag for tag in shown if tag.startswith("final/")}
-    (psnr, *_), (gray, *_) = events.Scalars("eval/psnr"), events.Scalars("trivial/grey/psnr")
+    (psnr, *_), (gray, *_) = events.Scalars("eval/psnr"), events.Scalars("trivial/gray/psnr")
     (gain, *_) = events.Scalars("above_gray/psnr")
     assert gain.value == pytest.approx(psnr.value - gray.value, abs=1e-4)
     assert "custom_scalars__config__" in tags["tensors"]
