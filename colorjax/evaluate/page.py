@@ -37,7 +37,7 @@ def write(folder: Path, result: Mapping[str, Any], pictures_of: PicturesOf) -> N
     Args:
         folder: of the evaluation.
         result: the content of result.json.
-        pictures_of: (row, names of photos) -> (grey, picture, truth) of each.
+        pictures_of: (row, names of photos) -> (gray, picture, truth) of each.
     """
     # Later than the import of this module: `python -m colorjax.evaluate.figure` imports it too.
     from colorjax.evaluate import figure

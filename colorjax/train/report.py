@@ -128,9 +128,9 @@ class Reporter:
         """
         values, baselines = report.metrics, report.baselines
         shown = {f"{group}/{name}": values[name] for name in table.SHOWN if name in values}
-        grey = baselines.get("grey", {})
-        if group == "eval" and {"psnr"} <= grey.keys() & values.keys():
-            shown["above_gray/psnr"] = values["psnr"] - grey["psnr"]
+        of_gray = baselines.get("grey", {})
+        if group == "eval" and {"psnr"} <= of_gray.keys() & values.keys():
+            shown["above_gray/psnr"] = values["psnr"] - of_gray["psnr"]
             for name in table.SHOWN_BASELINES:
                 for metric in table.SHOWN_BESIDE_BASELINES:
                     shown[_baseline_tag(name, metric)] = baselines[name][metric]
@@ -176,12 +176,14 @@ def _baseline_tag(baseline: str, metric: str) -> str:
 
 def _line(report: evaluate.Report) -> str:
     """Returns MAE and PSNR beside those of gray photos; eval.json has all metrics."""
-    grey = report.baselines.get("grey", {})
+    of_gray = report.baselines.get("grey", {})
     parts = []
     for name in ("mae_ab", "psnr"):
         if name in report.metrics:
             part = f"{table.metric(name).title} {table.text(name, report.metrics[name])}"
-            parts.append(part + (f" (gray {table.text(name, grey[name])})" if name in grey else ""))
+            parts.append(
+                part + (f" (gray {table.text(name, of_gray[name])})" if name in of_gray else "")
+            )
     return ", ".join(parts)
 
 

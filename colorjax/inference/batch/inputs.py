@@ -87,9 +87,9 @@ def find(arguments: Sequence[str | os.PathLike[str]], results: Results) -> Input
     """
     every = Inputs([], [])
     for argument in [os.fspath(argument) for argument in arguments]:
-        found = _of_argument(argument, results)
-        every.photos.extend(found.photos)
-        every.others.extend(found.others)
+        files = _of_argument(argument, results)
+        every.photos.extend(files.photos)
+        every.others.extend(files.others)
     return every
 
 
@@ -116,13 +116,13 @@ def _in_folder(root: Path, results: Results) -> Inputs:
     if not every.photos:
         advice = "give a folder with files ending in .jpg, .png, .webp, .tif, ..."
         raise RequestError(f"no photos in {str(root)!r}; {_but(every.others) or advice}")
-    found = _without_results(every, results, root)
-    if not found.photos:
+    files = _without_results(every, results, root)
+    if not files.photos:
         raise RequestError(
             f"input {str(root)!r} contains only earlier outputs; "
             f"{_but(every.others) or 'give other photos'}"
         )
-    return found
+    return files
 
 
 def _of_pattern(pattern: Path, results: Results) -> Inputs:
@@ -139,16 +139,16 @@ def _of_pattern(pattern: Path, results: Results) -> Inputs:
     else:
         every = Inputs([], [])
         for name in sorted(glob.glob(str(pattern))):
-            found = _at(Path(name), root)
-            every.photos.extend(found.photos)
-            every.others.extend(found.others)
-    found = _without_results(every, results, root)
-    if not any(not one.trouble for one in found.photos):
+            files = _at(Path(name), root)
+            every.photos.extend(files.photos)
+            every.others.extend(files.others)
+    files = _without_results(every, results, root)
+    if not any(not one.trouble for one in files.photos):
         raise RequestError(
             f"input {str(pattern)!r} matches no photo; "
             f"{_but(every.others) or 'give photos or folders'}"
         )
-    return found
+    return files
 
 
 def _at(path: Path, root: Path) -> Inputs:
@@ -157,10 +157,10 @@ def _at(path: Path, root: Path) -> Inputs:
     return _sorted_out([(path, path.relative_to(root))])
 
 
-def _without_results(found: Inputs, results: Results, root: Path) -> Inputs:
+def _without_results(files: Inputs, results: Results, root: Path) -> Inputs:
     real = _real(root)
-    photos = [one for one in found.photos if one.trouble or not results.holds(one.source, real)]
-    return Inputs(photos, [path for path in found.others if not results.holds(path, real)])
+    photos = [one for one in files.photos if one.trouble or not results.holds(one.source, real)]
+    return Inputs(photos, [path for path in files.others if not results.holds(path, real)])
 
 
 def _but(others: Sequence[Path]) -> str:
@@ -212,15 +212,15 @@ def _below(root: Path, name: Path = Path()) -> Inputs:
 
 def _sorted_out(files: Sequence[tuple[Path, Path]]) -> Inputs:
     """Returns the photos and the other files of known kinds; hidden files are neither."""
-    found = Inputs([], [])
+    result = Inputs([], [])
     for path, below in files:
         if path.name.startswith("."):
             continue
         if path.suffix.lower() in SUFFIXES:
-            found.photos.append(InputPhoto(path, below))
+            result.photos.append(InputPhoto(path, below))
         elif other_files.kind_by_name(path.name):
-            found.others.append(path)
-    return found
+            result.others.append(path)
+    return result
 
 
 def _real(path: Path) -> Path:

@@ -46,16 +46,16 @@ class Origin(NamedTuple):
         mark = None if job.file is None else photos.read_mark(job.file)
         if not mark:
             return ""
-        found = []
+        changes = []
         if mark.get("by", self.by) != self.by:
-            found.append(f"weights {mark['by']} instead of {self.by}")
+            changes.append(f"weights {mark['by']} instead of {self.by}")
         elif mark.get("weights", self.weights[:_DIGITS]) != self.weights[:_DIGITS]:
-            found.append(f"an earlier version of the weights {self.by}")
+            changes.append(f"an earlier version of the weights {self.by}")
         if "settings" in mark:
-            found += _changes(mark["settings"], self.settings)
+            changes += _changes(mark["settings"], self.settings)
         if "input" in mark and _has_changed(job, mark["input"]):
-            found.append("another version of this photo")
-        return ", ".join(found)
+            changes.append("another version of this photo")
+        return ", ".join(changes)
 
 
 def settings_text(settings: Mapping[str, object]) -> str:

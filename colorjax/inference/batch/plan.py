@@ -99,16 +99,16 @@ def plan(
     file = output_file(output)
     root = None if output is None or file else paths.local(output)
     contact = None if sheet is None else paths.local(sheet)
-    found = find(arguments, Results.at(root, contact))
+    inputs = find(arguments, Results.at(root, contact))
     if file is not None:
-        _check_is_one(arguments, found, file)
+        _check_is_one(arguments, inputs, file)
     jobs = []
-    for photo in found.photos:
+    for photo in inputs.photos:
         job = _job(photo, max_pixels, standard_input, takes_films=takes_films)
         jobs.append(job._replace(output=file or _output(photo, root, job.header.suffix)))
     jobs = _with_unique_outputs(jobs, RESULT_MARK if root is None else "")
     _check_inputs_stay(jobs, contact)
-    return Plan(jobs, found.others)
+    return Plan(jobs, inputs.others)
 
 
 def output_file(output: str | None) -> Path | None:
@@ -131,8 +131,8 @@ def output_file(output: str | None) -> Path | None:
     return path
 
 
-def _check_is_one(arguments: Sequence[str | os.PathLike[str]], found: Inputs, file: Path) -> None:
-    number = len(found.photos)
+def _check_is_one(arguments: Sequence[str | os.PathLike[str]], inputs: Inputs, file: Path) -> None:
+    number = len(inputs.photos)
     is_folder = any(paths.local(argument).is_dir() for argument in arguments)
     if number != 1 or len(arguments) != 1 or is_folder:
         what = "a folder is given" if is_folder else f"{number} photos are given"

@@ -73,14 +73,14 @@ class PhotoWork:
         photo = photos.read(job.source, max_pixels=self.max_pixels, white=self.white)
         notes: tuple[str, ...] = ()
         if self.keeps_color_photos:
-            found = own_colors(photo)
-            was_colorized = found.spread > _GRAY and photos.find_mark(photo.metadata.xmp)
-            if found.is_color_photo or was_colorized:
+            colors = own_colors(photo)
+            was_colorized = colors.spread > _GRAY and photos.find_mark(photo.metadata.xmp)
+            if colors.is_color_photo or was_colorized:
                 return _skipped(job, reading=time.perf_counter() - start)
-            if found.has_colored_part:
+            if colors.has_colored_part:
                 notes = (
-                    f"{max(found.share, 0.01):.0%} of it has colors of its own, which are replaced;"
-                    " --strength below 1 keeps a part of them",
+                    f"{max(colors.share, 0.01):.0%} of it has colors of its own, which are "
+                    "replaced; --strength below 1 keeps a part of them",
                 )
         read = time.perf_counter()
         in_network = self.paint(photo)

@@ -68,14 +68,14 @@ def _children(
     file: BinaryIO, start: int, end: int, until: bytes | None = None
 ) -> dict[bytes, list[tuple[int, int]]]:
     """Returns the ranges of the contents of the EBML elements in a range, by their names."""
-    found: dict[bytes, list[tuple[int, int]]] = {}
-    while start < end and until not in found:
+    contents: dict[bytes, list[tuple[int, int]]] = {}
+    while start < end and until not in contents:
         name, content = _number(file, start)
         size, content = _number(file, content)
         length = int.from_bytes(size) & ((1 << 7 * len(size)) - 1)
         start = content + length
-        found.setdefault(name, []).append((content, start))
-    return found
+        contents.setdefault(name, []).append((content, start))
+    return contents
 
 
 def _number(file: BinaryIO, start: int) -> tuple[bytes, int]:

@@ -187,13 +187,13 @@ def _first_packets(given: Any) -> dict[int, list[_Sample]]:
         for s in given.streams
         if s.type != "attachment"
     }
-    found: dict[int, list[_Sample]] = {index: [] for index in wanted}
+    samples_of: dict[int, list[_Sample]] = {index: [] for index in wanted}
     with contextlib.suppress(import_av().FFmpegError):  # damage after the first packets
         packets = steady_packets(given, list(given.streams))
         for packet in itertools.islice(packets, _SEARCHED):
-            samples = found[packet.stream.index]
+            samples = samples_of[packet.stream.index]
             if packet.size and not packet.is_discard and len(samples) < wanted[packet.stream.index]:
                 samples.append(_Sample(packet, packet.pts, packet.dts, packet.time_base))
-            if all(len(found[index]) == number for index, number in wanted.items()):
+            if all(len(samples_of[index]) == number for index, number in wanted.items()):
                 break
-    return found
+    return samples_of
