@@ -13,7 +13,7 @@ import struct
 from colorjax.photos import exif, xmp
 from colorjax.photos.photo import Metadata
 
-THUMBNAIL_NOTE = "its embedded thumbnail or preview was dropped: it shows the old photo"
+THUMBNAIL_NOTE = "the small preview in the file was left out: it shows the old photo"
 GAIN_MAP_NOTE = "its gain map was dropped: the result is not HDR"
 FILM_NOTE = "the film after its picture (motion photo) was dropped"
 # The start and the whole of a JPEG in other data.

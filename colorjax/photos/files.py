@@ -133,7 +133,7 @@ def write(
         raise ValueError("every row of the photo must be painted before it is written")
     photo, notes = _with_mark(photo, kind, mark)
     if kind != photo.kind:
-        notes = (f"the {photo.kind} became a {kind}", *notes)
+        notes = (f"the photo is a {photo.kind}, the result a {kind}", *notes)
     try:
         if not isinstance(target, Path):
             with tempfile.TemporaryDirectory() as folder:

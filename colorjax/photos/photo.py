@@ -120,7 +120,7 @@ class Photo:
             return ()
         level = top if is_float else 2 ** int(top).bit_length() - 1
         return (
-            f"nearly black: its largest value is {top:.6g}, and white is {full:.6g}; "
+            f"very dark: its largest value is {top:.6g} of {full:.6g}; "
             f"--white {level:.9g} makes it brighter",
         )
 

@@ -63,7 +63,7 @@ def test_results_lie_beside_and_are_not_colorized_again(colorize, album):
     status, out, _ = colorize(album)
     assert (status, out) == (
         0,
-        "0 colorized, 2 skipped, 0 failed; --overwrite replaces existing results\n",
+        "0 colorized, 2 skipped (2 done before), 0 failed; --overwrite makes existing results again\n",
     )
     assert tree(album) == wanted
     assert Image.open(album / "a.color.jpg").mode == "RGB"
@@ -96,7 +96,7 @@ def test_a_bad_photo_is_named_and_the_rest_is_done(colorize, album):
     assert status == 1
     message = err.splitlines()[0].removeprefix("colorjax: ")
     assert message.startswith(f"{album / '0.png'}: ")
-    again = f"colorjax: 1 of 3 photos failed:\ncolorjax:   {message}\n"
+    again = f"colorjax: 1 of 3 photos could not be processed:\ncolorjax:   {message}\n"
     assert err == f"colorjax: {message}\n{again}"
     assert "2 colorized, 0 skipped, 1 failed" in out
     assert tree(album) == ["0.png", "a.color.jpg", "a.jpg", "old/b.color.png", "old/b.png"]
@@ -106,7 +106,7 @@ def test_gif_becomes_png(colorize, album):
     Image.open(album / "a.jpg").save(album / "c.gif")
     _, _, err = colorize(album / "c.gif")
     assert Image.open(album / "c.color.png").format == "PNG"
-    assert "the GIF became a PNG" in err
+    assert "the photo is a GIF, the result a PNG" in err
     Image.open(album / "a.jpg").save(album / "d.jpg", "PNG")
     _, _, err = colorize(album / "d.jpg")
     assert Image.open(album / "d.color.png").format == "PNG"
@@ -191,13 +191,14 @@ def test_photos_in_color_are_skipped(colorize, mixed):
     status, out, err = colorize(mixed, "--contact-sheet", mixed / "sheet.png")
     assert status == 0
     assert f"colorjax: {mixed / 'c.png'}: already in color: skipped; --recolor replaces" in err
-    assert "2 colorized, 1 skipped (1 in color), 0 failed" in out
+    assert "2 colorized, 1 skipped (1 already in color), 0 failed" in out
     assert not (mixed / "c.color.png").exists()
     assert Image.open(mixed / "sheet.png").height == 2 * (174 + 8) + 8  # no row for it
     status, out, _ = colorize(mixed / "c.png")
     assert status == 0
     assert (
-        out == "0 colorized, 1 skipped (1 in color), 0 failed; --recolor colorizes color photos\n"
+        out
+        == "0 colorized, 1 skipped (1 already in color), 0 failed; --recolor colorizes color photos\n"
     )
     *_, row, last = colorize(mixed, "--json")[1].splitlines()
     summary = json.loads(last)["summary"]
@@ -214,7 +215,7 @@ def test_results_of_colorjax_are_in_color_however_pale(colorize, tmp_path):
     photo.paint(slice(0, 60), gray + np.stack([y // 20, x % 3 // 2, -y // 30 + 2], -1).astype("u1"))
     photos.write(tmp_path / "pale.png", photo, "PNG", mark={"by": "w", "tool": "colorjax 0"})
     assert 0.05 < own_colors(photos.read(tmp_path / "pale.png")).spread < 1
-    assert "1 skipped (1 in color)" in colorize(tmp_path / "pale.png")[1]
+    assert "1 skipped (1 already in color)" in colorize(tmp_path / "pale.png")[1]
     assert cli.run(["decolorize", str(tmp_path / "pale.png"), "--output", str(tmp_path / "g")]) == 0
     assert "1 colorized" in colorize(tmp_path / "g" / "pale.png")[1]
 
@@ -254,7 +255,7 @@ def test_a_result_made_with_other_settings_is_named(colorize, album):
     assert err == f"{note}({changes}){advice}"
     assert out == (
         "0 colorized, 1 skipped (1 made with other settings), 0 failed; "
-        "--overwrite replaces existing results\n"
+        "--overwrite makes existing results again\n"
     )
     assert "(1 made with other settings)" in colorize(album / "a.jpg", "--size=32", "--dry-run")[1]
     assert colorize(album / "a.jpg", "--jobs", 1, "--recolor")[2] == ""  # no effect on this photo
@@ -290,7 +291,7 @@ def test_a_result_of_other_weights_is_named(workdir, zhang16_workdir, album, cap
 def test_one_photo_can_be_written_to_a_file(colorize, album, tmp_path):
     status, _, err = colorize(album / "old" / "b.png", "--output", tmp_path / "new" / "x.jpg")
     assert (status, tree(tmp_path / "new")) == (0, ["x.jpg"])
-    assert "the PNG became a JPEG" in err
+    assert "the photo is a PNG, the result a JPEG" in err
     assert Image.open(tmp_path / "new" / "x.jpg").format == "JPEG"
     again = colorize(album / "old" / "b.png", "--output", tmp_path / "new" / "x.jpg")
     assert "0 colorized, 1 skipped" in again[1]
@@ -310,7 +311,7 @@ def test_pairs_with_one_result_are_both_colorized_once(colorize, album, tmp_path
     assert "5 colorized" in out
     status, out, err = colorize(album, "--output", tmp_path / "out")
     assert (status, err) == (0, "")
-    assert "0 colorized, 5 skipped, 0 failed" in out
+    assert "0 colorized, 5 skipped (5 done before), 0 failed" in out
 
 
 def test_films_in_a_folder_are_named_with_their_command(colorize, album, tmp_path):

@@ -32,7 +32,7 @@ def test_a_film_is_colored_once(film, run, monkeypatch):
     status, said = run(film)
     output = film.with_name("a.color.mp4")
     assert status == 0, said.err
-    assert "12 frames in 1 scenes" in said.out
+    assert "12 frames, scenes: 1" in said.out
     assert len(read_frames(output)) == 12
     assert not list(film.parent.glob(".colorjax-*"))
     monkeypatch.setattr(Colorizer, "load", None)  # nothing is left to do

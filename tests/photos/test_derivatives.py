@@ -15,7 +15,7 @@ from colorjax.photos import derivatives, exif, xmp
 from colorjax.photos.formats import jpeg_parts, png_chunks
 
 THUMBNAIL = zoo.pillow(zoo.scene(1)[::3, ::3], "JPEG")
-NOTE = "thumbnail or preview was dropped"
+NOTE = "preview in the file was left out"
 ARTIST = exif.Entry(315, 2, 8, b"A. Mill\0")
 
 

@@ -142,7 +142,7 @@ def passed_over(
     lines = [f"not processed: {', '.join(texts)}"]
     films = [path for path, kind in zip(files, kinds, strict=True) if kind is _FILM]
     if films and takes_films:
-        lines.append(f"for films, give their names: {film_command(films, output)}")
+        lines.append(f"to colorize films (videos), give their names: {film_command(films, output)}")
     return counts, lines
 
 

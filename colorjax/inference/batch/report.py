@@ -28,6 +28,7 @@ from colorjax.runtime import waiting
 from colorjax.runtime.file_names import printable
 
 _MOST_LINES = 10  # photos that each get a line beside a progress bar
+_REASONS = {EXISTS: "done before", CHANGED: CHANGED, IN_COLOR: "already in color"}
 _BAR = "{n_fmt}/{total_fmt} photos {bar:30} {elapsed}, {remaining} left"
 
 
@@ -158,7 +159,9 @@ class Report:
         seconds = time.perf_counter() - self._began
         tally, counts = self.tally, self.tally.counts
         if self._has_bar and tally.failures and sum(counts.values()) > 1:
-            self.log(f"{len(tally.failures)} of {sum(counts.values())} photos failed:")
+            self.log(
+                f"{len(tally.failures)} of {sum(counts.values())} photos could not be processed:"
+            )
             for name, error in tally.failures:
                 self.log(f"  {name}: {error}")
         for note, (first, *others) in tally.changed.items():
@@ -175,7 +178,7 @@ class Report:
         counts, reasons = self.tally.counts, self.tally.reasons
         skipped = f"{counts[SKIPPED]} skipped"
         special = [
-            f"{reasons[reason]} {reason}" for reason in (CHANGED, IN_COLOR) if reasons[reason]
+            f"{reasons[reason]} {title}" for reason, title in _REASONS.items() if reasons[reason]
         ]
         if special:
             skipped += f" ({', '.join(special)})"
@@ -184,15 +187,11 @@ class Report:
         line = f"{counts[DONE]} {self._done_word}, {skipped}, {counts[FAILED]} failed"
         if not counts[DONE]:
             has_existing = reasons[EXISTS] or reasons[CHANGED]
-            line += "; --overwrite replaces existing results" if has_existing else ""
+            line += "; --overwrite makes existing results again" if has_existing else ""
             return line + ("; --recolor colorizes color photos" if reasons[IN_COLOR] else "")
         line += f"; {summary['seconds_per_photo']:.2f} s per photo"
-        if not self.tally.network:
-            return line
-        return (
-            f"{line}, {summary['network_share']:.0%} of the time in the network, plus "
-            f"{summary['compile_seconds']:.1f} s of compilation"
-        )
+        preparing = summary["compile_seconds"]
+        return line + (f", plus {preparing:.1f} s of preparation" if preparing else "")
 
     def _shows_bar(self) -> bool:
         return self._bar is not None and not self._bar.disable

@@ -158,7 +158,7 @@ def eight_bits(photo: Photo, kind: str, *, alpha: bool) -> tuple[np.ndarray, tup
     else:
         unit = np.clip(pixels.astype(np.float32) / np.float32(photo.space.full), 0, 1)
         pixels = np.rint(unit * 255).astype(np.uint8)
-        notes += (f"its channels were reduced to 8 bits in {kind}",)
+        notes += (f"{kind} stores 8 bits per channel: the fine steps of the photo are lost",)
     colors = 1 if photo.is_gray else photo.space.num_colors
     if not alpha and pixels.shape[2] > colors:
         pixels = np.ascontiguousarray(pixels[..., :colors])

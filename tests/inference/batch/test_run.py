@@ -101,7 +101,7 @@ def test_scripts_read_json(album, decolorize):
     assert result[1]["seconds"] > 0
     counts = {"done": 2, "skipped": 1, "failed": 1, "planned": 0, "to_go": 0}
     assert counts.items() <= summary.items()
-    assert "2 turned gray, 1 skipped, 1 failed" in err
+    assert "2 turned gray, 1 skipped (1 done before), 1 failed" in err
 
 
 def test_a_terminal_shows_a_bar(album, decolorize, monkeypatch):
@@ -134,7 +134,7 @@ def test_a_dry_run_writes_nothing(album, decolorize):
         "album/a.png -> out/a.png",
         "skipped album/b.jpg: out/b.jpg exists",
         "album/old/c.png -> out/old/c.png",
-        "2 to do, 1 skipped, 1 refused",
+        "2 to do, 1 skipped (1 done before), 1 refused",
     ]
     assert (status, err) == (1, "colorjax: album/0.png: cannot be read as a photo\n")
     result, summary = parsed(decolorize(*args, "--json")[1])
