@@ -63,7 +63,8 @@ def test_results_lie_beside_and_are_not_colorized_again(colorize, album):
     status, out, _ = colorize(album)
     assert (status, out) == (
         0,
-        "0 colorized, 2 skipped (2 done before), 0 failed; --overwrite makes existing results again\n",
+        "0 colorized, 2 skipped (2 done before), 0 failed; "
+        "--overwrite makes existing results again\n",
     )
     assert tree(album) == wanted
     assert Image.open(album / "a.color.jpg").mode == "RGB"
@@ -196,9 +197,8 @@ def test_photos_in_color_are_skipped(colorize, mixed):
     assert Image.open(mixed / "sheet.png").height == 2 * (174 + 8) + 8  # no row for it
     status, out, _ = colorize(mixed / "c.png")
     assert status == 0
-    assert (
-        out
-        == "0 colorized, 1 skipped (1 already in color), 0 failed; --recolor colorizes color photos\n"
+    assert out == (
+        "0 colorized, 1 skipped (1 already in color), 0 failed; --recolor colorizes color photos\n"
     )
     *_, row, last = colorize(mixed, "--json")[1].splitlines()
     summary = json.loads(last)["summary"]
