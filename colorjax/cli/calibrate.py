@@ -11,7 +11,7 @@ import numpy as np
 
 from colorjax.cli import options
 from colorjax.errors import RequestError
-from colorjax.runtime import jax_setup
+from colorjax.runtime import jax_setup, waiting
 from colorjax.tune import calibrate
 
 DESCRIPTION = (
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 
     weights = open_weights(args.workdir)
     photos, about, unreadable = calibrate.read_photos(weights, args.data, args.photos)
-    with tqdm(unit="photo", disable=None) as bar:
+    with tqdm(unit="photo", disable=None) as bar, waiting.ticking(bar):
         calibrator = calibrate.Calibrator(args.workdir, photos, bar.update)
         # What an earlier calibration stored does not count, where this one chooses it again.
         ways = [calibrate.AS_STORED] if wanted is None else calibrate.candidates(weights.config)

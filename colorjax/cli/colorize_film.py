@@ -18,7 +18,7 @@ from colorjax.inference.film.run import (
     output_name,
 )
 from colorjax.photos import MAX_PIXELS as PHOTO_MAX_PIXELS
-from colorjax.runtime import jax_setup, paths
+from colorjax.runtime import jax_setup, paths, waiting
 from colorjax.runtime.file_names import RESULT_MARK, printable
 from colorjax.runtime.signals import Stop, StopAfterUnit
 
@@ -153,7 +153,10 @@ def _colorize(
         if not args.json:
             _print_notes(str(film), notes)
 
-    with tqdm(unit="frame", disable=None, desc=printable(film.name)) as bar:
+    with (
+        tqdm(unit="frame", disable=None, desc=printable(film.name)) as bar,
+        waiting.ticking(bar),
+    ):
 
         def progress(done: int, total: int | None) -> None:
             bar.total = total

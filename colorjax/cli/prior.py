@@ -7,7 +7,7 @@ import sys
 
 from colorjax.cli import options
 from colorjax.errors import RequestError
-from colorjax.runtime import jax_setup, paths
+from colorjax.runtime import jax_setup, paths, waiting
 
 DESCRIPTION = "Writes the fraction of a data set's pixels in each of the 313 color bins."
 EPILOG = """\
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     source = splits.open_data(args.data, args.data_dir, args.split)
     if weights:
         source = weighting.first_pass(source, weights)
-    with tqdm(total=len(source), unit="photo", disable=None) as bar:
+    with tqdm(total=len(source), unit="photo", disable=None) as bar, waiting.ticking(bar):
         result = prior.count(source, short_side=args.short_side, progress=bar.update)
     arguments = " ".join([args.data, *(f"--weight {weight}" for weight in args.weight)])
     prior.save(output, result, f"colorjax prior {arguments}, {result.num_photos} photos")

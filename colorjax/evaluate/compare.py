@@ -27,7 +27,7 @@ from colorjax.evaluate import entries, page
 from colorjax.evaluate import figure as figures
 from colorjax.evaluate.entries import GRAY, PICTURES, TRUTH, Method, Pictures, Weights
 from colorjax.metrics import intervals, picture, summary
-from colorjax.runtime import paths
+from colorjax.runtime import paths, waiting
 from colorjax.runtime.versions import versions
 
 FILES = (
@@ -209,12 +209,13 @@ class _Comparison:
             leave=False,
             disable=None if self._progress else True,
         )
-        for index, number in enumerate(bar):
-            truth = self._truth(number)
-            rgb = source.picture(self.photos.keys[number], truth, color.gray_photo(truth))
-            self.values[name].append(picture.measure(rgb, truth))
-            if index < self.photos.num_shown:
-                self._show(name, index, rgb, self.columns[name])
+        with waiting.ticking(bar):
+            for index, number in enumerate(bar):
+                truth = self._truth(number)
+                rgb = source.picture(self.photos.keys[number], truth, color.gray_photo(truth))
+                self.values[name].append(picture.measure(rgb, truth))
+                if index < self.photos.num_shown:
+                    self._show(name, index, rgb, self.columns[name])
         if self._progress:
             seconds = time.perf_counter() - start
             print(f"{label}: {len(self.measured)} photos in {seconds:.1f} s", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from colorjax.evaluate.photos import Digest, Photos
 from colorjax.evaluate.request import REFERENCE, TRUTH, EvaluationResult, Opened, Request
 from colorjax.metrics import frechet_distance, small_sample_warning
 from colorjax.metrics.picture import Measurer, hues_of_picture, measure_truth
-from colorjax.runtime import atomic
+from colorjax.runtime import atomic, waiting
 from colorjax.runtime.signals import StopAfterUnit
 
 _FEW_PHOTOS = 50  # metrics of fewer photos are rough
@@ -48,14 +49,20 @@ def evaluate(
         RequestError: an input is missing or invalid; the message names it.
         Interrupted: `should_stop` was True; finished parts are kept.
     """
-    run = _Evaluation(Opened(request))
+
+    def phase(what: str) -> contextlib.AbstractContextManager[object]:
+        return waiting.phase(what, say=None) if progress else contextlib.nullcontext()
+
+    with phase("opening weights and photos"):
+        run = _Evaluation(Opened(request))
     run.measure(progress, should_stop)
-    result = run.result()
-    folder = run.opened.folder
-    atomic.write_text(folder / "result.json", json.dumps(result, indent=2) + "\n")
-    atomic.write_text(folder / "result.csv", report.csv_of(result))
-    atomic.write_text(folder / "result.md", report.markdown_of(result))
-    page.write(folder, result, run.pictures_of)
+    with phase("writing the report"):
+        result = run.result()
+        folder = run.opened.folder
+        atomic.write_text(folder / "result.json", json.dumps(result, indent=2) + "\n")
+        atomic.write_text(folder / "result.csv", report.csv_of(result))
+        atomic.write_text(folder / "result.md", report.markdown_of(result))
+        page.write(folder, result, run.pictures_of)
     return EvaluationResult(folder, result, report.table_of(result))
 
 
@@ -85,7 +92,8 @@ class _Evaluation:
         if progress and len(pending) < total:
             print(f"{total - len(pending)} of {total} parts are finished", file=sys.stderr)
         photos = sum(len(self.parts[part]) for part, _ in pending)
-        with tqdm(total=photos, unit="photo", disable=None if progress else True) as bar:
+        shown = None if progress else True
+        with tqdm(total=photos, unit="photo", disable=shown) as bar, waiting.ticking(bar):
             for done, (part, name) in enumerate(pending):
                 if should_stop():
                     raise Interrupted(

@@ -22,7 +22,7 @@ from colorjax.errors import DONE, RequestError, path_given_as
 from colorjax.finetune import config as finetune_config
 from colorjax.finetune import report as finetune_report
 from colorjax.finetune.config import Base, Options, build_config, open_base
-from colorjax.runtime import atomic, paths
+from colorjax.runtime import atomic, paths, waiting
 from colorjax.train import loop
 from colorjax.weights.workdir import Workdir, write_json
 
@@ -161,7 +161,10 @@ def _begin(
 ) -> dict[str, Any]:
     """Cleans and splits the photos, and writes the lists and the record."""
     limits = {"min_side": options.min_side, "min_chroma": options.min_chroma}
-    with tqdm(total=len(source), desc="checking photos", unit="photo", disable=None) as bar:
+    with (
+        tqdm(total=len(source), desc="checking photos", unit="photo", disable=None) as bar,
+        waiting.ticking(bar),
+    ):
         cleaned = cleaning.clean(source, **limits, progress=bar.update)
     counts = {reason: len(names) for reason, names in cleaned.left_out.items()}
     reasons = describe_left_out(counts)

@@ -42,7 +42,7 @@ def ticking(bar: tqdm) -> Iterator[None]:
 
 @contextlib.contextmanager
 def phase(
-    what: str, total: int = 0, say: Callable[[str], object] = log.info
+    what: str, total: int = 0, say: Callable[[str], object] | None = log.info
 ) -> Iterator[Callable[[int], None]]:
     """Shows a phase and its elapsed time while it runs.
 
@@ -52,13 +52,14 @@ def phase(
     Args:
         what: is being done, such as "compiling the training step".
         total: number of items, if they are counted.
-        say: prints a line.
+        say: prints a line; None: the phase is shown on a terminal only.
 
     Yields:
         A function of the number of items that are done.
     """
     from tqdm import tqdm
 
+    say = say or (lambda line: None)
     start = time.monotonic()
     done = 0
     shows = sys.stderr is not None and sys.stderr.isatty()  # None: 2>&-

@@ -51,12 +51,14 @@ def tune(
             _run_trials(ledger, request, trials, stop)
             if not ledger.counts()["COMPLETE"]:
                 raise RequestError("no trial was completed; see log.txt in the folders of trials/")
-            compared = compare.compare(ledger, request, lambda: bool(stop))
+            with waiting.phase("comparing the best trial with the default", say=None):
+                compared = compare.compare(ledger, request, lambda: bool(stop))
         except Interrupted as error:
             raise Interrupted(
                 f"{error} by {stop.reason}; {_progress(ledger, trials)}; the same command continues"
             ) from None
-        return report.write(ledger, request, compared)
+        with waiting.phase("writing the report", say=None):
+            return report.write(ledger, request, compared)
 
 
 def _run_trials(ledger: Ledger, request: StudyRequest, wanted: int, stop: Stop) -> None:

@@ -22,7 +22,7 @@ from colorjax.data.sources import source as sources
 from colorjax.data.sources.source import LOW_CHROMA, Source, digest
 from colorjax.data.sources.subsets import evenly_spaced, fractions
 from colorjax.errors import RequestError, UnreadablePhoto, unknown_name
-from colorjax.runtime import atomic
+from colorjax.runtime import atomic, waiting
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +163,10 @@ def _cached_colors(source: Source) -> _Colors:
     if known is not None:
         return known
     log.info("measuring the colors of %d photos, once", len(source))
-    with tqdm(total=len(source), desc="colors", unit="photo", disable=None) as bar:
+    with (
+        tqdm(total=len(source), desc="colors", unit="photo", disable=None) as bar,
+        waiting.ticking(bar),
+    ):
         portions = [_measure(source, 0, 0), *in_portions(source, _measure, bar.update)]
     measured = _Colors(*map(np.concatenate, zip(*portions, strict=True)))
     try:

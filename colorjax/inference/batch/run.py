@@ -115,7 +115,7 @@ def run(jobs: Sequence[Job], start: Callable[[], Work], options: BatchOptions) -
         report,
         contextlib.ExitStack() as stack,
     ):
-        with waiting.phase("loading the network", say=lambda line: None):
+        with waiting.phase("loading the network", say=None):
             work = start() if pending else _nothing
         if pending:
             _lock(jobs, stack)
