@@ -36,6 +36,9 @@ _FREE = (
 )
 
 
+# Fields that act on a finished run.
+_AFTERWARDS = ("nogan.pick",)
+
 # Fields of `data` that define the network's input.
 _SEEN = ("grey", "canny_scale", "canny_sigma", "canny_thresholds")
 
@@ -128,7 +131,7 @@ class Workdir:
             ) from None
 
     def update_config(self, config: ConfigDict, *, finished: bool) -> None:
-        """Writes the config of a resumed run if a step follows.
+        """Writes the config of a resumed run if a step follows, or another candidate is picked.
 
         Args:
             config: of this start; it fits the run, see `prepare`.
@@ -140,14 +143,19 @@ class Workdir:
         changed, _ = compare(self.read_config(), config)
         if finished:
             # The decoding stored by `colorjax calibrate` stays.
-            unused = [name for name in changed if not name.startswith("inference.")]
+            changed = [name for name in changed if not name.startswith("inference.")]
+            unused = [name for name in changed if name not in _AFTERWARDS]
             if unused:
                 raise RequestError(
                     f"workdir {str(self.root)!r} holds a finished run; a changed "
                     f"{', '.join(unused)} would have no effect. Give another --workdir, or a "
                     "larger total_steps to continue; `colorjax eval` evaluates with other data"
                 )
-            return
+            if not changed:
+                return
+            config = config.copy_and_resolve_references()
+            with config.unlocked():
+                config.inference = self.read_config().get("inference", config.inference)
         if changed:
             log.warning("this start changes %s in the workdir's config", ", ".join(changed))
         if parallel.is_first():
