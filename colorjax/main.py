@@ -17,6 +17,7 @@ from ml_collections import ConfigDict, config_flags
 from colorjax import config as config_files
 from colorjax.errors import STOPPED, WRONG_REQUEST, Interrupted, RequestError
 from colorjax.runtime import durations, jax_setup, waiting
+from colorjax.runtime.file_names import printable
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -103,7 +104,7 @@ def _exit_with(status: int, message: str, *, at_once: bool = False) -> int:
 
     The barrier would hang, because the other processes never reach it.
     """
-    print(f"colorjax: {message}", file=sys.stderr)
+    print(f"colorjax: {printable(message)}", file=sys.stderr)
     jax = sys.modules.get("jax")
     if at_once or (jax and jax.distributed.is_initialized()):
         jax_setup.exit_now(status)
@@ -200,7 +201,7 @@ def _read_flags(argv: list[str]) -> tuple[ConfigDict, str]:
         if name == "from_json":
             raise RequestError("give --workdir: a new folder, or the run's own to resume it")
         workdir = str(Path("runs") / name)
-        print(f"colorjax: no --workdir given, using {workdir}", file=sys.stderr)
+        print(f"colorjax: no --workdir given, using {printable(workdir)}", file=sys.stderr)
     return config, workdir
 
 

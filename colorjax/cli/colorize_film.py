@@ -103,7 +103,7 @@ def colorize_films(
                 counts["failed"] += 1
                 status = SOME_FAILED
             except Interrupted as error:
-                print(f"colorjax: {error}", file=sys.stderr)
+                print(f"colorjax: {printable(error)}", file=sys.stderr)
                 status = STOPPED
                 break
     if args.json:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from colorjax.errors import RequestError
 from colorjax.runtime import paths
+from colorjax.runtime.file_names import printable
 
 if TYPE_CHECKING:
     import jax
@@ -145,6 +146,13 @@ def quiet_library_logs() -> None:
     )
 
 
+class _OneLine(logging.Formatter):
+    """Formats a message as one line, whatever the file names in it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
+
+
 class _AboveTheBar(logging.Handler):
     """Logging handler that prints to stderr without disturbing the progress bar."""
 
@@ -158,7 +166,7 @@ def log_to_stderr() -> None:
     """Logs colorjax's messages to stderr, and only warnings of the libraries."""
     quiet_library_logs()
     handler = _AboveTheBar()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_OneLine("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("colorjax")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -49,6 +49,7 @@ class Checkpoints:
                 the folder, and ignores checkpoints without a seal.
         """
         self._folder = paths.locate(folder)  # Orbax needs absolute paths
+        paths.require_utf8(self._folder)
         self._read_only = read_only
         self._manager = ocp.CheckpointManager(
             self._folder,

@@ -108,6 +108,7 @@ class Workdir:
         Raises:
             RequestError: the folder is not writable, or belongs to another method.
         """
+        paths.require_utf8(self.root)
         try:
             is_new = not self.config_file.is_file()
             if not is_new:

@@ -16,6 +16,7 @@ from colorjax.data.sources.labels import NO_LABEL
 from colorjax.data.sources.source import LIMIT, LOW_CHROMA, NumberedKeys, Photo, digest, file_stamp
 from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.runtime import paths
+from colorjax.runtime.file_names import RAW_BYTES
 
 CLASSES_FILE = "classes.json"
 INDEX_FILE = "index.npz"
@@ -25,7 +26,7 @@ HASHES = {"": "hashes", LIMIT: "limit_hashes", LOW_CHROMA: "low_chroma_hashes"}
 
 def pack(image: bytes, label: int, key: str) -> bytes:
     """Serializes one photo as a record (msgpack of image, label, key)."""
-    return msgpack.packb({"image": image, "label": label, "key": key})  # pyrefly: ignore
+    return msgpack.packb({"image": image, "label": label, "key": key}, unicode_errors=RAW_BYTES)  # pyrefly: ignore
 
 
 def unpack(record: bytes) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def unpack(record: bytes) -> dict[str, Any]:
         UnreadablePhoto: the record was not written by `pack`.
     """
     try:
-        fields = msgpack.unpackb(record)
+        fields = msgpack.unpackb(record, unicode_errors=RAW_BYTES)
         return {
             "image": bytes(fields["image"]),
             "label": int(fields["label"]),
