@@ -167,7 +167,8 @@ class _Run:
             if "eval/mae_ab" in line:
                 self.evaluated.add(line["step"])
             if parallel.is_first():  # which counts the photos of all hosts
-                self.num_skipped = int(line.get("train/skipped_photos", self.num_skipped))
+                count = line.get("train/skipped_photos", self.num_skipped)
+                self.num_skipped = int(count) if math.isfinite(count) else self.num_skipped
 
     # Training.
 
