@@ -90,6 +90,7 @@ class _Run:
         self.patience = parts.patience
         self.alarm = ChromaAlarm(config.chroma_alarm)
         fork.check(config, workdir)
+        workdir.lock(stack)
         workdir.prepare(config, self.splits.train.class_names)
         pictured = splits.hue_histograms(self.splits, config.data)
         workdir.keep_split(splits.indices(self.splits), pictured)

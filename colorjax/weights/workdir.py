@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
 import os
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +20,13 @@ from PIL import Image
 from colorjax.errors import RequestError
 from colorjax.parallel import mesh as parallel
 from colorjax.runtime import atomic, foreign_files, paths
+from colorjax.runtime.locks import only_process
 from colorjax.runtime.versions import versions
 from colorjax.weights import stored_config
 
 log = logging.getLogger(__name__)
+
+LOCK = "training.lock"  # of the workdir, while a training runs
 
 # Fields that may change between starts of a run without a warning.
 _FREE = (
@@ -96,6 +101,30 @@ class Workdir:
         self.tensorboard = self.root / "tensorboard"
         self.images = self.root / "images"
 
+    def lock(self, stack: contextlib.ExitStack) -> None:
+        """Keeps other trainings out of this workdir; a collective call.
+
+        The first process holds the lock. Object stores, and disks without locks, have none.
+
+        Args:
+            stack: its end releases the lock.
+
+        Raises:
+            RequestError: another training holds the lock, or the folder is not writable.
+        """
+        refusal: RequestError | None = None
+        if parallel.is_first() and not paths.is_remote(self.root):
+            paths.require_utf8(self.root)
+            try:
+                path = Path(self.root) / LOCK
+                stack.enter_context(only_process(path, "is training in this workdir", "--workdir"))
+            except RequestError as error:
+                refusal = error
+            except OSError as error:
+                refusal = self._unwritable(error)
+        if parallel.any_host(refusal is not None):
+            raise refusal or RequestError("the first process cannot lock the workdir")
+
     def prepare(self, config: ConfigDict, classes: Sequence[str] = ()) -> None:
         """Creates the folder of a new run with its config, or checks that the config fits the run.
 
@@ -125,9 +154,12 @@ class Workdir:
                     self._write_config(config)
             parallel.barrier("the workdir is prepared")
         except OSError as error:
-            raise RequestError(
-                f"workdir {str(self.root)!r} cannot be written ({error.strerror}); use another"
-            ) from None
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> RequestError:
+        return RequestError(
+            f"workdir {str(self.root)!r} cannot be written ({error.strerror}); use another"
+        )
 
     def update_config(self, config: ConfigDict, *, finished: bool) -> None:
         """Writes the config of a resumed run if a step follows.
