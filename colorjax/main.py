@@ -178,7 +178,7 @@ def _run_suite(config: ConfigDict, workdir: str, time_limit: float | None) -> in
     )
 
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR)
 
 

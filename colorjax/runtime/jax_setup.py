@@ -141,9 +141,20 @@ def quiet_library_logs() -> None:
     logging.getLogger("absl").addFilter(
         lambda record: "orbax" not in record.pathname or record.exc_info is None
     )
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _print_unraisable
     logging.getLogger("jax._src.xla_bridge").addFilter(
         lambda record: "Unable to initialize backend 'tpu'" not in record.getMessage()
     )
+
+
+def _print_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """Prints an exception that no code can catch, but not those after a failed save.
+
+    TensorStore reports each array to an event loop that Orbax closed at the first error.
+    """
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 class _OneLine(logging.Formatter):
