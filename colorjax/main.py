@@ -11,6 +11,11 @@ import os
 import sys
 from pathlib import Path
 
+from colorjax.runtime import signals
+
+if __name__ == "__main__":
+    signals.exit_as_stopped()  # before the slow imports
+
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
@@ -86,7 +91,7 @@ def run(argv: list[str] | None = None) -> int:
     except Interrupted as error:
         return _exit_with(STOPPED, str(error))
     except KeyboardInterrupt:
-        return _exit_with(STOPPED, "stopped by SIGINT; run the same command again")
+        return _exit_with(STOPPED, "stopped by a signal; run the same command again")
     except Exception as error:
         if not _is_of_writing(error, workdir):
             raise

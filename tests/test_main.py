@@ -227,7 +227,7 @@ def read_text(path):
 @pytest.mark.parametrize(
     ("error", "status", "says"),
     [
-        (KeyboardInterrupt(), 75, "stopped by SIGINT; run the same command again"),
+        (KeyboardInterrupt(), 75, "stopped by a signal; run the same command again"),
         (
             PermissionError(13, "Permission denied", "/w/metrics.jsonl"),
             2,
