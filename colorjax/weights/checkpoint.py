@@ -180,9 +180,18 @@ class Checkpoints:
 
         Returns:
             The restored trees by name, on the devices of the shardings.
+
+        Raises:
+            ValueError: the files do not fit the trees, or are damaged; one line.
         """
         items = {name: ocp.args.StandardRestore(tree) for name, tree in abstract.items()}
-        return dict(self._manager.restore(step, args=ocp.args.Composite(**items)).items())
+        try:
+            return dict(self._manager.restore(step, args=ocp.args.Composite(**items)).items())
+        except jax.errors.JaxRuntimeError:  # a lost host or a failed device
+            raise
+        except Exception as error:  # Orbax and TensorStore have no error type
+            line = next(filter(None, str(error).splitlines()), type(error).__name__)
+            raise ValueError(line[:200]) from error
 
     def seal_restored(self, step: int) -> None:
         """Seals a checkpoint that was restored and has no seal yet."""
@@ -255,7 +264,7 @@ def find_damage(folder: str | os.PathLike[str]) -> str | None:
     for name, expected in sums.items():
         try:
             digest = _sha256(folder / name)
-        except OSError:
+        except (OSError, ValueError):  # the latter: no name of a file
             return f"{name} is missing"
         if digest != expected:
             return f"{name} has changed"

@@ -150,8 +150,8 @@ class StoredWeights:
             weights["average"] = weights["params"]
         try:
             restored = checkpoints.restore(step, weights=weights)["weights"]
-        except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
-            raise self._misfit(method.network, f" ({_first_line(error)})") from None
+        except ValueError as error:
+            raise self._misfit(method.network, f" ({error})") from None
         params = restored["average"] if has_average else restored["params"]
         return {"params": params, "batch_stats": restored["batch_stats"]}
 

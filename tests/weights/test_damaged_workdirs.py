@@ -299,6 +299,23 @@ def test_checksums_name_only_files_of_the_checkpoint(name, step):
     assert checkpoint.find_damage(folder) == "SHA256SUMS names a file outside the checkpoint"
 
 
+def test_an_impossible_name_in_the_checksums(step):
+    folder, seal = step
+    seal.write_text(f"{'0' * 64}  a\0b\n")
+    assert checkpoint.find_damage(folder) == "a\0b is missing"
+
+
+def test_a_sealed_checkpoint_with_damaged_arrays_is_one_line(step, copy):
+    folder, _ = step
+    for file in (folder / "weights").rglob("*"):
+        if file.is_file() and file.stat().st_size > 1000:
+            file.write_bytes(bytes(file.stat().st_size))
+    checkpoint._write_seal(checkpoint.paths.locate(folder))
+    with pytest.raises(RequestError, match="do not fit") as caught:
+        open_weights(copy).load()
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("content", [b"", b"x", b"\xff\xfe  a\n", b"abc\n"])
 def test_damaged_checksums(content, step):
     folder, seal = step
