@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from colorjax.errors import RequestError, did_you_mean
+from colorjax.runtime import foreign_files
 
 _INSTALLED = Path(__file__).with_name("configs")  # in a wheel
 _NO_METHOD = ("__init__", "default", "from_json")
@@ -86,6 +89,7 @@ def with_file(argv: Sequence[str]) -> list[str]:
 def _file_of(value: str) -> str:
     """Returns FILE.py[:ARGS] for the value of --config."""
     if value.endswith(".json"):
+        _check_json(value)
         return f"{folder() / 'from_json.py'}:{value}"
     name, colon, args = value.partition(":")
     if name in names():
@@ -99,6 +103,90 @@ def _file_of(value: str) -> str:
         hint = did_you_mean(stem, known)
         raise RequestError(f"--config: {name} does not exist{hint}; known: {', '.join(known)}")
     return value
+
+
+def _check_json(path: str) -> None:
+    """Raises a RequestError if config.json of a run is damaged; configs/from_json.py reads it."""
+    with contextlib.suppress(FileNotFoundError):
+        fields = foreign_files.read_json(path)
+        if not isinstance(fields, dict):
+            return
+        flaw = find_wrong_type(fields)
+        if not flaw and "name" not in fields.get("model", {"name": ""}):
+            flaw = "it lacks model.name"
+        if flaw:
+            raise foreign_files.damaged(path, flaw)
+
+
+_FREE_FORM = ("model", "critic")  # their fields depend on the network
+_SEVERAL_TYPES = ("nogan.pick", "data.weights")
+_LARGEST = 2**20  # of the numbers that describe a network
+_MOST = 2**10  # values in one of its lists
+
+
+def find_wrong_type(fields: Mapping[str, Any]) -> str:
+    """Returns what is wrong with the fields of a config.json, such as "total_steps is 'x'".
+
+    Compares the types with those of the defaults, and bounds the numbers that describe a network.
+    Missing and unknown fields are not looked at. "" if nothing is wrong.
+    """
+    flaws = (_wrong_network(name, fields.get(name, {})) for name in _FREE_FORM)
+    return _wrong_type(fields, defaults().to_dict()) or next(filter(None, flaws), "")
+
+
+def _wrong_type(fields: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str = "") -> str:
+    """Returns which field has another type than its default; "" if none has."""
+    for name, default in defaults.items():
+        if name not in fields or prefix + name in _SEVERAL_TYPES:
+            continue
+        value = fields[name]
+        flaw = "" if _fits(value, default) else f"{prefix}{name} is {_shown(value)}"
+        if not flaw and isinstance(default, Mapping) and name not in _FREE_FORM:
+            flaw = _wrong_type(value, default, f"{name}.")
+        if flaw:
+            return flaw
+    return ""
+
+
+def _fits(value: Any, default: Any) -> bool:
+    if isinstance(default, bool):
+        return isinstance(value, bool)
+    if isinstance(default, int):
+        return isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(default, float):
+        return _is_number(value)
+    if isinstance(default, tuple):
+        return isinstance(value, list)
+    return isinstance(value, Mapping if isinstance(default, Mapping) else type(default))
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def _wrong_network(section: str, fields: Mapping[str, Any]) -> str:
+    """Returns why the fields of a network cannot be its attributes; "" if they may be."""
+    for name, value in fields.items():
+        values = value if isinstance(value, list) else [value]
+        is_name = name != "name" or isinstance(value, str)
+        if len(values) > _MOST or not is_name or not all(map(_is_attribute, values)):
+            return f"{section}.{name} is {_shown(value)}"
+    return ""
+
+
+def _is_attribute(value: Any) -> bool:
+    if isinstance(value, list):
+        return len(value) <= _MOST and not any(isinstance(item, list | dict) for item in value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _is_number(value) and abs(value) <= _LARGEST
+    return value is None or isinstance(value, bool | str)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 @contextlib.contextmanager

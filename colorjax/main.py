@@ -11,12 +11,18 @@ import os
 import sys
 from pathlib import Path
 
+from colorjax.runtime import signals
+
+if __name__ == "__main__":
+    signals.exit_as_stopped()  # before the slow imports
+
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from colorjax import config as config_files
 from colorjax.errors import STOPPED, WRONG_REQUEST, Interrupted, RequestError
 from colorjax.runtime import durations, jax_setup, waiting
+from colorjax.runtime.file_names import printable
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -85,7 +91,7 @@ def run(argv: list[str] | None = None) -> int:
     except Interrupted as error:
         return _exit_with(STOPPED, str(error))
     except KeyboardInterrupt:
-        return _exit_with(STOPPED, "stopped by SIGINT; run the same command again")
+        return _exit_with(STOPPED, "stopped by a signal; run the same command again")
     except Exception as error:
         if not _is_of_writing(error, workdir):
             raise
@@ -103,7 +109,7 @@ def _exit_with(status: int, message: str, *, at_once: bool = False) -> int:
 
     The barrier would hang, because the other processes never reach it.
     """
-    print(f"colorjax: {message}", file=sys.stderr)
+    print(f"colorjax: {printable(message)}", file=sys.stderr)
     jax = sys.modules.get("jax")
     if at_once or (jax and jax.distributed.is_initialized()):
         jax_setup.exit_now(status)
@@ -177,7 +183,7 @@ def _run_suite(config: ConfigDict, workdir: str, time_limit: float | None) -> in
     )
 
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR)
 
 
@@ -200,7 +206,7 @@ def _read_flags(argv: list[str]) -> tuple[ConfigDict, str]:
         if name == "from_json":
             raise RequestError("give --workdir: a new folder, or the run's own to resume it")
         workdir = str(Path("runs") / name)
-        print(f"colorjax: no --workdir given, using {workdir}", file=sys.stderr)
+        print(f"colorjax: no --workdir given, using {printable(workdir)}", file=sys.stderr)
     return config, workdir
 
 

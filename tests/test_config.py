@@ -92,8 +92,13 @@ def test_a_config_of_an_earlier_version_takes_defaults(tmp_path):
     ("content", "text"),
     [
         ("[]", "is not the config.json of a run"),
-        ("{", "cannot be read as JSON"),
-        ('{"model": 3}', "is not the config.json of a run"),
+        ("{}", "is not the config.json of a run"),
+        ("{", "is damaged"),
+        ("[" * 200_000, "nested too deeply"),
+        ('{"model": 3}', "model is 3"),
+        ('{"model": {}, "optimizer": {}}', "it lacks model.name"),
+        ('{"model": {"name": "unet", "width": {}}, "optimizer": {}}', r"model\.width is {}"),
+        ('{"model": {"name": "unet"}, "data": {"image_size": "64"}}', r"data\.image_size is '64'"),
         ('{"model": {"name": "zhang16"}}', "belongs to imported weights"),
     ],
 )

@@ -201,11 +201,15 @@ def test_a_signal_saves_and_exits_75(number, trained, photos, tmp_path):
         **command(*flags), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     wait_for(lambda: "train/loss" in read_text(workdir / "metrics.jsonl"), process)
+    if number == signal.SIGTERM:
+        says = f"another colorjax (process {process.pid}) is training in this workdir"
+        says_one_line(run(*flags), f"{says}; wait until it is done, or give another --workdir")
     process.send_signal(number)
     _, output = process.communicate(timeout=60)
     assert process.returncode == 75, output
     step = int(output.rsplit("resumes from step", 1)[1].split()[0])
     assert (workdir / "checkpoints" / str(step)).is_dir()
+    assert not (workdir / "training.lock").exists()
 
 
 def wait_for(condition, process, seconds=120):
@@ -223,7 +227,7 @@ def read_text(path):
 @pytest.mark.parametrize(
     ("error", "status", "says"),
     [
-        (KeyboardInterrupt(), 75, "stopped by SIGINT; run the same command again"),
+        (KeyboardInterrupt(), 75, "stopped by a signal; run the same command again"),
         (
             PermissionError(13, "Permission denied", "/w/metrics.jsonl"),
             2,

@@ -12,6 +12,7 @@ import numpy as np
 from colorjax.cli import options
 from colorjax.errors import RequestError
 from colorjax.runtime import jax_setup, waiting
+from colorjax.runtime.file_names import printable
 from colorjax.tune import calibrate
 
 DESCRIPTION = (
@@ -119,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
         calibrate.store(weights.workdir, size, factor, record, decoding)
         print(f"stored with the weights: {chosen}")
     for name in unreadable:
-        print(f"colorjax: skipped {name}", file=sys.stderr)
+        print(f"colorjax: skipped {printable(name)}", file=sys.stderr)
     return 1 if unreadable else 0
 
 

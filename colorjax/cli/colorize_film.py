@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from colorjax.errors import DONE, SOME_FAILED, STOPPED, Interrupted, RequestError
+from colorjax.errors import DONE, SOME_FAILED, STOPPED, WRONG_REQUEST, Interrupted, RequestError
 from colorjax.inference.film.run import (
     MAX_PIXELS,
     UnreadableFilm,
@@ -18,7 +18,7 @@ from colorjax.inference.film.run import (
     output_name,
 )
 from colorjax.photos import MAX_PIXELS as PHOTO_MAX_PIXELS
-from colorjax.runtime import jax_setup, paths, waiting
+from colorjax.runtime import full_disk, jax_setup, paths, waiting
 from colorjax.runtime.file_names import RESULT_MARK, printable
 from colorjax.runtime.signals import Stop, StopAfterUnit
 
@@ -99,11 +99,19 @@ def colorize_films(
             try:
                 counts[_colorize(args, paths.local(name), output, painter, loading, stop)] += 1
             except (UnreadableFilm, UnwritableFilm) as error:
+                if full_disk.reason_of(error):  # the next one would not fit either
+                    print(
+                        f"colorjax: {printable(error)}; the same command continues once that is "
+                        "fixed",
+                        file=sys.stderr,
+                    )
+                    status = WRONG_REQUEST
+                    break
                 _report(args, name, output, "failed", notes=[str(error)])
                 counts["failed"] += 1
                 status = SOME_FAILED
             except Interrupted as error:
-                print(f"colorjax: {error}", file=sys.stderr)
+                print(f"colorjax: {printable(error)}", file=sys.stderr)
                 status = STOPPED
                 break
     if args.json:

@@ -7,6 +7,7 @@ import sys
 
 from colorjax.cli import options
 from colorjax.runtime import jax_setup
+from colorjax.runtime.file_names import printable
 
 DESCRIPTION = (
     "Writes figure.png, metrics.md, metrics.json, index.html and pictures/ of some photos: "
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     methods = args.methods or [named.DEFAULT]
     comparison = compare(methods, args.data, args.output, progress=True, **options)
     print(comparison.table)
-    print(comparison.output / "index.html")
+    print(printable(comparison.output / "index.html"))
     for name in comparison.unreadable:
-        print(f"colorjax: skipped {name}", file=sys.stderr)
+        print(f"colorjax: skipped {printable(name)}", file=sys.stderr)
     return 1 if comparison.unreadable else 0

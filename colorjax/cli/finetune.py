@@ -8,6 +8,7 @@ import sys
 
 from colorjax.cli import options
 from colorjax.runtime import jax_setup
+from colorjax.runtime.file_names import printable
 
 DESCRIPTION = (
     "Fine-tunes weights on a folder of color photos of one domain, and measures held-out photos "
@@ -109,10 +110,11 @@ def run(args: argparse.Namespace) -> int:
     left_out = finetune.describe_left_out(photos["left_out"])
     print(f"{photos['kept']} of {photos['found']} photos; {left_out}")
     print(result.table)
-    print(f"workdir: {args.output}; pictures: {args.output}/finetune.png")
+    output = printable(args.output)
+    print(f"workdir: {output}; pictures: {output}/finetune.png")
     for warning in result.warnings:
         print(f"colorjax: warning: {warning}", file=sys.stderr)
     unreadable = photos["names_left_out"]["unreadable"]
     for name in unreadable:
-        print(f"colorjax: {name} cannot be read as a photo", file=sys.stderr)
+        print(f"colorjax: {printable(name)} cannot be read as a photo", file=sys.stderr)
     return 1 if unreadable else 0

@@ -7,6 +7,7 @@ import argparse
 from colorjax.cli import options
 from colorjax.errors import RequestError
 from colorjax.runtime import jax_setup
+from colorjax.runtime.file_names import printable
 
 DESCRIPTION = "Converts published PyTorch weights to a workdir for colorize and --mode=eval."
 EPILOG = """\
@@ -47,5 +48,5 @@ def run(args: argparse.Namespace) -> int:
 
     for notice in import_weights(args.kind, args.file, args.output, **meaning):
         print(notice)
-    print(f"workdir: {args.output}")
+    print(f"workdir: {printable(args.output)}")
     return 0

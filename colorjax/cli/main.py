@@ -66,15 +66,15 @@ def run(argv: list[str] | None = None) -> int:
         with jax_setup.device_errors():
             return args.act(args)
     except RequestError as error:
-        print(f"colorjax: {error}", file=sys.stderr)
+        print(f"colorjax: {printable(error)}", file=sys.stderr)
         return WRONG_REQUEST
     except Interrupted as error:
-        print(f"colorjax: {error}", file=sys.stderr)
+        print(f"colorjax: {printable(error)}", file=sys.stderr)
         return STOPPED
     except OSError as error:  # a full disk, a folder without the right to write, a lost mount
         path = printable(error.filename or error.__class__.__name__)
         print(
-            f"colorjax: {path}: {error.strerror or error}; "
+            f"colorjax: {path}: {printable(error.strerror or error)}; "
             "the same command continues once that is fixed",
             file=sys.stderr,
         )

@@ -7,6 +7,7 @@ import sys
 
 from colorjax.cli import options
 from colorjax.runtime import jax_setup
+from colorjax.runtime.file_names import printable
 
 DESCRIPTION = (
     "Writes a folder, zip or tar of photos as shards, in parallel. After a stop, the same "
@@ -97,11 +98,13 @@ def run(args: argparse.Namespace) -> int:
     if result.counts:
         print(_table(result.counts))
     for key in result.kept_whole:
-        print(f"colorjax: {key} cannot be read as a photo; its bytes are kept", file=sys.stderr)
+        name = printable(key)
+        print(f"colorjax: {name} cannot be read as a photo; its bytes are kept", file=sys.stderr)
+    output = printable(args.output)
     print(
-        f"{args.output}: {result.num_photos} photos in {len(result.paths)} shards, "
+        f"{output}: {result.num_photos} photos in {len(result.paths)} shards, "
         f"{result.num_written} written now; train with --config.data.name=array_record "
-        f"--config.data.path={args.output}"
+        f"--config.data.path={output}"
     )
     return 1 if result.kept_whole else 0
 
@@ -109,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
 def _table(counts: dict[str, list[int]]) -> str:
     """Returns a table of the photos of each source by the reason for leaving them out."""
     head = ("source", "photos", "unreadable", "too small", "excluded", "duplicates", "written")
-    rows = [(name or ".", *count) for name, count in counts.items()]
+    rows = [(printable(name) or ".", *count) for name, count in counts.items()]
     rows.append(("all", *(sum(column) for column in zip(*counts.values(), strict=True))))
     # The first count of each row is of the kept photos.
     lines = [(name, sum(count), *count[1:], count[0]) for name, *count in rows]

@@ -8,6 +8,7 @@ import sys
 from colorjax.cli import options
 from colorjax.errors import RequestError
 from colorjax.runtime import jax_setup, paths, waiting
+from colorjax.runtime.file_names import printable
 
 DESCRIPTION = "Writes the fraction of a data set's pixels in each of the 313 color bins."
 EPILOG = """\
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         result = prior.count(source, short_side=args.short_side, progress=bar.update)
     arguments = " ".join([args.data, *(f"--weight {weight}" for weight in args.weight)])
     prior.save(output, result, f"colorjax prior {arguments}, {result.num_photos} photos")
-    print(f"{output}: {result.num_photos} photos, {result.num_pixels} pixels")
+    print(f"{printable(output)}: {result.num_photos} photos, {result.num_pixels} pixels")
     flaws = result.flaws()
     for flaw in flaws:
         print(f"colorjax: {flaw}", file=sys.stderr)

@@ -8,6 +8,7 @@ from colorjax import config as config_files
 from colorjax.cli import options
 from colorjax.errors import RequestError
 from colorjax.runtime import durations, paths
+from colorjax.runtime.file_names import printable
 
 DESCRIPTION = (
     "Trains a config many times with different values of some fields, selects by the metric of "
@@ -145,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
     )
     print(result.summary)
     for file in result.files:
-        print(file)
+        print(printable(file))
     return 0
 
 

@@ -6,8 +6,6 @@ import dataclasses
 import functools
 import io
 import os
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,7 @@ import numpy as np
 from colorjax import color
 from colorjax.data.decode import decode_reduced
 from colorjax.errors import RequestError, UnreadablePhoto
-from colorjax.runtime import atomic, paths
+from colorjax.runtime import atomic, foreign_files, paths
 
 if TYPE_CHECKING:
     from colorjax.data.sources.source import Source
@@ -188,12 +186,14 @@ def load(path: str | os.PathLike[str], field: str = "prior") -> np.ndarray:
 def _load(path: str, field: str) -> np.ndarray:
     make = "make one with `colorjax prior DATA --output FILE.npz`"
     try:
-        content = io.BytesIO(paths.locate(path).read_bytes())
+        content = io.BytesIO(foreign_files.read_bytes(paths.locate(path)))
         loaded = np.load(content, allow_pickle=False)
         prior = np.asarray(loaded["prior"] if isinstance(loaded, np.lib.npyio.NpzFile) else loaded)
     except OSError as error:
-        raise RequestError(f"{field}={path!r} cannot be read ({error.strerror}); {make}") from None
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        raise RequestError(
+            f"{field}={path!r} cannot be read ({error.strerror or error}); {make}"
+        ) from None
+    except Exception:  # zipfile and its decompressors raise many types of errors
         raise RequestError(
             f"{field}={path!r} is not an NPZ or NPY file of a prior; {make}"
         ) from None

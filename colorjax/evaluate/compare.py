@@ -303,7 +303,7 @@ def _write(run: _Comparison, named: Sequence[Method], report: dict[str, Any]) ->
         (run.stage / "metrics.json").write_text(json.dumps(report, indent=2) + "\n")
         text = page.compare_html(report, names, rows)
         # File names may not be valid UTF-8; links contain them unchanged.
-        (run.stage / "index.html").write_text(text, encoding="utf-8", errors="replace")
+        (run.stage / "index.html").write_text(text, encoding="utf-8")
     return table
 
 

@@ -21,6 +21,7 @@ from colorjax.data.sources.source import FolderSource
 from colorjax.errors import DONE, WRONG_REQUEST, RequestError, UnreadablePhoto
 from colorjax.inference.colorizer import Colorizer
 from colorjax.runtime import atomic, paths
+from colorjax.runtime.file_names import printable
 
 _GAP = 4  # pixels between cells
 _TITLE = 22  # pixels of the line above the columns
@@ -150,9 +151,9 @@ def run(argv: list[str] | None = None) -> int:
         columns = columns_of(photos, colorizers, with_truth=not args.no_truth)
         save(lay_out(columns, args.cell), paths.local(args.output))
     except RequestError as error:
-        print(f"colorjax: {error}", file=sys.stderr)
+        print(f"colorjax: {printable(error)}", file=sys.stderr)
         return WRONG_REQUEST
-    print(args.output)
+    print(printable(args.output))
     return DONE
 
 

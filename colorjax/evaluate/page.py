@@ -16,6 +16,7 @@ from colorjax.evaluate import charts, report
 from colorjax.evaluate import tables as markup
 from colorjax.evaluate.tables import Table, facts, html_table, markdown_table
 from colorjax.runtime import atomic
+from colorjax.runtime.file_names import printable
 
 _SIDE = 256  # pixels of a picture
 _CAPTIONS = {
@@ -68,7 +69,7 @@ def page(result: Mapping[str, Any], sections: Sequence[str]) -> str:
     table = _tables(report.grid(result), report.differences(result), reference)
     for group in result.get("groups", {}):
         number = result["groups"][group]["photos"]
-        table += f"<h2>{escape(group)}: {number} photos</h2>\n"
+        table += f"<h2>{escape(printable(group))}: {number} photos</h2>\n"
         table += html_table(report.grid(result, group))
     hues = {"truth": result["truth"]["hues"]} | {
         name: row["hues"] for name, row in result["rows"].items() if "examples" in row
@@ -198,7 +199,7 @@ def _compare_row(key: str, file: str, columns: Sequence[str]) -> str:
         markup.figure(quote(os.fsencode(f"pictures/{name}/{file}")), f"{key}: {name}", name)
         for name in columns
     ]
-    return f'<h3>{escape(key)}</h3>\n<div class="row">\n' + "\n".join(cells) + "\n</div>"
+    return f'<h3>{escape(printable(key))}</h3>\n<div class="row">\n' + "\n".join(cells) + "\n</div>"
 
 
 def _intervals(report: dict[str, Any]) -> str:

@@ -17,10 +17,11 @@ from colorjax.data.decode import decode_rgb
 from colorjax.data.resampling import resized
 from colorjax.data.sources import labels
 from colorjax.data.sources.cifar10 import Cifar10Source
-from colorjax.data.sources.source import FolderSource
+from colorjax.data.sources.source import FolderSource, file_bytes
 from colorjax.errors import RequestError, UnreadablePhoto, path_given_as
 from colorjax.evaluate import protocols
 from colorjax.evaluate.protocols import Protocol
+from colorjax.runtime.file_names import printable, to_bytes
 
 _IMAGENET = "ILSVRC2012_val_{:08d}.JPEG"
 
@@ -59,7 +60,7 @@ class Photos:
         """Returns the gray input of a colorizer, (H, W, 3) uint8 with R = G = B."""
         if not self.protocol.aged:
             return color.gray_photo(prepared, self.protocol.grey)
-        name = hashlib.sha256(self.keys[number].encode(errors="surrogateescape")).digest()
+        name = hashlib.sha256(to_bytes(self.keys[number])).digest()
         return age(prepared, np.random.default_rng([self.protocol.aged, *name]))
 
     def compared(self, rgb: np.ndarray) -> np.ndarray:
@@ -88,15 +89,15 @@ def open_photos(protocol: Protocol, data: str, limit: int = 0, reference: bool =
     elif protocol.data == "imagenet_val":
         wanted = protocols.numbers(protocol.reference if reference else protocol.numbers)
         files = _find(data, [_IMAGENET.format(number) for number in wanted[: limit or None]])
-        keys, read = list(files), lambda number: decode_rgb(files[keys[number]].read_bytes())
-        groups = [path.parent.name for path in files.values()]
+        keys, read = list(files), lambda number: decode_rgb(file_bytes(files[keys[number]]))
+        groups = [printable(path.parent.name) for path in files.values()]
         identity = identity_of(files.values())
     else:
         with path_given_as("--data"):
             folder = FolderSource.open(data, labels="none")
         keys, read = list(folder.keys), lambda number: decode_rgb(folder[number].image)
         keys = keys[: limit or None]
-        groups = labels.names_of("folder", keys)
+        groups = list(map(printable, labels.names_of("folder", keys)))
         identity = identity_of(Path(data).expanduser() / key for key in keys)
     some = slice(limit or None)
     return Photos(keys[some], groups[some], identity, _with_read_errors(read), protocol)
@@ -151,7 +152,7 @@ class Digest:
 
     def add(self, key: str, pixels: str) -> None:
         """Adds one photo by its name and `pixels_digest`."""
-        self._hash.update(f"{key}\0{pixels}\0".encode(errors="surrogateescape"))
+        self._hash.update(to_bytes(f"{key}\0{pixels}\0"))
 
     def hex(self) -> str:
         """Returns the digest of the photos added so far."""

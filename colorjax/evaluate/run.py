@@ -23,6 +23,7 @@ from colorjax.evaluate.request import REFERENCE, TRUTH, EvaluationResult, Opened
 from colorjax.metrics import frechet_distance, small_sample_warning
 from colorjax.metrics.picture import Measurer, hues_of_picture, measure_truth
 from colorjax.runtime import atomic, waiting
+from colorjax.runtime.file_names import printable
 from colorjax.runtime.signals import StopAfterUnit
 
 _FEW_PHOTOS = 50  # metrics of fewer photos are rough
@@ -304,7 +305,7 @@ def run_and_print(request: Request, time_limit: float | None = None) -> int:
     with StopAfterUnit("part", time_limit=time_limit) as stop:
         outcome = evaluate(request, progress=True, should_stop=lambda: bool(stop))
     print(outcome.table)
-    print(f"report: {outcome.output / 'index.html'}")
+    print(f"report: {printable(outcome.output / 'index.html')}")
     measured = outcome.result["photos"]["measured"]
     if measured < _FEW_PHOTOS:
         print(
@@ -314,5 +315,5 @@ def run_and_print(request: Request, time_limit: float | None = None) -> int:
         )
     unreadable = outcome.result["photos"]["unreadable"]
     for name in unreadable:
-        print(f"colorjax: skipped {name}", file=sys.stderr)
+        print(f"colorjax: skipped {printable(name)}", file=sys.stderr)
     return 1 if unreadable else 0

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from colorjax.metrics import table
+from colorjax.runtime.file_names import printable
 
 Table = list[list[str]]  # the first row is the header
 
@@ -30,7 +31,7 @@ figure { margin: 0; } figcaption { font-size: .8rem; }
 
 def document(title: str, body: str) -> str:
     """Returns an HTML page without scripts or network access; the title is text, the body HTML."""
-    return f"""<!doctype html>
+    text = f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -44,6 +45,7 @@ def document(title: str, body: str) -> str:
 </body>
 </html>
 """
+    return text.encode(errors="backslashreplace").decode()  # names that are not UTF-8
 
 
 def facts(values: Mapping[str, Any]) -> str:
@@ -51,16 +53,17 @@ def facts(values: Mapping[str, Any]) -> str:
     lines = []
     for name, value in values.items():
         items = value if isinstance(value, list) else [value]
-        text = "<br>".join(escape(str(item)) for item in items)
+        text = "<br>".join(escape(printable(item)) for item in items)
         lines.append(f"<dt>{escape(name)}</dt><dd>{text}</dd>")
     return "<dl>\n" + "\n".join(lines) + "\n</dl>"
 
 
 def figure(link: str, alt: str, caption: str) -> str:
     """Returns a picture in HTML, with a link to its file and a caption."""
+    alt, caption = escape(printable(alt)), escape(printable(caption))
     return (
-        f'<figure><a href="{link}"><img loading="lazy" src="{link}" alt="{escape(alt)}"></a>'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        f'<figure><a href="{link}"><img loading="lazy" src="{link}" alt="{alt}"></a>'
+        f"<figcaption>{caption}</figcaption></figure>"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import os
 from pathlib import Path
@@ -22,7 +21,7 @@ from colorjax.errors import DONE, RequestError, path_given_as
 from colorjax.finetune import config as finetune_config
 from colorjax.finetune import report as finetune_report
 from colorjax.finetune.config import Base, Options, build_config, open_base
-from colorjax.runtime import atomic, paths, waiting
+from colorjax.runtime import atomic, foreign_files, paths, waiting
 from colorjax.train import loop
 from colorjax.weights.workdir import Workdir, write_json
 
@@ -120,12 +119,13 @@ def _read_record(folder: Workdir) -> dict[str, Any] | None:
             )
         return None
     try:
-        record = json.loads(file.read_text())
+        record = foreign_files.read_json(file)
         assert record["kind"] == _KIND
         assert record["base"]["sha256"]
         assert record["photos"]["folder"]
-        assert record["options"]
-    except (ValueError, KeyError, TypeError, AssertionError):
+        assert isinstance(record["options"], dict)
+        assert record["photos"].keys() >= {"found", "kept", "left_out", "names_left_out"}
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
         raise RequestError(f"{str(file)!r} is damaged; give another --output") from None
     return record
 

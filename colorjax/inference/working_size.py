@@ -13,6 +13,7 @@ from colorjax.methods.method import Method
 
 ASPECTS = ("short", "long", "squash", "pad_square")
 _MAX_OWN_PIXELS = 2**22  # limit of the photo's own size as working size: memory grows with it
+MAX_SIDE = 2**11  # limit of a given working size, the square root of the former
 _MAX_ASPECT = 4  # maximum ratio of long to short side of the working size
 _BUCKETS = 8  # the long side is a multiple of short side / 8, so that a folder has few shapes
 OWN = "own"  # working size: the photo's own size
@@ -46,8 +47,8 @@ class WorkingSize:
         """Returns the working size from `size`, else `inference.size`, else `data.image_size`.
 
         Raises:
-            RequestError: the size is negative, 0 or not a number, the network has a fixed size, or
-                the aspect is unknown.
+            RequestError: the size is negative, 0, not a number or above `MAX_SIDE`, the network
+                has a fixed size, or the aspect is unknown.
         """
         fixed = method.network.fixed_size
         if aspect not in ASPECTS:
@@ -58,8 +59,9 @@ class WorkingSize:
         if size is not None and size != OWN and not is_side:
             raise RequestError(f"size must be a number of pixels above 0, or {OWN!r}, not {size!r}")
         side = size or config.inference.size or config.data.image_size
-        if side != OWN and side < 0:
-            raise RequestError(f"inference.size must be at least 0, not {side}")
+        if side != OWN and not 0 <= side <= MAX_SIDE:
+            name = "inference.size of these weights" if size is None else "size"
+            raise RequestError(f"{name} must be from 0 to {MAX_SIDE} pixels, not {side}")
         side = 0 if side == OWN else int(side)
         if fixed and aspect != "pad_square":
             aspect = "squash"

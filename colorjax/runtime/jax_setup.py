@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from colorjax.errors import RequestError
 from colorjax.runtime import paths
+from colorjax.runtime.file_names import printable
 
 if TYPE_CHECKING:
     import jax
@@ -140,9 +141,27 @@ def quiet_library_logs() -> None:
     logging.getLogger("absl").addFilter(
         lambda record: "orbax" not in record.pathname or record.exc_info is None
     )
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _print_unraisable
     logging.getLogger("jax._src.xla_bridge").addFilter(
         lambda record: "Unable to initialize backend 'tpu'" not in record.getMessage()
     )
+
+
+def _print_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """Prints an exception that no code can catch, but not those after a failed save.
+
+    TensorStore reports each array to an event loop that Orbax closed at the first error.
+    """
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
+
+
+class _OneLine(logging.Formatter):
+    """Formats a message as one line, whatever the file names in it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
 
 
 class _AboveTheBar(logging.Handler):
@@ -158,7 +177,7 @@ def log_to_stderr() -> None:
     """Logs colorjax's messages to stderr, and only warnings of the libraries."""
     quiet_library_logs()
     handler = _AboveTheBar()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_OneLine("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("colorjax")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -11,6 +12,7 @@ from typing import IO
 import portalocker
 
 from colorjax.errors import RequestError
+from colorjax.runtime.file_names import printable
 
 
 def lock_of(path: Path) -> IO[bytes] | None:
@@ -18,15 +20,18 @@ def lock_of(path: Path) -> IO[bytes] | None:
 
     Returns:
         The open file, which holds the lock until it is closed here and in all processes that
-        inherit it; None if another process holds the lock.
+        inherit it; None if another process holds the lock. On a file system without locks the
+        file is open but not locked.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = open(path, "ab")  # noqa: SIM115 (the caller closes it)
     try:
         portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
-    except portalocker.LockException:
+    except portalocker.AlreadyLocked:
         file.close()
         return None
+    except portalocker.LockException:  # the file system has no locks, such as some Lustre mounts
+        pass
     return file
 
 
@@ -39,12 +44,14 @@ def alone(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def only_process(path: Path, work: str) -> Iterator[None]:
+def only_process(path: Path, work: str, instead: str = "--output") -> Iterator[None]:
     """Context manager that holds the lock on a file, and removes the file at the end.
 
     Args:
-        path: the file; its folder is created. While the lock is held, it has the process id.
+        path: the file; its folder is created. While the lock is held, it names the process and its
+            machine.
         work: what the process does, for the message: "is colorizing this film".
+        instead: the option to change, for the message.
 
     Raises:
         RequestError: another process holds the lock.
@@ -54,14 +61,15 @@ def only_process(path: Path, work: str) -> Iterator[None]:
     if lock is None or not _is_same(lock, path):
         process = ""
         with contextlib.suppress(OSError):  # Windows cannot read a locked file
-            process = path.read_text()
+            process = printable(path.read_bytes()[:200].decode(errors="replace"))
+        process = process.removesuffix(f" on {socket.gethostname()}")
         raise RequestError(
             f"another colorjax{f' (process {process})' if process else ''} {work}; wait until it "
-            "is done, or give another --output"
+            f"is done, or give another {instead}"
         )
     try:
         lock.truncate(0)
-        lock.write(str(os.getpid()).encode())
+        lock.write(f"{os.getpid()} on {socket.gethostname()}".encode())
         lock.flush()
         yield
     finally:

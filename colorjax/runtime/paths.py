@@ -63,6 +63,17 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
     return [line.strip() for line in text.splitlines()]
 
 
+def require_utf8(path: str | os.PathLike[str]) -> None:
+    """Raises a RequestError if a path is not UTF-8: Orbax cannot store checkpoints there."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise RequestError(
+            f"the path of workdir {os.fspath(path)!r} is not UTF-8; rename the folder, or give "
+            "another"
+        ) from None
+
+
 def local(path: str | os.PathLike[str]) -> Path:
     """Returns a local path with ~ expanded, for code that cannot use object stores.
 

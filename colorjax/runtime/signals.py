@@ -62,6 +62,26 @@ class Stop:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
 
+def exit_as_stopped() -> None:
+    """Makes SIGINT and SIGTERM end a program with status 75, from now until a `Stop` takes over.
+
+    During an import the program exits at once, as there is nothing to clean up, and libraries may
+    swallow exceptions there. Otherwise KeyboardInterrupt is raised.
+    """
+    for number in Stop.SIGNALS:
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    name = signal.Signals(number).name
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            _print_message(f"stopped by {name}; run the same command again")
+            os._exit(STOPPED)
+        frame = frame.f_back
+    raise KeyboardInterrupt(name)
+
+
 class StopAfterUnit(Stop):
     """Stop request that prints a message; a second signal exits immediately."""
 

@@ -90,6 +90,7 @@ class _Run:
         self.patience = parts.patience
         self.alarm = ChromaAlarm(config.chroma_alarm)
         fork.check(config, workdir)
+        workdir.lock(stack)
         workdir.prepare(config, self.splits.train.class_names)
         pictured = splits.hue_histograms(self.splits, config.data)
         workdir.keep_split(splits.indices(self.splits), pictured)
@@ -167,7 +168,8 @@ class _Run:
             if "eval/mae_ab" in line:
                 self.evaluated.add(line["step"])
             if parallel.is_first():  # which counts the photos of all hosts
-                self.num_skipped = int(line.get("train/skipped_photos", self.num_skipped))
+                count = line.get("train/skipped_photos", self.num_skipped)
+                self.num_skipped = int(count) if math.isfinite(count) else self.num_skipped
 
     # Training.
 

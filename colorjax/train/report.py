@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +15,12 @@ from colorjax.data import prior
 from colorjax.data.selection import splits
 from colorjax.data.selection.splits import Splits
 from colorjax.data.sources.source import Source
-from colorjax.errors import DONE, STOPPED
+from colorjax.errors import DONE, STOPPED, RequestError
 from colorjax.methods.method import Method, Variables
 from colorjax.metrics import table
 from colorjax.parallel import hosts
 from colorjax.parallel import mesh as parallel
-from colorjax.runtime import atomic, waiting
+from colorjax.runtime import atomic, foreign_files, waiting
 from colorjax.train import evaluator as evaluate
 from colorjax.train.log.writers import MetricsFile, TensorBoard, Writer, Writers
 from colorjax.train.skipped import SkippedPhotos
@@ -145,8 +144,8 @@ class Reporter:
         if self._eval is None:
             return False
         try:
-            is_missing = json.loads(self._workdir.eval_file.read_text())["step"] != step
-        except (OSError, ValueError, KeyError):
+            is_missing = foreign_files.read_json(self._workdir.eval_file)["step"] != step
+        except (OSError, RequestError, KeyError, TypeError):
             is_missing = True
         return bool(parallel.any_host(is_missing))
 

@@ -13,6 +13,7 @@ from colorjax.data.pipeline import numbers_of
 from colorjax.data.sources.source import Source
 from colorjax.parallel import mesh as parallel
 from colorjax.runtime import paths
+from colorjax.runtime.file_names import printable
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,11 @@ class SkippedPhotos:
         self._path = path
         self._fresh: list[int] = []
         self._source: Source | None = None  # of the numbers in `_fresh`
-        self._known = set(path.read_text().splitlines()) if path and path.is_file() else set()
+        self._known = (
+            set(path.read_bytes().decode("utf-8", "replace").splitlines())
+            if path and path.is_file()
+            else set()
+        )
 
     def note(self, source: Source, skipped: np.ndarray) -> int:
         """Records a batch's `skipped`.
@@ -57,10 +62,11 @@ class SkippedPhotos:
         self._fresh = []
 
     def _name(self, key: str) -> None:
-        if key in self._known:
+        name = printable(key)  # one line, whatever the file is called
+        if name in self._known:
             return
-        self._known.add(key)
-        log.warning("skipped %s: it cannot be read as a photo", key)
+        self._known.add(name)
+        log.warning("skipped %s: it cannot be read as a photo", name)
         if self._path and parallel.is_first():
             with contextlib.closing(paths.GrowingFile(self._path)) as file:
-                file.write(key.encode() + b"\n")
+                file.write(name.encode() + b"\n")

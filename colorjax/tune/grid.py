@@ -15,7 +15,8 @@ import numpy as np
 from colorjax.errors import RequestError
 from colorjax.evaluate.tables import markdown_table
 from colorjax.metrics import table as metrics_table
-from colorjax.runtime import child_process
+from colorjax.runtime import child_process, foreign_files
+from colorjax.runtime.file_names import printable
 from colorjax.runtime.signals import Stop
 
 SEED = "seed"
@@ -93,8 +94,8 @@ def summarize(runs: Sequence[Run]) -> list[dict[str, Any]]:
     groups: dict[tuple, list[dict[str, float]]] = {}
     for run in runs:
         try:
-            metrics = json.loads((run.workdir / "eval.json").read_text(encoding="utf-8"))["metrics"]
-        except (OSError, ValueError, KeyError):
+            metrics = foreign_files.read_json(run.workdir / "eval.json")["metrics"]
+        except (OSError, ValueError, KeyError, TypeError):
             raise RequestError(
                 f"{str(run.workdir)!r} has no eval.json; run the sweep again to finish it"
             ) from None
@@ -202,7 +203,7 @@ def run(
 
     runs = plan(fields, root)
     for number, each in enumerate(runs, start=1):
-        print(f"[{number}/{len(runs)}] {each.workdir}", file=sys.stderr)
+        print(f"[{number}/{len(runs)}] {printable(each.workdir)}", file=sys.stderr)
         status = _train(config, each, arguments)
         if status:
             return status
@@ -213,7 +214,7 @@ def run(
     pictures = figure.read_photos(photos) or reported_photos(runs[0].workdir, 6)
     drawn = figures(fields, runs, root / name, pictures)
     print(table(rows))
-    print("\n".join(map(str, drawn)))
+    print("\n".join(map(printable, drawn)))
     return 0
 
 

@@ -16,6 +16,7 @@ from colorjax.data.selection import splits
 from colorjax.errors import DONE, STOPPED, WRONG_REQUEST, RequestError
 from colorjax.parallel import mesh as parallel
 from colorjax.runtime import jax_setup, paths
+from colorjax.runtime.file_names import printable
 from colorjax.train import evaluator as evaluate
 from colorjax.train.skipped import SkippedPhotos
 from colorjax.train.stopping import StopSignal
@@ -81,7 +82,7 @@ def run(argv: list[str] | None = None) -> int:
         with StopSignal() as stop:
             result = measure(Path(workdir), stop)
     except RequestError as error:
-        print(f"colorjax: {error}", file=sys.stderr)
+        print(f"colorjax: {printable(error)}", file=sys.stderr)
         return WRONG_REQUEST
     if result is None:
         return STOPPED

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Literal
 
 from colorjax.errors import DONE, STOPPED, WRONG_REQUEST, RequestError
-from colorjax.runtime import atomic, child_process
+from colorjax.runtime import atomic, child_process, foreign_files
 from colorjax.tune import config_file
 from colorjax.tune.ledger import Claim
 from colorjax.tune.request import StudyRequest
 from colorjax.tune.space import Value
+from colorjax.weights.workdir import Workdir
 
 PROGRAM = "colorjax.main"
 _TRIES = 3  # maximum starts of a program that crashes
@@ -62,7 +63,7 @@ class Clock:
         self._heartbeat = folder / "heartbeat.json"
         self._earlier, self.last_step = 0.0, 0
         try:
-            known = json.loads(self._file.read_text())
+            known = foreign_files.read_json(self._file)
             self._earlier, self.last_step = float(known["seconds"]), int(known["last_step"])
         except (OSError, ValueError, KeyError, TypeError):
             pass  # none yet
@@ -84,7 +85,7 @@ class Clock:
     def newest_step(self) -> int:
         """The newest step of the run, at most five seconds old; 0: none yet."""
         try:
-            return int(json.loads(self._heartbeat.read_text())["step"])
+            return int(foreign_files.read_json(self._heartbeat)["step"])
         except (OSError, ValueError, KeyError, TypeError):
             return 0
 
@@ -109,20 +110,9 @@ class Clock:
 
 def validations(folder: Path, metric: str) -> dict[int, float]:
     """Returns the finite validation values of a run: step -> value."""
-    values = {}
-    try:
-        lines = (folder / "metrics.jsonl").read_text().splitlines()
-    except OSError:
-        return {}
-    for line in lines:
-        try:
-            content = json.loads(line)
-            value = float(content[f"validation/{metric}"])
-        except (ValueError, KeyError):  # another kind of line, or an incomplete one
-            continue
-        if math.isfinite(value):
-            values[int(content["step"])] = value
-    return values
+    lines = Workdir(folder).read_metrics()
+    values = {line["step"]: line.get(f"validation/{metric}", math.nan) for line in lines}
+    return {step: float(value) for step, value in values.items() if math.isfinite(value)}
 
 
 class Training:

@@ -11,7 +11,9 @@ import hashlib
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 import jax
@@ -23,7 +25,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from colorjax.errors import RequestError
 from colorjax.parallel import mesh as parallel
-from colorjax.runtime import atomic, paths
+from colorjax.runtime import atomic, foreign_files, paths
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class Checkpoints:
                 the folder, and ignores checkpoints without a seal.
         """
         self._folder = paths.locate(folder)  # Orbax needs absolute paths
+        paths.require_utf8(self._folder)
         self._read_only = read_only
         self._manager = ocp.CheckpointManager(
             self._folder,
@@ -177,9 +180,18 @@ class Checkpoints:
 
         Returns:
             The restored trees by name, on the devices of the shardings.
+
+        Raises:
+            ValueError: the files do not fit the trees, or are damaged; one line.
         """
         items = {name: ocp.args.StandardRestore(tree) for name, tree in abstract.items()}
-        return dict(self._manager.restore(step, args=ocp.args.Composite(**items)).items())
+        try:
+            return dict(self._manager.restore(step, args=ocp.args.Composite(**items)).items())
+        except jax.errors.JaxRuntimeError:  # a lost host or a failed device
+            raise
+        except Exception as error:  # Orbax and TensorStore have no error type
+            line = next(filter(None, str(error).splitlines()), type(error).__name__)
+            raise ValueError(line[:200]) from error
 
     def seal_restored(self, step: int) -> None:
         """Seals a checkpoint that was restored and has no seal yet."""
@@ -231,6 +243,8 @@ def find_damage(folder: str | os.PathLike[str]) -> str | None:
     about to seal it. It is accepted if all of its arrays can be read.
     """
     folder = paths.locate(folder)
+    if flaw := _find_foreign(folder):
+        return flaw
     seal = folder / SEAL
     if not seal.is_file():
         if not all((folder / name).exists() for name in ("_CHECKPOINT_METADATA", "weights")):
@@ -238,19 +252,38 @@ def find_damage(folder: str | os.PathLike[str]) -> str | None:
         items = (folder / name for name in ("weights", "training") if (folder / name).exists())
         return next(filter(None, map(_find_unreadable, items)), None)
     try:
-        lines = [line.split("  ", 1) for line in seal.read_text().splitlines()]
-        sums = {name: digest for digest, name in lines}
-    except ValueError:
+        text = foreign_files.read_bytes(seal).decode()
+        sums = {name: digest for digest, name in (s.split("  ", 1) for s in text.splitlines())}
+    except (OSError, ValueError):
         return f"{SEAL} is unreadable"
     if not sums:
         return f"{SEAL} is empty"
+    for name in sums:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            return f"{SEAL} names a file outside the checkpoint"
     for name, expected in sums.items():
         try:
             digest = _sha256(folder / name)
-        except OSError:
+        except (OSError, ValueError):  # the latter: no name of a file
             return f"{name} is missing"
         if digest != expected:
             return f"{name} has changed"
+    return None
+
+
+def _find_foreign(folder: epath.Path) -> str | None:
+    """Returns what in a checkpoint is not a file of its own: a link, device or pipe; or None."""
+    if paths.is_remote(folder):
+        return None
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = os.path.join(parent, name)
+            try:
+                mode = os.lstat(path).st_mode
+            except FileNotFoundError:  # removed meanwhile
+                continue
+            if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+                return f"{os.path.relpath(path, folder)} is a link or a device"
     return None
 
 

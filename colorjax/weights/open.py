@@ -7,7 +7,9 @@ import dataclasses
 import difflib
 import functools
 import hashlib
+import importlib.util
 import os
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,7 +20,7 @@ from ml_collections import ConfigDict
 from colorjax import methods
 from colorjax.errors import RequestError
 from colorjax.methods.method import Method, Variables
-from colorjax.runtime import jax_setup
+from colorjax.runtime import jax_setup, paths
 from colorjax.weights import named
 from colorjax.weights.checkpoint import SEAL, Checkpoints, with_sharding
 from colorjax.weights.named import WeightsFile
@@ -55,8 +57,17 @@ class StoredWeights:
 
     @functools.cached_property
     def method(self) -> Method:
-        """The method of `config`, for prediction only."""
-        return methods.build(self.config, with_loss=False)
+        """The method of `config`, for prediction only.
+
+        Raises:
+            RequestError: the config describes no network of this version of colorjax.
+        """
+        try:
+            return methods.build(self.config, with_loss=False)
+        except RequestError:
+            raise
+        except Exception as error:  # a network raises errors of any type for wrong attributes
+            raise self._unusable(error) from None
 
     def digest(self) -> str:
         """Returns a SHA-256 that differs when the stored weights or their config change.
@@ -127,7 +138,12 @@ class StoredWeights:
     def _restore_step(
         self, checkpoints: Checkpoints, step: int, method: Method, sharding: Sharding
     ) -> Variables:
-        weights = _abstract(method, sharding)
+        try:
+            weights = _abstract(method, sharding)
+        except RequestError:
+            raise
+        except Exception as error:  # see `method`
+            raise self._unusable(error) from None
         # Imported weights have no optimizer.
         has_average = "optimizer" in self.config and self.config.optimizer.ema_decay
         if has_average:
@@ -135,9 +151,15 @@ class StoredWeights:
         try:
             restored = checkpoints.restore(step, weights=weights)["weights"]
         except ValueError as error:
-            raise self._misfit(method.network, f" ({str(error).splitlines()[0]})") from None
+            raise self._misfit(method.network, f" ({error})") from None
         params = restored["average"] if has_average else restored["params"]
         return {"params": params, "batch_stats": restored["batch_stats"]}
+
+    def _unusable(self, error: Exception) -> RequestError:
+        return RequestError(
+            f"the config of the weights {self.name} describes no network of this version of "
+            f"colorjax ({_first_line(error)}); restore a copy of its config.json"
+        )
 
     def _misfit(self, network: Any, why: str = "") -> RequestError:
         return RequestError(
@@ -165,7 +187,37 @@ def open_weights(name_or_path: str | os.PathLike[str]) -> StoredWeights:
     workdir = Workdir(name)
     if not workdir.config_file.is_file():
         raise no_such_weights(name)
-    return StoredWeights(str(workdir.root), workdir.read_config(), workdir)
+    config = workdir.read_config()
+    _check_module(config.model.name, workdir)
+    return StoredWeights(str(workdir.root), config, workdir)
+
+
+def _check_module(network: str, workdir: Workdir) -> None:
+    """Raises a RequestError if a network MODULE:CLASS would be imported from the workdir itself.
+
+    A workdir is data. A class of the user's own is imported from where Python finds it.
+    """
+    module = network.partition(":")[0]
+    if ":" not in network or paths.is_remote(workdir.root):
+        return
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return  # it is not found when it is imported either
+    origins = list(spec.submodule_search_locations or ()) if spec else []
+    if not rest and spec and spec.origin:
+        origins = [spec.origin]
+    for origin in origins:
+        if Path(origin, *rest).resolve().is_relative_to(Path(workdir.root).resolve()):
+            raise RequestError(
+                f"the network {network} of workdir {str(workdir.root)!r} is code inside that "
+                "workdir, which is data only; move the module elsewhere, if you trust it"
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
 
 
 def are_weights(name_or_path: str | os.PathLike[str]) -> bool:

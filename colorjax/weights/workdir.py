@@ -7,7 +7,9 @@ import io
 import json
 import logging
 import os
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,14 @@ from PIL import Image
 
 from colorjax.errors import RequestError
 from colorjax.parallel import mesh as parallel
-from colorjax.runtime import atomic, paths
+from colorjax.runtime import atomic, foreign_files, paths
+from colorjax.runtime.locks import only_process
 from colorjax.runtime.versions import versions
+from colorjax.weights import stored_config
 
 log = logging.getLogger(__name__)
+
+LOCK = "training.lock"  # of the workdir, while a training runs
 
 # Fields that may change between starts of a run without a warning.
 _FREE = (
@@ -98,6 +104,30 @@ class Workdir:
         self.tensorboard = self.root / "tensorboard"
         self.images = self.root / "images"
 
+    def lock(self, stack: contextlib.ExitStack) -> None:
+        """Keeps other trainings out of this workdir; a collective call.
+
+        The first process holds the lock. Object stores, and disks without locks, have none.
+
+        Args:
+            stack: its end releases the lock.
+
+        Raises:
+            RequestError: another training holds the lock, or the folder is not writable.
+        """
+        refusal: RequestError | None = None
+        if parallel.is_first() and not paths.is_remote(self.root):
+            paths.require_utf8(self.root)
+            try:
+                path = Path(self.root) / LOCK
+                stack.enter_context(only_process(path, "is training in this workdir", "--workdir"))
+            except RequestError as error:
+                refusal = error
+            except OSError as error:
+                refusal = self._unwritable(error)
+        if parallel.any_host(refusal is not None):
+            raise refusal or RequestError("the first process cannot lock the workdir")
+
     def prepare(self, config: ConfigDict, classes: Sequence[str] = ()) -> None:
         """Creates the folder of a new run with its config, or checks that the config fits the run.
 
@@ -111,6 +141,7 @@ class Workdir:
         Raises:
             RequestError: the folder is not writable, or belongs to another method.
         """
+        paths.require_utf8(self.root)
         try:
             is_new = not self.config_file.is_file()
             if not is_new:
@@ -126,9 +157,12 @@ class Workdir:
                     self._write_config(config)
             parallel.barrier("the workdir is prepared")
         except OSError as error:
-            raise RequestError(
-                f"workdir {str(self.root)!r} cannot be written ({error.strerror}); use another"
-            ) from None
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> RequestError:
+        return RequestError(
+            f"workdir {str(self.root)!r} cannot be written ({error.strerror}); use another"
+        )
 
     def update_config(self, config: ConfigDict, *, finished: bool) -> None:
         """Writes the config of a resumed run if a step follows, or another candidate is picked.
@@ -181,12 +215,10 @@ class Workdir:
         """
         if not self.classes_file.is_file():
             return None
-        try:
-            return tuple(json.loads(self.classes_file.read_text(encoding="utf-8")))
-        except (ValueError, TypeError):
-            raise RequestError(
-                f"{str(self.classes_file)!r} is damaged; restore a copy of it"
-            ) from None
+        names = foreign_files.read_json(self.classes_file)
+        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise foreign_files.damaged(self.classes_file, "it is not a list of names")
+        return tuple(names)
 
     def has_saved(self) -> bool:
         """Returns whether there is a checkpoint of a training state, damaged or not."""
@@ -267,7 +299,10 @@ class Workdir:
 
     def _read_split(self) -> dict[str, np.ndarray] | None:
         try:
-            content = io.BytesIO((self.root / "split.npz").read_bytes())
+            content = io.BytesIO(foreign_files.read_bytes(self.root / "split.npz"))
+            with zipfile.ZipFile(content) as file:
+                if sum(member.file_size for member in file.infolist()) > foreign_files.MAX_BYTES:
+                    return None
             with np.load(content, allow_pickle=False) as file:
                 return dict(file)
         except Exception:  # missing, or damaged: zipfile raises many types of errors
@@ -280,26 +315,37 @@ class Workdir:
             RequestError: missing or damaged config.
         """
         try:
-            return ConfigDict(json.loads(self.config_file.read_text()), convert_dict=True)
+            return stored_config.read(self.config_file)
         except OSError:
             raise RequestError(
                 f"{str(self.root)!r} is not a workdir: it has no config.json"
             ) from None
-        except json.JSONDecodeError as error:
-            raise RequestError(f"{str(self.config_file)!r} is damaged: {error}") from None
 
     def read_metrics(self) -> Iterator[dict[str, Any]]:
-        """Yields the complete lines of metrics.jsonl."""
+        """Yields the lines of metrics.jsonl; damaged and incomplete ones are left out."""
+        return (line for line in self._metrics_lines() if line is not None)
+
+    def _metrics_lines(self) -> Iterator[dict[str, Any] | None]:
+        """Yields the lines of metrics.jsonl; None for each damaged one."""
         if not self.metrics_file.is_file():
             return
-        for line in self.metrics_file.read_text().splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                yield json.loads(line)
+        for text in self.metrics_file.read_bytes().splitlines():
+            try:
+                line = foreign_files.parse_json(text)
+            except ValueError:
+                line = None
+            yield line if _is_line_of_metrics(line) else None
 
     def cut_metrics(self, step: int) -> None:
-        """Removes lines of metrics.jsonl after a step, and an incomplete line left by a crash."""
+        """Removes lines of metrics.jsonl after a step, and damaged lines.
+
+        A crash leaves one incomplete line at the end; it warns of any others.
+        """
         if parallel.is_first():
-            kept = [line for line in self.read_metrics() if line["step"] <= step]
+            lines = list(self._metrics_lines())
+            if num_damaged := lines[:-1].count(None):
+                log.warning("left out %d damaged lines of %s", num_damaged, self.metrics_file)
+            kept = [line for line in lines if line is not None and line["step"] <= step]
             atomic.write_text(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
         parallel.barrier("metrics are cut")
 
@@ -356,6 +402,14 @@ def _is_later(name: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
 def _has_phases(config: dict[str, Any]) -> bool:
     trains_features = config.get("features", {}).get("num_classes", -1) > 0  # resolved
     return trains_features or bool(config.get("nogan", {}).get("shares"))
+
+
+def _is_line_of_metrics(line: Any) -> bool:
+    return (
+        isinstance(line, dict)
+        and isinstance(line.get("step"), int)
+        and all(isinstance(x, int | float) and not isinstance(x, bool) for x in line.values())
+    )
 
 
 def write_json(path: epath.Path, content: Any) -> None:

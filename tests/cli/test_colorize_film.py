@@ -1,5 +1,6 @@
 """`colorjax colorize` on films."""
 
+import errno
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from helpers.films import gray_frames, read_frames, write_film
 from colorjax.cli import colorize_film
 from colorjax.cli import main as cli
 from colorjax.inference.colorizer import Colorizer
+from colorjax.inference.film import run as film_run
 from colorjax.inference.film import streams, trial
 from colorjax.inference.film.painter import FramePainter
 from colorjax.inference.film.read import FilmReader
@@ -135,3 +137,18 @@ def test_asf_is_a_film(film, run):
     status, said = run(source)
     assert status == 0, said.err
     assert len(read_frames(film.with_name("b.color.mkv"))) == 3
+
+
+def test_a_full_disk_ends_the_run_as_it_does_for_photos(film, run, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    other = film.with_name("b.mp4")
+    other.write_bytes(film.read_bytes())
+    monkeypatch.setattr(film_run.atomic, "write_bytes", full)
+    status, said = run(film, other)
+    assert status == 2
+    assert said.err == (
+        "colorjax: a.color.mp4 cannot be written: No space left on device; the same command "
+        "continues once that is fixed\n"
+    )

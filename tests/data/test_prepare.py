@@ -162,7 +162,7 @@ def test_what_cannot_be_prepared(photos, tmp_path):
         file.writestr("notes.txt", "x")
     for source, says in (
         (tmp_path / "nothing", "does not exist"),
-        (tmp_path / "text", "not a folder, zip or uncompressed tar"),
+        (tmp_path / "text", "not a whole zip or uncompressed tar"),
         (tmp_path / "none.zip", "no photo in"),
     ):
         with pytest.raises(RequestError, match=says):

@@ -1,6 +1,7 @@
 """Two processes that train as one, as they would on two hosts."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -17,6 +18,8 @@ from PIL import Image
 from colorjax.errors import RequestError
 from colorjax.parallel import hosts
 from colorjax.parallel import mesh as parallel
+from colorjax.runtime.locks import only_process
+from colorjax.weights.workdir import LOCK
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +98,18 @@ def test_two_processes_are_as_one(alone, photos, tmp_path):
         assert ours["baselines"]["grey"][name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
     assert "parameters" in results[0][1]
     assert "parameters" not in results[1][1]  # only the first process talks
+
+
+@pytest.mark.slow
+def test_a_workdir_in_use_is_refused_by_both(photos, tmp_path):
+    (tmp_path / "w").mkdir()
+    with only_process(tmp_path / "w" / LOCK, "is training"):
+        results = ends(start_both(flags_of(photos, tmp_path / "w")))
+    says = f"another colorjax (process {os.getpid()}) is training in this workdir"
+    assert results[0][0] == 2, results
+    assert says in results[0][1]
+    assert results[1][0] in (2, 75), results  # 75: the first process ended before
+    assert not any("Traceback" in text for _, text in results)
 
 
 @pytest.mark.slow

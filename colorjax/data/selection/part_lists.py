@@ -13,7 +13,7 @@ from etils import epath
 from colorjax.data.sources.source import Source
 from colorjax.data.sources.subsets import Subset
 from colorjax.errors import RequestError
-from colorjax.runtime import atomic, paths
+from colorjax.runtime import atomic, foreign_files, paths
 
 PARTS = ("train", "validation", "eval")
 
@@ -35,7 +35,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, list[str]]:
     """
     file = os.fspath(path)
     try:
-        content = json.loads(paths.locate(path).read_bytes())
+        content = foreign_files.parse_json(paths.locate(path).read_bytes())
         parts = {part: [str(name) for name in content.get(part, [])] for part in PARTS}
     except (OSError, ValueError, AttributeError, TypeError):
         raise RequestError(

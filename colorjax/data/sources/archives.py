@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import struct
 import tarfile
 import zipfile
 from collections.abc import Sequence
@@ -12,8 +13,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from colorjax.data.sources.source import FolderSource, digest, file_stamp
-from colorjax.errors import RequestError
+from colorjax.data.sources.source import (
+    FolderSource,
+    check_num_bytes,
+    digest,
+    file_bytes,
+    file_stamp,
+)
+from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.runtime import paths
 from colorjax.runtime.file_names import PHOTO_SUFFIXES
 
@@ -50,8 +57,19 @@ class FolderOfPhotos:
         return len(self.keys)
 
     def read(self, key: str) -> bytes:
-        """Returns the bytes of a photo."""
-        return (self._root / key).read_bytes()
+        """Returns the bytes of a photo.
+
+        Raises:
+            RequestError: a device or pipe, or a file that is too large.
+            OSError: the file cannot be read.
+        """
+        path = self._root / key
+        try:
+            return file_bytes(path)
+        except UnreadablePhoto as error:
+            raise RequestError(
+                f"{str(path)!r} cannot be read as a photo ({error}); remove it"
+            ) from None
 
     def stamp(self) -> str:
         """Returns a digest of path, size and modification time of each photo."""
@@ -62,10 +80,18 @@ class ZipOfPhotos:
     """The photos in a zip file; each process opens its own handle."""
 
     def __init__(self, path: Path):
-        """Reads the central directory."""
+        """Reads the central directory.
+
+        Raises:
+            RequestError: a photo that is encrypted, too large or compressed by another method.
+        """
         self._path = path
         self._file: zipfile.ZipFile | None = None
-        self.keys = sorted(name for name in self._opened().namelist() if _is_photo(name))
+        members = {member.filename: member for member in self._opened().infolist()}
+        self.keys = sorted(filter(_is_photo, members))
+        for key in self.keys:
+            if flaw := _flaw_of(members[key]):
+                raise _bad_member(path, key, flaw)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -76,8 +102,20 @@ class ZipOfPhotos:
         return self._file
 
     def read(self, key: str) -> bytes:
-        """Returns the bytes of a photo, verified with the checksum in the zip."""
-        return self._opened().read(key)
+        """Returns the bytes of a photo, verified with the checksum in the zip.
+
+        Raises:
+            RequestError: they are damaged.
+        """
+        try:
+            return self._opened().read(key)
+        except OSError as error:
+            if error.errno is not None:  # of the disk
+                raise
+            raise _bad_member(self._path, key, f"is damaged ({error})") from None
+        except Exception as error:  # zipfile and its decompressors raise errors of any type
+            flaw = "bad CRC-32" if "CRC" in str(error) else str(error) or type(error).__name__
+            raise _bad_member(self._path, key, f"is damaged ({flaw})") from None
 
     def stamp(self) -> str:
         """Returns path, size and modification time of the zip."""
@@ -87,33 +125,85 @@ class ZipOfPhotos:
         return vars(self) | {"_file": None}
 
 
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_ENCRYPTED = 1  # bit of a member's flags
+
+
+def _flaw_of(member: zipfile.ZipInfo) -> str:
+    if member.flag_bits & _ENCRYPTED:
+        return "is encrypted"
+    if member.compress_type not in _METHODS:
+        return f"is compressed by method {member.compress_type}, not stored or deflated"
+    return _excess_of(member.file_size)
+
+
+def _excess_of(num_bytes: int) -> str:
+    try:
+        check_num_bytes(num_bytes)
+    except UnreadablePhoto as error:
+        return f"has {error}"
+    return ""
+
+
+def _bad_member(path: Path, key: str, flaw: str) -> RequestError:
+    return RequestError(f"{key!r} in {str(path)!r} {flaw}; leave it out, or make the archive again")
+
+
 class TarOfPhotos:
     """The photos in an uncompressed tar file, by the offset of their bytes."""
 
     def __init__(self, path: Path):
-        """Scans all headers once."""
+        """Scans all headers once.
+
+        Raises:
+            RequestError: the file is cut off or damaged, or a photo is too large.
+        """
         self._path = path
         with tarfile.open(path, "r:") as file:
-            self._positions = {
-                posixpath.normpath(member.name): (member.offset_data, member.size)
-                for member in file
-                if member.isreg() and not member.issparse() and _is_photo(member.name)
-            }
+            members = [member for member in file if member.isreg() and _is_photo(member.name)]
+            _check_end(file)
+        self._positions = {
+            posixpath.normpath(member.name): (member.offset_data, member.size)
+            for member in members
+            if not member.issparse()
+        }
         self.keys = sorted(self._positions)
+        for key in self.keys:
+            if flaw := _excess_of(self._positions[key][1]):
+                raise _bad_member(path, key, flaw)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def read(self, key: str) -> bytes:
-        """Returns the bytes of a photo."""
+        """Returns the bytes of a photo.
+
+        Raises:
+            RequestError: the file has become shorter.
+        """
         offset, size = self._positions[key]
         with self._path.open("rb") as file:
             file.seek(offset)
-            return file.read(size)
+            content = file.read(size)
+        if len(content) < size:
+            raise _bad_member(self._path, key, "is cut off")
+        return content
 
     def stamp(self) -> str:
         """Returns path, size and modification time of the tar."""
         return f"{self._path.resolve()} {file_stamp(self._path)}"
+
+
+def _check_end(file: tarfile.TarFile) -> None:
+    """Raises a tarfile.ReadError if a scanned archive does not end with its two zero blocks.
+
+    tarfile ends silently at a header that is cut off or damaged.
+    """
+    end = bytes(2 * tarfile.BLOCKSIZE)
+    assert file.fileobj is not None
+    file.fileobj.seek(file.offset)
+    if file.fileobj.read(len(end)) != end:
+        raise tarfile.ReadError("it is cut off or damaged: its end mark is missing")
 
 
 class ChosenPhotos:
@@ -136,6 +226,13 @@ class ChosenPhotos:
         return digest(self._archive.stamp(), *self.keys)
 
 
+# Errors of zipfile and tarfile on damaged files; RuntimeError: unknown versions, nested headers.
+_DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, struct.error, EOFError),
+    *(RuntimeError, ValueError, OverflowError),
+)
+
+
 def open_archive(path: str | os.PathLike[str]) -> Archive:
     """Opens a folder, a zip or an uncompressed tar of photos.
 
@@ -152,10 +249,12 @@ def open_archive(path: str | os.PathLike[str]) -> Archive:
             archive: Archive = ZipOfPhotos(path)
         else:
             archive = TarOfPhotos(path)
-    except (tarfile.TarError, zipfile.BadZipFile) as error:
+    except RequestError:
+        raise
+    except _DAMAGED as error:
         raise RequestError(
-            f"{str(path)!r} is not a folder, zip or uncompressed tar ({error}); unpack a "
-            "compressed tar first"
+            f"{str(path)!r} is not a whole zip or uncompressed tar "
+            f"({error or type(error).__name__}); copy it again, or unpack it and give the folder"
         ) from None
     if not archive.keys:
         raise RequestError(

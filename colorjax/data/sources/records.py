@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -15,7 +14,8 @@ import numpy as np
 from colorjax.data.sources.labels import NO_LABEL
 from colorjax.data.sources.source import LIMIT, LOW_CHROMA, NumberedKeys, Photo, digest, file_stamp
 from colorjax.errors import RequestError, UnreadablePhoto
-from colorjax.runtime import paths
+from colorjax.runtime import foreign_files, paths
+from colorjax.runtime.file_names import RAW_BYTES
 
 CLASSES_FILE = "classes.json"
 INDEX_FILE = "index.npz"
@@ -25,7 +25,7 @@ HASHES = {"": "hashes", LIMIT: "limit_hashes", LOW_CHROMA: "low_chroma_hashes"}
 
 def pack(image: bytes, label: int, key: str) -> bytes:
     """Serializes one photo as a record (msgpack of image, label, key)."""
-    return msgpack.packb({"image": image, "label": label, "key": key})  # pyrefly: ignore
+    return msgpack.packb({"image": image, "label": label, "key": key}, unicode_errors=RAW_BYTES)  # pyrefly: ignore
 
 
 def unpack(record: bytes) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def unpack(record: bytes) -> dict[str, Any]:
         UnreadablePhoto: the record was not written by `pack`.
     """
     try:
-        fields = msgpack.unpackb(record)
+        fields = msgpack.unpackb(record, unicode_errors=RAW_BYTES)
         return {
             "image": bytes(fields["image"]),
             "label": int(fields["label"]),
@@ -87,8 +87,10 @@ class ArrayRecordSource:
         classes = shards[0].parent / CLASSES_FILE
         self._with_labels = with_labels and classes.is_file()
         try:
-            names = json.loads(classes.read_text(encoding="utf-8")) if self._with_labels else ()
-        except ValueError:
+            names = foreign_files.read_json(classes) if self._with_labels else []
+            assert isinstance(names, list)
+            assert all(isinstance(name, str) for name in names)
+        except (RequestError, AssertionError):
             raise RequestError(
                 f"{str(classes)!r} is damaged; run the same colorjax prepare again"
             ) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +20,9 @@ from etils import epath
 
 from colorjax.data.decode import decode_rgb
 from colorjax.data.sources import labels as label_names
-from colorjax.errors import RequestError, unknown_name
+from colorjax.errors import RequestError, UnreadablePhoto, unknown_name
 from colorjax.runtime import paths
-from colorjax.runtime.file_names import PHOTO_SUFFIXES
+from colorjax.runtime.file_names import PHOTO_SUFFIXES, to_bytes
 
 
 class Photo(NamedTuple):
@@ -87,14 +88,14 @@ def digest(*parts: object) -> str:
     """
     sha256 = hashlib.sha256()
     for part in parts:
-        data = part if isinstance(part, bytes) else os.fsencode(str(part))
+        data = part if isinstance(part, bytes) else to_bytes(str(part))
         sha256.update(len(data).to_bytes(8) + data)
     return sha256.hexdigest()
 
 
 def hash_name(name: str) -> int:
     """Returns a stable 64-bit hash of a photo's name: the first bits of its SHA-256."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+    return int.from_bytes(hashlib.sha256(to_bytes(name)).digest()[:8])
 
 
 def source_of(key: str) -> str:
@@ -116,6 +117,31 @@ def file_stamp(path: Path | epath.Path) -> str:
     except OSError:
         return "missing"
     return f"{status.st_size} {status.st_mtime_ns}"
+
+
+MAX_BYTES = 2**29  # of one photo's file
+
+
+def file_bytes(path: Path | epath.Path) -> bytes:
+    """Returns the bytes of a photo's file.
+
+    Raises:
+        UnreadablePhoto: a device or pipe, which may never end, or a file above `MAX_BYTES`.
+        OSError: the file cannot be read.
+    """
+    if not paths.is_remote(path):
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadablePhoto("not a file")
+        check_num_bytes(status.st_size)
+    return path.read_bytes()
+
+
+def check_num_bytes(number: int) -> None:
+    """Raises an UnreadablePhoto if a photo's file has more than `MAX_BYTES`."""
+    if number > MAX_BYTES:
+        limit = f"{MAX_BYTES / 2**20:.0f} MiB"
+        raise UnreadablePhoto(f"{number / 2**20:.0f} MiB; a photo has at most {limit}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,7 +198,7 @@ class FolderSource:
         return len(self.keys)
 
     def __getitem__(self, index: int) -> Photo:
-        return Photo((self.root / self.keys[index]).read_bytes(), int(self.ids[index]))
+        return Photo(file_bytes(self.root / self.keys[index]), int(self.ids[index]))
 
 
 def _photos_below(root: Path | epath.Path) -> list[str]:

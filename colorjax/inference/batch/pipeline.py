@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -12,11 +11,11 @@ from colorjax.errors import RequestError, UnreadablePhoto
 from colorjax.inference.batch.origin import Origin
 from colorjax.inference.batch.plan import Job
 from colorjax.photos import UnwritablePhoto
+from colorjax.runtime import full_disk
 
 # Limit on the pixels of all photos in progress, unless there is only one: two of 24 megapixels run
 # in parallel, one of 100 runs by itself.
 _MAX_PIXELS_UNDER_WAY = 2**26
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 DONE, SKIPPED, FAILED, PLANNED = "done", "skipped", "failed", "planned"
 NO_ROOM = "no room"
@@ -175,9 +174,6 @@ def _outcome(job: Job, work: Work) -> Outcome:
 
 
 def _failed(job: Job, error: BaseException, message: str) -> Outcome:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in _FULL:
-            return Outcome(job, NO_ROOM, error=cause.strerror or str(cause))
-        cause = cause.__cause__ or cause.__context__
+    if (reason := full_disk.reason_of(error)) is not None:
+        return Outcome(job, NO_ROOM, error=reason)
     return Outcome(job, FAILED, error=message)

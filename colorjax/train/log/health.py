@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import socket
 import sys
@@ -13,6 +12,7 @@ import jax
 from etils import epath
 
 from colorjax.parallel import mesh as parallel
+from colorjax.runtime import foreign_files
 from colorjax.weights.workdir import write_json
 
 _PERIOD = 5.0  # seconds between beats
@@ -30,8 +30,8 @@ class Health:
     def last_saved(self) -> int:
         """Returns the newest saved step according to the file of an earlier start; 0: none."""
         try:
-            return int(json.loads(self._path.read_text())["saved"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return int(foreign_files.read_json(self._path)["saved"])
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return 0
 
     def measure(self) -> dict[str, float]:
