@@ -6,7 +6,6 @@ and interoperability IFDs. The tags of a TIFF file have the same layout and are 
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Iterable
 from typing import NamedTuple, TypeAlias
@@ -30,7 +29,7 @@ _ITEM_BYTES |= {16: 8, 17: 8, 18: 8}  # BigTIFF's LONG8, SLONG8, IFD8
 _MOST_BYTES = 2**26  # per value; a camera's MakerNote has less than a megabyte
 
 
-Bytes: TypeAlias = bytes | memoryview | mmap.mmap
+Bytes: TypeAlias = bytes | memoryview
 
 
 class Entry(NamedTuple):

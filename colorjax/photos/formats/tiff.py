@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import mmap
 import struct
 import threading
 from collections.abc import Iterator
@@ -166,7 +165,7 @@ def _dpi(tags: dict[int, Entry], order: str) -> tuple[float, float] | None:
     return (x, y) if 0 < x < 1e6 and 0 < y < 1e6 else None
 
 
-def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
+def write(file: io.BytesIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     """Encodes a photo losslessly; `quality` is ignored. See `colorjax.photos.write`.
 
     tifffile writes the pixels and the tags that describe them. A directory with these tags and the
@@ -232,10 +231,9 @@ def _tags(metadata: Metadata, order: str) -> exif.Directories:
     return tags._replace(main=main)
 
 
-def _replace_directory(file: BinaryIO, tags: exif.Directories, big: bool) -> None:
+def _replace_directory(file: io.BytesIO, tags: exif.Directories, big: bool) -> None:
     """Appends a directory with tifffile's tags and `tags`, and points the header to it."""
-    file.flush()
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as blob:
+    with file.getbuffer() as blob:
         written = exif.read_directories(blob)
     entries = {entry.tag: entry for entry in written.main}
     entries |= {entry.tag: entry for entry in tags.main}
