@@ -8,7 +8,7 @@ import logging
 import struct
 import threading
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -16,22 +16,32 @@ import tifffile
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space, derivatives, exif, xmp
 from colorjax.photos.exif import Entry
-from colorjax.photos.formats import pillow, tiff_pixels
+from colorjax.photos.formats import pillow, tiff_directories, tiff_pixels
 from colorjax.photos.formats.containers import cut_off
 from colorjax.photos.formats.png import gray_as_rgb
+from colorjax.photos.formats.tiff_directories import Page
 from colorjax.photos.photo import Metadata, Photo
 
 XMP, ICC, PHOTOSHOP, _LAYERS = 700, 34675, 34377, 37724
 _SMALLER_PICTURES, _OLD_JPEG = 330, 513  # SubIFDs, JPEGInterchangeFormat
 _DESCRIPTION, _X_DPI, _Y_DPI, _DPI_UNIT = 270, 282, 283, 296
 _COMPRESSION = {1: None, 5: "lzw", 32773: "packbits", 50000: "zstd", 34925: "lzma"}  # else deflate
+_DAMAGE_NOTE = "some of its metadata is damaged: dropped"
+# tifffile reads all pages of some formats of microscopes.
+_NOT_OF_MICROSCOPES: dict[str, Any] = {f"is_{name}": False for name in tifffile.TIFF.FILE_FLAGS}
 _MOST_CLASSIC_BYTES = 2**32 - 2**25
 
 
 def read(data: bytes, max_pixels: int) -> Photo:
     """Reads a TIFF; see `colorjax.photos.read`."""
-    with _quiet(), tifffile.TiffFile(io.BytesIO(data)) as file:
-        page, notes = _first_picture(file)
+    number, offsets, notes = _first_picture(tiff_directories.pages(data))
+    data, has_shared = tiff_directories.without_shared_values(data, offsets)
+    if has_shared:
+        notes += (_DAMAGE_NOTE,)
+    with _quiet(), tifffile.TiffFile(io.BytesIO(data), **_NOT_OF_MICROSCOPES) as file:
+        page = file.pages[number].aspage()
+        if page.offset not in offsets:
+            raise UnreadablePhoto("the directories of the file are damaged")
         pillow.check_size(page.imagewidth, page.imagelength, max_pixels, page.samplesperpixel)
         _check_whole(page, len(data), max_pixels)
         metadata, turned, dropped = _metadata(data, page)
@@ -58,12 +68,6 @@ def read(data: bytes, max_pixels: int) -> Photo:
     return Photo(pixels, colors, kind="TIFF", metadata=metadata, encoding=encoding, notes=notes)
 
 
-def first_page(file: BinaryIO) -> Any:
-    """Returns the first page of an open file, as tifffile describes it."""
-    with _quiet():
-        return tifffile.TiffFile(file).pages.first
-
-
 _of_thread = threading.local()  # .readings: number of active reads in this thread
 
 
@@ -86,17 +90,20 @@ def _is_of_others(_: logging.LogRecord) -> bool:
 logging.getLogger("tifffile").addFilter(_is_of_others)
 
 
-def _first_picture(file: Any) -> tuple[Any, tuple[str, ...]]:
-    """Returns the first page that is not a thumbnail, and a note if there are more."""
-    pages = [file.pages[number] for number in range(min(len(file.pages), 1000))]
-    full = [page for page in pages if not int(page.subfiletype) & 1] or pages[:1]
+def _first_picture(pages: list[Page]) -> tuple[int, set[int], tuple[str, ...]]:
+    """Selects the first page that is not a thumbnail.
+
+    Returns:
+        Its number; the offsets of the directories that tifffile reads; a note if there are more.
+    """
+    full = [number for number, page in enumerate(pages) if not page.is_reduced] or [0][: len(pages)]
     if not full:
         raise UnreadablePhoto("the file is cut off: the directory of its pixels is missing")
     count = len(full)
     notes = (f"only the first of {count} pictures was used",) if count > 1 else ()
     if count < len(pages):
         notes += (derivatives.THUMBNAIL_NOTE,)
-    return full[0].aspage(), notes
+    return full[0], {pages[0].offset, pages[full[0]].offset}, notes
 
 
 def _check_whole(page: Any, size: int, max_pixels: int) -> None:
@@ -141,7 +148,7 @@ def _metadata(data: bytes, page: Any) -> tuple[Metadata, int, tuple[str, ...]]:
     has_preview = _SMALLER_PICTURES in tags or (_OLD_JPEG in tags and int(page.compression) != 6)
     notes = (derivatives.THUMBNAIL_NOTE,) if has_preview else ()
     if directories.is_damaged:
-        notes += ("some of its metadata is damaged: dropped",)
+        notes += (_DAMAGE_NOTE,)
     if _LAYERS in tags:
         notes += ("its Photoshop layers were dropped: they show the old photo",)
     return metadata, turned, notes
