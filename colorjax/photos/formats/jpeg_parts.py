@@ -53,10 +53,10 @@ class Parts(NamedTuple):
 
 def segments(data: bytes) -> list[Segment]:
     """Returns the segments before the first scan, or before any damage."""
-    return _segments_from(data, 2)[0]
+    return segments_and_end(data)[0]
 
 
-def _segments_from(data: bytes, offset: int) -> tuple[list[Segment], int]:
+def segments_and_end(data: bytes, offset: int = 2) -> tuple[list[Segment], int]:
     """Returns the segments from an offset on, and the offset of the first scan or of any damage."""
     parts = []
     while offset + 4 <= len(data) and data[offset] == 0xFF:
@@ -79,7 +79,7 @@ def _segments_from(data: bytes, offset: int) -> tuple[list[Segment], int]:
 
 def split(data: bytes) -> Parts:
     """Splits a JPEG; finds the segments again after one with a wrong length."""
-    parts, scan = _segments_from(data, 2)
+    parts, scan = segments_and_end(data, 2)
     is_repaired = not _is_scan(data, scan)
     if is_repaired:
         parts, scan = _resynchronized(data, parts, scan)
@@ -116,7 +116,7 @@ def _resynchronized(data: bytes, parts: list[Segment], end: int) -> tuple[list[S
     for candidate in itertools.islice(_SEGMENT.finditer(data, begin), _MOST_CANDIDATES):
         if best and candidate.start() < best[2]:
             continue
-        further, scan = _segments_from(data, candidate.start())
+        further, scan = segments_and_end(data, candidate.start())
         frame = next((p.content for p in (*parts, *further) if p.marker in FRAMES), b"")
         if not _is_scan(data, scan) or len(frame) < 6:
             continue

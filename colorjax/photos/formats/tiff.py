@@ -16,7 +16,7 @@ import tifffile
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space, derivatives, exif, xmp
 from colorjax.photos.exif import Entry
-from colorjax.photos.formats import pillow, tiff_directories, tiff_pixels
+from colorjax.photos.formats import inner_streams, pillow, tiff_directories, tiff_pixels
 from colorjax.photos.formats.containers import cut_off
 from colorjax.photos.formats.png import gray_as_rgb
 from colorjax.photos.formats.tiff_directories import Page
@@ -29,6 +29,7 @@ _COMPRESSION = {1: None, 5: "lzw", 32773: "packbits", 50000: "zstd", 34925: "lzm
 _DAMAGE_NOTE = "some of its metadata is damaged: dropped"
 # tifffile reads all pages of some formats of microscopes.
 _NOT_OF_MICROSCOPES: dict[str, Any] = {f"is_{name}": False for name in tifffile.TIFF.FILE_FLAGS}
+_TILE = 2**20  # pixels of a tile that a smaller picture may have
 _MOST_CLASSIC_BYTES = 2**32 - 2**25
 
 
@@ -42,8 +43,12 @@ def read(data: bytes, max_pixels: int) -> Photo:
         page = file.pages[number].aspage()
         if page.offset not in offsets:
             raise UnreadablePhoto("the directories of the file are damaged")
-        pillow.check_size(page.imagewidth, page.imagelength, max_pixels, page.samplesperpixel)
-        _check_whole(page, len(data), max_pixels)
+        pillow.check_size(
+            *(page.imagewidth, page.imagelength, max_pixels, page.samplesperpixel),
+            num_bytes=page.samplesperpixel * np.max(page.bitspersample) // 8,
+        )
+        _check_whole(page, len(data))
+        _check_streams(page, data)
         metadata, turned, dropped = _metadata(data, page)
         stored, model, more = tiff_pixels.decode(page, data)
         encoding = {
@@ -106,7 +111,19 @@ def _first_picture(pages: list[Page]) -> tuple[int, set[int], tuple[str, ...]]:
     return full[0], {pages[0].offset, pages[full[0]].offset}, notes
 
 
-def _check_whole(page: Any, size: int, max_pixels: int) -> None:
+def _check_streams(page: Any, data: bytes) -> None:
+    """Rejects strips and tiles that are compressed pictures of another size."""
+    width = page.tilewidth if page.is_tiled else page.imagewidth
+    height = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+    compression = int(page.compression)
+    if page.jpegtables is not None:
+        inner_streams.check_jpeg_tables(page.jpegtables)
+    if inner_streams.is_picture(compression):
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+            inner_streams.check(data[offset : offset + count], compression, width, height)
+
+
+def _check_whole(page: Any, size: int) -> None:
     """Rejects files that tifffile would fill with zeros, or allocate beyond their header."""
     if len(page.dataoffsets) != len(page.databytecounts) or not page.dataoffsets:
         raise UnreadablePhoto("a TIFF whose list of strips is damaged")
@@ -116,7 +133,8 @@ def _check_whole(page: Any, size: int, max_pixels: int) -> None:
     if page.imagedepth != 1:
         raise UnreadablePhoto("a TIFF with depth is a volume, not a photo")
     if page.is_tiled:
-        pillow.check_size(page.tilewidth, page.tilelength, max(max_pixels, 2**24))
+        if page.tilewidth * page.tilelength > 4 * page.imagewidth * page.imagelength + _TILE:
+            raise UnreadablePhoto("a TIFF whose tiles are larger than its picture")
         tiles = -(-page.imagewidth // page.tilewidth) * -(-page.imagelength // page.tilelength)
     else:
         tiles = -(-page.imagelength // max(1, page.rowsperstrip))
