@@ -15,9 +15,10 @@ from colorjax.photos.formats import bmp, jpeg, jpeg2000, netpbm, png, tiff, webp
 from colorjax.photos.library_warnings import complaints
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 from colorjax.runtime import atomic
+from colorjax.runtime.memory import MAX_PIXELS
 
-MAX_PIXELS = 2**28
 _WITHOUT_XMP = ("BMP", "PPM")
+_MOST_NOTES = 10
 
 
 def read(
@@ -27,7 +28,8 @@ def read(
 
     Args:
         source: a file, or its bytes.
-        max_pixels: larger photos are rejected before decoding.
+        max_pixels: larger photos are rejected before decoding; the default depends on the memory
+            of this machine.
         white: the stored value that becomes white, such as 4095 for 12 bits in a file of 16 bits;
             None: the largest value of the file's depth.
 
@@ -55,8 +57,15 @@ def read(
     if heard and not damage:
         damage = ("it has faults that do not affect its pixels",)
     photo.metadata, dropped = derivatives.removed(photo.metadata)
-    photo.notes = tuple(dict.fromkeys((*photo.notes, *levels, *damage, *dropped)))
+    photo.notes = _first((*photo.notes, *levels, *damage, *dropped))
     return photo
+
+
+def _first(notes: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the first different notes: a damaged file can have thousands."""
+    notes = tuple(dict.fromkeys(notes))
+    more = len(notes) - _MOST_NOTES
+    return notes if more <= 0 else (*notes[:_MOST_NOTES], f"and {more} more notes")
 
 
 def _bytes_of(path: Path) -> bytes:
