@@ -200,9 +200,16 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     if photo.metadata.dpi:
         options["dpi"] = photo.metadata.dpi
     start = file.tell()
-    image.save(
-        file, "JPEG", extra=carried, progressive=photo.encoding.get("progressive"), **options
-    )
+    progressive = bool(photo.encoding.get("progressive"))
+    try:
+        image.save(file, "JPEG", extra=carried, progressive=progressive, **options)
+    except OSError:
+        if not progressive:
+            raise
+        file.seek(start)  # Pillow's buffer for progressive files is too small for much detail
+        file.truncate()
+        image.save(file, "JPEG", extra=carried, **options)
+        notes += ("it is too detailed for a progressive JPEG: written as a sequential one",)
     _copy_density(file, start, photo.encoding.get("density", b""))
     return notes + more
 
