@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tifffile
 from helpers.photos import zoo
+from PIL import Image
 
 from colorjax import photos
-from colorjax.photos.formats import inner_streams
+from colorjax.photos.formats import heif_items, inner_streams, webp_avif_heif
 
 RGB = zoo.scene(3)
 CODECS = {
@@ -193,3 +194,61 @@ def test_wide_pixels_count_as_several():
     assert photos.read(data.getvalue(), max_pixels=640).pixels.shape == (8, 8, 40)
     with pytest.raises(photos.UnreadablePhoto, match="8x8 pixels of 160 bytes are more"):
         photos.read(data.getvalue(), max_pixels=639)
+
+
+@pytest.fixture(scope="module")
+def has_heif():
+    if not webp_avif_heif.has_heif():
+        pytest.skip("pillow_heif is not installed")
+    try:
+        webp_avif_heif.heif_writer()
+    except photos.UnwritablePhoto as error:
+        pytest.skip(str(error))
+
+
+def picture(kind, height, width, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((height, width, 3), np.uint8)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+@pytest.mark.parametrize("size", [(64, 64), (33, 71), (130, 500), (520, 264)])
+def test_sizes_of_coded_pictures(kind, size, has_heif):
+    sizes = list(heif_items._sizes(picture(kind, *size)))
+    assert sizes
+    for width, height in sizes:  # HEVC is coded in whole blocks
+        assert size[1] <= width < size[1] + 64
+        assert size[0] <= height < size[0] + 64
+    assert kind == "HEIF" or set(sizes) == {size[::-1]}
+
+
+def test_sizes_of_a_sequence():
+    frames = [Image.fromarray(np.full((48, 80, 3), v, np.uint8)) for v in (0, 200)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "AVIF", save_all=True, append_images=frames[1:])
+    sizes = set(heif_items._sizes(buffer.getvalue()))
+    assert sizes == {(80, 48)}
+    assert photos.read(buffer.getvalue()).width == 80
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_a_coded_picture_larger_than_the_file_says_is_refused(kind, has_heif):
+    data = picture(kind, 1024, 2048)
+    small = re.sub(rb"(ispe\0{4}).{8}", rb"\1" + struct.pack(">II", 64, 64), data, flags=re.DOTALL)
+    assert small != data
+    with pytest.raises(photos.UnreadablePhoto, match="2048x1024 pixels are more than the limit"):
+        photos.read(small, max_pixels=2**20)
+
+
+def test_a_grid_larger_than_the_limit_is_refused(has_heif):
+    content = b"\0\1\0\0" + struct.pack(">II", 60_000, 50_000)
+    assert heif_items._size_of_canvas(content, b"grid") == (60_000, 50_000)
+    content = b"\0\0\0\0" + struct.pack(">HH", 600, 500)
+    assert heif_items._size_of_canvas(content, b"grid") == (600, 500)
+
+
+def test_items_of_other_codecs_are_refused(has_heif):
+    data = picture("HEIF", 64, 64).replace(b"hvc1", b"unci")
+    with pytest.raises(photos.UnreadablePhoto, match="items of type 'unci' cannot be read"):
+        photos.read(data)

@@ -39,8 +39,12 @@ def check_jpeg_tables(data: bytes) -> None:
         raise _damaged()
 
 
-def _of_jpeg(data: bytes) -> Size:
-    """Reads a JPEG whose segments are whole up to the scan, so that all decoders agree."""
+def size_of_jpeg(data: bytes) -> Size:
+    """Returns the size of a JPEG whose segments are whole up to the scan, for all decoders.
+
+    Raises:
+        UnreadablePhoto: the segments are damaged, so that decoders could differ.
+    """
     parts, scan = jpeg_parts.segments_and_end(data)
     frames = [part.content for part in parts if part.marker in jpeg_parts.FRAMES]
     if data[:2] != b"\xff\xd8" or data[scan : scan + 2] != b"\xff\xda" or len(frames) != 1:
@@ -135,7 +139,7 @@ def _of_jpeg_xl(data: bytes) -> Size:
 
 
 _SIZES: dict[int, Callable[[bytes], Size]] = {
-    **dict.fromkeys((6, 7, 33007, 34892), _of_jpeg),
+    **dict.fromkeys((6, 7, 33007, 34892), size_of_jpeg),
     **dict.fromkeys((33003, 33004, 33005, 34712), _of_jpeg2000),
     **dict.fromkeys((50002, 52546), _of_jpeg_xl),
     **dict.fromkeys((34927, 50001), _of_webp),
