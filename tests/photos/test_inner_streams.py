@@ -174,6 +174,30 @@ def test_a_jpeg_2000_of_many_tiles_is_refused():
         photos.read(bytes(data))
 
 
+def with_precincts(data, size):
+    """Returns a JPEG 2000 whose header says that all precincts have 2^size pixels a side."""
+    at = data.index(b"\xff\x52")
+    (length,) = struct.unpack_from(">H", data, at + 2)
+    content = bytes((data[at + 4] | 1,)) + data[at + 5 : at + 2 + length]
+    sizes = bytes((size << 4 | size,)) * (content[5] + 1)
+    segment = struct.pack(">HH", 0xFF52, length + len(sizes)) + content + sizes
+    return data[:at] + segment + data[at + 2 + length :]
+
+
+def test_tiny_precincts_are_refused():
+    data = imagecodecs.jpeg2k_encode(np.zeros((64, 64, 3), np.uint8), level=0, codecformat="j2k")
+    with pytest.raises(photos.UnreadablePhoto, match="tiny precincts"):
+        photos.read(with_precincts(data, 1))
+    tile = data.index(b"\xff\x90") + 12
+    header = with_precincts(data, 1)
+    at = header.index(b"\xff\x52")
+    (length,) = struct.unpack_from(">H", header, at + 2)
+    cod = header[at : at + 2 + length]
+    with pytest.raises(photos.UnreadablePhoto, match="tiny precincts"):
+        photos.read(data[:tile] + cod + data[tile:])
+    assert photos.read(with_precincts(data, 15)).width == 64
+
+
 def test_a_gif_frame_may_be_larger_than_its_screen():
     """35 bytes that say 1x1, whose frame has 16384x16384 pixels."""
     head = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + bytes(6)

@@ -62,6 +62,7 @@ def _of_png(data: bytes) -> Size:
 
 def _of_jpeg2000(data: bytes) -> Size:
     width, height, bits, _ = jpeg2000.codestream_size(data)
+    jpeg2000.check_precincts(data)
     return Size(width, height, len(bits))
 
 

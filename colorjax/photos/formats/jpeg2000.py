@@ -23,6 +23,8 @@ _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _CARRIED = (b"uuid", b"xml ", b"uinf")
 _CDEF_ALPHA = 1
 _LEAST_TILE = 1024  # pixels; a decoder needs some 10 kB for each tile
+_SOT, _SOD, _COD, _COC = 0xFF90, 0xFF93, 0xFF52, 0xFF53
+_LEAST_PRECINCT = 5  # log2 of its sides
 _CMYK = 12  # enumerated color space
 
 
@@ -94,6 +96,33 @@ def codestream_size(data: bytes) -> tuple[int, int, list[int], int]:
     return width, height, [part[0] + 1 for part in parts], tiles
 
 
+def check_precincts(data: bytes) -> None:
+    """Rejects precincts of a few pixels, each of which takes a decoder hundreds of bytes.
+
+    Raises:
+        UnreadablePhoto: there are some.
+    """
+    start, _ = codestream(data)
+    at = start + 2
+    tile_part = 0
+    while 0 < at <= len(data) - 12:
+        marker, length = struct.unpack_from(">HH", data, at)
+        if marker == _SOT:
+            tile_part = at + struct.unpack_from(">I", data, at + 6)[0]
+        if marker == _SOD:  # pixels, up to the end of the tile-part
+            if tile_part <= at:
+                return
+            at = tile_part
+            continue
+        content = data[at + 4 : at + 2 + length]
+        if marker in (_COD, _COC) and len(content) >= 7:
+            style, start = (content[0], 10) if marker == _COD else (content[1], 7)
+            sizes = content[start:] if style & 1 else b""
+            if any(min(size & 15, size >> 4) < _LEAST_PRECINCT for size in sizes):
+                raise UnreadablePhoto("a JPEG 2000 of tiny precincts cannot be read")
+        at += 2 + max(length, 2)
+
+
 def read(data: bytes, max_pixels: int) -> Photo:
     """Reads a JPEG 2000; see `colorjax.photos.read`."""
     width, height, bits, tiles = codestream_size(data)
@@ -103,6 +132,7 @@ def read(data: bytes, max_pixels: int) -> Photo:
     most = min(65535, 64 + width * height // _LEAST_TILE)
     if tiles > most or max(bits) > 16 or min(bits) != max(bits):
         raise UnreadablePhoto(f"a JPEG 2000 with {max(bits)} bits in {tiles} tiles cannot be read")
+    check_precincts(data)
     metadata, header = _metadata(data)
     if b"pclr" in header:
         if not codestream(data)[1]:  # a decoder could find another codestream
