@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from colorjax.cli import options
 from colorjax.errors import RequestError
 from colorjax.runtime import paths
+from colorjax.runtime.memory import MAX_PIXELS
 
 if TYPE_CHECKING:
     from colorjax.inference.batch.origin import Origin
@@ -42,9 +43,9 @@ def add(parser: argparse.ArgumentParser, *, output: str, output_required: bool =
         "--max-pixels",
         action=options.Once,
         type=int,
-        default=2**28,
+        default=MAX_PIXELS,
         metavar="N",
-        help="refuse larger photos (default: %(default)s)",
+        help="refuse larger photos (default: %(default)s, by the memory of this machine)",
     )
     parser.add_argument(
         "--white",

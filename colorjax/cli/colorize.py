@@ -130,7 +130,12 @@ def run(args: argparse.Namespace) -> int:
         )
         keeps = not (args.recolor or args.strength < 1 or coloring["hints"])
         return PhotoWork(
-            painting, args.max_pixels, origin(), keeps_color_photos=keeps, white=args.white
+            painting,
+            args.max_pixels,
+            origin(),
+            keeps_color_photos=keeps,
+            white=args.white,
+            overwrite=args.overwrite,
         )
 
     return batch_options.run(args, start, check, origin, takes_films=True)

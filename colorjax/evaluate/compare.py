@@ -27,7 +27,7 @@ from colorjax.evaluate import entries, page
 from colorjax.evaluate import figure as figures
 from colorjax.evaluate.entries import GRAY, PICTURES, TRUTH, Method, Pictures, Weights
 from colorjax.metrics import intervals, picture, summary
-from colorjax.runtime import paths, waiting
+from colorjax.runtime import atomic, paths, waiting
 from colorjax.runtime.versions import versions
 
 FILES = (
@@ -299,11 +299,11 @@ def _write(run: _Comparison, named: Sequence[Method], report: dict[str, Any]) ->
     table = page.compare_markdown(report)
     rows = [(key, run.files[index]) for index, key in enumerate(report["shown"])]
     with _write_errors(run.stage):
-        (run.stage / "metrics.md").write_text(table, encoding="utf-8")
-        (run.stage / "metrics.json").write_text(json.dumps(report, indent=2) + "\n")
+        atomic.write_text(run.stage / "metrics.md", table)
+        atomic.write_text(run.stage / "metrics.json", json.dumps(report, indent=2) + "\n")
         text = page.compare_html(report, names, rows)
         # File names may not be valid UTF-8; links contain them unchanged.
-        (run.stage / "index.html").write_text(text, encoding="utf-8")
+        atomic.write_text(run.stage / "index.html", text)
     return table
 
 

@@ -16,9 +16,7 @@ from colorjax.photos.photo import Metadata
 THUMBNAIL_NOTE = "the small preview in the file was left out: it shows the old photo"
 GAIN_MAP_NOTE = "its gain map was dropped: the result is not HDR"
 FILM_NOTE = "the film after its picture (motion photo) was dropped"
-# The start and the whole of a JPEG in other data.
-JPEG_START = re.compile(rb"\xff\xd8\xff[\xc0-\xfe]")
-_JPEG = re.compile(rb"\xff\xd8\xff[\xc0-\xfe].*?\xff\xda.*?\xff\xd9", re.DOTALL)
+JPEG_START = re.compile(rb"\xff\xd8\xff[\xc0-\xfe]")  # of a JPEG in other data
 _RESOURCE_HEAD = re.compile(rb"8BIM|MeSa|AgHg|PHUT|DCSR")
 _THUMBNAIL_RESOURCES = (1033, 1036)
 _ANY = rb"\w+"
@@ -64,7 +62,15 @@ def exif_without_previews(blob: bytes) -> bytes:
     The other values keep their offsets, because a MakerNote can contain offsets.
     """
     blob = exif.without_thumbnail(blob)
-    return _JPEG.sub(lambda match: bytes(len(match[0])), blob)
+    kept, done = [], 0
+    while start := JPEG_START.search(blob, done):
+        scan = blob.find(b"\xff\xda", start.end())
+        end = blob.find(b"\xff\xd9", scan + 2) + 2 if scan >= 0 else 1
+        if end < 2:  # a later start has no end either
+            break
+        kept += [blob[done : start.start()], bytes(end - start.start())]
+        done = end
+    return b"".join((*kept, blob[done:]))
 
 
 def resources_without_thumbnails(blocks: bytes) -> bytes:

@@ -27,7 +27,8 @@ STRUCTURE = {
 }
 _ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _ITEM_BYTES |= {16: 8, 17: 8, 18: 8}  # BigTIFF's LONG8, SLONG8, IFD8
-_MOST_BYTES = 2**26  # per value; a camera's MakerNote has less than a megabyte
+_INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_MOST_ENTRIES = 2**16  # of a directory, as in a TIFF with 32-bit offsets
 
 
 Bytes: TypeAlias = bytes | memoryview | mmap.mmap
@@ -51,7 +52,9 @@ class Directories(NamedTuple):
         big: whether it is a BigTIFF.
         main: IFD0.
         below: the EXIF, GPS and interoperability IFDs, by the tag that points to them.
-        is_damaged: whether entries are missing because they point outside the blob.
+        is_damaged: whether entries are missing because they point outside the blob, or because
+            the values together are larger than the blob: entries that share one value would take
+            thousands of times the memory of the file.
     """
 
     order: str
@@ -59,6 +62,87 @@ class Directories(NamedTuple):
     main: list[Entry]
     below: dict[int, list[Entry]]
     is_damaged: bool = False
+
+
+class Row(NamedTuple):
+    """One entry of a directory, without its value.
+
+    Attributes:
+        tag: number of the tag.
+        type: TIFF type.
+        count: number of items.
+        num_bytes: size of the value; 0 for an unknown type.
+        offset: of the value's bytes, which may be outside the blob.
+        position: of the entry.
+    """
+
+    tag: int
+    type: int
+    count: int
+    num_bytes: int
+    offset: int
+    position: int
+
+
+class Rows(NamedTuple):
+    """The entries of a directory.
+
+    Attributes:
+        rows: in the order of the file.
+        next: offset of the next directory; 0: none.
+        is_damaged: whether the directory ends outside the blob.
+    """
+
+    rows: list[Row]
+    next: int
+    is_damaged: bool
+
+
+def start_of(blob: Bytes) -> tuple[str, bool, int]:
+    """Returns byte order, whether it is a BigTIFF, and the offset of IFD0.
+
+    Raises:
+        ValueError: the blob has no TIFF header.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(bytes(blob[:2]))
+    if order is None or len(blob) < 8:
+        raise ValueError("no TIFF header")
+    (magic,) = struct.unpack_from(order + "H", blob, 2)
+    big = magic == 43
+    if big and len(blob) < 16:
+        raise ValueError("no TIFF header")
+    return order, big, struct.unpack_from(order + ("Q" if big else "I"), blob, 8 if big else 4)[0]
+
+
+def rows(blob: Bytes, start: int, order: str, big: bool, most: int = _MOST_ENTRIES) -> Rows | None:
+    """Reads the directory at an offset, without its values; None: it is outside the blob.
+
+    Args:
+        blob: the blob.
+        start: offset of the directory.
+        order: byte order.
+        big: whether it is a BigTIFF.
+        most: entries that are read.
+    """
+    head, size, inline = ("Q", 20, 8) if big else ("H", 12, 4)
+    first = start + struct.calcsize(order + head)
+    if start <= 0 or first > len(blob):
+        return None
+    (count,) = struct.unpack_from(order + head, blob, start)
+    end = first + size * count
+    code = order + ("Q" if big else "I")
+    (following,) = struct.unpack_from(code, blob, end) if end + inline <= len(blob) else (0,)
+    result = []
+    last = min(end, first + size * most, len(blob) - size + 1)
+    for position in range(first, last, size):
+        tag, kind = struct.unpack_from(order + "HH", blob, position)
+        (items,) = struct.unpack_from(code, blob, position + 4)
+        num_bytes = items * _ITEM_BYTES.get(kind, 0)
+        offset = position + size - inline
+        if num_bytes > inline:
+            (offset,) = struct.unpack_from(code, blob, offset)
+        result.append(Row(tag, kind, items, num_bytes, offset, position))
+    return Rows(result, following, end > len(blob))
 
 
 def read_directories(blob: Bytes, start: int | None = None) -> Directories:
@@ -73,16 +157,9 @@ def read_directories(blob: Bytes, start: int | None = None) -> Directories:
     Raises:
         ValueError: the blob has no TIFF header, or IFD0 is outside the blob.
     """
-    order = {b"II": "<", b"MM": ">"}.get(bytes(blob[:2]))
-    if order is None or len(blob) < 8:
-        raise ValueError("no TIFF header")
-    (magic,) = struct.unpack_from(order + "H", blob, 2)
-    big = magic == 43
-    if big and len(blob) < 16:
-        raise ValueError("no TIFF header")
-    if start is None:
-        start = struct.unpack_from(order + ("Q" if big else "I"), blob, 8 if big else 4)[0]
-    main, is_damaged = _read_entries(blob, start, order, big)
+    order, big, first = start_of(blob)
+    main, is_damaged = _read_entries(blob, first if start is None else start, order, big, len(blob))
+    room = len(blob) - sum(len(entry.value) for entry in main)
     if not main:
         raise ValueError("no directory")
     below: dict[int, list[Entry]] = {}
@@ -90,32 +167,37 @@ def read_directories(blob: Bytes, start: int | None = None) -> Directories:
     while pending:
         entry = pending.pop()
         if entry.tag in _POINTERS and entry.tag not in below:
-            entries, has_lost = _read_entries(blob, number(entry, order), order, big)
+            entries, has_lost = _read_entries(blob, number(entry, order), order, big, room)
+            room -= sum(len(entry.value) for entry in entries)
             is_damaged |= has_lost
             below[entry.tag] = entries
             pending.extend(entries)
     return Directories(order, big, main, below, is_damaged)
 
 
-def _read_entries(blob: Bytes, start: int, order: str, big: bool) -> tuple[list[Entry], bool]:
-    """Returns the entries of a directory inside the blob, and whether others are outside."""
-    head, size, inline = ("Q", 20, 8) if big else ("H", 12, 4)
-    first = start + struct.calcsize(order + head)
-    if not 0 < start <= len(blob) - 2 or first > len(blob):
+def _read_entries(
+    blob: Bytes, start: int, order: str, big: bool, room: int
+) -> tuple[list[Entry], bool]:
+    """Returns the entries of a directory inside the blob, and whether others are left out.
+
+    Args:
+        blob: the blob.
+        start: offset of the directory.
+        order: byte order.
+        big: whether it is a BigTIFF.
+        room: bytes that the values may have together.
+    """
+    found = rows(blob, start, order, big)
+    if found is None:
         return [], True
-    (count,) = struct.unpack_from(order + head, blob, start)
-    entries, is_damaged = [], first + size * count > len(blob)
-    for offset in range(first, min(first + size * count, len(blob) - size + 1), size):
-        tag, kind = struct.unpack_from(order + "HH", blob, offset)
-        items = struct.unpack_from(order + ("Q" if big else "I"), blob, offset + 4)[0]
-        length = items * _ITEM_BYTES.get(kind, 0)
-        at = offset + size - inline
-        if length > inline:
-            at = struct.unpack_from(order + ("Q" if big else "I"), blob, at)[0]
-        if 0 < length <= _MOST_BYTES and at + length <= len(blob):
-            entries.append(Entry(tag, kind, items, bytes(blob[at : at + length]), at))
-        elif at + length > len(blob):
+    entries, is_damaged = [], found.is_damaged
+    for row in found.rows:
+        if row.num_bytes > room or row.offset + row.num_bytes > len(blob):
             is_damaged = True
+        elif row.num_bytes:
+            value = bytes(blob[row.offset : row.offset + row.num_bytes])
+            entries.append(Entry(row.tag, row.type, row.count, value, row.offset))
+            room -= row.num_bytes
     return entries, is_damaged
 
 
@@ -130,8 +212,16 @@ def repaired(blob: bytes) -> bytes:
 
 def number(entry: Entry, order: str) -> int:
     """Returns the first item of an integer entry, 0 for other types."""
-    code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(entry.type)
+    code = _INTEGERS.get(entry.type)
     return struct.unpack_from(order + code, entry.value)[0] if code else 0
+
+
+def number_at(blob: Bytes, row: Row, order: str) -> int:
+    """Returns the first item of an integer entry, 0 for other types and outside the blob."""
+    code = _INTEGERS.get(row.type)
+    if not code or not row.num_bytes or row.offset + struct.calcsize(code) > len(blob):
+        return 0
+    return struct.unpack_from(order + code, blob, row.offset)[0]
 
 
 def overwrite_number(blob: bytearray, entry: Entry, order: str, value: int) -> None:
@@ -203,7 +293,7 @@ def without_thumbnail(blob: bytes) -> bytes:
     ends, starts = [link + 4], [thumbnail]
     for entries in (directories.main, *directories.below.values()):
         ends += [entry.offset + len(entry.value) for entry in entries]
-    for entry in _read_entries(blob, thumbnail, order, big=False)[0]:
+    for entry in _read_entries(blob, thumbnail, order, False, len(blob))[0]:
         if entry.tag in _PIXEL_OFFSETS:
             starts.append(number(entry, order))
     return bytes(patched[: min(starts)] if min(starts) >= max(ends) else patched)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import shutil
-import tempfile
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -15,10 +14,11 @@ from colorjax.photos import derivatives, exif, header, xmp
 from colorjax.photos.formats import bmp, jpeg, jpeg2000, netpbm, png, tiff, webp_avif_heif
 from colorjax.photos.library_warnings import complaints
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
-from colorjax.runtime.atomic import replacing
+from colorjax.runtime import atomic
+from colorjax.runtime.memory import MAX_PIXELS
 
-MAX_PIXELS = 2**28
 _WITHOUT_XMP = ("BMP", "PPM")
+_MOST_NOTES = 10
 
 
 def read(
@@ -28,7 +28,8 @@ def read(
 
     Args:
         source: a file, or its bytes.
-        max_pixels: larger photos are rejected before decoding.
+        max_pixels: larger photos are rejected before decoding; the default depends on the memory
+            of this machine.
         white: the stored value that becomes white, such as 4095 for 12 bits in a file of 16 bits;
             None: the largest value of the file's depth.
 
@@ -56,8 +57,15 @@ def read(
     if heard and not damage:
         damage = ("it has faults that do not affect its pixels",)
     photo.metadata, dropped = derivatives.removed(photo.metadata)
-    photo.notes = tuple(dict.fromkeys((*photo.notes, *levels, *damage, *dropped)))
+    photo.notes = _first((*photo.notes, *levels, *damage, *dropped))
     return photo
+
+
+def _first(notes: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the first different notes: a damaged file can have thousands."""
+    notes = tuple(dict.fromkeys(notes))
+    more = len(notes) - _MOST_NOTES
+    return notes if more <= 0 else (*notes[:_MOST_NOTES], f"and {more} more notes")
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -135,14 +143,12 @@ def write(
     if kind != photo.kind:
         notes = (f"the photo is a {photo.kind}, the result a {kind}", *notes)
     try:
-        if not isinstance(target, Path):
-            with tempfile.TemporaryDirectory() as folder:
-                whole = Path(folder) / "photo"
-                notes += _write_file(whole, photo, kind, quality)
-                with whole.open("rb") as file:
-                    shutil.copyfileobj(file, target)
+        content = io.BytesIO()
+        notes += _encode(content, photo, kind, quality)
+        if isinstance(target, Path):
+            atomic.write_bytes(target, content.getbuffer())
         else:
-            notes += _write_file(target, photo, kind, quality)
+            target.write(content.getbuffer())
     except UnwritablePhoto:
         raise
     except Exception as error:  # encoders raise errors of many types
@@ -156,12 +162,7 @@ def has_xmp(kind: str) -> bool:
     return header.kind_to_write(kind) not in _WITHOUT_XMP
 
 
-def _write_file(path: Path, photo: Photo, kind: str, quality: int | None) -> tuple[str, ...]:
-    with replacing(path) as partial, partial.open("x+b") as file:
-        return _encode(file, photo, kind, quality)
-
-
-def _encode(file: BinaryIO, photo: Photo, kind: str, quality: int | None) -> tuple[str, ...]:
+def _encode(file: io.BytesIO, photo: Photo, kind: str, quality: int | None) -> tuple[str, ...]:
     writers = {"JPEG": jpeg, "PNG": png, "TIFF": tiff, "JPEG2000": jpeg2000, "PPM": netpbm}
     with complaints():
         if kind in writers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import re
 import struct
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import Image
 
-from colorjax.photos.formats import jpeg2000, tiff, webp_avif_heif
+from colorjax.photos.formats import jpeg2000, tiff_directories, webp_avif_heif
 from colorjax.photos.library_warnings import complaints
 
 SUFFIXES = {
@@ -132,5 +133,5 @@ def _extent(start: bytes) -> tuple[int, int]:
 
 
 def _look_at_tiff(file: BinaryIO) -> tuple[int, int, bool]:
-    page = tiff.first_page(file)
-    return page.imagewidth, page.imagelength, page.photometric == 3 or page.bitspersample == 1
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return tiff_directories.look(content)

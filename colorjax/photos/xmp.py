@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import mmap
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.parsers import expat
@@ -22,7 +23,7 @@ _PACKET = (
     b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">\n'
     b'</rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>'
 )
-_MARK = re.compile(rb"<rdf:Description\b[^>]*xmlns:colorjax=[^>]*/>\n?")
+_DECLARATION = b"xmlns:colorjax="
 _FIELDS = {
     "by": "ColorsPredictedBy",
     "tool": "Tool",
@@ -31,8 +32,16 @@ _FIELDS = {
     "input": "Input",
 }
 _LATER = ("weights", "settings", "input")  # which marks of earlier versions lack
-_EMPTY_RDF = re.compile(rb"<rdf:RDF\b([^>]*)/>")
-_ABOUT = re.compile(rb"<rdf:Description\b[^>]*rdf:about=\"([^\"<>]*)\"")
+# All patterns need time in proportion to the bytes: no two runs of any length are next to each
+# other, and no run starts inside another one.
+_RDF = re.compile(rb"<rdf:RDF\b[^<>]*>")
+_DESCRIPTION = re.compile(rb"<rdf:Description\b[^<>]*>")
+_ABOUT = re.compile(rb"\srdf:about=\"([^\"<>]*)\"")
+_DECLARED = re.compile(rb"\sxmlns:([\w.-]+)\s*=\s*(?:\"([^\"<]*)\"|'([^'<]*)')")
+_ATTRIBUTE = re.compile(rb"\s([\w.-]+):([\w.-]+)\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')")
+_START = re.compile(rb"<([\w.-]+):([\w.-]+)(?:\s[^<>]*)?>")
+_END = re.compile(rb"</([\w.-]+:[\w.-]+)\s*>")
+_PREFIX = re.compile(rb"[\s</]([\w.-]+):")
 _TYPE = re.compile(rb"(Iptc4xmpExt:DigitalSourceType(?:\s*=\s*[\"']|>|\s+rdf:resource=\"))[^<\"']*")
 _ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)([1-8])")
 _SIZES = (
@@ -72,17 +81,62 @@ def without(packet: bytes, properties: Mapping[bytes, bytes]) -> bytes:
         packet: XMP, or empty.
         properties: namespace -> regular expression of the names of its properties.
     """
-    for namespace, names in properties.items():
-        for declaration in re.finditer(rb"\sxmlns:([\w.-]+)=[\"']" + namespace + rb"[\"']", packet):
-            prefix = re.escape(declaration[1]) + b":"
-            name = prefix + names
-            cut = re.sub(rb"\s" + name + rb"\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')", b"", packet)
-            cut = re.sub(rb"<" + name + rb"(?:\s[^<>]*)?/>", b"", cut)
-            cut = re.sub(rb"<(" + name + rb")(?:\s[^<>]*)?>.*?</\1\s*>", b"", cut, flags=re.DOTALL)
-            if cut != packet and not re.search(rb"[\s</]" + prefix, cut):
-                cut = cut.replace(declaration[0], b"")
-            packet = cut
-    return packet
+    wanted = {space: re.compile(names) for space, names in properties.items()}
+    names: dict[bytes, list[re.Pattern[bytes]]] = {}
+    for prefix, *space in _DECLARED.findall(packet):
+        pattern = wanted.get(b"".join(space))
+        if pattern and pattern not in names.setdefault(prefix, []):
+            names[prefix].append(pattern)
+
+    if not any(names.values()):
+        return packet
+    touched = set[bytes]()
+
+    def is_cut(match: re.Match[bytes]) -> bool:
+        is_match = any(pattern.fullmatch(match[2]) for pattern in names.get(match[1], ()))
+        if is_match:
+            touched.add(match[1])
+        return is_match
+
+    packet = _without(packet, _ATTRIBUTE, is_cut)
+    packet = _without_elements(packet, is_cut)
+    unused = touched - set(_PREFIX.findall(packet))
+    return _without(
+        packet, _DECLARED, lambda match: match[1] in unused and (match[2] or match[3]) in wanted
+    )
+
+
+def _without(
+    packet: bytes, pattern: re.Pattern[bytes], is_cut: Callable[[re.Match[bytes]], bool]
+) -> bytes:
+    """Returns the packet without some of the matches of a pattern."""
+    kept, done = [], 0
+    for match in pattern.finditer(packet):
+        if is_cut(match):
+            kept.append(packet[done : match.start()])
+            done = match.end()
+    return b"".join((*kept, packet[done:]))
+
+
+def _without_elements(packet: bytes, is_cut: Callable[[re.Match[bytes]], bool]) -> bytes:
+    """Returns the packet without elements, each up to the next end tag of its name."""
+    ends: dict[bytes, list[tuple[int, int]]] = {}
+    for end in _END.finditer(packet):
+        ends.setdefault(end[1], []).append(end.span())
+    kept, done = [], 0
+    for start in _START.finditer(packet):
+        if start.start() < done or not is_cut(start):
+            continue
+        until = start.end()
+        if not start[0].endswith(b"/>"):
+            closing = ends.get(start[1] + b":" + start[2], [])
+            index = bisect.bisect_left(closing, (until, 0))
+            if index == len(closing):
+                continue
+            until = closing[index][1]
+        kept.append(packet[done : start.start()])
+        done = until
+    return b"".join((*kept, packet[done:]))
 
 
 def _swap(packet: bytes, width: bytes, height: bytes) -> bytes:
@@ -106,13 +160,13 @@ def marked(packet: bytes, mark: Mapping[str, str]) -> tuple[bytes, bool]:
         mark: "by", the name of the weights, and "tool", name and version of the program; and, for
             `find_mark`, the digest of the "weights", the "settings" and the digest of the "input".
     """
-    packet = _MARK.sub(b"", utf8(packet))
-    packet = _EMPTY_RDF.sub(rb"<rdf:RDF\1></rdf:RDF>", packet)
+    packet = _RDF.sub(_opened, unmarked(utf8(packet)))
     end = packet.rfind(b"</rdf:RDF>")
     kept = end >= 0 or not packet.strip()
     if end < 0:
         packet, end = _PACKET, _PACKET.rfind(b"</rdf:RDF>")
-    about = _ABOUT.search(packet)
+    abouts = (_ABOUT.search(match[0]) for match in _DESCRIPTION.finditer(packet))
+    about = next(filter(None, abouts), None)
     packet, replaced = _TYPE.subn(rb"\g<1>" + SOURCE_TYPE.encode(), packet)
     end = packet.rfind(b"</rdf:RDF>")
     description = _description(mark, about[1] if about else b"", with_type=not replaced)
@@ -145,14 +199,38 @@ def _description(mark: Mapping[str, str], about: bytes, *, with_type: bool) -> b
     return start + text.encode("utf-8", "replace") + b"/>\n"
 
 
+def _opened(match: re.Match[bytes]) -> bytes:
+    """Returns an empty RDF element with an end tag of its own."""
+    tag = match[0]
+    return tag[:-2] + b"></rdf:RDF>" if tag.endswith(b"/>") else tag
+
+
+def _span_of_mark(content: bytes | mmap.mmap, start: int = 0) -> tuple[int, int] | None:
+    """Returns where the first mark after an offset starts and ends; reads each byte a few times."""
+    declaration = content.find(_DECLARATION, start)
+    while declaration >= 0:
+        end = content.find(b">", declaration) + 1
+        if not end:
+            return None
+        opened = content.rfind(b"<", start, declaration)
+        tag = content[opened:end] if opened >= 0 else b""
+        if tag.endswith(b"/>") and _DESCRIPTION.fullmatch(tag):
+            return opened, end
+        start = end
+        declaration = content.find(_DECLARATION, start)
+    return None
+
+
 def find_mark(content: bytes | mmap.mmap) -> dict[str, str]:
     """Returns the mark in the bytes of a photo file or a packet, as given to `marked`; or {}."""
-    match = _MARK.search(content)
-    if match is None:
+    span = _span_of_mark(content)
+    if span is None:
         return {}
     names = "".join(f' xmlns:{prefix}="{prefix}"' for prefix in ("rdf", "Iptc4xmpExt"))
     try:
-        element = ElementTree.fromstring(b"<x%s>%s</x>" % (names.encode(), match[0]))[0]
+        element = ElementTree.fromstring(b"<x%s>%s</x>" % (names.encode(), content[slice(*span)]))[
+            0
+        ]
     except ElementTree.ParseError:
         return {}
     values = {name: element.get(f"{{{NAMESPACE}}}{field}") for name, field in _FIELDS.items()}
@@ -177,7 +255,11 @@ def read_mark(path: Path) -> dict[str, str]:
 
 def unmarked(packet: bytes) -> bytes:
     """Returns the packet without the mark, for files that cannot store it."""
-    return _MARK.sub(b"", packet)
+    kept, done = [], 0
+    while span := _span_of_mark(packet, done):
+        kept.append(packet[done : span[0]])
+        done = span[1] + (packet[span[1] : span[1] + 1] == b"\n")
+    return b"".join((*kept, packet[done:]))
 
 
 def sidecar_xmp(mark: Mapping[str, str]) -> bytes:

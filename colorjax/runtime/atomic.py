@@ -1,8 +1,14 @@
-"""Atomic file writes: a file is written to a temporary name, synced, then renamed."""
+"""Atomic file writes: a file is written to a temporary name, synced, then renamed.
+
+Every file of the program is written here, through a Python file, which writes all bytes or raises.
+Encoders get memory, not a file: Pillow's JPEG encoder takes a short last write on a full disk for a
+whole one.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import re
@@ -19,40 +25,57 @@ _NAME = re.compile(r"\.colorjax-(\d+)-.*\.partial")  # the number is the process
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, num_bytes: int | None = None) -> Iterator[Path]:
     """Yields the path of a temporary file that replaces `path` once it is synced to disk.
 
-    The temporary file is .colorjax-PROCESS-TOKEN.partial in the folder of `path`. If the block
-    raises, the temporary file is removed and `path` is not changed. The folder must exist.
+    For films and shards, which do not fit into memory; `write_bytes` for all other files. The
+    temporary file is .colorjax-PROCESS-TOKEN.partial in the folder of `path`. If the block raises,
+    the temporary file is removed and `path` is not changed. The folder must exist.
+
+    Args:
+        path: the file.
+        num_bytes: its size, to be checked; None: not known.
 
     Raises:
-        OSError: the disk is full, or the folder is missing or not writable.
+        OSError: the disk is full, the file has another size, or the folder is missing or not
+            writable.
     """
     partial = path.with_name(f".colorjax-{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         yield partial
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())
+            written = os.fstat(file.fileno()).st_size
+        if num_bytes not in (None, written):
+            raise OSError(errno.EIO, f"{written} of {num_bytes} bytes were written")
         os.replace(partial, path)
+        sync(path.parent)
     finally:
         with contextlib.suppress(OSError):  # it was renamed, or the folder does not exist
             partial.unlink()
 
 
-def write_bytes(path: epath.Path | Path, content: bytes) -> None:
-    """Writes a file atomically: readers see the old or the new content.
+def sync(path: Path) -> None:
+    """Syncs a file, or the names in a folder, to disk; not all file systems can sync folders."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_bytes(path: epath.Path | Path, content: bytes | memoryview) -> None:
+    """Writes a file atomically: readers see the old or the new content, even after power loss.
 
     Raises:
         OSError: the file cannot be written completely.
     """
     if is_remote(path):
-        path.write_bytes(content)  # object stores publish complete files only
+        path.write_bytes(bytes(content))  # object stores publish complete files only
         return
-    with replacing(Path(path)) as partial:
-        partial.write_bytes(content)
-        written = partial.stat().st_size
-        if written != len(content):
-            raise OSError(f"{written} of {len(content)} bytes were written")
+    with replacing(Path(path), len(content)) as partial, open(partial, "xb") as file:
+        file.write(content)
 
 
 def write_text(path: epath.Path | Path, text: str) -> None:

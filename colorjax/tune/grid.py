@@ -15,7 +15,7 @@ import numpy as np
 from colorjax.errors import RequestError
 from colorjax.evaluate.tables import markdown_table
 from colorjax.metrics import table as metrics_table
-from colorjax.runtime import child_process, foreign_files
+from colorjax.runtime import atomic, child_process, foreign_files
 from colorjax.runtime.file_names import printable
 from colorjax.runtime.signals import Stop
 
@@ -209,8 +209,8 @@ def run(
             return status
     rows = summarize(runs)
     root.mkdir(parents=True, exist_ok=True)
-    (root / f"{name}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    (root / f"{name}.md").write_text(table(rows), encoding="utf-8")
+    atomic.write_text(root / f"{name}.json", json.dumps(rows, indent=2) + "\n")
+    atomic.write_text(root / f"{name}.md", table(rows))
     pictures = figure.read_photos(photos) or reported_photos(runs[0].workdir, 6)
     drawn = figures(fields, runs, root / name, pictures)
     print(table(rows))

@@ -13,7 +13,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import jax
@@ -304,6 +304,9 @@ def _find_unreadable(item: epath.Path) -> str | None:
 def _write_seal(folder: epath.Path) -> None:
     # A killed run may have left an incomplete seal, which is replaced.
     files = sorted(path for path in paths.files_below(folder) if not path.name.startswith(SEAL))
+    if not paths.is_remote(folder):  # the seal must not reach the disk before what it seals
+        for path in {*files, *(path.parent for path in files), folder.parent}:
+            atomic.sync(Path(path))
     lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     atomic.write_text(folder / SEAL, "".join(lines))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from flax import traverse_util
 
 from colorjax.errors import RequestError
 from colorjax.metrics import table
+from colorjax.runtime import atomic
 from colorjax.weights import named
 from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir
@@ -69,8 +71,9 @@ def write(
         for path, leaf in traverse_util.flatten_dict(dict(variables)).items()
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("wb") as out:
-        np.savez_compressed(out, about=json.dumps({"config": kept, "card": card}), **arrays)
+    content = io.BytesIO()
+    np.savez_compressed(content, about=json.dumps({"config": kept, "card": card}), **arrays)
+    atomic.write_bytes(file, content.getbuffer())
 
 
 def _read_result(path: Path) -> dict[str, Any]:

@@ -335,6 +335,26 @@ def test_the_command_from_a_shell(workdir, album):
     assert_refused((missing.returncode, missing.stdout, missing.stderr), "'none.jpg'")
 
 
+def test_a_bmp_does_not_replace_a_sidecar_of_others(colorize, tmp_path):
+    Image.fromarray(synthetic_images(1, 24)[0]).convert("L").save(tmp_path / "a.bmp")
+    sidecar = tmp_path / "a.color.bmp.xmp"
+    own = photos.sidecar_xmp({"by": "x", "tool": "t"})
+    edited = own.replace(b"</rdf:RDF>", b"<rdf:Description/></rdf:RDF>")
+    for content in (b"mine", edited):
+        sidecar.write_bytes(content)
+        status, _, err = colorize(tmp_path / "a.bmp")
+        assert status == 1
+        assert "a.color.bmp.xmp' exists and has more than the mark: rename it, or give " in err
+        assert sidecar.read_bytes() == content
+        assert not (tmp_path / "a.color.bmp").exists()
+        assert colorize(tmp_path / "a.bmp", "--overwrite")[0] == 0
+        assert photos.read_mark(tmp_path / "a.color.bmp")
+        (tmp_path / "a.color.bmp").unlink()
+    sidecar.write_bytes(own)  # of a run that was killed between sidecar and picture
+    assert colorize(tmp_path / "a.bmp")[0] == 0
+    assert photos.read_mark(tmp_path / "a.color.bmp")["by"] != "x"
+
+
 def test_a_bmp_has_its_mark_beside(colorize, tmp_path):
     Image.fromarray(synthetic_images(1, 24)[0]).convert("L").save(tmp_path / "a.bmp")
     status, *said = colorize(tmp_path / "a.bmp")

@@ -393,6 +393,16 @@ def test_an_unknown_compression_is_named():
         photos.read(bytes(data))
 
 
+def test_a_photo_has_a_few_notes_and_a_number():
+    names = [bytes((97 + n % 26, 98 + n // 26, 65, 97)) for n in range(300)]
+    data = whole("PNG 8")
+    chunks = b"".join(zoo.png_chunk(name, b"text")[:-1] + b"?" for name in names)
+    notes = photos.read(data[:33] + chunks + data[33:]).notes
+    assert len(notes) == 11
+    assert notes[0] == "its abAa block is damaged: dropped"
+    assert notes[-1] == "and 290 more notes"
+
+
 def test_no_message_names_a_python_object():
     rng = np.random.default_rng(0)
     for name in WHOLE:

@@ -371,3 +371,12 @@ def test_a_large_photo_is_probed_without_a_word(tmp_path, monkeypatch):
     for side in (24, 48):
         Image.new("L", (side, side)).save(tmp_path / "a.png")
         assert photos.probe(tmp_path / "a.png")[2:] == (side, side)
+
+
+def test_a_detailed_progressive_jpeg_is_written_as_a_sequential_one(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
+    photo = photos.read(zoo.pillow(noise // 2, "JPEG", progressive=True, quality=60))
+    photo.paint(slice(0, 300), noise)
+    notes = photos.write(tmp_path / "a.jpg", photo, "JPEG", mark=None)
+    assert "written as a sequential one" in notes[0]
+    assert np.abs(np.asarray(Image.open(tmp_path / "a.jpg")) - noise.astype(int)).mean() < 3

@@ -5,8 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from etils import epath
 
 from colorjax.errors import RequestError
+from colorjax.weights import checkpoint
 from colorjax.weights.checkpoint import SEAL, Checkpoints, find_damage
 
 TREE = {"params": {"kernel": jnp.arange(1000.0), "bias": jnp.ones(3)}, "batch_stats": {}}
@@ -167,3 +169,20 @@ def test_a_save_that_orbax_cannot_finish_is_reported_in_one_line(folder, monkeyp
         checkpoints.save(12, TREE, {"step": jnp.int32(12)})
     assert checkpoints.saved == 9
     checkpoints.close()
+
+
+def test_files_and_folders_reach_the_disk_before_their_seal(tmp_path, monkeypatch):
+    step = tmp_path / "checkpoints" / "10"
+    (step / "weights").mkdir(parents=True)
+    (step / "weights" / "a").write_bytes(b"1")
+    (step / "meta").write_bytes(b"2")
+    synced = set()
+
+    def sync(path):
+        if not (step / checkpoint.SEAL).exists():
+            synced.add(path)
+
+    monkeypatch.setattr(checkpoint.atomic, "sync", sync)
+    checkpoint._write_seal(epath.Path(step))
+    assert {step / "weights" / "a", step / "meta", step, step / "weights", step.parent} <= synced
+    assert (step / checkpoint.SEAL).is_file()

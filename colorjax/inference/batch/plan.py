@@ -14,12 +14,10 @@ from colorjax import photos
 from colorjax.errors import RequestError
 from colorjax.inference.batch import other_files
 from colorjax.inference.batch.inputs import STANDARD, SUFFIXES, InputPhoto, Inputs, Results, find
-from colorjax.photos import Header
+from colorjax.photos import MAX_PIXELS, Header
 from colorjax.photos.header import kind_to_write
 from colorjax.runtime import paths
 from colorjax.runtime.file_names import RESULT_MARK, canonical, is_film
-
-MAX_PIXELS = 2**28  # default limit of one photo
 
 _UNKNOWN = Header("", "", 0, 0)
 

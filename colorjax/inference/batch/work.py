@@ -16,10 +16,10 @@ from colorjax.inference.batch.inputs import STANDARD
 from colorjax.inference.batch.origin import Origin
 from colorjax.inference.batch.own_colors import own_colors
 from colorjax.inference.batch.pipeline import IN_COLOR, Result
-from colorjax.inference.batch.plan import MAX_PIXELS, Job
+from colorjax.inference.batch.plan import Job
 from colorjax.inference.batch.report import close
 from colorjax.inference.chroma import bands
-from colorjax.photos import Photo, UnwritablePhoto
+from colorjax.photos import MAX_PIXELS, Photo, UnwritablePhoto
 from colorjax.runtime import atomic
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class PhotoWork:
         keeps_color_photos: whether photos that have colors are skipped; those that come through
             standard input are passed on unchanged.
         white: the stored value that becomes white; None: the largest of the photo's depth.
+        overwrite: whether a sidecar file of other content is replaced.
     """
 
     paint: Callable[[Photo], NetworkTimes]
@@ -61,6 +62,7 @@ class PhotoWork:
     origin: Origin | None = None
     keeps_color_photos: bool = False
     white: float | None = None
+    overwrite: bool = False
 
     def __call__(self, job: Job) -> Result:
         """Processes one photo.
@@ -86,7 +88,7 @@ class PhotoWork:
         in_network = self.paint(photo)
         painted = time.perf_counter()
         mark = None if self.origin is None else self.origin.mark(job.source)
-        notes += (*photo.notes, *_renamed(job), *_write(job, photo, mark))
+        notes += (*photo.notes, *_renamed(job), *_write(job, photo, mark, overwrite=self.overwrite))
         written = time.perf_counter()
         return Result(
             notes,
@@ -165,7 +167,9 @@ def _renamed(job: Job) -> tuple[str, ...]:
     return () if is_named or is_changed else (f"its content is {kind}: written as {job.file.name}",)
 
 
-def _write(job: Job, photo: Photo, mark: dict[str, str] | None) -> tuple[str, ...]:
+def _write(
+    job: Job, photo: Photo, mark: dict[str, str] | None, *, overwrite: bool
+) -> tuple[str, ...]:
     assert job.output is not None, "refused photos have no work"
     if job.output == STANDARD:
         return _write_to_standard_output(photo, job.header.suffix, mark)
@@ -173,18 +177,30 @@ def _write(job: Job, photo: Photo, mark: dict[str, str] | None) -> tuple[str, ..
     notes: tuple[str, ...] = ()
     if mark is not None and not photos.has_xmp(job.output.suffix):
         notes = (
-            _write_sidecar(job.output, mark),
+            _write_sidecar(job.output, mark, overwrite=overwrite),
         )  # before the picture, whose existence means done
     return photos.write(job.output, photo, job.output.suffix, mark=mark) + notes
 
 
-def _write_sidecar(output: Path, mark: dict[str, str]) -> str:
+def _write_sidecar(output: Path, mark: dict[str, str], *, overwrite: bool) -> str:
     sidecar = output.with_name(f"{output.name}.xmp")
     try:
+        if not overwrite and sidecar.exists() and not _has_mark_only(sidecar):
+            raise UnwritablePhoto(
+                f"{str(sidecar)!r} exists and has more than the mark: rename it, or give "
+                "--overwrite"
+            )
         atomic.write_bytes(sidecar, photos.sidecar_xmp(mark))
     except OSError as error:
         raise UnwritablePhoto(f"{str(sidecar)!r} cannot be written: {error.strerror}") from error
     return f"the mark is in {sidecar.name}"
+
+
+def _has_mark_only(sidecar: Path) -> bool:
+    """Returns whether a file is a sidecar file of an interrupted run."""
+    content = sidecar.read_bytes()
+    mark = photos.find_mark(content)
+    return bool(mark) and content == photos.sidecar_xmp(mark)
 
 
 def _write_to_standard_output(

@@ -78,12 +78,13 @@ def _webp(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     if not has_pixels:
         raise cut_off(0, 1, "pixel data")
     names = {name for name, _ in chunks}
-    body = b"WEBP"
+    pieces = [b"WEBP"]
     for name, content in chunks:
         if name == b"VP8X" and content:
             missing = sum(flag for part, flag in _WEBP_FLAGS.items() if part not in names)
             content = bytes((content[0] & ~missing,)) + content[1:]
-        body += struct.pack("<4sI", name, len(content)) + content + b"\0" * (len(content) % 2)
+        pieces += [struct.pack("<4sI", name, len(content)), content, b"\0" * (len(content) % 2)]
+    body = b"".join(pieces)
     notes = ("a part of its metadata is cut off or its size is wrong: all pixels are there",)
     return b"RIFF" + struct.pack("<I", len(body)) + body, notes
 

@@ -92,8 +92,9 @@ def _notes(parts: Parts) -> tuple[str, ...]:
 def _metadata(parts: list[Segment]) -> tuple[Metadata, int, tuple[str, ...]]:
     """Returns the metadata, the orientation of the pixels, and notes."""
     previews = _previews(parts)
-    metadata = Metadata(parts=[p for p in parts if _is_carried(p) and p not in previews])
+    metadata = Metadata(parts=[p for p in parts if _is_carried(p) and id(p) not in previews])
     profile: dict[int, bytes] = {}
+    blocks = []
     for marker, content in parts:
         if marker == 0xE1 and content.startswith(_EXIF[:5]) and not metadata.exif:
             metadata.exif = content[6:]
@@ -102,21 +103,22 @@ def _metadata(parts: list[Segment]) -> tuple[Metadata, int, tuple[str, ...]]:
         elif marker == 0xE2 and content.startswith(_ICC) and len(content) > 14:
             profile.setdefault(content[12], content[14:])
         elif marker == 0xED and content.startswith(_IRB):
-            metadata.photoshop += content[len(_IRB) :]
+            blocks.append(content[len(_IRB) :])
         elif marker == COMMENT and not metadata.comment:
             metadata.comment = content
         elif marker == 0xE0 and content.startswith(b"JFIF\0") and len(content) >= 12:
             unit, x, y = struct.unpack_from(">BHH", content, 7)
             scale = {1: 1.0, 2: 2.54}.get(unit, 0.0)
             metadata.dpi = (x * scale, y * scale) if x * y * scale else None
+    metadata.photoshop = b"".join(blocks)
     metadata.icc = b"".join(profile[number] for number in sorted(profile))
     notes = (derivatives.THUMBNAIL_NOTE,) if _clean_extension(metadata) else ()
     return metadata, pillow.make_upright(metadata), notes
 
 
-def _previews(parts: list[Segment]) -> list[Segment]:
-    """Returns the segments that hold a JPEG of the photo, which cameras spread over several."""
-    previews, begun = [], b""
+def _previews(parts: list[Segment]) -> set[int]:
+    """Returns the ids of segments with a JPEG of the photo, which cameras spread over several."""
+    previews, begun = set[int](), b""  # the last bytes of a JPEG that has begun, without zeros
     for part in parts:
         is_own = part.content.startswith((_EXIF[:5], _XMP, _EXTENSION, _ICC, _IRB))
         if not 0xE0 <= part.marker <= 0xEF or is_own:
@@ -128,8 +130,9 @@ def _previews(parts: list[Segment]) -> list[Segment]:
         else:
             begun += part.content
         if begun:
-            previews.append(part)
-        if begun.rstrip(b"\0").endswith(b"\xff\xd9"):
+            previews.add(id(part))
+        begun = begun.rstrip(b"\0")[-2:]
+        if begun == b"\xff\xd9":
             begun = b""
     return previews
 
@@ -149,7 +152,8 @@ def _clean_extension(metadata: Metadata) -> bool:
         return False
     name = hashlib.md5(clean, usedforsecurity=False).hexdigest().upper().encode()
     metadata.xmp = metadata.xmp.replace(old[0].content[len(_EXTENSION) : head - 8], name)
-    metadata.parts = [part for part in metadata.parts if part not in old]
+    replaced = {id(part) for part in old}
+    metadata.parts = [part for part in metadata.parts if id(part) not in replaced]
     size = _MOST_BYTES - head
     for start in range(0, len(clean), size):
         position = struct.pack(">II", len(clean), start)
@@ -196,9 +200,16 @@ def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     if photo.metadata.dpi:
         options["dpi"] = photo.metadata.dpi
     start = file.tell()
-    image.save(
-        file, "JPEG", extra=carried, progressive=photo.encoding.get("progressive"), **options
-    )
+    progressive = bool(photo.encoding.get("progressive"))
+    try:
+        image.save(file, "JPEG", extra=carried, progressive=progressive, **options)
+    except OSError:
+        if not progressive:
+            raise
+        file.seek(start)  # Pillow's buffer for progressive files is too small for much detail
+        file.truncate()
+        image.save(file, "JPEG", extra=carried, **options)
+        notes += ("it is too detailed for a progressive JPEG: written as a sequential one",)
     _copy_density(file, start, photo.encoding.get("density", b""))
     return notes + more
 

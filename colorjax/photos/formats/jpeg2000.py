@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from typing import Any, BinaryIO, NamedTuple
 
@@ -15,11 +16,15 @@ from colorjax.photos.formats.containers import cut_off
 from colorjax.photos.formats.png import gray_as_rgb
 from colorjax.photos.photo import Metadata, Photo
 
+_START = b"\xffO\xffQ"
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 _EXIF = b"JpgTiffExif->JP2"
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _CARRIED = (b"uuid", b"xml ", b"uinf")
 _CDEF_ALPHA = 1
+_LEAST_TILE = 1024  # pixels; a decoder needs some 10 kB for each tile
+_SOT, _SOD, _COD, _COC = 0xFF90, 0xFF93, 0xFF52, 0xFF53
+_LEAST_PRECINCT = 5  # log2 of its sides
 _CMYK = 12  # enumerated color space
 
 
@@ -48,13 +53,35 @@ def boxes(data: bytes | bytearray, offset: int = 0) -> list[Box]:
     return result
 
 
+def codestream(data: bytes) -> tuple[int, bool]:
+    """Returns the offset of the codestream that a decoder reads, and whether the boxes lead to it.
+
+    If they do not, a codestream is searched; then only that part may be given to a decoder.
+    """
+    if data[:4] == _START:
+        return 0, True
+    offset = 0
+    while offset + 8 <= len(data):
+        size, name = struct.unpack_from(">I4s", data, offset)
+        head = 8
+        if size == 1 and offset + 16 <= len(data):
+            (size,) = struct.unpack_from(">Q", data, offset + 8)
+            head = 16
+        if name == b"jp2c" and data[offset + head : offset + head + 4] == _START:
+            return offset + head, True
+        if name == b"jp2c" or size < head:
+            break
+        offset += size
+    return data.find(_START), False
+
+
 def codestream_size(data: bytes) -> tuple[int, int, list[int], int]:
     """Returns width, height, bits of each component and number of tiles of the codestream.
 
     Raises:
         UnreadablePhoto: no codestream, or components of different sizes.
     """
-    offset = 0 if data[:4] == b"\xffO\xffQ" else data.find(b"\xffO\xffQ")
+    offset, _ = codestream(data)
     if offset < 0 or offset + 42 > len(data):
         raise UnreadablePhoto("a JPEG 2000 without a picture")
     x1, y1, x0, y0, tile_x, tile_y, _, _ = struct.unpack_from(">8I", data, offset + 8)
@@ -69,22 +96,53 @@ def codestream_size(data: bytes) -> tuple[int, int, list[int], int]:
     return width, height, [part[0] + 1 for part in parts], tiles
 
 
+def check_precincts(data: bytes) -> None:
+    """Rejects precincts of a few pixels, each of which takes a decoder hundreds of bytes.
+
+    Raises:
+        UnreadablePhoto: there are some.
+    """
+    start, _ = codestream(data)
+    at = start + 2
+    tile_part = 0
+    while 0 < at <= len(data) - 12:
+        marker, length = struct.unpack_from(">HH", data, at)
+        if marker == _SOT:
+            tile_part = at + struct.unpack_from(">I", data, at + 6)[0]
+        if marker == _SOD:  # pixels, up to the end of the tile-part
+            if tile_part <= at:
+                return
+            at = tile_part
+            continue
+        content = data[at + 4 : at + 2 + length]
+        if marker in (_COD, _COC) and len(content) >= 7:
+            style, start = (content[0], 10) if marker == _COD else (content[1], 7)
+            sizes = content[start:] if style & 1 else b""
+            if any(min(size & 15, size >> 4) < _LEAST_PRECINCT for size in sizes):
+                raise UnreadablePhoto("a JPEG 2000 of tiny precincts cannot be read")
+        at += 2 + max(length, 2)
+
+
 def read(data: bytes, max_pixels: int) -> Photo:
     """Reads a JPEG 2000; see `colorjax.photos.read`."""
     width, height, bits, tiles = codestream_size(data)
     pillow.check_size(width, height, max_pixels, len(bits))
-    if tiles > 65535 or max(bits) > 16 or min(bits) != max(bits):
+    if len(bits) > 4:
+        raise UnreadablePhoto(f"a JPEG 2000 with {len(bits)} channels is not a photo")
+    most = min(65535, 64 + width * height // _LEAST_TILE)
+    if tiles > most or max(bits) > 16 or min(bits) != max(bits):
         raise UnreadablePhoto(f"a JPEG 2000 with {max(bits)} bits in {tiles} tiles cannot be read")
+    check_precincts(data)
     metadata, header = _metadata(data)
     if b"pclr" in header:
+        if not codestream(data)[1]:  # a decoder could find another codestream
+            raise UnreadablePhoto("the boxes of the file are damaged")
         image = pillow.open_image(data, "JPEG2000", max_pixels)
         return pillow.to_photo(image, "JPEG2000", metadata, pillow.make_upright(metadata))
     stored, notes = _decoded(data)
     stored = stored.reshape(*stored.shape[:2], -1)
     if stored.shape[:2] != (height, width) or stored.dtype not in (np.uint8, np.uint16):
         raise UnreadablePhoto("a JPEG 2000 whose header and picture differ")
-    if stored.shape[2] > 4:
-        raise UnreadablePhoto(f"a JPEG 2000 with {stored.shape[2]} channels is not a photo")
     turned = pillow.make_upright(metadata)
     full = float(2 ** bits[0] - 1)
     if stored.shape[2] == 4 and _is_cmyk(header):
@@ -118,22 +176,20 @@ def _rgb_of_cmyk(
 
 def _decoded(data: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
     """Decodes a file; if that fails, its codestream without the boxes around it."""
-    try:
-        return imagecodecs.jpeg2k_decode(data), ()
-    except imagecodecs.Jpeg2kError:
-        stored = imagecodecs.jpeg2k_decode(_codestream(data))
-        return stored, (
-            "a part of its metadata or its end marker is damaged: all pixels are there",
-        )
+    start, is_led_to = codestream(data)
+    if is_led_to:
+        with contextlib.suppress(imagecodecs.Jpeg2kError):
+            return imagecodecs.jpeg2k_decode(data), ()
+    stored = imagecodecs.jpeg2k_decode(_whole(data, start))
+    return stored, ("a part of its metadata or its end marker is damaged: all pixels are there",)
 
 
-def _codestream(data: bytes) -> bytes:
-    """Returns the codestream with an end marker.
+def _whole(data: bytes, start: int) -> bytes:
+    """Returns the codestream at an offset with an end marker.
 
     Raises:
         UnreadablePhoto: one of its tiles is cut off.
     """
-    start = data.find(b"\xffO\xffQ")
     first = offset = data.find(b"\xff\x90", start)
     while offset >= 0 and offset + 10 <= len(data) and data[offset : offset + 2] == b"\xff\x90":
         (size,) = struct.unpack_from(">I", data, offset + 6)

@@ -16,9 +16,11 @@ from colorjax.photos.formats import containers
 
 COMMENT, _START, _END, _SCAN = 0xFE, 0xD8, 0xD9, 0xDA
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # in a scan
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")  # in a scan
 _SEGMENT = re.compile(rb"\xff[\xc0-\xc4\xda\xdb\xdd\xe0-\xef\xfe]")
 _MOST_CANDIDATES = 1000
+_MOST_SEGMENTS = 2**16  # a profile has up to 255, extended XMP a few hundred
+_MOST_COMPONENTS = 4  # of a scan
 _MOST_CONTENT = 65533  # bytes of a segment
 _JUNK = bytes((73 * i + 41) % 255 for i in range(512))  # without a marker
 _MOST_FULL_PIXELS = 2**20
@@ -51,10 +53,10 @@ class Parts(NamedTuple):
 
 def segments(data: bytes) -> list[Segment]:
     """Returns the segments before the first scan, or before any damage."""
-    return _segments_from(data, 2)[0]
+    return segments_and_end(data)[0]
 
 
-def _segments_from(data: bytes, offset: int) -> tuple[list[Segment], int]:
+def segments_and_end(data: bytes, offset: int = 2) -> tuple[list[Segment], int]:
     """Returns the segments from an offset on, and the offset of the first scan or of any damage."""
     parts = []
     while offset + 4 <= len(data) and data[offset] == 0xFF:
@@ -69,13 +71,15 @@ def _segments_from(data: bytes, offset: int) -> tuple[list[Segment], int]:
         if marker in (_SCAN, _END) or length < 2 or offset + 2 + length > len(data):
             break
         parts.append(Segment(marker, data[offset + 4 : offset + 2 + length]))
+        if len(parts) > _MOST_SEGMENTS:
+            raise UnreadablePhoto("a JPEG with too many segments")
         offset += 2 + length
     return parts, offset
 
 
 def split(data: bytes) -> Parts:
     """Splits a JPEG; finds the segments again after one with a wrong length."""
-    parts, scan = _segments_from(data, 2)
+    parts, scan = segments_and_end(data, 2)
     is_repaired = not _is_scan(data, scan)
     if is_repaired:
         parts, scan = _resynchronized(data, parts, scan)
@@ -91,8 +95,7 @@ def split(data: bytes) -> Parts:
     has_end = data[after - 1 : after] == bytes((_END,)) and end < after
     if not has_end:
         after = end
-    scans = data[scan:end] if has_end else data[scan:end].rstrip(b"\xff")
-    return Parts(parts, scans, data[after:], has_end, is_repaired)
+    return Parts(parts, data[scan:end].rstrip(b"\xff"), data[after:], has_end, is_repaired)
 
 
 def _is_scan(data: bytes, offset: int) -> bool:
@@ -113,7 +116,7 @@ def _resynchronized(data: bytes, parts: list[Segment], end: int) -> tuple[list[S
     for candidate in itertools.islice(_SEGMENT.finditer(data, begin), _MOST_CANDIDATES):
         if best and candidate.start() < best[2]:
             continue
-        further, scan = _segments_from(data, candidate.start())
+        further, scan = segments_and_end(data, candidate.start())
         frame = next((p.content for p in (*parts, *further) if p.marker in FRAMES), b"")
         if not _is_scan(data, scan) or len(frame) < 6:
             continue
@@ -183,7 +186,7 @@ def _has_all_scans(parts: Parts) -> bool:
         start = match.end()
         count = scans[start + 2] if start + 2 < len(scans) else 0
         header = scans[start + 3 : start + 6 + 2 * count]
-        if len(header) < 3 + 2 * count:
+        if len(header) < 3 + 2 * count or count > _MOST_COMPONENTS:
             return False
         first, last, bits = header[-3:]
         for component in header[: 2 * count : 2]:

@@ -13,6 +13,7 @@ from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space, exif, xmp
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 
+WIDE_BYTES = 16  # of a pixel: four floats
 CMYK_NOTE = "its CMYK has no profile: it became RGB"
 # EXIF orientation -> view of an upright buffer in which the rows are as stored.
 _INVERSE = {
@@ -27,17 +28,28 @@ _INVERSE = {
 }
 
 
-def check_size(width: int, height: int, max_pixels: int, samples: int = 1) -> None:
+def check_size(
+    width: int, height: int, max_pixels: int, samples: int = 1, num_bytes: int = 1
+) -> None:
     """Rejects invalid sizes before anything is allocated.
+
+    Args:
+        width: in pixels.
+        height: in pixels.
+        max_pixels: the limit; pixels of more than `WIDE_BYTES` bytes count as several.
+        samples: per pixel.
+        num_bytes: bytes per pixel.
 
     Raises:
         UnreadablePhoto: no pixels, more than `max_pixels`, or more than 64 samples per pixel.
     """
     if width < 1 or height < 1 or not 1 <= samples <= 64:
         raise UnreadablePhoto(f"not a photo: {width}x{height} pixels with {samples} samples")
-    if width * height > max_pixels:
+    if width * height * max(1, num_bytes / WIDE_BYTES) > max_pixels:
+        of_bytes = f" of {num_bytes} bytes" if num_bytes > WIDE_BYTES else ""
         raise UnreadablePhoto(
-            f"{width}x{height} pixels are more than the limit of {max_pixels}; raise --max-pixels"
+            f"{width}x{height} pixels{of_bytes} are more than the limit of {max_pixels}; "
+            "raise --max-pixels"
         )
 
 

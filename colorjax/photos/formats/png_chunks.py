@@ -17,6 +17,7 @@ _ADAM7 += ((0, 1, 1, 2),)  # first column and row, steps
 _SIZES = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"pHYs": 9, b"tIME": 7}
 _SIZES |= {b"mDCV": 24, b"cLLI": 8}
 _MOST_TEXT = 2**20  # bytes; Pillow refuses more
+_MOST_TRIES = 100  # damaged chunks in which the pixels are searched, up to the end of the file
 _NAMES = {b"eXIf": "EXIF", b"iCCP": "color profile", b"tRNS": "transparency"}
 _NAMES |= dict.fromkeys((b"tEXt", b"zTXt", b"iTXt"), "text")
 
@@ -66,6 +67,7 @@ def split(data: bytes) -> Parts:
     """
     chunks, pixels, lost, offset = list[Chunk](), list[bytes](), list[str](), len(SIGNATURE)
     is_doubtful = is_skipped = is_ended = False
+    tries = _MOST_TRIES
     while offset + 8 <= len(data) and not is_ended:
         length, name = struct.unpack_from(">I4s", data, offset)
         if not name.isalpha() or (offset + 12 + length > len(data) and name != b"IDAT"):
@@ -79,7 +81,8 @@ def split(data: bytes) -> Parts:
         is_right = is_cut or data[offset + 8 + length : offset + 12 + length] == struct.pack(
             ">I", zlib.crc32(body)
         )
-        if not is_right and not pixels and name != b"IDAT":
+        if not is_right and not pixels and name != b"IDAT" and tries:
+            tries -= 1
             further = _next_pixels(data, offset + 8, offset + 12 + length)
             if further >= 0:  # inside a chunk whose length is too large
                 offset, is_skipped = further, True

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import mmap
 import struct
 import threading
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -17,24 +16,39 @@ import tifffile
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space, derivatives, exif, xmp
 from colorjax.photos.exif import Entry
-from colorjax.photos.formats import pillow, tiff_pixels
+from colorjax.photos.formats import inner_streams, pillow, tiff_directories, tiff_pixels
 from colorjax.photos.formats.containers import cut_off
 from colorjax.photos.formats.png import gray_as_rgb
+from colorjax.photos.formats.tiff_directories import Page
 from colorjax.photos.photo import Metadata, Photo
 
 XMP, ICC, PHOTOSHOP, _LAYERS = 700, 34675, 34377, 37724
 _SMALLER_PICTURES, _OLD_JPEG = 330, 513  # SubIFDs, JPEGInterchangeFormat
 _DESCRIPTION, _X_DPI, _Y_DPI, _DPI_UNIT = 270, 282, 283, 296
 _COMPRESSION = {1: None, 5: "lzw", 32773: "packbits", 50000: "zstd", 34925: "lzma"}  # else deflate
+_DAMAGE_NOTE = "some of its metadata is damaged: dropped"
+# tifffile reads all pages of some formats of microscopes.
+_NOT_OF_MICROSCOPES: dict[str, Any] = {f"is_{name}": False for name in tifffile.TIFF.FILE_FLAGS}
+_TILE = 2**20  # pixels of a tile that a smaller picture may have
 _MOST_CLASSIC_BYTES = 2**32 - 2**25
 
 
 def read(data: bytes, max_pixels: int) -> Photo:
     """Reads a TIFF; see `colorjax.photos.read`."""
-    with _quiet(), tifffile.TiffFile(io.BytesIO(data)) as file:
-        page, notes = _first_picture(file)
-        pillow.check_size(page.imagewidth, page.imagelength, max_pixels, page.samplesperpixel)
-        _check_whole(page, len(data), max_pixels)
+    number, offsets, notes = _first_picture(tiff_directories.pages(data))
+    data, has_shared = tiff_directories.without_shared_values(data, offsets)
+    if has_shared:
+        notes += (_DAMAGE_NOTE,)
+    with _quiet(), tifffile.TiffFile(io.BytesIO(data), **_NOT_OF_MICROSCOPES) as file:
+        page = file.pages[number].aspage()
+        if page.offset not in offsets:
+            raise UnreadablePhoto("the directories of the file are damaged")
+        pillow.check_size(
+            *(page.imagewidth, page.imagelength, max_pixels, page.samplesperpixel),
+            num_bytes=page.samplesperpixel * np.max(page.bitspersample) // 8,
+        )
+        _check_whole(page, len(data))
+        _check_streams(page, data)
         metadata, turned, dropped = _metadata(data, page)
         stored, model, more = tiff_pixels.decode(page, data)
         encoding = {
@@ -59,12 +73,6 @@ def read(data: bytes, max_pixels: int) -> Photo:
     return Photo(pixels, colors, kind="TIFF", metadata=metadata, encoding=encoding, notes=notes)
 
 
-def first_page(file: BinaryIO) -> Any:
-    """Returns the first page of an open file, as tifffile describes it."""
-    with _quiet():
-        return tifffile.TiffFile(file).pages.first
-
-
 _of_thread = threading.local()  # .readings: number of active reads in this thread
 
 
@@ -87,20 +95,35 @@ def _is_of_others(_: logging.LogRecord) -> bool:
 logging.getLogger("tifffile").addFilter(_is_of_others)
 
 
-def _first_picture(file: Any) -> tuple[Any, tuple[str, ...]]:
-    """Returns the first page that is not a thumbnail, and a note if there are more."""
-    pages = [file.pages[number] for number in range(min(len(file.pages), 1000))]
-    full = [page for page in pages if not int(page.subfiletype) & 1] or pages[:1]
+def _first_picture(pages: list[Page]) -> tuple[int, set[int], tuple[str, ...]]:
+    """Selects the first page that is not a thumbnail.
+
+    Returns:
+        Its number; the offsets of the directories that tifffile reads; a note if there are more.
+    """
+    full = [number for number, page in enumerate(pages) if not page.is_reduced] or [0][: len(pages)]
     if not full:
         raise UnreadablePhoto("the file is cut off: the directory of its pixels is missing")
     count = len(full)
     notes = (f"only the first of {count} pictures was used",) if count > 1 else ()
     if count < len(pages):
         notes += (derivatives.THUMBNAIL_NOTE,)
-    return full[0].aspage(), notes
+    return full[0], {pages[0].offset, pages[full[0]].offset}, notes
 
 
-def _check_whole(page: Any, size: int, max_pixels: int) -> None:
+def _check_streams(page: Any, data: bytes) -> None:
+    """Rejects strips and tiles that are compressed pictures of another size."""
+    width = page.tilewidth if page.is_tiled else page.imagewidth
+    height = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+    compression = int(page.compression)
+    if page.jpegtables is not None:
+        inner_streams.check_jpeg_tables(page.jpegtables)
+    if inner_streams.is_picture(compression):
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+            inner_streams.check(data[offset : offset + count], compression, width, height)
+
+
+def _check_whole(page: Any, size: int) -> None:
     """Rejects files that tifffile would fill with zeros, or allocate beyond their header."""
     if len(page.dataoffsets) != len(page.databytecounts) or not page.dataoffsets:
         raise UnreadablePhoto("a TIFF whose list of strips is damaged")
@@ -110,7 +133,8 @@ def _check_whole(page: Any, size: int, max_pixels: int) -> None:
     if page.imagedepth != 1:
         raise UnreadablePhoto("a TIFF with depth is a volume, not a photo")
     if page.is_tiled:
-        pillow.check_size(page.tilewidth, page.tilelength, max(max_pixels, 2**24))
+        if page.tilewidth * page.tilelength > 4 * page.imagewidth * page.imagelength + _TILE:
+            raise UnreadablePhoto("a TIFF whose tiles are larger than its picture")
         tiles = -(-page.imagewidth // page.tilewidth) * -(-page.imagelength // page.tilelength)
     else:
         tiles = -(-page.imagelength // max(1, page.rowsperstrip))
@@ -142,7 +166,7 @@ def _metadata(data: bytes, page: Any) -> tuple[Metadata, int, tuple[str, ...]]:
     has_preview = _SMALLER_PICTURES in tags or (_OLD_JPEG in tags and int(page.compression) != 6)
     notes = (derivatives.THUMBNAIL_NOTE,) if has_preview else ()
     if directories.is_damaged:
-        notes += ("some of its metadata is damaged: dropped",)
+        notes += (_DAMAGE_NOTE,)
     if _LAYERS in tags:
         notes += ("its Photoshop layers were dropped: they show the old photo",)
     return metadata, turned, notes
@@ -166,7 +190,7 @@ def _dpi(tags: dict[int, Entry], order: str) -> tuple[float, float] | None:
     return (x, y) if 0 < x < 1e6 and 0 < y < 1e6 else None
 
 
-def write(file: BinaryIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
+def write(file: io.BytesIO, photo: Photo, quality: int | None) -> tuple[str, ...]:
     """Encodes a photo losslessly; `quality` is ignored. See `colorjax.photos.write`.
 
     tifffile writes the pixels and the tags that describe them. A directory with these tags and the
@@ -232,10 +256,9 @@ def _tags(metadata: Metadata, order: str) -> exif.Directories:
     return tags._replace(main=main)
 
 
-def _replace_directory(file: BinaryIO, tags: exif.Directories, big: bool) -> None:
+def _replace_directory(file: io.BytesIO, tags: exif.Directories, big: bool) -> None:
     """Appends a directory with tifffile's tags and `tags`, and points the header to it."""
-    file.flush()
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as blob:
+    with file.getbuffer() as blob:
         written = exif.read_directories(blob)
     entries = {entry.tag: entry for entry in written.main}
     entries |= {entry.tag: entry for entry in tags.main}

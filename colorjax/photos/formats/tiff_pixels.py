@@ -10,6 +10,7 @@ import tifffile
 
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_space, exif
+from colorjax.photos.formats import inner_streams
 
 _WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 2, 3, 5, 6, (8, 9)
 _CHANNELS = {0: 1, 1: 1, _RGB: 3, _CMYK: 4, _YCBCR: 3}  # of color
@@ -31,11 +32,12 @@ def decode(page: Any, data: bytes) -> tuple[np.ndarray, str, tuple[str, ...]]:
         UnreadablePhoto: not a photo. Errors of tifffile are not converted.
     """
     kind = int(page.photometric)
-    if page.compression not in tifffile.TIFF.DECOMPRESSORS:
+    compression = int(page.compression)
+    if compression not in tifffile.TIFF.DECOMPRESSORS or compression in inner_streams.UNCHECKED:
         raise UnreadablePhoto(
-            f"a TIFF with compression {int(page.compression)} cannot be read: save it without"
+            f"a TIFF with compression {compression} cannot be read: save it without"
         )
-    if kind == _YCBCR and int(page.compression) not in _JPEG:
+    if kind == _YCBCR and compression not in _JPEG:
         return _rgb_of_ycbcr(page, data), "rgb", ()
     if kind not in (*_CHANNELS, _PALETTE, *_LAB):
         raise UnreadablePhoto(
@@ -117,10 +119,13 @@ def _check_ycbcr(page: Any, data: bytes) -> None:
     across, down = subsampling.value if subsampling else (2, 2)  # TIFF's default
     columns = -(-(page.tilewidth if page.is_tiled else page.imagewidth) // across)
     rows = -(-page.imagelength // down)
+    tall = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+    most = (across * down + 2) * columns * -(-tall // down)  # bytes of a strip
     units = 0  # blocks of `across` x `down` pixels: their luma, then Cb and Cr
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         strip = data[offset : offset + count]
-        content = memoryview(decompress(strip) if decompress else strip)
+        is_raw = inner_streams.is_picture(int(page.compression)) or not decompress
+        content = memoryview(strip if is_raw else decompress(strip, out=most))
         units += content.nbytes // (across * down + 2)
     if units < columns * rows:
         raise UnreadablePhoto("the pixels of the file are damaged")

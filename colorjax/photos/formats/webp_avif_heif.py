@@ -13,7 +13,7 @@ from PIL import Image
 
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos import color_code, derivatives, exif
-from colorjax.photos.formats import bmp, containers, jpeg2000, pillow
+from colorjax.photos.formats import bmp, containers, heif_items, jpeg2000, pillow
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 
 _QUALITY = 95
@@ -35,6 +35,8 @@ def has_heif() -> bool:
 def read(data: bytes, kind: str, max_pixels: int) -> Photo:
     """Reads a photo that Pillow opens as `kind`; see `colorjax.photos.read`."""
     data, notes = containers.repaired(data, kind)
+    if kind in ("AVIF", "HEIF"):
+        heif_items.check(data, max_pixels)
     try:
         image = pillow.open_image(data, kind, max_pixels)
         metadata = _metadata(image, data, kind)

@@ -148,6 +148,25 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(source, tmp_path, lim
     assert names(tmp_path) == ["o.mkv"]
 
 
+def test_a_full_disk_at_any_size_leaves_no_film(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(film, "PART_FRAMES", 4)
+    output = tmp_path / "o.mkv"
+    colorized(source, output)
+    whole = output.read_bytes()
+    output.unlink()
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size in [*range(4096, len(whole), 8192), len(whole) - 1]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            with pytest.raises(UnwritableFilm, match=r"^o\.mkv cannot be written"):
+                colorized(source, output)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        assert not output.exists()
+    assert colorized(source, output).frames == 20
+    assert len(output.read_bytes()) == len(whole)
+
+
 def test_parts_of_other_settings_are_not_taken_up(source, tmp_path, monkeypatch):
     monkeypatch.setattr(film, "PART_FRAMES", 4)
     stopping = NoisyPainter()
