@@ -138,7 +138,8 @@ class Colorizer:
         """Loads the weights of a trained run: the best checkpoint if kept, else the newest.
 
         Args:
-            workdir_or_name: see `open_weights`.
+            workdir_or_name: the workdir of a run or of imported weights, or the name of bundled
+                weights.
             temperature: T >= 0 of the annealed mean, for methods with color bins: 0 is the mode,
                 1 the mean; None: as stored with the weights.
             decode: "ab", "annealed" or "blend", see `Method.decode`; None: as stored with the
@@ -180,9 +181,12 @@ class Colorizer:
             image: a Pillow image of any mode; the path or bytes of a file that Pillow opens; or an
                 array of NumPy or JAX, (H, W), (H, W, 1) or (H, W, 3), with alpha (H, W, 2) or
                 (H, W, 4), sRGB: uint8, or floating point in [0, 1].
-            hints: see `Options`.
+            hints: colors of pixels, (x, y, "#rrggbb") each; x from the left and y from the top of
+                the upright photo, from 0.
             saturation: factor on the predicted a and b; 0 is gray.
-            **options: other fields of `Options`.
+            **options: `strength` (0 to 1), `quality` ("draft", "normal" or "best"),
+                `global_image`, `upsampling` and `tiling`, as the attributes of
+                `colorjax.inference.options.Options`.
 
         Returns:
             The same type and size, RGB. For a Pillow image, a path or bytes: a Pillow image,
