@@ -121,18 +121,15 @@ def test_strips_of_ycbcr_are_decompressed_up_to_their_size(monkeypatch):
     kind = data.index(struct.pack("<HHII", 262, 3, 1, 2))
     data[kind : kind + 12] = struct.pack("<HHII", 262, 3, 1, 6)
     largest = []
-    decode = imagecodecs.deflate_decode
-    monkeypatch.setattr(
-        imagecodecs,
-        "deflate_decode",
-        lambda data, out=None: largest.append(out) or decode(data, out=out),
-    )
-    tifffile.TIFF.DECOMPRESSORS._codecs.pop(8, None)
-    try:
-        with pytest.raises(photos.UnreadablePhoto):
-            photos.read(bytes(data))
-    finally:
-        tifffile.TIFF.DECOMPRESSORS._codecs.pop(8, None)
+    decode = tifffile.TIFF.DECOMPRESSORS[8]
+
+    def spy(data, out=None, **options):
+        largest.append(out)
+        return decode(data, out=out, **options)
+
+    monkeypatch.setitem(tifffile.TIFF.DECOMPRESSORS._codecs, 8, spy)
+    with pytest.raises(photos.UnreadablePhoto):
+        photos.read(bytes(data))
     assert largest
     assert max(largest) <= 64 * 64 * 3
 

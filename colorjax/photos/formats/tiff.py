@@ -28,7 +28,12 @@ _DESCRIPTION, _X_DPI, _Y_DPI, _DPI_UNIT = 270, 282, 283, 296
 _COMPRESSION = {1: None, 5: "lzw", 32773: "packbits", 50000: "zstd", 34925: "lzma"}  # else deflate
 _DAMAGE_NOTE = "some of its metadata is damaged: dropped"
 # tifffile reads all pages of some formats of microscopes.
-_NOT_OF_MICROSCOPES: dict[str, Any] = {f"is_{name}": False for name in tifffile.TIFF.FILE_FLAGS}
+_NOT_OF_MICROSCOPES: dict[str, Any] = {
+    f"is_{name}": False
+    for name in tifffile.TIFF.FILE_FLAGS
+    # A property without a setter cannot be given, in newer versions.
+    if getattr(getattr(tifffile.TiffFile, f"is_{name}", None), "fset", True) is not None
+}
 _TILE = 2**20  # pixels of a tile that a smaller picture may have
 _MOST_CLASSIC_BYTES = 2**32 - 2**25
 
