@@ -96,6 +96,7 @@ def test_a_damaged_list_of_skipped_photos_is_no_obstacle(tmp_path):
 def test_log_lines_are_one_line(capsys):
     logger = logging.getLogger("colorjax")
     before = logger.handlers[:], logger.level, logger.propagate
+    logger.handlers.clear()  # those of other tests
     try:
         jax_setup.log_to_stderr()
         logger.info("resuming from step 3 of %s", FORGED)
