@@ -58,7 +58,7 @@ def all_rows() -> dict[str, Mapping[str, object]]:
 
 def as_markdown(rows: Mapping[str, Mapping[str, object]]) -> str:
     """Returns a table of the files that were written, and a list of those refused."""
-    words = {True: "yes", False: "LOST"}
+    labels = {True: "yes", False: "LOST"}
     table = [["file", *COLUMNS]]
     refused = []
     for name, row in rows.items():
@@ -66,7 +66,7 @@ def as_markdown(rows: Mapping[str, Mapping[str, object]]) -> str:
             refused.append(name if row["refused"] else f"{name} (NOT REFUSED)")
             continue
         cells = [row.get(column, "-") for column in COLUMNS]
-        texts = [words[cell] if isinstance(cell, bool) else str(cell) for cell in cells]
+        texts = [labels[cell] if isinstance(cell, bool) else str(cell) for cell in cells]
         table.append([name, *texts])
     lines = [markdown_table(table), f"Refused in one line ({len(refused)}): {', '.join(refused)}."]
     lost = sum(False in row.values() for row in rows.values())

@@ -1,7 +1,6 @@
 import json
 import subprocess
 import sys
-import tomllib
 import zipfile
 from pathlib import Path
 
@@ -134,8 +133,3 @@ def test_configs_are_inside_the_package_of_a_wheel(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path / "site", capture_output=True, text=True
     )
     assert result.stdout.split() == [str(tmp_path / "site/colorjax/config.py"), "unet"]
-
-
-def test_setup_leaves_metadata_to_pyproject():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert "packages" not in project["tool"]["setuptools"]

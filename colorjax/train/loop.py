@@ -25,6 +25,7 @@ from colorjax.train.log import profiling
 from colorjax.train.log.chroma_alarm import ChromaAlarm
 from colorjax.train.log.health import Health
 from colorjax.train.log.progress import Progress
+from colorjax.train.log.writers import Overview
 from colorjax.train.nogan import generations
 from colorjax.train.nogan.candidates import Candidates
 from colorjax.train.report import Reporter, charts, open_writers
@@ -326,8 +327,7 @@ class _Run:
             scalars = values | speed | counts
             self.writer.write_scalars(step, {f"train/{k}": v for k, v in scalars.items()})
             self.logged = speed | counts
-            main = {k: x for k, x in values.items() if k.endswith(("loss", "grad_norm"))}
-            progress.show(step, main | self.logged | {"saved": self.newest.saved})
+            progress.show(step, values | self.logged)
         self.health.beat(step, values | self.logged, saved=self._saved)
 
     def _evaluate_and_save(self, step: int, phase: phases.Phase) -> None:
@@ -391,7 +391,8 @@ class _Run:
         log.info("photos: %s", ", ".join(counts))
         texts = {"parameters": f"```\n{table}\n```", "config": f"```\n{self.config}\n```"}
         self.writer.write_texts(0, texts)
-        self.writer.write_overview(_hparams(self.config), ("eval/psnr", "eval/mae_ab"), charts())
+        shown = Overview(_hparams(self.config), ("eval/psnr", "eval/mae_ab"), charts())
+        self.writer.write_overview(shown)
 
 
 def _hparams(config: ConfigDict) -> dict[str, float | str]:

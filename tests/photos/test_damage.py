@@ -2,6 +2,7 @@
 
 import functools
 import io
+import itertools
 import re
 import struct
 import zlib
@@ -211,12 +212,12 @@ def with_block(name, block, content):
 WITH_EXIF = ["JPEG", "PNG 8", "PNG 16", "WebP", "AVIF", "HEIF", "JPEG 2000 8"]
 
 
-@pytest.mark.parametrize("damage", BAD_EXIF)
-@pytest.mark.parametrize("name", WITH_EXIF)
+@pytest.mark.parametrize(
+    ("name", "damage"),  # Pillow does not write an AVIF with garbage as EXIF
+    [pair for pair in itertools.product(WITH_EXIF, BAD_EXIF) if pair != ("AVIF", "garbage")],
+)
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow while the file is made
 def test_broken_exif_is_accepted(name, damage):
-    if name == "AVIF" and damage == "garbage":
-        pytest.skip("Pillow does not write it")
     notes = same_pixels(with_block(name, "EXIF", BAD_EXIF[damage]), name)
     assert sum("EXIF" in note and "damaged" in note for note in notes) == 1
 

@@ -108,8 +108,7 @@ def report(tmp_path_factory):
     ],
 )
 def test_a_full_disk_leaves_no_cut_file_and_loses_no_earlier_result(report, kind):
-    if isinstance(report[kind], str):
-        pytest.skip(report[kind])
+    assert not isinstance(report[kind], str), report[kind]  # an encoder is missing
     size, refused, wrong = report[kind]
     assert size > 3 * STEP
     assert refused >= 2 * 4

@@ -15,9 +15,6 @@ import tifffile
 from helpers.program import ROOT
 from PIL import Image
 
-from colorjax import photos
-from colorjax.photos.formats import webp_avif_heif
-
 FIXED = 256  # MiB: threads and tables of the codecs, as docs/photos.md says
 
 CHILD = """
@@ -126,13 +123,6 @@ def bounds():
 
 def colorized(name, megapixels, folder):
     row, encode = FILES[name]
-    if name == "heif":
-        if not webp_avif_heif.has_heif():
-            pytest.skip("pillow_heif is not installed")
-        try:
-            webp_avif_heif.heif_writer()
-        except photos.UnwritablePhoto as error:
-            pytest.skip(str(error))
     side = round((megapixels * 1e6) ** 0.5)
     for file, size in (("small", 64), ("large", side)):
         (folder / file).write_bytes(encode(size))

@@ -212,7 +212,7 @@ class Lines:
     def write_scalars(self, step, scalars, details=()):
         self._lines.append(scalars)
 
-    def write_overview(self, hparams, metrics, charts):
+    def write_overview(self, overview):
         pass
 
     def write_texts(self, step, texts):

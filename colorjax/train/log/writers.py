@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from etils import epath
@@ -13,6 +13,20 @@ from etils import epath
 from colorjax.runtime import paths
 
 _NONE: Mapping[str, float] = {}
+
+
+class Overview(NamedTuple):
+    """What TensorBoard's pages HParams and Custom Scalars show.
+
+    Attributes:
+        hparams: fields of the config.
+        metrics: names of the scalars that are shown with them.
+        charts: title of a chart -> names of the scalars in it.
+    """
+
+    hparams: Mapping[str, float | str]
+    metrics: Sequence[str]
+    charts: Mapping[str, Sequence[str]]
 
 
 class Writer(Protocol):
@@ -32,19 +46,8 @@ class Writer(Protocol):
         """Writes named Markdown texts."""
         ...
 
-    def write_overview(
-        self,
-        hparams: Mapping[str, float | str],
-        metrics: Sequence[str],
-        charts: Mapping[str, Sequence[str]],
-    ) -> None:
-        """Writes what TensorBoard's pages HParams and Custom Scalars show.
-
-        Args:
-            hparams: fields of the config.
-            metrics: names of scalars beside them.
-            charts: title of a chart -> names of the scalars in it.
-        """
+    def write_overview(self, overview: Overview) -> None:
+        """Writes what TensorBoard's pages HParams and Custom Scalars show."""
         ...
 
     def flush(self) -> None:
@@ -78,12 +81,7 @@ class MetricsFile:
     def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
         """Does nothing; other writers write texts."""
 
-    def write_overview(
-        self,
-        hparams: Mapping[str, float | str],
-        metrics: Sequence[str],
-        charts: Mapping[str, Sequence[str]],
-    ) -> None:
+    def write_overview(self, overview: Overview) -> None:
         """Does nothing; config.json has the fields."""
 
     def flush(self) -> None:
@@ -153,20 +151,18 @@ class TensorBoard:
         for name, text in texts.items():
             self._write(step, summary=summary.text(name, text))
 
-    def write_overview(
-        self,
-        hparams: Mapping[str, float | str],
-        metrics: Sequence[str],
-        charts: Mapping[str, Sequence[str]],
-    ) -> None:
+    def write_overview(self, overview: Overview) -> None:
         """Writes the pages HParams and Custom Scalars."""
         from tensorboardX import summary
 
-        experiment, start, _ = summary.hparams(dict(hparams), dict.fromkeys(metrics, 0.0))
+        experiment, start, _ = summary.hparams(
+            dict(overview.hparams), dict.fromkeys(overview.metrics, 0.0)
+        )
         self._write(0, summary=experiment)
         self._write(0, summary=start)
         layout = {  # the names are regular expressions
-            title: ["Multiline", [f"^{name}$" for name in names]] for title, names in charts.items()
+            title: ["Multiline", [f"^{name}$" for name in names]]
+            for title, names in overview.charts.items()
         }
         self._write(0, summary=summary.custom_scalars({"does it learn?": layout}))
 
@@ -194,15 +190,10 @@ class Writers:
         for writer in self._writers:
             writer.write_scalars(step, scalars, details)
 
-    def write_overview(
-        self,
-        hparams: Mapping[str, float | str],
-        metrics: Sequence[str],
-        charts: Mapping[str, Sequence[str]],
-    ) -> None:
+    def write_overview(self, overview: Overview) -> None:
         """Writes the overview pages to all."""
         for writer in self._writers:
-            writer.write_overview(hparams, metrics, charts)
+            writer.write_overview(overview)
 
     def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
         """Writes named pictures to all."""

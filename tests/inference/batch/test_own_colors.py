@@ -1,7 +1,6 @@
 """Which photos have colors of their own: toned, stained, noisy and compressed prints have none."""
 
 import io
-from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -10,7 +9,7 @@ from helpers.samples import read_sample
 from PIL import Image
 
 from colorjax import photos
-from colorjax.inference.batch.own_colors import COLOR_SPREAD, own_colors
+from colorjax.inference.batch.own_colors import own_colors
 
 # sRGB of a toned print for gray from black to white
 TONES = {
@@ -22,7 +21,6 @@ TONES = {
 }
 PRINTS = ("coffee.png", "chelsea.png", "astronaut.png", "rocket.jpg")
 PHOTOS = ("coffee.png", "chelsea.png", "astronaut.png")
-KODAK = Path(__file__).parents[4] / "shared" / "data" / "photos"
 
 
 def sample(name):
@@ -121,15 +119,3 @@ def test_depth_and_color_space_do_not_matter():
     deep = imagecodecs.png_encode(np.asarray(image).astype(np.uint16) * 257)
     found = own_colors(photos.read(deep))
     assert found.spread == pytest.approx(wanted.spread, rel=0.02)
-
-
-def test_rates_on_kodak_photos():
-    if not KODAK.is_dir():
-        pytest.skip("needs ../shared/data/photos")
-    spreads = []
-    for path in sorted(KODAK.glob("*.jpg"))[::8]:
-        image = Image.open(path).convert("RGB")
-        spreads.append(measured(image).spread)
-        for stops in TONES.values():
-            assert measured(as_image(toned(image, stops))).spread < COLOR_SPREAD
-    assert min(spreads) > COLOR_SPREAD
