@@ -145,6 +145,8 @@ class FilmReader:
             stream = main_video(container)
             if stream is None:
                 raise UnreadableFilm("has no video stream")
+            if stream.codec_context is None:
+                raise UnreadableFilm("its video has a codec that FFmpeg does not know")
             width, height = stream.codec_context.width, stream.codec_context.height
             if width * height > max_pixels:
                 raise UnreadableFilm(
