@@ -1,23 +1,25 @@
-"""Damages many films: `python tests/helpers/film_fuzz.py COUNT SEED LOG FOLDER`; a crash ends it.
+"""Damages films of every container: see `fuzzing`."""
 
-Each case is a line of LOG: its number and name before it runs, the outcome after it. A run that was
-ended continues after the last case in the log. FOLDER has the whole films, from `write_originals`.
-"""
-
-import faulthandler
-import os
-import resource
-import subprocess
-import sys
 import tempfile
-import traceback
-import warnings
 from pathlib import Path
 
-import numpy as np
+from helpers import fuzzing
+from helpers.films import NoisyPainter, gray_frames, write_film
+from helpers.photos import damage
 
-SECONDS = 30  # for one film
-MEBIBYTES = 1024  # of address space, on top of that of the libraries
+from colorjax.errors import RequestError
+from colorjax.inference.film.run import (
+    UnreadableFilm,
+    UnwritableFilm,
+    colorize_film,
+    output_name,
+)
+
+try:
+    import av
+except ImportError:  # tests skip then
+    av = None
+
 MAX_PIXELS = 2**19
 # name -> (video, sound, other fields of `films.write_film`)
 FILMS = {
@@ -66,18 +68,14 @@ SIZES = {"libsvtav1": (64, 64), "libx265": (64, 64), "dvvideo": (576, 720)}  # h
 
 def write_originals(folder):
     """Writes the whole films, each of 3 frames."""
-    from helpers.films import gray_frames, write_film
-
     for name, (video, sound, fields) in FILMS.items():
         size = SIZES.get(video, (32, 48))
         frames = gray_frames(3, *size)
         write_film(folder / name, frames, codec=video, audio=sound or False, **fields)
 
 
-def damaged(name, folder, rng):
+def _damaged(name, folder, rng):
     """Returns a film with damage, a third of them with a piece of another one in it."""
-    from helpers.photos import damage
-
     data = (folder / name).read_bytes()
     if rng.random() < 0.3:
         names = list(FILMS)
@@ -90,96 +88,45 @@ def damaged(name, folder, rng):
 
 
 def survives(path, output):
-    """Colorizes a film; "refused", or "written" if the result opens and is whole.
+    """Colorizes a film; "refused", or "accepted" if the result opens and is whole.
 
     Any other exception goes to the caller, and so does a file that a refused film left.
     """
-    from helpers.films import NoisyPainter
-
-    from colorjax.errors import RequestError
-    from colorjax.inference.film.run import UnreadableFilm, UnwritableFilm, colorize_film
-
-    complaint = ""
+    report = None
     try:
         report = colorize_film(
             path, output, NoisyPainter(), weights="w", drop_streams=True, max_pixels=MAX_PIXELS
         )
     except (UnreadableFilm, UnwritableFilm, RequestError) as error:
-        complaint = str(error)
-    left = {p.name for p in path.parent.iterdir()} - {path.name, output.name}
-    assert len(left) <= 1, left  # at most the parts of an unfinished film
-    if complaint:
-        assert "\n" not in complaint
-        assert len(complaint) < 500
-        assert not output.exists(), "a refused film has an output"
+        fuzzing.check_line(error)
+    left = {p.name for p in path.parent.iterdir()} - {path.name}
+    if report is None:
+        assert len(left) <= 1, left  # at most the parts of an unfinished film
+        assert not output.exists()
         return "refused"
-    assert not left, left
-    assert count_frames(output) == report.frames
-    return "written"
+    assert left == {output.name}
+    assert _count_frames(output) == report.frames
+    return "accepted"
 
 
-def count_frames(path):
-    import av
-
+def _count_frames(path):
     with av.open(str(path)) as container:
         return sum(1 for _ in container.decode(video=0))
 
 
-def limit_memory(mebibytes):
-    """Bounds the address space of this process from now on."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + mebibytes * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def main(count, seed, log, folder):
-    from colorjax.inference.film.run import output_name
-
+def _case_of(rng, folder):
     names = list(FILMS)
-    first = len(log.read_text().splitlines()) if log.exists() else 0
-    with log.open("a") as file, tempfile.TemporaryDirectory() as temporary:
-        for case in range(first, count):
-            if case == first + 1:
-                limit_memory(MEBIBYTES)  # the libraries are loaded
-            rng = np.random.default_rng((seed, case))
-            name = names[rng.integers(len(names))]
-            print(case, name, end=" ", file=file, flush=True)
-            work = Path(temporary) / str(case)
-            work.mkdir()
-            path = work / f"film{Path(name).suffix}"
-            path.write_bytes(damaged(name, folder, rng))
-            faulthandler.dump_traceback_later(SECONDS, exit=True)
-            try:
-                outcome = survives(path, work / output_name(f"made{path.suffix}"))
-            except Exception:
-                outcome = "failed " + " | ".join(traceback.format_exc()[-900:].splitlines())
-            faulthandler.cancel_dump_traceback_later()
-            print(outcome, file=file, flush=True)
-            subprocess.run(["rm", "-rf", work], check=True)
+    name = names[rng.integers(len(names))]
+    data = _damaged(name, folder, rng)
 
+    def run():
+        with tempfile.TemporaryDirectory() as work:
+            path = Path(work) / f"film{Path(name).suffix}"
+            path.write_bytes(data)
+            return survives(path, path.with_name(output_name(f"made{path.suffix}")))
 
-def run(count, seed, log, folder):
-    """Runs the cases, goes on after a crash, and returns the outcomes and the error output."""
-    said = []
-    while True:
-        result = subprocess.run(
-            [sys.executable, __file__, str(count), str(seed), str(log), str(folder)],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=os.environ | {"JAX_PLATFORMS": "cpu"},
-            check=False,
-        )
-        said.append(result.stderr)
-        if result.returncode == 0:
-            break
-        with log.open("a") as file:
-            print(f"failed ended with status {result.returncode}", file=file)
-    return [line.split(" ", 2) for line in log.read_text().splitlines()], "".join(said)
+    return name, run
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
-    faulthandler.enable()
-    warnings.simplefilter("ignore")
-    main(*(int(text) for text in sys.argv[1:3]), *map(Path, sys.argv[3:5]))
+    fuzzing.main(_case_of)
