@@ -54,17 +54,19 @@ def check(rows, count):
     assert [int(case) for case, *_ in rows] == list(range(count))
 
 
-def main(case_of):
+def main(case_of, warm_up=lambda folder: None):
     """Runs the cases of the command line: COUNT SEED LOG FOLDER.
 
     Args:
         case_of: takes a random generator and the folder with the files to damage; returns a name
             and a function, which returns one of `OUTCOMES`; exceptions are failures.
+        warm_up: takes the folder; loads what is loaded once, before memory is limited.
     """
     faulthandler.enable()
     warnings.simplefilter("ignore")
     count, seed, log, folder = int(sys.argv[1]), int(sys.argv[2]), *map(Path, sys.argv[3:5])
     first = len(log.read_text().splitlines()) if log.exists() else 0
+    warm_up(folder)
     _limit_memory()
     with log.open("a") as file:
         for case in range(first, count):

@@ -148,4 +148,4 @@ def case_of(rng, folder):
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)  # a line for each damaged checkpoint
     jax_setup.quiet_library_logs()  # as all commands do
-    fuzzing.main(case_of)
+    fuzzing.main(case_of, lambda folder: open_weights(folder / "run").load())

@@ -75,6 +75,14 @@ def damaged_deflate():
     return content
 
 
+def test_a_header_that_is_no_python_is_no_prior(tmp_path):
+    path = tmp_path / "prior.npy"
+    np.save(path, np.zeros(313))
+    path.write_bytes(path.read_bytes().replace(b"), }", b"((\n "))
+    with pytest.raises(RequestError, match="is not an NPZ or NPY file of a prior"):
+        prior.load(path)
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"PK", archive(a=b"\x93NUMPY"), unknown_method(), damaged_deflate()],
