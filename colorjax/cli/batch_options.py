@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from colorjax.cli import options
 from colorjax.errors import RequestError
 from colorjax.runtime import paths
-from colorjax.runtime.memory import MAX_PIXELS
+from colorjax.runtime.memory import MAX_FILM_PIXELS, MAX_PIXELS
 
 if TYPE_CHECKING:
     from colorjax.inference.batch.origin import Origin
@@ -43,9 +43,9 @@ def add(parser: argparse.ArgumentParser, *, output: str, output_required: bool =
         "--max-pixels",
         action=options.Once,
         type=int,
-        default=MAX_PIXELS,
         metavar="N",
-        help="refuse larger photos (default: %(default)s, by the memory of this machine)",
+        help="refuse larger photos and films (default, by the memory of this machine: "
+        f"{MAX_PIXELS}, for films {MAX_FILM_PIXELS})",
     )
     parser.add_argument(
         "--white",
@@ -92,7 +92,7 @@ def run(
         jobs, others = plan(
             args.inputs,
             args.output,
-            max_pixels=args.max_pixels,
+            max_pixels=args.max_pixels or MAX_PIXELS,
             standard_input=standard_input,
             sheet=getattr(args, "contact_sheet", None),
             takes_films=takes_films,
@@ -121,7 +121,7 @@ def batch_options(args: argparse.Namespace, done_word: str) -> BatchOptions:
     from colorjax.inference.batch.run import BatchOptions
 
     for option, value in (("--jobs", args.jobs), ("--max-pixels", args.max_pixels)):
-        if value < 1:
+        if value is not None and value < 1:
             raise RequestError(f"{option} must be at least 1, not {value}")
     if args.white is not None and not 0 < args.white < math.inf:
         raise RequestError(f"--white must be above 0, such as 4095, not {args.white:g}")

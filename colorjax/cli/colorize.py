@@ -15,6 +15,7 @@ from colorjax.cli import batch_options, color_options, options
 from colorjax.errors import STOPPED, RequestError
 from colorjax.runtime import jax_setup, paths
 from colorjax.runtime.file_names import is_film
+from colorjax.runtime.memory import MAX_PIXELS
 from colorjax.version import __version__
 from colorjax.weights import named
 
@@ -131,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
         keeps = not (args.recolor or args.strength < 1 or coloring["hints"])
         return PhotoWork(
             painting,
-            args.max_pixels,
+            args.max_pixels or MAX_PIXELS,
             origin(),
             keeps_color_photos=keeps,
             white=args.white,

@@ -16,6 +16,7 @@ from colorjax.inference.film import streams, trial
 from colorjax.inference.film import write as film_write
 from colorjax.inference.film.painter import FramePainter
 from colorjax.inference.film.read import FilmReader
+from colorjax.runtime import memory
 from colorjax.runtime.locks import lock_of
 
 
@@ -172,3 +173,20 @@ def test_a_full_disk_while_parts_are_joined_is_one_line(film, workdir, monkeypat
     assert not output.exists()
     assert cli.run(command) == 0
     assert len(read_frames(output)) == 12
+
+
+@pytest.mark.parametrize(
+    ("args", "most"),
+    [([], memory.MAX_FILM_PIXELS), (["--max-pixels", str(memory.MAX_PIXELS)], memory.MAX_PIXELS)],
+)
+def test_the_limit_on_pixels_depends_on_the_memory(args, most, film, run, monkeypatch):
+    """A limit that equals the default of photos is a limit as well."""
+    seen = []
+
+    def colorize(*_, max_pixels, **options):
+        seen.append(max_pixels)
+
+    monkeypatch.setattr(colorize_film, "colorize_film", colorize)
+    assert run(film, *args)[0] == 0
+    assert seen == [most]
+    assert memory.MAX_FILM_PIXELS <= memory.MAX_PIXELS

@@ -28,5 +28,8 @@ def test_five_thousand_damaged_weights(originals, tmp_path):
     rows, said = fuzzing.run(program, 5000, 7, tmp_path / "log", originals)
     fuzzing.check(rows, 5000)
     assert not said, said[-2000:]
-    outcomes = {(name, outcome) for _, name, outcome in rows}
-    assert outcomes == {(name, end) for name in weights_fuzz.NAMES for end in fuzzing.OUTCOMES}
+    refused, accepted = (
+        {name for _, name, outcome in rows if outcome == end} for end in fuzzing.OUTCOMES
+    )
+    assert refused == set(weights_fuzz.NAMES)
+    assert accepted >= refused - {"SHA256SUMS"}  # hardly any change of checksums changes nothing
