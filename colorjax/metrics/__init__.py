@@ -10,13 +10,13 @@ from colorjax.metrics.auc import auc, auc_sums
 from colorjax.metrics.baselines import ColorTable, color_sums, fit_color_tables
 from colorjax.metrics.calibration import Reliability, ece, reliability_points, top_confidence
 from colorjax.metrics.classes import in_top
-from colorjax.metrics.delta_e import delta_e_2000, delta_e_2000_pixels
+from colorjax.metrics.delta_e import delta_e_2000, delta_e_2000_p90, delta_e_2000_pixels
 from colorjax.metrics.error import mae_ab, mae_rgb, mse, psnr, rmse_ab
 from colorjax.metrics.frechet import FeatureMoments, frechet_distance, small_sample_warning
 from colorjax.metrics.likelihood import bits_per_pixel
 from colorjax.metrics.perceptual import lpips, lpips_input
 from colorjax.metrics.samples import best_of_n, diversity
-from colorjax.metrics.structure import ssim
+from colorjax.metrics.structure import ms_ssim_ab, ssim, ssim_ab
 from colorjax.metrics.sums import Sums, masked_sum, means, merge
 from colorjax.metrics.vividness import colorfulness, colorfulness_abs, mean_chroma
 
@@ -35,6 +35,7 @@ __all__ = [
     "colorfulness",
     "colorfulness_abs",
     "delta_e_2000",
+    "delta_e_2000_p90",
     "delta_e_2000_pixels",
     "diversity",
     "ece",
@@ -49,11 +50,13 @@ __all__ = [
     "mean_chroma",
     "means",
     "merge",
+    "ms_ssim_ab",
     "mse",
     "psnr",
     "reliability_points",
     "rmse_ab",
     "small_sample_warning",
     "ssim",
+    "ssim_ab",
     "top_confidence",
 ]
