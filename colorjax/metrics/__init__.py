@@ -12,6 +12,7 @@ from colorjax.metrics.calibration import Reliability, ece, reliability_points, t
 from colorjax.metrics.classes import in_top
 from colorjax.metrics.delta_e import delta_e_2000, delta_e_2000_p90, delta_e_2000_pixels
 from colorjax.metrics.error import mae_ab, mae_rgb, mse, psnr, rmse_ab
+from colorjax.metrics.film import cdc
 from colorjax.metrics.frechet import FeatureMoments, frechet_distance, small_sample_warning
 from colorjax.metrics.likelihood import bits_per_pixel
 from colorjax.metrics.perceptual import lpips, lpips_input
@@ -31,6 +32,7 @@ __all__ = [
     "auc_sums",
     "best_of_n",
     "bits_per_pixel",
+    "cdc",
     "color_sums",
     "colorfulness",
     "colorfulness_abs",

@@ -105,18 +105,25 @@ def ms_ssim_ab(ab_a: Any, ab_b: Any) -> Array:
     Raises:
         ValueError: as `ssim_ab`.
     """
+    return ssim_and_ms_ssim_ab(ab_a, ab_b)[1]
+
+
+def ssim_and_ms_ssim_ab(ab_a: Any, ab_b: Any) -> tuple[Array, Array]:
+    """Returns `ssim_ab` and `ms_ssim_ab`, which share the finest scale."""
     ab_a, ab_b = _large_pair(ab_a, ab_b, "ms_ssim_ab")
     xp = namespace(ab_a, ab_b)
     fitting = [k for k in range(len(SCALE_WEIGHTS)) if min(ab_a.shape[-3:-1]) >> k >= WINDOW]
     weights = np.array(SCALE_WEIGHTS[: len(fitting)])
-    product: Any = 1.0
+    product, finest = xp.ones((), ab_a.dtype), None
     for scale, weight in enumerate((weights / weights.sum()).tolist()):
         luminance, contrast_structure = _terms(ab_a, ab_b)
+        if scale == 0:
+            finest = xp.mean(luminance * contrast_structure, axis=(-3, -2, -1))
         is_last = scale == len(fitting) - 1
         similarity = luminance * contrast_structure if is_last else contrast_structure
         product = product * xp.maximum(xp.mean(similarity, axis=(-3, -2)), 0) ** weight
         ab_a, ab_b = _halved(ab_a), _halved(ab_b)
-    return xp.mean(product, axis=-1)
+    return finest, xp.mean(product, axis=-1)
 
 
 def _large_pair(ab_a: Any, ab_b: Any, metric: str) -> tuple[Array, Array]:
