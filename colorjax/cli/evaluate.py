@@ -93,6 +93,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="folder or file with all 1000 WordNet ids, if classes are such ids",
     )
+    networks.add_argument(
+        "--lite0",
+        action="store_true",
+        help="also report lite_distance and frechet_lite0, by the encoder of the extra `encoders`: "
+        "no file to download; these are not LPIPS and FID",
+    )
     options.add_overwrite(parser, "replace an earlier evaluation")
 
 
@@ -118,6 +124,7 @@ def run(args: argparse.Namespace) -> int:
             vgg16=args.vgg16,
             classes=args.classes,
             class_ids=args.class_ids,
+            lite0=args.lite0,
         ),
         overwrite=args.overwrite,
     )

@@ -168,6 +168,20 @@ _OF_PICTURES = {
         "Frechet distance of Inception features; see the stamp of the network",
     ),
     "lpips": Metric("LPIPS", 4, -1, "LPIPS 0.1; see the stamp of the network; mean of photos"),
+    "lite_distance": Metric(
+        "distance of Lite0 features",
+        4,
+        -1,
+        "distance of the feature maps of EfficientNet-Lite0, as LPIPS but without learned weights: "
+        "not LPIPS; see the stamp of the network; mean of photos",
+    ),
+    "frechet_lite0": Metric(
+        "Frechet distance of Lite0 features",
+        3,
+        -1,
+        "Frechet distance of the 320 mean features of EfficientNet-Lite0: not FID, and on another "
+        "scale; see the stamp of the network",
+    ),
     # In eval.json, top1 is of the method's own classifier.
     "top1": Metric("top 1", 4, 1, "share of photos whose class is VGG16's first"),
     "top5": Metric("top 5", 4, 1, "share of photos whose class is among VGG16's first five"),
