@@ -19,6 +19,7 @@ from colorjax.evaluate.tables import (
     estimate_text,
     markdown_table,
     metrics_table,
+    text_table,
 )
 from colorjax.metrics import intervals, summary
 from colorjax.runtime.versions import versions
@@ -191,14 +192,7 @@ def _any(rows: Mapping[str, Any], metric: str) -> bool:
 def table_of(result: Mapping[str, Any]) -> str:
     """Returns the metrics of all rows, without intervals, as columns for a terminal."""
     lines = [[cell.partition(" [")[0] for cell in line] for line in grid(result)]
-    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
-    text = "\n".join(
-        "  ".join(
-            cell.ljust(w) if k == 0 else cell.rjust(w)
-            for k, (cell, w) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    )
+    text = text_table(lines)
     photos = f"{result['photos']['measured']} photos, digest {result['photos']['digest'][:12]}"
     notes = [f"{name}: not measured, {why}" for name, why in result[NOT_AVAILABLE].items()]
     return "\n".join([f"{name_of(result)}: {photos}", text, *notes, *result["warnings"]])
