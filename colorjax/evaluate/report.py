@@ -28,7 +28,7 @@ NOT_AVAILABLE = "not available"
 # Columns of the tables of every suite.
 _ALWAYS = (
     *("mae_ab_8bit", "psnr", "psnr_of_mean_mse", "ssim", "auc_8bit", "auc_rebalanced_8bit"),
-    *("delta_e_2000", "colorfulness", "chroma_ratio_8bit", "bits_per_pixel"),
+    *("delta_e_2000", "colorfulness", "chroma_ratio_8bit", "bits_per_pixel", "ece"),
 )
 
 
@@ -74,6 +74,10 @@ def collect(
         for metric, distances in frechet.items():
             estimate = {"mean": distances[name], "interval": None, "num_photos": len(truths)}
             row["metrics"][metric] = estimate
+        if row["reliability"]:
+            error = summary.ece_of(row["reliability"])
+            estimate = {"mean": error, "interval": None, "num_photos": len(truths)}
+            row["metrics"]["ece"] = estimate
     result = {
         "kind": "colorjax evaluation",
         "suite": protocol.name,
