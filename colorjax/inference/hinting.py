@@ -92,7 +92,7 @@ class ExactHints:
         """Computes the remaining error at each hint.
 
         Args:
-            regional: hints with a region, an array (H, W).
+            regional: hints with a region, an `Area`.
             others: hints without one.
             lightness: (H, W), L of the photo.
             planes: colors of the photo without this correction.
@@ -102,8 +102,10 @@ class ExactHints:
         self._lightness = lightness
         self._cell = cell
         self._is_filled = np.zeros((1, 1), bool)
+        if self._fills:
+            self._is_filled = np.zeros(lightness.shape, bool)
         for region, _ in self._fills:
-            self._is_filled = self._is_filled | region
+            region.fill(slice(0, len(lightness)), self._is_filled, True)
         self._is_filled = np.broadcast_to(self._is_filled, lightness.shape)
         self._errors = []  # row, column, error of ab (2,)
         for (y, x), hint in {(hint.y, hint.x): hint for hint in others}.items():  # the last counts
@@ -122,7 +124,7 @@ class ExactHints:
     def _filled(self, rows: slice, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         ab = np.stack([a, b], axis=-1)
         for region, color_ab in self._fills:
-            ab[region[rows]] = color_ab
+            region.fill(rows, ab, color_ab)
         return ab
 
     def _correction(self, rows: slice, errors: Sequence[tuple[int, int, np.ndarray]]) -> np.ndarray:
