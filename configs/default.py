@@ -184,6 +184,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.inference.saturation = 1.0  # factor on the predicted ab; `colorjax calibrate` stores it
     # Source of ab: ab | annealed (the bins, at model.temperature) | blend (mean of the two).
     config.inference.decode = "ab"
+    # Calibration of the distribution over bins, which does not change the colors of a picture:
+    # softmax((logits + bin_bias) / bin_temperature); `colorjax calibrate` stores both.
+    config.inference.bin_bias = ()  # 313 numbers; empty: 0
+    config.inference.bin_temperature = 1.0
     return config
 
 

@@ -31,6 +31,8 @@ from colorjax.inference.pixels import (
 )
 from colorjax.inference.predictor import Inputs, Predictor, Size, enlarged, saturated, shrunk
 from colorjax.inference.prepared import PreparedPhoto
+from colorjax.inference.questions import Question
+from colorjax.inference.suggestions import Suggestion
 from colorjax.inference.tiling import Tiling
 from colorjax.inference.working_size import WorkingSize
 from colorjax.methods.method import Method, Variables, palette_input
@@ -100,10 +102,12 @@ class Colorizer:
         return self._predictor.has_bins
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the weights and of the settings that change their colors."""
+        """Returns the SHA-256 of the weights and of the settings that change a measurement."""
         about = f"{self._method.network!r} {self._size!r} {self.saturation!r}"
-        if self.decode != "ab":  # the default does not change the digests of earlier versions
+        if self.decode != "ab":  # the defaults do not change the digests of earlier versions
             about += f" {self.decode}"
+        if self._method.bin_bias or self._method.bin_temperature != 1:
+            about += f" {self._method.bin_bias} {self._method.bin_temperature}"
         sha = hashlib.sha256(about.encode())
         for path, leaf in jax.tree_util.tree_leaves_with_path(self._predictor.variables):
             sha.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
@@ -229,6 +233,24 @@ class Colorizer:
         """Runs the network once on a photo, for interactive hints; options as of `colorize`."""
         return PreparedPhoto(self, image, Options.of(**options))
 
+    def suggest(
+        self, image: Picture, x: int, y: int, k: int = 6, **options: Any
+    ) -> list[Suggestion]:
+        """Returns the likely colors of a pixel; see `PreparedPhoto.suggest`."""
+        return self.prepare(image, **options).suggest(x, y, k)
+
+    def uncertainty(self, image: Picture, **options: Any) -> np.ndarray:
+        """Returns how uncertain the colors are; see `PreparedPhoto.uncertainty`."""
+        return self.prepare(image, **options).uncertainty()
+
+    def ask(self, image: Picture, k: int = 5, **options: Any) -> list[Question]:
+        """Returns the pixels whose color is most useful to know; see `PreparedPhoto.ask`."""
+        return self.prepare(image, **options).ask(k)
+
+    def sample(self, image: Picture, k: int = 6, seed: int = 0, **options: Any) -> list[Any]:
+        """Returns k different colorized photos; see `PreparedPhoto.sample`."""
+        return self.prepare(image, **options).sample(k, seed)
+
     def paint_hinted(
         self, pixels: Pixels, options: Options, prediction: Prediction | None = None
     ) -> None:
@@ -286,13 +308,17 @@ class Colorizer:
         return lightness, self._size.cut(self._predictor.colors(fields)[0], size)[..., -2:]
 
     def predict_distribution(self, image: Picture) -> np.ndarray:
-        """Returns the distribution over the 313 bins at the working size, (h, w, 313) float32."""
+        """Returns the calibrated distribution over the 313 bins at the working size.
+
+        Returns:
+            (h, w, 313) float32; each sums to 1.
+        """
         _, fields, size = self._inputs(image)
-        shares = self._predictor.distribution(fields, fields["gray"].shape[1:3])[0]
-        return self._size.cut(shares, size)
+        logs = self._predictor.log_shares(fields, fields["gray"].shape[1:3])[0]
+        return np.exp(self._size.cut(logs, size))
 
     def _inputs(self, image: Picture) -> tuple[np.ndarray, Inputs, Size]:
-        lightness, gray = self._look(open_pixels(image))
+        lightness, gray = self.look(open_pixels(image))
         size = self._size.of(*gray.shape)
         return lightness, self._size.pad(self._fields(gray, size)), size
 
@@ -310,7 +336,7 @@ class Colorizer:
             The painted array, as from `colorize`.
         """
         pixels = ArrayPixels(image)
-        lightness = self._look(pixels)[0] if lightness is None else lightness
+        lightness = self.look(pixels)[0] if lightness is None else lightness
         chroma = Chroma(ab, lightness.shape)
         chroma.guide(lightness)
         self._paint(pixels, self._planes(pixels, lightness, chroma, strength=1.0))
@@ -347,22 +373,37 @@ class Colorizer:
             hints: hints for the network's own input.
             with_keys: whether to return the keys by which hints spread.
         """
-        lightness, gray = self._look(pixels)
-        keys = None
+        lightness, gray = self.look(pixels)
+        keys = log_shares = None
         if not with_keys:
             colors = self._predict_colors(gray, hints, options)
         else:
             size = self._size.of(*gray.shape)
             fields = self._size.pad(self._fields(gray, size)) | self._shared(gray, options)
-            colors, keys = jax.tree.map(lambda x: x[0], self._predictor.colors_and_keys(fields))
-            keys = jax.tree.map(lambda x: self._size.cut(x, grid_size(*size)), keys)
+            predicted = jax.tree.map(lambda x: x[0], self._predictor.colors_and_keys(fields))
+            colors, *on_grid = predicted
+            keys, log_shares = jax.tree.map(lambda x: self._size.cut(x, grid_size(*size)), on_grid)
             if options.quality == "best" or options.tiling is not None:
                 colors = self._predict_colors(gray, (), options)
             else:
                 colors = self._size.cut(colors, size)
-        return Prediction(lightness, adjusted(colors, options), keys)
+        return Prediction(lightness, adjusted(colors, options), keys, log_shares)
 
-    def _look(self, pixels: Pixels) -> tuple[np.ndarray, np.ndarray]:
+    def log_shares(self, pixels: Pixels, options: Options, hints: Sequence[Hint]) -> np.ndarray:
+        """Returns the calibrated log probabilities of the bins, (h, w, 313), of a network run.
+
+        Args:
+            pixels: the photo.
+            options: options of `colorize`; their hints are ignored.
+            hints: hints for the network's own input.
+        """
+        _, gray = self.look(pixels)
+        size = self._size.of(*gray.shape)
+        fields = self._size.pad(self._fields(gray, size, hints)) | self._shared(gray, options)
+        grid = grid_size(*fields["gray"].shape[1:3])
+        return self._size.cut(self._predictor.log_shares(fields, grid)[0], grid_size(*size))
+
+    def look(self, pixels: Pixels) -> tuple[np.ndarray, np.ndarray]:
         """Returns L and what the network sees, in [-1, 1], of a photo; (H, W) float32 each."""
         lightness = np.empty((pixels.height, pixels.width), np.float32)
         kind = self._method.encode.grey
@@ -417,7 +458,7 @@ class Colorizer:
             return {"global_gray": shrunk(gray, (side, side))[None, :, :, None]}
 
         def seen(pixels: Pixels) -> np.ndarray:
-            return shrunk(self._look(pixels)[1], (side, side))[None, :, :, None]
+            return shrunk(self.look(pixels)[1], (side, side))[None, :, :, None]
 
         return {"global_gray": self._from_reference(image, seen)}
 

@@ -32,11 +32,14 @@ class Prediction:
         lightness: (H, W) float32, L of the photo.
         colors: (h, w, 2) float32, ab in Lab units; or (h, w, 3) with predicted L first.
         keys: keys of h / 4 x w / 4 cells, by which hints spread; None: hints do not spread.
+        log_shares: (h / 4, w / 4, 313) float32, calibrated log probabilities of the bins; None:
+            unknown.
     """
 
     lightness: np.ndarray
     colors: np.ndarray
     keys: Keys | None = None
+    log_shares: np.ndarray | None = None
 
     def with_hints(self, hints: Sequence[Hint], predictor: Predictor) -> np.ndarray:
         """Returns the colors corrected by hints, each spread over similar parts of the photo.
@@ -46,16 +49,14 @@ class Prediction:
             predictor: compiles and runs the spreading.
         """
         assert self.keys is not None
-        grid = height, width = self.keys.features.shape[:2]
+        grid = self.keys.features.shape[:2]
         number = 1 << (len(hints) - 1).bit_length()  # few shapes: few compilations
-        rows = [int((hint.y + 0.5) * height / self.lightness.shape[0]) for hint in hints]
-        columns = [int((hint.x + 0.5) * width / self.lightness.shape[1]) for hint in hints]
         missing = ((0, number - len(hints)), (0, 0))
         fields = {
             "ab": enlarged(self.colors[..., -2:], grid),
             "keys": self.keys,
             "lightness": enlarged(self.lightness[..., None], grid)[..., 0],
-            "cells": np.pad(np.stack([rows, columns], axis=-1), missing),
+            "cells": np.pad(cells_of(hints, self.lightness.shape, grid), missing),
             "hint_ab": np.pad(np.stack([user_hints.ab_of(hint) for hint in hints]), missing),
             "valid": np.arange(number) < len(hints),
         }
@@ -63,6 +64,19 @@ class Prediction:
         corrected = self.colors.copy()
         corrected[..., -2:] += enlarged(correction, corrected.shape[:2])
         return corrected
+
+
+def cells_of(hints: Sequence[Hint], photo: tuple[int, ...], grid: tuple[int, ...]) -> np.ndarray:
+    """Returns the cells of hints on a grid, (K, 2): row and column.
+
+    Args:
+        hints: from `checked`.
+        photo: (height, width) of the photo, in pixels.
+        grid: (height, width) of the grid, in cells.
+    """
+    rows = [int((hint.y + 0.5) * grid[0] / photo[0]) for hint in hints]
+    columns = [int((hint.x + 0.5) * grid[1] / photo[1]) for hint in hints]
+    return np.stack([rows, columns], axis=-1)
 
 
 def _spread(variables: Any, fields: dict[str, Any]) -> jax.Array:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
-from colorjax import losses, models
+from colorjax import color, losses, models
 from colorjax.data import prior
 from colorjax.data.edges import EdgeDetector
 from colorjax.data.targets import TargetEncoder
@@ -126,6 +127,7 @@ def takes_decode(network: models.Network) -> bool:
 def _inference_options(config: ConfigDict, network: models.Network) -> dict[str, Any]:
     # Configs of imported weights and of earlier versions lack the fields.
     options = {"lightness": "photo", "saturation": 1.0, "decode": "ab"}
+    options |= {"bin_bias": (), "bin_temperature": 1.0}
     options |= config.to_dict().get("inference", {})
     if options["lightness"] not in ("photo", "predicted"):
         raise unknown_name("inference.lightness", options["lightness"], ("photo", "predicted"))
@@ -138,10 +140,22 @@ def _inference_options(config: ConfigDict, network: models.Network) -> dict[str,
             f"the network {config.model.name} predicts no color bins: set decode "
             f"(inference.decode) to ab, not {options['decode']}"
         )
+    bias = tuple(map(float, options["bin_bias"]))
+    if len(bias) not in (0, color.NUM_BINS) or not np.all(np.isfinite(bias)):
+        raise RequestError(
+            f"inference.bin_bias must be empty or {color.NUM_BINS} finite numbers, not "
+            f"{len(bias)} values; `colorjax calibrate` writes it"
+        )
+    if not 0 < options["bin_temperature"] < float("inf"):
+        raise RequestError(
+            f"inference.bin_temperature must be above 0, not {options['bin_temperature']}"
+        )
     return {
         "keeps_lightness": options["lightness"] == "photo",
         "saturation": options["saturation"],
         "decode": options["decode"],
+        "bin_bias": bias,
+        "bin_temperature": float(options["bin_temperature"]),
     }
 
 

@@ -57,6 +57,9 @@ class Method:
         decode: where `predict` takes ab from. "ab": the network's own ab; "annealed": the annealed
             mean of its distribution over bins, at the network's `temperature`; "blend": the mean of
             the two. Not used in training.
+        bin_bias: (313,) added to the logits of the bins, for calibrated probabilities; empty: 0.
+            Neither this nor the next changes the colors of `predict`. Not used in training.
+        bin_temperature: divisor of the logits after `bin_bias`, above 0.
         global_hints: share of the training photos whose own colors are given as `global_colors`,
             if the network has that input.
     """
@@ -75,6 +78,8 @@ class Method:
     factors: tuple[tuple[str, float], ...] = ()
     saturation: float = 1.0
     decode: str = "ab"
+    bin_bias: tuple[float, ...] = ()
+    bin_temperature: float = 1.0
     global_hints: float = 0.0
 
     def init(self, key: jax.Array) -> Variables:
@@ -300,6 +305,16 @@ class Method:
         annealed = color.annealed_mean(outputs["bin_logits"], temperature)
         annealed = jax.image.resize(color.normalize_ab(annealed), own.shape, "linear")
         return annealed if self.decode == "annealed" else (own + annealed) / 2
+
+    def log_shares(self, logits: jax.Array) -> jax.Array:
+        """Returns calibrated log probabilities, log softmax((logits + bin_bias) / bin_temperature).
+
+        Args:
+            logits: (..., 313), the network's output bin_logits.
+        """
+        if self.bin_bias:
+            logits = logits + jnp.asarray(self.bin_bias, jnp.float32)
+        return jax.nn.log_softmax(logits / self.bin_temperature, axis=-1)
 
     def fit(self, fields: Fields) -> Fields:
         """Selects the network's inputs and pads or resizes them to the network's size."""

@@ -84,6 +84,8 @@ _LATER = {
     "optimizer.cooldown_steps": 0,
     "critic_optimizer.cooldown_steps": 0,
     "inference.decode": "ab",
+    "inference.bin_bias": [],
+    "inference.bin_temperature": 1.0,
     "evaluation.hint_places": "uniform",
 }
 
@@ -249,6 +251,8 @@ class Workdir:
                     result.data[name] = run.data[name]
             result.inference.saturation = stored.get("saturation", 1.0)
             result.inference.decode = decode
+            result.inference.bin_bias = stored.get("bin_bias", ())
+            result.inference.bin_temperature = stored.get("bin_temperature", 1.0)
         return result
 
     def _check_name(self, run: ConfigDict, config: ConfigDict) -> None:
