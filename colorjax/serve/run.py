@@ -65,7 +65,7 @@ def serve(
     Raises:
         RequestError: the address is in use or invalid, or the token file cannot be written.
     """
-    uvicorn = _uvicorn()
+    _uvicorn()
     sockets = listen(address)
     port = sockets[0].getsockname()[1]
     token = secrets.token_urlsafe(32)
@@ -79,22 +79,7 @@ def serve(
         studio = Studio(jobs, Settings(weights, max_pixels, results, Path(private)))
         stack.callback(studio.stop)
         app = security.Guard(create(studio), security.allowed_hosts(port, given), token)
-        config = uvicorn.Config(
-            app,
-            http="h11",
-            ws="none",
-            lifespan="off",
-            loop="asyncio",
-            access_log=False,
-            log_level="warning",
-            proxy_headers=False,
-            server_header=False,
-            limit_concurrency=_MOST_CONNECTIONS,
-            backlog=_BACKLOG,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=_SHUTDOWN,
-        )
-        server = _server(uvicorn, config)
+        server = server_of(app)
         url = f"http://{security.in_url(given or '127.0.0.1')}:{port}/#{token}"
         print(f"colorjax: open {url}", flush=True)
         print("colorjax: Ctrl-C ends it; every change is saved as you go", flush=True)
@@ -196,7 +181,10 @@ def _ends_on_signals(server) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _server(uvicorn, config):
+def server_of(app: security.App):
+    """Returns a uvicorn.Server of an application; `run(sockets)` serves until `should_exit`."""
+    uvicorn = _uvicorn()
+
     class Server(uvicorn.Server):
         """Leaves the signals to `_ends_on_signals`: uvicorn would raise them again at the end."""
 
@@ -204,7 +192,23 @@ def _server(uvicorn, config):
         def capture_signals(self) -> Iterator[None]:
             yield
 
-    return Server(config)
+    return Server(
+        uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            access_log=False,
+            log_level="error",
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=_MOST_CONNECTIONS,
+            backlog=_BACKLOG,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=_SHUTDOWN,
+        )
+    )
 
 
 def _uvicorn():
