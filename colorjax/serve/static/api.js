@@ -16,7 +16,7 @@ const token = readToken();
 /** Names this page; the server keeps the requests of two pages apart. */
 export const client = crypto.randomUUID().replaceAll("-", "");
 
-let last = Date.now();
+let last = 0;
 /** A number larger than every earlier one of this page. */
 export const nextSeq = () => (last += 1);
 
@@ -28,6 +28,7 @@ export class ApiError extends Error {
     this.isSuperseded = flags.superseded === true;
     this.isExisting = flags.exists === true;
     this.isStale = flags.stale === true;
+    this.isReferenceLost = flags.reference === true;
   }
 }
 
@@ -65,6 +66,7 @@ export class Latest {
     this.onError = onError;
     this.isBusy = false;
     this.waiting = null;
+    this.onChange = () => {};
   }
 
   push(...args) {
@@ -79,6 +81,7 @@ export class Latest {
 
   async #loop() {
     this.isBusy = true;
+    this.onChange();
     while (this.waiting !== null) {
       const args = this.waiting;
       this.waiting = null;
@@ -89,5 +92,6 @@ export class Latest {
       }
     }
     this.isBusy = false;
+    this.onChange();
   }
 }

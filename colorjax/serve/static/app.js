@@ -51,7 +51,12 @@ doc.addEventListener("state", ({ detail: { kind, label } }) => {
   showSliders();
   if (label && kind !== "preview") speak(label);
 });
-doc.addEventListener("failed", ({ detail }) => fail(detail.error));
+doc.addEventListener("failed", ({ detail: { error } }) => {
+  fail(error);
+  if (error.isReferenceLost && doc.state.reference !== null) {
+    doc.history.commit({ reference: null }, "Removed the color photo that is lost");
+  }
+});
 
 function sharpen() {
   if (doc.id === null || doc.history.draft !== null) return;
@@ -76,6 +81,14 @@ function showHistory() {
 
 $("undo").addEventListener("click", () => doc.history.undo());
 $("redo").addEventListener("click", () => doc.history.redo());
+
+/** Says in the document what is open and whether a request is on its way: for scripts. */
+function mark() {
+  document.body.dataset.photo = doc.id ?? "";
+  document.body.dataset.busy = String(doc.isBusy || !$("progress").hidden);
+}
+doc.addEventListener("busy", mark);
+new MutationObserver(mark).observe($("progress"), { attributes: true });
 
 // Tools
 

@@ -23,6 +23,7 @@ export class Colors {
 
   #fresh = null; // a place whose color was not chosen yet: choosing it is one step
   #lastTool = "hint";
+  #hexOf = ""; // the stroke and color that the text field shows
 
   #listen() {
     const { view, doc } = this;
@@ -42,7 +43,7 @@ export class Colors {
     });
     $("hex").addEventListener("change", () => this.#typed());
     $("hex").addEventListener("keydown", (event) => {
-      if (event.key === "Enter") this.#typed();
+      if (event.key === "Enter" && this.#typed()) $("photo").focus(); // its keys work again
     });
     $("pick").addEventListener("click", () => this.togglePick());
     $("pick-other").addEventListener("click", () => this.#pickOther());
@@ -178,6 +179,7 @@ export class Colors {
     $("hex-error").hidden = rgb !== null;
     $("hex").setAttribute("aria-invalid", String(rgb === null));
     if (rgb !== null && hexOf(rgb) !== this.stroke()?.color) this.paint(hexOf(rgb));
+    return rgb !== null;
   }
 
   // What is on the screen
@@ -254,9 +256,13 @@ export class Colors {
     if (!isShown) return;
     $("picker-title").textContent = stroke.region ? "Color of this area" : "Color here";
     this.disc.show(stroke.color, stroke.lightness ?? 50);
-    if (document.activeElement !== $("hex") || this.doc.history.draft === null) $("hex").value = stroke.color;
-    $("hex-error").hidden = true;
-    $("hex").removeAttribute("aria-invalid");
+    const shown = `${stroke.id} ${stroke.color}`;
+    if (shown !== this.#hexOf) { // else what is being typed stays
+      this.#hexOf = shown;
+      $("hex").value = stroke.color;
+      $("hex-error").hidden = true;
+      $("hex").removeAttribute("aria-invalid");
+    }
     for (const button of $("swatches").children) {
       button.setAttribute("aria-pressed", String(button.dataset.color === stroke.color));
     }

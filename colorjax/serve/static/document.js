@@ -43,11 +43,17 @@ export class Document extends EventTarget {
     this.journal = new Latest((...args) => this.#write(...args), fail);
     this.veils = new Latest((...args) => this.#fetchUncertainty(...args), fail);
     this.details = new Latest((...args) => this.#fetchDetail(...args), fail);
+    for (const queue of [this.previews, this.journal]) queue.onChange = () => this.#emit("busy");
     this.wantsVeil = false;
   }
 
   #timer = null;
   #isOpening = false;
+
+  /** Whether the preview or the journal lacks the last change. */
+  get isBusy() {
+    return this.previews.isBusy || this.journal.isBusy;
+  }
 
   get id() {
     return this.photo?.id ?? null;

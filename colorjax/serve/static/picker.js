@@ -13,7 +13,7 @@ export function swatch(color, lightness, digit, onChoose) {
   button.className = "swatch";
   button.dataset.color = color;
   button.style.backgroundColor = shown;
-  button.style.color = lightness > 56 ? "#000" : "#fff";
+  button.style.color = lightness > 49.5 ? "#000" : "#fff";
   button.textContent = digit;
   button.setAttribute("aria-label", `${digit}: ${nameOf([lightness, a, b])}`);
   button.title = nameOf([lightness, a, b]);

@@ -18,8 +18,7 @@ export class Setup {
   async load() {
     const { current, weights } = await sendJson("GET", "/api/weights");
     this.weights = weights;
-    $("weights").replaceChildren(...weights.map(({ name, summary }) =>
-      make("option", { value: name }, summary ? `${name}: ${summary}` : name)));
+    $("weights").replaceChildren(...weights.map(({ name }) => make("option", { value: name }, name)));
     this.#show(current);
   }
 
@@ -42,9 +41,11 @@ export class Setup {
 
   #show(name) {
     this.current = name;
-    const { license, card = {}, can = {} } = this.weights.find((one) => one.name === name) ?? {};
+    const { license, summary, card = {}, can = {} } = this.weights.find((one) => one.name === name) ?? {};
     $("weights").value = name;
-    $("weights-about").replaceChildren(make("dt", {}, "License"), make("dd", {}, license || "not given"));
+    $("weights-about").replaceChildren(
+      make("dt", {}, "License"), make("dd", {}, license || "not given"),
+      ...(summary ? [make("dt", {}, "Learned from"), make("dd", {}, summary)] : []));
     const cannot = Object.keys(NAMES).filter((ability) => can[ability] === false);
     $("weights-cannot").hidden = cannot.length === 0;
     $("weights-cannot").replaceChildren(

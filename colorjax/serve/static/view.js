@@ -152,6 +152,10 @@ export class View extends EventTarget {
       this.origin.x = clamp(this.origin.x, this.scale * this.photo.width, w);
       this.origin.y = clamp(this.origin.y, this.scale * this.photo.height, h);
     }
+    if (this.photo !== null) { // for scripts: left, top, width, height in CSS pixels
+      const { width, height } = this.photo;
+      this.canvas.dataset.box = [this.origin.x, this.origin.y, this.scale * width, this.scale * height].join(" ");
+    }
     this.dispatchEvent(new CustomEvent("zoom"));
     this.redraw();
   }
