@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
     replayed = _read_session(args)
     if replayed is not None:
         args.checkpoint = replay.weights_of(replayed, args.checkpoint)
+        coloring.pop("global_image", None)  # the session has it, in its own order
         coloring |= replay.coloring(replayed, args)
     else:
         coloring["hints"] = _read_hints(args.hints) if args.hints else []

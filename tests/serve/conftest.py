@@ -1,6 +1,7 @@
 import shutil
 
 import pytest
+import skimage.data
 from helpers.page_server import serving
 from helpers.synthetic import synthetic_images
 from PIL import Image
@@ -11,10 +12,10 @@ def album(tmp_path):
     """A folder of two gray photos and a color photo."""
     folder = tmp_path / "album"
     folder.mkdir()
-    first, second, third = (Image.fromarray(image) for image in synthetic_images(3, 64))
+    first, second = (Image.fromarray(image) for image in synthetic_images(2, 64))
     first.convert("L").crop((0, 0, 64, 48)).save(folder / "a.png", dpi=(300, 300))
     second.convert("L").save(folder / "b.jpg", quality=95)
-    third.save(folder / "c.png")
+    Image.fromarray(skimage.data.astronaut()).resize((64, 64)).save(folder / "c.png")
     return folder
 
 
