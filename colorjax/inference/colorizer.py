@@ -258,9 +258,20 @@ class Colorizer:
         self._paint(pixels, self.hinted_planes(pixels, options, prediction))
 
     def hinted_planes(
-        self, pixels: Pixels, options: Options, prediction: Prediction | None = None
+        self,
+        pixels: Pixels,
+        options: Options,
+        prediction: Prediction | None = None,
+        upsample: Callable[[np.ndarray, tuple[int, int]], Chroma] = Chroma,
     ) -> Planes:
         """Returns the colors that `paint_hinted` paints: rows -> L, a and b, (n, W) each.
+
+        Args:
+            pixels: the photo.
+            options: options of `colorize`.
+            prediction: earlier result of `predict`; None: the network runs.
+            upsample: creates the upsampled colors from those at the working size and the photo's
+                (height, width).
 
         Raises:
             RequestError: see `colorize`.
@@ -279,7 +290,7 @@ class Colorizer:
             prediction = self.predict(pixels, options, own, with_keys=bool(spread))
         lightness = prediction.lightness
         colors = prediction.with_hints(spread, self._predictor) if spread else prediction.colors
-        chroma = Chroma(colors, lightness.shape)
+        chroma = upsample(colors, lightness.shape)
         if options.upsampling == "guided" and options.quality != "draft":
             chroma.guide(lightness)
         planes = self._planes(pixels, lightness, chroma, options.strength)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,22 +14,24 @@ from PIL import Image
 
 from colorjax.errors import RequestError
 from colorjax.inference.batch.own_colors import own_colors
-from colorjax.inference.chroma import bands
+from colorjax.inference.chroma import Chroma, bands
 from colorjax.inference.colorizer import Colorizer, adjusted
 from colorjax.inference.hinting import Planes, Prediction
 from colorjax.inference.hints import Hint
 from colorjax.inference.options import Options
-from colorjax.inference.pixels import ArrayPixels, lightness_of
+from colorjax.inference.pixels import ArrayPixels, Pixels, lightness_of
 from colorjax.inference.prepared import PreparedPhoto
 from colorjax.inference.session import State, Variant
 from colorjax.photos import Photo
 from colorjax.serve import lookup
+from colorjax.serve.upsampling import Upsampler
 
 SIDE = 1024  # pixels, long side of a preview
 MOST_BOX = 2048  # pixels, side of a part at full size
 _BAND_PIXELS = 2**16
 _QUALITY = 90  # of JPEG
 _VARIANT_SIDE = 320
+_THREADS = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "band")
 
 
 class Box(NamedTuple):
@@ -112,6 +117,7 @@ class OpenPhoto:
             # What depends on the full size is computed again where it is needed.
             self._full_prediction = dataclasses.replace(full, lightness=np.zeros((1, 1)))
         self._lightness = lightness_of(self._small)
+        self._upsampler = Upsampler(self._lightness)
         self._prepared = PreparedPhoto(colorizer, self._small, self._options, small)
 
     def before(self, side: int = SIDE) -> bytes:
@@ -230,13 +236,20 @@ class OpenPhoto:
 
     def _state_planes(self, state: State) -> Planes:
         options = self._with(state, self._hints(state))
-        return self._planes(ArrayPixels(self._small), options, self._prepared.prediction)
+        pixels, prediction = ArrayPixels(self._small), self._prepared.prediction
+        return self._planes(pixels, options, prediction, self._upsampler)
 
-    def _planes(self, pixels: Any, options: Options, prediction: Prediction | None) -> Planes:
+    def _planes(
+        self,
+        pixels: Pixels,
+        options: Options,
+        prediction: Prediction | None,
+        upsample: Callable[..., Chroma] = Chroma,
+    ) -> Planes:
         if prediction is not None:
             colors = adjusted(prediction.colors.copy(), options)
             prediction = dataclasses.replace(prediction, colors=colors)
-        return self._colorizer.hinted_planes(pixels, options, prediction)
+        return self._colorizer.hinted_planes(pixels, options, prediction, upsample)
 
     def _with(self, state: State, hints: list[Hint]) -> Options:
         return dataclasses.replace(self._options, **state.coloring(hints))
@@ -289,8 +302,14 @@ def _gray(lightness: np.ndarray) -> tuple[np.ndarray, ...]:
 def _painted(planes: Planes, height: int, width: int) -> Image.Image:
     """Returns the picture of Lab planes, rows -> (L, a, b)."""
     painted = np.empty((height, width, 4), np.uint8)
-    for rows in bands(height, width, _BAND_PIXELS):
+
+    def paint(rows: slice) -> None:
         painted[rows] = lookup.to_rgbx(planes(rows))
+
+    first, *others = bands(height, width, _BAND_PIXELS)
+    paint(first)  # what the bands share is computed once
+    for _ in _THREADS.map(paint, others):
+        pass
     return Image.frombuffer("RGBX", (width, height), painted, "raw", "RGBX", 0, 1)
 
 
