@@ -13,7 +13,7 @@ CIFAR ?= cifar10
 RESULTS ?= runs/results
 
 .PHONY: demo demo-train results results-equal-time results-semantic results-tinyimagenet \
-    results-cifar10 results-knobs test test-slow test-faults lint format clean
+    results-cifar10 results-knobs test test-slow test-faults test-page lint format clean
 
 $(VENV)/.core: pyproject.toml setup.py requirements.txt $(LOCK)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -146,7 +146,7 @@ results-cifar10: $(VENV)/.core
 	        || exit; done; done
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not page" -q
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m "slow and not faults" -q
@@ -154,6 +154,10 @@ test-slow: $(VENV)/.dev
 # Kills, full disks, flipped bits: prints what became of each run.
 test-faults: $(VENV)/.dev
 	$(BIN)/python -m pytest -m faults -q -s
+
+# The page of `colorjax serve`, driven in the chromium of the system (apt-get install chromium).
+test-page: $(VENV)/.dev
+	$(BIN)/python -m pytest -m page -q tests/page
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

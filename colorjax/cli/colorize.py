@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import argparse
 import functools
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from colorjax.cli import batch_options, color_options, options
+from colorjax.cli import batch_options, color_options, options, replay
 from colorjax.errors import STOPPED, RequestError
 from colorjax.runtime import jax_setup, paths
 from colorjax.runtime.file_names import is_film
 from colorjax.runtime.memory import MAX_PIXELS
-from colorjax.version import __version__
 from colorjax.weights import named
 
 if TYPE_CHECKING:
@@ -24,6 +19,7 @@ if TYPE_CHECKING:
     from colorjax.inference.batch.pipeline import Work
     from colorjax.inference.batch.plan import Job
     from colorjax.inference.hints import Hint
+    from colorjax.inference.session import Session
 
 
 _MOST_SAMPLES = 12
@@ -65,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hints",
         action=options.Once,
         metavar="FILE.json",
-        help="hints as a list of {x, y, color}, each with an optional region [[x, y], ...]",
+        help="hints as a list of {x, y, color}, each with an optional region [[x, y], ...]; or a "
+        "session of `colorjax serve`, which is replayed",
     )
     parser.add_argument(
         "--samples",
@@ -112,7 +109,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     loading, coloring = color_options.read(args)
-    coloring["hints"] = _read_hints(args.hint, args.hints) if args.hint or args.hints else []
+    replayed = _read_session(args)
+    if replayed is not None:
+        args.checkpoint = replay.weights_of(replayed, args.checkpoint)
+        coloring.pop("global_image", None)  # the session has it, in its own order
+        coloring |= replay.coloring(replayed, args)
+    else:
+        coloring["hints"] = _read_hints(args.hints) if args.hints else []
+    if args.hint:
+        coloring["hints"] += _parse_hints(args.hint)
     if coloring["hints"] and args.tile not in (None, "exact"):
         raise RequestError("hints need the whole photo; leave --tile out")
 
@@ -126,10 +131,16 @@ def run(args: argparse.Namespace) -> int:
             raise RequestError(f"hints are for one photo, not for {len(jobs)}; give one photo")
         if coloring["hints"] and any(paths.local(name).is_dir() for name in args.inputs):
             raise RequestError("hints are for one photo, not for a folder; give the photo itself")
+        if replayed is not None:
+            replay.check_photos(replayed, jobs)
 
     @functools.cache
     def origin() -> Origin:
-        return _origin(args.checkpoint, loading | coloring | {"white": args.white})
+        from colorjax.inference.batch.origin import origin_of
+
+        jax_setup.quiet_library_logs()
+        settings = loading | coloring | {"white": args.white}
+        return origin_of(args.checkpoint or named.DEFAULT, settings)
 
     films = [name for name in args.inputs if is_film(name) and paths.local(name).is_file()]
     if films and (args.samples or args.uncertainty):
@@ -164,7 +175,8 @@ def run(args: argparse.Namespace) -> int:
         if args.samples or args.uncertainty:
             require_bins(colorizer)
         painting = Colorizing(colorizer, **coloring)
-        keeps = not (args.recolor or args.strength < 1 or coloring["hints"])
+        is_wish = bool(args.recolor or coloring["strength"] < 1 or coloring["hints"])
+        keeps = not (is_wish or replayed)
         return PhotoWork(
             painting,
             args.max_pixels or MAX_PIXELS,
@@ -186,39 +198,23 @@ def run(args: argparse.Namespace) -> int:
     )
 
 
-def _origin(checkpoint: str | None, settings: dict[str, Any]) -> Origin:
-    """Returns what results are made with.
+def _read_session(args: argparse.Namespace) -> Session | None:
+    """Returns the session of --hints; None: it is a list of hints, or not given."""
+    if args.hints is None:
+        return None
+    from colorjax.inference import session
 
-    Raises:
-        RequestError: there are no such weights.
-    """
-    from colorjax.inference.batch.origin import Origin, settings_text
-
-    name = checkpoint or named.DEFAULT
-    if named.ships(name):
-        digest = named.SHA256[name]
-    else:
-        jax_setup.quiet_library_logs()
-        from colorjax.weights.open import open_weights  # imports JAX
-
-        digest = open_weights(name).digest()
-    text = settings_text({name: _short(value) for name, value in settings.items()})
-    return Origin(Path(name).name, f"colorjax {__version__}", digest, text)
+    return session.read_if_session(args.hints)
 
 
-def _short(value: Any) -> Any:
-    """Returns a value of an option, or for hints and pictures, which are long, a digest."""
-    if isinstance(value, np.ndarray):
-        return hashlib.sha256(value.tobytes()).hexdigest()[:16]
-    return (
-        hashlib.sha256(repr(value).encode()).hexdigest()[:16]
-        if value and isinstance(value, list)
-        else value
-    )
+def _read_hints(file: str) -> list[Hint]:
+    from colorjax.inference import hints
+
+    return hints.read_json(file)
 
 
-def _read_hints(texts: list[str], file: str | None) -> list[Hint]:
+def _parse_hints(texts: list[str]) -> list[Hint]:
     from colorjax.inference import hints
 
     # Where hints overlap, the last one counts: the command line overrides the file.
-    return (hints.read_json(file) if file else []) + [hints.parse(text) for text in texts]
+    return [hints.parse(text) for text in texts]

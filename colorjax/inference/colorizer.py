@@ -19,7 +19,7 @@ from colorjax.inference.chroma import Chroma, bands
 from colorjax.inference.ensemble import predict_fused
 from colorjax.inference.hinting import ExactHints, Planes, Prediction
 from colorjax.inference.hints import Hint
-from colorjax.inference.options import Hints, Options, is_number
+from colorjax.inference.options import WARM, Hints, Options, is_number
 from colorjax.inference.painter import BAND_PIXELS, Painter
 from colorjax.inference.pixels import (
     ArrayPixels,
@@ -194,8 +194,8 @@ class Colorizer:
             hints: colors of pixels, (x, y, "#rrggbb") each; x from the left and y from the top of
                 the upright photo, from 0.
             saturation: factor on the predicted a and b; 0 is gray.
-            **options: `strength` (0 to 1), `quality` ("draft", "normal" or "best"),
-                `global_image`, `upsampling` and `tiling`, as the attributes of
+            **options: `warmth` (-1 to 1), `strength` (0 to 1), `quality` ("draft", "normal" or
+                "best"), `global_image`, `upsampling` and `tiling`, as the attributes of
                 `colorjax.inference.options.Options`.
 
         Returns:
@@ -261,6 +261,27 @@ class Colorizer:
         self, pixels: Pixels, options: Options, prediction: Prediction | None = None
     ) -> None:
         """Colorizes a photo in place, with an optional earlier result of `predict`."""
+        self._paint(pixels, self.hinted_planes(pixels, options, prediction))
+
+    def hinted_planes(
+        self,
+        pixels: Pixels,
+        options: Options,
+        prediction: Prediction | None = None,
+        upsample: Callable[[np.ndarray, tuple[int, int]], Chroma] = Chroma,
+    ) -> Planes:
+        """Returns the colors that `paint_hinted` paints: rows -> L, a and b, (n, W) each.
+
+        Args:
+            pixels: the photo.
+            options: options of `colorize`.
+            prediction: earlier result of `predict`; None: the network runs.
+            upsample: creates the upsampled colors from those at the working size and the photo's
+                (height, width).
+
+        Raises:
+            RequestError: see `colorize`.
+        """
         given = user_hints.checked(options.hints, pixels.height, pixels.width)
         regional = [hint for hint in given if hint.region is not None]
         others = [hint for hint in given if hint.region is None]
@@ -275,12 +296,12 @@ class Colorizer:
             prediction = self.predict(pixels, options, own, with_keys=bool(spread))
         lightness = prediction.lightness
         colors = prediction.with_hints(spread, self._predictor) if spread else prediction.colors
-        chroma = Chroma(colors, lightness.shape)
+        chroma = upsample(colors, lightness.shape)
         if options.upsampling == "guided" and options.quality != "draft":
             chroma.guide(lightness)
         planes = self._planes(pixels, lightness, chroma, options.strength)
         if not given:
-            return self._paint(pixels, planes)
+            return planes
         cell = (
             lightness.shape[0] / prediction.keys.features.shape[0]
             if prediction.keys is not None
@@ -292,7 +313,7 @@ class Colorizer:
             own, a, b = planes(rows)
             return own, *exact(rows, a, b)
 
-        return self._paint(pixels, corrected)
+        return corrected
 
     def predict_ab(self, image: Picture) -> np.ndarray:
         """Returns the predicted ab of Lab at the working size, (h, w, 2) float32."""
@@ -383,7 +404,7 @@ class Colorizer:
                 colors = self._predict_colors(gray, (), options)
             else:
                 colors = self._size.cut(colors, size)
-        return Prediction(lightness, saturated(colors, options.saturation), keys, log_shares)
+        return Prediction(lightness, adjusted(colors, options), keys, log_shares)
 
     def log_shares(self, pixels: Pixels, options: Options, hints: Sequence[Hint]) -> np.ndarray:
         """Returns the calibrated log probabilities of the bins, (h, w, 313), of a network run.
@@ -463,6 +484,14 @@ class Colorizer:
         if self._reference is None or self._reference[0] is not image:
             self._reference = image, read(open_pixels(image))
         return self._reference[1]
+
+
+def adjusted(colors: np.ndarray, options: Options) -> np.ndarray:
+    """Returns predicted colors (h, w, 2 or 3) with the saturation and the warmth of options."""
+    result = saturated(colors, options.saturation)
+    if options.warmth:
+        result[..., -2:] += np.float32(options.warmth) * np.array(WARM, np.float32)
+    return result
 
 
 def _palette_of(pixels: Pixels) -> np.ndarray:

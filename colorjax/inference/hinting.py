@@ -106,7 +106,7 @@ class ExactHints:
         """Computes the remaining error at each hint.
 
         Args:
-            regional: hints with a region, an array (H, W).
+            regional: hints with a region, an `Area`.
             others: hints without one.
             lightness: (H, W), L of the photo.
             planes: colors of the photo without this correction.
@@ -116,8 +116,10 @@ class ExactHints:
         self._lightness = lightness
         self._cell = cell
         self._is_filled = np.zeros((1, 1), bool)
+        if self._fills:
+            self._is_filled = np.zeros(lightness.shape, bool)
         for region, _ in self._fills:
-            self._is_filled = self._is_filled | region
+            region.fill(slice(0, len(lightness)), self._is_filled, True)
         self._is_filled = np.broadcast_to(self._is_filled, lightness.shape)
         self._errors = []  # row, column, error of ab (2,)
         for (y, x), hint in {(hint.y, hint.x): hint for hint in others}.items():  # the last counts
@@ -130,30 +132,42 @@ class ExactHints:
         reach = _REACH * self._cell
         near = [e for e in self._errors if rows.start - reach < e[0] < rows.stop + reach]
         if near:
-            ab += self._correction(rows, near)
+            columns = slice(
+                max(min(x for _, x, _ in near) - int(reach) - 1, 0),
+                max(x for _, x, _ in near) + int(reach) + 2,
+            )
+            ab[:, columns] += self._correction(rows, columns, near)
         return ab[..., 0], ab[..., 1]
 
     def _filled(self, rows: slice, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         ab = np.stack([a, b], axis=-1)
         for region, color_ab in self._fills:
-            ab[region[rows]] = color_ab
+            region.fill(rows, ab, color_ab)
         return ab
 
-    def _correction(self, rows: slice, errors: Sequence[tuple[int, int, np.ndarray]]) -> np.ndarray:
-        shape = (*self._lightness[rows].shape, 1)
+    def _correction(
+        self, rows: slice, columns: slice, errors: Sequence[tuple[int, int, np.ndarray]]
+    ) -> np.ndarray:
+        """Returns what is added to ab in some rows and columns, (n, m, 2) float32."""
+        shape = (*self._lightness[rows, columns].shape, 1)
         total, odds, most = np.zeros((*shape[:2], 2)), np.full(shape, 1e-30), np.zeros(shape)
         for y, x, error in errors:
             reach = int(_REACH * self._cell) + 1
-            columns = slice(max(x - reach, 0), x + reach + 1)
-            lightness = self._lightness[rows, columns]
-            down = np.arange(rows.start, rows.start + shape[0])[:, None] - y
-            right = np.arange(self._lightness.shape[1])[None, columns] - x
+            first, last = max(y - reach, rows.start), min(y + reach + 1, rows.stop)
+            across = slice(max(x - reach, 0), x + reach + 1)
+            lightness = self._lightness[first:last, across]
+            down = np.arange(first, last)[:, None] - y
+            right = np.arange(self._lightness.shape[1])[None, across] - x
             step = (lightness - self._lightness[y, x]) / _LIGHTNESS_WIDTH
             weight = np.exp(-((down**2 + right**2) / self._cell**2 + step**2) / 2)
-            weight *= self._is_filled[rows, columns] == self._is_filled[y, x]
+            weight *= self._is_filled[first:last, across] == self._is_filled[y, x]
             weight = weight[..., None]
             odd = weight / (1 + _EPSILON - weight)
-            total[:, columns] += odd * error
-            odds[:, columns] += odd
-            most[:, columns] = np.maximum(most[:, columns], weight)
+            part = (
+                slice(first - rows.start, last - rows.start),
+                slice(across.start - columns.start, across.stop - columns.start),
+            )
+            total[part] += odd * error
+            odds[part] += odd
+            most[part] = np.maximum(most[part], weight)
         return (total / odds * most).astype(np.float32)

@@ -196,6 +196,8 @@ def _resized_log_shares(method: Method, outputs: Any, size: Size) -> jax.Array:
 def saturated(colors: np.ndarray, factor: float) -> np.ndarray:
     """Returns (h, w, 2 or 3) with ab times a factor, chroma limited to 1000; may be in place."""
     result = np.require(colors, np.float32, ["W"])  # a copy if read-only
+    if factor == 1 and np.abs(result[..., -2:]).max(initial=0) < _MAX_CHROMA / 2:
+        return result  # multiplied by 1
     for ab in result[..., -2:]:  # row by row to save memory: a picture may have 100 megapixels
         chroma = np.linalg.norm(ab.astype(np.float64), axis=-1, keepdims=True)
         ab *= np.minimum(factor, _MAX_CHROMA / np.maximum(chroma, 1e-9)).astype(np.float32)

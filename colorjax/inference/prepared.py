@@ -24,6 +24,7 @@ from colorjax.inference.suggestions import Suggestion
 
 if TYPE_CHECKING:
     from colorjax.inference.colorizer import Colorizer
+    from colorjax.inference.hinting import Prediction
 
 
 class PreparedPhoto:
@@ -35,21 +36,26 @@ class PreparedPhoto:
     """
 
     def __init__(
-        self, colorizer: Colorizer, image: Picture | Callable[[], Pixels], options: Options
+        self,
+        colorizer: Colorizer,
+        image: Picture | Callable[[], Pixels],
+        options: Options,
+        prediction: Prediction | None = None,
     ):
-        """Runs the network.
+        """Stores a photo, and runs the network unless its prediction is given.
 
         Args:
             colorizer: the weights.
             image: as for `Colorizer.colorize`; or a function that opens the photo.
-            options: options of `colorize`.
+            options: options of `Colorizer.colorize`, without hints.
+            prediction: for this photo, if known.
         """
         self._colorizer = colorizer
         self._open: Callable[[], Any] = image if callable(image) else lambda: open_pixels(image)
         self._options = options
         form = colorizer.hint_form
-        self.prediction = None
-        if form != "input":
+        self.prediction = prediction
+        if prediction is None and form != "input":
             self.prediction = colorizer.predict(self._open(), options, with_keys=form == "spread")
 
     def colorize(self, hints: Hints = ()) -> Any:
