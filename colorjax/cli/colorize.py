@@ -46,10 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--checkpoint",
-        metavar="WORKDIR",
-        help="workdir of a trained run or of imported weights, or the name of bundled weights: "
-        "semantic-lite0 (default), zhang16-small",
+        metavar="WEIGHTS",
+        help="workdir of a trained run or of imported weights, a hub folder, or a name of "
+        "`colorjax weights list` (default: semantic-lite0)",
     )
+    options.add_download(parser)
     parser.add_argument(
         "--hint",
         action="append",
@@ -86,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
+    options.download(args, args.checkpoint)
     loading, coloring = color_options.read(args)
     coloring["hints"] = _read_hints(args.hint, args.hints) if args.hint or args.hints else []
     if coloring["hints"] and args.tile not in (None, "exact"):

@@ -21,6 +21,11 @@ _SIZE = 256  # pixels; the published size of both networks
 _CENTERS = "model_out.weight"  # of zhang16: colors of the bins, over 110
 
 
+def check_kind(kind: str) -> None:
+    """Raises a RequestError if `import_weights` does not know this kind."""
+    zhang_weights.kind_of(kind)
+
+
 def import_weights(
     kind: str,
     file: str | os.PathLike[str],
