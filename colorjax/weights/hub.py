@@ -81,8 +81,9 @@ class HubFolder:
                 f"{needed}; get both files from the same source"
             )
         blank = {name: np.broadcast_to(np.float32(0), shape) for name, shape in flat.items()}
-        expected = _named(self._names, traverse_util.unflatten_dict(blank))
-        arrays = tensor_file.read(path, {name: x.shape for name, x in expected.items()})
+        model = self.config.model.to_dict()
+        expected = _named(self._names, traverse_util.unflatten_dict(blank), model)
+        arrays = tensor_file.read(path, expected)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()  # pyrefly: ignore
         if digest != self._sha256:
@@ -92,8 +93,7 @@ class HubFolder:
             )
         if self._names == "colorjax":
             return traverse_util.unflatten_dict(arrays, sep=".")
-        naming = state_dicts.NAMINGS[self._names]
-        return naming.to_flax(arrays, self.config.model.to_dict())
+        return state_dicts.NAMINGS[self._names].to_flax(arrays, model)
 
 
 def is_hub_folder(root: str | os.PathLike[str]) -> bool:
@@ -183,7 +183,7 @@ def write(
     fields, notices, names = for_prediction(config), [], "colorjax"
     variables = jax.tree.map(np.asarray, dict(variables))
     if layout == "colorjax":
-        arrays = _named(names, variables)
+        arrays = _named(names, variables, fields["model"])
     else:
         arrays, fields["model"], notices = state_dicts.export(config, variables)
         names = config.model.name
@@ -209,12 +209,14 @@ def write(
     return notices
 
 
-def _named(names: str, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _named(
+    names: str, variables: Mapping[str, Any], model: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
     """Returns the arrays of variables by their names in the file."""
     if names == "colorjax":
         flat: dict[Any, Any] = traverse_util.flatten_dict(dict(variables), sep=".")
         return flat
-    return state_dicts.NAMINGS[names].to_torch(variables)
+    return state_dicts.NAMINGS[names].to_torch(variables, model)
 
 
 def _read_about(path: Path) -> dict[str, Any]:

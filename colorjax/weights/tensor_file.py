@@ -29,6 +29,7 @@ _DTYPES = {
     "U8": "uint8",
     "BOOL": "bool",
 }
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
 class About(NamedTuple):
@@ -61,14 +62,14 @@ def describe(path: str | os.PathLike[str]) -> dict[str, About]:
 
 
 def read(
-    path: str | os.PathLike[str], expected: Mapping[str, tuple[int, ...]] | None = None
+    path: str | os.PathLike[str], expected: Mapping[str, np.ndarray] | None = None
 ) -> dict[str, np.ndarray]:
     """Reads all arrays; bfloat16 becomes float32.
 
     Args:
         path: the file.
-        expected: names and shapes of float32 arrays; the file must have exactly these. Compared
-            before any array is allocated. None: any arrays.
+        expected: arrays with the names, types and shapes that the file must have, compared before
+            any array of the file is allocated. None: any arrays.
 
     Returns:
         Arrays by name, C-contiguous and writable.
@@ -142,14 +143,15 @@ def _about(file: Any, path: str | os.PathLike[str]) -> dict[str, About]:
 def _compare(
     path: str | os.PathLike[str],
     about: Mapping[str, About],
-    expected: Mapping[str, tuple[int, ...]],
+    expected: Mapping[str, np.ndarray],
 ) -> None:
+    wanted = {name: About(_NAMES[str(x.dtype)], x.shape) for name, x in expected.items()}
     wrong = [
-        f"{name} {list(about[name].shape)} {about[name].dtype}, not {list(shape)} F32"
+        f"{name} {list(about[name].shape)} {about[name].dtype}, not {list(each.shape)} {each.dtype}"
         if name in about
         else f"{name} is missing"
-        for name, shape in expected.items()
-        if about.get(name) != About("F32", tuple(shape))
+        for name, each in wanted.items()
+        if about.get(name) != each
     ]
     wrong += [f"{name} is unknown" for name in about if name not in expected]
     if wrong:

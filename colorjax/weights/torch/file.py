@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from colorjax.errors import RequestError
+from colorjax.weights import tensor_file
 from colorjax.weights.torch.pickle import Machine, Refused, Storage, Tensor, of_type, quoted
 
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001  # at the start of a stream of pickles
@@ -53,7 +54,7 @@ _DAMAGE = (
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Reads a state dict saved by `torch.save`, as a zip archive or as the older stream.
+    """Reads a state dict saved by `torch.save`, as zip archive or older stream; or .safetensors.
 
     A mapping with "state_dict" or "model" is unwrapped once. The prefix "module." (of DataParallel)
     is removed if all names have it. Values that are not tensors are ignored.
@@ -73,7 +74,10 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     path = Path(path).expanduser()
     try:
         with _open(path) as file:
-            return _read(file, os.fstat(file.fileno()).st_size)
+            size = os.fstat(file.fileno()).st_size
+            if tensor_file.looks_like_one(file.peek(9), size):
+                return tensor_file.read(path)
+            return _read(file, size)
     except RequestError:
         raise
     except Refused as error:

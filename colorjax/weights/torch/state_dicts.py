@@ -18,17 +18,26 @@ Model = Mapping[str, Any]  # the fields of `config.model`
 
 
 class Naming(NamedTuple):
-    """Conversions between our variables and a state dict, both without loss."""
+    """Conversions between our variables and a state dict, both without loss.
 
-    to_torch: Callable[[Variables], State]
+    Attributes:
+        to_torch: variables and model -> state dict, of all that the twin's strict load needs.
+        to_flax: state dict and model -> variables; may empty the state dict.
+        has_names: whether the twin has names for all variables of this model.
+    """
+
+    to_torch: Callable[[Variables, Model], State]
     to_flax: Callable[[State, Model], dict[str, Any]]
+    has_names: Callable[[Variables, Model], bool]
 
 
 def _zhang(name: str) -> Naming:
     kind = zhang_weights.KINDS[name]
+    paths = {entry.path for entry in kind.entries}
     return Naming(
-        lambda variables: zhang_weights.to_torch(kind, variables),
+        lambda variables, model: zhang_weights.to_torch(kind, variables),
         lambda state, model: zhang_weights.to_flax(kind, state, model)[0],
+        lambda variables, model: paths >= traverse_util.flatten_dict(dict(variables)).keys(),
     )
 
 
@@ -67,13 +76,12 @@ def export(config: ConfigDict, variables: Variables) -> tuple[State, dict[str, A
             f"these weights subtract {model['mask_cent']} from the hint mask; load them with "
             f"mask_cent={model['mask_cent']}"
         )
-    state = NAMINGS[name].to_torch(variables)
-    lost = len(traverse_util.flatten_dict(dict(variables))) - len(state)
-    if lost:
+    if not NAMINGS[name].has_names(variables, model):
         raise RequestError(
-            f"{lost} arrays of this {name} have no name in the published program; "
-            "--format torch-safetensors is for the published variant"
+            f"this variant of {name} has layers that the published program lacks; --format "
+            "torch-safetensors is for the published variant, of any width"
         )
+    state = NAMINGS[name].to_torch(variables, model)
     if name == "zhang17" and not model.get("class_head", False):
         notices.append("these weights have no class head (model_class); load with strict=False")
     return state, model, notices
