@@ -25,7 +25,8 @@ examples:
   colorjax colorize photo.jpg --checkpoint zhang17
   colorjax weights push runs/unet published/unet --license cc-by-4.0
   colorjax weights push runs/unet hf:someone/unet --license cc-by-4.0
-  colorjax weights pull hf:someone/unet runs/theirs"""
+  colorjax weights pull hf:someone/unet runs/theirs
+  colorjax weights pull ddcolor runs/ddcolor256 --size 256"""
 _PREVIEW_SIZE = 256  # pixels, long side
 _PREVIEWS = ("astronaut.png", "coffee.png", "chelsea.png")  # of scikit-image: public domain, CC0
 
@@ -53,9 +54,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     push.add_argument("--data", default="", metavar="NAME", help="the training photos")
     options.add_overwrite(push, "replace the weights in an earlier hub folder")
     push.set_defaults(action=_push)
-    pull = actions.add_parser("pull", help="create a workdir from a hub folder")
-    pull.add_argument("source", metavar="FOLDER|hf:OWNER/NAME", help="the hub folder")
+    pull = actions.add_parser("pull", help="create a workdir from a hub folder or named weights")
+    pull.add_argument("source", metavar="FOLDER|hf:OWNER/NAME|NAME", help="weights")
     pull.add_argument("workdir", metavar="WORKDIR", help="workdir to create")
+    pull.add_argument(
+        "--size",
+        type=int,
+        metavar="PX",
+        help="working size to store (default: that of the weights)",
+    )
     pull.add_argument("--offline", action="store_true", help="use only files of the cache")
     pull.set_defaults(action=_pull)
 
@@ -160,14 +167,15 @@ def _write_previews(weights: str, folder: Path) -> list[str]:
 
 
 def _pull(args: argparse.Namespace) -> None:
-    from colorjax.weights import hub, hub_site, publish
+    from colorjax.weights import hub_site, publish
     from colorjax.weights.open import open_weights
 
     if hub_site.is_name(args.source):
         hub_site.get(args.source, offline=args.offline)
-    elif not hub.is_hub_folder(args.source):
-        raise RequestError(
-            f"{args.source!r} is no hub folder: it needs config.json and model.safetensors"
-        )
-    workdir = publish.pull(open_weights(args.source), args.workdir)
+    weights = open_weights(args.source)
+    if args.size is not None:
+        if args.size < 1:
+            raise RequestError(f"--size must be at least 1, not {args.size}")
+        weights.config.inference.size = args.size
+    workdir = publish.pull(weights, args.workdir)
     print(f"workdir: {printable(workdir.root)}")

@@ -488,16 +488,17 @@ def test_code_inside_the_folder_is_not_imported(folder, tmp_path, capsys, monkey
     assert "is code inside that workdir" in refused(folder, capsys, tmp_path)
 
 
-def test_what_is_no_hub_folder(run, tmp_path, capsys):
-    assert "no hub folder" in _pull_refused(run, tmp_path, capsys)
-    assert "no hub folder" in _pull_refused(tmp_path, tmp_path, capsys)
-    assert "no hub folder" in _pull_refused(tmp_path / "nowhere", tmp_path, capsys)
-
-
-def _pull_refused(source, tmp_path, capsys):
-    assert cli.run(["weights", "pull", str(source), str(tmp_path / "new")]) == 2
-    assert not (tmp_path / "new").exists()
-    return capsys.readouterr().err
+def test_pull_of_other_weights(run, pushed, tmp_path, capsys):
+    new = tmp_path / "new"
+    for source in (tmp_path, tmp_path / "nowhere"):
+        assert cli.run(["weights", "pull", str(source), str(new)]) == 2
+        assert "not found" in capsys.readouterr().err
+    assert cli.run(["weights", "pull", str(pushed), str(new), "--size", "0"]) == 2
+    assert "--size must be at least 1" in capsys.readouterr().err
+    assert not new.exists()
+    assert cli.run(["weights", "pull", str(run), str(new), "--size", "48"]) == 0
+    assert Colorizer.load(new).working_size.side == 48
+    assert open_weights(new).workdir is not None  # `calibrate` may store its choice
 
 
 def test_a_pull_that_cannot_write(pushed, tmp_path, capsys):

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -272,6 +273,24 @@ def test_the_table():
         assert PUBLISHED[name].num_bytes == encoders.find_file(name).stat().st_size
     assert PUBLISHED["ddcolor"].file.endswith("-pytorch_model.bin")
     assert PUBLISHED["deoldify-stable"].file.endswith("-ColorizeStable_gen.pth")
+
+
+def test_the_page_shows_the_same_table():
+    text = (Path(__file__).parents[2] / "docs/weights.md").read_text()
+    rows = {
+        line.split("|")[1].strip(" `"): line for line in text.splitlines() if line.startswith("| `")
+    }
+    for name, each in PUBLISHED.items():
+        if each.is_encoder:
+            continue
+        assert f"`colorjax weights get {name}`" in rows[name]
+        assert f"| {store.size_text(each.num_bytes)} | {each.license} |" in rows[name]
+        if each.kind != "deoldify":
+            assert f"| {each.parameters:,} |" in rows[name]
+    for name in named.SHA256:
+        size = (named.FOLDER / f"{name}.npz").stat().st_size
+        parts = (f"{named.read(name).parameters():,}", store.size_text(size), named.LICENSE)
+        assert f"| {' | '.join(parts)} |" in rows[name]
 
 
 @pytest.mark.parametrize("name", ["zhang16", "zhang17"])
