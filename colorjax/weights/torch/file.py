@@ -21,6 +21,9 @@ import numpy as np
 from colorjax.errors import RequestError
 from colorjax.weights.torch.pickle import Machine, Refused, Storage, Tensor, of_type, quoted
 
+# Names under which training programs save a state dict, preferred first: an average of the weights
+# ("params_ema") before the weights themselves.
+_WRAPPERS = ("state_dict", "model", "params_ema", "params")
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001  # at the start of a stream of pickles
 _MOST_PICKLE = 4 * 2**20  # bytes; one tensor takes about 250
 _MOST_GROWTH = 16  # bytes of arrays per byte of the file; tied weights and bfloat16 need a few
@@ -55,8 +58,9 @@ _DAMAGE = (
 def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Reads a state dict saved by `torch.save`, as a zip archive or as the older stream.
 
-    A mapping with "state_dict" or "model" is unwrapped once. The prefix "module." (of DataParallel)
-    is removed if all names have it. Values that are not tensors are ignored.
+    A mapping with "state_dict", "model", "params_ema" or "params" is unwrapped once. The prefix
+    "module." (of DataParallel) is removed if all names have it. Values that are not tensors are
+    ignored.
 
     Args:
         path: the file.
@@ -206,7 +210,7 @@ def _named_tensors(saved: Any) -> dict[str, Tensor]:
     """Returns the tensors of a state dict, or of the one in a mapping such as {"model": ...}."""
     if type(saved) is not dict:
         raise Refused("holds no mapping of names to tensors; save the state_dict()")
-    for wrapper in ("state_dict", "model"):
+    for wrapper in _WRAPPERS:
         if type(saved.get(wrapper)) is dict:
             saved = saved[wrapper]
             break
