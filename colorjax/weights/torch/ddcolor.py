@@ -6,6 +6,7 @@ between them. `to_flax` and `to_torch` apply it in both directions.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
@@ -18,9 +19,12 @@ from colorjax.errors import RequestError
 from colorjax.models.ddcolor import HEADS
 from colorjax.models.encoders import convnext
 from colorjax.weights.torch import arrays as torch_arrays
+from colorjax.weights.torch import file as torch_file
 
 State = dict[str, np.ndarray]  # a PyTorch state dict
 _SIZE = 32  # pixels; the smallest size of the network, for the shapes of its variables
+_TRAINED = 256  # pixels; side of the training photos
+_WORKING = 512  # pixels; long side of a photo for prediction, as in the published programs
 _E, _D, _C = "encoder.arch", "decoder", "decoder.color_decoder"
 # ImageNet's mean and standard deviation of sRGB, which files contain as buffers.
 _CONSTANTS = {"mean": convnext.MEAN, "std": convnext.STD}
@@ -255,25 +259,43 @@ def to_flax(
     what = f"these are not weights of ddcolor with the encoder {model['encoder']}"
     shapes = _shapes(model)
     wanted = entries(model)
-    assert {entry.path for entry in wanted} == shapes.keys()
-    missing, misshapen = [], []
-    for name, shape in _file_shapes(wanted, shapes).items():
-        if name not in state:
-            missing.append(name)
-        elif state[name].shape != shape:
-            misshapen.append(f"{name} {state[name].shape}, not {shape}")
-    torch_arrays.check_complete(missing, misshapen, what)
     _check_constants(state)
-    arrays = {}
-    last = {entry.name: entry for entry in wanted}
-    for entry in wanted:
-        array = state.pop(entry.name) if entry is last[entry.name] else state[entry.name]
-        rows = array.reshape(entry.parts, -1, *array.shape[1:])[entry.part] if array.ndim else array
-        ours = entry.transform.to_flax(np.asarray(rows, np.float32))
-        arrays[entry.path] = np.ascontiguousarray(ours)
+    arrays = _converted(state, wanted, shapes, what)
+    assert arrays.keys() == shapes.keys()
     ignored = {*_CONSTANTS, *_DEAD}
     unused = [n for n in state if n not in ignored and not n.endswith(_COUNTERS)]
     return traverse_util.unflatten_dict(arrays), unused
+
+
+def read_convnext(path: str | os.PathLike[str], variant: str) -> dict[str, Any]:
+    """Reads the published weights of ConvNeXt, without its classifier, from the user's file.
+
+    Args:
+        path: a file of facebookresearch/ConvNeXt, such as convnext_tiny_22k_224.pth.
+        variant: of `ConvNeXt`.
+
+    Returns:
+        params of `ConvNeXt(variant)`, NumPy float32. The norms of the returned maps, which the
+        files lack, start as the identity.
+
+    Raises:
+        RequestError: unreadable or refused file; missing or misshapen arrays, which the message
+            lists.
+    """
+    state = torch_file.read_state_dict(path)
+    shape = (1, _SIZE, _SIZE, 3)
+    shapes = torch_arrays.shapes_of(convnext.ConvNeXt(variant), shape)
+    side_norms = [f"norm{stage}" for stage in range(len(convnext.STRIDES))]
+    names, blank = [], {}
+    for entry in _encoder(variant):
+        path_here = ("params", *entry.path[2:])  # without the layer's name
+        if path_here[1] in side_norms:
+            blank[path_here] = np.full(shapes[path_here], entry.path[-1] == "scale", np.float32)
+        else:
+            names.append(entry._replace(name=entry.name.removeprefix(f"{_E}."), path=path_here))
+    what, fix = f"{str(path)!r} has no weights of {variant}", "give a file of ConvNeXt of that size"
+    arrays = _converted(state, tuple(names), shapes, what, fix)
+    return traverse_util.unflatten_dict(arrays | blank)
 
 
 def to_torch(variables: Mapping[str, Any], model: Mapping[str, Any]) -> State:
@@ -304,6 +326,28 @@ def to_torch(variables: Mapping[str, Any], model: Mapping[str, Any]) -> State:
     return state
 
 
+def config_of(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the part of a config that prediction needs; imported weights have no run.
+
+    Args:
+        model: fields of `config.model`, as `detect` returns them.
+    """
+    return {
+        "dtype": "float32",
+        "model": dict(model),
+        "data": {"image_size": _TRAINED, "saturation": 1.0, "saturation_clip": True},
+        "inference": {"size": _WORKING, "aspect": "long"},
+    }
+
+
+def compare_sum(digest: str) -> str:
+    """Returns a notice that says which published file has this SHA-256."""
+    if digest not in PUBLISHED:
+        return f"sha256 {digest}: no published file that is known; used as it is"
+    name, file = PUBLISHED[digest]
+    return f"sha256 {digest}: the published weights {name} ({file})"
+
+
 def is_published(model: Mapping[str, Any]) -> bool:
     """Returns whether a network has the layers of the published class, so that `to_torch` works."""
     return (
@@ -311,6 +355,31 @@ def is_published(model: Mapping[str, Any]) -> bool:
         and model["encoder"] in convnext.VARIANTS
         and bool(model["full_size"] and model["spectral_norm"])
     )
+
+
+def _converted(
+    state: MutableMapping[str, np.ndarray],
+    wanted: tuple[Entry, ...],
+    shapes: torch_arrays.Shapes,
+    what: str,
+    fix: str = "",
+) -> dict[torch_arrays.Path, np.ndarray]:
+    """Returns our arrays by path; removes those of the file as they are converted."""
+    missing, misshapen = [], []
+    for name, shape in _file_shapes(wanted, shapes).items():
+        if name not in state:
+            missing.append(name)
+        elif state[name].shape != shape:
+            misshapen.append(f"{name} {state[name].shape}, not {shape}")
+    torch_arrays.check_complete(missing, misshapen, what, fix)
+    arrays = {}
+    last = {entry.name: entry for entry in wanted}
+    for entry in wanted:
+        array = state.pop(entry.name) if entry is last[entry.name] else state[entry.name]
+        rows = array.reshape(entry.parts, -1, *array.shape[1:])[entry.part]
+        ours = entry.transform.to_flax(np.asarray(rows, np.float32))
+        arrays[entry.path] = np.ascontiguousarray(ours)
+    return arrays
 
 
 def _check_constants(state: Mapping[str, np.ndarray]) -> None:

@@ -4,6 +4,9 @@ The numbers are those of the acceptance tests in the specification (section 6).
 """
 
 import functools
+import hashlib
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -12,11 +15,14 @@ import torch
 from helpers.torch_signal import photos_lightness
 
 from benchmarks import torch_ddcolor
-from colorjax import models
+from colorjax import color, models
+from colorjax.cli import main as cli
 from colorjax.errors import RequestError
+from colorjax.inference.colorizer import Colorizer
 from colorjax.models.blocks import pixel_shuffle
 from colorjax.weights.torch import ddcolor as ddcolor_weights
 from colorjax.weights.torch import file as torch_file
+from colorjax.weights.torch.import_published import import_weights
 
 TINY = {"widths": (24, 16, 16), "dim": 16, "queries": 6, "layers": 4, "mlp": 32}
 FULL = {"widths": (512, 512, 256), "dim": 256, "queries": 100, "layers": 9, "mlp": 2048}
@@ -212,3 +218,67 @@ def test_3_containers(container, as_zip, tmp_path):
     found = torch_file.read_state_dict(path)
     assert found.keys() == state.keys()
     np.testing.assert_array_equal(found["a"], [0, 1, 2])
+
+
+def saved(path, container="params", as_zip=True):
+    state = peer().state_dict()
+    state |= {f"{E}.head_cls.weight": torch.zeros(4, 32), f"{E}.head_cls.bias": torch.zeros(4)}
+    content = state if container == "bare" else {container: state}
+    torch.save(content, path, _use_new_zipfile_serialization=as_zip)
+    return path
+
+
+@pytest.mark.parametrize(("container", "as_zip"), [("bare", False), ("params", True)])
+def test_17_weights_come_in_and_color_a_photo(container, as_zip, tmp_path, capsys):
+    path, workdir = saved(tmp_path / "weights.pth", container, as_zip), tmp_path / "run"
+    assert cli.run(["import-weights", "ddcolor", str(path), "--output", str(workdir)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert printed[0] == f"sha256 {digest}: no published file that is known; used as it is"
+    assert printed[1].startswith("encoder convnext_test, 76,420 ")
+    assert printed[1].endswith("parameters; colors are predicted at 512 px on the long side")
+    # Published as 512 px; 64 here, and the photo has that size: nothing is resized.
+    gray = np.round(2.55 * photos_lightness(1, 64, 64, seed=7)[0, 0].numpy()).astype(np.uint8)
+    colored = Colorizer.load(workdir, size=64).colorize(gray)
+    lightness = color.rgb_u8_to_lab(np.repeat(gray[..., None], 3, -1))[..., :1]
+    rgb = torch_ddcolor.gray_rgb(torch.tensor(lightness).permute(2, 0, 1)[None])
+    with torch.no_grad():
+        ab = peer()(rgb)[0].permute(1, 2, 0).numpy()
+    wanted = 255 * color.lab_to_rgb(np.concatenate([lightness, ab], axis=-1))
+    assert np.abs(colored - wanted).max() < 1.01  # rounding
+
+
+def test_17_a_published_sum_is_named(tmp_path, monkeypatch):
+    path = saved(tmp_path / "weights.pth")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    published = ddcolor_weights.Published("modelscope", "ddcolor_modelscope.pth")
+    monkeypatch.setitem(ddcolor_weights.PUBLISHED, digest, published)
+    notices = import_weights("ddcolor", path, tmp_path / "run")
+    named = "the published weights modelscope (ddcolor_modelscope.pth)"
+    assert notices[0] == f"sha256 {digest}: {named}"
+    assert all(len(each) == 64 and int(each, 16) for each in ddcolor_weights.PUBLISHED)
+
+
+def test_weights_of_zhang_are_no_ddcolor(tmp_path):
+    torch.save({"model1.0.weight": torch.zeros(2)}, tmp_path / "weights.pth")
+    with pytest.raises(RequestError, match="not weights of ddcolor: they have no "):
+        import_weights("ddcolor", tmp_path / "weights.pth", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(RequestError, match="known: zhang16, zhang17, ddcolor"):
+        import_weights("vgg16", tmp_path / "weights.pth", tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_the_large_network_is_imported_in_less_than_3_gib(tmp_path):
+    torch.save({"params": peer("convnext_l", **FULL).state_dict()}, tmp_path / "weights.pth")
+    peer.cache_clear()
+    program = """
+import resource, sys
+from colorjax.weights.torch.import_published import import_weights
+print(import_weights("ddcolor", *sys.argv[1:])[-1])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    command = [sys.executable, "-c", program, tmp_path / "weights.pth", tmp_path / "run"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert "227,869,328 parameters" in lines[-2]
+    assert int(lines[-1]) < 3 * 2**20  # kB; measured: 2.7 GiB
