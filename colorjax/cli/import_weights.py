@@ -13,12 +13,13 @@ DESCRIPTION = "Converts published PyTorch weights to a workdir for colorize and 
 EPILOG = """\
 example:
   colorjax import-weights zhang16 colorization_release_v2-9b330a0b.pth --output weights/zhang16
+  colorjax import-weights ddcolor ddcolor_modelscope.pth --output weights/ddcolor
   colorjax colorize photo.jpg --checkpoint weights/zhang16"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
-    parser.add_argument("kind", metavar="KIND", help="zhang16 or zhang17")
+    parser.add_argument("kind", metavar="KIND", help="zhang16, zhang17 or ddcolor")
     parser.add_argument(
         "file", metavar="FILE.pth", help="PyTorch state dict; PyTorch itself is not needed"
     )

@@ -59,6 +59,8 @@ class Method:
             the two. Not used in training.
         global_hints: share of the training photos whose own colors are given as `global_colors`,
             if the network has that input.
+        judged_saturation: factor of `blend_saturation` on the true pictures that critics in RGB and
+            feature networks see.
     """
 
     network: models.Network
@@ -76,6 +78,7 @@ class Method:
     saturation: float = 1.0
     decode: str = "ab"
     global_hints: float = 0.0
+    judged_saturation: float = 1.0
 
     def init(self, key: jax.Array) -> Variables:
         """Returns fresh variables, float32."""
@@ -124,7 +127,11 @@ class Method:
     @property
     def wanted(self) -> frozenset[str]:
         """Names of the fields that a training batch needs in addition to gray and ab, or to rgb."""
-        judged_in_rgb = self.features is not None or (self.critic and self.critic.space == "rgb")
+        judged_in_rgb = (
+            self.features is not None
+            or (self.critic and self.critic.space == "rgb")
+            or (self.loss and "picture" in self.loss.judges)
+        )
         needs_lightness = self.space != "ab" or judged_in_rgb
         needs_rgb = needs_lightness and not self.encode.gives_lightness
         return self.network.inputs | ({"rgb"} if needs_rgb else set())
@@ -172,6 +179,13 @@ class Method:
         """Returns the true colors of an encoded batch in a space; "own": the network's space."""
         space = self.space if space == "own" else space
         return self._with_lightness(batch["ab"].astype(jnp.float32), batch, space)
+
+    def judged_truth(self, batch: Fields, space: str) -> jax.Array:
+        """Returns `truth` for a critic or a feature network, in RGB by `judged_saturation`."""
+        truth = self.truth(batch, space)
+        if self.judged_saturation == 1 or space != "rgb":
+            return truth
+        return 2 * color.blend_saturation((truth + 1) / 2, self.judged_saturation) - 1
 
     def colors(self, outputs: Fields, batch: Fields, space: str) -> jax.Array:
         """Returns the predicted colors in a space; "own": the network's space.
