@@ -28,6 +28,7 @@ NETWORKS = {
     "zhang16": "colorjax.models.zhang16",
     "zhang17": "colorjax.models.zhang17",
     "semantic": "colorjax.models.semantic",
+    "deoldify": "colorjax.models.deoldify",
 }
 
 __all__ = [
