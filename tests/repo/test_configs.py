@@ -10,6 +10,7 @@ from colorjax.train import optim
 from configs import (
     cgan,
     default,
+    deoldify,
     edge_fusion,
     iizuka,
     nogan,
@@ -31,6 +32,7 @@ METHODS = {
     "zhang16": zhang16,
     "zhang17": zhang17,
     "semantic": semantic,
+    "deoldify": deoldify,
 }
 ARGS = {
     "plain_cnn": ["", "size=32", "size=128", "variant=dense", "demo", "size=32,batch=8,debug"],
@@ -68,6 +70,7 @@ ARGS = {
         "encoder=tiny,debug",
         "encoder=tiny,hints,debug",
     ],
+    "deoldify": ["", "variant=stable", "size=32,width=0.125,debug"],
     "zhang17": [
         "",
         "learns=classification",

@@ -9,7 +9,8 @@ import numpy as np
 
 from colorjax.errors import RequestError
 from colorjax.models.encoders import resnet
-from colorjax.weights.torch.zhang import CONV, VECTOR, Entry, Kind, Transform
+from colorjax.weights.torch import zhang as zhang_weights
+from colorjax.weights.torch.zhang import CONV, VECTOR, Entry, Kind, State, Transform
 
 RENDER_FACTOR = 35  # default of the original for photos, for both variants; 21 for films
 _RENDER_BASE = 16  # pixels of the working size for each unit of the render factor
@@ -135,19 +136,59 @@ _DECODERS = {  # an array that only one of them has: kind
 }
 
 
-def detect(state: Mapping[str, np.ndarray]) -> Kind:
-    """Returns the kind of a state dict, "artistic" or "stable", which has the layers of "video".
+def detect(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Returns the fields of `config.model` for a state dict, of "artistic" or "stable".
 
     Raises:
         RequestError: it is no generator of DeOldify.
     """
     for name, kind in _DECODERS.items():
         if name in state:
-            return KINDS[kind]
+            return KINDS[kind].model
     files = ", ".join(kind.file for kind in KINDS.values())
     raise RequestError(
         f"these are not weights of deoldify: neither {' nor '.join(_DECODERS)} is there; give a "
         f"generator of DeOldify, such as {files}"
+    )
+
+
+def to_flax(
+    state: Mapping[str, np.ndarray], model: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Turns a PyTorch state dict into our variables; see `zhang.to_flax`.
+
+    Args:
+        state: arrays by PyTorch's names.
+        model: fields of `config.model`, as `detect` returns them.
+    """
+    return zhang_weights.to_flax(_kind_of(model), state, model)
+
+
+def to_torch(variables: Mapping[str, Any], model: Mapping[str, Any]) -> State:
+    """Turns our variables into the state dict of the published PyTorch class.
+
+    Args:
+        variables: params and batch_stats.
+        model: fields of `config.model`.
+
+    Returns:
+        Arrays by PyTorch's names, float32, with the counters num_batches_tracked (int64, 0): all
+        that a strict load needs.
+
+    Raises:
+        RequestError: a network that has no published class.
+    """
+    state = zhang_weights.to_torch(_kind_of(model), variables)
+    norms = [name.removesuffix("running_var") for name in state if name.endswith("running_var")]
+    return state | {f"{norm}num_batches_tracked": np.zeros((), np.int64) for norm in norms}
+
+
+def _kind_of(model: Mapping[str, Any]) -> Kind:
+    for kind in KINDS.values():
+        if all(kind.model[name] == model[name] for name in ("name", "encoder", "decoder")):
+            return kind
+    raise RequestError(
+        f"no published network has encoder {model['encoder']} and decoder {model['decoder']}"
     )
 
 

@@ -81,15 +81,16 @@ def _import_deoldify(
 ) -> list[str]:
     state = torch_file.read_state_dict(path)
     notices = [deoldify_weights.compare_sum(torch_file.sha256(path))]
-    kind = deoldify_weights.detect(state)
-    config = ConfigDict(deoldify_weights.config_of(kind.model, render_factor))
-    variables, unused = zhang_weights.to_flax(kind, state, kind.model)
+    model = deoldify_weights.detect(state)
+    config = ConfigDict(deoldify_weights.config_of(model, render_factor))
+    variables, unused = deoldify_weights.to_flax(state, model)
     if unused:
         notices.append(f"not used: {', '.join(unused)}")
     del state  # the largest file has 0.9 GB
     _write(workdir, config, variables)
-    encoder, size = kind.model["encoder"], config.inference.size
-    notices.append(f"{encoder}, {kind.model['decoder']} decoder; working size {size}x{size} px")
+    size = config.inference.size
+    kind = f"{model['encoder']} with the {model['decoder']} decoder"
+    notices.append(f"{kind}; colors are predicted at {size}x{size} px")
     return notices
 
 
