@@ -217,7 +217,7 @@ def with_signal(net, seed=0, size=96):
     divides by u W v whatever u is, and so the outputs get the spread that they need.
     """
     torch.manual_seed(seed)
-    seen = (gray_photos(4, size, size) - 0.45) / 0.22
+    seen = (gray_photos(2, size, size) - 0.45) / 0.22
     seen = seen.repeat(1, 3, 1, 1)
     for name, parameter in net.named_parameters():
         if parameter.ndim >= 3:
@@ -234,19 +234,30 @@ def with_signal(net, seed=0, size=96):
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # the plain average of what it sees
     attention = next(m for m in net.modules() if isinstance(m, Attention))
-    scaled = [attention.query, attention.key, attention.value]
-    scaled += [layer[0] for layer in (*net.layers[10].layers, net.layers[11])]
+    # Logits of attention have a deviation of about 1: a sharp softmax would amplify rounding.
+    few = attention.query.out_channels**-0.25
+    scaled = [(attention.query, few), (attention.key, few), (attention.value, 1.0)]
+    scaled += [(layer[0], 1.0) for layer in (*net.layers[10].layers, net.layers[11])]
     with torch.no_grad():
         net.train()
         net.raw(seen)
         net.eval()
-        for layer in scaled:
-            spreads = []
-            hook = layer.register_forward_hook(lambda _, __, y, to=spreads: to.append(y.std()))
-            net.raw(seen)
+        hooks = [layer.register_forward_hook(_scaling(spread)) for layer, spread in scaled]
+        net.raw(seen)
+        for hook in hooks:
             hook.remove()
-            layer.weight_u *= spreads[0]
     return net
+
+
+def _scaling(spread):
+    """A hook that gives a layer's output a deviation of `spread`, by its divisor."""
+
+    def hook(layer, _, y):
+        factor = spread / y.std()
+        layer.weight_u /= factor
+        return y * factor
+
+    return hook
 
 
 @functools.cache
