@@ -128,8 +128,15 @@ def deoldify(**options: Any) -> DeOldify:
     return net
 
 
-def _conv(features: int, dtype: Any, name: str, kernel_size: int = 3, **options: Any) -> Conv:
-    options = {"kernel_init": he_normal} | options
+def _conv(
+    features: int,
+    dtype: Any,
+    name: str,
+    kernel_size: int = 3,
+    kernel_init: Any = he_normal,
+    use_bias: bool = True,
+) -> Conv:
+    options: dict[str, Any] = {"kernel_init": kernel_init, "use_bias": use_bias}
     return Conv(features, kernel_size, dtype=dtype, spectral_norm=True, name=name, **options)
 
 
@@ -179,8 +186,7 @@ class _Up(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, skip: jax.Array, *, train: bool) -> jax.Array:
         """Maps (N, ceil(H / 2), ceil(W / 2), I) and (N, H, W, J) to (N, H, W, features)."""
-        options = {"kernel_init": icnr(2), "use_bias": False}
-        conv = _conv(4 * self.shuffled, self.dtype, "shuffle", 1, **options)
+        conv = _conv(4 * self.shuffled, self.dtype, "shuffle", 1, icnr(2), use_bias=False)
         x = BatchNorm(self.dtype, name="shuffle_norm")(conv(x, train=train), train=train)
         x = shuffle_blur(pixel_shuffle(nn.relu(x), 2))
         # Nearest-neighbor resizing by one pixel drops the last row or column.

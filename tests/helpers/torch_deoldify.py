@@ -230,9 +230,9 @@ def with_signal(net, seed=0, size=96):
             nn.init.uniform_(parameter, 0.6, 1.4)
     shuffle = net.layers[8].conv[0]
     nn.init.uniform_(shuffle.weight_g, 0.6, 1.4)
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None  # the plain average of what it sees
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = None  # the plain average of what it sees
     attention = next(m for m in net.modules() if isinstance(m, Attention))
     # Logits of attention have a deviation of about 1: a sharp softmax would amplify rounding.
     few = attention.query.out_channels**-0.25
@@ -242,6 +242,8 @@ def with_signal(net, seed=0, size=96):
         net.train()
         net.raw(seen)
         net.eval()
+        for norm in norms:  # a channel that was 0 on all these photos would amplify rounding
+            norm.running_var.clamp_(min=0.3 * norm.running_var.mean().item())
         hooks = [layer.register_forward_hook(_scaling(spread)) for layer, spread in scaled]
         net.raw(seen)
         for hook in hooks:

@@ -32,23 +32,23 @@ class SpectralNorm(nn.Module):
         matrix = kernel.astype(jnp.float32).reshape(-1, kernel.shape[-1])  # W^T
         fixed = jax.lax.stop_gradient(matrix)
 
-        def iterate(u: jax.Array) -> tuple[jax.Array, jax.Array]:
-            v = _unit(fixed @ u)
-            return _unit(v @ fixed), v
+        def to_right(u: jax.Array) -> jax.Array:
+            return _unit(fixed @ u)
 
-        def start() -> tuple[jax.Array, jax.Array]:
+        def to_left(v: jax.Array) -> jax.Array:
+            return _unit(v @ fixed)
+
+        def start() -> jax.Array:
             u = jax.random.normal(self.make_rng("params"), kernel.shape[-1:])
-            for _ in range(_FIRST_ITERATIONS):
-                u, _ = iterate(u)
-            return iterate(u)
+            return jax.lax.fori_loop(0, _FIRST_ITERATIONS, lambda _, u: to_left(to_right(u)), u)
 
         is_new = not self.has_variable("batch_stats", "u")
-        first = start() if is_new else (None, None)
-        u = self.variable("batch_stats", "u", lambda: first[0])
-        v = self.variable("batch_stats", "v", lambda: first[1].reshape(kernel.shape[:-1]))
+        u = self.variable("batch_stats", "u", start)
+        v = self.variable("batch_stats", "v", lambda: to_right(u.value).reshape(kernel.shape[:-1]))
         left, right = u.value, v.value.reshape(-1)
         if train and not is_new:
-            left, right = iterate(left)
+            right = to_right(left)
+            left = to_left(right)
             if self.is_mutable_collection("batch_stats"):
                 u.value, v.value = left, right.reshape(kernel.shape[:-1])
         left, right = jax.lax.stop_gradient((left, right))

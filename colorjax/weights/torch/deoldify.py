@@ -200,19 +200,20 @@ def compare_sum(digest: str) -> str:
     return f"sha256 {digest}: none of the three published files; used as it is"
 
 
-def config_of(model: Mapping[str, Any], render_factor: int = RENDER_FACTOR) -> dict[str, Any]:
+def config_of(model: Mapping[str, Any], render_factor: float = RENDER_FACTOR) -> dict[str, Any]:
     """Returns the config of imported weights; they work at squares of 16 px x render factor.
 
     Args:
         model: fields of `config.model`.
-        render_factor: at least 1.
+        render_factor: a whole number, at least 1.
 
     Raises:
         RequestError: the working size is out of range.
     """
-    if not 1 <= render_factor <= _MOST_RENDER_FACTOR:
+    if not (render_factor == int(render_factor) and 1 <= render_factor <= _MOST_RENDER_FACTOR):
         raise RequestError(
-            f"--render-factor must be from 1 to {_MOST_RENDER_FACTOR}, not {render_factor}"
+            f"--render-factor must be a whole number from 1 to {_MOST_RENDER_FACTOR}, not "
+            f"{render_factor}"
         )
     return {
         "dtype": "float32",
@@ -223,5 +224,5 @@ def config_of(model: Mapping[str, Any], render_factor: int = RENDER_FACTOR) -> d
             "saturation_clip": True,
             "grey": "luma",
         },
-        "inference": {"size": _RENDER_BASE * render_factor, "aspect": "squash"},
+        "inference": {"size": _RENDER_BASE * int(render_factor), "aspect": "squash"},
     }

@@ -77,7 +77,7 @@ def import_weights(
 
 
 def _import_deoldify(
-    path: Path, workdir: Workdir, render_factor: int = deoldify_weights.RENDER_FACTOR
+    path: Path, workdir: Workdir, render_factor: float = deoldify_weights.RENDER_FACTOR
 ) -> list[str]:
     state = torch_file.read_state_dict(path)
     notices = [deoldify_weights.compare_sum(torch_file.sha256(path))]

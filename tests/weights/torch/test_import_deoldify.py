@@ -137,8 +137,10 @@ def test_the_other_networks_are_reported(tmp_path):
         import_weights("deoldify", path, tmp_path / "run", mask_cent=0.5)
     with pytest.raises(RequestError, match="weights of zhang16 have no render_factor"):
         import_weights("zhang16", path, tmp_path / "run", render_factor=35)
-    for factor in (0, 129):
-        with pytest.raises(RequestError, match="--render-factor must be from 1 to 128"):
+    for factor in (0, 129, 2.5):
+        with pytest.raises(
+            RequestError, match="--render-factor must be a whole number from 1 to 128"
+        ):
             import_weights("deoldify", path, tmp_path / "run", render_factor=factor)
     assert not (tmp_path / "run").exists()
 
