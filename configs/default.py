@@ -186,6 +186,8 @@ def get_config(arg: str = "") -> ConfigDict:
     # Source of a picture's lightness, for networks that predict it too: photo | predicted
     config.inference.lightness = "photo"
     config.inference.size = 0  # short side, in pixels, for predicting chroma; 0: data.image_size
+    # Which side gets that size: short | long | squash (both) | pad_square; of imported weights.
+    config.inference.aspect = "short"
     config.inference.saturation = 1.0  # factor on the predicted ab; `colorjax calibrate` stores it
     # Source of ab: ab | annealed (the bins, at model.temperature) | blend (mean of the two).
     config.inference.decode = "ab"

@@ -138,7 +138,7 @@ class Colorizer:
         temperature: float | None = None,
         decode: str | None = None,
         size: int | str | None = None,
-        aspect: str = "short",
+        aspect: str | None = None,
     ) -> Colorizer:
         """Loads the weights of a trained run: the best checkpoint if kept, else the newest.
 
@@ -154,7 +154,7 @@ class Colorizer:
             aspect: which side of a photo gets that size: "short", the short side; "long", the long
                 side; "squash", both, which distorts the photo; "pad_square", the long side, and
                 the photo is padded to a square by mirroring, for networks trained on squares;
-                tiles are never padded.
+                tiles are never padded; None: as stored with the weights.
 
         Raises:
             RequestError: the wrong type, no such weights, no complete checkpoint, a config of

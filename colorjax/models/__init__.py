@@ -29,6 +29,7 @@ NETWORKS = {
     "zhang17": "colorjax.models.zhang17",
     "semantic": "colorjax.models.semantic",
     "ddcolor": "colorjax.models.ddcolor",
+    "deoldify": "colorjax.models.deoldify",
 }
 
 __all__ = [

@@ -130,7 +130,7 @@ PUBLISHED = {
     "deoldify-artistic": Published(
         "DeOldify artistic",
         "deoldify",
-        63_600_000,  # by the size of the file
+        63_646_881,
         255_144_681,
         "3f750246fa220529323b85a8905f9b49c0e5d427099185334d048fb5b5e22477",
         "MIT",
@@ -140,7 +140,7 @@ PUBLISHED = {
     "deoldify-stable": Published(
         "DeOldify stable",
         "deoldify",
-        218_000_000,  # by the size of the file
+        218_222_197,
         874_066_230,
         "ca9cd7f43fb8b222c9a70f7b292e305a000694b0ff9d2ae4a6747b1a2e1ee5af",
         "MIT",

@@ -84,6 +84,7 @@ _LATER = {
     "optimizer.cooldown_steps": 0,
     "critic_optimizer.cooldown_steps": 0,
     "inference.decode": "ab",
+    "inference.aspect": "short",
     "evaluation.hint_places": "uniform",
 }
 

@@ -11,6 +11,7 @@ from configs import (
     cgan,
     ddcolor,
     default,
+    deoldify,
     edge_fusion,
     iizuka,
     nogan,
@@ -33,6 +34,7 @@ METHODS = {
     "zhang17": zhang17,
     "semantic": semantic,
     "ddcolor": ddcolor,
+    "deoldify": deoldify,
 }
 ARGS = {
     "plain_cnn": ["", "size=32", "size=128", "variant=dense", "demo", "size=32,batch=8,debug"],
@@ -78,6 +80,7 @@ ARGS = {
         "faithful,artistic",
         "encoder=convnext_test,size=64,debug",
     ],
+    "deoldify": ["", "variant=stable", "size=32,width=0.125,debug"],
     "zhang17": [
         "",
         "learns=classification",

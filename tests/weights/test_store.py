@@ -285,8 +285,7 @@ def test_the_page_shows_the_same_table():
             continue
         assert f"`colorjax weights get {name}`" in rows[name]
         assert f"| {store.size_text(each.num_bytes)} | {each.license} |" in rows[name]
-        if each.kind != "deoldify":
-            assert f"| {each.parameters:,} |" in rows[name]
+        assert f"| {each.parameters:,} |" in rows[name]
     for name in named.SHA256:
         size = (named.FOLDER / f"{name}.npz").stat().st_size
         parts = (f"{named.read(name).parameters():,}", store.size_text(size), named.LICENSE)

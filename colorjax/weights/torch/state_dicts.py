@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,8 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 from colorjax.errors import RequestError
+from colorjax.weights.torch import ddcolor as ddcolor_weights
+from colorjax.weights.torch import deoldify as deoldify_weights
 from colorjax.weights.torch import zhang as zhang_weights
 
 State = dict[str, np.ndarray]
@@ -33,16 +35,35 @@ class Naming(NamedTuple):
 
 def _zhang(name: str) -> Naming:
     kind = zhang_weights.KINDS[name]
-    paths = {entry.path for entry in kind.entries}
     return Naming(
         lambda variables, model: zhang_weights.to_torch(kind, variables),
         lambda state, model: zhang_weights.to_flax(kind, state, model)[0],
-        lambda variables, model: paths >= traverse_util.flatten_dict(dict(variables)).keys(),
+        lambda variables, model: _has_all(variables, kind.entries),
     )
 
 
+def _has_all(variables: Variables, entries: Iterable[zhang_weights.Entry]) -> bool:
+    paths = {entry.path for entry in entries}
+    return paths >= traverse_util.flatten_dict(dict(variables)).keys()
+
+
 # `config.model.name` -> its PyTorch twin.
-NAMINGS: dict[str, Naming] = {name: _zhang(name) for name in ("zhang16", "zhang17")}
+NAMINGS = {
+    "zhang16": _zhang("zhang16"),
+    "zhang17": _zhang("zhang17"),
+    "ddcolor": Naming(
+        ddcolor_weights.to_torch,
+        lambda state, model: ddcolor_weights.to_flax(state, model)[0],
+        lambda variables, model: ddcolor_weights.is_published(model),
+    ),
+    "deoldify": Naming(
+        deoldify_weights.to_torch,
+        lambda state, model: deoldify_weights.to_flax(state, model)[0],
+        lambda variables, model: _has_all(
+            variables, deoldify_weights.entries(model["encoder"], model["decoder"])
+        ),
+    ),
+}
 
 
 def export(config: ConfigDict, variables: Variables) -> tuple[State, dict[str, Any], list[str]]:
