@@ -39,8 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "workdir",
         metavar="WORKDIR",
-        help="workdir of a run or of imported weights; bundled weights are measured, not changed",
+        help="workdir of a run or of imported weights; weights by name and hub folders are "
+        "measured, not changed",
     )
+    options.add_download(parser)
     options.add_data(
         parser,
         "color photos, `sample_photos`, or those that the run held out of training "
@@ -82,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     if wanted is not None and not 0 < wanted < math.inf:
         raise RequestError(f"--colorfulness must be above 0, not {wanted:g}")
     jax_setup.quiet_library_logs()
+    options.download(args, args.workdir)
     from tqdm import tqdm
 
     from colorjax import metrics
@@ -122,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
             f"{fit.bits_per_pixel[1]:.3f} (temperature {fit.temperature:g})"
         )
     if weights.workdir is None:
-        print(f"best: {chosen}; bundled weights are not changed, give these options to colorize")
+        print(f"best: {chosen}; these weights are not changed, give these options to colorize")
     else:
         flat = [row for rows in tried for row in rows]
         record = {"photos": about, "sizes": rows, "colorfulness": wanted, "saturations": flat}

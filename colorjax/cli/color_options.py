@@ -60,9 +60,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--aspect",
         action=options.Once,
         choices=("short", "long", "squash", "pad_square"),
-        default="short",
         help="which side gets --size; squash: both; pad_square: the long side, mirrored to a "
-        "square (default: %(default)s)",
+        "square (default: as stored with the weights, mostly short)",
     )
     parser.add_argument(
         "--quality",
@@ -161,7 +160,7 @@ def _tiling(args: argparse.Namespace) -> Tiling | str:
             raise RequestError(
                 "--tile exact takes no --stride, --combine or --keep-global; leave them out"
             )
-        if args.size is not None or args.aspect != "short":
+        if args.size is not None or args.aspect not in (None, "short"):
             raise RequestError(
                 "--tile exact uses the photo's own size; leave --size and --aspect out"
             )

@@ -45,10 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--checkpoint",
-        metavar="WORKDIR",
-        help="workdir of a trained run or of imported weights, or the name of bundled weights: "
-        "semantic-lite0 (default), zhang16-small",
+        metavar="WEIGHTS",
+        help="workdir of a trained run or of imported weights, a hub folder, or a name of "
+        "`colorjax weights list` (default: semantic-lite0)",
     )
+    options.add_download(parser)
     parser.add_argument(
         "--hint",
         action="append",
@@ -108,6 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
+    options.download(args, args.checkpoint)
     loading, coloring = color_options.read(args)
     replayed = _read_session(args)
     if replayed is not None:

@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_data(parser, "path of the photos of the suite", metavar="PATH")
     options.add_output(parser, "folder to write")
+    options.add_download(parser)
     parser.add_argument(
         "--limit", type=int, default=0, metavar="N", help="use only the first N photos"
     )
@@ -108,6 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     jax_setup.quiet_library_logs()
+    options.download(args, *(text.rpartition("=")[2] for text in args.methods))
     jax_setup.use_compilation_cache("auto")
     from colorjax import evaluate  # imports JAX: not for --help
 

@@ -38,8 +38,8 @@ from colorjax.inference.working_size import WorkingSize
 from colorjax.methods.method import Method, Variables, palette_input
 from colorjax.models.hint_spreading import feature_layers, grid_size
 from colorjax.runtime import forks
-from colorjax.weights import named
-from colorjax.weights.open import open_weights
+from colorjax.weights import hub, hub_site, named, publish, store
+from colorjax.weights.open import StoredWeights, open_weights
 
 _PALETTE_SIDE = 128  # pixels, long side of a reference photo whose palette is used: as in training
 _SCALES = (1.0, 0.75, 1.5)  # of the working size, fused by "best"
@@ -66,9 +66,14 @@ class Colorizer:
         size: WorkingSize,
         step: int = 0,
         name: str = "weights",
+        weights: StoredWeights | None = None,
     ):
-        """Binds a method to its weights, which must be on the one device to use."""
+        """Binds a method to its weights, which must be on the one device to use.
+
+        `weights` are those that `save_pretrained` copies.
+        """
         self.name = name
+        self._weights = weights
         self.step = step
         self._size = size
         self._method = method
@@ -137,14 +142,14 @@ class Colorizer:
         temperature: float | None = None,
         decode: str | None = None,
         size: int | str | None = None,
-        aspect: str = "short",
+        aspect: str | None = None,
         calibrated: bool = True,
     ) -> Colorizer:
         """Loads the weights of a trained run: the best checkpoint if kept, else the newest.
 
         Args:
-            workdir_or_name: the workdir of a run or of imported weights, or the name of bundled
-                weights.
+            workdir_or_name: the workdir of a run or of imported weights, a hub folder, or a name
+                of `colorjax weights list`. Nothing is downloaded.
             temperature: T >= 0 of the annealed mean, for methods with color bins: 0 is the mode,
                 1 the mean; None: as stored with the weights.
             decode: "ab", "annealed" or "blend", see `Method.decode`; None: as stored with the
@@ -154,7 +159,7 @@ class Colorizer:
             aspect: which side of a photo gets that size: "short", the short side; "long", the long
                 side; "squash", both, which distorts the photo; "pad_square", the long side, and
                 the photo is padded to a square by mirroring, for networks trained on squares;
-                tiles are never padded.
+                tiles are never padded; None: as stored with the weights.
             calibrated: whether probabilities of color bins are those stored by `colorjax
                 calibrate`; False: the network's own. Colors do not depend on it.
 
@@ -179,8 +184,62 @@ class Colorizer:
                 config.inference.update({"bin_bias": (), "bin_temperature": 1.0})
         step, variables = weights.load()
         size_of = WorkingSize.from_config(config, weights.method, size, aspect)
+        if size is not None and size_of.side:
+            config.inference.size = size_of.side
         name = os.path.basename(os.fspath(workdir_or_name).rstrip("/"))
-        return cls(weights.method, variables, size_of, step, name)
+        return cls(weights.method, variables, size_of, step, name, weights)
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | os.PathLike[str], *, download: bool = False, **options: Any
+    ) -> Colorizer:
+        """Loads weights as `load` does, and downloads them first where that is allowed.
+
+        Args:
+            name_or_path: a hub folder, hf:OWNER/NAME, a name of `colorjax weights list`, or a
+                workdir.
+            download: whether to download weights that are missing; license and size are printed
+                first.
+            **options: of `load`.
+
+        Raises:
+            RequestError: see `load`; missing weights without `download`; a failed download.
+        """
+        name = os.fspath(name_or_path)
+        if download and hub_site.is_name(name):
+            hub_site.get(name)
+        elif download and store.is_published(name):
+            store.get(name)
+        return cls.load(name, **options)
+
+    def save_pretrained(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        license: str = "",
+        data: str = "",
+        overwrite: bool = False,
+    ) -> None:
+        """Writes the weights as a hub folder: config.json, model.safetensors and README.md.
+
+        `from_pretrained` reads it back, with the same predictions bit for bit. Options given to
+        `load` are stored, except for `aspect`.
+
+        Args:
+            folder: to create, or an empty one.
+            license: identifier for the card, such as "cc-by-4.0"; empty: as stored, or "unknown".
+            data: name of the training photos, for the card.
+            overwrite: replace the weights in an earlier hub folder.
+
+        Raises:
+            RequestError: the folder has other content or cannot be written, or this Colorizer was
+                not loaded.
+        """
+        if self._weights is None:
+            raise RequestError("this Colorizer was not loaded by name or path; nothing to save")
+        claims = publish.claims_of(self._weights, license, data)
+        with hub.new_folder(folder, overwrite=overwrite) as partial:
+            publish.write(self._weights, partial, claims)
 
     def colorize(
         self, image: Picture, hints: Hints = (), saturation: float = 1.0, **options: Any

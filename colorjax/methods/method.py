@@ -62,6 +62,8 @@ class Method:
         bin_temperature: divisor of the logits after `bin_bias`, above 0.
         global_hints: share of the training photos whose own colors are given as `global_colors`,
             if the network has that input.
+        judged_saturation: factor of `blend_saturation` on the true pictures that critics in RGB and
+            feature networks see.
     """
 
     network: models.Network
@@ -81,6 +83,7 @@ class Method:
     bin_bias: tuple[float, ...] = ()
     bin_temperature: float = 1.0
     global_hints: float = 0.0
+    judged_saturation: float = 1.0
 
     def init(self, key: jax.Array) -> Variables:
         """Returns fresh variables, float32."""
@@ -129,7 +132,11 @@ class Method:
     @property
     def wanted(self) -> frozenset[str]:
         """Names of the fields that a training batch needs in addition to gray and ab, or to rgb."""
-        judged_in_rgb = self.features is not None or (self.critic and self.critic.space == "rgb")
+        judged_in_rgb = (
+            self.features is not None
+            or (self.critic and self.critic.space == "rgb")
+            or (self.loss and "picture" in self.loss.judges)
+        )
         needs_lightness = self.space != "ab" or judged_in_rgb
         needs_rgb = needs_lightness and not self.encode.gives_lightness
         return self.network.inputs | ({"rgb"} if needs_rgb else set())
@@ -177,6 +184,13 @@ class Method:
         """Returns the true colors of an encoded batch in a space; "own": the network's space."""
         space = self.space if space == "own" else space
         return self._with_lightness(batch["ab"].astype(jnp.float32), batch, space)
+
+    def judged_truth(self, batch: Fields, space: str) -> jax.Array:
+        """Returns `truth` for a critic or a feature network, in RGB by `judged_saturation`."""
+        truth = self.truth(batch, space)
+        if self.judged_saturation == 1 or space != "rgb":
+            return truth
+        return 2 * color.blend_saturation((truth + 1) / 2, self.judged_saturation) - 1
 
     def colors(self, outputs: Fields, batch: Fields, space: str) -> jax.Array:
         """Returns the predicted colors in a space; "own": the network's space.

@@ -16,13 +16,9 @@ from flax import traverse_util
 from colorjax.errors import RequestError
 from colorjax.metrics import table
 from colorjax.runtime import atomic
-from colorjax.weights import named
+from colorjax.weights import hub, named
 from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir
-
-# Sections of a config that prediction needs; the others are for training.
-_SECTIONS = ("dtype", "model", "data", "inference")
-
 
 # Fields of a card that the workdir does not provide; "encoder" is optional.
 _CARD_FIELDS = ("command", "data", "time", "license", "failures")
@@ -53,8 +49,7 @@ def write(
     config = weights.config
     step, variables = weights.load()
     report = json.loads(run.eval_file.read_text())
-    kept = {name: config.to_dict()[name] for name in _SECTIONS}
-    kept["data"].update(path="", eval_path="")
+    kept = hub.for_prediction(config)
     size = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     card = card_fields | {"parameters": size, "step": step, "batch_size": config.batch_size}
     card |= {name: report[name] for name in ("protocol", "num_images", "metrics", "baselines")}

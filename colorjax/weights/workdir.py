@@ -85,6 +85,7 @@ _LATER = {
     "inference.decode": "ab",
     "inference.bin_bias": [],
     "inference.bin_temperature": 1.0,
+    "inference.aspect": "short",
     "evaluation.hint_places": "uniform",
 }
 
