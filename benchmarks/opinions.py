@@ -30,6 +30,7 @@ from colorjax.metrics.color_structure import (
     LOSS,
     SIGMA,
     reduced,
+    residual_covariances,
     similarity_and_loss,
 )
 
@@ -37,6 +38,7 @@ SIGMAS = (1 / 40, SIGMA, 1 / 12)
 CONSTANTS = (100.0, 200.0, CONSTANT, 800.0)
 CENTERS = (0.12, CENTER, 0.2, 100.0)  # 100: all positions alike
 LOSSES = (0.0, 0.15, LOSS, 0.5)
+SHIPPED = (SIGMA, CONSTANT, CENTER, LOSS)
 GRID = list(itertools.product(SIGMAS, CONSTANTS, CENTERS))
 
 
@@ -60,7 +62,7 @@ def run(argv: list[str] | None = None) -> None:
         nested[~others] = values[best][~others]
         print(json.dumps({"scene": scene, "constants": best}), flush=True)
     columns = {
-        "color_structure": values[SIGMA, CONSTANT, CENTER, LOSS],
+        "color_structure": values[SHIPPED],
         "ms_ssim_ab": baseline,
     }
     for name, column in (("shipped constants", columns["color_structure"]), ("nested", nested)):
@@ -79,8 +81,9 @@ def _measured(folder: Path, ratings: hecd.Ratings) -> tuple[np.ndarray, np.ndarr
         if truth not in truths:
             truths = {truth: _lab(folder, truth)}
         lab, true_lab = _lab(folder, name), truths[truth]
-        small, true_small = reduced(lab), reduced(true_lab)
-        parts.append([similarity_and_loss(small, true_small, *options) for options in GRID])
+        small = reduced(lab), reduced(true_lab)
+        covariances = {sigma: residual_covariances(*small, sigma) for sigma in SIGMAS}
+        parts.append([similarity_and_loss(*covariances[s], c, center) for s, c, center in GRID])
         baseline.append(float(of_ab(lab[..., 1:], true_lab[..., 1:])))
     return np.array(parts), np.array(baseline)
 

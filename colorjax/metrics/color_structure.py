@@ -43,40 +43,31 @@ def color_structure(lab: Any, true_lab: Any) -> Array:
     Raises:
         ValueError: if a shape is not (..., H, W, 3), or the shapes differ.
     """
-    similarity, loss = similarity_and_loss(lab, true_lab)
+    lab, true_lab = image_pair(lab, true_lab, ("lab", "true_lab"), 3)
+    similarity, loss = similarity_and_loss(
+        *residual_covariances(reduced(lab), reduced(true_lab), SIGMA), CONSTANT, CENTER
+    )
     return similarity - LOSS * loss
 
 
-def similarity_and_loss(
-    lab: Any,
-    true_lab: Any,
-    sigma: float = SIGMA,
-    constant: float = CONSTANT,
-    center: float = CENTER,
-) -> tuple[Array, Array]:
-    """Returns the weighted means of s and of l of `color_structure`, (...,) each.
+def residual_covariances(lab: Array, true_lab: Array, sigma: float) -> tuple[Array, Array, Array]:
+    """Returns v_x, v_y and c of `color_structure` at each position, (..., h, w) each.
 
     Args:
-        lab: as `color_structure`.
-        true_lab: the same.
-        sigma: of the window, in longer sides; at least one reduced pixel is used.
-        constant: C, in squared Lab units.
-        center: standard deviation of the weights of positions, in sides.
+        lab: (..., h, w, 3), `reduced`.
+        true_lab: the same shape.
+        sigma: of the window, in longer sides; at least one pixel is used.
     """
-    lab, true_lab = image_pair(lab, true_lab, ("lab", "true_lab"), 3)
     xp = namespace(lab, true_lab)
-    lab, true_lab = reduced(lab), reduced(true_lab)
     height, width = lab.shape[-3:-1]
     pixels = max(1.0, sigma * max(height, width))
     rows, columns = _blur_matrix(height, pixels), _blur_matrix(width, pixels)
     # The middle of the range rounds least in float32.
     light, ab, true_ab = true_lab[..., :1] - 50, lab[..., 1:], true_lab[..., 1:]
 
-    options = {} if xp is np else {"precision": "highest"}  # else a GPU or TPU uses less
-
     def mean(x: Array) -> Array:
-        x = xp.einsum("ij,...jkc->...ikc", xp.asarray(rows, x.dtype), x, **options)
-        return xp.einsum("ij,...kjc->...kic", xp.asarray(columns, x.dtype), x, **options)
+        x = _sum(xp, "ij,...jkc->...ikc", xp.asarray(rows, x.dtype), x)
+        return _sum(xp, "ij,...kjc->...kic", xp.asarray(columns, x.dtype), x)
 
     mean_light, mean_ab, mean_true = mean(light), mean(ab), mean(true_ab)
     of_light = xp.maximum(mean(light * light) - mean_light * mean_light, 0)[..., 0] + _EXPLAINED
@@ -89,16 +80,32 @@ def similarity_and_loss(
     v_x = residual(mean(ab * ab) - mean_ab * mean_ab, with_light * with_light)
     v_y = residual(mean(true_ab * true_ab) - mean_true * mean_true, true_with_light**2)
     c = residual(mean(ab * true_ab) - mean_ab * mean_true, with_light * true_with_light)
-    v_x, v_y = xp.maximum(v_x, 0), xp.maximum(v_y, 0)
+    return xp.maximum(v_x, 0), xp.maximum(v_y, 0), c
+
+
+def similarity_and_loss(
+    v_x: Array, v_y: Array, c: Array, constant: float, center: float
+) -> tuple[Array, Array]:
+    """Returns the weighted means of s and of l of `color_structure`, (...,) each.
+
+    Args:
+        v_x: (..., h, w); the results of `residual_covariances`.
+        v_y: the same shape.
+        c: the same shape.
+        constant: C, in squared Lab units.
+        center: standard deviation of the weights of positions, in sides.
+    """
+    xp = namespace(c)
     similarity = (2 * c + constant) / (v_x + v_y + constant)
     loss = xp.maximum(xp.sqrt(v_y) - xp.sqrt(v_x), 0) / xp.sqrt(v_y + constant)
-    by_row = xp.asarray(_center_weights(height, center), similarity.dtype)
-    by_column = xp.asarray(_center_weights(width, center), similarity.dtype)
+    weights = [xp.asarray(_center_weights(size, center), c.dtype) for size in c.shape[-2:]]
+    return tuple(_sum(xp, "...ij,i,j->...", x, *weights) for x in (similarity, loss))
 
-    def pooled(x: Array) -> Array:
-        return xp.einsum("...ij,i,j->...", x, by_row, by_column, **options)
 
-    return pooled(similarity), pooled(loss)
+def _sum(xp: Any, subscripts: str, *arrays: Array) -> Array:
+    """Returns `einsum` in the full precision of the arrays: a GPU or TPU would use less."""
+    options = {} if xp is np else {"precision": "highest"}
+    return xp.einsum(subscripts, *arrays, **options)
 
 
 def reduced(lab: Array) -> Array:
