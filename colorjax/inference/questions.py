@@ -9,7 +9,7 @@ import numpy as np
 from colorjax.inference.beliefs import Beliefs, squared_distances
 from colorjax.inference.suggestions import Suggestion
 
-_STEP = 2  # cells between the cells that are compared
+_STEP = 3  # cells between the cells that are compared
 
 
 class Question(NamedTuple):

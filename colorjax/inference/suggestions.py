@@ -58,9 +58,10 @@ def suggest(log_shares: np.ndarray, lightness: float, k: int) -> list[Suggestion
 @functools.cache
 def _covers() -> np.ndarray:
     """Returns (313, 313): the share of the colors of bin j that lie within `REACH` of bin i."""
-    bins = color.ab_bins()
-    inside = np.zeros((color.NUM_BINS, color.NUM_BINS))
+    bins = color.ab_bins().astype(np.float32)
+    apart_a, apart_b = np.moveaxis(bins[:, None] - bins, -1, 0)
+    inside = np.zeros(apart_a.shape, np.float32)
     for a in _OFFSETS:
         for b in _OFFSETS:
-            inside += np.linalg.norm(bins[:, None] - (bins + [a, b]), axis=-1) <= REACH
+            inside += np.square(apart_a - a) + np.square(apart_b - b) <= REACH**2
     return inside / len(_OFFSETS) ** 2
