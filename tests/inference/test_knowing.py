@@ -1,6 +1,8 @@
 """suggest, uncertainty, ask, draw and sample of photos, with tiny networks."""
 
+import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -100,7 +102,7 @@ def test_samples_are_pictures_of_their_hints(prepared, colorizer):
     assert all(np.array_equal(a, b) for a, b in zip(again, prepared.sample(3, 1), strict=True))
 
 
-def test_weights_that_cannot(workdir, zhang17_workdir, tmp_path):
+def test_weights_that_cannot(workdir, zhang17_workdir):
     without_bins = Colorizer.load(workdir).prepare(PHOTO)
     for call in (lambda p: p.suggest(1, 1), lambda p: p.uncertainty()):
         with pytest.raises(RequestError, match="predict no distribution over color bins; use"):
@@ -111,12 +113,9 @@ def test_weights_that_cannot(workdir, zhang17_workdir, tmp_path):
             call(with_input)
 
 
-def test_calibration_leaves_the_colors_as_they_are(make_workdir, tmp_path, zhang16_workdir):
-    import json
-    import shutil
-
+def test_calibration_leaves_the_colors_as_they_are(tmp_path, zhang16_workdir):
     run = tmp_path / "calibrated"
-    shutil.copytree(zhang16_workdir.root, run)
+    shutil.copytree(zhang16_workdir, run)
     config = json.loads((run / "config.json").read_text())
     bias = np.linspace(-1, 1, 313).tolist()
     config["inference"] |= {"bin_bias": bias, "bin_temperature": 1.5}
@@ -126,7 +125,6 @@ def test_calibration_leaves_the_colors_as_they_are(make_workdir, tmp_path, zhang
     for options in ({}, {"quality": "best"}, {"hints": [(3, 4, "#8a7a6a")]}):
         assert np.array_equal(old.colorize(PHOTO, **options), new.colorize(PHOTO, **options))
     assert old.digest() != new.digest()
-    logs = np.log(np.asarray(raw.prepare(PHOTO)._beliefs.log_shares, np.float64).clip(-1e9))
     logs = np.asarray(raw.prepare(PHOTO)._beliefs.log_shares, np.float64)
     scaled = np.exp((logs + bias) / 1.5)
     wanted = scaled / scaled.sum(-1, keepdims=True)

@@ -1,6 +1,7 @@
 """Calibration of the color bins on made-up predictions, and its storage."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -97,11 +98,9 @@ def test_positions_are_pixels_of_colorful_photos(zhang16_workdir, colorful):
         bins.collect(colorizer, [gray_photo(colorful[0]), colorful[1]])
 
 
-def test_calibrate_stores_the_bins(tmp_path, make_workdir, zhang16_workdir, colorful, capsys):
-    import shutil
-
+def test_calibrate_stores_the_bins(tmp_path, zhang16_workdir, colorful, capsys):
     run = tmp_path / "run"
-    shutil.copytree(zhang16_workdir.root, run)
+    shutil.copytree(zhang16_workdir, run)
     (tmp_path / "album").mkdir()
     for number, photo in enumerate(colorful):
         Image.fromarray(photo).save(tmp_path / "album" / f"{number}.png")
@@ -119,10 +118,8 @@ def test_calibrate_stores_the_bins(tmp_path, make_workdir, zhang16_workdir, colo
 
 
 def test_too_few_colorful_photos_leave_the_bins(tmp_path, zhang16_workdir, capsys):
-    import shutil
-
     run = tmp_path / "run"
-    shutil.copytree(zhang16_workdir.root, run)
+    shutil.copytree(zhang16_workdir, run)
     (tmp_path / "album").mkdir()
     pale = color.scale_saturation(synthetic_images(1, 48)[0].astype(np.float32) / 255, 0.2)
     Image.fromarray((np.asarray(pale) * 255).astype(np.uint8)).save(tmp_path / "album" / "a.png")
@@ -136,7 +133,7 @@ def test_too_few_colorful_photos_leave_the_bins(tmp_path, zhang16_workdir, capsy
     "inference", [{"bin_bias": [0.0]}, {"bin_bias": [float("nan")] * 313}, {"bin_temperature": 0.0}]
 )
 def test_a_damaged_calibration_is_refused(zhang16_workdir, inference):
-    weights = open_weights(zhang16_workdir.root)
+    weights = open_weights(zhang16_workdir)
     with weights.config.unlocked():
         weights.config.inference.update(inference)
     with pytest.raises(RequestError, match=f"inference.{next(iter(inference))} must be"):
