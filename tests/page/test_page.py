@@ -233,6 +233,8 @@ def test_the_brush_paints_and_the_eraser_makes_gray(opened):
     assert red - blue > 20
     opened.page.locator("#picker-close").click()
     opened.page.keyboard.press("e")
+    for _ in range(4):
+        opened.page.keyboard.press("]")  # wider than the blocks of a JPEG
     opened.drag((0.6, 0.3), (0.6, 0.7))
     kinds = [(stroke["kind"], "brush" in stroke["region"]) for stroke in strokes(opened)]
     assert kinds == [("hint", True), ("erase", True)]
