@@ -152,16 +152,22 @@ doc.addEventListener("uncertainty", ({ detail }) => {
   view.redraw();
 });
 
-/** White where the program is unsure, clear where it is sure. */
+/** Colored where the program is less sure than elsewhere in the photo, clear where it is sure. */
 function veilOf(image) {
   const canvas = new OffscreenCanvas(image.width, image.height);
   const context = canvas.getContext("2d");
   context.drawImage(image, 0, 0);
   const pixels = context.getImageData(0, 0, image.width, image.height);
   const { data } = pixels;
+  let [least, most] = [255, 0];
   for (let p = 0; p < data.length; p += 4) {
-    const share = data[p] / 255;
-    data.set([235, 90, 235, Math.round(200 * share ** 1.5)], p);
+    least = Math.min(least, data[p]);
+    most = Math.max(most, data[p]);
+  }
+  const range = Math.max(most - least, 32); // a photo that is sure all over stays clear
+  for (let p = 0; p < data.length; p += 4) {
+    const share = (data[p] - least) / range;
+    data.set([235, 90, 235, Math.round(190 * share ** 2)], p);
   }
   context.putImageData(pixels, 0, 0);
   return canvas;

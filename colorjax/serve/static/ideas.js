@@ -187,7 +187,7 @@ export class Folder {
     allow($("folder"), isFree && can.reference !== false, can.why_not?.reference);
     allow($("folder-plain"), isFree);
     $("folder-text").textContent = number === 1
-      ? "One photo is open. Open more to color them all." : `${number} photos. The results are saved next to them.`;
+      ? "One photo is open. Open more to color them all." : `${number} photos. Each gets a result of its own; the originals stay as they are.`;
     $("folder-why").hidden = can.reference !== false;
     $("folder-why").textContent = can.reference === false ? can.why_not?.reference : "";
   }

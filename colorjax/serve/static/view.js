@@ -413,29 +413,35 @@ export class View extends EventTarget {
       context.setLineDash([]);
       return;
     }
+    const { width: w, height: h } = this.canvas;
+    const ring = new OffscreenCanvas(w, h).getContext("2d"); // its rim: the color inside stays in sight
+    ring.setTransform(context.getTransform());
+    this.#paintLine(brush, width * this.scale + 5, "rgb(0 0 0 / 0.65)", ring);
+    this.#paintLine(brush, width * this.scale + 3, "#fff", ring);
+    ring.globalCompositeOperation = "destination-out";
+    this.#paintLine(brush, width * this.scale, "#000", ring);
     context.save();
-    context.globalAlpha = 0.35;
-    this.#paintLine(brush, width * this.scale, "#fff");
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.drawImage(ring.canvas, 0, 0);
     context.restore();
   }
 
-  #paintLine(points, width, style) {
-    const { context } = this;
+  #paintLine(points, width, style, context = this.context) {
     context.strokeStyle = style;
     context.lineWidth = width;
     context.lineCap = context.lineJoin = "round";
     context.beginPath();
-    this.#path(points, points.length === 1);
+    this.#path(points, points.length === 1, context);
     context.stroke();
   }
 
-  #path(points, isClosed) {
+  #path(points, isClosed, context = this.context) {
     points.forEach((point, i) => {
       const { x, y } = this.toCanvas(Array.isArray(point) ? { x: point[0], y: point[1] } : point);
-      if (i === 0) this.context.moveTo(x, y);
-      else this.context.lineTo(x, y);
+      if (i === 0) context.moveTo(x, y);
+      else context.lineTo(x, y);
     });
-    if (isClosed) this.context.closePath();
+    if (isClosed) context.closePath();
   }
 
   #drawTrace() {
