@@ -4,9 +4,10 @@
 
 Starts `colorjax serve` with the default weights, opens a photo, and sends one preview request per
 click, each with one hint more, up to 8, then again from one: what the page sends when the pointer
-goes up. Prints the seconds to the first colors (a second photo: warm), the median and the 95th
-percentile from the request to the whole answer (a JPEG of 1024 px), and the memory of the server
-before and after. Give it two quiet cores.
+goes up. One row: `first_s` and `warm_s`, the seconds from opening a photo to its colors, for the
+first photo and for the second; `median_ms`, `p95_ms` and `fastest_ms`, from the request to the
+whole answer (a JPEG of 1024 px); `cpu_ms`, the processor time of the server per click, which other
+programs do not change; `before_mb` and `after_mb`, its resident memory. Give it two quiet cores.
 """
 
 from __future__ import annotations
@@ -45,11 +46,12 @@ def main() -> None:
             opened = [
                 seconds(lambda id=id: call("POST", f"/api/photos/{id}/open", {})) for id in ids
             ]
-            print(f"first colors: {opened[0]:.2f} s with the network, {opened[-1]:.2f} s warm")
-            measure(call, ids[-1], process.pid, args.clicks)
+            row = {"first_s": round(opened[0], 2), "warm_s": round(opened[-1], 2)}
+            row |= measure(call, ids[-1], process.pid, args.clicks)
+            print(json.dumps({"question": "page_latency", "clicks": args.clicks, **row}))
 
 
-def measure(call, id: str, process: int, clicks: int) -> None:
+def measure(call, id: str, process: int, clicks: int) -> dict[str, float]:
     rng = random.Random(0)
     path, strokes, times = f"/api/photos/{id}/preview", [], []
     for click in range(-2 * MOST_HINTS, clicks):  # the first ones compile
@@ -63,12 +65,15 @@ def measure(call, id: str, process: int, clicks: int) -> None:
     times = 1000 * np.array(times[2 * MOST_HINTS :])
     after = resident(process)
     used = 1000 * (processor_seconds(process) - used) / clicks
-    print(
-        f"{clicks} clicks: median {np.median(times):.1f} ms, 95th percentile "
-        f"{np.percentile(times, 95):.1f} ms, fastest {times.min():.1f} ms; processor time of the "
-        f"server {used:.1f} ms per click; memory "
-        f"{before:.0f} MB before, {after:.0f} MB after"
-    )
+    numbers = {
+        "median_ms": np.median(times),
+        "p95_ms": np.percentile(times, 95),
+        "fastest_ms": times.min(),
+        "cpu_ms": used,
+        "before_mb": before,
+        "after_mb": after,
+    }
+    return {name: round(float(number), 1) for name, number in numbers.items()}
 
 
 def write_photos(folder: Path) -> list[Path]:
