@@ -71,6 +71,8 @@ def run(
     done_word: str = "colorized",
     *,
     takes_films: bool = False,
+    samples: int = 0,
+    with_map: bool = False,
 ) -> int:
     """Plans the photos of a command, then processes them or prints the plan (--dry-run).
 
@@ -82,10 +84,12 @@ def run(
             RequestError if there are no such weights. None: not compared.
         done_word: verb of the summary.
         takes_films: whether the command processes films, for messages.
+        samples: number of further versions of each photo.
+        with_map: whether each photo gets a map of its uncertainty.
     """
     from colorjax.inference.batch import other_files
     from colorjax.inference.batch import run as batch
-    from colorjax.inference.batch.plan import check_writable, output_file, plan
+    from colorjax.inference.batch.plan import check_writable, output_file, plan, with_more_files
 
     run_options = batch_options(args, done_word)
     with _standard_input(args) as standard_input:
@@ -98,6 +102,8 @@ def run(
             takes_films=takes_films,
         )
         check(jobs)
+        if samples or with_map:
+            jobs = with_more_files(jobs, samples, with_map=with_map)
         if args.output is not None:
             file = output_file(args.output)
             check_writable(file.parent if file else paths.local(args.output), "--output")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from colorjax.inference.session import Session
 
 
+_MOST_SAMPLES = 12
 DESCRIPTION = "Colorizes photos and films; keeps their lightness, size and metadata."
 EPILOG = """\
 examples:
@@ -29,6 +30,7 @@ examples:
   colorjax colorize 'album/**/*.tif' --output colored --contact-sheet sheet.png
   colorjax colorize - < gray.png > colored.png
   colorjax colorize dress.jpg --hint 120,80,#c04030
+  colorjax colorize dress.jpg --samples 6 --uncertainty --contact-sheet sheet.png
   colorjax colorize beach.jpg --checkpoint runs/iizuka --global-image sunset.jpg
 """
 
@@ -60,6 +62,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.json",
         help="hints as a list of {x, y, color}, each with an optional region [[x, y], ...]; or a "
         "session of `colorjax serve`, which is replayed",
+    )
+    parser.add_argument(
+        "--samples",
+        action=options.Once,
+        type=int,
+        default=0,
+        metavar="N",
+        help="also write N other likely versions of each photo, NAME.color.1.EXT ... (12 at most)",
+    )
+    parser.add_argument(
+        "--seed",
+        action=options.Once,
+        type=int,
+        default=0,
+        metavar="S",
+        help="of the random numbers of --samples (default: 0)",
+    )
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="also write NAME.uncertainty.png, which shows where the colors are uncertain; with "
+        "--json a number from 0 to 1 for each photo",
     )
     parser.add_argument(
         "--recolor",
@@ -96,13 +120,18 @@ def run(args: argparse.Namespace) -> int:
     if coloring["hints"] and args.tile not in (None, "exact"):
         raise RequestError("hints need the whole photo; leave --tile out")
 
+    if not 0 <= args.samples <= _MOST_SAMPLES:
+        raise RequestError(f"--samples must be from 0 to {_MOST_SAMPLES}, not {args.samples}")
+    if args.seed < 0:
+        raise RequestError(f"--seed must be at least 0, not {args.seed}")
+
     def check(jobs: Sequence[Job]) -> None:
         if coloring["hints"] and len(jobs) > 1:
             raise RequestError(f"hints are for one photo, not for {len(jobs)}; give one photo")
         if coloring["hints"] and any(paths.local(name).is_dir() for name in args.inputs):
             raise RequestError("hints are for one photo, not for a folder; give the photo itself")
         if replayed is not None:
-            replay.check_photos(replayed, jobs)
+            replay.check_photo(replayed, jobs)
 
     @functools.cache
     def origin() -> Origin:
@@ -113,6 +142,8 @@ def run(args: argparse.Namespace) -> int:
         return origin_of(args.checkpoint or named.DEFAULT, settings)
 
     films = [name for name in args.inputs if is_film(name) and paths.local(name).is_file()]
+    if films and (args.samples or args.uncertainty):
+        raise RequestError("--samples and --uncertainty are for photos; leave the films out")
     if films:
         from colorjax.cli import colorize_film
         from colorjax.inference.batch.plan import output_file
@@ -133,12 +164,16 @@ def run(args: argparse.Namespace) -> int:
     def start() -> Work:
         jax_setup.quiet_library_logs()
         jax_setup.use_compilation_cache("auto")
-        from colorjax.inference.batch.work import Colorizing, PhotoWork
+        from colorjax.inference.batch.work import Colorizing, PhotoWork, Sampling
         from colorjax.inference.colorizer import Colorizer  # imports JAX: only for valid requests
+        from colorjax.inference.prepared import require_bins, require_spreading
 
-        painting = Colorizing(
-            Colorizer.load(args.checkpoint or named.DEFAULT, **loading), **coloring
-        )
+        colorizer = Colorizer.load(args.checkpoint or named.DEFAULT, **loading)
+        if args.samples:
+            require_spreading(colorizer, "sample")
+        if args.samples or args.uncertainty:
+            require_bins(colorizer)
+        painting = Colorizing(colorizer, **coloring)
         is_wish = bool(args.recolor or coloring["strength"] < 1 or coloring["hints"])
         keeps = not (is_wish or replayed)
         return PhotoWork(
@@ -148,9 +183,18 @@ def run(args: argparse.Namespace) -> int:
             keeps_color_photos=keeps,
             white=args.white,
             overwrite=args.overwrite,
+            more=Sampling(painting, args.seed) if args.samples or args.uncertainty else None,
         )
 
-    return batch_options.run(args, start, check, origin, takes_films=True)
+    return batch_options.run(
+        args,
+        start,
+        check,
+        origin,
+        takes_films=True,
+        samples=args.samples,
+        with_map=args.uncertainty,
+    )
 
 
 def _read_session(args: argparse.Namespace) -> Session | None:

@@ -16,8 +16,8 @@ from colorjax.models.hint_spreading import Keys, exponents, log_odds_of, sharpne
 MOST_CELLS = 2560
 # A hint of reliability r is evidence for its color elsewhere: a normal distribution of ab with
 # this standard deviation, times sqrt((1 - r) / r).
-_EVIDENCE_WIDTH = 20.0
-_EPSILON = 1e-3  # least 1 - r
+EVIDENCE_WIDTH = 20.0
+EPSILON = 1e-3  # least 1 - r
 
 
 class Known(NamedTuple):
@@ -83,7 +83,7 @@ class Beliefs:
         mean = odds @ delta / odds.sum(axis=-1, keepdims=True)
         nearest = exponent.min(axis=-1, keepdims=True)
         reliability = np.exp(-sharpness_of(self.keys) * nearest)
-        precision = reliability / (1 - reliability + _EPSILON) / _EVIDENCE_WIDTH**2
+        precision = reliability / (1 - reliability + EPSILON) / EVIDENCE_WIDTH**2
         logs = self.log_shares - precision * squared_distances(self.ab + mean) / 2
         logs = logs - logs.max(-1, keepdims=True)
         logs = logs - np.log(np.sum(np.exp(logs), axis=-1, keepdims=True))

@@ -138,6 +138,7 @@ class Colorizer:
         decode: str | None = None,
         size: int | str | None = None,
         aspect: str = "short",
+        calibrated: bool = True,
     ) -> Colorizer:
         """Loads the weights of a trained run: the best checkpoint if kept, else the newest.
 
@@ -154,6 +155,8 @@ class Colorizer:
                 side; "squash", both, which distorts the photo; "pad_square", the long side, and
                 the photo is padded to a square by mirroring, for networks trained on squares;
                 tiles are never padded.
+            calibrated: whether probabilities of color bins are those stored by `colorjax
+                calibrate`; False: the network's own. Colors do not depend on it.
 
         Raises:
             RequestError: the wrong type, no such weights, no complete checkpoint, a config of
@@ -171,6 +174,9 @@ class Colorizer:
             config.inference.decode = decode
         if temperature is not None:
             _set_temperature(config, temperature)
+        if not calibrated and "inference" in config:
+            with config.unlocked():
+                config.inference.update({"bin_bias": (), "bin_temperature": 1.0})
         step, variables = weights.load()
         size_of = WorkingSize.from_config(config, weights.method, size, aspect)
         name = os.path.basename(os.fspath(workdir_or_name).rstrip("/"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from colorjax.inference.beliefs import Beliefs, Known, entropy
 from colorjax.inference.hinting import cells_of
 from colorjax.inference.hints import Hint
 from colorjax.inference.options import Hints, Options
-from colorjax.inference.pixels import Picture, open_pixels
+from colorjax.inference.pixels import Picture, Pixels, open_pixels
 from colorjax.inference.predictor import enlarged
 from colorjax.inference.questions import Question
 from colorjax.inference.suggestions import Suggestion
@@ -38,7 +38,7 @@ class PreparedPhoto:
     def __init__(
         self,
         colorizer: Colorizer,
-        image: Picture,
+        image: Picture | Callable[[], Pixels],
         options: Options,
         prediction: Prediction | None = None,
     ):
@@ -46,25 +46,28 @@ class PreparedPhoto:
 
         Args:
             colorizer: the weights.
-            image: the photo.
-            options: options of `Colorizer.colorize`, without hints.
+            image: as for `Colorizer.colorize`; or a function that opens the photo.
+            options: options of `colorize`, without hints.
             prediction: for this photo, if known; None: the network runs.
         """
         self._colorizer = colorizer
-        self._image = image
+        self._open: Callable[[], Any] = image if callable(image) else lambda: open_pixels(image)
         self._options = options
         form = colorizer.hint_form
         self.prediction = prediction
         if prediction is None and form != "input":
-            pixels = open_pixels(image)
-            self.prediction = colorizer.predict(pixels, options, with_keys=form == "spread")
+            self.prediction = colorizer.predict(self._open(), options, with_keys=form == "spread")
 
     def colorize(self, hints: Hints = ()) -> Any:
         """Returns the photo colorized with these hints only, as `Colorizer.colorize`."""
-        pixels = open_pixels(self._image)
+        pixels = self._open()
+        self.paint(pixels, hints)
+        return pixels.result
+
+    def paint(self, pixels: Pixels, hints: Hints = ()) -> None:
+        """Colorizes the photo in place with these hints only, as `Colorizer.paint`."""
         options = dataclasses.replace(self._options, hints=hints)
         self._colorizer.paint_hinted(pixels, options, self.prediction)
-        return pixels.result
 
     def suggest(self, x: int, y: int, k: int = 6, hints: Hints = ()) -> list[Suggestion]:
         """Returns up to k likely colors of a pixel, the most likely first.
@@ -79,11 +82,11 @@ class PreparedPhoto:
             RequestError: the pixel is outside the photo, a hint is invalid, or the weights predict
                 no distribution over bins.
         """
-        height, width = self._lightness.shape
+        height, width = self.lightness.shape
         pixel = user_hints.checked([(x, y, "#000000")], height, width)[0]
         beliefs = self._given(hints)
         row, column = cells_of([pixel], (height, width), beliefs.grid)[0]
-        lightness = float(self._lightness[pixel.y, pixel.x])
+        lightness = float(self.lightness[pixel.y, pixel.x])
         return suggestions.suggest(beliefs.log_shares[row, column], lightness, k)
 
     def uncertainty(self, hints: Hints = ()) -> np.ndarray:
@@ -113,7 +116,7 @@ class PreparedPhoto:
         Raises:
             RequestError: see `suggest`; or the weights cannot spread hints.
         """
-        self._require_spreading("ask")
+        require_spreading(self._colorizer, "ask")
         beliefs = self._given(hints)
         result = []
         for row, column, change in questions.choose(beliefs.coarse(), k):
@@ -132,8 +135,8 @@ class PreparedPhoto:
         Raises:
             RequestError: see `ask`.
         """
-        self._require_spreading("sample")
-        given = user_hints.checked(hints, *self._lightness.shape)
+        require_spreading(self._colorizer, "sample")
+        given = user_hints.checked(hints, *self.lightness.shape)
         beliefs = self._given(hints).coarse()
         drawn = samples.draw(beliefs, k, np.random.default_rng(seed))
         return [given + self._as_hints(known, beliefs.grid) for known in drawn]
@@ -143,11 +146,11 @@ class PreparedPhoto:
         return [self.colorize(each) for each in self.draw(k, seed, hints)]
 
     @functools.cached_property
-    def _lightness(self) -> np.ndarray:
+    def lightness(self) -> np.ndarray:
+        """L of the photo, (H, W) float32."""
         if self.prediction is not None:
             return self.prediction.lightness
-        pixels = open_pixels(self._image)
-        return self._colorizer.look(pixels)[0]
+        return self._colorizer.look(self._open())[0]
 
     @functools.cached_property
     def _beliefs(self) -> Beliefs:
@@ -158,12 +161,11 @@ class PreparedPhoto:
         prediction = self.prediction
         if prediction is None:
             prediction = self._colorizer.predict(
-                open_pixels(self._image), self._options, hints, with_keys=False
+                self._open(), self._options, hints, with_keys=False
             )
         logs = prediction.log_shares
         if logs is None:
-            pixels = open_pixels(self._image)
-            logs = self._colorizer.log_shares(pixels, self._options, hints)
+            logs = self._colorizer.log_shares(self._open(), self._options, hints)
         grid = logs.shape[:2]
         lightness = enlarged(prediction.lightness[..., None], grid)[..., 0]
         return Beliefs(
@@ -176,38 +178,45 @@ class PreparedPhoto:
         Raises:
             RequestError: the weights have no bins, or a hint is invalid or cannot be used.
         """
-        if not self._colorizer.has_bins:
-            raise RequestError(
-                f"the weights {self._colorizer.name} predict no distribution over color bins; use "
-                "weights of semantic or zhang16"
-            )
-        photo = self._lightness.shape
+        require_bins(self._colorizer)
+        photo = self.lightness.shape
         given = user_hints.checked(hints, *photo)
         if not given:
             return self._beliefs
         if self._colorizer.hint_form == "input":
             return self._of_network(given)
-        self._require_spreading("use hints")
+        require_spreading(self._colorizer, "use hints for that")
         ab = np.stack([user_hints.ab_of(hint) for hint in given])
         return self._beliefs.given(Known(cells_of(given, photo, self._beliefs.grid), ab))
 
-    def _require_spreading(self, what: str) -> None:
-        if self._colorizer.hint_form != "spread":
-            raise RequestError(
-                f"the weights {self._colorizer.name} cannot {what} here, as they do not spread "
-                "hints by their features; use weights of semantic or zhang16"
-            )
-
     def _pixel(self, row: int, column: int, grid: tuple[int, ...]) -> tuple[int, int]:
         """Returns (x, y) of the pixel in the middle of a cell."""
-        height, width = self._lightness.shape
+        height, width = self.lightness.shape
         return int((column + 0.5) * width / grid[1]), int((row + 0.5) * height / grid[0])
 
     def _as_hints(self, known: Known, grid: tuple[int, ...]) -> list[Hint]:
         result = []
         for (row, column), ab in zip(known.cells, known.ab, strict=True):
             x, y = self._pixel(row, column, grid)
-            lab = np.array([self._lightness[y, x], *ab], np.float32)
+            lab = np.array([self.lightness[y, x], *ab], np.float32)
             code = np.asarray(color.lab_to_rgb_u8(lab, "shrink_chroma"))
             result.append(Hint(x, y, "#" + code.tobytes().hex()))
         return result
+
+
+def require_bins(colorizer: Colorizer) -> None:
+    """Raises a RequestError if weights predict no distribution over color bins."""
+    if not colorizer.has_bins:
+        raise RequestError(
+            f"the weights {colorizer.name} predict no distribution over color bins; use weights of "
+            "semantic or zhang16"
+        )
+
+
+def require_spreading(colorizer: Colorizer, what: str) -> None:
+    """Raises a RequestError if weights do not spread hints by their features."""
+    if colorizer.hint_form != "spread":
+        raise RequestError(
+            f"the weights {colorizer.name} cannot {what}, as they do not spread hints by their "
+            "features; use weights of semantic or zhang16"
+        )

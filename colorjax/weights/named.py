@@ -20,7 +20,7 @@ FOLDER = Path(__file__).with_name("files")
 DEFAULT = "semantic-lite0"
 # name -> SHA-256 of FOLDER/NAME.npz
 SHA256 = {
-    DEFAULT: "a5053f586f5a7d3b8928c270451efdfad01fb350a56cd8e85908af3365a7f70c",
+    DEFAULT: "71a6d643aeaef1f9799e0fedde84818430436534e62a6986777efbd468ff0cab",
     "zhang16-small": "fba62763fe1d9d19417f66174352d1294dd0ba3121f386ad41be136408ab29f3",
 }
 # Removed weights -> their successors.

@@ -76,6 +76,24 @@ def write(
     atomic.write_bytes(file, content.getbuffer())
 
 
+def repack(file: Path, inference: dict[str, Any], record: dict[str, Any]) -> None:
+    """Replaces the calibration of the color bins in packed weights; the arrays stay as they are.
+
+    Args:
+        file: written by `write`.
+        inference: fields of `config.inference`.
+        record: for `calibration` of the card.
+    """
+    with np.load(file, allow_pickle=False) as old:
+        about = json.loads(str(old["about"]))
+        arrays = {name: old[name] for name in old.files if name != "about"}
+    about["config"]["inference"] |= inference
+    about["card"].setdefault("calibration", {})["bins"] = record
+    content = io.BytesIO()
+    np.savez_compressed(content, about=json.dumps(about), **arrays)
+    atomic.write_bytes(file, content.getbuffer())
+
+
 def _read_result(path: Path) -> dict[str, Any]:
     """Returns a card's summary of an evaluation: suite, number of photos, gray and method rows."""
     try:
