@@ -194,6 +194,26 @@ def test_everything_without_a_mouse(shown):
     assert driver.page.is_hidden("#save-dialog")
 
 
+def test_areas_without_a_mouse(shown):
+    driver = shown()
+    keys = driver.page.keyboard
+    driver.page.focus("#photo")
+    for key in ("l", "Enter", "Enter"):  # lasso, crosshair, start
+        keys.press(key)
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft"):
+        for _ in range(4):
+            keys.press(f"Shift+{key}")
+    keys.press("Enter")
+    [area] = driver.session()["strokes"]
+    assert len(area["region"]["polygon"]) > 8
+    keys.press("Escape")
+    keys.press("e")
+    for key in ("Enter", "Enter", "Shift+ArrowUp", "Enter"):
+        keys.press(key)
+    kinds = [stroke["kind"] for stroke in driver.session()["strokes"]]
+    assert kinds == ["hint", "erase"]
+
+
 @pytest.mark.parametrize("width", [360, 820, 1280])
 def test_nothing_lies_outside_the_window(shown, width):
     driver = shown(width=width, height=640, has_touch=True)

@@ -81,9 +81,10 @@ export class Document extends EventTarget {
     this.gray = gray;
     this.color = null;
     this.detail = null;
-    const { editor, ...state } = opened.state ?? {};
+    const { editor, strokes = [], ...state } = opened.state ?? {};
+    const named = strokes.map((stroke) => ({ id: crypto.randomUUID(), ...stroke })); // of other programs
     this.#isOpening = true;
-    this.history.reset({ ...PLAIN, ...state });
+    this.history.reset({ ...PLAIN, ...state, strokes: named });
     Object.assign(this.history, unpackHistory(editor));
     this.#isOpening = false;
     this.#emit("opened");

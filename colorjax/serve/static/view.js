@@ -8,7 +8,7 @@ const between = (p, q) => Math.hypot(p.x - q.x, p.y - q.y);
 /**
  * Shows one photo. Coordinates of events and hints are pixels of the photo.
  * Events: "tap" {x, y}, "hinttap" {id}, "hintdrag" {id, x, y, done}, "trace" {points} of the lasso
- * or brush, "pick" {x, y, done} of the eyedropper, "hover" {x, y}, "zoom".
+ * or brush, "pick" {x, y, done} of the eyedropper, "split" {share}, "zoom".
  */
 export class View extends EventTarget {
   constructor(canvas) {
@@ -219,7 +219,7 @@ export class View extends EventTarget {
     else if (this.tool === "pick") {
       this.#press.kind = "pick";
       this.#emit("pick", { ...this.#inside(point), done: false });
-    } else if (hint === null && this.tool !== "hint") {
+    } else if (this.tool !== "hint") {
       this.#press.kind = "trace";
       this.trace = [this.toPhoto(point)];
     }
@@ -232,7 +232,6 @@ export class View extends EventTarget {
     const press = this.#press;
     if (press === null) {
       if (this.split !== null && event.pointerType === "mouse") this.#followSplit(point);
-      this.#emit("hover", this.#inside(point));
       return this.redraw();
     }
     if (press.kind === "pinch") return this.#pinch();
@@ -269,7 +268,8 @@ export class View extends EventTarget {
     } else if (press.kind === "trace") {
       const points = this.trace;
       this.trace = null;
-      if (!isCancelled) this.#emit("trace", { points });
+      if (press.hint !== null && between(point, press.from) <= STILL) this.#emit("hinttap", { id: press.hint.id });
+      else if (!isCancelled) this.#emit("trace", { points });
     } else if (press.kind === "tap" && !isCancelled) {
       if (press.hint !== null) this.#emit("hinttap", { id: press.hint.id });
       else if (this.contains(this.toPhoto(point))) this.#emit("tap", at);
