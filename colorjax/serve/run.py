@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import errno
@@ -25,6 +26,7 @@ PORT = 8765
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _BACKLOG = 128
 _MOST_CONNECTIONS = 512
+_REQUEST_SECONDS = 10.0  # until the header of a request has arrived
 _SHUTDOWN = 5  # seconds for answers under way
 
 
@@ -184,6 +186,40 @@ def _ends_on_signals(server) -> Iterator[None]:
 def server_of(app: security.App):
     """Returns a uvicorn.Server of an application; `run(sockets)` serves until `should_exit`."""
     uvicorn = _uvicorn()
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Protocol(H11Protocol):
+        """Closes connections whose next request does not arrive: uvicorn would keep them."""
+
+        _late: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self._expect()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._expect()
+
+        def connection_lost(self, error: Exception | None) -> None:
+            super().connection_lost(error)
+            self._cancel()
+
+        def _expect(self) -> None:
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._cancel()  # a request is being answered
+            elif self._late is None:
+                self._late = self.loop.call_later(_REQUEST_SECONDS, self._close)
+
+        def _cancel(self) -> None:
+            if self._late is not None:
+                self._late.cancel()
+                self._late = None
+
+        def _close(self) -> None:
+            self._late = None
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.close()
 
     class Server(uvicorn.Server):
         """Leaves the signals to `_ends_on_signals`: uvicorn would raise them again at the end."""
@@ -195,7 +231,7 @@ def server_of(app: security.App):
     return Server(
         uvicorn.Config(
             app,
-            http="h11",
+            http=Protocol,
             ws="none",
             lifespan="off",
             loop="asyncio",

@@ -279,4 +279,11 @@ class Studio:
         )
 
     def _reference(self, state: State) -> Reference | None:
-        return None if state.reference is None else self.references[state.reference.digest]
+        wanted = state.reference
+        if wanted is None:
+            return None
+        if wanted.digest not in self.references:
+            for entry in self.album.all():  # after a restart: a photo of the strip
+                if entry.name == wanted.name and entry.digest == wanted.digest:
+                    self.references.add(entry.job.source, entry.name, self.settings.max_pixels)
+        return self.references[wanted.digest]
