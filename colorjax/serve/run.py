@@ -8,6 +8,7 @@ import dataclasses
 import errno
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -18,11 +19,13 @@ from pathlib import Path
 
 from colorjax.errors import RequestError
 from colorjax.inference.batch.plan import Job
+from colorjax.runtime import atomic
 from colorjax.serve import security
 from colorjax.serve.app import create
 from colorjax.serve.studio import Settings, Studio
 
 PORT = 8765
+_PREFIX = "colorjax-page-"  # of private folders, before the process id
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _BACKLOG = 128
 _MOST_CONNECTIONS = 512
@@ -75,7 +78,9 @@ def serve(
     with contextlib.ExitStack() as stack:
         for one in sockets:
             stack.callback(one.close)
-        private = stack.enter_context(tempfile.TemporaryDirectory(prefix="colorjax-page-"))
+        remove_left_over()
+        prefix = f"{_PREFIX}{os.getpid()}-"
+        private = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix))
         if token_file is not None:
             stack.enter_context(_stored(token, token_file))
         studio = Studio(jobs, Settings(weights, max_pixels, results, Path(private)))
@@ -91,6 +96,16 @@ def serve(
         with _ends_on_signals(server):
             server.run(sockets)
         print("colorjax: stopped; sessions are saved", file=sys.stderr)
+
+
+def remove_left_over() -> None:
+    """Removes the private folders of this user's servers that were killed: they hold photos."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        process = path.name.removeprefix(_PREFIX).partition("-")[0]
+        with contextlib.suppress(OSError):
+            is_own = not hasattr(os, "getuid") or path.lstat().st_uid == os.getuid()
+            if process.isdecimal() and is_own and not atomic.lives(int(process)):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def listen(address: Address) -> list[socket.socket]:

@@ -154,6 +154,11 @@ class Studio:
         self._open.move_to_end(key)
         return self._open[key]
 
+    def any_photo(self, id: str) -> OpenPhoto:
+        """Returns an open photo, whatever its reference: for what does not depend on its colors."""
+        known = (photo for key, photo in self._open.items() if key[0] == id)
+        return next(known, None) or self.photo(id, State())
+
     def full(self, id: str) -> FullPhoto:
         """Returns a photo at full size; one is in memory at a time."""
         if self._full is None or self._full[0] != id:
