@@ -9,7 +9,12 @@ SCHEMES = ("light", "dark")
 
 # Every visible element with text of its own: its text, size, and contrast with what lies behind.
 TEXTS = """() => {
+    const known = new Map();
     const channels = (color) => {
+        if (!known.has(color)) known.set(color, painted(color));
+        return known.get(color);
+    };
+    const painted = (color) => {
         const canvas = new OffscreenCanvas(1, 1).getContext("2d");
         canvas.fillStyle = color;
         canvas.fillRect(0, 0, 1, 1);
