@@ -216,8 +216,8 @@ def server_of(app: security.App):
             super().data_received(data)
             self._expect()
 
-        def connection_lost(self, error: Exception | None) -> None:
-            super().connection_lost(error)
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
             self._cancel()
 
         def _expect(self) -> None:
