@@ -168,9 +168,8 @@ class PreparedPhoto:
             logs = self._colorizer.log_shares(self._open(), self._options, hints)
         grid = logs.shape[:2]
         lightness = enlarged(prediction.lightness[..., None], grid)[..., 0]
-        return Beliefs(
-            logs, enlarged(prediction.colors[..., -2:], grid), lightness, prediction.keys
-        )
+        ab = enlarged(prediction.colors[..., -2:], grid)
+        return Beliefs(logs, ab, lightness, np.zeros(grid, np.float32), prediction.keys)
 
     def _given(self, hints: Hints) -> Beliefs:
         """Returns the beliefs given hints.
