@@ -156,10 +156,11 @@ class ExactHints:
             first, last = max(y - reach, rows.start), min(y + reach + 1, rows.stop)
             across = slice(max(x - reach, 0), x + reach + 1)
             lightness = self._lightness[first:last, across]
-            down = np.arange(first, last)[:, None] - y
-            right = np.arange(self._lightness.shape[1])[None, across] - x
+            down = (np.arange(first, last) - y) / self._cell
+            right = (np.arange(across.start, across.start + lightness.shape[1]) - x) / self._cell
             step = (lightness - self._lightness[y, x]) / _LIGHTNESS_WIDTH
-            weight = np.exp(-((down**2 + right**2) / self._cell**2 + step**2) / 2)
+            weight = np.exp(-(down**2) / 2)[:, None] * np.exp(-(right**2) / 2)
+            weight *= np.exp(-(step**2) / 2)
             weight *= self._is_filled[first:last, across] == self._is_filled[y, x]
             weight = weight[..., None]
             odd = weight / (1 + _EPSILON - weight)

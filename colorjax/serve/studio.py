@@ -154,6 +154,11 @@ class Studio:
         self._open.move_to_end(key)
         return self._open[key]
 
+    def any_photo(self, id: str) -> OpenPhoto:
+        """Returns an open photo, whatever its reference: for what does not depend on its colors."""
+        known = (photo for key, photo in self._open.items() if key[0] == id)
+        return next(known, None) or self.photo(id, State())
+
     def full(self, id: str) -> FullPhoto:
         """Returns a photo at full size; one is in memory at a time."""
         if self._full is None or self._full[0] != id:
@@ -279,4 +284,11 @@ class Studio:
         )
 
     def _reference(self, state: State) -> Reference | None:
-        return None if state.reference is None else self.references[state.reference.digest]
+        wanted = state.reference
+        if wanted is None:
+            return None
+        if wanted.digest not in self.references:
+            for entry in self.album.all():  # after a restart: a photo of the strip
+                if entry.name == wanted.name and entry.digest == wanted.digest:
+                    self.references.add(entry.job.source, entry.name, self.settings.max_pixels)
+        return self.references[wanted.digest]

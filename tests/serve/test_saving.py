@@ -204,6 +204,18 @@ def test_the_colors_of_one_photo_serve_the_folder(page, album):
     assert np.abs(np.asarray(Image.open(album / "b.color.jpg")) - before).max() > 2
 
 
+def test_a_folder_leaves_corrected_photos_alone(page, album):
+    id = page.id("a.png")
+    page.json("POST", f"/api/photos/{id}/save", {"state": STATE})
+    before = (album / "a.color.png").read_bytes()
+    body = {"state": {"warmth": 0.5}, "photos": [id, page.id("b.jpg")], "overwrite": True}
+    page.json("POST", "/api/batch", body, status=202)
+    done = wait_for_batch(page)
+    assert (done["done"], done["skipped"]) == (1, 1)
+    assert done["skips"][0]["reason"].startswith("corrected by hand")
+    assert (album / "a.color.png").read_bytes() == before
+
+
 def test_a_batch_stops_after_the_current_photo(page, monkeypatch):
     from colorjax.inference.batch.work import PhotoWork
 

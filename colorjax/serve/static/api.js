@@ -13,8 +13,11 @@ function readToken() {
 
 const token = readToken();
 
+/** A random name; crypto.randomUUID is missing where a page comes from another computer. */
+export const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(8)), (v) => v.toString(16).padStart(2, "0")).join("");
+
 /** Names this page; the server keeps the requests of two pages apart. */
-export const client = crypto.randomUUID().replaceAll("-", "");
+export const client = newId();
 
 let last = 0;
 /** A number larger than every earlier one of this page. */

@@ -1,14 +1,12 @@
 // The panel "Colors": places with a color, the picker, lasso, brush and gray.
 
-import { Latest, sendBitmap, sendJson } from "./api.js";
+import { Latest, newId, sendBitmap, sendJson } from "./api.js";
 import { hexOf, labOf, nameOf, parseHex, rgbOf } from "./color.js";
 import { $, allow, fail, icon, make, speak, tell } from "./dom.js";
 import { Disc, swatch } from "./picker.js";
 
 const FEWEST_STEP = 3; // CSS pixels between the points of a lasso or brush
 const NUDGE = 0.005; // of the photo's long side, for Shift and an arrow key
-
-const newId = () => crypto.randomUUID().slice(0, 8);
 
 export class Colors {
   constructor(doc, view) {

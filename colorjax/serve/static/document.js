@@ -1,6 +1,6 @@
 // The open photo: its state and history, its pictures from the server, its journal.
 
-import { client, Latest, nextSeq, send, sendBitmap, sendBlob, sendJson } from "./api.js";
+import { client, Latest, newId, nextSeq, send, sendBitmap, sendBlob, sendJson } from "./api.js";
 import { History } from "./history.js";
 
 export const PLAIN = Object.freeze({
@@ -81,9 +81,10 @@ export class Document extends EventTarget {
     this.gray = gray;
     this.color = null;
     this.detail = null;
-    const { editor, ...state } = opened.state ?? {};
+    const { editor, strokes = [], ...state } = opened.state ?? {};
+    const named = strokes.map((stroke) => ({ id: newId(), ...stroke })); // of other programs
     this.#isOpening = true;
-    this.history.reset({ ...PLAIN, ...state });
+    this.history.reset({ ...PLAIN, ...state, strokes: named });
     Object.assign(this.history, unpackHistory(editor));
     this.#isOpening = false;
     this.#emit("opened");
@@ -138,9 +139,11 @@ export class Document extends EventTarget {
   async #fetchPreview(id, state, kind) {
     const seq = nextSeq();
     const color = await sendBitmap("POST", `/api/photos/${id}/preview`, { state, seq, client });
-    if (id !== this.id) return;
+    if (id !== this.id) return color.close();
+    const old = this.color;
     this.color = color;
     this.#emit("picture", { kind });
+    old?.close(); // else a long drag keeps hundreds of bitmaps until they are collected
   }
 
   async #write(id, state) {
