@@ -1,28 +1,38 @@
 """Published networks: file -> workdir -> hub folder -> PyTorch twin and workdir, without loss."""
 
+import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from helpers import torch_deoldify
 from helpers.torch_deoldify import make_narrow
+from helpers.torch_writing import NUMBERS, in_container, state_of, tensor, text
 from safetensors.torch import load_file, save_file
 from weights.test_hub import push, same
 from weights.torch import test_ddcolor
+from weights.torch.test_pickle import EVIL, marker  # noqa: F401 (a fixture)
 from weights.torch.test_zhang import WIDTH, zhang16, zhang17
 
 from benchmarks import torch_ddcolor
 from benchmarks.torch_zhang import Zhang16, Zhang17
 from colorjax.cli import main as cli
 from colorjax.inference.colorizer import Colorizer
-from colorjax.weights import hub
+from colorjax.weights import hub, store
 from colorjax.weights.open import open_weights
+from colorjax.weights.published import PUBLISHED
+from colorjax.weights.torch import file as torch_file
 from colorjax.weights.torch import import_published
 from colorjax.weights.torch import zhang as zhang_weights
 from colorjax.weights.torch.import_published import import_weights
 
 NAMES = ("zhang16", "zhang17", "ddcolor", "deoldify-artistic", "deoldify-stable")
+SOME_SLOW = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name not in ("zhang16", "ddcolor")))
+    for name in NAMES
+]
 GRAY = np.random.default_rng(0).integers(0, 256, (40, 56), dtype=np.uint8)
 
 
@@ -57,7 +67,7 @@ def run_of(name, net, root):
     return root / "run"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SOME_SLOW)
 def test_the_twin_gets_back_its_own_state(name, tmp_path):
     net, other = published(name)
     run = run_of(name, net, tmp_path)
@@ -105,7 +115,7 @@ def test_predictions_are_the_same_bit_for_bit(name, layout, tmp_path):
     assert sizes[0] == sizes[1] == sizes[2]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SOME_SLOW)
 def test_a_safetensors_file_is_imported_as_the_other_containers(name, tmp_path):
     net, _ = published(name)
     wanted = open_weights(run_of(name, net, tmp_path)).load()[1]
@@ -130,3 +140,47 @@ def test_a_bad_safetensors_file_is_one_line(kind, damage, tmp_path, capsys):
     text = capsys.readouterr().err
     assert text.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", SOME_SLOW)
+def test_every_name_is_imported_and_opens(name, tmp_path, monkeypatch, capsys):
+    """From a file that was copied into the cache, as `--offline` says."""
+    monkeypatch.setenv(store.FOLDER, str(tmp_path / "cache"))
+    net, _ = published(name)
+    torch.save(net.state_dict(), tmp_path / "weights.pth")
+    digest = torch_file.sha256(tmp_path / "weights.pth")
+    monkeypatch.setitem(PUBLISHED, name, dataclasses.replace(PUBLISHED[name], sha256=digest))
+    place = tmp_path / "cache/files" / PUBLISHED[name].file
+    place.parent.mkdir(parents=True)
+    shutil.copy(tmp_path / "weights.pth", place)
+    assert cli.run(["weights", "get", name, "--offline"]) == 0
+    assert f"license {PUBLISHED[name].license}" in capsys.readouterr().out
+    weights = open_weights(name)
+    assert weights.config.model.name == name.partition("-")[0]
+    same(weights.load()[1], open_weights(run_of(name, net, tmp_path)).load()[1])
+    folder = push(name, tmp_path / "folder")
+    about = json.loads((folder / hub.CONFIG).read_text())
+    assert about["license"] == PUBLISHED[name].license.lower()
+    assert about["origin"] == PUBLISHED[name].origin
+
+
+@pytest.mark.parametrize("kind", import_published.kinds())
+@pytest.mark.parametrize("container", [True, False], ids=["zip", "stream"])
+def test_hostile_pickles_of_every_kind_are_refused(kind, container, tmp_path, marker, capsys):  # noqa: F811
+    """All attacks of test_pickle, as the whole file, as a value, and in fastai's optimizer."""
+    path, run = tmp_path / "x.pth", tmp_path / "run"
+    for attack, evil in EVIL.items():
+        optimizer = text("model") + b"}" + text("a") + tensor() + b"s" + text("opt") + evil
+        for program in (
+            b"\x80\x04" + evil + b".",
+            state_of(tensor(), evil),
+            b"\x80\x02}(" + optimizer + b"u.",
+        ):
+            in_container(path, program, container, NUMBERS)
+            command = ["import-weights", kind, str(path), "--output", str(run)]
+            assert cli.run(command) == 2, attack
+            said = capsys.readouterr().err
+            assert said.count("\n") == 1, attack
+            assert "is refused: " in said, attack
+            assert not marker.exists(), attack
+            assert not run.exists(), attack
