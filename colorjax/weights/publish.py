@@ -43,8 +43,14 @@ def claims_of(weights: StoredWeights, license: str = "", data: str = "") -> Clai
         origin=str(known.get("origin", "")),
         data=data or str(known.get("data") or _data_of(weights)),
         metrics={name: float(values[name]) for name, is_one in is_number.items() if is_one},
-        dataset=str(report.get("dataset", "")) if isinstance(report, dict) else "",
+        dataset=_evaluation(report),
     )
+
+
+def _evaluation(report: Any) -> str:
+    """Returns the number of photos of an evaluation, never their path."""
+    number = report.get("num_images") if isinstance(report, dict) else None
+    return f"{number} photos of the run's evaluation" if type(number) is int else ""
 
 
 def _data_of(weights: StoredWeights) -> str:
@@ -84,7 +90,7 @@ def pull(weights: StoredWeights, output: str | os.PathLike[str]) -> Workdir:
         RequestError: no intact weights, or an output that exists or is not writable.
     """
     workdir = Workdir(output)
-    root = Path(workdir.root)
+    root = workdir.root
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise RequestError(f"{str(root)!r} exists; give another workdir")
     step, variables = weights.load()

@@ -148,14 +148,17 @@ def test_what_is_in_the_folder(pushed):
 def test_the_metrics_of_the_run_are_on_the_card(run, tmp_path, monkeypatch):
     monkeypatch.setattr("colorjax.cli.weights._write_previews", lambda weights, folder: [])
     copy = shutil.copytree(run, tmp_path / "run")
-    report = {"metrics": {"psnr": 23.456, "top1": 0.5, "x y": 1, "ssim": "0.9"}, "dataset": "ours"}
+    report = {"metrics": {"psnr": 23.456, "top1": 0.5, "x y": 1, "ssim": "0.9"}}
+    report |= {"dataset": "folder /home/me/secret_album", "num_images": 12}
     (copy / "eval.json").write_text(json.dumps(report))
     folder = push(copy, tmp_path / "folder")
     text = (folder / hub.CARD).read_text()
     fields = yaml.safe_load(text.split("---\n")[1])
     assert fields["metrics"] == ["psnr"]
     result = fields["model-index"][0]["results"][0]
-    assert result["dataset"]["name"] == "ours"
+    assert result["dataset"]["name"] == "12 photos of the run's evaluation"
+    for file in folder.iterdir():
+        assert b"secret_album" not in file.read_bytes()
     assert result["metrics"] == [{"type": "psnr", "name": "psnr", "value": 23.456}]
     assert "| PSNR, dB | 23.46 |" in text
     assert "license: unknown" in text
