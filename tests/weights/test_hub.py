@@ -1,8 +1,10 @@
 """Hub folders: round trips bit for bit, PyTorch twins, bad input."""
 
 import json
+import re
 import shutil
 import struct
+import tracemalloc
 
 import jax
 import numpy as np
@@ -15,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch
 
 from benchmarks import torch_zhang
+from colorjax import config as config_files
 from colorjax import methods
 from colorjax.cli import main as cli
 from colorjax.errors import RequestError
@@ -23,7 +26,18 @@ from colorjax.weights import hub, tensor_file
 from colorjax.weights.open import are_weights, open_weights
 from colorjax.weights.torch import state_dicts
 from colorjax.weights.workdir import Workdir
-from configs import cgan, edge_fusion, iizuka, nogan, plain_cnn, semantic, unet, zhang16, zhang17
+from configs import (
+    cgan,
+    ddcolor,
+    edge_fusion,
+    iizuka,
+    nogan,
+    plain_cnn,
+    semantic,
+    unet,
+    zhang16,
+    zhang17,
+)
 
 CONFIGS = {
     "plain_cnn": (plain_cnn, "size=32"),
@@ -36,7 +50,9 @@ CONFIGS = {
     "zhang16_l2": (zhang16, "size=32,width=0.125,variant=l2"),
     "zhang17": (zhang17, "size=32,width=0.125"),
     "semantic": (semantic, "encoder=tiny,size=32,width=0.125"),
+    "ddcolor_small": (ddcolor, "small,size=64"),
 }
+PUBLISHED = ("ddcolor", "deoldify")  # in test_hub_published.py, with weights that carry signal
 PLAIN = {"plain_cnn": {"model.filters": (4, 8, 8, 8, 8, 8, 8)}}
 GRAY = np.random.default_rng(0).integers(0, 256, (40, 56), dtype=np.uint8)
 
@@ -80,7 +96,9 @@ def same(one, other):
     assert all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "ddcolor_small")) for n in CONFIGS]
+)
 def test_every_network_goes_out_and_comes_back_bit_for_bit(name, tmp_path, monkeypatch):
     monkeypatch.setattr("colorjax.cli.weights._write_previews", lambda weights, folder: [])
     run = run_of(name, tmp_path / "run")
@@ -109,6 +127,11 @@ def test_predictions_are_the_same_bit_for_bit(name, tmp_path, monkeypatch):
     assert np.abs(wanted).max() > 0.1
     for path in (folder, tmp_path / "back"):
         np.testing.assert_array_equal(Colorizer.load(path).predict_ab(GRAY), wanted)
+
+
+def test_no_config_is_forgotten():
+    networks = {module.__name__.rpartition(".")[2] for module, _ in CONFIGS.values()}
+    assert networks | set(PUBLISHED) == set(config_files.names())
 
 
 def test_weights_by_name_go_out_and_come_back(tmp_path, monkeypatch):
@@ -294,6 +317,8 @@ def test_exports_without_a_twin_are_refused(run, tmp_path, capsys):
     assert "has layers that the published program lacks" in capsys.readouterr().err
     assert not target.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["l2"]
+    with pytest.raises(RequestError, match="this variant of ddcolor has layers that the"):
+        state_dicts.export(ddcolor.get_config("small"), {})
 
 
 def refused(folder, capsys, tmp_path):
@@ -438,7 +463,13 @@ def test_arrays_of_another_network(folder, tmp_path, capsys, monkeypatch):
 
 def test_nothing_is_allocated_for_a_network_that_the_file_cannot_hold(folder, capsys, tmp_path):
     edit(folder, lambda about: about["config"]["model"].update(filters=[2**19] * 7))
-    assert "bytes, but the network of its config.json needs" in refused(folder, capsys, tmp_path)
+    tracemalloc.start()
+    try:
+        says = refused(folder, capsys, tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
+    assert re.search(r"has \d+ bytes, but the network of its config.json needs \d{13}", says)
 
 
 def edit(folder, change):
