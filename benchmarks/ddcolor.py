@@ -1,12 +1,13 @@
 """How fast is DDColor, and how much memory does it take, compared with PyTorch?
 
     python -m benchmarks.ddcolor [--encoders convnext_t,convnext_l] [--sizes 256,512]
-        [--repeats 5] [--torch-threads N]
+        [--repeats 5] [--torch-threads N] [--cpu]
 
 For each encoder and size three rows: the prediction of one photo by the network (`late head`), by
 the same network with the published order of the head (`plain head`: the maps of all queries at full
 size), and by the PyTorch module of `benchmarks.torch_ddcolor` with the same weights (`torch`).
-`ratio_to_peer`: PyTorch's time over ours, the median of rounds in which all three run in turn.
+`ratio_to_peer`: PyTorch's time over ours, the median of rounds in which all three run in turn; with
+`--cpu` of CPU seconds of all threads, for a machine that others use too.
 `difference`: largest difference of ab from PyTorch's, Lab units. `peak_mib`: by how much the first
 prediction raises the resident memory of a process of its own, above the weights (Linux).
 """
@@ -17,6 +18,7 @@ import argparse
 import functools
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sizes", default="256,512", help="sides of the photos, pixels")
     parser.add_argument("--repeats", type=measure.at_least_one, default=5)
     parser.add_argument("--torch-threads", type=int, default=0, help="0: as PyTorch chooses")
+    parser.add_argument("--cpu", action="store_true", help="CPU instead of wall seconds")
     parser.add_argument("--memory-of", nargs=3, metavar=("ROW", "ENCODER", "SIZE"))
     args = parser.parse_args(argv)
     if args.memory_of:
@@ -46,12 +49,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     for encoder in args.encoders.split(","):
         for size in map(int, args.sizes.split(",")):
-            for row in rows(encoder, size, args.repeats, args.torch_threads):
+            clock = time.process_time if args.cpu else time.perf_counter
+            for row in rows(encoder, size, args.repeats, args.torch_threads, clock):
                 measure.print_row("ddcolor", **row)
     return 0
 
 
-def rows(encoder: str, size: int, repeats: int, threads: int) -> Iterator[dict[str, Any]]:
+def rows(
+    encoder: str, size: int, repeats: int, threads: int, clock: Callable[[], float]
+) -> Iterator[dict[str, Any]]:
     """Yields the printed rows of one encoder and size."""
     import torch
 
@@ -65,7 +71,9 @@ def rows(encoder: str, size: int, repeats: int, threads: int) -> Iterator[dict[s
         PEER: _torch_predictor(peer, size),
     }
     truth = predict[PEER]()
-    seconds = measure.alternate({n: measure.timed(run) for n, run in predict.items()}, repeats)
+    seconds = measure.alternate(
+        {n: measure.timed(run, clock) for n, run in predict.items()}, repeats
+    )
     for name in ROWS:
         own = name == PEER
         yield {
