@@ -306,7 +306,8 @@ class Colorizer:
             prediction = self.predict(pixels, options, own, with_keys=bool(spread))
         lightness = prediction.lightness
         colors = prediction.with_hints(spread, self._predictor) if spread else prediction.colors
-        chroma = Chroma(colors, lightness.shape)
+        is_nearest = options.upsampling == "nearest"
+        chroma = Chroma(colors, lightness.shape, repeats_pixels=is_nearest)
         if options.upsampling == "guided" and options.quality != "draft":
             chroma.guide(lightness)
         planes = self._planes(pixels, lightness, chroma, options.strength)
