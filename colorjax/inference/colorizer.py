@@ -174,8 +174,10 @@ class Colorizer:
             _set_temperature(config, temperature)
         step, variables = weights.load()
         size_of = WorkingSize.from_config(config, weights.method, size, aspect)
-        if size is not None and size_of.side:
+        if size is not None and size_of.side:  # for save_pretrained
             config.inference.size = size_of.side
+        if aspect is not None:
+            config.inference.aspect = size_of.aspect
         name = os.path.basename(os.fspath(workdir_or_name).rstrip("/"))
         return cls(weights.method, variables, size_of, step, name, weights)
 
@@ -213,7 +215,7 @@ class Colorizer:
         """Writes the weights as a hub folder: config.json, model.safetensors and README.md.
 
         `from_pretrained` reads it back, with the same predictions bit for bit. Options given to
-        `load` are stored, except for `aspect`.
+        `load` are stored, except for size="own".
 
         Args:
             folder: to create, or an empty one.

@@ -244,7 +244,8 @@ def test_commands_take_a_hub_folder(pushed, tmp_path, capsys):
 
 
 def test_from_pretrained_and_save_pretrained(run, tmp_path):
-    colorizer = Colorizer.from_pretrained(run, size=16)
+    colorizer = Colorizer.from_pretrained(run, size=16, aspect="long")
+    assert (colorizer.working_size.side, colorizer.working_size.aspect) == (16, "long")
     colorizer.save_pretrained(tmp_path / "a", license="mit", data="ours")
     assert (tmp_path / "a" / hub.CARD).read_text().startswith("---\nlicense: mit\n")
     back = Colorizer.from_pretrained(tmp_path / "a")
