@@ -13,6 +13,7 @@ import torch
 import yaml
 from helpers.synthetic import tiny_config
 from helpers.workdirs import fresh_workdir
+from ml_collections import ConfigDict
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch
 
@@ -166,6 +167,25 @@ def test_what_is_in_the_folder(pushed):
     assert len(modes) == 1
     arrays = load_file(pushed / hub.ARRAYS)
     assert all(name.split(".")[0] in ("params", "batch_stats") for name in arrays)
+
+
+def test_no_path_of_a_config_goes_out():
+    config = plain_cnn.get_config("size=32")
+    names = ("path", "eval_path", "parts", "labels")
+    with config.unlocked():
+        for name in names:
+            config.data[name] = f"/home/me/{name}"
+        config.data.weights = (("my_album", 2.0),)
+        config.loss.prior = config.features.path = config.init_from = "/home/me/file"
+    fields = hub.for_prediction(config)
+    text = json.dumps(fields)
+    assert "/home/me" not in text
+    assert "my_album" not in text
+    kept = methods.build(ConfigDict(fields), with_loss=False)
+    assert kept.network == methods.build(config, with_loss=False).network
+    for label in ("folder", "path", "none"):
+        config.data.labels = label
+        assert hub.for_prediction(config)["data"]["labels"] == label
 
 
 def test_the_metrics_of_the_run_are_on_the_card(run, tmp_path, monkeypatch):
@@ -506,6 +526,37 @@ def test_a_config_from_elsewhere(change, folder, tmp_path, capsys):
     make, says = EDITS[change]
     edit(folder, make)
     assert says in refused(folder, capsys, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"metrics": [1]},
+        {"metrics": {"psnr": "x", "a\nb": 1, "ssim": float("nan"), "auc": 10**400, "top1": []}},
+        {"metrics": "psnr", "license": {"a": "---\n"}, "data": ["\x1b[31m"], "origin": 7},
+        {"num_images": "12", "license": "x\n---\n# y", "data": "a: b\n"},
+    ],
+    ids=range(4),
+)
+def test_claims_from_elsewhere_are_text(values, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("colorjax.cli.weights._write_previews", lambda weights, folder: [])
+    edit(folder, lambda about: about.update(values))
+    push(folder, tmp_path / "again")
+    text = (tmp_path / "again" / hub.CARD).read_text()
+    assert all(line.isprintable() for line in text.splitlines())
+    assert isinstance(yaml.safe_load(text.split("\n---\n")[0].removeprefix("---\n")), dict)
+    assert json.loads((tmp_path / "again" / hub.CONFIG).read_text())["metrics"] == {}
+    assert "\n# y" not in text
+
+
+def test_a_model_without_names_is_one_line(folder, tmp_path, capsys, monkeypatch):
+    def fail(variables, model):
+        raise KeyError("encoder")
+
+    naming = state_dicts.NAMINGS["zhang16"]._replace(to_torch=fail)
+    monkeypatch.setitem(state_dicts.NAMINGS, "plain_cnn", naming)
+    edit(folder, lambda about: about.update(names="plain_cnn"))
+    assert "plain_cnn has no such model: KeyError" in refused(folder, capsys, tmp_path)
 
 
 @pytest.mark.parametrize(
