@@ -85,6 +85,52 @@ def sine_encoding(height: int, width: int, features: int) -> jax.Array:
     return jnp.concatenate([y, x], axis=-1)
 
 
+class _Heads(nn.Module):
+    """The kernel and bias of a dense layer to or from the heads of an attention."""
+
+    shape: tuple[int, ...]
+    outputs: int  # number of last axes that are outputs
+
+    @nn.compact
+    def __call__(self) -> tuple[jax.Array, jax.Array]:
+        """Returns the kernel, of `shape`, and the bias, of its outputs."""
+        inputs = len(self.shape) - self.outputs
+        axes = tuple(range(inputs)), tuple(range(inputs, len(self.shape)))
+        init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform", *axes)
+        kernel = self.param("kernel", init, self.shape)
+        return kernel, self.param("bias", nn.initializers.zeros, self.shape[inputs:])
+
+
+class _Attention(nn.Module):
+    """Multi-head attention: the same parameters and values as `nn.MultiHeadDotProductAttention`.
+
+    One head after the other: on a CPU that takes less than half of the time of batched products.
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array, keys: jax.Array, values: jax.Array) -> jax.Array:
+        """Maps queries (N, Q, D), keys and values (N, K, D) to (N, Q, D)."""
+        dim = x.shape[-1]
+        width = dim // HEADS
+
+        def project(name: str, x: jax.Array) -> jax.Array:
+            kernel, bias = _Heads((dim, HEADS, width), 2, name=name)()
+            rows = x.reshape(-1, dim) @ kernel.reshape(dim, dim) + bias.reshape(1, dim)
+            return rows.reshape(x.shape)
+
+        queries = project("query", x) / math.sqrt(width)
+        keys, values = project("key", keys), project("value", values)
+        attended = []
+        for head in range(HEADS):
+            part = slice(head * width, (head + 1) * width)
+            scores = jnp.einsum("nqd,nkd->nqk", queries[..., part], keys[..., part])
+            shares = jax.nn.softmax(scores, axis=-1)
+            attended.append(jnp.einsum("nqk,nkd->nqd", shares, values[..., part]))
+        kernel, bias = _Heads((HEADS, width, dim), 1, name="out")()
+        joined = jnp.concatenate(attended, axis=-1)
+        return joined @ kernel.reshape(dim, dim) + bias.reshape(1, 1, dim)
+
+
 class _QueryLayer(nn.Module):
     """Cross-attention to a map, self-attention, two dense layers; each ends with a LayerNorm.
 
@@ -107,8 +153,7 @@ class _QueryLayer(nn.Module):
         """
 
         def attend(name: str, x: jax.Array, keys: jax.Array, values: jax.Array) -> jax.Array:
-            attention = nn.MultiHeadDotProductAttention(HEADS, deterministic=True, name=name)
-            y = x + attention(x + query_positions, keys, values)  # pyrefly: ignore
+            y = x + _Attention(name=name)(x + query_positions, keys, values)
             return _norm(f"{name}_norm")(y)
 
         x = attend("cross", queries, keys, tokens)
@@ -140,7 +185,8 @@ class _ColorDecoder(nn.Module):
         tokens, keys = [], []
         for level, x in enumerate(maps):
             n, height, width, _ = x.shape
-            x = nn.Dense(self.dim, name=f"project{level}")(x.astype(jnp.float32))
+            rows = x.astype(jnp.float32).reshape(-1, x.shape[-1])
+            x = nn.Dense(self.dim, name=f"project{level}")(rows)
             x = x.reshape(n, height * width, self.dim) + of_levels[level].reshape(1, 1, -1)
             tokens.append(x)
             encoding = sine_encoding(height, width, self.dim)

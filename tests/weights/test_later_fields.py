@@ -13,7 +13,7 @@ LATER = {
     "model": ("norm_momentum", "norm_epsilon", "gray_range", "stride_padding"),
     "critic": ("norm_momentum", "norm_epsilon", "kernel_init", "gray_range"),
     "evaluation": ("hint_places",),
-    "inference": ("bin_bias", "bin_temperature"),
+    "inference": ("bin_bias", "bin_temperature", "aspect"),
 }
 CONFIGS = [(unet, ""), (cgan, ""), (cgan, "dcgan"), (iizuka, ""), (edge_fusion, ""), (zhang17, "")]
 

@@ -31,6 +31,11 @@ _MEANINGS = {
 _CENTERS = "model_out.weight"  # of zhang16: colors of the bins, over 110
 
 
+def kinds() -> tuple[str, ...]:
+    """Returns the kinds of `import_weights`."""
+    return tuple(_MEANINGS)
+
+
 def check_kind(kind: str) -> None:
     """Raises a RequestError if `import_weights` does not know this kind."""
     if kind not in _MEANINGS:
