@@ -24,6 +24,7 @@ HEADS = 8  # of all attention
 LEVELS = 3  # maps that the queries attend to, coarse first
 _SHUFFLE = 4  # factor of the last pixel shuffle
 _EPSILON = 1e-5  # of the LayerNorms of the color decoder
+_MOST = {"queries": 4096, "layers": 64, "mlp": 2**16}  # a config may come from a stranger
 _AB_SCALE = 110.0  # the network predicts ab in Lab units
 _BLOCK = 2**20  # elements of the last convolution that are held at a time on a CPU: 4 MB
 
@@ -398,7 +399,7 @@ def ddcolor(**options: Any) -> DDColor:
         )
     if not (net.dim >= HEADS and net.dim % HEADS == 0):
         raise RequestError(f"model.dim must be a multiple of {HEADS} above 0, not {net.dim}")
-    for name in ("queries", "layers", "mlp"):
-        if not getattr(net, name) >= 1:
-            raise RequestError(f"model.{name} must be at least 1, not {getattr(net, name)}")
+    for name, most in _MOST.items():
+        if not 1 <= getattr(net, name) <= most:
+            raise RequestError(f"model.{name} must be from 1 to {most}, not {getattr(net, name)}")
     return net

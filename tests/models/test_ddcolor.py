@@ -316,9 +316,10 @@ def test_a_fresh_network_predicts_finite_colors_and_learns_its_norms(key):
         ({"widths": (8, 8)}, "model.widths must be 3 numbers of channels above 0"),
         ({"widths": (8, 8, 0)}, "model.widths must be 3 numbers of channels above 0"),
         ({"dim": 12}, "model.dim must be a multiple of 8 above 0, not 12"),
-        ({"queries": 0}, "model.queries must be at least 1, not 0"),
-        ({"layers": 0}, "model.layers must be at least 1, not 0"),
-        ({"mlp": 0}, "model.mlp must be at least 1, not 0"),
+        ({"queries": 0}, "model.queries must be from 1 to 4096, not 0"),
+        ({"layers": 0}, "model.layers must be from 1 to 64, not 0"),
+        ({"layers": 2**20}, "model.layers must be from 1 to 64, not 1048576"),
+        ({"mlp": 0}, "model.mlp must be from 1 to 65536, not 0"),
         ({"depth": 3}, "depth"),
     ],
 )
