@@ -9,9 +9,9 @@ from pathlib import Path
 
 from colorjax.errors import DONE, WRONG_REQUEST, RequestError
 from colorjax.inference.film.read import FilmReader, UnreadableFilm
-from colorjax.inference.film.run import MAX_PIXELS
 from colorjax.metrics import cdc, table
 from colorjax.runtime.file_names import printable
+from colorjax.runtime.memory import MAX_FILM_PIXELS
 
 
 def consistency(path: Path) -> float:
@@ -21,7 +21,7 @@ def consistency(path: Path) -> float:
         RequestError: the file is no film, it has fewer than 5 frames, or PyAV is not installed.
     """
     try:
-        reader = FilmReader(path, MAX_PIXELS)
+        reader = FilmReader(path, MAX_FILM_PIXELS)
         return cdc(frame.rgb for frame in reader.frames())
     except (UnreadableFilm, ValueError, OSError) as error:
         raise RequestError(f"{str(path)!r}: {error}; give films of at least 5 frames") from None
