@@ -117,10 +117,7 @@ class PreparedPhoto:
             RequestError: see `suggest`; or the weights cannot spread hints.
         """
         require_spreading(self._colorizer, "ask")
-        # What is known counts as covered. The remaining uncertainty is that without hints, which
-        # chose places of 0.3 dB more than the one with them (true answers, held-out photos).
-        reliability = self._given(hints).reliability
-        beliefs = dataclasses.replace(self._beliefs, reliability=reliability).coarse()
+        beliefs = self._given(hints).coarse()
         result = []
         for row, column, change in questions.choose(beliefs, k):
             x, y = self._pixel(row, column, beliefs.grid)
