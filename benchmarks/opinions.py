@@ -92,9 +92,9 @@ def _measured(folder: Path, ratings: hecd.Ratings) -> tuple[np.ndarray, np.ndarr
 
 
 def data_set_ms_ssim(ab: jax.Array, true_ab: jax.Array) -> jax.Array:
-    """Returns MS-SSIM of a and b as in the code of HECD: of 8-bit Lab, the product of both channels.
+    """Returns MS-SSIM of a and b as HECD defines it: in 8-bit Lab, the product of both channels.
 
-    Its code halves with another offset, and to whole numbers: values differ by about 0.01.
+    HECD halves with another offset, and to whole numbers: values differ by up to about 0.014.
     """
     a, b = (jnp.rint(each) for each in (ab, true_ab))
     product = jnp.ones(2)
