@@ -41,6 +41,7 @@ def test_the_folder_of_the_command_line_opens_in_color(tab):
         "buttons => buttons.map((one) => one.getAttribute('aria-label').split(',')[0])"
     )
     assert {"astronaut.png", "chelsea.png", "coffee.png"} <= set(names)
+    driver.page.locator('#thumbs [aria-label="torn.jpg, cannot be opened"]').wait_for()
     colors = [driver.pixel(x, 0.5) for x in np.linspace(0.1, 0.9, 9)]
     assert max(max(color) - min(color) for color in colors) > 10
 
