@@ -406,6 +406,9 @@ def test_the_saved_photo_is_what_the_command_makes(tab, album, tmp_path, environ
 def test_the_colors_of_one_photo_for_the_whole_folder(tab, album):
     driver = tab().go()
     driver.wait_for("astronaut.png")
+    for one in driver.call("GET", "/api/photos")["photos"]:  # those of other tests
+        if one["uploaded"]:
+            driver.call("DELETE", f"/api/photos/{one['id']}")
     driver.page.click("#tab-ideas")
     driver.page.click("#folder")
     until(lambda: "(done)" in driver.page.inner_text("#folder-state"))
