@@ -68,7 +68,8 @@ class Driver:
                 const headers = { "X-Colorjax-Token": sessionStorage.getItem("colorjax-token") };
                 if (body !== null) headers["Content-Type"] = "application/json";
                 body = body === null ? undefined : JSON.stringify(body);
-                return (await fetch(path, { method, headers, body })).json();
+                const answer = await fetch(path, { method, headers, body });
+                return answer.status === 204 ? null : answer.json();
             }""",
             [method, path, body],
         )

@@ -41,6 +41,7 @@ def test_the_folder_of_the_command_line_opens_in_color(tab):
         "buttons => buttons.map((one) => one.getAttribute('aria-label').split(',')[0])"
     )
     assert {"astronaut.png", "chelsea.png", "coffee.png"} <= set(names)
+    driver.page.locator('#thumbs [aria-label="torn.jpg, cannot be opened"]').wait_for()
     colors = [driver.pixel(x, 0.5) for x in np.linspace(0.1, 0.9, 9)]
     assert max(max(color) - min(color) for color in colors) > 10
 
@@ -405,6 +406,9 @@ def test_the_saved_photo_is_what_the_command_makes(tab, album, tmp_path, environ
 def test_the_colors_of_one_photo_for_the_whole_folder(tab, album):
     driver = tab().go()
     driver.wait_for("astronaut.png")
+    for one in driver.call("GET", "/api/photos")["photos"]:  # those of other tests
+        if one["uploaded"]:
+            driver.call("DELETE", f"/api/photos/{one['id']}")
     driver.page.click("#tab-ideas")
     driver.page.click("#folder")
     until(lambda: "(done)" in driver.page.inner_text("#folder-state"))

@@ -460,13 +460,15 @@ export class View extends EventTarget {
     const { context } = this;
     const point = this.toCanvas({ x: question.x + 0.5, y: question.y + 0.5 });
     if (!question.isCurrent) return this.#disc(point, 5, "rgb(255 255 255 / 0.8)");
-    this.#ring(point, 22);
-    this.#disc(point, 12, "#fff");
+    this.#ring(point, 14); // the place itself stays in sight
+    const below = point.y < 44 ? 1 : -1;
+    const mark = { x: point.x, y: point.y + 28 * below };
+    this.#disc(mark, 11, "#fff");
     context.fillStyle = "#111";
     context.font = "600 15px system-ui, sans-serif";
     context.textAlign = "center";
     context.textBaseline = "middle";
-    context.fillText("?", point.x, point.y + 0.5);
+    context.fillText("?", mark.x, mark.y + 0.5);
   }
 
   #drawCrosshair() {
