@@ -34,7 +34,6 @@ CONFIGS = {
     "zhang16": ("size=32,width=0.0625", {}),
     "zhang17": ("size=32,width=0.0625", {}),
     "semantic": ("encoder=tiny,size=32,width=0.125", {}),
-    "deoldify": ("size=32,width=0.125", {}),
 }
 
 
