@@ -117,10 +117,10 @@ class PreparedPhoto:
             RequestError: see `suggest`; or the weights cannot spread hints.
         """
         require_spreading(self._colorizer, "ask")
-        beliefs = self._given(hints)
+        beliefs = self._given(hints).coarse()
         result = []
-        for row, column, change in questions.choose(beliefs.coarse(), k):
-            x, y = self._pixel(row, column, beliefs.coarse().grid)
+        for row, column, change in questions.choose(beliefs, k):
+            x, y = self._pixel(row, column, beliefs.grid)
             result.append(Question(x, y, change, self.suggest(x, y, hints=hints)))
         return result
 
