@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -55,7 +56,7 @@ class Prediction:
         fields = {
             "ab": enlarged(self.colors[..., -2:], grid),
             "keys": self.keys,
-            "lightness": enlarged(self.lightness[..., None], grid)[..., 0],
+            "lightness": self._lightness_on_grid,
             "cells": np.pad(cells_of(hints, self.lightness.shape, grid), missing),
             "hint_ab": np.pad(np.stack([user_hints.ab_of(hint) for hint in hints]), missing),
             "valid": np.arange(number) < len(hints),
@@ -64,6 +65,11 @@ class Prediction:
         corrected = self.colors.copy()
         corrected[..., -2:] += enlarged(correction, corrected.shape[:2])
         return corrected
+
+    @functools.cached_property
+    def _lightness_on_grid(self) -> np.ndarray:
+        assert self.keys is not None
+        return enlarged(self.lightness[..., None], self.keys.features.shape[:2])[..., 0]
 
 
 def cells_of(hints: Sequence[Hint], photo: tuple[int, ...], grid: tuple[int, ...]) -> np.ndarray:

@@ -90,6 +90,8 @@ def serve(
         url = f"http://{security.in_url(given or '127.0.0.1')}:{port}/#{token}"
         print(f"colorjax: open {url}", flush=True)
         print("colorjax: Ctrl-C ends it; every change is saved as you go", flush=True)
+        if given:
+            print(f"colorjax: {given} is open to the network, without encryption", flush=True)
         studio.warm_up()
         if opens_browser:
             webbrowser.open(url)

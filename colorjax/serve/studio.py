@@ -6,6 +6,7 @@ Everything that computes runs in `Jobs`: the methods are called there, `interact
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import secrets
 import threading
@@ -128,6 +129,8 @@ class Studio:
                 raise
             photo = self.photo(id, State())
             notes += f" {error}"
+        with contextlib.suppress(errors.Refused):  # many thumbnails wait
+            self.small.submit(photo.warm_up)
         return entry.to_json() | {
             "width": photo.width,
             "height": photo.height,

@@ -10,7 +10,6 @@ from helpers.page_server import serving
 from PIL import Image
 
 from colorjax.cli import main as cli
-from colorjax.inference.colorizer import Colorizer
 
 STATE = {
     "strokes": [
@@ -31,10 +30,8 @@ STATE = {
 
 
 @pytest.fixture
-def colorize(semantic_workdir, monkeypatch, capsys):
+def colorize(semantic_workdir, loaded_once, capsys):
     """Runs `colorjax colorize` in this process, with the weights loaded once."""
-    colorizer = Colorizer.load(semantic_workdir)
-    monkeypatch.setattr(Colorizer, "load", lambda path, **_: colorizer)
 
     def run(*args, weights=True):
         given = ["--checkpoint", str(semantic_workdir)] if weights else []

@@ -133,6 +133,8 @@ def test_requests_of_other_sites_reach_only_the_page(site, shared_page):
     headers = {"Sec-Fetch-Site": site}
     assert shared_page.call("GET", API, headers=headers)[0] == 403
     assert shared_page.call("GET", "/", headers=headers)[0] == 200  # a link, a bookmark
+    wanted = 200 if site == "none" else 403
+    assert shared_page.call("GET", "/static/index.html", headers=headers)[0] == wanted
 
 
 @pytest.mark.parametrize("path", ["/", API, "/nothing", "/static/app.js", "/static/none.js"])

@@ -36,17 +36,16 @@ export class ApiError extends Error {
 }
 
 /** Sends one request; returns the Response, or throws an ApiError. */
-export async function send(method, path, body, signal) {
+export async function send(method, path, body) {
   const headers = { "X-Colorjax-Token": token };
   const isRaw = body instanceof Blob;
   if (body !== undefined && !isRaw) headers["Content-Type"] = "application/json";
   let response;
   try {
     response = await fetch(path, {
-      method, headers, signal, cache: "no-store", body: body === undefined || isRaw ? body : JSON.stringify(body),
+      method, headers, cache: "no-store", body: body === undefined || isRaw ? body : JSON.stringify(body),
     });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
+  } catch {
     throw new ApiError(0, { error: "The program has stopped. Start colorjax serve again, then reload this page." });
   }
   if (response.ok) return response;

@@ -431,7 +431,7 @@ const shifted = (region, dx, dy) => {
 };
 
 /** Whether a point is inside a polygon, by crossings. */
-export function isInside(polygon, x, y) {
+function isInside(polygon, x, y) {
   let inside = false;
   for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
     const [xi, yi] = polygon[i];
@@ -442,7 +442,7 @@ export function isInside(polygon, x, y) {
 }
 
 /** A pixel of the photo far inside a polygon: the best of a grid; null if none is inside. */
-export function innerPoint(polygon, width, height) {
+function innerPoint(polygon, width, height) {
   const xs = polygon.map(([x]) => x);
   const ys = polygon.map(([, y]) => y);
   const [left, right] = [Math.max(Math.min(...xs), 0), Math.min(Math.max(...xs), width)];

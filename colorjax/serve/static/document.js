@@ -11,11 +11,11 @@ const DETAIL_DELAY = 250; // ms without a change before the sharp part is fetche
 const MOST_DETAIL = 2048; // px of a side, as the server allows
 
 /** The state as the server reads it. */
-export const stateOf = ({ strokes, saturation, warmth, strength, reference, variant }) =>
+const stateOf = ({ strokes, saturation, warmth, strength, reference, variant }) =>
   ({ version: 1, strokes, saturation, warmth, strength, reference, variant });
 
 /** Undo and redo as JSON: each stroke is written once, states are lists of their numbers. */
-export function packHistory({ past, future }) {
+function packHistory({ past, future }) {
   const strokes = [];
   const numbers = new Map();
   const number = (stroke) => {
@@ -26,7 +26,7 @@ export function packHistory({ past, future }) {
   return { past: past.map(pack), future: future.map(pack), strokes };
 }
 
-export function unpackHistory({ past = [], future = [], strokes = [] } = {}) {
+function unpackHistory({ past = [], future = [], strokes = [] } = {}) {
   const unpack = ({ label, ...state }) => ({ label, state: { ...PLAIN, ...state, strokes: state.strokes.map((i) => strokes[i]) } });
   return { past: past.map(unpack), future: future.map(unpack) };
 }
@@ -90,12 +90,6 @@ export class Document extends EventTarget {
     this.#emit("opened");
     this.#changed({ kind: "reset", label: "" });
     await this.previews.done;
-  }
-
-  close() {
-    this.photo = null;
-    this.previews.drop();
-    this.history.reset(PLAIN);
   }
 
   /** Returns a request body with the state that is finished, or the one that is shown. */

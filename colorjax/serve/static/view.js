@@ -56,11 +56,6 @@ export class View extends EventTarget {
     this.fit();
   }
 
-  close() {
-    this.photo = null;
-    this.redraw();
-  }
-
   fit() {
     this.isFitted = true;
     if (this.photo === null) return;
