@@ -326,3 +326,17 @@ def test_a_fresh_network_predicts_finite_colors_and_learns_its_norms(key):
 def test_options_that_do_not_fit(options, says):
     with pytest.raises(RequestError, match=says):
         models.create("ddcolor", **options)
+
+
+def test_an_added_layer_changes_nothing_at_first():
+    net, variables = tiny()
+    wide = net.clone(add_layer=True)
+    added = jax.tree.map(
+        lambda x: jnp.zeros(x.shape), shapes_of(wide, 1, 32, 32)["params"]["added"]
+    )
+    params = variables["params"] | {"added": added}
+    gray = gray_of(1, 32, 32)
+    actual = apply(wide, variables | {"params": params}, gray)["ab"]
+    np.testing.assert_array_equal(actual, apply(net, variables, gray)["ab"])
+    assert models.trained_layers(wide, "added") == ("added",)
+    assert models.trained_layers(net, "head") == ("head",)
