@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from colorjax.errors import RequestError, unknown_name
+from colorjax.models.blocks.added_layer import AddedLayer
 from colorjax.models.blocks.convolution import BatchNorm, Conv
 from colorjax.models.blocks.pixel_shuffle import he_normal, icnr, pixel_shuffle, shuffle_blur
 from colorjax.models.blocks.shapes import enlarge
@@ -280,6 +281,7 @@ class DDColor(nn.Module):
         spectral_norm: of the pixel decoder and the head.
         late_head: use the palette instead of the maps of all queries: the same result.
         dtype: of the encoder and the pixel decoder; the rest is float32.
+        add_layer: whether an `AddedLayer` follows the pixel decoder, for fine-tuning.
     """
 
     encoder: str = "convnext_l"
@@ -292,6 +294,7 @@ class DDColor(nn.Module):
     spectral_norm: bool = True
     late_head: bool = True
     dtype: Any = jnp.float32
+    add_layer: bool = False
 
     inputs: ClassVar[frozenset[str]] = frozenset({"gray"})
     outputs: ClassVar[frozenset[str]] = frozenset({"ab"})
@@ -327,8 +330,10 @@ class DDColor(nn.Module):
             block = _PixelBlock(features, self.spectral_norm, self.dtype, name=f"pixel{number}")
             x = block(x, skip, train=train)
             maps.append(x)
+        if self.add_layer:
+            x = AddedLayer(name="added")(x.astype(jnp.float32), train=train)
         predict = self._at_full_size if self.full_size else self._at_a_quarter
-        return {"ab": predict(tuple(maps), gray, train=train) / _AB_SCALE}
+        return {"ab": predict(x, tuple(maps), gray, train=train) / _AB_SCALE}
 
     def _encoded(self, gray: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
         """Returns the maps of the encoder at strides 4, 8, 16 and 32."""
@@ -345,10 +350,9 @@ class DDColor(nn.Module):
         return decoder(maps)
 
     def _at_full_size(
-        self, maps: tuple[jax.Array, ...], gray: jax.Array, *, train: bool
+        self, x: jax.Array, maps: tuple[jax.Array, ...], gray: jax.Array, *, train: bool
     ) -> jax.Array:
-        """Returns ab in Lab units, (N, H, W, 2): the published head."""
-        x = maps[-1]
+        """Returns ab in Lab units, (N, H, W, 2), from features x: the published head."""
         features = x.shape[-1]
         embeddings = self._embeddings(maps, features)
         last = _Kernel(features * _SHUFFLE**2, icnr(_SHUFFLE), self.spectral_norm, name="last")
@@ -369,11 +373,11 @@ class DDColor(nn.Module):
         return ab + rgb @ mix[self.queries :] + shift.reshape(1, 1, 1, -1)
 
     def _at_a_quarter(
-        self, maps: tuple[jax.Array, ...], gray: jax.Array, *, train: bool
+        self, x: jax.Array, maps: tuple[jax.Array, ...], gray: jax.Array, *, train: bool
     ) -> jax.Array:
         """Returns ab in Lab units, (N, H, W, 2), enlarged from a quarter of the size."""
         del gray
-        x = maps[-1].astype(jnp.float32)
+        x = x.astype(jnp.float32)
         embeddings = self._embeddings(maps, x.shape[-1] + 1)  # the last feature is constant
         head = _Kernel(2, he_normal, self.spectral_norm, name="head")
         mix, shift = head(self.queries, train=train)

@@ -211,6 +211,22 @@ def test_8_evaluation_changes_nothing():
         assert np.array_equal(before["u"], after["u"]) != train
 
 
+# a at every 8th row and 16th column, of a network that equals PyTorch's; weights drawn by NumPy.
+GOLDEN = [
+    [2.511433, 1.095264, 1.214652, 0.741589],
+    [2.361553, 1.732583, 1.635327, 1.492044],
+    [2.278473, 0.969039, 1.448668, 1.328921],
+    [2.244439, 1.232085, 0.880566, 1.924935],
+]
+
+
+def test_9_stored_values():
+    net, variables = tiny()
+    ab = apply(net, variables, gray_of(1, 32, 64))["ab"]
+    np.testing.assert_allclose(ab[0, ::8, ::16, 0], GOLDEN, rtol=1e-4)
+    np.testing.assert_allclose(ab[0, 31, 63], [0.527392, 0.847364], rtol=1e-4)
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_10_the_late_head_is_the_plain_one(number):
     net, variables = tiny()
@@ -326,3 +342,17 @@ def test_a_fresh_network_predicts_finite_colors_and_learns_its_norms(key):
 def test_options_that_do_not_fit(options, says):
     with pytest.raises(RequestError, match=says):
         models.create("ddcolor", **options)
+
+
+def test_an_added_layer_changes_nothing_at_first():
+    net, variables = tiny()
+    wide = net.clone(add_layer=True)
+    added = jax.tree.map(
+        lambda x: jnp.zeros(x.shape), shapes_of(wide, 1, 32, 32)["params"]["added"]
+    )
+    params = variables["params"] | {"added": added}
+    gray = gray_of(1, 32, 32)
+    actual = apply(wide, variables | {"params": params}, gray)["ab"]
+    np.testing.assert_array_equal(actual, apply(net, variables, gray)["ab"])
+    assert models.trained_layers(wide, "added") == ("added",)
+    assert models.trained_layers(net, "head") == ("head",)
