@@ -22,7 +22,7 @@ from colorjax.serve.album import Entry
 from colorjax.serve.errors import Refused
 
 # What `colorjax colorize` uses without options, in its order: the mark of a result lists them.
-_LOADING = {"temperature": None, "decode": None, "size": None, "aspect": "short"}
+_LOADING = {"temperature": None, "decode": None, "size": None, "aspect": None}
 _COLORING = {"saturation": 1.0, "strength": 1.0, "quality": "normal", "upsampling": "guided"}
 _WHITE = {"white": None}
 CORRECTED = "corrected by hand: save it by itself"  # reason why a folder leaves a photo out
