@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not in
 def recipe(**variables):
     """The lines that make would run, without those that install."""
     given = [f"{name}={value}" for name, value in variables.items()]
-    command = ["make", "-n", "-o", ".venv/.core", "results-val5k", *given]
+    command = ["make", "--no-print-directory", "-n", "-o", ".venv/.core", "results-val5k", *given]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
