@@ -118,7 +118,7 @@ def test_kill_9_at_random_moments(flags, undisturbed, rows, tmp_path):
         text = process.communicate()[1]
         kills += 1
         in_saves += not half_saved(workdir) <= halves
-        assert ("resuming from step" in text) == was_saved, text
+        assert "resuming from step" in text or not was_saved, text
         worst = max(worst, last_step(workdir) - saved(workdir))
         if last_step(workdir) >= STEPS - 2 * EVERY or kills == 20:
             finish(flags, workdir)
