@@ -76,7 +76,7 @@ def check_photo(session: Session, jobs: Sequence[Job]) -> None:
 
 
 def _reference(session: Session, args: argparse.Namespace) -> np.ndarray | None:
-    """Returns the reference photo, from --global-image, or from beside the session or the photo."""
+    """Returns the reference photo, from --global-image or the folder of session or photo."""
     wanted = session.state.reference
     if wanted is None:
         if args.global_image:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from colorjax.color.arrays import Array, namespace
-from colorjax.color.bins import NUM_BINS, nearest_bin
-from colorjax.metrics.inputs import images
+from colorjax.color.bins import nearest_bin
+from colorjax.metrics.inputs import logits_and_truth
 
 ECE_BINS = 15
 
@@ -40,12 +40,7 @@ def top_confidence(logits: Any, true_ab: Any) -> tuple[Array, Array]:
     Raises:
         ValueError: wrong shapes, or shapes that differ in any axis except the last.
     """
-    logits, true_ab = images(logits, "logits", NUM_BINS), images(true_ab, "true_ab", 2)
-    if logits.shape[:-1] != true_ab.shape[:-1]:
-        raise ValueError(
-            "logits and true_ab must have the same shape except for the last axis, got "
-            f"{tuple(logits.shape)} and {tuple(true_ab.shape)}: subsample the truth"
-        )
+    logits, true_ab = logits_and_truth(logits, true_ab)
     xp = namespace(logits, true_ab)
     logits = xp.asarray(logits, np.float32)
     below_best = logits - xp.max(logits, axis=-1, keepdims=True)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from colorjax.color.arrays import Array
+from colorjax.color.bins import NUM_BINS
 
 
 def images(array: Any, name: str, num_channels: int) -> Array:
@@ -43,3 +44,18 @@ def image_pair(
             f"{tuple(second.shape)}"
         )
     return first, second
+
+
+def logits_and_truth(logits: Any, true_ab: Any) -> tuple[Array, Array]:
+    """Returns bin logits (..., H, W, 313) and true ab (..., H, W, 2) of the same positions.
+
+    Raises:
+        ValueError: if the shapes differ in any axis except the last, or as `images` does.
+    """
+    logits, true_ab = images(logits, "logits", NUM_BINS), images(true_ab, "true_ab", 2)
+    if logits.shape[:-1] != true_ab.shape[:-1]:
+        raise ValueError(
+            "logits and true_ab must have the same shape except for the last axis, got "
+            f"{tuple(logits.shape)} and {tuple(true_ab.shape)}: subsample the truth"
+        )
+    return logits, true_ab

@@ -62,8 +62,8 @@ def draw(pairs: Sequence[Strip]) -> Image.Image:
     for number, (name, *files) in enumerate(pairs):
         row, column = divmod(number, columns)
         left, top = (_GAP + n * (s + _GAP) for n, s in zip((column, row), cell, strict=True))
-        for place, path in enumerate(files):
-            sheet.paste(_thumbnail(path), (left + place * (_SIDE + _GAP), top))
+        for column, path in enumerate(files):
+            sheet.paste(_thumbnail(path), (left + column * (_SIDE + _GAP), top))
         pen.text((left, top + _SIDE + 1), _fitting(printable(name), font, cell[0]), _INK, font)
     return sheet
 
