@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
+from colorjax.models.blocks.portable import is_portable
+
 NHWC = ("NHWC", "HWIO", "NHWC")
 
 
@@ -35,13 +37,14 @@ def convolve(
         stride: step between outputs.
         padding: zeros on each of the four sides; or (top and left, bottom and right).
         dilation: step between taps.
-        as_patches: use im2col and one matrix product instead of XLA's convolution.
+        as_patches: use im2col and one matrix product instead of XLA's convolution; ignored in
+            export.
 
     Returns:
         (N, H', W', O) with H' = (H + 2 padding - dilation (K - 1) - 1) // stride + 1.
     """
     low, high = (padding, padding) if isinstance(padding, int) else padding
-    if not as_patches:
+    if not as_patches or is_portable():
         return lax.conv_general_dilated(
             x,
             kernel,
