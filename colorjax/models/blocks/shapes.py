@@ -51,7 +51,7 @@ def enlarge(x: jax.Array, factor: int, method: str = "bilinear") -> jax.Array:
     return _repeated(x, factor)
 
 
-def enlarge_to(x: jax.Array, size: tuple[int, int]) -> jax.Array:
+def enlarge_to(x: jax.Array, size: tuple[int, ...]) -> jax.Array:
     """Resizes (N, H, W, C) bilinearly to `size`, as `jax.image.resize`; no smaller in export."""
     factor = size[0] // x.shape[1] if is_portable() else 0
     if factor and size == (factor * x.shape[1], factor * x.shape[2]):
@@ -122,4 +122,6 @@ def padded(name: str, x: jax.Array, size: tuple[int, int]) -> jax.Array:
 def resized(name: str, x: jax.Array, size: tuple[int, int]) -> jax.Array:
     """Resizes an input (N, H, W, C) bilinearly; ignores its name."""
     del name
+    if x.shape[1:3] == size:
+        return x
     return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "linear")

@@ -25,6 +25,7 @@ from colorjax.weights.onnx.graph import IR_VERSION, OPSET, Graph, Value
 
 # Inputs besides gray that a user may give, and their channels. Others are left at "not given".
 _DEPTHS = {"gray": 1, "edges": 1, "hint_ab": 2, "hint_mask": 1}
+_MAPS = _DEPTHS.keys() | {"global_gray"}
 _PALETTE = color.NUM_BINS + 2
 
 
@@ -35,7 +36,8 @@ def build(
 
     Inputs, float32: gray (1, 1, H, W) in [0, 100], L of CIE Lab if `inference.gray` of the
     metadata says lightness; if the network takes them, edges (1, 1, H, W) in [0, 1], hint_ab
-    (1, 2, H, W) in Lab units, hint_mask (1, 1, H, W), global_colors (1, 315), zeros: not given.
+    (1, 2, H, W) in Lab units, hint_mask (1, 1, H, W), global_colors (1, 315), zeros: not given; of
+    a dynamic model with global features, global_gray (1, 1, S, S), the photo shrunk to S x S.
     Outputs, float32: ab (1, 2, H, W) in Lab units; lightness (1, 1, H, W), if the weights paint
     their own; logits (1, 313, h, w), if there are color bins; hint_features and hint_guide, by
     which hints spread.
@@ -59,6 +61,11 @@ def build(
         method = dataclasses.replace(method, network=keyed(method.network))
     sides, graph = _sides(method, size)
     specs = [jax.ShapeDtypeStruct((1, *sides, _DEPTHS[name]), jnp.float32) for name in names]
+    if size is None and method.global_size:
+        names.append("global_gray")
+        specs.append(
+            jax.ShapeDtypeStruct((1, method.global_size, method.global_size, 1), jnp.float32)
+        )
     if method.takes_palette:
         names.append("global_colors")
         specs.append(jax.ShapeDtypeStruct((1, _PALETTE), jnp.float32))
@@ -66,7 +73,8 @@ def build(
 
     def predict(*given: jax.Array) -> tuple[jax.Array, ...]:
         fields = dict(zip(names, given, strict=True))
-        fields["gray"] = fields["gray"] / 50 - 1
+        for name in fields.keys() & {"gray", "global_gray"}:
+            fields[name] = fields[name] / 50 - 1
         if "hint_ab" in fields:
             fields["hint_ab"] = color.normalize_ab(fields["hint_ab"])
         outputs = _outputs(method.predict(variables, fields))
@@ -76,7 +84,7 @@ def build(
     with portable():
         closed = trace(predict, *specs)
     inputs = [
-        Value(spec.shape, np.dtype(np.float32), spec.shape, name=name, is_nchw=name in _DEPTHS)
+        Value(spec.shape, np.dtype(np.float32), spec.shape, name=name, is_nchw=name in _MAPS)
         for name, spec in zip(names, specs, strict=True)
     ]
     results = convert(graph, closed, inputs)
@@ -84,16 +92,14 @@ def build(
         graph.result(name, value)
     shown = ("height", "width") if size is None else size
     infos = [
-        helper.make_tensor_value_info(
-            name,
-            TensorProto.FLOAT,
-            (1, _DEPTHS[name], *shown) if name in _DEPTHS else tuple(spec.shape),
-        )
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, _stated(name, spec, shown))
         for name, spec in zip(names, specs, strict=True)
     ]
     depths = [v.shape[-1] for v in results]
     outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, depth, *_out_sides(v, shown, sides)))
+        helper.make_tensor_value_info(
+            name, TensorProto.FLOAT, (1, depth, *_out_sides(v, shown, sides))
+        )
         for name, depth, v in zip(found, depths, results, strict=True)
     ]
     nodes, initializers = graph.pruned(found)
@@ -125,9 +131,7 @@ def _onnx() -> Any:
     return onnx
 
 
-def _sides(
-    method: Method, size: tuple[int, int] | None
-) -> tuple[tuple[Any, Any], Graph]:
+def _sides(method: Method, size: tuple[int, int] | None) -> tuple[tuple[Any, Any], Graph]:
     """Returns the sides to trace with, and a graph that knows the symbolic ones."""
     if size is not None:
         return size, Graph()
@@ -169,6 +173,13 @@ def _outputs(predicted: dict[str, Any]) -> dict[str, jax.Array]:
         if keys.guide is not None:
             outputs["hint_guide"] = keys.guide
     return outputs
+
+
+def _stated(name: str, spec: Any, shown: tuple[Any, Any]) -> tuple[Any, ...]:
+    """Returns the shape of an input as the file states it."""
+    if name in _DEPTHS:
+        return 1, _DEPTHS[name], *shown
+    return (1, 1, *spec.shape[1:3]) if name in _MAPS else tuple(spec.shape)
 
 
 def _out_sides(value: Value, shown: tuple[Any, Any], sides: tuple[Any, Any]) -> tuple[Any, Any]:

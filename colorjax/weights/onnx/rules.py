@@ -392,6 +392,14 @@ def _full(graph: Graph, x: Value, nchw: bool) -> str:
     return graph.tensor(full, nchw=nchw)
 
 
+@rule("stack")
+def _stack(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtype: Any) -> Value:
+    axis = eqn.params["axis"]
+    at = graph.initializer(np.array([axis], np.int64), "axes")
+    names = [graph.node("Unsqueeze", [_in_order(graph, x), at]) for x in inputs]
+    return Value(shape, dtype, shape, name=graph.node("Concat", names, axis=axis))
+
+
 @rule("split")
 def _split(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtype: Any) -> list[Value]:
     x, axis, sizes = inputs[0], eqn.params["axis"], eqn.params["sizes"]
@@ -466,6 +474,19 @@ def _dim_as_value(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dty
     return _cast(graph, eqn, [Value((), np.int64, (), name=name)], shape, dtype)  # pyrefly: ignore
 
 
+@rule("gather")
+def _gather(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtype: Any) -> Value:
+    """Writes the choice of rows of a table, `table[indices]`."""
+    table, indices = inputs
+    numbers = eqn.params["dimension_numbers"]
+    rows = tuple(numbers.collapsed_slice_dims) == (0,) == tuple(numbers.start_index_map)
+    if not rows or tuple(eqn.params["slice_sizes"]) != (1, *table.shape[1:]):
+        raise RequestError("export knows the choice of rows of a table only; please report it")
+    at = graph.node("Reshape", [_in_order(graph, indices), graph.dims(indices.shape[:-1])])
+    name = graph.node("Gather", [_in_order(graph, table), at], axis=0)
+    return Value(shape, dtype, shape, name=name)
+
+
 # ---- sums
 
 
@@ -523,7 +544,9 @@ def _dot_general(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtyp
         weights = weights if summed_y[0] == 0 else weights.T
         pair = [_in_order(graph, x), graph.initializer(weights)]
         return Value(shape, dtype, shape, name=graph.node("MatMul", pair))
-    out = [names_x[a] for a in batch_x] + [names_x[a] for a in free_x] + [names_y[a] for a in free_y]
+    out = (
+        [names_x[a] for a in batch_x] + [names_x[a] for a in free_x] + [names_y[a] for a in free_y]
+    )
     equation = f"{''.join(names_x)},{''.join(names_y)}->{''.join(out)}"
     pair = [_in_order(graph, x), _in_order(graph, y)]
     return Value(shape, dtype, shape, name=graph.node("Einsum", pair, equation=equation))
@@ -539,13 +562,13 @@ def _convolution(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtyp
     numbers = params["dimension_numbers"]
     if tuple(numbers.lhs_spec) != NCHW or tuple(numbers.out_spec) != NCHW:
         raise RequestError("export knows convolutions of NHWC maps only; please report it")
-    if any(step != 1 for step in params["lhs_dilation"]):
-        raise RequestError("export knows no convolution with a dilated input; please report it")
     if kernel.constant is None:
         raise RequestError("export knows constant kernels only; please report it")
     weights = np.broadcast_to(kernel.constant, kernel.shape).transpose(numbers.rhs_spec)
     (top, bottom), (left, right) = params["padding"]
     bias = graph.initializer(np.zeros(len(weights), np.float32), "bias")
+    if any(step != 1 for step in params["lhs_dilation"]):
+        return _transposed(graph, eqn, x, weights, bias, shape, dtype)
     name = graph.node(
         "Conv",
         [_full(graph, x, True), graph.initializer(weights, "kernel"), bias],
@@ -559,13 +582,34 @@ def _convolution(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtyp
     return Value(shape, dtype, shape, name=name, is_nchw=True, conv=node)
 
 
+def _transposed(
+    graph: Graph, eqn: Any, x: Value, weights: np.ndarray, bias: str, shape: Shape, dtype: Any
+) -> Value:
+    """Writes a convolution of a dilated input as a transposed one, with the kernel flipped."""
+    params = eqn.params
+    plain = params["feature_group_count"] == 1
+    if not plain or any(n != 1 for n in (*params["window_strides"], *params["rhs_dilation"])):
+        raise RequestError("export knows plain transposed convolutions only; please report it")
+    (top, bottom), (left, right) = params["padding"]
+    height, width = (side - 1 for side in weights.shape[2:])
+    flipped = weights[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+    name = graph.node(
+        "ConvTranspose",
+        [_full(graph, x, True), graph.initializer(flipped, "kernel"), bias],
+        kernel_shape=weights.shape[2:],
+        strides=params["lhs_dilation"],
+        pads=(height - top, width - left, height - bottom, width - right),
+    )
+    return Value(shape, dtype, shape, name=name, is_nchw=True)
+
+
 def resize(graph: Graph, eqn: Any, x: Value, shape: Shape, dtype: Any) -> Value:
     """Writes an enlargement by a whole factor, `shapes.enlarge`, as one Resize."""
     factor = shape[1] // x.shape[1]
     method = "nearest" if eqn.params["name"].endswith("nearest") else "linear"
     scales = graph.initializer(np.array([1, 1, factor, factor], np.float32), "scales")
     center = "asymmetric" if method == "nearest" else "half_pixel"
-    attributes = {"nearest_mode": "floor"} if method == "nearest" else {}
+    attributes: dict[str, Any] = {"nearest_mode": "floor"} if method == "nearest" else {}
     name = graph.node(
         "Resize",
         [_full(graph, x, True), "", scales],
