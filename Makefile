@@ -13,7 +13,7 @@ CIFAR ?= cifar10
 RESULTS ?= runs/results
 
 .PHONY: demo demo-train results results-equal-time results-semantic results-tinyimagenet \
-    results-cifar10 results-knobs test test-slow test-faults lint format clean
+    results-cifar10 results-knobs test test-slow test-faults browser lint format clean
 
 $(VENV)/.core: pyproject.toml setup.py requirements.txt $(LOCK)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -154,6 +154,11 @@ test-slow: $(VENV)/.dev
 # Kills, full disks, flipped bits: prints what became of each run.
 test-faults: $(VENV)/.dev
 	$(BIN)/python -m pytest -m faults -q -s
+
+# A page for any static web server: ONNX Runtime Web from npm, and the model.
+browser: $(VENV)/.core
+	$(PIP) --editable .[onnx]
+	$(BIN)/python docs/browser/build.py --output build/browser
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from colorjax.cli import options
 from colorjax.errors import RequestError
 from colorjax.runtime import jax_setup
 from colorjax.runtime.file_names import printable
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DESCRIPTION = "Writes weights as an ONNX model, for ONNX Runtime, OpenVINO, browsers and others."
 EPILOG = """\
@@ -57,18 +61,19 @@ def run(args: argparse.Namespace) -> int:
     from colorjax.weights.onnx import write
     from colorjax.weights.open import open_weights
 
+    if args.check and args.format != "onnx":
+        raise RequestError("--check compares ONNX models only")
+    photo = _opened(args.check) if args.check else None
     path = Path(args.file)
     write.check_target(path, overwrite=args.overwrite)
     weights = open_weights(args.weights)
     export = write.Export(size, args.stored or "float32")
     make = write.onnx_bytes if args.format == "onnx" else write.stablehlo_bytes
-    if args.check and args.format != "onnx":
-        raise RequestError("--check compares ONNX models only")
     content = make(weights, export)
     atomic.write_bytes(path, content)
     print(f"{printable(args.file)}: {len(content) / 1e6:.1f} MB, {export.stored_as}")
-    if args.check:
-        print(_compare(args, content, size))
+    if photo is not None:
+        print(f"{printable(args.check)}: {_compare(args.weights, photo, content, size)}")
     return 0
 
 
@@ -80,24 +85,29 @@ def _size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def _compare(args: argparse.Namespace, content: bytes, size: tuple[int, int] | None) -> str:
-    """Colorizes a photo by the model and by JAX; returns the line to print."""
+def _opened(path: str) -> np.ndarray:
     import numpy as np
     from PIL import Image
+
+    try:
+        return np.asarray(Image.open(path).convert("RGB"))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"--check {path!r} cannot be read: {error}") from None
+
+
+def _compare(weights: str, photo: np.ndarray, content: bytes, size: tuple[int, int] | None) -> str:
+    """Colorizes a photo by the model and by JAX; returns how much the pictures differ."""
+    import numpy as np
 
     from colorjax.inference.colorizer import Colorizer
     from colorjax.weights.onnx.write import colors_of
 
-    colorizer = Colorizer.load(args.weights)
-    try:
-        photo = np.asarray(Image.open(args.check).convert("RGB"))
-    except OSError as error:
-        raise RequestError(f"--check {args.check!r} cannot be read: {error}") from None
+    colorizer = Colorizer.load(weights)
     gray = colorizer.gray_at(photo, size)
     pair = colorizer.ab_of_gray(gray), colors_of(content, 50 * (gray + 1))
     ours, theirs = (colorizer.paint_ab(photo, ab).astype(int) for ab in pair)
     apart = np.abs(ours - theirs).max(axis=-1)
     return (
-        f"{printable(args.check)}: {100 * (apart <= 1).mean():.3f} % of the pixels differ by at "
-        f"most 1 of 255 levels from JAX's; largest difference {apart.max()}"
+        f"{100 * (apart <= 1).mean():.3f} % of the pixels differ by at most 1 of 255 levels from "
+        f"JAX's; largest difference {apart.max()}"
     )

@@ -1,7 +1,7 @@
 """Builds the browser page: a folder for any static web server, without a program behind it.
 
-    make browser                                  -> build/browser
-    python -m http.server --directory build/browser
+make browser                                  -> build/browser
+python -m http.server --directory build/browser
 """
 
 from __future__ import annotations
