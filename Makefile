@@ -12,8 +12,9 @@ DATA ?= ../shared/data/tinyimagenet
 CIFAR ?= cifar10
 RESULTS ?= runs/results
 
-.PHONY: demo demo-train results results-equal-time results-semantic results-tinyimagenet \
-    results-cifar10 results-knobs test test-slow test-faults browser lint format clean
+.PHONY: demo demo-train results results-equal-time results-semantic results-val5k \
+    results-tinyimagenet results-cifar10 results-knobs test test-slow test-faults test-page browser \
+    lint format clean
 
 $(VENV)/.core: pyproject.toml setup.py requirements.txt $(LOCK)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -93,6 +94,23 @@ results-semantic: $(VENV)/.core
 	$(foreach photos,$(TEST),$(BIN)/colorjax evaluate semantic=$(SEM)/colors --suite folder \
 	    --data $(photos) --output $(SEM)/measured_$(notdir $(photos)) &&) true
 
+# The row of DDColor among published results, docs/evaluate.md, by its authors' protocol:
+# `make results-val5k DATA=ILSVRC2012/val INCEPTION=inception_v3_google-1a9a5a14.pth`.
+# DATA: ImageNet's 50,000 validation photos; INCEPTION: torchvision's file. It downloads the weights
+# (1.1 GB, Apache-2.0). LIMIT=50 tries it on the first photos. After a stop it continues.
+VAL5K ?= ddcolor ddcolor-tiny
+VAL5K_DIR := $(RESULTS)/val5k
+INCEPTION ?=
+LIMIT ?=
+results-val5k: $(VENV)/.core
+	$(if $(INCEPTION),,$(error give DATA=ILSVRC2012/val INCEPTION=inception_v3_google-1a9a5a14.pth))
+	$(BIN)/colorjax weights get $(VAL5K)
+	$(foreach name,$(VAL5K),test -d $(VAL5K_DIR)/$(name) || \
+	    $(BIN)/colorjax weights pull $(name) $(VAL5K_DIR)/$(name) --size 256 || exit 1;)
+	$(BIN)/colorjax evaluate $(addprefix $(VAL5K_DIR)/,$(VAL5K)) --suite val5k-ddcolor \
+	    --data "$(DATA)" --inception "$(INCEPTION)" --inception-scale ddcolor \
+	    $(if $(LIMIT),--limit $(LIMIT)) --output $(VAL5K_DIR)/measured
+
 # docs/tune.md, which took 8,000 of the photos
 results-knobs: $(VENV)/.dev
 	$(BIN)/colorjax tune --config=configs/plain_cnn.py:size=32 --workdir=$(RESULTS)/six-knobs \
@@ -146,7 +164,7 @@ results-cifar10: $(VENV)/.core
 	        || exit; done; done
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not page" -q
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m "slow and not faults" -q
@@ -159,6 +177,10 @@ test-faults: $(VENV)/.dev
 browser: $(VENV)/.core
 	$(PIP) --editable .[onnx]
 	$(BIN)/python docs/browser/build.py --output build/browser
+
+# The page of `colorjax serve`, driven in the chromium of the system (apt-get install chromium).
+test-page: $(VENV)/.dev
+	$(BIN)/python -m pytest -m page -q tests/page
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -23,7 +23,8 @@ def get_config(arg: str = "") -> ConfigDict:
     # Layers whose outputs are kept for the backward pass; all others are recomputed. "none": keep
     # no layer's; empty: keep everything.
     config.remat = ()
-    config.init_encoder = ""  # start the network's encoder from published weights: imagenet
+    # Start the network's encoder from published weights: imagenet, or for ConvNeXt its file.
+    config.init_encoder = ""
     # Number of gray photos from which the encoder's BatchNorm statistics are recomputed; 0: use the
     # published statistics, which are better (docs/weights.md).
     config.init_encoder_photos = 0
@@ -107,6 +108,9 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.l1_weight = 100.0  # adversarial, feature, smooth_l1_and_bins
     config.loss.cosine_weight = 0.0  # adversarial: weight of the cosine between whole photos
     config.loss.feature_weight = 1.0  # adversarial, feature, smooth_l1_and_bins
+    config.loss.colorfulness_weight = 0.0  # adversarial: weight of 1 - colorfulness
+    # Factor on the saturation of the true pictures that critics in RGB and feature networks see.
+    config.loss.judged_saturation = 1.0
     config.loss.tap_weights = ()  # weight of each layer; empty: those of the feature network
 
     optimizer = config.optimizer = ConfigDict()
@@ -135,7 +139,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
     # Auxiliary networks: a critic, for the loss adversarial, and a feature network that compares
     # pictures layer by layer, if loss.feature_weight is not 0.
-    config.critic = ConfigDict({"name": "patch", "width": 1.0})  # patch | dcgan | nogan
+    config.critic = ConfigDict({"name": "patch", "width": 1.0})  # patch | dcgan | nogan | ddcolor
     config.critic_optimizer = optimizer.copy_and_resolve_references()
     optimizer.encoder_factor = 1.0  # factor on the learning rate of a pretrained encoder
     config.turns = ConfigDict()
@@ -144,9 +148,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.turns.generator_steps = 1
     config.turns.threshold = 0.65  # switch: the colorizer learns when the critic's loss is below
     features = config.features = ConfigDict()
-    # classifier: trained first, on the same photos | vgg16_bn | lite0: from colorjax[encoders]
+    # classifier: trained first, on the same photos | vgg16_bn: taps of DeOldify | vgg16_bn_conv:
+    # taps of DDColor | lite0: from colorjax[encoders]
     features.name = "classifier"
-    features.path = ""  # vgg16_bn: torchvision's file, vgg16_bn-6c64b313.pth
+    features.path = ""  # vgg16_bn, vgg16_bn_conv: torchvision's file, vgg16_bn-6c64b313.pth
     features.width = 0.5  # classifier: factor on its channels
     features.num_classes = -1  # classifier: number of classes; -1: that of the data
     features.share = 0.1  # classifier: share of total_steps for its training
@@ -181,9 +186,15 @@ def get_config(arg: str = "") -> ConfigDict:
     # Source of a picture's lightness, for networks that predict it too: photo | predicted
     config.inference.lightness = "photo"
     config.inference.size = 0  # short side, in pixels, for predicting chroma; 0: data.image_size
+    # Which side gets that size: short | long | squash (both) | pad_square; of imported weights.
+    config.inference.aspect = "short"
     config.inference.saturation = 1.0  # factor on the predicted ab; `colorjax calibrate` stores it
     # Source of ab: ab | annealed (the bins, at model.temperature) | blend (mean of the two).
     config.inference.decode = "ab"
+    # Calibration of the distribution over bins, which does not change the colors of a picture:
+    # softmax((logits + bin_bias) / bin_temperature); `colorjax calibrate` stores both.
+    config.inference.bin_bias = ()  # 313 numbers; empty: 0
+    config.inference.bin_temperature = 1.0
     return config
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from colorjax.cli import options
 from colorjax.errors import RequestError
 from colorjax.runtime import paths
-from colorjax.runtime.memory import MAX_PIXELS
+from colorjax.runtime.memory import MAX_FILM_PIXELS, MAX_PIXELS
 
 if TYPE_CHECKING:
     from colorjax.inference.batch.origin import Origin
@@ -43,9 +43,9 @@ def add(parser: argparse.ArgumentParser, *, output: str, output_required: bool =
         "--max-pixels",
         action=options.Once,
         type=int,
-        default=MAX_PIXELS,
         metavar="N",
-        help="refuse larger photos (default: %(default)s, by the memory of this machine)",
+        help="refuse larger photos and films (default, by the memory of this machine: "
+        f"{MAX_PIXELS}, for films {MAX_FILM_PIXELS})",
     )
     parser.add_argument(
         "--white",
@@ -71,6 +71,8 @@ def run(
     done_word: str = "colorized",
     *,
     takes_films: bool = False,
+    samples: int = 0,
+    with_map: bool = False,
 ) -> int:
     """Plans the photos of a command, then processes them or prints the plan (--dry-run).
 
@@ -82,22 +84,26 @@ def run(
             RequestError if there are no such weights. None: not compared.
         done_word: verb of the summary.
         takes_films: whether the command processes films, for messages.
+        samples: number of further versions of each photo.
+        with_map: whether each photo gets a map of its uncertainty.
     """
     from colorjax.inference.batch import other_files
     from colorjax.inference.batch import run as batch
-    from colorjax.inference.batch.plan import check_writable, output_file, plan
+    from colorjax.inference.batch.plan import check_writable, output_file, plan, with_more_files
 
     run_options = batch_options(args, done_word)
     with _standard_input(args) as standard_input:
         jobs, others = plan(
             args.inputs,
             args.output,
-            max_pixels=args.max_pixels,
+            max_pixels=args.max_pixels or MAX_PIXELS,
             standard_input=standard_input,
             sheet=getattr(args, "contact_sheet", None),
             takes_films=takes_films,
         )
         check(jobs)
+        if samples or with_map:
+            jobs = with_more_files(jobs, samples, with_map=with_map)
         if args.output is not None:
             file = output_file(args.output)
             check_writable(file.parent if file else paths.local(args.output), "--output")
@@ -121,7 +127,7 @@ def batch_options(args: argparse.Namespace, done_word: str) -> BatchOptions:
     from colorjax.inference.batch.run import BatchOptions
 
     for option, value in (("--jobs", args.jobs), ("--max-pixels", args.max_pixels)):
-        if value < 1:
+        if value is not None and value < 1:
             raise RequestError(f"{option} must be at least 1, not {value}")
     if args.white is not None and not 0 < args.white < math.inf:
         raise RequestError(f"--white must be above 0, such as 4095, not {args.white:g}")

@@ -1,4 +1,4 @@
-"""The command `colorjax calibrate`: working size, decoding and saturation of weights."""
+"""The command `colorjax calibrate`: working size, decoding, saturation and bins of weights."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ DESCRIPTION = (
     "colors (inference.saturation) that makes the results that colorful, and prints the cost in "
     "PSNR. For a network that predicts both ab and color bins, such as semantic, it then tries "
     "every decoding (inference.decode: ab, annealed, blend; model.temperature) and stores the "
-    "one with the highest PSNR at that colorfulness. Use validation photos: neither training nor "
-    "test photos. Further training resets these values, fine-tuning resets the "
+    "one with the highest PSNR at that colorfulness. Of weights with color bins it also stores a "
+    "bias for each bin and a temperature (inference.bin_bias, inference.bin_temperature), which "
+    "make the probabilities right and leave the colors as they are. Use validation photos: neither "
+    "training nor test photos. Further training resets these values, fine-tuning resets the "
     "saturation; calibrate again."
 )
 EPILOG = """\
@@ -37,8 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "workdir",
         metavar="WORKDIR",
-        help="workdir of a run or of imported weights; bundled weights are measured, not changed",
+        help="workdir of a run or of imported weights; weights by name and hub folders are "
+        "measured, not changed",
     )
+    options.add_download(parser)
     options.add_data(
         parser,
         "color photos, `sample_photos`, or those that the run held out of training "
@@ -80,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     if wanted is not None and not 0 < wanted < math.inf:
         raise RequestError(f"--colorfulness must be above 0, not {wanted:g}")
     jax_setup.quiet_library_logs()
+    options.download(args, args.workdir)
     from tqdm import tqdm
 
     from colorjax import metrics
@@ -101,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
                 best["saturation"],
                 calibrate.Decoding(best["decode"], best["temperature"]),
             )
+    fit = calibrator.fit_bins(size)
     about["true_colorfulness"] = float(np.mean([metrics.colorfulness(photo) for photo in photos]))
     print(f"{len(photos)} photos; their own colorfulness is {about['true_colorfulness']:.1f}")
     _show("size, px", "size", rows)
@@ -112,12 +118,19 @@ def run(args: argparse.Namespace) -> int:
         _show("saturation", "saturation", group)
     if tried:
         chosen += f", saturation {factor:g}" + (f", decode {decoding}" if decoding.decode else "")
+    if fit is not None:
+        print(
+            f"color bins, {fit.photos} colorful photos: calibration error {fit.ece[0]:.4f} -> "
+            f"{fit.ece[1]:.4f}, bits per pixel {fit.bits_per_pixel[0]:.3f} -> "
+            f"{fit.bits_per_pixel[1]:.3f} (temperature {fit.temperature:g})"
+        )
     if weights.workdir is None:
-        print(f"best: {chosen}; bundled weights are not changed, give these options to colorize")
+        print(f"best: {chosen}; these weights are not changed, give these options to colorize")
     else:
         flat = [row for rows in tried for row in rows]
         record = {"photos": about, "sizes": rows, "colorfulness": wanted, "saturations": flat}
-        calibrate.store(weights.workdir, size, factor, record, decoding)
+        record |= {} if fit is None else {"bins": calibrate.bins_record(fit)}
+        calibrate.store(weights.workdir, size, factor, record, decoding, fit)
         print(f"stored with the weights: {chosen}")
     for name in unreadable:
         print(f"colorjax: skipped {printable(name)}", file=sys.stderr)

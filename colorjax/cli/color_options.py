@@ -41,6 +41,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="factor on the colors (a and b); above 1: more vivid (default: 1)",
     )
     parser.add_argument(
+        "--warmth",
+        action=options.Once,
+        type=float,
+        default=0.0,
+        metavar="W",
+        help="shift of the predicted colors, from -1 (cool) to 1 (warm) (default: 0)",
+    )
+    parser.add_argument(
         "--size",
         action=options.Once,
         type=_working_size,
@@ -52,9 +60,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--aspect",
         action=options.Once,
         choices=("short", "long", "squash", "pad_square"),
-        default="short",
         help="which side gets --size; squash: both; pad_square: the long side, mirrored to a "
-        "square (default: %(default)s)",
+        "square (default: as stored with the weights, mostly short)",
     )
     parser.add_argument(
         "--quality",
@@ -124,6 +131,8 @@ def read(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
         raise RequestError(f"--temperature must be at least 0, not {args.temperature}")
     if not 0 <= args.strength <= 1:
         raise RequestError(f"--strength must be from 0 to 1, not {args.strength}")
+    if not -1 <= args.warmth <= 1:
+        raise RequestError(f"--warmth must be from -1 to 1, not {args.warmth}")
     if args.tile and args.quality == "best":
         raise RequestError(
             "--quality best is for whole photos; give only one of --quality best and --tile"
@@ -132,10 +141,12 @@ def read(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     coloring: dict[str, Any] = {
         name: getattr(args, name) for name in ("saturation", "strength", "quality", "upsampling")
     }
+    if args.warmth:  # left out at 0: marks of earlier versions have no warmth
+        coloring["warmth"] = args.warmth
     if args.tile or args.stride or args.combine or args.keep_global:
         coloring["tiling"] = _tiling(args)
     if args.global_image:
-        coloring["global_image"] = _read_srgb("--global-image", args.global_image)
+        coloring["global_image"] = read_srgb(args.global_image, "--global-image")
     return loading, coloring
 
 
@@ -149,7 +160,7 @@ def _tiling(args: argparse.Namespace) -> Tiling | str:
             raise RequestError(
                 "--tile exact takes no --stride, --combine or --keep-global; leave them out"
             )
-        if args.size is not None or args.aspect != "short":
+        if args.size is not None or args.aspect not in (None, "short"):
             raise RequestError(
                 "--tile exact uses the photo's own size; leave --size and --aspect out"
             )
@@ -178,8 +189,8 @@ def _working_size(text: str) -> int | str:
     return text if text == "own" else int(text)
 
 
-def _read_srgb(option: str, path: str) -> np.ndarray:
-    """Returns the sRGB of a photo, (H, W, 3)."""
+def read_srgb(path: str, option: str) -> np.ndarray:
+    """Returns the sRGB of a photo, (H, W, 3); `option` gave its path."""
     from colorjax import photos
 
     try:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import argparse
 import functools
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from colorjax.cli import batch_options, color_options, options
+from colorjax.cli import batch_options, color_options, options, replay
 from colorjax.errors import STOPPED, RequestError
 from colorjax.runtime import jax_setup, paths
 from colorjax.runtime.file_names import is_film
-from colorjax.version import __version__
+from colorjax.runtime.memory import MAX_PIXELS
 from colorjax.weights import named
 
 if TYPE_CHECKING:
@@ -23,8 +19,10 @@ if TYPE_CHECKING:
     from colorjax.inference.batch.pipeline import Work
     from colorjax.inference.batch.plan import Job
     from colorjax.inference.hints import Hint
+    from colorjax.inference.session import Session
 
 
+_MOST_SAMPLES = 12
 DESCRIPTION = "Colorizes photos and films; keeps their lightness, size and metadata."
 EPILOG = """\
 examples:
@@ -33,6 +31,7 @@ examples:
   colorjax colorize 'album/**/*.tif' --output colored --contact-sheet sheet.png
   colorjax colorize - < gray.png > colored.png
   colorjax colorize dress.jpg --hint 120,80,#c04030
+  colorjax colorize dress.jpg --samples 6 --uncertainty --contact-sheet sheet.png
   colorjax colorize beach.jpg --checkpoint runs/iizuka --global-image sunset.jpg
 """
 
@@ -46,10 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--checkpoint",
-        metavar="WORKDIR",
-        help="workdir of a trained run or of imported weights, or the name of bundled weights: "
-        "semantic-lite0 (default), zhang16-small",
+        metavar="WEIGHTS",
+        help="workdir of a trained run or of imported weights, a hub folder, or a name of "
+        "`colorjax weights list` (default: semantic-lite0)",
     )
+    options.add_download(parser)
     parser.add_argument(
         "--hint",
         action="append",
@@ -62,7 +62,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hints",
         action=options.Once,
         metavar="FILE.json",
-        help="hints as a list of {x, y, color}, each with an optional region [[x, y], ...]",
+        help="hints as a list of {x, y, color}, each with an optional region [[x, y], ...]; or a "
+        "session of `colorjax serve`, which is replayed",
+    )
+    parser.add_argument(
+        "--samples",
+        action=options.Once,
+        type=int,
+        default=0,
+        metavar="N",
+        help="also write N other likely versions of each photo, NAME.color.1.EXT ... (12 at most)",
+    )
+    parser.add_argument(
+        "--seed",
+        action=options.Once,
+        type=int,
+        default=0,
+        metavar="S",
+        help="of the random numbers of --samples (default: 0)",
+    )
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="also write NAME.uncertainty.png, which shows where the colors are uncertain; with "
+        "--json a number from 0 to 1 for each photo",
     )
     parser.add_argument(
         "--recolor",
@@ -86,22 +109,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
+    options.download(args, args.checkpoint)
     loading, coloring = color_options.read(args)
-    coloring["hints"] = _read_hints(args.hint, args.hints) if args.hint or args.hints else []
+    replayed = _read_session(args)
+    if replayed is not None:
+        args.checkpoint = replay.weights_of(replayed, args.checkpoint)
+        coloring.pop("global_image", None)  # the session has it, in its own order
+        coloring |= replay.coloring(replayed, args)
+    else:
+        coloring["hints"] = _read_hints(args.hints) if args.hints else []
+    if args.hint:
+        coloring["hints"] += _parse_hints(args.hint)
     if coloring["hints"] and args.tile not in (None, "exact"):
         raise RequestError("hints need the whole photo; leave --tile out")
+
+    if not 0 <= args.samples <= _MOST_SAMPLES:
+        raise RequestError(f"--samples must be from 0 to {_MOST_SAMPLES}, not {args.samples}")
+    if args.seed < 0:
+        raise RequestError(f"--seed must be at least 0, not {args.seed}")
 
     def check(jobs: Sequence[Job]) -> None:
         if coloring["hints"] and len(jobs) > 1:
             raise RequestError(f"hints are for one photo, not for {len(jobs)}; give one photo")
         if coloring["hints"] and any(paths.local(name).is_dir() for name in args.inputs):
             raise RequestError("hints are for one photo, not for a folder; give the photo itself")
+        if replayed is not None:
+            replay.check_photos(replayed, jobs)
 
     @functools.cache
     def origin() -> Origin:
-        return _origin(args.checkpoint, loading | coloring | {"white": args.white})
+        from colorjax.inference.batch.origin import origin_of
+
+        jax_setup.quiet_library_logs()
+        settings = loading | coloring | {"white": args.white}
+        return origin_of(args.checkpoint or named.DEFAULT, settings)
 
     films = [name for name in args.inputs if is_film(name) and paths.local(name).is_file()]
+    if films and (args.samples or args.uncertainty):
+        raise RequestError("--samples and --uncertainty are for photos; leave the films out")
     if films:
         from colorjax.cli import colorize_film
         from colorjax.inference.batch.plan import output_file
@@ -122,58 +167,56 @@ def run(args: argparse.Namespace) -> int:
     def start() -> Work:
         jax_setup.quiet_library_logs()
         jax_setup.use_compilation_cache("auto")
-        from colorjax.inference.batch.work import Colorizing, PhotoWork
+        from colorjax.inference.batch.work import Colorizing, PhotoWork, Sampling
         from colorjax.inference.colorizer import Colorizer  # imports JAX: only for valid requests
+        from colorjax.inference.prepared import require_bins, require_spreading
 
-        painting = Colorizing(
-            Colorizer.load(args.checkpoint or named.DEFAULT, **loading), **coloring
-        )
-        keeps = not (args.recolor or args.strength < 1 or coloring["hints"])
+        colorizer = Colorizer.load(args.checkpoint or named.DEFAULT, **loading)
+        if args.samples:
+            require_spreading(colorizer, "sample")
+        if args.samples or args.uncertainty:
+            require_bins(colorizer)
+        painting = Colorizing(colorizer, **coloring)
+        is_wish = bool(args.recolor or coloring["strength"] < 1 or coloring["hints"])
+        keeps = not (is_wish or replayed)
         return PhotoWork(
             painting,
-            args.max_pixels,
+            args.max_pixels or MAX_PIXELS,
             origin(),
             keeps_color_photos=keeps,
             white=args.white,
             overwrite=args.overwrite,
+            more=Sampling(painting, args.seed) if args.samples or args.uncertainty else None,
         )
 
-    return batch_options.run(args, start, check, origin, takes_films=True)
-
-
-def _origin(checkpoint: str | None, settings: dict[str, Any]) -> Origin:
-    """Returns what results are made with.
-
-    Raises:
-        RequestError: there are no such weights.
-    """
-    from colorjax.inference.batch.origin import Origin, settings_text
-
-    name = checkpoint or named.DEFAULT
-    if named.ships(name):
-        digest = named.SHA256[name]
-    else:
-        jax_setup.quiet_library_logs()
-        from colorjax.weights.open import open_weights  # imports JAX
-
-        digest = open_weights(name).digest()
-    text = settings_text({name: _short(value) for name, value in settings.items()})
-    return Origin(Path(name).name, f"colorjax {__version__}", digest, text)
-
-
-def _short(value: Any) -> Any:
-    """Returns a value of an option, or for hints and pictures, which are long, a digest."""
-    if isinstance(value, np.ndarray):
-        return hashlib.sha256(value.tobytes()).hexdigest()[:16]
-    return (
-        hashlib.sha256(repr(value).encode()).hexdigest()[:16]
-        if value and isinstance(value, list)
-        else value
+    return batch_options.run(
+        args,
+        start,
+        check,
+        origin,
+        takes_films=True,
+        samples=args.samples,
+        with_map=args.uncertainty,
     )
 
 
-def _read_hints(texts: list[str], file: str | None) -> list[Hint]:
+def _read_session(args: argparse.Namespace) -> Session | None:
+    """Returns the session of --hints; None: it is a list of hints, or not given."""
+    if args.hints is None:
+        return None
+    from colorjax.inference import session
+
+    return session.read_if_session(args.hints)
+
+
+def _read_hints(file: str) -> list[Hint]:
+    from colorjax.inference import hints
+
+    return hints.read_json(file)
+
+
+def _parse_hints(texts: list[str]) -> list[Hint]:
     from colorjax.inference import hints
 
     # Where hints overlap, the last one counts: the command line overrides the file.
-    return (hints.read_json(file) if file else []) + [hints.parse(text) for text in texts]
+    return [hints.parse(text) for text in texts]

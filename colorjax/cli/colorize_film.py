@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from colorjax.errors import DONE, SOME_FAILED, STOPPED, WRONG_REQUEST, Interrupted, RequestError
 from colorjax.inference.film.run import (
-    MAX_PIXELS,
     UnreadableFilm,
     UnwritableFilm,
     colorize_film,
     output_name,
 )
-from colorjax.photos import MAX_PIXELS as PHOTO_MAX_PIXELS
 from colorjax.runtime import full_disk, jax_setup, paths, waiting
 from colorjax.runtime.file_names import RESULT_MARK, printable
+from colorjax.runtime.memory import MAX_FILM_PIXELS
 from colorjax.runtime.signals import Stop, StopAfterUnit
 
 if TYPE_CHECKING:
@@ -153,7 +152,6 @@ def _colorize(
         raise UnwritableFilm(
             f"{str(output.parent)!r} cannot be created: {error.strerror}"
         ) from None
-    is_default = args.max_pixels == PHOTO_MAX_PIXELS
     known: list[str] = []
 
     def notify(notes: Sequence[str]) -> None:
@@ -177,7 +175,7 @@ def _colorize(
             weights=painter.weights,
             settings=f"{args.checkpoint}, {loading}",
             overwrite=args.overwrite,
-            max_pixels=MAX_PIXELS if is_default else args.max_pixels,
+            max_pixels=args.max_pixels or MAX_FILM_PIXELS,
             drop_streams=args.drop_streams,
             notify=notify,
             progress=progress,

@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DATA",
     )
     options.add_output(parser, "folder to write")
+    options.add_download(parser)
     options.add_tfds(parser)
     parser.add_argument(
         "--photos",
@@ -54,13 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     jax_setup.quiet_library_logs()
+    options.download(args, *(text.rpartition("=")[2] for text in args.methods))
     from colorjax.evaluate.compare import compare  # imports JAX: not for --help
     from colorjax.weights import named
 
     names = ("split", "data_dir", "photos", "metric_photos", "seed", "overwrite")
-    options = {name: getattr(args, name) for name in names}
+    settings = {name: getattr(args, name) for name in names}
     methods = args.methods or [named.DEFAULT]
-    comparison = compare(methods, args.data, args.output, progress=True, **options)
+    comparison = compare(methods, args.data, args.output, progress=True, **settings)
     print(comparison.table)
     print(printable(comparison.output / "index.html"))
     for name in comparison.unreadable:

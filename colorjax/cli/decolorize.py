@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from colorjax.cli import batch_options, options
+from colorjax.runtime.memory import MAX_PIXELS
 
 if TYPE_CHECKING:
     from colorjax.inference.batch.pipeline import Work
@@ -38,6 +39,6 @@ def run(args: argparse.Namespace) -> int:
     def start() -> Work:
         from colorjax.inference.batch.work import Decolorizing, PhotoWork
 
-        return PhotoWork(Decolorizing(args.grey), args.max_pixels, white=args.white)
+        return PhotoWork(Decolorizing(args.grey), args.max_pixels or MAX_PIXELS, white=args.white)
 
     return batch_options.run(args, start, done_word="turned gray")

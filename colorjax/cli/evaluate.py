@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from colorjax.cli import options
+from colorjax.errors import RequestError
 from colorjax.runtime import jax_setup
 
 DESCRIPTION = (
@@ -18,17 +19,18 @@ examples:
   colorjax evaluate ours=runs/unet theirs=finished_pictures --suite val5k \\
       --data ILSVRC2012/val --output measured
   colorjax evaluate runs/unet --suite cifar10-exact \\
-      --data cifar-10-python.tar.gz --output measured"""
+      --data cifar-10-python.tar.gz --output measured
+  colorjax evaluate --suite hecd --data HECD --output opinions"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
     parser.add_argument(
         "methods",
-        nargs="+",
+        nargs="*",
         metavar="METHOD",
         help="[NAME=]SOURCE: a workdir, bundled weights, or a folder of finished pictures; "
-        "differences are relative to the first",
+        "differences are relative to the first; none for the suite hecd",
     )
     parser.add_argument(
         "--suite",
@@ -36,10 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="val5k, val5k-ddcolor, val5k-ct2, val5k-ct2-loader, val50k, val50k-ddcolor, "
         "coltran-5k, ctest10k, ctest10k-gaussian, cifar10-kth, cifar10-exact, folder or bsds-aged; "
+        "hecd compares metrics with human opinions; "
         "see docs/evaluate.md",
     )
     options.add_data(parser, "path of the photos of the suite", metavar="PATH")
     options.add_output(parser, "folder to write")
+    options.add_download(parser)
     parser.add_argument(
         "--limit", type=int, default=0, metavar="N", help="use only the first N photos"
     )
@@ -93,15 +97,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="folder or file with all 1000 WordNet ids, if classes are such ids",
     )
+    networks.add_argument(
+        "--lite0",
+        action="store_true",
+        help="also report lite_distance and frechet_lite0, by the encoder of the extra `encoders`: "
+        "no file to download; these are not LPIPS and FID",
+    )
     options.add_overwrite(parser, "replace an earlier evaluation")
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     jax_setup.quiet_library_logs()
+    options.download(args, *(text.rpartition("=")[2] for text in args.methods))
     jax_setup.use_compilation_cache("auto")
     from colorjax import evaluate  # imports JAX: not for --help
 
+    features = evaluate.FeatureFiles(
+        inception=args.inception,
+        inception_scale=args.inception_scale,
+        lpips=tuple(args.lpips),
+        vgg16=args.vgg16,
+        classes=args.classes,
+        class_ids=args.class_ids,
+        lite0=args.lite0,
+    )
+    if args.suite == evaluate.hecd.NAME:
+        if args.methods:
+            raise RequestError(f"the suite {args.suite} measures metrics; omit {args.methods[0]!r}")
+        for option in ("limit", "size", "tables", "groups", "inception", "vgg16"):
+            if getattr(args, option):
+                raise RequestError(f"the suite {args.suite} has no --{option}; omit it")
+        return evaluate.hecd.run_and_print(
+            args.data, args.output, features, overwrite=args.overwrite
+        )
+    if not args.methods:
+        raise RequestError("name a METHOD: a workdir, bundled weights or a folder of pictures")
     request = evaluate.Request(
         methods=args.methods,
         suite=args.suite,
@@ -111,14 +142,7 @@ def run(args: argparse.Namespace) -> int:
         size=args.size,
         tables=args.tables,
         groups=args.groups,
-        features=evaluate.FeatureFiles(
-            inception=args.inception,
-            inception_scale=args.inception_scale,
-            lpips=tuple(args.lpips),
-            vgg16=args.vgg16,
-            classes=args.classes,
-            class_ids=args.class_ids,
-        ),
+        features=features,
         overwrite=args.overwrite,
     )
     return evaluate.run_and_print(request)

@@ -27,8 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "workdir",
         metavar="WORKDIR",
-        help="workdir of a run or of imported weights, or name of bundled weights",
+        help="workdir of a run or of imported weights, a hub folder, or a name of `colorjax "
+        "weights list`",
     )
+    options.add_download(parser)
     options.add_data(parser, "folder of color photos")
     options.add_output(parser, "workdir to create")
     which = parser.add_mutually_exclusive_group()
@@ -81,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
+    options.download(args, args.workdir)
     from absl import flags
 
     if not flags.FLAGS.is_parsed():
@@ -93,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     jax_setup.use_compilation_cache("auto")
     from colorjax.finetune import run as finetune  # imports JAX: not for --help
 
-    options = finetune.Options(
+    settings = finetune.Options(
         train_only=args.only or ("added" if args.add_layer else "all"),
         steps=args.steps,
         learning_rate=args.learning_rate,
@@ -103,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         min_chroma=args.min_chroma,
         seed=args.seed,
     )
-    result = finetune.finetune(args.workdir, args.data, args.output, options)
+    result = finetune.finetune(args.workdir, args.data, args.output, settings)
     if result.status:
         return result.status
     photos = result.record["photos"]

@@ -13,12 +13,14 @@ DESCRIPTION = "Converts published PyTorch weights to a workdir for colorize and 
 EPILOG = """\
 example:
   colorjax import-weights zhang16 colorization_release_v2-9b330a0b.pth --output weights/zhang16
+  colorjax import-weights ddcolor ddcolor_modelscope.pth --output weights/ddcolor
+  colorjax import-weights deoldify ColorizeArtistic_gen.pth --output weights/deoldify
   colorjax colorize photo.jpg --checkpoint weights/zhang16"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
-    parser.add_argument("kind", metavar="KIND", help="zhang16 or zhang17")
+    parser.add_argument("kind", metavar="KIND", help="zhang16, zhang17, ddcolor or deoldify")
     parser.add_argument(
         "file", metavar="FILE.pth", help="PyTorch state dict; PyTorch itself is not needed"
     )
@@ -35,11 +37,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="M",
         help="zhang17: value subtracted from the hint mask (default: 0, as published)",
     )
+    parser.add_argument(
+        "--render-factor",
+        type=int,
+        metavar="N",
+        help="deoldify: colors are predicted at a square of N x 16 px (default: 35, as published)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
-    given = {"folded_temperature": args.folded_temperature, "mask_cent": args.mask_cent}
+    given = {
+        "folded_temperature": args.folded_temperature,
+        "mask_cent": args.mask_cent,
+        "render_factor": args.render_factor,
+    }
     meaning = {name: value for name, value in given.items() if value is not None}
     if not meaning.get("folded_temperature", 1.0) > 0:
         raise RequestError(f"--folded-temperature must be above 0, not {args.folded_temperature}")

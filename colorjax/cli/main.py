@@ -24,6 +24,7 @@ from colorjax.version import __version__
 # DESCRIPTION, EPILOG, add_arguments(parser) and run(args). Only the requested one is imported.
 COMMANDS = {
     "colorize": "colorize photos, folders of photos and films",
+    "serve": "open a page in the browser: colorize and correct photos by hand",
     "decolorize": "make gray copies of photos",
     "compare": "compare methods on the same photos, with pictures and metrics",
     "evaluate": "measure weights by a named protocol, with trivial baselines",
@@ -37,6 +38,7 @@ COMMANDS = {
     "sweep": "train a config with every combination of field values",
     "import-weights": "convert published weights to a workdir",
     "export": "write weights as an ONNX model for other programs",
+    "weights": "list, download and publish weights",
 }
 _EPILOG = """\
 examples:

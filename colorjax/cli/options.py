@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 
 class Once(argparse.Action):
@@ -27,6 +28,39 @@ def add_output(
 def add_overwrite(parser: argparse.ArgumentParser, help: str) -> None:
     """Adds --overwrite; without it no existing file is replaced."""
     parser.add_argument("--overwrite", action="store_true", help=help)
+
+
+def add_download(parser: argparse.ArgumentParser) -> None:
+    """Adds --download; without it no weights are downloaded."""
+    parser.add_argument(
+        "--download",
+        action="store_true",
+        help="download weights given by name if they are missing, see `colorjax weights list`",
+    )
+
+
+def download(args: argparse.Namespace, *sources: str | None) -> None:
+    """Downloads the weights among `sources` that have a name, if --download is given.
+
+    Args:
+        args: of a command with `add_download`.
+        *sources: names or paths of weights, as the user gave them.
+
+    Raises:
+        RequestError: a download failed.
+    """
+    if not args.download:
+        return
+    from colorjax.weights import hub_site, store
+
+    def notify(line: str) -> None:
+        print(line, file=sys.stderr)  # standard output may be a picture
+
+    for source in filter(None, sources):
+        if hub_site.is_name(source):
+            hub_site.get(source, notify=notify)
+        elif store.is_published(source) and not store.is_installed(source):
+            store.get(source, notify=notify)
 
 
 def add_data(

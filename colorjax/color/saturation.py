@@ -44,3 +44,26 @@ def scale_saturation(rgb: Any, factor: Any, clip: bool = True) -> Array:
     limit = value / xp.where(saturates, chroma, xp.ones_like(chroma))
     scale = xp.where(saturates, limit, factor)
     return xp.maximum(rgb + (1.0 - scale) * (value - rgb), 0.0)
+
+
+_GRAY = (0.2989, 0.587, 0.114)  # weights of R, G and B, as in DDColor
+
+
+def blend_saturation(rgb: Any, factor: float) -> Array:
+    """Moves sRGB colors away from their gray by a factor: clip(k c + (1 - k) gray).
+
+    Args:
+        rgb: (..., 3) floating point, sRGB in [0, 1].
+        factor: k; 1 changes nothing, 0 gives 0.2989 R + 0.587 G + 0.114 B.
+
+    Returns:
+        (..., 3) in [0, 1], in the kind and dtype of `rgb`.
+
+    Raises:
+        ValueError: `rgb` is not (..., 3) or holds integers.
+    """
+    rgb = color_array(rgb, "rgb")
+    xp = namespace(rgb)
+    weights = xp.asarray(_GRAY, dtype=rgb.dtype)
+    gray = xp.sum(rgb * weights.reshape((1,) * (rgb.ndim - 1) + (3,)), axis=-1, keepdims=True)
+    return xp.clip(factor * rgb + (1 - factor) * gray, 0, 1)

@@ -7,7 +7,6 @@ import io
 import json
 import multiprocessing
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -24,7 +23,7 @@ from colorjax.data.sources.archives import Archive, ChosenPhotos, open_archive
 from colorjax.data.sources.records import CLASSES_FILE, HASHES, INDEX_FILE, pack
 from colorjax.data.sources.source import digest, hash_name, source_of
 from colorjax.errors import RequestError, UnreadablePhoto
-from colorjax.runtime import atomic, paths
+from colorjax.runtime import atomic, foreign_files, paths
 
 PLAN_FILE = "plan.json"
 SELECTION_FILE = "selection.npz"
@@ -167,11 +166,10 @@ def prepare(
 def _selection(file: Path, select: Callable[[], np.ndarray], number: int) -> np.ndarray:
     """Loads the stored reasons of all photos, or computes and stores them."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            reasons = stored["reasons"]
+        reasons = foreign_files.read_arrays(file)["reasons"]
         if reasons.shape == (number,):
             return reasons
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError):
         pass  # missing or damaged: computed again, with the same result
     reasons = select()
     content = io.BytesIO()

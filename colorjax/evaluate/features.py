@@ -1,4 +1,4 @@
-"""FID, LPIPS and VGG16 classes of the rows of a suite, if the user supplies the networks."""
+"""FID, LPIPS, VGG16 classes and the metrics of Lite0 of the rows of a suite, if asked for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from colorjax.evaluate.photos import Photos
 from colorjax.metrics import FeatureMoments, in_top
 from colorjax.runtime import paths
 
-_FEATURES = 2048
+_FEATURES = {"features": 2048, "lite0": 320}  # array -> its columns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,7 @@ class FeatureFiles:
         vgg16: of torchvision, for top1 and top5.
         classes: for vgg16: "folder" for the photos' folders, or a file of lines `PHOTO CLASS`.
         class_ids: if classes are WordNet ids: a folder or file with all 1000 of them.
+        lite0: whether to measure lite_distance and frechet_lite0, by the extra `encoders`.
     """
 
     inception: str = ""
@@ -40,6 +41,7 @@ class FeatureFiles:
     vgg16: str = ""
     classes: str = ""
     class_ids: str = ""
+    lite0: bool = False
 
 
 class Features:
@@ -47,7 +49,7 @@ class Features:
 
     Attributes:
         stamps: description of the networks for results.
-        has_fid: whether FID features are computed.
+        frechet: the Frechet distances that are computed: metric -> array of its features.
     """
 
     def __init__(self, files: FeatureFiles, photos: Photos, *, with_fid: bool):
@@ -67,10 +69,18 @@ class Features:
             raise RequestError("top1 needs both --vgg16 FILE and --classes FILE")
         lpips = (files.lpips[0], files.lpips[1]) if files.lpips else ""
         self._open = FeatureNetworks.open(
-            files.inception, lpips, files.vgg16, inception_scale=files.inception_scale
+            files.inception,
+            lpips,
+            files.vgg16,
+            inception_scale=files.inception_scale,
+            lite0=files.lite0,
         )
         self.stamps: dict[str, Any] = dict(self._open.stamps)
-        self.has_fid = self._open.features is not None
+        self.frechet: dict[str, str] = {}
+        if self._open.features is not None:
+            self.frechet["fid"] = "features"
+        if self._open.lite0_features is not None and with_fid:
+            self.frechet["frechet_lite0"] = "lite0"
         self._classes = np.full(len(photos.keys), NO_LABEL, np.int32)
         if files.vgg16:
             ids = imagenet_classes.wordnet_ids(files.class_ids) if files.class_ids else ()
@@ -89,7 +99,7 @@ class Features:
         truths: Sequence[np.ndarray],
         numbers: Sequence[int],
     ) -> dict[str, np.ndarray]:
-        """Adds lpips, top1 and top5 to the records of photos.
+        """Adds lpips, lite_distance, top1 and top5 to the records of photos.
 
         Args:
             records: of a part, one per picture.
@@ -98,20 +108,28 @@ class Features:
             numbers: of the photos.
 
         Returns:
-            features: (N, 2048) float32 if there is an FID, to be stored with the part.
+            The features of the Frechet distances, to be stored with the part: features (N, 2048)
+            and lite0 (N, 320), float32.
         """
         for record, picture, truth, number in zip(records, pictures, truths, numbers, strict=True):
             if self._open.lpips is not None:
                 record["lpips"] = float(self._open.lpips(picture[None], truth[None])[0])
+            if self._open.lite0_distance is not None:
+                distance = self._open.lite0_distance(picture[None], truth[None])
+                record["lite_distance"] = float(distance[0])
             if self._open.classes is not None:
                 logits, own = self._open.classes(picture[None]), self._classes[[number]]
                 if own[0] >= 0:
                     record["top1"] = float(in_top(logits, own, 1)[0])
                     record["top5"] = float(in_top(logits, own, 5)[0])
-        if self._open.features is None:
-            return {}
-        features = [self._open.features(picture[None])[0] for picture in pictures]
-        return {"features": np.array(features, np.float32).reshape(-1, _FEATURES)}
+        networks = {"features": self._open.features, "lite0": self._open.lite0_features}
+        arrays = {}
+        for name in self.frechet.values():
+            network = networks[name]
+            assert network is not None
+            features = [network(picture[None])[0] for picture in pictures]
+            arrays[name] = np.array(features, np.float32).reshape(-1, _FEATURES[name])
+        return arrays
 
 
 def group_names(groups: str, photos: Photos) -> list[str]:
@@ -134,9 +152,9 @@ def group_names(groups: str, photos: Photos) -> list[str]:
     return names
 
 
-def moments(parts: Iterable[np.ndarray]) -> FeatureMoments:
-    """Returns the moments of features (N, 2048) given in parts."""
-    total = FeatureMoments.empty(_FEATURES)
+def moments(name: str, parts: Iterable[np.ndarray]) -> FeatureMoments:
+    """Returns the moments of the features of one array of `Features.measure`, given in parts."""
+    total = FeatureMoments.empty(_FEATURES[name])
     for part in parts:
         total = total + FeatureMoments.of(part)
     return total

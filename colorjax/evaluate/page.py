@@ -58,6 +58,9 @@ def write(folder: Path, result: Mapping[str, Any], pictures_of: PicturesOf) -> N
             if keys:
                 atomic.write_png(folder / file, figure.lay_out(columns, _SIDE))
             examples.append((kind, file, keys))
+        if row["reliability"]:
+            diagram = charts.reliability_picture(row["reliability"])
+            atomic.write_png(folder / f"pictures/{name}_reliability.png", diagram)
         sections.append(_row(name, row, examples))
     atomic.write_text(folder / "index.html", page(result, sections))
 

@@ -19,6 +19,7 @@ from colorjax.evaluate.tables import (
     estimate_text,
     markdown_table,
     metrics_table,
+    text_table,
 )
 from colorjax.metrics import intervals, summary
 from colorjax.runtime.versions import versions
@@ -27,7 +28,7 @@ NOT_AVAILABLE = "not available"
 # Columns of the tables of every suite.
 _ALWAYS = (
     *("mae_ab_8bit", "psnr", "psnr_of_mean_mse", "ssim", "auc_8bit", "auc_rebalanced_8bit"),
-    *("delta_e_2000", "colorfulness", "chroma_ratio_8bit", "bits_per_pixel"),
+    *("delta_e_2000", "colorfulness", "chroma_ratio_8bit", "bits_per_pixel", "ece"),
 )
 
 
@@ -39,7 +40,7 @@ def collect(
     truths: Sequence[Record],
     groups: Sequence[str] | None,
     *,
-    fids: Mapping[str, float],
+    frechet: Mapping[str, Mapping[str, float]],
     stamps: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Returns the content of result.json.
@@ -52,7 +53,7 @@ def collect(
             the differences.
         truths: record of each true photo.
         groups: the group of each photo; None: no groups.
-        fids: row -> fid; also "truth" if the reference is other photos.
+        frechet: metric -> row -> Frechet distance; also "truth" if the reference is other photos.
         stamps: description of photos, tables and feature networks.
     """
     columns: dict[str, summary.Columns] = {}
@@ -70,16 +71,20 @@ def collect(
     rows = summary.summarize_rows(columns, first)
     for name, row in rows.items():
         row |= more[name]
-        if name in fids:
-            fid = {"mean": fids[name], "interval": None, "num_photos": len(truths)}
-            row["metrics"]["fid"] = fid
+        for metric, distances in frechet.items():
+            estimate = {"mean": distances[name], "interval": None, "num_photos": len(truths)}
+            row["metrics"][metric] = estimate
+        if row["reliability"]:
+            error = summary.ece_of(row["reliability"])
+            estimate = {"mean": error, "interval": None, "num_photos": len(truths)}
+            row["metrics"]["ece"] = estimate
     result = {
         "kind": "colorjax evaluation",
         "suite": protocol.name,
         "protocol": protocols.stamp(protocol),
         **stamps,
         "rows": rows,
-        "truth": _of_truth(truths, fids),
+        "truth": _of_truth(truths, frechet),
         "compared_with": first,
         NOT_AVAILABLE: _missing(protocol, rows, stamps["feature_networks"]),
         "bootstrap": {
@@ -95,7 +100,9 @@ def collect(
     return result
 
 
-def _of_truth(truths: Sequence[Record], fids: Mapping[str, float]) -> dict[str, Any]:
+def _of_truth(
+    truths: Sequence[Record], frechet: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
     """Returns the statistics of the true photos, by metric."""
     statistics: dict[str, Any] = {
         name: float(np.mean([each[f"true_{name}"] for each in truths]))
@@ -105,8 +112,7 @@ def _of_truth(truths: Sequence[Record], fids: Mapping[str, float]) -> dict[str, 
         known = [each[name] for each in truths if name in each]
         if known:
             statistics[name] = float(np.mean(known))
-    if "truth" in fids:
-        statistics["fid"] = fids["truth"]
+    statistics |= {name: each["truth"] for name, each in frechet.items() if "truth" in each}
     return statistics | {"hues": np.mean([each["true_hues"] for each in truths], axis=0).tolist()}
 
 
@@ -167,6 +173,7 @@ def grid(result: Mapping[str, Any], group: str | None = None) -> Table:
     """Returns the metrics of all rows as cells, the header first."""
     rows = result["groups"][group]["rows"] if group is not None else result["rows"]
     wanted = [*_ALWAYS, *result["protocol"].get("shown", ()), "fid", "lpips", "top1", "top5"]
+    wanted += ["frechet_lite0", "lite_distance"]
     metrics = [m for m in wanted if _any(rows, m)]
     metrics += sorted(
         {m for r in rows.values() for m in r["metrics"] if m.startswith("psnr_hints_")},
@@ -189,14 +196,7 @@ def _any(rows: Mapping[str, Any], metric: str) -> bool:
 def table_of(result: Mapping[str, Any]) -> str:
     """Returns the metrics of all rows, without intervals, as columns for a terminal."""
     lines = [[cell.partition(" [")[0] for cell in line] for line in grid(result)]
-    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
-    text = "\n".join(
-        "  ".join(
-            cell.ljust(w) if k == 0 else cell.rjust(w)
-            for k, (cell, w) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    )
+    text = text_table(lines)
     photos = f"{result['photos']['measured']} photos, digest {result['photos']['digest'][:12]}"
     notes = [f"{name}: not measured, {why}" for name, why in result[NOT_AVAILABLE].items()]
     return "\n".join([f"{name_of(result)}: {photos}", text, *notes, *result["warnings"]])

@@ -88,7 +88,7 @@ class Opened:
         return (TRUTH,) if self.reference is self.photos else (TRUTH, REFERENCE)
 
     def _open_reference(self) -> Photos:
-        if not (self.protocol.reference and self.features.has_fid):
+        if not (self.protocol.reference and self.features.frechet):
             return self.photos
         direct = dataclasses.replace(
             self.protocol, colorize_size=self.protocol.size or self.protocol.colorize_size, size=0

@@ -20,7 +20,7 @@ from colorjax.evaluate.features import moments
 from colorjax.evaluate.parts import Record
 from colorjax.evaluate.photos import Digest, Photos
 from colorjax.evaluate.request import REFERENCE, TRUTH, EvaluationResult, Opened, Request
-from colorjax.metrics import frechet_distance, small_sample_warning
+from colorjax.metrics import FeatureMoments, frechet_distance, small_sample_warning, table
 from colorjax.metrics.picture import Measurer, hues_of_picture, measure_truth
 from colorjax.runtime import atomic, waiting
 from colorjax.runtime.file_names import printable
@@ -204,7 +204,7 @@ class _Evaluation:
         if self.opened.groups is not None:
             pairs = zip(self.opened.groups, truths, strict=True)
             groups = [group for group, each in pairs if "error" not in each]
-        fids, warning = self._fids()
+        distances, warnings = self._frechet_distances()
         limit = self.opened.request.limit
         return report.collect(
             self.protocol,
@@ -213,7 +213,7 @@ class _Evaluation:
             self.opened.about,
             readable,
             groups,
-            fids=fids,
+            frechet=distances,
             stamps={
                 "photos": {
                     "digest": digest_of("digest"),
@@ -227,7 +227,7 @@ class _Evaluation:
                 "hints": self._hint_forms(),
                 "tables": self.opened.tables_stamp,
                 "feature_networks": self.opened.features.stamps,
-                "warnings": [*self._lossy(), *([warning] if warning else [])],
+                "warnings": [*self._lossy(), *warnings],
             },
         )
 
@@ -259,28 +259,33 @@ class _Evaluation:
             if about.get("jpeg")
         ]
 
-    def _fids(self) -> tuple[dict[str, float], str]:
-        """Returns the FID of each row, and a warning; also of the truth if the reference differs.
+    def _frechet_distances(self) -> tuple[dict[str, dict[str, float]], list[str]]:
+        """Returns metric -> row -> Frechet distance, and warnings.
 
-        With fewer than two photos there is no FID.
+        Also of the truth if the reference differs. With fewer than two photos there is none.
         """
-        if not self.opened.features.has_fid or len(self.photos.keys) < 2:
-            return {}, ""
+        distances: dict[str, dict[str, float]] = {}
+        warnings: list[str] = []
+        sets = self.opened.sets
+        names = [*self.opened.rows, *([TRUTH] if sets[-1] == REFERENCE else [])]
+        for metric, array in self.opened.features.frechet.items():
 
-        def moments_of(name: str):
-            parts = range(len(self.parts))
-            return moments(self.work.arrays(name, part)["features"] for part in parts)
+            def moments_of(name: str, array: str = array) -> FeatureMoments:
+                parts = range(len(self.parts))
+                return moments(array, (self.work.arrays(name, part)[array] for part in parts))
 
-        reference = moments_of(self.opened.sets[-1])
-        names = [*self.opened.rows, *([TRUTH] if self.opened.sets[-1] == REFERENCE else [])]
-        fids, warning = {}, ""
-        for name in names:
-            own = moments_of(name)
-            if own.count < 2:
-                return {}, ""
-            fids[name] = frechet_distance(own, reference)
-            warning = small_sample_warning(own, reference)
-        return fids, warning
+            reference, warning = moments_of(sets[-1]), ""
+            of_rows: dict[str, float] = {}
+            for name in names:
+                own = moments_of(name)
+                if min(own.count, reference.count) < 2:
+                    break
+                of_rows[name] = frechet_distance(own, reference)
+                warning = small_sample_warning(own, reference, table.metric(metric).title)
+            if len(of_rows) == len(names):
+                distances[metric] = of_rows
+                warnings += [warning] if warning else []
+        return distances, warnings
 
     def pictures_of(self, name: str, keys: Sequence[str]) -> Iterator[tuple[np.ndarray, ...]]:
         """Yields (gray input, picture of a row, truth), (H, W, 3) uint8 each, of photos by key."""

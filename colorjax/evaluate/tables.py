@@ -82,6 +82,18 @@ def markdown_table(rows: Table) -> str:
     return "".join(f"| {' | '.join(_markdown_cell(c) for c in line)} |\n" for line in lines)
 
 
+def text_table(rows: Table) -> str:
+    """Returns a table as columns for a terminal; the first column is aligned to the left."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(w) if k == 0 else cell.rjust(w)
+            for k, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
 def _markdown_cell(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 

@@ -157,6 +157,7 @@ def build_config(base: Base, options: Options) -> ConfigDict:
     config.data.hints = "hint_ab" in network.inputs
     config.inference.size = config.inference.size or config.data.image_size
     config.inference.saturation = 1.0  # that of the base compensates for its pale colors
+    config.inference.bin_bias, config.inference.bin_temperature = (), 1.0  # calibrate again
     config.data.image_size = _training_size(config, network, options.size)
     if network.fixed_size:
         config.inference.size = 0

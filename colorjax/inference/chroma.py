@@ -18,6 +18,26 @@ _LEAST_FACTOR = 1.5  # below this upsampling factor there is no detail to guide 
 _BLUR = (1 / 8, 6 / 8, 1 / 8)
 
 
+class Guide:
+    """The lightness of a photo at a working size, which guides the upsampling of its colors.
+
+    Attributes:
+        coarse: (h, w) float32, L / 100.
+    """
+
+    def __init__(self, lightness: np.ndarray, size: tuple[int, int]):
+        """Shrinks the lightness (H, W) of a photo to the working size (h, w)."""
+        small = Image.fromarray(lightness).resize(size[::-1], Image.Resampling.BOX)
+        self.coarse = np.asarray(small) / 100
+        self._mean = _window(self.coarse)
+        self._variance = _window(self.coarse * self.coarse) - self._mean * self._mean + _EPSILON
+
+    def slope(self, plane: np.ndarray) -> np.ndarray:
+        """Returns the slope of the fit of a plane (h, w) to the lightness, (h, w)."""
+        covariance = _window(self.coarse * plane) - self._mean * _window(plane)
+        return _window(covariance / self._variance)
+
+
 class Chroma:
     """Predicted colors of one photo at a working size, upsampled in bands of rows.
 
@@ -54,23 +74,26 @@ class Chroma:
         Args:
             lightness: (H, W) float32, L in [0, 100].
         """
-        height, width = self._colors.shape[:2]
-        factor = min(self._size[0] / height, self._size[1] / width)
-        if self.has_lightness or factor < _LEAST_FACTOR:
+        if not self._can_be_guided:
             return
-        small = Image.fromarray(lightness).resize((width, height), Image.Resampling.BOX)
-        coarse = np.asarray(small) / 100
-        mean = _window(coarse)
-        variance = _window(coarse * coarse) - mean * mean + _EPSILON
+        guide = self._guide_of(lightness)
         self._planes = []
         slopes = []
         for plane in np.moveaxis(
             self._colors, -1, 0
         ):  # one by one to save memory: a tiled canvas has up to 16 megapixels
-            covariance = _window(coarse * plane) - mean * _window(plane)
-            slopes.append(_image(_window(covariance / variance)))
-            self._planes.append(_image(_sharpened(plane)))
-        self._planes += [*slopes, _image(_sharpened(coarse))]
+            slopes.append(_image(guide.slope(plane)))
+            self._planes.append(_image(sharpened(plane)))
+        self._planes += [*slopes, _image(sharpened(guide.coarse))]
+
+    @property
+    def _can_be_guided(self) -> bool:
+        height, width = self._colors.shape[:2]
+        factor = min(self._size[0] / height, self._size[1] / width)
+        return not self.has_lightness and factor >= _LEAST_FACTOR
+
+    def _guide_of(self, lightness: np.ndarray) -> Guide:
+        return Guide(lightness, self._colors.shape[:2])
 
     def rows(self, rows: slice, lightness: np.ndarray) -> tuple[np.ndarray, ...]:
         """Returns planes of some rows of the photo, each (n, W) float32: (L,) a and b.
@@ -101,7 +124,8 @@ def _window(plane: np.ndarray) -> np.ndarray:
     return ndimage.uniform_filter(plane, 3, mode="nearest")
 
 
-def _sharpened(plane: np.ndarray) -> np.ndarray:
+def sharpened(plane: np.ndarray) -> np.ndarray:
+    """Returns a plane (h, w) that compensates the blur of bilinear upsampling."""
     blurred = ndimage.convolve1d(plane, _BLUR, axis=0, mode="nearest")
     return 2 * plane - ndimage.convolve1d(blurred, _BLUR, axis=1, mode="nearest")
 

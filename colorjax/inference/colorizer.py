@@ -19,7 +19,7 @@ from colorjax.inference.chroma import Chroma, bands
 from colorjax.inference.ensemble import predict_fused
 from colorjax.inference.hinting import ExactHints, Planes, Prediction
 from colorjax.inference.hints import Hint
-from colorjax.inference.options import Hints, Options, is_number
+from colorjax.inference.options import WARM, Hints, Options, is_number
 from colorjax.inference.painter import BAND_PIXELS, Painter
 from colorjax.inference.pixels import (
     ArrayPixels,
@@ -31,13 +31,15 @@ from colorjax.inference.pixels import (
 )
 from colorjax.inference.predictor import Inputs, Predictor, Size, enlarged, saturated, shrunk
 from colorjax.inference.prepared import PreparedPhoto
+from colorjax.inference.questions import Question
+from colorjax.inference.suggestions import Suggestion
 from colorjax.inference.tiling import Tiling
 from colorjax.inference.working_size import WorkingSize
 from colorjax.methods.method import Method, Variables, palette_input
 from colorjax.models.hint_spreading import feature_layers, grid_size
 from colorjax.runtime import forks
-from colorjax.weights import named
-from colorjax.weights.open import open_weights
+from colorjax.weights import hub, hub_site, named, publish, store
+from colorjax.weights.open import StoredWeights, open_weights
 
 _PALETTE_SIDE = 128  # pixels, long side of a reference photo whose palette is used: as in training
 _SCALES = (1.0, 0.75, 1.5)  # of the working size, fused by "best"
@@ -64,9 +66,14 @@ class Colorizer:
         size: WorkingSize,
         step: int = 0,
         name: str = "weights",
+        weights: StoredWeights | None = None,
     ):
-        """Binds a method to its weights, which must be on the one device to use."""
+        """Binds a method to its weights, which must be on the one device to use.
+
+        `weights` are those that `save_pretrained` copies.
+        """
         self.name = name
+        self._weights = weights
         self.step = step
         self._size = size
         self._method = method
@@ -100,10 +107,12 @@ class Colorizer:
         return self._predictor.has_bins
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the weights and of the settings that change their colors."""
+        """Returns the SHA-256 of the weights and of the settings that change a measurement."""
         about = f"{self._method.network!r} {self._size!r} {self.saturation!r}"
-        if self.decode != "ab":  # the default does not change the digests of earlier versions
+        if self.decode != "ab":  # the defaults do not change the digests of earlier versions
             about += f" {self.decode}"
+        if self._method.bin_bias or self._method.bin_temperature != 1:
+            about += f" {self._method.bin_bias} {self._method.bin_temperature}"
         sha = hashlib.sha256(about.encode())
         for path, leaf in jax.tree_util.tree_leaves_with_path(self._predictor.variables):
             sha.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
@@ -133,13 +142,14 @@ class Colorizer:
         temperature: float | None = None,
         decode: str | None = None,
         size: int | str | None = None,
-        aspect: str = "short",
+        aspect: str | None = None,
+        calibrated: bool = True,
     ) -> Colorizer:
         """Loads the weights of a trained run: the best checkpoint if kept, else the newest.
 
         Args:
-            workdir_or_name: the workdir of a run or of imported weights, or the name of bundled
-                weights.
+            workdir_or_name: the workdir of a run or of imported weights, a hub folder, or a name
+                of `colorjax weights list`. Nothing is downloaded.
             temperature: T >= 0 of the annealed mean, for methods with color bins: 0 is the mode,
                 1 the mean; None: as stored with the weights.
             decode: "ab", "annealed" or "blend", see `Method.decode`; None: as stored with the
@@ -149,7 +159,9 @@ class Colorizer:
             aspect: which side of a photo gets that size: "short", the short side; "long", the long
                 side; "squash", both, which distorts the photo; "pad_square", the long side, and
                 the photo is padded to a square by mirroring, for networks trained on squares;
-                tiles are never padded.
+                tiles are never padded; None: as stored with the weights.
+            calibrated: whether probabilities of color bins are those stored by `colorjax
+                calibrate`; False: the network's own. Colors do not depend on it.
 
         Raises:
             RequestError: the wrong type, no such weights, no complete checkpoint, a config of
@@ -167,10 +179,67 @@ class Colorizer:
             config.inference.decode = decode
         if temperature is not None:
             _set_temperature(config, temperature)
+        if not calibrated and "inference" in config:
+            with config.unlocked():
+                config.inference.update({"bin_bias": (), "bin_temperature": 1.0})
         step, variables = weights.load()
         size_of = WorkingSize.from_config(config, weights.method, size, aspect)
+        if size is not None and size_of.side:
+            config.inference.size = size_of.side
         name = os.path.basename(os.fspath(workdir_or_name).rstrip("/"))
-        return cls(weights.method, variables, size_of, step, name)
+        return cls(weights.method, variables, size_of, step, name, weights)
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | os.PathLike[str], *, download: bool = False, **options: Any
+    ) -> Colorizer:
+        """Loads weights as `load` does, and downloads them first where that is allowed.
+
+        Args:
+            name_or_path: a hub folder, hf:OWNER/NAME, a name of `colorjax weights list`, or a
+                workdir.
+            download: whether to download weights that are missing; license and size are printed
+                first.
+            **options: of `load`.
+
+        Raises:
+            RequestError: see `load`; missing weights without `download`; a failed download.
+        """
+        name = os.fspath(name_or_path)
+        if download and hub_site.is_name(name):
+            hub_site.get(name)
+        elif download and store.is_published(name):
+            store.get(name)
+        return cls.load(name, **options)
+
+    def save_pretrained(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        license: str = "",
+        data: str = "",
+        overwrite: bool = False,
+    ) -> None:
+        """Writes the weights as a hub folder: config.json, model.safetensors and README.md.
+
+        `from_pretrained` reads it back, with the same predictions bit for bit. Options given to
+        `load` are stored, except for `aspect`.
+
+        Args:
+            folder: to create, or an empty one.
+            license: identifier for the card, such as "cc-by-4.0"; empty: as stored, or "unknown".
+            data: name of the training photos, for the card.
+            overwrite: replace the weights in an earlier hub folder.
+
+        Raises:
+            RequestError: the folder has other content or cannot be written, or this Colorizer was
+                not loaded.
+        """
+        if self._weights is None:
+            raise RequestError("this Colorizer was not loaded by name or path; nothing to save")
+        claims = publish.claims_of(self._weights, license, data)
+        with hub.new_folder(folder, overwrite=overwrite) as partial:
+            publish.write(self._weights, partial, claims)
 
     def colorize(
         self, image: Picture, hints: Hints = (), saturation: float = 1.0, **options: Any
@@ -184,8 +253,8 @@ class Colorizer:
             hints: colors of pixels, (x, y, "#rrggbb") each; x from the left and y from the top of
                 the upright photo, from 0.
             saturation: factor on the predicted a and b; 0 is gray.
-            **options: `strength` (0 to 1), `quality` ("draft", "normal" or "best"),
-                `global_image`, `upsampling` and `tiling`, as the attributes of
+            **options: `warmth` (-1 to 1), `strength` (0 to 1), `quality` ("draft", "normal" or
+                "best"), `global_image`, `upsampling` and `tiling`, as the attributes of
                 `colorjax.inference.options.Options`.
 
         Returns:
@@ -229,10 +298,49 @@ class Colorizer:
         """Runs the network once on a photo, for interactive hints; options as of `colorize`."""
         return PreparedPhoto(self, image, Options.of(**options))
 
+    def suggest(
+        self, image: Picture, x: int, y: int, k: int = 6, **options: Any
+    ) -> list[Suggestion]:
+        """Returns the likely colors of a pixel; see `PreparedPhoto.suggest`."""
+        return self.prepare(image, **options).suggest(x, y, k)
+
+    def uncertainty(self, image: Picture, **options: Any) -> np.ndarray:
+        """Returns how uncertain the colors are; see `PreparedPhoto.uncertainty`."""
+        return self.prepare(image, **options).uncertainty()
+
+    def ask(self, image: Picture, k: int = 5, **options: Any) -> list[Question]:
+        """Returns the pixels whose color is most useful to know; see `PreparedPhoto.ask`."""
+        return self.prepare(image, **options).ask(k)
+
+    def sample(self, image: Picture, k: int = 6, seed: int = 0, **options: Any) -> list[Any]:
+        """Returns k different colorized photos; see `PreparedPhoto.sample`."""
+        return self.prepare(image, **options).sample(k, seed)
+
     def paint_hinted(
         self, pixels: Pixels, options: Options, prediction: Prediction | None = None
     ) -> None:
         """Colorizes a photo in place, with an optional earlier result of `predict`."""
+        self._paint(pixels, self.hinted_planes(pixels, options, prediction))
+
+    def hinted_planes(
+        self,
+        pixels: Pixels,
+        options: Options,
+        prediction: Prediction | None = None,
+        upsample: Callable[[np.ndarray, tuple[int, int]], Chroma] = Chroma,
+    ) -> Planes:
+        """Returns the colors that `paint_hinted` paints: rows -> L, a and b, (n, W) each.
+
+        Args:
+            pixels: the photo.
+            options: options of `colorize`.
+            prediction: earlier result of `predict`; None: the network runs.
+            upsample: creates the upsampled colors from those at the working size and the photo's
+                (height, width).
+
+        Raises:
+            RequestError: see `colorize`.
+        """
         given = user_hints.checked(options.hints, pixels.height, pixels.width)
         regional = [hint for hint in given if hint.region is not None]
         others = [hint for hint in given if hint.region is None]
@@ -247,12 +355,12 @@ class Colorizer:
             prediction = self.predict(pixels, options, own, with_keys=bool(spread))
         lightness = prediction.lightness
         colors = prediction.with_hints(spread, self._predictor) if spread else prediction.colors
-        chroma = Chroma(colors, lightness.shape)
+        chroma = upsample(colors, lightness.shape)
         if options.upsampling == "guided" and options.quality != "draft":
             chroma.guide(lightness)
         planes = self._planes(pixels, lightness, chroma, options.strength)
         if not given:
-            return self._paint(pixels, planes)
+            return planes
         cell = (
             lightness.shape[0] / prediction.keys.features.shape[0]
             if prediction.keys is not None
@@ -264,7 +372,7 @@ class Colorizer:
             own, a, b = planes(rows)
             return own, *exact(rows, a, b)
 
-        return self._paint(pixels, corrected)
+        return corrected
 
     def predict_ab(self, image: Picture) -> np.ndarray:
         """Returns the predicted ab of Lab at the working size, (h, w, 2) float32."""
@@ -285,13 +393,17 @@ class Colorizer:
         return self._predictor.colors(self._predictor.fields(gray))[0][..., -2:]
 
     def predict_distribution(self, image: Picture) -> np.ndarray:
-        """Returns the distribution over the 313 bins at the working size, (h, w, 313) float32."""
+        """Returns the calibrated distribution over the 313 bins at the working size.
+
+        Returns:
+            (h, w, 313) float32; each sums to 1.
+        """
         _, fields, size = self._inputs(image)
-        shares = self._predictor.distribution(fields, fields["gray"].shape[1:3])[0]
-        return self._size.cut(shares, size)
+        logs = self._predictor.log_shares(fields, fields["gray"].shape[1:3])[0]
+        return np.exp(self._size.cut(logs, size))
 
     def _inputs(self, image: Picture) -> tuple[np.ndarray, Inputs, Size]:
-        lightness, gray = self._look(open_pixels(image))
+        lightness, gray = self.look(open_pixels(image))
         size = self._size.of(*gray.shape)
         return lightness, self._size.pad(self._fields(gray, size)), size
 
@@ -309,7 +421,7 @@ class Colorizer:
             The painted array, as from `colorize`.
         """
         pixels = ArrayPixels(image)
-        lightness = self._look(pixels)[0] if lightness is None else lightness
+        lightness = self.look(pixels)[0] if lightness is None else lightness
         chroma = Chroma(ab, lightness.shape)
         chroma.guide(lightness)
         self._paint(pixels, self._planes(pixels, lightness, chroma, strength=1.0))
@@ -346,22 +458,37 @@ class Colorizer:
             hints: hints for the network's own input.
             with_keys: whether to return the keys by which hints spread.
         """
-        lightness, gray = self._look(pixels)
-        keys = None
+        lightness, gray = self.look(pixels)
+        keys = log_shares = None
         if not with_keys:
             colors = self._predict_colors(gray, hints, options)
         else:
             size = self._size.of(*gray.shape)
             fields = self._size.pad(self._fields(gray, size)) | self._shared(gray, options)
-            colors, keys = jax.tree.map(lambda x: x[0], self._predictor.colors_and_keys(fields))
-            keys = jax.tree.map(lambda x: self._size.cut(x, grid_size(*size)), keys)
+            predicted = jax.tree.map(lambda x: x[0], self._predictor.colors_and_keys(fields))
+            colors, *on_grid = predicted
+            keys, log_shares = jax.tree.map(lambda x: self._size.cut(x, grid_size(*size)), on_grid)
             if options.quality == "best" or options.tiling is not None:
                 colors = self._predict_colors(gray, (), options)
             else:
                 colors = self._size.cut(colors, size)
-        return Prediction(lightness, saturated(colors, options.saturation), keys)
+        return Prediction(lightness, adjusted(colors, options), keys, log_shares)
 
-    def _look(self, pixels: Pixels) -> tuple[np.ndarray, np.ndarray]:
+    def log_shares(self, pixels: Pixels, options: Options, hints: Sequence[Hint]) -> np.ndarray:
+        """Returns the calibrated log probabilities of the bins, (h, w, 313), of a network run.
+
+        Args:
+            pixels: the photo.
+            options: options of `colorize`; their hints are ignored.
+            hints: hints for the network's own input.
+        """
+        _, gray = self.look(pixels)
+        size = self._size.of(*gray.shape)
+        fields = self._size.pad(self._fields(gray, size, hints)) | self._shared(gray, options)
+        grid = grid_size(*fields["gray"].shape[1:3])
+        return self._size.cut(self._predictor.log_shares(fields, grid)[0], grid_size(*size))
+
+    def look(self, pixels: Pixels) -> tuple[np.ndarray, np.ndarray]:
         """Returns L and what the network sees, in [-1, 1], of a photo; (H, W) float32 each."""
         lightness = np.empty((pixels.height, pixels.width), np.float32)
         kind = self._method.encode.grey
@@ -416,7 +543,7 @@ class Colorizer:
             return {"global_gray": shrunk(gray, (side, side))[None, :, :, None]}
 
         def seen(pixels: Pixels) -> np.ndarray:
-            return shrunk(self._look(pixels)[1], (side, side))[None, :, :, None]
+            return shrunk(self.look(pixels)[1], (side, side))[None, :, :, None]
 
         return {"global_gray": self._from_reference(image, seen)}
 
@@ -425,6 +552,14 @@ class Colorizer:
         if self._reference is None or self._reference[0] is not image:
             self._reference = image, read(open_pixels(image))
         return self._reference[1]
+
+
+def adjusted(colors: np.ndarray, options: Options) -> np.ndarray:
+    """Returns predicted colors (h, w, 2 or 3) with the saturation and the warmth of options."""
+    result = saturated(colors, options.saturation)
+    if options.warmth:
+        result[..., -2:] += np.float32(options.warmth) * np.array(WARM, np.float32)
+    return result
 
 
 def _palette_of(pixels: Pixels) -> np.ndarray:

@@ -32,11 +32,14 @@ class Prediction:
         lightness: (H, W) float32, L of the photo.
         colors: (h, w, 2) float32, ab in Lab units; or (h, w, 3) with predicted L first.
         keys: keys of h / 4 x w / 4 cells, by which hints spread; None: hints do not spread.
+        log_shares: (h / 4, w / 4, 313) float32, calibrated log probabilities of the bins; None:
+            unknown.
     """
 
     lightness: np.ndarray
     colors: np.ndarray
     keys: Keys | None = None
+    log_shares: np.ndarray | None = None
 
     def with_hints(self, hints: Sequence[Hint], predictor: Predictor) -> np.ndarray:
         """Returns the colors corrected by hints, each spread over similar parts of the photo.
@@ -46,16 +49,14 @@ class Prediction:
             predictor: compiles and runs the spreading.
         """
         assert self.keys is not None
-        grid = height, width = self.keys.features.shape[:2]
+        grid = self.keys.features.shape[:2]
         number = 1 << (len(hints) - 1).bit_length()  # few shapes: few compilations
-        rows = [int((hint.y + 0.5) * height / self.lightness.shape[0]) for hint in hints]
-        columns = [int((hint.x + 0.5) * width / self.lightness.shape[1]) for hint in hints]
         missing = ((0, number - len(hints)), (0, 0))
         fields = {
             "ab": enlarged(self.colors[..., -2:], grid),
             "keys": self.keys,
             "lightness": enlarged(self.lightness[..., None], grid)[..., 0],
-            "cells": np.pad(np.stack([rows, columns], axis=-1), missing),
+            "cells": np.pad(cells_of(hints, self.lightness.shape, grid), missing),
             "hint_ab": np.pad(np.stack([user_hints.ab_of(hint) for hint in hints]), missing),
             "valid": np.arange(number) < len(hints),
         }
@@ -63,6 +64,19 @@ class Prediction:
         corrected = self.colors.copy()
         corrected[..., -2:] += enlarged(correction, corrected.shape[:2])
         return corrected
+
+
+def cells_of(hints: Sequence[Hint], photo: tuple[int, ...], grid: tuple[int, ...]) -> np.ndarray:
+    """Returns the cells of hints on a grid, (K, 2): row and column.
+
+    Args:
+        hints: from `checked`.
+        photo: (height, width) of the photo, in pixels.
+        grid: (height, width) of the grid, in cells.
+    """
+    rows = [int((hint.y + 0.5) * grid[0] / photo[0]) for hint in hints]
+    columns = [int((hint.x + 0.5) * grid[1] / photo[1]) for hint in hints]
+    return np.stack([rows, columns], axis=-1)
 
 
 def _spread(variables: Any, fields: dict[str, Any]) -> jax.Array:
@@ -92,7 +106,7 @@ class ExactHints:
         """Computes the remaining error at each hint.
 
         Args:
-            regional: hints with a region, an array (H, W).
+            regional: hints with a region, an `Area`.
             others: hints without one.
             lightness: (H, W), L of the photo.
             planes: colors of the photo without this correction.
@@ -102,8 +116,10 @@ class ExactHints:
         self._lightness = lightness
         self._cell = cell
         self._is_filled = np.zeros((1, 1), bool)
+        if self._fills:
+            self._is_filled = np.zeros(lightness.shape, bool)
         for region, _ in self._fills:
-            self._is_filled = self._is_filled | region
+            region.fill(slice(0, len(lightness)), self._is_filled, True)
         self._is_filled = np.broadcast_to(self._is_filled, lightness.shape)
         self._errors = []  # row, column, error of ab (2,)
         for (y, x), hint in {(hint.y, hint.x): hint for hint in others}.items():  # the last counts
@@ -116,30 +132,42 @@ class ExactHints:
         reach = _REACH * self._cell
         near = [e for e in self._errors if rows.start - reach < e[0] < rows.stop + reach]
         if near:
-            ab += self._correction(rows, near)
+            columns = slice(
+                max(min(x for _, x, _ in near) - int(reach) - 1, 0),
+                max(x for _, x, _ in near) + int(reach) + 2,
+            )
+            ab[:, columns] += self._correction(rows, columns, near)
         return ab[..., 0], ab[..., 1]
 
     def _filled(self, rows: slice, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         ab = np.stack([a, b], axis=-1)
         for region, color_ab in self._fills:
-            ab[region[rows]] = color_ab
+            region.fill(rows, ab, color_ab)
         return ab
 
-    def _correction(self, rows: slice, errors: Sequence[tuple[int, int, np.ndarray]]) -> np.ndarray:
-        shape = (*self._lightness[rows].shape, 1)
+    def _correction(
+        self, rows: slice, columns: slice, errors: Sequence[tuple[int, int, np.ndarray]]
+    ) -> np.ndarray:
+        """Returns what is added to ab in some rows and columns, (n, m, 2) float32."""
+        shape = (*self._lightness[rows, columns].shape, 1)
         total, odds, most = np.zeros((*shape[:2], 2)), np.full(shape, 1e-30), np.zeros(shape)
         for y, x, error in errors:
             reach = int(_REACH * self._cell) + 1
-            columns = slice(max(x - reach, 0), x + reach + 1)
-            lightness = self._lightness[rows, columns]
-            down = np.arange(rows.start, rows.start + shape[0])[:, None] - y
-            right = np.arange(self._lightness.shape[1])[None, columns] - x
+            first, last = max(y - reach, rows.start), min(y + reach + 1, rows.stop)
+            across = slice(max(x - reach, 0), x + reach + 1)
+            lightness = self._lightness[first:last, across]
+            down = np.arange(first, last)[:, None] - y
+            right = np.arange(self._lightness.shape[1])[None, across] - x
             step = (lightness - self._lightness[y, x]) / _LIGHTNESS_WIDTH
             weight = np.exp(-((down**2 + right**2) / self._cell**2 + step**2) / 2)
-            weight *= self._is_filled[rows, columns] == self._is_filled[y, x]
+            weight *= self._is_filled[first:last, across] == self._is_filled[y, x]
             weight = weight[..., None]
             odd = weight / (1 + _EPSILON - weight)
-            total[:, columns] += odd * error
-            odds[:, columns] += odd
-            most[:, columns] = np.maximum(most[:, columns], weight)
+            part = (
+                slice(first - rows.start, last - rows.start),
+                slice(across.start - columns.start, across.stop - columns.start),
+            )
+            total[part] += odd * error
+            odds[part] += odd
+            most[part] = np.maximum(most[part], weight)
         return (total / odds * most).astype(np.float32)

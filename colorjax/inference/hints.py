@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from colorjax.errors import RequestError
+from colorjax.inference.regions import Area, area_of
 
 _FORM = "x,y,#rrggbb"
 _FIELDS = {"x", "y", "color"}  # region is optional
@@ -31,9 +31,10 @@ class Hint(NamedTuple):
         x: column in pixels of the upright photo, from 0 at the left.
         y: row in pixels of the upright photo, from 0 at the top.
         color: sRGB as "#rrggbb". Only its a and b are used; the lightness stays that of the photo.
-        region: part of the photo that the hint colors exactly, which contains (x, y): a boolean
-            array (H, W) of the photo's size, or a polygon of three or more corners [x, y]. None:
-            the hint spreads over similar parts of the photo.
+        region: part of the photo that the hint colors exactly, which contains (x, y), as for
+            `regions.area_of`: a boolean array (H, W) of the photo's size, a polygon of three or
+            more corners [x, y], or a brush line. None: the hint spreads over similar parts of the
+            photo.
     """
 
     x: int
@@ -67,7 +68,8 @@ def read_json(path: str | os.PathLike[str]) -> list[Hint]:
 
     Args:
         path: JSON: a list of objects {"x": 120, "y": 80, "color": "#c04030"}, of strings
-            "x,y,#rrggbb", or of both. An object may have a "region", a polygon [[x, y], ...].
+            "x,y,#rrggbb", or of both. An object may have a "region", a polygon [[x, y], ...] or
+            another form of `regions.area_of`.
 
     Returns:
         The hints in the order of the file.
@@ -107,7 +109,7 @@ def checked(hints: Iterable[Hint | tuple[Any, ...]], height: int, width: int) ->
         width: likewise.
 
     Returns:
-        The hints, with regions as boolean arrays (height, width).
+        The hints, with regions as `Area`s.
 
     Raises:
         RequestError: a hint has another type, coordinates that are not whole numbers or an invalid
@@ -128,7 +130,7 @@ def checked(hints: Iterable[Hint | tuple[Any, ...]], height: int, width: int) ->
                 "pixels; x and y count from 0 at the top left of the upright photo"
             )
         if hint.region is not None:
-            hint = hint._replace(region=_mask(hint, height, width))
+            hint = hint._replace(region=_area(hint, height, width))
         result.append(hint)
     return result
 
@@ -195,40 +197,13 @@ def _sound(hint: Hint, text: str) -> Hint:
     return hint._replace(x=operator.index(hint.x), y=operator.index(hint.y))
 
 
-def _mask(hint: Hint, height: int, width: int) -> np.ndarray:
-    """Returns the region of a hint as a boolean array (height, width), or raises RequestError."""
-    region = hint.region
+def _area(hint: Hint, height: int, width: int) -> Area:
+    """Returns the region of a hint, or raises RequestError."""
     name = f"region of hint {hint.x},{hint.y},{hint.color}"
-    if isinstance(region, np.ndarray) and region.dtype == bool:
-        if region.shape != (height, width):
-            raise RequestError(
-                f"{name}: the array must have the photo's shape {(height, width)}, not "
-                f"{region.shape}"
-            )
-    else:
-        region = np.asarray(_drawn(_corners(region, name), (width, height)), bool)
-    if not region[hint.y, hint.x]:
+    area = area_of(hint.region, height, width, name)
+    if not area.contains(hint.x, hint.y):
         raise RequestError(f"{name} does not contain the hint; move the hint into the region")
-    return region
-
-
-def _corners(region: Any, name: str) -> list[tuple[float, float]]:
-    try:
-        corners = [(float(x), float(y)) for x, y in region]
-    except (TypeError, ValueError):
-        corners = []
-    # Pillow draws with 32-bit integers.
-    if len(corners) < 3 or not all(abs(value) < 1e6 for corner in corners for value in corner):
-        raise RequestError(
-            f"{name}: give three corners or more, such as [[10, 10], [90, 10], [50, 80]]"
-        )
-    return corners
-
-
-def _drawn(corners: list[tuple[float, float]], size: tuple[int, int]) -> Image.Image:
-    picture = Image.new("1", size)
-    ImageDraw.Draw(picture).polygon(corners, fill=1, outline=1)
-    return picture
+    return area
 
 
 def _is_whole(value: Any) -> bool:

@@ -20,6 +20,8 @@ from colorjax.inference.tiling import Tiling
 Hints: TypeAlias = Sequence[Hint | tuple[Any, ...]]
 
 QUALITIES = ("draft", "normal", "best")
+# ab of the illuminant D50 under D65, the white of sRGB.
+WARM = (2.4, 17.7)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +30,10 @@ class Options:
 
     Attributes:
         hints: colors of pixels, as `Hint` or its fields; x from the left and y from the top of the
-            upright photo, from 0. Neither saturation nor strength changes the color at a hint.
+            upright photo, from 0. Saturation, warmth and strength do not change the color at a
+            hint.
         saturation: factor on the predicted a and b; 0 is gray.
+        warmth: from -1, cool, to 1, warm: adds this many times `WARM` to the predicted a and b.
         strength: weight of the predicted colors, in [0, 1]; the rest is the photo's own color.
         global_image: reference photo of any size: its global features replace those of the photo
             (style transfer of Iizuka et al. 2016), or its palette is a global hint (Zhang et al.
@@ -44,6 +48,7 @@ class Options:
 
     hints: Hints = ()
     saturation: float = 1.0
+    warmth: float = 0.0
     strength: float = 1.0
     global_image: Picture | None = None
     quality: str = "normal"
@@ -68,6 +73,8 @@ class Options:
             raise RequestError(
                 f"saturation must be at least 0 (a number), not {_shown(self.saturation)}"
             )
+        if not (is_number(self.warmth) and -1 <= self.warmth <= 1):
+            raise RequestError(f"warmth must be from -1 to 1 (a number), not {_shown(self.warmth)}")
         if not (is_number(self.strength) and 0 <= self.strength <= 1):
             raise RequestError(
                 f"strength must be from 0 to 1 (a number), not {_shown(self.strength)}"

@@ -24,6 +24,7 @@ Size: TypeAlias = tuple[int, ...]  # height and width in pixels
 
 # No sRGB color has a chroma above 134; gamut mapping fails for chroma in the thousands.
 _MAX_CHROMA = 1000.0
+_LEAST_SHARE = 1e-30  # of a bin, for logarithms
 
 
 class Predictor:
@@ -92,19 +93,38 @@ class Predictor:
         """
         return self.run("colors", self.method.predict_shown, fields)
 
-    def colors_and_keys(self, fields: Inputs) -> tuple[np.ndarray, Keys]:
-        """Returns the predicted colors, and the keys by which color hints spread.
+    def colors_and_keys(self, fields: Inputs) -> tuple[np.ndarray, Keys, np.ndarray | None]:
+        """Returns the predicted colors, the keys by which color hints spread, and the bins.
 
         Returns:
-            The result of `colors`, and hint_keys; see `hint_spreading.Keyed.apply`.
+            The result of `colors`; hint_keys, see `hint_spreading.Keyed.apply`; and the calibrated
+            log probabilities of the bins on the grid of the keys, (N, h, w, 313) float32, None for
+            methods without bins.
         """
         method = dataclasses.replace(self.method, network=keyed(self.method.network))
 
-        def predict(variables: Variables, fields: Inputs) -> tuple[jax.Array, jax.Array]:
+        def predict(variables: Variables, fields: Inputs) -> tuple[jax.Array, Any, Any]:
             outputs = method.predict(variables, fields)
-            return method.to_picture(outputs), outputs["hint_keys"]
+            keys: Any = outputs["hint_keys"]
+            shares = None
+            if "bin_logits" in outputs:
+                shares = _resized_log_shares(method, outputs, keys.features.shape[1:3])
+            return method.to_picture(outputs), keys, shares
 
         return self.run("keyed", predict, fields)
+
+    def log_shares(self, fields: Inputs, size: Size) -> np.ndarray:
+        """Returns the calibrated log probabilities of the bins, resized to (h, w) = `size`.
+
+        Returns:
+            (N, h, w, 313) float32.
+        """
+
+        def predict(variables: Variables, fields: Inputs) -> jax.Array:
+            outputs = self.method.predict(variables, fields)
+            return _resized_log_shares(self.method, outputs, size)
+
+        return self.run(("log_shares", size), predict, fields)
 
     def colors_and_confidence(self, fields: Inputs) -> tuple[np.ndarray, np.ndarray]:
         """Returns the predicted colors and their confidence.
@@ -121,7 +141,9 @@ class Predictor:
         return "bin_logits" in self.method.network.outputs
 
     def distribution(self, fields: Inputs, size: Size) -> np.ndarray:
-        """Returns the distribution over bins of N pictures, resized to (h, w) = `size`.
+        """Returns the uncalibrated distribution over bins of N pictures, resized to `size`.
+
+        It is for combining colors; see `log_shares` for calibrated probabilities.
 
         Returns:
             (N, h, w, 313) float32; each sums to 1.
@@ -163,9 +185,19 @@ class Predictor:
         return result
 
 
+def _resized_log_shares(method: Method, outputs: Any, size: Size) -> jax.Array:
+    logs = method.log_shares(outputs["bin_logits"])
+    if logs.shape[1:3] == tuple(size):
+        return logs
+    shares = jax.image.resize(jnp.exp(logs), (len(logs), *size, logs.shape[-1]), "linear")
+    return jnp.log(jnp.maximum(shares, _LEAST_SHARE))
+
+
 def saturated(colors: np.ndarray, factor: float) -> np.ndarray:
     """Returns (h, w, 2 or 3) with ab times a factor, chroma limited to 1000; may be in place."""
     result = np.require(colors, np.float32, ["W"])  # a copy if read-only
+    if factor == 1 and np.abs(result[..., -2:]).max(initial=0) < _MAX_CHROMA / 2:
+        return result  # multiplied by 1
     for ab in result[..., -2:]:  # row by row to save memory: a picture may have 100 megapixels
         chroma = np.linalg.norm(ab.astype(np.float64), axis=-1, keepdims=True)
         ab *= np.minimum(factor, _MAX_CHROMA / np.maximum(chroma, 1e-9)).astype(np.float32)

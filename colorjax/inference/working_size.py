@@ -42,15 +42,18 @@ class WorkingSize:
         config: ConfigDict,
         method: Method,
         size: int | str | None = None,
-        aspect: str = "short",
+        aspect: str | None = None,
     ) -> WorkingSize:
         """Returns the working size from `size`, else `inference.size`, else `data.image_size`.
+
+        The aspect is `aspect`, else `inference.aspect`, which configs of earlier versions lack.
 
         Raises:
             RequestError: the size is negative, 0, not a number or above `MAX_SIDE`, the network
                 has a fixed size, or the aspect is unknown.
         """
         fixed = method.network.fixed_size
+        aspect = aspect or config.inference.get("aspect", "short")
         if aspect not in ASPECTS:
             raise unknown_name("aspect", aspect, ASPECTS)
         if size is not None and fixed:

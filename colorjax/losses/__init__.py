@@ -16,7 +16,7 @@ from colorjax.errors import RequestError, unknown_name
 from colorjax.losses import adversarial
 from colorjax.losses.bins import bin_cross_entropy, grid_cross_entropy
 from colorjax.losses.classification import class_cross_entropy, class_hits
-from colorjax.losses.perceptual import feature_errors
+from colorjax.losses.perceptual import feature_errors, missing_colorfulness
 from colorjax.losses.regression import (
     absolute_error,
     block_means,
@@ -57,8 +57,8 @@ class Loss:
         terms: (outputs of the network, batch) -> terms by name.
         weights: weight of each term in the total; a term without a weight is only logged.
         outputs: of the network that the loss needs.
-        judges: auxiliary networks whose outputs the loss needs: "critic" adds `fake_logits`,
-            "features" adds `taps` and `true_taps`.
+        judges: what the loss needs beyond the network's outputs: "critic" adds `fake_logits`,
+            "features" adds `taps` and `true_taps`, "picture" adds `rgb`.
     """
 
     name: str
@@ -213,8 +213,8 @@ def _judged(name: str, weights: Mapping[str, float], tap_weights, terms) -> Loss
             raise RequestError(f"loss.{term}_weight must be at least 0, not {weight}")
     if not any(weights.values()):
         raise RequestError(f"all weights of loss {name} are 0; set one of them above 0")
-    judges = {"critic": weights.get("adversarial"), "features": weights.get("feature")}
-    needed = frozenset(judge for judge, weight in judges.items() if weight)
+    judges = {"critic": "adversarial", "features": "feature", "picture": "colorfulness"}
+    needed = frozenset(judge for judge, term in judges.items() if weights.get(term))
     in_total = {term: weight for term, weight in weights.items() if term != "feature"}
     if weights.get("feature"):
         scale = weights["feature"]
@@ -256,10 +256,11 @@ def _adversarial(
     l1_weight: float = 100.0,
     cosine_weight: float = 0.0,
     feature_weight: float = 0.0,
+    colorfulness_weight: float = 0.0,
     tap_weights: Sequence[float] = (1.0, 1.0, 1.0),
     relative: bool = True,
 ) -> Loss:
-    """Generator loss against a critic: Isola et al. 2017, Nazeri et al. 2018, DeOldify."""
+    """Generator loss against a critic: Isola et al. 2017, Nazeri et al. 2018, DeOldify, DDColor."""
     if gan not in adversarial.GANS:
         raise unknown_name("loss.gan", gan, adversarial.GANS)
 
@@ -271,6 +272,8 @@ def _adversarial(
             terms["adversarial"] = adversarial.fooling_loss(logits, gan, fooling_target)
         if cosine_weight:
             terms["cosine"] = adversarial.cosine_loss(prediction, truth)
+        if colorfulness_weight:
+            terms["colorfulness"] = missing_colorfulness(outputs["rgb"])
         if feature_weight:
             terms |= _feature_terms(outputs, relative)
         return terms
@@ -280,6 +283,7 @@ def _adversarial(
         "l1": l1_weight,
         "cosine": cosine_weight,
         "feature": feature_weight,
+        "colorfulness": colorfulness_weight,
     }
     return _judged("adversarial", weights, tap_weights, terms)
 

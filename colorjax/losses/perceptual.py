@@ -1,4 +1,4 @@
-"""Feature loss: distance between two pictures in the layers of a pretrained network."""
+"""Losses of whole pictures: distance in the layers of a pretrained network; colorfulness."""
 
 from __future__ import annotations
 
@@ -37,3 +37,26 @@ def feature_errors(
             total = total / (jnp.mean(jnp.abs(truth.astype(jnp.float32))) + 1e-6)
         errors.append((total, count))
     return errors
+
+
+_LEAST = 1e-10  # added under the roots: their gradient is finite on a gray picture
+
+
+def missing_colorfulness(rgb: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Sums 1 - colorfulness over pictures (DDColor, after Hasler and Suesstrunk 2003).
+
+    sqrt(var(rg) + var(yb)) + 0.3 sqrt(mean(rg)^2 + mean(yb)^2), with rg = |R - G| and
+    yb = |(R + G) / 2 - B|; unbiased variances.
+
+    Args:
+        rgb: (N, H, W, 3) sRGB in [0, 1].
+
+    Returns:
+        (sum, N), float32 scalars.
+    """
+    red, green, blue = jnp.moveaxis(rgb.astype(jnp.float32), -1, 0)
+    opponents = jnp.stack([jnp.abs(red - green), jnp.abs((red + green) / 2 - blue)])
+    variance = jnp.sum(jnp.var(opponents, axis=(2, 3), ddof=1), axis=0)
+    mean = jnp.sum(jnp.mean(opponents, axis=(2, 3)) ** 2, axis=0)
+    colorfulness = jnp.sqrt(variance + _LEAST) + 0.3 * jnp.sqrt(mean + _LEAST)
+    return jnp.sum(1 - colorfulness), jnp.float32(len(rgb))

@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
-from colorjax import losses, models
+from colorjax import color, losses, models
 from colorjax.data import prior
 from colorjax.data.edges import EdgeDetector
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError, unknown_name
 from colorjax.methods.method import DECODES, Method
 from colorjax.models.judges.critics import Critic, create_critic
-from colorjax.models.judges.features import FeatureNetwork, create_features
+from colorjax.models.judges.features import (
+    PUBLISHED_TAP_WEIGHTS,
+    FeatureNetwork,
+    create_features,
+)
 
 
 def build_network(config: ConfigDict) -> models.Network:
@@ -42,15 +47,16 @@ def build_loss(config: ConfigDict) -> losses.Loss:
     name, prior_file = options.pop("name"), options.pop("prior")
     if "prior" in losses.find(name).options:
         options["prior"] = prior.load(prior_file, "loss.prior")
-    is_published = config.features.name == "vgg16_bn"
-    options["relative"] = not is_published
-    if not options.get("tap_weights"):
-        options["tap_weights"] = (20.0, 70.0, 10.0) if is_published else (1.0, 1.0, 1.0)
-    weights = tuple(options["tap_weights"])
-    if len(weights) != 3 or not min(weights) >= 0:
+    published = PUBLISHED_TAP_WEIGHTS.get(config.features.name)
+    options["relative"] = published is None
+    default = published or (1.0, 1.0, 1.0)
+    weights = tuple(options.get("tap_weights") or default)
+    if len(weights) != len(default) or not min(weights) >= 0:
         raise RequestError(
-            f"loss.tap_weights must be three numbers, at least 0, one for each layer; not {weights}"
+            f"loss.tap_weights must be {len(default)} numbers, at least 0, one for each layer; not "
+            f"{weights}"
         )
+    options["tap_weights"] = weights
     return losses.create(name, **options)
 
 
@@ -108,6 +114,7 @@ def build(config: ConfigDict, *, with_loss: bool = True, loss: losses.Loss | Non
         remat=tuple(config.get("remat") or ()),
         trains=models.trained_layers(network, config.get("train_only") or "all"),
         global_hints=config.data.get("global_hints", 0.0),
+        judged_saturation=config.loss.get("judged_saturation", 1.0) if with_loss else 1.0,
         frozen=tuple(getattr(network, "frozen_layers", ())),
         factors=models.layer_factors(network, config.to_dict().get("optimizer", {})),
         **_inference_options(config, network),
@@ -126,6 +133,7 @@ def takes_decode(network: models.Network) -> bool:
 def _inference_options(config: ConfigDict, network: models.Network) -> dict[str, Any]:
     # Configs of imported weights and of earlier versions lack the fields.
     options = {"lightness": "photo", "saturation": 1.0, "decode": "ab"}
+    options |= {"bin_bias": (), "bin_temperature": 1.0}
     options |= config.to_dict().get("inference", {})
     if options["lightness"] not in ("photo", "predicted"):
         raise unknown_name("inference.lightness", options["lightness"], ("photo", "predicted"))
@@ -138,10 +146,22 @@ def _inference_options(config: ConfigDict, network: models.Network) -> dict[str,
             f"the network {config.model.name} predicts no color bins: set decode "
             f"(inference.decode) to ab, not {options['decode']}"
         )
+    bias = tuple(map(float, options["bin_bias"]))
+    if len(bias) not in (0, color.NUM_BINS) or not np.all(np.isfinite(bias)):
+        raise RequestError(
+            f"inference.bin_bias must be empty or {color.NUM_BINS} finite numbers, not "
+            f"{len(bias)} values; `colorjax calibrate` writes it"
+        )
+    if not 0 < options["bin_temperature"] < float("inf"):
+        raise RequestError(
+            f"inference.bin_temperature must be above 0, not {options['bin_temperature']}"
+        )
     return {
         "keeps_lightness": options["lightness"] == "photo",
         "saturation": options["saturation"],
         "decode": options["decode"],
+        "bin_bias": bias,
+        "bin_temperature": float(options["bin_temperature"]),
     }
 
 

@@ -57,8 +57,13 @@ class Method:
         decode: where `predict` takes ab from. "ab": the network's own ab; "annealed": the annealed
             mean of its distribution over bins, at the network's `temperature`; "blend": the mean of
             the two. Not used in training.
+        bin_bias: (313,) added to the logits of the bins, for calibrated probabilities; empty: 0.
+            Neither this nor the next changes the colors of `predict`. Not used in training.
+        bin_temperature: divisor of the logits after `bin_bias`, above 0.
         global_hints: share of the training photos whose own colors are given as `global_colors`,
             if the network has that input.
+        judged_saturation: factor of `blend_saturation` on the true pictures that critics in RGB and
+            feature networks see.
     """
 
     network: models.Network
@@ -75,7 +80,10 @@ class Method:
     factors: tuple[tuple[str, float], ...] = ()
     saturation: float = 1.0
     decode: str = "ab"
+    bin_bias: tuple[float, ...] = ()
+    bin_temperature: float = 1.0
     global_hints: float = 0.0
+    judged_saturation: float = 1.0
 
     def init(self, key: jax.Array) -> Variables:
         """Returns fresh variables, float32."""
@@ -124,7 +132,11 @@ class Method:
     @property
     def wanted(self) -> frozenset[str]:
         """Names of the fields that a training batch needs in addition to gray and ab, or to rgb."""
-        judged_in_rgb = self.features is not None or (self.critic and self.critic.space == "rgb")
+        judged_in_rgb = (
+            self.features is not None
+            or (self.critic and self.critic.space == "rgb")
+            or (self.loss and "picture" in self.loss.judges)
+        )
         needs_lightness = self.space != "ab" or judged_in_rgb
         needs_rgb = needs_lightness and not self.encode.gives_lightness
         return self.network.inputs | ({"rgb"} if needs_rgb else set())
@@ -172,6 +184,13 @@ class Method:
         """Returns the true colors of an encoded batch in a space; "own": the network's space."""
         space = self.space if space == "own" else space
         return self._with_lightness(batch["ab"].astype(jnp.float32), batch, space)
+
+    def judged_truth(self, batch: Fields, space: str) -> jax.Array:
+        """Returns `truth` for a critic or a feature network, in RGB by `judged_saturation`."""
+        truth = self.truth(batch, space)
+        if self.judged_saturation == 1 or space != "rgb":
+            return truth
+        return 2 * color.blend_saturation((truth + 1) / 2, self.judged_saturation) - 1
 
     def colors(self, outputs: Fields, batch: Fields, space: str) -> jax.Array:
         """Returns the predicted colors in a space; "own": the network's space.
@@ -302,6 +321,16 @@ class Method:
         annealed = color.annealed_mean(outputs["bin_logits"], temperature)
         annealed = shapes.enlarge_to(color.normalize_ab(annealed), own.shape[1:3])
         return annealed if self.decode == "annealed" else (own + annealed) / 2
+
+    def log_shares(self, logits: jax.Array) -> jax.Array:
+        """Returns calibrated log probabilities, log softmax((logits + bin_bias) / bin_temperature).
+
+        Args:
+            logits: (..., 313), the network's output bin_logits.
+        """
+        if self.bin_bias:
+            logits = logits + jnp.asarray(self.bin_bias, jnp.float32)
+        return jax.nn.log_softmax(logits / self.bin_temperature, axis=-1)
 
     def fit(self, fields: Fields) -> Fields:
         """Selects the network's inputs and pads or resizes them to the network's size."""

@@ -29,6 +29,26 @@ def delta_e_2000(lab_a: Any, lab_b: Any) -> Array:
     return namespace(lab_a, lab_b).mean(delta_e_2000_pixels(lab_a, lab_b), axis=(-2, -1))
 
 
+def delta_e_2000_p90(lab_a: Any, lab_b: Any) -> Array:
+    """Returns the 90th percentile of CIEDE2000 over the pixels of each image.
+
+    A tenth of the pixels differs more; between two pixels it is interpolated linearly.
+
+    Args:
+        lab_a: (..., H, W, 3) Lab, L in [0, 100].
+        lab_b: the same shape.
+
+    Returns:
+        (...,) floating point, at least 0.
+
+    Raises:
+        ValueError: as `delta_e_2000`.
+    """
+    lab_a, lab_b = image_pair(lab_a, lab_b, ("lab_a", "lab_b"), 3)
+    pixels = delta_e_2000_pixels(lab_a, lab_b)
+    return namespace(lab_a, lab_b).percentile(pixels, 90, axis=(-2, -1)).astype(pixels.dtype)
+
+
 def delta_e_2000_pixels(lab_a: Any, lab_b: Any) -> Array:
     """Returns CIEDE2000 of pairs of colors, with kL = kC = kH = 1.
 

@@ -101,8 +101,13 @@ def frechet_distance(a: FeatureMoments, b: FeatureMoments) -> float:
     return float(difference @ difference + traces - 2 * trace_of_root)
 
 
-def small_sample_warning(a: FeatureMoments, b: FeatureMoments) -> str:
+def small_sample_warning(a: FeatureMoments, b: FeatureMoments, metric: str = "FID") -> str:
     """Returns a one-line warning if there are fewer photos than features, else "".
+
+    Args:
+        a: moments of one set of photos.
+        b: moments of the other.
+        metric: the title of the distance.
 
     >>> small_sample_warning(FeatureMoments.empty(4), FeatureMoments.empty(4))[:30]
     'FID of 0 and 0 photos with 4 f'
@@ -111,7 +116,7 @@ def small_sample_warning(a: FeatureMoments, b: FeatureMoments) -> str:
     if min(a.count, b.count) >= features:
         return ""
     return (
-        f"FID of {a.count} and {b.count} photos with {features} features: the covariances are "
+        f"{metric} of {a.count} and {b.count} photos with {features} features: the covariances are "
         "singular and the value far too high; compare it only with values of as many photos"
     )
 

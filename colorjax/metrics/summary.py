@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from colorjax.metrics import intervals, table
+from colorjax.metrics.calibration import ECE_BINS
 from colorjax.metrics.error import SMALLEST_MSE, psnr_of_mse
 from colorjax.metrics.sums import Sums
 
@@ -240,20 +241,30 @@ def summarize_hues(sums: Sums, num_hues: int) -> list[dict[str, Any]]:
 def reliability(photos: Sequence[Mapping[str, Any]]) -> list[dict[str, float]] | None:
     """Returns the reliability diagram of the most likely bin; None without a distribution.
 
+    The points have equal numbers of pixels, as in `calibration.reliability_points`. The pixels are
+    known by levels of confidence; within a level all count alike.
+
     Returns:
-        For each tenth of confidence that has pixels: share of the pixels, mean confidence,
-        accuracy (how often the most likely bin is the true one).
+        For each point: share of the pixels, mean confidence, accuracy (how often the most likely
+        bin is the true one).
     """
     parts = [each["confidences"] for each in photos if "confidences" in each]
     if not parts:
         return None
-    numbers, sums, hits = np.sum(parts, axis=0)
+    sums = np.asarray(parts, np.float64).sum(axis=0)
+    sums = np.pad(np.cumsum(sums[:, sums[0] > 0], axis=-1), ((0, 0), (1, 0)))
+    edges = np.linspace(0, sums[0, -1], ECE_BINS + 1)
+    numbers, confidences, hits = (np.diff(np.interp(edges, sums[0], each)) for each in sums)
     return [
         {
-            "share": float(numbers[k] / numbers.sum()),
-            "confidence": float(sums[k] / numbers[k]),
-            "accuracy": float(hits[k] / numbers[k]),
+            "share": float(number / numbers.sum()),
+            "confidence": float(confidence / number),
+            "accuracy": float(hit / number),
         }
-        for k in range(len(numbers))
-        if numbers[k]
+        for number, confidence, hit in zip(numbers, confidences, hits, strict=True)
     ]
+
+
+def ece_of(points: Sequence[Mapping[str, float]]) -> float:
+    """Returns the calibration error of a result of `reliability`, see `metrics.ece`."""
+    return float(sum(p["share"] * abs(p["accuracy"] - p["confidence"]) for p in points))

@@ -122,6 +122,26 @@ _OF_PICTURES = {
     )
     for name, each in _OF_AB.items()
 } | {
+    "delta_e_2000_p90": Metric(
+        "CIEDE2000, 90th percentile",
+        2,
+        -1,
+        "90th percentile of CIEDE2000 over the pixels of a photo; mean of photos",
+    ),
+    "ssim_ab": Metric(
+        "SSIM of ab",
+        3,
+        1,
+        "SSIM of a and b as signed numbers, 11x11 Gaussian, sigma 1.5, data range 255; mean of "
+        "photos with both sides of at least 11 px",
+    ),
+    "ms_ssim_ab": Metric(
+        "MS-SSIM of ab",
+        3,
+        1,
+        "the same at 5 scales with the weights of Wang et al. 2003; fewer scales for photos below "
+        "176 px: not comparable",
+    ),
     "mae_ab_127": Metric("MAE of ab / 127.5", 4, -1, "mae_ab_8bit / 127.5"),
     "delta_colorfulness": Metric(
         "colorfulness, difference",
@@ -148,6 +168,20 @@ _OF_PICTURES = {
         "Frechet distance of Inception features; see the stamp of the network",
     ),
     "lpips": Metric("LPIPS", 4, -1, "LPIPS 0.1; see the stamp of the network; mean of photos"),
+    "lite_distance": Metric(
+        "distance of Lite0 features",
+        4,
+        -1,
+        "distance of the feature maps of EfficientNet-Lite0, as LPIPS but without learned weights: "
+        "not LPIPS; see the stamp of the network; mean of photos",
+    ),
+    "frechet_lite0": Metric(
+        "Frechet distance of Lite0 features",
+        3,
+        -1,
+        "Frechet distance of the 320 mean features of EfficientNet-Lite0: not FID, and on another "
+        "scale; see the stamp of the network",
+    ),
     # In eval.json, top1 is of the method's own classifier.
     "top1": Metric("top 1", 4, 1, "share of photos whose class is VGG16's first"),
     "top5": Metric("top 5", 4, 1, "share of photos whose class is among VGG16's first five"),
@@ -183,9 +217,42 @@ _OF_PREDICTIONS = _OF_AB | {
     ),
 }
 
+# Of several pictures, of distributions and of films: not in the tables of a suite.
+_OTHERS = {
+    "psnr_best_of_n": Metric(
+        "PSNR, best of n samples",
+        2,
+        1,
+        "psnr of the sample that is nearest to the truth; read it with n and with diversity",
+        "dB",
+    ),
+    "psnr_mean_of_n": Metric("PSNR, mean of n samples", 2, 1, "mean psnr of the samples", "dB"),
+    "psnr_worst_of_n": Metric("PSNR, worst of n samples", 2, 1, "lowest psnr of a sample", "dB"),
+    "diversity": Metric(
+        "diversity",
+        2,
+        0,
+        "mean distance of two samples in the ab plane, over all pairs and pixels, Lab units",
+    ),
+    "ece": Metric(
+        "ECE",
+        4,
+        -1,
+        "mean |accuracy - confidence| of the most likely bin over 15 bins of equal mass; all "
+        "positions of all photos",
+    ),
+    "cdc": Metric(
+        "CDC",
+        5,
+        -1,
+        "Jensen-Shannon divergence of the histograms of R, G and B between frames at distances of "
+        "1, 2 and 4; read it with the value of the true film",
+    ),
+}
+
 SKILL = Metric("skill", 3, 1, "1 - mae_ab_8bit / mae_ab_8bit of per_lightness")
 
-METRICS = _OF_BOTH | _OF_PICTURES | _OF_PREDICTIONS | {"skill": SKILL}
+METRICS = _OF_BOTH | _OF_PICTURES | _OF_PREDICTIONS | _OTHERS | {"skill": SKILL}
 OF_PICTURES = tuple(_OF_BOTH | _OF_PICTURES)
 _NAMES_OF_PREDICTIONS = (*_OF_BOTH, *_OF_PREDICTIONS, "top1")
 

@@ -28,6 +28,8 @@ NETWORKS = {
     "zhang16": "colorjax.models.zhang16",
     "zhang17": "colorjax.models.zhang17",
     "semantic": "colorjax.models.semantic",
+    "ddcolor": "colorjax.models.ddcolor",
+    "deoldify": "colorjax.models.deoldify",
 }
 
 __all__ = [

@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from colorjax.models.blocks.convolution import Conv
 from colorjax.models.blocks.shapes import enlarge_to
@@ -155,6 +156,52 @@ def feature_keys(features: Sequence[jax.Array], size: tuple[int, int]) -> jax.Ar
     return jnp.concatenate(levels, axis=-1) / len(levels) ** 0.5
 
 
+def exponents(
+    keys: Keys,
+    lightness: Any,
+    cells: Any,
+    *,
+    temperature: float | jax.Array = TEMPERATURE,
+    distance: float | jax.Array = DISTANCE,
+    lightness_width: float | jax.Array = LIGHTNESS_WIDTH,
+) -> Any:
+    """Returns -log w_ij of the module docstring for K cells; arrays of NumPy or of JAX.
+
+    Args:
+        keys: of the grid (h, w).
+        lightness: (h, w), L in [0, 100].
+        cells: (K, 2) integers, row and column of each cell on the grid.
+        temperature: T, as a multiple of m, above 0.
+        distance: s, as a share of the shorter side, above 0.
+        lightness_width: l, as a share of the range of L, above 0.
+
+    Returns:
+        (h, w, K), at least 0.
+    """
+    xp = np if isinstance(keys.features, np.ndarray) else jnp
+    height, width = lightness.shape
+    rows, columns = cells[:, 0], cells[:, 1]
+    features, guide = keys
+    cosine = features @ features[rows, columns].T
+    mean_distance = 1 - xp.sum(xp.square(features.mean((0, 1)))) + _LEAST_DISTANCE
+    unlike = xp.square(xp.maximum(1 - cosine, 0) / (temperature * mean_distance))
+    if guide is not None:
+        q = guide[..., :GUIDE_KEYS]
+        apart = xp.square(q[:, :, None] - q[rows, columns][None, None])
+        unlike = unlike * xp.exp(guide[..., GUIDE_KEYS, None]) + xp.sum(apart, axis=-1)
+    down = (xp.arange(height)[:, None] - rows[None]) / min(height, width)
+    right = (xp.arange(width)[:, None] - columns[None]) / min(height, width)
+    away = (xp.square(down)[:, None] + xp.square(right)[None]) / (2 * distance**2)
+    step = (lightness[..., None] - lightness[rows, columns][None, None]) / 100
+    return unlike + away + xp.square(step) / (2 * lightness_width**2)
+
+
+def log_odds_of(exponent: Any) -> Any:
+    """Returns log(w / (1 - w)) for exponents -log w; far from all hints the odds underflow to 0."""
+    xp = np if isinstance(exponent, np.ndarray) else jnp
+    return -exponent - xp.log(_EPSILON - xp.expm1(-exponent))
+
+
 def spread_hints(
     ab: jax.Array,
     keys: Keys,
@@ -183,26 +230,24 @@ def spread_hints(
     Returns:
         (h, w, 2) float32, in Lab units; 0 everywhere without a valid hint.
     """
-    height, width = lightness.shape
-    rows, columns = cells[:, 0], cells[:, 1]
-    delta = hint_ab - ab[rows, columns]
-    features, guide = keys
-    cosine = jnp.einsum("hwc,kc->hwk", features, features[rows, columns])
-    mean_distance = 1 - jnp.sum(jnp.square(features.mean((0, 1)))) + _LEAST_DISTANCE
-    unlike = jnp.square(jnp.maximum(1 - cosine, 0) / (temperature * mean_distance))
-    sharpness = jnp.ones((1, 1, 1))
-    if guide is not None:
-        q = guide[..., :GUIDE_KEYS]
-        apart = jnp.square(q[:, :, None] - q[rows, columns][None, None])
-        unlike = unlike * jnp.exp(guide[..., GUIDE_KEYS, None]) + jnp.sum(apart, axis=-1)
-        sharpness = jnp.exp(guide[..., GUIDE_KEYS + 1 :])
-    down = (jnp.arange(height)[:, None] - rows[None]) / min(height, width)
-    right = (jnp.arange(width)[:, None] - columns[None]) / min(height, width)
-    away = (jnp.square(down)[:, None] + jnp.square(right)[None]) / (2 * distance**2)
-    step = (lightness[..., None] - lightness[rows, columns][None, None]) / 100
-    exponent = unlike + away + jnp.square(step) / (2 * lightness_width**2)
+    delta = hint_ab - ab[cells[:, 0], cells[:, 1]]
+    exponent = exponents(
+        keys,
+        lightness,
+        cells,
+        temperature=temperature,
+        distance=distance,
+        lightness_width=lightness_width,
+    )
     exponent = jnp.where(valid[None, None], exponent, _FAR)
-    # Normalizes the odds in the log domain: far from all hints the odds underflow to 0.
-    log_odds = -exponent - jnp.log(_EPSILON - jnp.expm1(-exponent))
-    mean = jnp.einsum("hwk,kc->hwc", jax.nn.softmax(log_odds, axis=-1), delta)
+    mean = jnp.einsum("hwk,kc->hwc", jax.nn.softmax(log_odds_of(exponent), axis=-1), delta)
+    sharpness = sharpness_of(keys)
     return mean * jnp.exp(-sharpness * exponent.min(-1, keepdims=True))
+
+
+def sharpness_of(keys: Keys) -> Any:
+    """Returns the factors c of a guide, (h, w, 1); (1, 1, 1) ones without a guide."""
+    xp = np if isinstance(keys.features, np.ndarray) else jnp
+    if keys.guide is None:
+        return xp.ones((1, 1, 1), np.float32)
+    return xp.exp(keys.guide[..., GUIDE_KEYS + 1 :])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from pathlib import Path
 
@@ -85,3 +86,18 @@ def is_film(path: str | os.PathLike[str]) -> bool:
 
 
 RESULT_MARK = ".color"  # `colorjax colorize` writes the result of NAME.EXT to NAME.color.EXT
+UNCERTAINTY_MARK = ".uncertainty"  # and its uncertainty to NAME.uncertainty.png
+
+
+def is_result(path: Path) -> bool:
+    """Returns whether a name is that of a result next to its photo.
+
+    >>> [is_result(Path(name)) for name in ("a.color.jpg", "a.color.2.jpg", "a.uncertainty.png")]
+    [True, True, True]
+    >>> is_result(Path("a.jpg"))
+    False
+    """
+    return bool(_RESULT.search(path.stem))
+
+
+_RESULT = re.compile(rf"(\{RESULT_MARK}(\.[0-9]+)?|\{UNCERTAINTY_MARK})$")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
+import zipfile
 from typing import Any
 
+import numpy as np
 from etils import epath
 
 from colorjax.errors import RequestError
@@ -34,7 +37,7 @@ def read_bytes(path: str | os.PathLike[str], most: int = MAX_BYTES) -> bytes:
     if status.st_size > most:
         raise OSError(f"it has more than {most} bytes")
     with open(path, "rb") as file:
-        return file.read(most)
+        return file.read(status.st_size)  # as much memory is taken as the number says
 
 
 def parse_json(content: bytes) -> Any:
@@ -62,6 +65,29 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise
     except (OSError, ValueError) as error:
         raise damaged(path, str(error)) from None
+
+
+def read_arrays(path: str | os.PathLike[str], most: int = MAX_BYTES) -> dict[str, np.ndarray]:
+    """Returns the arrays in an NPZ file.
+
+    Args:
+        path: on a disk or in an object store.
+        most: largest number of bytes to unpack.
+
+    Raises:
+        OSError: missing, or not a file.
+        ValueError: damaged, too large, or with pickled objects.
+    """
+    content = io.BytesIO(read_bytes(path))
+    try:
+        with zipfile.ZipFile(content) as file:
+            size = sum(member.file_size for member in file.infolist())
+        if size > most:
+            raise ValueError(f"it unpacks to {size} bytes")
+        with np.load(content, allow_pickle=False) as file:
+            return dict(file)
+    except Exception as error:  # zipfile and its decompressors raise many types of errors
+        raise ValueError(str(error)) from None
 
 
 def damaged(path: str | os.PathLike[str], reason: str) -> RequestError:

@@ -149,11 +149,14 @@ def quiet_library_logs() -> None:
 
 
 def _print_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
-    """Prints an exception that no code can catch, but not those after a failed save.
+    """Prints an exception that no code can catch, but not those after a failed save or restore.
 
-    TensorStore reports each array to an event loop that Orbax closed at the first error.
+    TensorStore reports each array to an event loop that Orbax closed at the first error, and Orbax
+    reads the other arrays in coroutines that nobody awaits any more.
     """
-    if str(unraisable.exc_value) != "Event loop is closed":
+    code = getattr(unraisable.object, "cr_code", None)
+    is_of_orbax = code is not None and "orbax" in code.co_filename
+    if str(unraisable.exc_value) != "Event loop is closed" and not is_of_orbax:
         sys.__unraisablehook__(unraisable)
 
 

@@ -10,7 +10,8 @@ _CGROUPS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
-_BYTES_PER_PIXEL = 32  # to read, paint and write a photo: docs/photos.md has each format
+_OF_PHOTOS = 32  # bytes per pixel to read, paint and write: docs/photos.md has each format
+_OF_FILMS = 336  # bytes per pixel of a frame, mostly of x264, which looks ahead: docs/film.md
 _LEAST_PIXELS, _MOST_PIXELS = 2**22, 2**28
 
 
@@ -32,18 +33,21 @@ def total_bytes() -> int:
     return min((limit for limit in limits if limit > 0), default=0)
 
 
-def max_pixels(num_bytes: int) -> int:
+def max_pixels(num_bytes: int, bytes_per_pixel: int) -> int:
     """Returns the largest photo by default: about half of the memory is enough to process it.
 
     Args:
         num_bytes: memory; 0: unknown.
+        bytes_per_pixel: memory to process a pixel.
 
     Returns:
         From 2^22 to 2^28 pixels.
     """
     if not num_bytes:
         return _MOST_PIXELS
-    return min(max(num_bytes // (2 * _BYTES_PER_PIXEL), _LEAST_PIXELS), _MOST_PIXELS)
+    return min(max(num_bytes // (2 * bytes_per_pixel), _LEAST_PIXELS), _MOST_PIXELS)
 
 
-MAX_PIXELS = max_pixels(total_bytes())  # default limit of one photo
+# Default limits of one photo, and of a frame of a film.
+MAX_PIXELS = max_pixels(total_bytes(), _OF_PHOTOS)
+MAX_FILM_PIXELS = max_pixels(total_bytes(), _OF_FILMS)

@@ -100,7 +100,8 @@ def build_adversarial_step(
         assert state.critic is not None
         outputs, _ = method.forward(state.variables, batch, key)
         fakes = jax.lax.stop_gradient(method.colors(outputs, batch, method.critic.space))
-        seen = batch | {"truth": method.truth(batch, method.critic.space), "fake": fakes}
+        truth = method.judged_truth(batch, method.critic.space)
+        seen = batch | {"truth": truth, "fake": fakes}
 
         def objective(params, batch_stats, batch, key):
             variables = {"params": params, "batch_stats": batch_stats}

@@ -71,10 +71,12 @@ def _with_encoder(
 ) -> state.TrainState:
     """Returns the state with published weights in the network's encoder."""
     ((name, encoder),) = pretrained.read_encoder(config.init_encoder, method.network).items()
-    if config.init_encoder_photos and photos is not None:
+    if config.init_encoder_photos and photos is not None and "batch_stats" in encoder:
         encoder["batch_stats"] = _statistics_of(photos, encoder, method, config)
     params = fresh.params | {name: encoder["params"]}
-    batch_stats = fresh.batch_stats | {name: encoder["batch_stats"]}
+    batch_stats = dict(fresh.batch_stats)
+    if "batch_stats" in encoder:
+        batch_stats[name] = encoder["batch_stats"]
     average = None if fresh.average is None else params
     taken = dataclasses.replace(fresh, params=params, batch_stats=batch_stats, average=average)
     log.info("the encoder starts from published weights: %s", config.init_encoder)

@@ -187,6 +187,8 @@ def generator_objective(method: Method, state: TrainState) -> Objective:
         if method.features is not None:
             assert state.features is not None
             opinions |= feature_taps(method, state.features.variables, outputs, batch)
+        if method.loss is not None and "picture" in method.loss.judges:
+            opinions["rgb"] = (method.colors(outputs, batch, "rgb") + 1) / 2
         return opinions
 
     def objective(params, batch_stats, batch, key):
@@ -211,7 +213,7 @@ def feature_taps(method: Method, variables: Any, outputs: Fields, batch: Fields)
         taps and true_taps: sequences of (N, h, w, C).
     """
     assert method.features is not None
-    pictures = (method.colors(outputs, batch, "rgb"), method.truth(batch, "rgb"))
+    pictures = (method.colors(outputs, batch, "rgb"), method.judged_truth(batch, "rgb"))
     taps = [
         method.features.apply(variables, (picture + 1) / 2, train=False)["taps"]
         for picture in pictures

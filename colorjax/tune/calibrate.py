@@ -1,4 +1,4 @@
-"""Calibration of weights: working size, decoding and saturation."""
+"""Calibration of weights: working size, decoding, saturation and the distribution over bins."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from colorjax import color
 from colorjax.errors import RequestError
 
 if TYPE_CHECKING:
+    from colorjax.tune import bins
     from colorjax.weights.open import StoredWeights
     from colorjax.weights.workdir import Workdir
 
@@ -160,6 +161,25 @@ class Calibrator:
         lowest = SATURATIONS[min(index, len(SATURATIONS) - 1)]
         return [rows[1.0], rows[lowest]] if lowest != 1 else [rows[1.0]]
 
+    def fit_bins(self, size: int) -> bins.Fit | None:
+        """Fits the distribution over bins; None for weights without bins.
+
+        What is stored with the weights is ignored.
+
+        Args:
+            size: at which to predict.
+
+        Raises:
+            RequestError: too few photos have color.
+        """
+        from colorjax.inference.colorizer import Colorizer
+        from colorjax.tune import bins
+
+        colorizer = Colorizer.load(self._weights, size=size, calibrated=False)
+        if not colorizer.has_bins:
+            return None
+        return bins.fit(bins.collect(colorizer, self._photos))
+
     def decodings(
         self, size: int, colorfulness: float, candidates: Sequence[Decoding]
     ) -> list[list[Row]]:
@@ -221,6 +241,7 @@ def store(
     saturation: float,
     record: dict[str, Any],
     decoding: Decoding = AS_STORED,
+    fit: bins.Fit | None = None,
 ) -> None:
     """Stores the result in a workdir's config, and its record in `calibration.json`.
 
@@ -230,6 +251,7 @@ def store(
         saturation: factor on the predicted ab.
         decoding: of the network's outputs; None keeps the stored value.
         record: the content of `calibration.json`.
+        fit: of the distribution over bins; None: the weights have none.
     """
     from colorjax.weights.workdir import write_json
 
@@ -240,8 +262,21 @@ def store(
         config.inference.decode = decoding.decode
     if decoding.temperature is not None:
         config.model.temperature = decoding.temperature
+    if fit is not None:
+        config.inference.update(bins_config(fit))
     write_json(workdir.root / RECORD, record)
     write_json(workdir.config_file, config.to_dict())
+
+
+def bins_config(fit: bins.Fit) -> dict[str, Any]:
+    """Returns the fields of `config.inference` of a calibrated distribution over bins."""
+    bias = [round(float(value), 4) for value in fit.bias]
+    return {"bin_bias": bias, "bin_temperature": float(fit.temperature)}
+
+
+def bins_record(fit: bins.Fit) -> dict[str, Any]:
+    """Returns the record of a calibrated distribution over bins, for `calibration.json`."""
+    return {name: value for name, value in fit._asdict().items() if name != "bias"}
 
 
 def read_photos(

@@ -20,9 +20,15 @@ FOLDER = Path(__file__).with_name("files")
 DEFAULT = "semantic-lite0"
 # name -> SHA-256 of FOLDER/NAME.npz
 SHA256 = {
-    DEFAULT: "a5053f586f5a7d3b8928c270451efdfad01fb350a56cd8e85908af3365a7f70c",
+    DEFAULT: "71a6d643aeaef1f9799e0fedde84818430436534e62a6986777efbd468ff0cab",
     "zhang16-small": "fba62763fe1d9d19417f66174352d1294dd0ba3121f386ad41be136408ab29f3",
 }
+# name -> description, for `colorjax weights list`
+WHAT = {
+    DEFAULT: "colors on the features of a pretrained classifier; the default",
+    "zhang16-small": "Zhang 2016, rebalanced classification, small",
+}
+LICENSE = "CC-BY-NC-4.0"  # of both, see docs/weights.md
 # Removed weights -> their successors.
 RETIRED = {"unet-small": DEFAULT}
 
@@ -42,6 +48,11 @@ class WeightsFile:
             about = json.loads(str(file["about"]))
         self.config = ConfigDict(about["config"])
         self.card: dict[str, Any] = about["card"]
+
+    def parameters(self) -> int:
+        """Returns the number of learned values."""
+        with np.load(io.BytesIO(self._content), allow_pickle=False) as file:
+            return sum(file[name].size for name in file.files if name.startswith("params/"))
 
     def variables(self) -> Variables:
         """Reads the arrays, as NumPy float32."""

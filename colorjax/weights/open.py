@@ -21,39 +21,50 @@ from colorjax import methods
 from colorjax.errors import RequestError
 from colorjax.methods.method import Method, Variables
 from colorjax.runtime import jax_setup, paths
-from colorjax.weights import named
+from colorjax.weights import hub, hub_site, named, store
 from colorjax.weights.checkpoint import SEAL, Checkpoints, with_sharding
+from colorjax.weights.hub import HubFolder
 from colorjax.weights.named import WeightsFile
+from colorjax.weights.published import PUBLISHED
 from colorjax.weights.workdir import Workdir
 
+_COLORIZERS = tuple(name for name, each in PUBLISHED.items() if not each.is_encoder)
 # Fields of `model` that define the meaning or the shapes of the weights.
 _MEANING = ("folded_temperature", "mask_cent", "num_classes", "global_size")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StoredWeights:
-    """Shipped weights, those of a run, or imported ones.
+    """Weights that ship, those of a run, imported ones, or those of a hub folder.
 
     Attributes:
-        name: of shipped weights, or the absolute path of a workdir.
+        name: of shipped or published weights, hf:OWNER/NAME, or the absolute path of a folder.
         config: of the training; imported weights lack the sections that only a training needs.
             Changes of it count until `method` is used.
-        source: the workdir, or the file of shipped weights.
+        source: the workdir, the file of shipped weights, or the hub folder.
     """
 
     name: str
     config: ConfigDict
-    source: Workdir | WeightsFile
+    source: Workdir | WeightsFile | HubFolder
 
     @property
     def workdir(self) -> Workdir | None:
-        """The workdir; None for shipped weights."""
-        return self.source if isinstance(self.source, Workdir) else None
+        """The workdir of a path; None for weights by name, and for hub folders."""
+        is_path = isinstance(self.source, Workdir) and self.name == str(self.source.root)
+        return self.source if is_path else None  # pyrefly: ignore
 
     @property
     def card(self) -> dict[str, Any]:
-        """Command, data, license, step, metrics, ... of shipped weights; empty for a workdir."""
-        return self.source.card if isinstance(self.source, WeightsFile) else {}
+        """Data, license, step, metrics, ... of shipped weights or a hub folder; else empty."""
+        return {} if isinstance(self.source, Workdir) else self.source.card
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of the network's classifier; empty without one."""
+        if isinstance(self.source, Workdir):
+            return self.source.read_classes() or ()
+        return self.source.classes if isinstance(self.source, HubFolder) else ()
 
     @functools.cached_property
     def method(self) -> Method:
@@ -80,6 +91,8 @@ class StoredWeights:
         """
         if isinstance(self.source, WeightsFile):
             return named.SHA256[self.name]
+        if isinstance(self.source, HubFolder):
+            return self.source.digest()
         for folder in (self.source.best, self.source.checkpoints):
             steps = [int(path.name) for path in _folders(folder) if path.name.isdecimal()]
             if steps:
@@ -110,6 +123,10 @@ class StoredWeights:
             _check_meaning(self.config, method)
         if isinstance(self.source, Workdir):
             return self._restore(self.source, method or self.method, sharding)
+        if isinstance(self.source, HubFolder):
+            abstract = self._abstract(method or self.method, sharding)
+            variables = self.source.variables(_shapes(abstract))
+            return self.card["step"], jax.device_put(variables, sharding)
         variables = {"batch_stats": {}} | self.source.variables()
         if method is not None and _shapes(variables) != _shapes(_abstract(method, sharding)):
             raise self._misfit(method.network)
@@ -138,12 +155,7 @@ class StoredWeights:
     def _restore_step(
         self, checkpoints: Checkpoints, step: int, method: Method, sharding: Sharding
     ) -> Variables:
-        try:
-            weights = _abstract(method, sharding)
-        except RequestError:
-            raise
-        except Exception as error:  # see `method`
-            raise self._unusable(error) from None
+        weights = self._abstract(method, sharding)
         # Imported weights have no optimizer.
         has_average = "optimizer" in self.config and self.config.optimizer.ema_decay
         if has_average:
@@ -154,6 +166,14 @@ class StoredWeights:
             raise self._misfit(method.network, f" ({error})") from None
         params = restored["average"] if has_average else restored["params"]
         return {"params": params, "batch_stats": restored["batch_stats"]}
+
+    def _abstract(self, method: Method, sharding: Sharding) -> dict[str, Any]:
+        try:
+            return _abstract(method, sharding)
+        except RequestError:
+            raise
+        except Exception as error:  # see `method`
+            raise self._unusable(error) from None
 
     def _unusable(self, error: Exception) -> RequestError:
         return RequestError(
@@ -172,10 +192,11 @@ def open_weights(name_or_path: str | os.PathLike[str]) -> StoredWeights:
     """Opens weights: checks that they exist and reads their config, but not their arrays.
 
     Args:
-        name_or_path: name of shipped weights, or workdir of a run or of imported weights.
+        name_or_path: name of shipped or published weights, workdir of a run or of imported
+            weights, a hub folder, or hf:OWNER/NAME. Nothing is downloaded.
 
     Raises:
-        RequestError: no such weights, or damaged ones.
+        RequestError: no such weights, damaged ones, or ones that have to be downloaded first.
 
     >>> open_weights("semantic-lite0").config.model.name
     'semantic'
@@ -184,21 +205,34 @@ def open_weights(name_or_path: str | os.PathLike[str]) -> StoredWeights:
     if named.ships(name):
         file = named.read(name)
         return StoredWeights(name, file.config, file)
+    if hub_site.is_name(name):
+        folder = HubFolder(hub_site.find(name))
+        _check_module(folder.config.model.name, folder.root)
+        return StoredWeights(name, folder.config, folder)
+    if hub.is_hub_folder(name) and not Workdir(name).checkpoints.is_dir():
+        folder = HubFolder(Workdir(name).root)
+        _check_module(folder.config.model.name, folder.root)
+        return StoredWeights(str(folder.root), folder.config, folder)
+    if store.is_published(name):
+        if PUBLISHED[name].is_encoder or not store.is_installed(name):
+            raise store.missing(name)
+        workdir = Workdir(store.workdir_of(name))
+        return StoredWeights(name, workdir.read_config(), workdir)
     workdir = Workdir(name)
     if not workdir.config_file.is_file():
         raise no_such_weights(name)
     config = workdir.read_config()
-    _check_module(config.model.name, workdir)
+    _check_module(config.model.name, workdir.root)
     return StoredWeights(str(workdir.root), config, workdir)
 
 
-def _check_module(network: str, workdir: Workdir) -> None:
-    """Raises a RequestError if a network MODULE:CLASS would be imported from the workdir itself.
+def _check_module(network: str, root: str | os.PathLike[str]) -> None:
+    """Raises a RequestError if a network MODULE:CLASS would be imported from the folder itself.
 
     A workdir is data. A class of the user's own is imported from where Python finds it.
     """
     module = network.partition(":")[0]
-    if ":" not in network or paths.is_remote(workdir.root):
+    if ":" not in network or paths.is_remote(root):
         return
     top, *rest = module.split(".")
     try:
@@ -209,9 +243,9 @@ def _check_module(network: str, workdir: Workdir) -> None:
     if not rest and spec and spec.origin:
         origins = [spec.origin]
     for origin in origins:
-        if Path(origin, *rest).resolve().is_relative_to(Path(workdir.root).resolve()):
+        if Path(origin, *rest).resolve().is_relative_to(Path(root).resolve()):
             raise RequestError(
-                f"the network {network} of workdir {str(workdir.root)!r} is code inside that "
+                f"the network {network} of workdir {str(root)!r} is code inside that "
                 "workdir, which is data only; move the module elsewhere, if you trust it"
             )
 
@@ -227,7 +261,9 @@ def are_weights(name_or_path: str | os.PathLike[str]) -> bool:
         RequestError: weights of this name were removed.
     """
     name = os.fspath(name_or_path)
-    return named.ships(name) or Workdir(name).config_file.is_file()
+    if named.ships(name) or hub_site.is_name(name) or store.is_published(name):
+        return True
+    return Workdir(name).config_file.is_file()
 
 
 def no_such_weights(name: str, otherwise: str = "") -> RequestError:
@@ -237,14 +273,15 @@ def no_such_weights(name: str, otherwise: str = "") -> RequestError:
         name: as the user gave it.
         otherwise: what else the user could give, such as "a folder of pictures".
     """
-    known = {name: name for name in named.SHA256} | named.RETIRED
+    known = {name: name for name in (*named.SHA256, *_COLORIZERS)} | named.RETIRED
     like = [known[match] for match in difflib.get_close_matches(name, known)]
     like = list(dict.fromkeys(like + _similar_workdirs(name)))
     question = f"; did you mean {' or '.join(map(repr, like))}?" if like else ";"
     return RequestError(
         f"weights {name!r} not found{question} give one of the names "
-        f"{', '.join(named.SHA256)}, or the workdir of a run or of imported weights (a folder "
-        "with config.json and checkpoints)" + (f", or {otherwise}" if otherwise else "")
+        f"{', '.join((*named.SHA256, *_COLORIZERS))}, or the workdir of a run or of imported "
+        "weights (a folder with config.json and checkpoints)"
+        + (f", or {otherwise}" if otherwise else "")
     )
 
 

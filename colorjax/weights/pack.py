@@ -16,13 +16,9 @@ from flax import traverse_util
 from colorjax.errors import RequestError
 from colorjax.metrics import table
 from colorjax.runtime import atomic
-from colorjax.weights import named
+from colorjax.weights import hub, named
 from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir
-
-# Sections of a config that prediction needs; the others are for training.
-_SECTIONS = ("dtype", "model", "data", "inference")
-
 
 # Fields of a card that the workdir does not provide; "encoder" is optional.
 _CARD_FIELDS = ("command", "data", "time", "license", "failures")
@@ -53,8 +49,7 @@ def write(
     config = weights.config
     step, variables = weights.load()
     report = json.loads(run.eval_file.read_text())
-    kept = {name: config.to_dict()[name] for name in _SECTIONS}
-    kept["data"].update(path="", eval_path="")
+    kept = hub.for_prediction(config)
     size = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     card = card_fields | {"parameters": size, "step": step, "batch_size": config.batch_size}
     card |= {name: report[name] for name in ("protocol", "num_images", "metrics", "baselines")}
@@ -73,6 +68,24 @@ def write(
     file.parent.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
     np.savez_compressed(content, about=json.dumps({"config": kept, "card": card}), **arrays)
+    atomic.write_bytes(file, content.getbuffer())
+
+
+def repack(file: Path, inference: dict[str, Any], record: dict[str, Any]) -> None:
+    """Replaces the calibration of the color bins in packed weights; the arrays stay as they are.
+
+    Args:
+        file: written by `write`.
+        inference: fields of `config.inference`.
+        record: for `calibration` of the card.
+    """
+    with np.load(file, allow_pickle=False) as old:
+        about = json.loads(str(old["about"]))
+        arrays = {name: old[name] for name in old.files if name != "about"}
+    about["config"]["inference"] |= inference
+    about["card"].setdefault("calibration", {})["bins"] = record
+    content = io.BytesIO()
+    np.savez_compressed(content, about=json.dumps(about), **arrays)
     atomic.write_bytes(file, content.getbuffer())
 
 

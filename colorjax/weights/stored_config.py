@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,19 @@ def read(path: epath.Path) -> ConfigDict:
         RequestError: it is damaged, lacks fields, or has fields of the wrong type.
         FileNotFoundError: there is none.
     """
-    fields = foreign_files.read_json(path)
+    return from_fields(path, foreign_files.read_json(path))
+
+
+def from_fields(path: str | os.PathLike[str], fields: Any) -> ConfigDict:
+    """Returns the config with these fields.
+
+    Args:
+        path: the file that contains them, for errors.
+        fields: nested mappings, as JSON gives them.
+
+    Raises:
+        RequestError: see `read`.
+    """
     if not isinstance(fields, dict):
         raise foreign_files.damaged(path, "it is not the config of a run")
     needed = _PREDICTION + (_TRAINING if "optimizer" in fields else ())

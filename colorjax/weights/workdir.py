@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import os
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,6 +83,9 @@ _LATER = {
     "optimizer.cooldown_steps": 0,
     "critic_optimizer.cooldown_steps": 0,
     "inference.decode": "ab",
+    "inference.bin_bias": [],
+    "inference.bin_temperature": 1.0,
+    "inference.aspect": "short",
     "evaluation.hint_places": "uniform",
 }
 
@@ -249,6 +251,8 @@ class Workdir:
                     result.data[name] = run.data[name]
             result.inference.saturation = stored.get("saturation", 1.0)
             result.inference.decode = decode
+            result.inference.bin_bias = stored.get("bin_bias", ())
+            result.inference.bin_temperature = stored.get("bin_temperature", 1.0)
         return result
 
     def _check_name(self, run: ConfigDict, config: ConfigDict) -> None:
@@ -299,13 +303,8 @@ class Workdir:
 
     def _read_split(self) -> dict[str, np.ndarray] | None:
         try:
-            content = io.BytesIO(foreign_files.read_bytes(self.root / "split.npz"))
-            with zipfile.ZipFile(content) as file:
-                if sum(member.file_size for member in file.infolist()) > foreign_files.MAX_BYTES:
-                    return None
-            with np.load(content, allow_pickle=False) as file:
-                return dict(file)
-        except Exception:  # missing, or damaged: zipfile raises many types of errors
+            return foreign_files.read_arrays(self.root / "split.npz")
+        except (OSError, ValueError):
             return None
 
     def read_config(self) -> ConfigDict:

@@ -17,7 +17,7 @@ def read(*args):
 
 def test_what_is_not_said_is_as_it_was():
     loading, coloring = read()
-    assert loading == {"temperature": None, "decode": None, "size": None, "aspect": "short"}
+    assert loading == {"temperature": None, "decode": None, "size": None, "aspect": None}
     assert coloring == {
         "saturation": 1.0,
         "strength": 1.0,

@@ -1,7 +1,9 @@
 """`colorjax colorize` on films."""
 
+import contextlib
 import errno
 import json
+from pathlib import Path
 
 import pytest
 from helpers.films import gray_frames, read_frames, write_film
@@ -11,8 +13,10 @@ from colorjax.cli import main as cli
 from colorjax.inference.colorizer import Colorizer
 from colorjax.inference.film import run as film_run
 from colorjax.inference.film import streams, trial
+from colorjax.inference.film import write as film_write
 from colorjax.inference.film.painter import FramePainter
 from colorjax.inference.film.read import FilmReader
+from colorjax.runtime import memory
 from colorjax.runtime.locks import lock_of
 
 
@@ -152,3 +156,37 @@ def test_a_full_disk_ends_the_run_as_it_does_for_photos(film, run, monkeypatch):
         "colorjax: a.color.mp4 cannot be written: No space left on device; the same command "
         "continues once that is fixed\n"
     )
+
+
+def test_a_full_disk_while_parts_are_joined_is_one_line(film, workdir, monkeypatch, capfd):
+    """The device /dev/full has no room; PyAV and FFmpeg would print to the descriptor."""
+    command = ["colorize", str(film), "--checkpoint", str(workdir)]
+    with monkeypatch.context() as patched:
+        full = contextlib.nullcontext(Path("/dev/full"))
+        patched.setattr(film_write, "replacing", lambda path: full)
+        assert cli.run(command) == 2
+    assert capfd.readouterr().err == (
+        "colorjax: a.color.mp4 cannot be written: No space left on device; the same command "
+        "continues once that is fixed\n"
+    )
+    output = film.with_name("a.color.mp4")
+    assert not output.exists()
+    assert cli.run(command) == 0
+    assert len(read_frames(output)) == 12
+
+
+@pytest.mark.parametrize(
+    ("args", "most"),
+    [([], memory.MAX_FILM_PIXELS), (["--max-pixels", str(memory.MAX_PIXELS)], memory.MAX_PIXELS)],
+)
+def test_the_limit_on_pixels_depends_on_the_memory(args, most, film, run, monkeypatch):
+    """A limit that equals the default of photos is a limit as well."""
+    seen = []
+
+    def colorize(*_, max_pixels, **options):
+        seen.append(max_pixels)
+
+    monkeypatch.setattr(colorize_film, "colorize_film", colorize)
+    assert run(film, *args)[0] == 0
+    assert seen == [most]
+    assert memory.MAX_FILM_PIXELS <= memory.MAX_PIXELS

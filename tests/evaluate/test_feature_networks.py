@@ -9,6 +9,8 @@ from torch.nn import functional
 
 from colorjax.errors import RequestError
 from colorjax.evaluate.feature_networks import FeatureNetworks, classifier_crop
+from colorjax.models.encoders.efficientnet_lite import EfficientNetLite
+from colorjax.weights.torch import encoders as encoder_weights
 from colorjax.weights.torch import features as feature_weights
 from colorjax.weights.torch import file as torch_file
 
@@ -165,3 +167,29 @@ def test_photos_that_do_not_fit_are_refused(lpips_files):
             lpips(wrong, wrong)
     with pytest.raises(RequestError, match="at least 31 px, not 64x30"):
         lpips(rgb_u8[:, :30], rgb_u8[:, :30])
+
+
+def test_lite0_distance_and_features_equal_numpy():
+    """The feature maps themselves are compared with PyTorch in tests/weights/torch."""
+    rng = np.random.default_rng(0)
+    rgb_a = rng.integers(0, 256, (2, 40, 33, 3), dtype=np.uint8)
+    rgb_b = np.clip(rgb_a + rng.integers(-60, 60, rgb_a.shape), 0, 255).astype(np.uint8)
+    networks = FeatureNetworks.open(lite0=True)
+    assert networks.stamps["lite0"]["sha256"].startswith("57934424")
+    network = EfficientNetLite("lite0")
+    variables = encoder_weights.read_encoder("lite0")
+    maps = [
+        network.apply(variables, (rgb.astype(np.float32) - 127) / 128) for rgb in (rgb_a, rgb_b)
+    ]
+    expected = np.zeros(2)
+    for a, b in zip(*maps, strict=True):
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+        expected += (2 - 2 * (a * b).sum(-1) / norms).mean((1, 2))
+    distance = networks.lite0_distance(rgb_a, rgb_b)
+    np.testing.assert_allclose(distance, expected, rtol=1e-4)
+    assert expected.min() > 0.1
+    np.testing.assert_allclose(networks.lite0_distance(rgb_a, rgb_a), np.zeros(2), atol=1e-9)
+    features = networks.lite0_features(rgb_b)
+    np.testing.assert_allclose(features, np.mean(maps[1][-1], axis=(1, 2)), rtol=1e-3, atol=1e-5)
+    assert features.shape == (2, 320)

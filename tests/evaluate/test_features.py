@@ -32,6 +32,14 @@ class Networks:
         return abs(one.astype(np.float32) - other).mean((1, 2, 3)) / 255
 
     @staticmethod
+    def lite0_features(rgb):
+        return (rgb[:, 8:12, 8:12].reshape(len(rgb), -1)[:, 5:9] / 255).astype(np.float32)
+
+    @staticmethod
+    def lite0_distance(one, other):
+        return abs(one.astype(np.float32) - other).max((1, 2, 3))
+
+    @staticmethod
     def classes(rgb):
         logits = np.zeros((len(rgb), 1000), np.float32)
         logits[:, :3] = rgb.mean((1, 2))
@@ -41,7 +49,7 @@ class Networks:
 @pytest.fixture
 def networks(monkeypatch):
     monkeypatch.setattr(features.FeatureNetworks, "open", lambda *files, **more: Networks)
-    monkeypatch.setattr(features, "_FEATURES", 5)
+    monkeypatch.setattr(features, "_FEATURES", {"features": 5, "lite0": 4})
 
 
 @pytest.fixture
@@ -80,6 +88,11 @@ def test_fid_lpips_and_classes_of_rows(networks, run, album, tmp_path):
     wanted = frechet(Networks.features(grays), Networks.features(truths))
     assert row["fid"]["mean"] == pytest.approx(wanted, abs=1e-5)
     assert row["fid"]["interval"] is None
+    wanted = frechet(Networks.lite0_features(grays), Networks.lite0_features(truths))
+    assert row["frechet_lite0"]["mean"] == pytest.approx(wanted, abs=1e-5)
+    assert row["frechet_lite0"]["mean"] != pytest.approx(row["fid"]["mean"], rel=0.01)
+    distances = Networks.lite0_distance(grays, truths)
+    assert row["lite_distance"]["mean"] == pytest.approx(distances.mean())
     assert row["lpips"]["mean"] == pytest.approx(Networks.lpips(grays, truths).mean())
     hits = Networks.classes(grays).argmax(1) == np.arange(6) % 3
     assert row["top1"]["mean"] == pytest.approx(hits.mean())
@@ -96,7 +109,7 @@ def test_fid_lpips_and_classes_of_rows(networks, run, album, tmp_path):
 
 
 def test_a_small_fid_comes_with_a_warning(networks, run, album, tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "_FEATURES", 2048)
+    monkeypatch.setattr(features, "_FEATURES", {"features": 2048, "lite0": 4})
     wide = staticmethod(lambda rgb: np.zeros((len(rgb), 2048), np.float32))
     monkeypatch.setattr(Networks, "features", wide)
     monkeypatch.setattr(evaluate.run, "frechet_distance", lambda one, other: 0.0)

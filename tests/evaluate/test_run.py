@@ -380,6 +380,9 @@ def test_distributions_are_judged(tmp_path, album):
     assert 0 < row["metrics"]["bits_per_pixel"]["mean"] < 40
     assert sum(point["share"] for point in row["reliability"]) == pytest.approx(1)
     assert all(0 <= p["accuracy"] <= 1 and 0 <= p["confidence"] <= 1 for p in row["reliability"])
+    gaps = [p["share"] * abs(p["accuracy"] - p["confidence"]) for p in row["reliability"]]
+    assert row["metrics"]["ece"]["mean"] == pytest.approx(sum(gaps))
+    assert (tmp_path / "out" / "pictures" / "bins_reliability.png").is_file()
 
 
 def test_a_sure_and_right_distribution_is_reliable(monkeypatch):
@@ -402,8 +405,11 @@ def test_a_sure_and_right_distribution_is_reliable(monkeypatch):
     assert measured["bits_per_pixel"] == pytest.approx(-(3 * np.log2(0.84) + np.log2(0.16)) / 4)
     from colorjax.metrics import summary
 
-    (point,) = summary.reliability([measured])
-    assert point == pytest.approx({"share": 1, "confidence": 0.84, "accuracy": 0.75})
+    points = summary.reliability([measured])
+    assert len(points) == 15  # one level of confidence: all points are equal
+    for point in points:
+        assert point == pytest.approx({"share": 1 / 15, "confidence": 0.84, "accuracy": 0.75})
+    assert summary.ece_of(points) == pytest.approx(0.09)
 
 
 def test_hints_bring_the_truth_nearer(monkeypatch):

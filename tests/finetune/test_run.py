@@ -23,6 +23,7 @@ from colorjax.weights.open import open_weights
 from colorjax.weights.workdir import Workdir
 from configs import (
     cgan,
+    deoldify,
     edge_fusion,
     iizuka,
     nogan,
@@ -228,7 +229,10 @@ def test_runs_without_a_section_on_training_get_one(tmp_path):
     assert packed.init_from == named.DEFAULT
 
 
-@pytest.mark.parametrize("kind", [edge_fusion, iizuka, plain_cnn, semantic, unet, zhang16, zhang17])
+TUNED = [deoldify, edge_fusion, iizuka, plain_cnn, semantic, unet, zhang16, zhang17]
+
+
+@pytest.mark.parametrize("kind", TUNED)
 @pytest.mark.parametrize("train_only", ["all", "head", "added"])
 def test_every_method_can_be_tuned_by_its_own_loss(kind, train_only):
     config = kind.get_config()

@@ -15,6 +15,7 @@ except ImportError:  # tests skip then
     av = None
 
 HEIGHT, WIDTH = 48, 64
+_OPTIONS = {"libx264": {"crf": "4"}, "libx265": {"x265-params": "log-level=none"}}
 
 
 class NoisyPainter:
@@ -60,11 +61,11 @@ def write_film(path, frames, *, times=None, rate=25, base=None, audio=False, **f
     chapters = fields.pop("chapters", None)
     frames = list(frames)
     base = base or Fraction(1, rate)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", format=fields.pop("format", None)) as container:
         container.metadata.update(metadata)
         if chapters:
             container.set_chapters(chapters)
-        options = {"crf": "4"} if codec == "libx264" else {}
+        options = _OPTIONS.get(codec, {})
         video = container.add_stream(codec, rate=rate, options=options)
         video.height, video.width = frames[0].shape[:2]
         video.pix_fmt = fields.pop("pix_fmt", "yuv420p")

@@ -34,6 +34,11 @@ CONFIGS = {
     "zhang16": ("size=32,width=0.0625", {}),
     "zhang17": ("size=32,width=0.0625", {}),
     "semantic": ("encoder=tiny,size=32,width=0.125", {}),
+    "ddcolor": (
+        "encoder=convnext_test,size=32",
+        {"critic.blocks": 2, "critic.width": 0.25, "loss.feature_weight": 0.0},
+    ),
+    "deoldify": ("size=32,width=0.125", {}),
 }
 
 

@@ -134,3 +134,16 @@ def test_wrong_input_is_refused():
         metrics.delta_e_2000(lab[0, 0], lab[0, 0])
     with pytest.raises(ValueError, match=r"^lab_a must hold floating-point"):
         metrics.delta_e_2000_pixels(np.zeros((4, 3), np.uint8), np.zeros((4, 3)))
+
+
+def test_the_ninetieth_percentile_of_an_image():
+    lab_a, lab_b = random_lab(2, 8, 9, seed=3), random_lab(2, 8, 9, seed=4)
+    for a, b, value in zip(lab_a, lab_b, metrics.delta_e_2000_p90(lab_a, lab_b), strict=True):
+        pixels = np.sort(skimage.color.deltaE_ciede2000(a, b).ravel())
+        rank = 0.9 * (len(pixels) - 1)  # 63.9 of 0 ... 71
+        expected = pixels[63] + (rank - 63) * (pixels[64] - pixels[63])
+        assert value == pytest.approx(expected, rel=1e-9)
+    on_device = jax.jit(metrics.delta_e_2000_p90)(
+        lab_a.astype(np.float32), lab_b.astype(np.float32)
+    )
+    np.testing.assert_allclose(on_device, metrics.delta_e_2000_p90(lab_a, lab_b), rtol=1e-5)

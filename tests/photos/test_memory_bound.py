@@ -134,7 +134,7 @@ def colorized(name, megapixels, folder):
         capture_output=True,
         text=True,
         check=False,
-        timeout=580,
+        timeout=3600,
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert int(result.stdout) == side * side

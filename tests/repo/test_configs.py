@@ -9,7 +9,9 @@ from colorjax.errors import RequestError
 from colorjax.train import optim
 from configs import (
     cgan,
+    ddcolor,
     default,
+    deoldify,
     edge_fusion,
     iizuka,
     nogan,
@@ -31,6 +33,8 @@ METHODS = {
     "zhang16": zhang16,
     "zhang17": zhang17,
     "semantic": semantic,
+    "ddcolor": ddcolor,
+    "deoldify": deoldify,
 }
 ARGS = {
     "plain_cnn": ["", "size=32", "size=128", "variant=dense", "demo", "size=32,batch=8,debug"],
@@ -68,6 +72,15 @@ ARGS = {
         "encoder=tiny,debug",
         "encoder=tiny,hints,debug",
     ],
+    "ddcolor": [
+        "",
+        "encoder=convnext_l,vgg",
+        "small,size=128",
+        "faithful",
+        "faithful,artistic",
+        "encoder=convnext_test,size=64,debug",
+    ],
+    "deoldify": ["", "variant=stable", "size=32,width=0.125,debug"],
     "zhang17": [
         "",
         "learns=classification",
@@ -241,3 +254,25 @@ def test_the_faithful_edge_fusion_and_the_port_of_iizuka():
 def test_gans_that_exclude_each_other(arg, says):
     with pytest.raises(ValueError, match=says):
         cgan.get_config(arg)
+
+
+def test_the_faithful_ddcolor_is_the_original():
+    """Section 4 of its specification: weights, learning rates, no flip, no average."""
+    config = ddcolor.get_config("faithful")
+    assert (config.batch_size, config.data.image_size, config.total_steps) == (16, 256, 400_000)
+    assert (config.loss.l1_weight, config.loss.feature_weight) == (11.0, 5.0)
+    assert (config.loss.adversarial_weight, config.loss.colorfulness_weight) == (1.0, 2.0)
+    assert (config.loss.gan, config.loss.judged_saturation) == ("bce", 1.2)
+    assert (config.features.name, config.data.flip) == ("vgg16_bn_conv", False)
+    assert methods.build_loss(config).weights["feature_5"] == 5.0
+    assert ddcolor.get_config("faithful,artistic").loss.colorfulness_weight == 0
+    assert (config.optimizer.name, config.critic_optimizer.name) == ("adamw", "adam")
+    assert (config.optimizer.weight_decay, config.critic_optimizer.weight_decay) == (0.01, 0)
+    assert (config.optimizer.ema_decay, config.optimizer.encoder_factor) == (0, 1)
+    for optimizer in (config.optimizer, config.critic_optimizer):
+        assert (optimizer.b1, optimizer.b2, optimizer.clip_norm) == (0.9, 0.99, 0)
+        rate = optim.build_schedule(optimizer, config.total_steps)
+        for step, value in ((79_999, 1e-4), (80_001, 5e-5), (399_999, 1e-4 / 2**8)):
+            assert float(rate(step)) == pytest.approx(value, rel=1e-5)
+    with pytest.raises(ValueError, match="small and faithful exclude each other"):
+        ddcolor.get_config("small,faithful")

@@ -16,7 +16,7 @@ GIB = 2**30
     [(0, 2**28), (GIB // 16, 2**22), (GIB, 2**24), (8 * GIB, 2**27), (10**15, 2**28)],
 )
 def test_half_of_the_memory_is_enough_for_the_largest_photo(num_bytes, pixels):
-    assert memory.max_pixels(num_bytes) == pixels
+    assert memory.max_pixels(num_bytes, 32) == pixels
 
 
 def test_a_limit_on_the_address_space_counts():

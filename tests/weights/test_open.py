@@ -78,7 +78,8 @@ def test_a_mistyped_name_gets_suggestions(workdir, monkeypatch):
     says = (
         rf"weights 'unet_small' not found; did you mean '{named.DEFAULT}'\? give one of the names"
     )
-    with pytest.raises(RequestError, match=f"{says} {', '.join(named.SHA256)}, or the workdir"):
+    known = ", ".join([*named.SHA256, "zhang16, .*deoldify-stable"])
+    with pytest.raises(RequestError, match=f"{says} {known}, or the workdir"):
         open_weights("unet_small")
     with pytest.raises(RequestError, match=r"did you mean 'zhang16-small'\?"):
         open_weights("ancients")

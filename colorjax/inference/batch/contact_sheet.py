@@ -22,11 +22,10 @@ _MARK = "colorjax contact sheet"  # in the file: without --overwrite only a mark
 _SIDE = 160  # pixels of a thumbnail's box
 _GAP = 8
 _TEXT = 14
-_CELL = (2 * _SIDE + _GAP, _SIDE + _TEXT)
 _PAPER, _INK, _NOTHING = "white", "black", "lightgrey"
 _BAND_PIXELS = 2**22  # of a photo, downsampled at a time
 
-Pair = tuple[str, Path, Path]  # name, before, after
+Strip = tuple[str, *tuple[Path, ...]]  # name, before, after, further versions
 
 
 def check(path: Path, *, overwrite: bool) -> None:
@@ -44,8 +43,8 @@ def check(path: Path, *, overwrite: bool) -> None:
         )
 
 
-def draw(pairs: Sequence[Pair]) -> Image.Image:
-    """Returns a picture of pairs in rows, each with its name below.
+def draw(pairs: Sequence[Strip]) -> Image.Image:
+    """Returns a picture of pairs, or longer strips, in rows, each with its name below.
 
     Args:
         pairs: at most `MAX_PAIRS`; a file that cannot be read becomes a gray box.
@@ -53,21 +52,23 @@ def draw(pairs: Sequence[Pair]) -> Image.Image:
     Returns:
         Mode RGB; about square.
     """
-    columns = max(1, round(math.sqrt(len(pairs) * _CELL[1] / _CELL[0])))
+    longest = max((len(pair) - 1 for pair in pairs), default=2)
+    cell = (longest * (_SIDE + _GAP) - _GAP, _SIDE + _TEXT)
+    columns = max(1, round(math.sqrt(len(pairs) * cell[1] / cell[0])))
     rows = max(1, math.ceil(len(pairs) / columns))
-    size = [n * (side + _GAP) + _GAP for n, side in zip((columns, rows), _CELL, strict=True)]
+    size = [n * (side + _GAP) + _GAP for n, side in zip((columns, rows), cell, strict=True)]
     sheet = Image.new("RGB", (size[0], size[1]), _PAPER)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT - 4)
-    for number, (name, before, after) in enumerate(pairs):
+    for number, (name, *files) in enumerate(pairs):
         row, column = divmod(number, columns)
-        left, top = (_GAP + n * (s + _GAP) for n, s in zip((column, row), _CELL, strict=True))
-        for offset, path in ((0, before), (_SIDE + _GAP, after)):
-            sheet.paste(_thumbnail(path), (left + offset, top))
-        pen.text((left, top + _SIDE + 1), _fitting(printable(name), font), _INK, font)
+        left, top = (_GAP + n * (s + _GAP) for n, s in zip((column, row), cell, strict=True))
+        for place, path in enumerate(files):
+            sheet.paste(_thumbnail(path), (left + place * (_SIDE + _GAP), top))
+        pen.text((left, top + _SIDE + 1), _fitting(printable(name), font, cell[0]), _INK, font)
     return sheet
 
 
-def write(path: Path, pairs: Sequence[Pair]) -> None:
+def write(path: Path, pairs: Sequence[Strip]) -> None:
     """Writes the contact sheet of the first `MAX_PAIRS` pairs, atomically.
 
     Raises:
@@ -90,13 +91,13 @@ def _thumbnail(path: Path) -> Image.Image:
         photo = photos.read(path)
     except UnreadablePhoto:
         return Image.new("RGB", (_SIDE, _SIDE), _NOTHING)
-    small = _shrunk(photo)
+    small = shrunk(photo)
     small.thumbnail((_SIDE, _SIDE))
     box.paste(small, ((_SIDE - small.width) // 2, (_SIDE - small.height) // 2))
     return box
 
 
-def _shrunk(photo: photos.Photo) -> Image.Image:
+def shrunk(photo: photos.Photo) -> Image.Image:
     """Returns a photo downsampled to a few times `_SIDE` pixels, read in bands of rows."""
     factor = max(1, max(photo.height, photo.width) // (2 * _SIDE))
     step = max(1, _BAND_PIXELS // (photo.width * factor)) * factor
@@ -113,11 +114,11 @@ def _shrunk(photo: photos.Photo) -> Image.Image:
     return whole
 
 
-def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """Returns a name, or its end if the whole does not fit below its pair."""
     lengths = range(len(text), 0, -1)
     cut = (text if n == len(text) else f"...{text[-n:]}" for n in lengths)
-    return next((part for part in cut if font.getlength(part) <= _CELL[0]), "")
+    return next((part for part in cut if font.getlength(part) <= width), "")
 
 
 def _is_ours(path: Path) -> bool:

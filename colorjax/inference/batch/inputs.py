@@ -13,7 +13,7 @@ from colorjax.errors import RequestError
 from colorjax.inference.batch import other_files
 from colorjax.photos import header
 from colorjax.runtime import paths
-from colorjax.runtime.file_names import PHOTO_SUFFIXES, RESULT_MARK
+from colorjax.runtime.file_names import PHOTO_SUFFIXES, is_result
 
 STANDARD = Path("-")  # standard input or standard output
 
@@ -65,7 +65,7 @@ class Results(NamedTuple):
 
     def holds(self, path: Path, root: Path) -> bool:
         """Whether a file below `root` (resolved) is an earlier result."""
-        if self.folder is None and path.stem.endswith(RESULT_MARK):
+        if self.folder is None and is_result(path):
             return True
         if self.sheet is None and self.folder is None:
             return False

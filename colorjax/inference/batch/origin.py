@@ -7,12 +7,17 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from colorjax import photos
 from colorjax.inference.batch.plan import Job
+from colorjax.version import __version__
+from colorjax.weights import named
 
 _DIGITS = 16  # hexadecimal, of a digest in the mark
+PROGRAM = f"colorjax {__version__}"
 
 
 class Origin(NamedTuple):
@@ -56,6 +61,42 @@ class Origin(NamedTuple):
         if "input" in mark and _has_changed(job, mark["input"]):
             changes.append("another version of this photo")
         return ", ".join(changes)
+
+
+def origin_of(weights: str, settings: Mapping[str, Any]) -> Origin:
+    """Returns what results of these weights and settings are made with.
+
+    Args:
+        weights: a name or the path of a workdir.
+        settings: arguments of `Colorizer.load`, fields of `Options` and the level of white.
+
+    Raises:
+        RequestError: there are no such weights.
+    """
+    text = settings_text({name: _short(value) for name, value in settings.items()})
+    return Origin(Path(weights).name, PROGRAM, weights_digest(weights), text)
+
+
+def weights_digest(weights: str) -> str:
+    """Returns the digest of weights, see `StoredWeights.digest`.
+
+    Raises:
+        RequestError: there are no such weights.
+    """
+    if named.ships(weights):
+        return named.SHA256[weights]
+    from colorjax.weights.open import open_weights  # imports JAX
+
+    return open_weights(weights).digest()
+
+
+def _short(value: Any) -> Any:
+    """Returns a value of an option, or for hints and pictures, which are long, a digest."""
+    if isinstance(value, np.ndarray):
+        return hashlib.sha256(value.tobytes()).hexdigest()[:_DIGITS]
+    if value and isinstance(value, list):
+        return hashlib.sha256(repr(value).encode()).hexdigest()[:_DIGITS]
+    return value
 
 
 def settings_text(settings: Mapping[str, object]) -> str:

@@ -34,6 +34,7 @@ class Result(NamedTuple):
         compiling: seconds of compilation.
         painting: seconds of color conversion and upsampling.
         skipped: reason why nothing was written; "": the result was written.
+        uncertainty: mean of the map of the uncertainty, 0 to 1; None: no map.
     """
 
     notes: tuple[str, ...] = ()
@@ -43,6 +44,7 @@ class Result(NamedTuple):
     compiling: float = 0.0
     painting: float = 0.0
     skipped: str = ""
+    uncertainty: float | None = None
 
     @property
     def seconds(self) -> float:

@@ -17,7 +17,7 @@ from colorjax.inference.batch.inputs import STANDARD, SUFFIXES, InputPhoto, Inpu
 from colorjax.photos import MAX_PIXELS, Header
 from colorjax.photos.header import kind_to_write
 from colorjax.runtime import paths
-from colorjax.runtime.file_names import RESULT_MARK, canonical, is_film
+from colorjax.runtime.file_names import RESULT_MARK, UNCERTAINTY_MARK, canonical, is_film
 
 _UNKNOWN = Header("", "", 0, 0)
 
@@ -32,6 +32,8 @@ class Job(NamedTuple):
         name: name of the photo, as the user gave it.
         refusal: reason why the photo is refused; "": it is accepted.
         note: why the output has another name than usual; "": it has the usual one.
+        samples: files of further colorized versions, see `with_more_files`.
+        map: file of the map of the uncertainty; None: no map.
     """
 
     source: Path
@@ -40,6 +42,8 @@ class Job(NamedTuple):
     name: str
     refusal: str = ""
     note: str = ""
+    samples: tuple[Path, ...] = ()
+    map: Path | None = None
 
     @property
     def num_pixels(self) -> int:
@@ -54,7 +58,14 @@ class Job(NamedTuple):
     @property
     def is_done(self) -> bool:
         """Whether the result exists; results are written atomically."""
-        return self.file is not None and os.path.isfile(self.file)
+        return self.file is not None and not self.missing(overwrite=False)
+
+    def missing(self, *, overwrite: bool) -> list[Path]:
+        """Returns the files to write: those that do not exist, or with `overwrite` all."""
+        if self.file is None:
+            return []
+        files = [self.file, *self.samples, *([self.map] if self.map else [])]
+        return [path for path in files if overwrite or not os.path.isfile(path)]
 
 
 class Plan(NamedTuple):
@@ -107,6 +118,46 @@ def plan(
     jobs = _with_unique_outputs(jobs, RESULT_MARK if root is None else "")
     _check_inputs_stay(jobs, contact)
     return Plan(jobs, inputs.others)
+
+
+def with_more_files(jobs: Sequence[Job], samples: int, *, with_map: bool) -> list[Job]:
+    """Returns the jobs with the files of samples, NAME.color.1.EXT, and maps, NAME.uncertainty.png.
+
+    Maps of photos that differ only in their suffix are numbered, NAME-2.uncertainty.png.
+
+    Args:
+        jobs: with unique outputs.
+        samples: number of samples of each photo.
+        with_map: whether each photo gets a map of its uncertainty.
+
+    Raises:
+        RequestError: a picture goes to standard output, or a file would replace an input or the
+            result of another photo.
+    """
+    if any(job.output == STANDARD for job in jobs):
+        raise RequestError("--samples and --uncertainty write several files; give --output FOLDER")
+    taken = {canonical(job.source) for job in jobs}
+    taken |= {canonical(job.file) for job in jobs if job.file is not None}
+    result = []
+    for job in jobs:
+        if job.file is None:
+            result.append(job)
+            continue
+        name, suffix = job.file.stem, job.file.suffix
+        drawn = tuple(job.file.with_name(f"{name}.{n}{suffix}") for n in range(1, samples + 1))
+        for path in drawn:
+            if canonical(path) in taken:
+                raise RequestError(
+                    f"{str(path)!r} is another photo or result of this run and would be replaced; "
+                    "give another --output"
+                )
+        stem = name.removesuffix(RESULT_MARK) if with_map else name
+        numbered = ("", *(f"-{n}" for n in range(2, len(jobs) + 2)))
+        maps = (job.file.with_name(f"{stem}{n}{UNCERTAINTY_MARK}.png") for n in numbered)
+        chosen = next(path for path in maps if canonical(path) not in taken) if with_map else None
+        taken |= {canonical(path) for path in (*drawn, *([chosen] if chosen else []))}
+        result.append(job._replace(samples=drawn, map=chosen))
+    return result
 
 
 def output_file(output: str | None) -> Path | None:

@@ -226,6 +226,10 @@ def _as_object(outcome: Outcome) -> dict[str, Any]:
         "seconds": round(result.seconds, 4),
         "network_seconds": round(result.network, 4),
     }
+    if job.samples:
+        row["samples"] = [str(path) for path in job.samples]
+    if job.map:
+        row |= {"uncertainty_map": str(job.map), "uncertainty": result.uncertainty}
     if result.skipped:
         row["reason"] = result.skipped
     return row | ({"error": outcome.error} if outcome.error else {})

@@ -180,7 +180,9 @@ def _lock(jobs: Sequence[Job], stack: contextlib.ExitStack) -> None:
 
 def _write_sheet(finished: Sequence[Job], sheet: Path, report: Report) -> bool:
     """Writes the contact sheet of all finished photos; returns whether that succeeded."""
-    pairs = [(job.name, job.source, job.file) for job in finished if job.file is not None]
+    pairs = [
+        (job.name, job.source, job.file, *job.samples) for job in finished if job.file is not None
+    ]
     if len(pairs) > contact_sheet.MAX_PAIRS:
         report.log(f"{sheet} shows the first {contact_sheet.MAX_PAIRS} of {len(pairs)} photos")
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from colorjax import color, photos
+from colorjax.inference.batch import uncertainty_map
 from colorjax.inference.batch.inputs import STANDARD
 from colorjax.inference.batch.origin import Origin
 from colorjax.inference.batch.own_colors import own_colors
@@ -24,6 +25,8 @@ from colorjax.runtime import atomic
 
 if TYPE_CHECKING:
     from colorjax.inference.colorizer import Colorizer  # imports all networks
+    from colorjax.inference.hints import Hint
+    from colorjax.inference.prepared import PreparedPhoto
 
 _GRAY = 0.05  # spread up to which a photo is gray, even with the mark of a result in color
 _BAND_PIXELS = 2**18  # pixels turned gray at a time
@@ -55,6 +58,7 @@ class PhotoWork:
             standard input are passed on unchanged.
         white: the stored value that becomes white; None: the largest of the photo's depth.
         overwrite: whether a sidecar file of other content is replaced.
+        more: prepares photos for samples and maps; None: jobs have neither.
     """
 
     paint: Callable[[Photo], NetworkTimes]
@@ -63,6 +67,7 @@ class PhotoWork:
     keeps_color_photos: bool = False
     white: float | None = None
     overwrite: bool = False
+    more: Sampling | None = None
 
     def __call__(self, job: Job) -> Result:
         """Processes one photo.
@@ -85,19 +90,55 @@ class PhotoWork:
                     "replaced; --strength below 1 keeps a part of them",
                 )
         read = time.perf_counter()
-        in_network = self.paint(photo)
-        painted = time.perf_counter()
         mark = None if self.origin is None else self.origin.mark(job.source)
-        notes += (*photo.notes, *_renamed(job), *_write(job, photo, mark, overwrite=self.overwrite))
+        uncertainty = None
+        if self.more is not None and (job.samples or job.map):
+            uncertainty = self._write_more(job, self.more, photo, mark)
+        explored = time.perf_counter()
+        in_network = NetworkTimes()
+        if job.output == STANDARD or job.output in job.missing(overwrite=self.overwrite):
+            in_network = self.paint(photo)
+            written_notes = _write(job, photo, mark, overwrite=self.overwrite)
+            notes += (*photo.notes, *_renamed(job), *written_notes)
         written = time.perf_counter()
+        in_paint = in_network.predicting + in_network.compiling + in_network.painting
         return Result(
             notes,
             reading=read - start,
             network=in_network.predicting,
-            writing=written - painted,
+            writing=written - explored - in_paint,
             compiling=in_network.compiling,
-            painting=in_network.painting,
+            painting=in_network.painting + explored - read,
+            uncertainty=uncertainty,
         )
+
+    def _write_more(
+        self, job: Job, more: Sampling, photo: Photo, mark: dict[str, str] | None
+    ) -> float | None:
+        """Writes the missing samples and map of a photo; returns the mean uncertainty."""
+        missing = job.missing(overwrite=self.overwrite)
+        prepared = more.prepare(photo)
+        drawn = more.draw(prepared, len(job.samples)) if set(job.samples) & set(missing) else []
+        for number, (path, hints) in enumerate(zip(job.samples, drawn, strict=False), start=1):
+            if path not in missing:
+                continue
+            other = photos.read(job.source, max_pixels=self.max_pixels, white=self.white)
+            more.paint(prepared, other, hints)
+            about = f"sample={number}; seed={more.seed}"
+            own = mark and mark | {"settings": "; ".join(filter(None, (mark["settings"], about)))}
+            _write(job._replace(output=path), other, own, overwrite=self.overwrite)
+        if job.map is None:
+            return None
+        uncertainty = prepared.uncertainty()
+        if job.map in missing:
+            _make(job.map.parent)
+            try:
+                atomic.write_png(job.map, uncertainty_map.draw(prepared.lightness, uncertainty))
+            except OSError as error:
+                raise UnwritablePhoto(
+                    f"{str(job.map)!r} cannot be written: {error.strerror}"
+                ) from error
+        return round(float(uncertainty.mean()), 4)
 
 
 class Colorizing:
@@ -108,22 +149,54 @@ class Colorizing:
         from colorjax.inference.options import Options
 
         self._colorizer = colorizer
-        self._options = Options(**options)
+        self.options = Options(**options)
         self._thread = ThreadPoolExecutor(1, "network")
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Returns the result of a function that runs on the network's thread."""
+        return self._thread.submit(function, *args).result()
+
+    def prepare(self, photo: Photo) -> PreparedPhoto:
+        """Returns a photo, which is not painted, with the network's prediction."""
+        from colorjax.inference.prepared import PreparedPhoto
+
+        return PreparedPhoto(self._colorizer, lambda: photo, self.options)
 
     def __call__(self, photo: Photo) -> NetworkTimes:
         """Colorizes one photo; photos are queued in order."""
-        return self._thread.submit(self._paint, photo).result()
+        return self.submit(self._paint, photo)
 
     def _paint(self, photo: Photo) -> NetworkTimes:
         start = time.perf_counter()
         before = self._colorizer.network_seconds, self._colorizer.compile_seconds
-        self._colorizer.paint(photo, self._options)
+        self._colorizer.paint(photo, self.options)
         predicting = self._colorizer.network_seconds - before[0]
         compiling = self._colorizer.compile_seconds - before[1]
         return NetworkTimes(
             predicting, compiling, time.perf_counter() - start - predicting - compiling
         )
+
+
+class Sampling:
+    """Samples and uncertainty of photos, on the network's thread."""
+
+    def __init__(self, colorizing: Colorizing, seed: int = 0):
+        """Shares the weights, options and thread of a `Colorizing`."""
+        self._colorizing = colorizing
+        self.seed = seed
+
+    def prepare(self, photo: Photo) -> PreparedPhoto:
+        """Runs the network on a photo, which is not painted."""
+        return self._colorizing.submit(self._colorizing.prepare, photo)
+
+    def draw(self, prepared: PreparedPhoto, number: int) -> list[list[Hint]]:
+        """Returns the hints of each sample."""
+        hints = self._colorizing.options.hints
+        return self._colorizing.submit(prepared.draw, number, self.seed, hints)
+
+    def paint(self, prepared: PreparedPhoto, photo: Photo, hints: list[Hint]) -> None:
+        """Paints one sample in place."""
+        self._colorizing.submit(prepared.paint, photo, hints)
 
 
 class Decolorizing:

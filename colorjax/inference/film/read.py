@@ -89,22 +89,26 @@ def url(path: str | os.PathLike[str]) -> str:
     return f"file:{os.path.abspath(path)}"
 
 
-def open_input(path: str | os.PathLike[str]) -> Any:
+def open_input(path: str | os.PathLike[str], max_pixels: int | None = None) -> Any:
     """Opens a film to read, also if its metadata is not UTF-8.
+
+    Args:
+        path: the film.
+        max_pixels: FFmpeg decodes no larger frame to find out what the header does not say.
 
     Raises:
         FFmpegError, OSError: PyAV cannot open it, or it is a playlist.
     """
-    return open_url(url(path))
+    return open_url(url(path), {} if max_pixels is None else {"max_pixels": str(max_pixels)})
 
 
-def open_url(name: str) -> Any:
+def open_url(name: str, of_streams: dict[str, str] | None = None) -> Any:
     """Opens a film to read by the name that `url` returns; see `open_input`."""
     av = import_av()
     # PyAV 19 has no such option: it keeps the bytes, as surrogates.
     fields = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
     options = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"}
-    return av.open(name, container_options=options, **fields)
+    return av.open(name, options=of_streams, container_options=options, **fields)
 
 
 def is_cover(stream: Any) -> bool:
@@ -145,6 +149,8 @@ class FilmReader:
             stream = main_video(container)
             if stream is None:
                 raise UnreadableFilm("has no video stream")
+            if stream.codec_context is None:
+                raise UnreadableFilm("its video has a codec that FFmpeg does not know")
             width, height = stream.codec_context.width, stream.codec_context.height
             if width * height > max_pixels:
                 raise UnreadableFilm(
@@ -153,7 +159,9 @@ class FilmReader:
                 )
             first = next(self._decoded(container, stream), None)
             if first is None:
-                raise UnreadableFilm("no frame can be decoded")
+                raise UnreadableFilm(
+                    f"no frame of at most {max_pixels} pixels (--max-pixels) can be decoded"
+                )
             self.info = _info(container, stream, first)
             self._stored = first.width, first.height
         self.damaged = 0
@@ -171,7 +179,7 @@ class FilmReader:
 
     def _open(self) -> Any:
         try:
-            return open_input(self._path)
+            return open_input(self._path, self._max_pixels)
         except (self._av.FFmpegError, OSError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise UnreadableFilm(f"cannot be read as a film ({reason})") from None

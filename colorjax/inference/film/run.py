@@ -20,10 +20,10 @@ from colorjax.inference.film.trial import plan
 from colorjax.inference.film.write import CONTAINERS, PartEncoder, UnwritableFilm, join, reason
 from colorjax.runtime import atomic
 from colorjax.runtime.locks import only_process
+from colorjax.runtime.memory import MAX_FILM_PIXELS
 from colorjax.version import __version__
 
 _LOCK = "lock"  # file in the folder of the parts
-MAX_PIXELS = 1 << 26  # twice those of 8K; painting needs about 30 bytes per pixel
 PART_FRAMES = 120  # per part: at most this many are lost by a kill, and lie between key frames
 
 
@@ -101,7 +101,7 @@ def colorize_film(
     weights: str,
     settings: str = "",
     overwrite: bool = False,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int = MAX_FILM_PIXELS,
     drop_streams: bool = False,
     notify: Callable[[Sequence[str]], None] = lambda notes: None,
     progress: Callable[[int, int | None], None] | None = None,
@@ -120,7 +120,8 @@ def colorize_film(
         weights: name of the weights, for the mark in the film's comment.
         settings: settings besides the weights and `painter.settings` that change the colors.
         overwrite: whether an existing output is replaced.
-        max_pixels: films with more pixels in a frame are refused.
+        max_pixels: films with more pixels in a frame are refused; the default depends on the memory
+            of the machine.
         drop_streams: whether streams that the output cannot store are left out, with a note.
         notify: called once with the notes that are known before the first frame is painted.
         progress: called after every frame with the number of finished frames and the approximate

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -134,7 +134,8 @@ def mux(
     """
     metadata = _metadata(given.metadata, mark)
     options = _options(format_name, metadata, given)
-    with import_av().open(file, "w", format=format_name, options=options) as made:
+    written = _Written(file)
+    with import_av().open(written, "w", format=format_name, options=options) as made:
         made.metadata.update(metadata)
         made.set_chapters(_chapters(given, info))
         video, others = None, {}
@@ -148,8 +149,43 @@ def mux(
             _of_parts(parts, video), _of_source(packets, others, info), key=lambda item: item[0]
         ):
             made.mux_one(packet)
+            written.check()
+    written.check()
     if streams.ACM in forms.values():
         acm.finish(file)
+
+
+class _Written:
+    """A file that PyAV writes; keeps the first error, which PyAV itself would print.
+
+    After an error, nothing is written. `check` raises it.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._error: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        self._try(self._file.write, content)
+        return len(content)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._try(self._file.seek, offset, whence)
+        return offset  # FFmpeg seeks from the start only
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _try(self, act: Callable[..., object], *arguments: Any) -> None:
+        if self._error is None:
+            try:
+                act(*arguments)
+            except OSError as error:
+                self._error = error
 
 
 def _add_video(container: Any, info: FilmInfo) -> Any:

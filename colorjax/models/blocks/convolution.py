@@ -16,6 +16,7 @@ from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
 from colorjax.models.blocks.portable import is_portable
+from colorjax.models.blocks.spectral import SpectralNorm
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 
@@ -114,7 +115,7 @@ class Conv(nn.Module):
     """A square convolution that keeps H and W, or divides them by the stride.
 
     Parameters as in `nn.Conv`: kernel (K, K, I, O), bias (O,). Zero padding from `same_padding`,
-    or `padding`.
+    or `padding`. With `spectral_norm` the kernel is divided by the sigma of `SpectralNorm`.
     """
 
     features: int
@@ -127,6 +128,7 @@ class Conv(nn.Module):
     bias_init: Any = nn.initializers.zeros
     use_bias: bool = True
     padding: int | tuple[int, int] | None = None  # as in `convolve`
+    spectral_norm: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -143,6 +145,9 @@ class Conv(nn.Module):
             dilation=self.dilation,
             as_patches=_prefer_patches(train, self.stride, self.kernel_size, x.shape[-1]),
         )
+        if self.spectral_norm:  # the output is divided: it is mostly smaller than the kernel
+            sigma = SpectralNorm(name="spectral")(kernel, train=train)
+            y = y * (1 / sigma).astype(y.dtype)
         if not self.use_bias:
             return _named(self, y)
         bias = self.param("bias", self.bias_init, (self.features,))
@@ -226,6 +231,7 @@ class BatchNorm(nn.Module):
     dtype: Any = jnp.float32
     momentum: float = 0.9  # share of the running statistics that a step keeps
     epsilon: float = 1e-5
+    bias_init: Any = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool, update: bool = True) -> jax.Array:
@@ -242,5 +248,6 @@ class BatchNorm(nn.Module):
             momentum=momentum,
             epsilon=self.epsilon,
             dtype=self.dtype,
+            bias_init=self.bias_init,
             name="norm",
         )(x)

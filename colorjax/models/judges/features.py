@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
@@ -21,6 +22,11 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # Channels and number of convolutions of each stage; a 2x2 max pool separates stages.
 VGG16_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 _VGG16_TAPPED = 3  # number of last stages used: those before pools 3, 4 and 5
+# Weights of each tap of the networks with published ones: of DeOldify and of DDColor.
+PUBLISHED_TAP_WEIGHTS = {
+    "vgg16_bn": (20.0, 70.0, 10.0),
+    "vgg16_bn_conv": (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0),
+}
 _CLASSIFIER_STAGES = ((64, 2), (128, 2), (256, 2))
 
 
@@ -42,17 +48,18 @@ class FeatureNetwork(Protocol):
 
 
 class _Layer(nn.Module):
-    """A 3x3 convolution, BatchNorm, ReLU."""
+    """A 3x3 convolution, BatchNorm, ReLU; returns the outputs of the first and the last."""
 
     features: int
     use_bias: bool
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, *, train: bool) -> tuple[jax.Array, jax.Array]:
         conv = Conv(self.features, dtype=self.dtype, use_bias=self.use_bias, name="conv")
         norm = BatchNorm(self.dtype, name="norm")
-        return nn.relu(norm(conv(x, train=train), train=train))
+        y = conv(x, train=train)
+        return y, nn.relu(norm(y, train=train))
 
 
 def _check_size(rgb: jax.Array, smallest: int, name: str) -> None:
@@ -76,9 +83,11 @@ class Vgg16Features(nn.Module):
 
     Attributes:
         dtype: of the computation.
+        before_norm: whether the taps are the first convolutions of the stages, as in DDColor.
     """
 
     dtype: Any = jnp.float32
+    before_norm: bool = False
 
     smallest_size: ClassVar[int] = 16
 
@@ -93,7 +102,8 @@ class Vgg16Features(nn.Module):
         Returns:
             taps: the activations just before pools 3, 4 and 5 (relu3_3, relu4_3, relu5_3), as in
             DeOldify: (N, H // 4, W // 4, 256), (N, H // 8, W // 8, 512) and
-            (N, H // 16, W // 16, 512), float32.
+            (N, H // 16, W // 16, 512), float32; with `before_norm` the outputs of conv1_1, conv2_1,
+            conv3_1, conv4_1 and conv5_1, before BatchNorm and ReLU.
 
         Raises:
             RequestError: a picture is too small.
@@ -101,15 +111,18 @@ class Vgg16Features(nn.Module):
         _check_size(rgb, self.smallest_size, "vgg16_bn")
         mean, std = (jnp.asarray(v).reshape(1, 1, 1, 3) for v in (IMAGENET_MEAN, IMAGENET_STD))
         x = (rgb - mean) / std
-        activations = []
+        activations, convolutions = [], []
         for stage, (channels, layers) in enumerate(VGG16_STAGES, start=1):
             if stage > 1:
                 x = _pooled(x)
             for number in range(1, layers + 1):
                 name = f"layer{stage}_{number}"
-                x = _Layer(channels, True, self.dtype, name=name)(x, train=False)
+                y, x = _Layer(channels, True, self.dtype, name=name)(x, train=False)
+                if number == 1:
+                    convolutions.append(y.astype(jnp.float32))
             activations.append(x.astype(jnp.float32))
-        return {"taps": tuple(activations[-_VGG16_TAPPED:])}
+        taps = convolutions if self.before_norm else activations[-_VGG16_TAPPED:]
+        return {"taps": tuple(taps)}
 
 
 class LiteFeatures(nn.Module):
@@ -192,7 +205,7 @@ class SmallClassifier(nn.Module):
                     self.dtype,
                     name=f"layer{stage}_{number}",
                 )
-                x = layer(x, train=train)
+                _, x = layer(x, train=train)
             taps.append(x.astype(jnp.float32))
             x = _pooled(x)
         x = jnp.mean(x.astype(jnp.float32), axis=(1, 2))
@@ -211,6 +224,7 @@ def _small_classifier(**options: Any) -> SmallClassifier:
 
 FEATURES: dict[str, Callable[..., Any]] = {
     "vgg16_bn": Vgg16Features,
+    "vgg16_bn_conv": functools.partial(Vgg16Features, before_norm=True),
     "classifier": _small_classifier,
     "lite0": LiteFeatures,
 }

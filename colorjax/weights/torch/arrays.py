@@ -70,12 +70,24 @@ def to_variables(
             misshapen.append(f"{name} {state[name].shape}, not {wanted}")
         else:
             arrays[path] = _as_ours(np.asarray(state[name], np.float32))
+    check_complete(missing, misshapen, what, fix)
+    assert arrays.keys() == shapes.keys()
+    return traverse_util.unflatten_dict(arrays)
+
+
+def check_complete(missing: list[str], misshapen: list[str], what: str, fix: str = "") -> None:
+    """Raises a RequestError that lists missing arrays and wrong shapes, if there are any.
+
+    Args:
+        missing: names.
+        misshapen: names with their shapes.
+        what: first part of the message.
+        fix: last part of the message.
+    """
     if missing or misshapen:
         parts = [("missing", missing), ("of another shape", misshapen)]
         text = "; ".join(f"{len(names)} {kind}: {_list(names)}" for kind, names in parts if names)
-        raise RequestError(f"{what}: {text}; {fix}")
-    assert arrays.keys() == shapes.keys()
-    return traverse_util.unflatten_dict(arrays)
+        raise RequestError(f"{what}: {text}" + (f"; {fix}" if fix else ""))
 
 
 def _as_ours(array: np.ndarray) -> np.ndarray:

@@ -13,14 +13,19 @@ import math
 import os
 import struct
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from colorjax.errors import RequestError
+from colorjax.weights import tensor_file
 from colorjax.weights.torch.pickle import Machine, Refused, Storage, Tensor, of_type, quoted
 
+# Names under which training programs save a state dict, preferred first: an average of the weights
+# ("params_ema") before the weights themselves.
+_WRAPPERS = ("state_dict", "model", "params_ema", "params")
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001  # at the start of a stream of pickles
 _MOST_PICKLE = 4 * 2**20  # bytes; one tensor takes about 250
 _MOST_GROWTH = 16  # bytes of arrays per byte of the file; tied weights and bfloat16 need a few
@@ -53,10 +58,11 @@ _DAMAGE = (
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Reads a state dict saved by `torch.save`, as a zip archive or as the older stream.
+    """Reads a state dict saved by `torch.save`, as zip archive or older stream; or .safetensors.
 
-    A mapping with "state_dict" or "model" is unwrapped once. The prefix "module." (of DataParallel)
-    is removed if all names have it. Values that are not tensors are ignored.
+    A mapping with "state_dict", "model", "params_ema" or "params" is unwrapped once. The prefix
+    "module." (of DataParallel) is removed if all names have it. Values that are not tensors are
+    ignored.
 
     Args:
         path: the file.
@@ -73,7 +79,10 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     path = Path(path).expanduser()
     try:
         with _open(path) as file:
-            return _read(file, os.fstat(file.fileno()).st_size)
+            size = os.fstat(file.fileno()).st_size
+            if tensor_file.looks_like_one(file.peek(9), size):
+                return tensor_file.read(path)
+            return _read(file, size)
     except RequestError:
         raise
     except Refused as error:
@@ -135,10 +144,10 @@ def _read_zip(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
         tensors = _named_tensors(machine.run(io.BytesIO(program)))
         needed = {key: machine.storages[key].nbytes for key in _keys(tensors)}
         _check_growth(sum(needed.values()), size, 1)  # entries may overlap in the archive
-        raw = {
-            key: _entry(archive, f"{root}/data/{key}", range(nbytes, nbytes + 1))
+        raw = (
+            (key, _entry(archive, f"{root}/data/{key}", range(nbytes, nbytes + 1)))
             for key, nbytes in needed.items()
-        }
+        )
         return _arrays(tensors, raw, size, _byte_order(archive, root))
 
 
@@ -184,14 +193,16 @@ def _read_stream(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
     keys = of_type(list, Machine().run(head))
     file.seek(head.tell())
     wanted = _keys(tensors)
-    raw = {}
-    for key in keys:
-        nbytes = _next_storage(file, size, machine.storages[of_type(str, key)])
-        if key in wanted:
-            raw[key] = file.read(nbytes)
-        else:
-            file.seek(nbytes, os.SEEK_CUR)
-    return _arrays(tensors, raw, size, "<")
+
+    def raw() -> Iterator[tuple[str, bytes]]:
+        for key in keys:
+            nbytes = _next_storage(file, size, machine.storages[of_type(str, key)])
+            if key in wanted:
+                yield key, file.read(nbytes)
+            else:
+                file.seek(nbytes, os.SEEK_CUR)
+
+    return _arrays(tensors, raw(), size, "<")
 
 
 def _next_storage(file: BinaryIO, size: int, storage: Storage) -> int:
@@ -206,7 +217,7 @@ def _named_tensors(saved: Any) -> dict[str, Tensor]:
     """Returns the tensors of a state dict, or of the one in a mapping such as {"model": ...}."""
     if type(saved) is not dict:
         raise Refused("holds no mapping of names to tensors; save the state_dict()")
-    for wrapper in ("state_dict", "model"):
+    for wrapper in _WRAPPERS:
         if type(saved.get(wrapper)) is dict:
             saved = saved[wrapper]
             break
@@ -227,14 +238,25 @@ def _keys(tensors: dict[str, Tensor]) -> set[str]:
 
 
 def _arrays(
-    tensors: dict[str, Tensor], raw: dict[str, bytes], size: int, order: _Order
+    tensors: dict[str, Tensor], raw: Iterable[tuple[str, bytes]], size: int, order: _Order
 ) -> dict[str, np.ndarray]:
+    """Returns the arrays; reads one storage at a time, so that memory is that of the arrays."""
     elements = [math.prod(tensor.shape) for tensor in tensors.values()]
     widths = [_array_dtype(tensor.storage.dtype).itemsize for tensor in tensors.values()]
     _check_growth(sum(n * width for n, width in zip(elements, widths, strict=True)), size)
-    storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
-    numbers = {key: _numbers(stored, storages[key], order) for key, stored in raw.items()}
-    return {name: _array(name, tensor, numbers) for name, tensor in tensors.items()}
+    within: dict[str, list[str]] = {}  # key of a storage -> names of its tensors
+    arrays = {}
+    for name, tensor in tensors.items():
+        if 0 in tensor.shape:
+            arrays[name] = np.zeros(tensor.shape, _array_dtype(tensor.storage.dtype))
+        else:
+            within.setdefault(tensor.storage.key, []).append(name)
+    for key, stored in raw:
+        numbers = _numbers(stored, tensors[within[key][0]].storage, order)
+        arrays |= {name: _array(name, tensors[name], numbers) for name in within.pop(key)}
+    if within:
+        raise ValueError(f"storage {next(iter(within))} is missing")
+    return {name: arrays[name] for name in tensors}
 
 
 def _check_growth(nbytes: int, size: int, most: int = _MOST_GROWTH) -> None:
@@ -259,10 +281,8 @@ def _numbers(raw: bytes, storage: Storage, order: _Order) -> np.ndarray:
     return stored.astype(storage.dtype, copy=False)
 
 
-def _array(name: str, tensor: Tensor, numbers: dict[str, np.ndarray]) -> np.ndarray:
+def _array(name: str, tensor: Tensor, numbers: np.ndarray) -> np.ndarray:
     dtype = _array_dtype(tensor.storage.dtype)
-    if 0 in tensor.shape:
-        return np.zeros(tensor.shape, dtype)
     axes = sorted(zip(tensor.strides, tensor.shape, strict=True))
     reach = 0  # of the axes so far, in elements
     for stride, length in axes:
@@ -274,7 +294,7 @@ def _array(name: str, tensor: Tensor, numbers: dict[str, np.ndarray]) -> np.ndar
     view = np.ndarray(
         tensor.shape,
         dtype,
-        buffer=numbers[tensor.storage.key],
+        buffer=numbers,
         offset=(tensor.storage.first + tensor.offset) * dtype.itemsize,
         strides=tuple(stride * dtype.itemsize for stride in tensor.strides),
     )

@@ -7,18 +7,34 @@ import os
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from colorjax import color
-from colorjax.errors import RequestError
+from colorjax.errors import RequestError, unknown_name
 from colorjax.weights.checkpoint import Checkpoints
+from colorjax.weights.torch import ddcolor as ddcolor_weights
+from colorjax.weights.torch import deoldify as deoldify_weights
 from colorjax.weights.torch import file as torch_file
 from colorjax.weights.torch import zhang as zhang_weights
 from colorjax.weights.workdir import Workdir
 
 _SIZE = 256  # pixels; the published size of both networks
+# Kind -> its arguments `meaning`.
+_MEANINGS = {
+    "zhang16": {"folded_temperature"},
+    "zhang17": {"mask_cent"},
+    "ddcolor": set(),
+    "deoldify": {"render_factor"},
+}
 _CENTERS = "model_out.weight"  # of zhang16: colors of the bins, over 110
+
+
+def check_kind(kind: str) -> None:
+    """Raises a RequestError if `import_weights` does not know this kind."""
+    if kind not in _MEANINGS:
+        raise unknown_name("kind of weights", kind, _MEANINGS)
 
 
 def import_weights(
@@ -30,11 +46,11 @@ def import_weights(
     """Imports the weights of a PyTorch file, without PyTorch and without executing the file.
 
     Args:
-        kind: "zhang16" or "zhang17".
+        kind: "zhang16", "zhang17", "ddcolor" or "deoldify".
         file: state dict, saved by `torch.save` in either of its formats.
         output: workdir to create.
         **meaning: `folded_temperature` (zhang16) or `mask_cent` (zhang17), for weights other than
-            the published ones.
+            the published ones; `render_factor` (deoldify), the working size in units of 16 px.
 
     Returns:
         Notices for the user, one line each; the first has the file's SHA-256.
@@ -43,14 +59,19 @@ def import_weights(
         RequestError: unknown kind; unreadable or refused file; missing or misshapen arrays; an
             output that exists or is not writable.
     """
-    published = zhang_weights.kind_of(kind)
+    check_kind(kind)
     workdir = Workdir(output)
     if workdir.config_file.exists() or workdir.checkpoints.exists():
         raise RequestError(f"{str(workdir.root)!r} already holds a run; give another --output")
-    unknown = meaning.keys() - published.model.keys()
+    unknown = meaning.keys() - _MEANINGS[kind]
     if unknown:
         raise RequestError(f"weights of {kind} have no {', '.join(sorted(unknown))}")
     path = Path(file).expanduser()
+    if kind == "ddcolor":
+        return _import_ddcolor(path, workdir)
+    if kind == "deoldify":
+        return _import_deoldify(path, workdir, **meaning)
+    published = zhang_weights.kind_of(kind)
     state = torch_file.read_state_dict(path)
     notices = [_compare_sum(torch_file.sha256(path))]
     model = published.model | meaning
@@ -62,6 +83,41 @@ def import_weights(
         notices.append(f"not used: {', '.join(unused)}")
     notices += _check_centers(kind, state)
     _write(workdir, _config(model), variables)
+    return notices
+
+
+def _import_ddcolor(path: Path, workdir: Workdir) -> list[str]:
+    state = torch_file.read_state_dict(path)
+    notices = [ddcolor_weights.compare_sum(torch_file.sha256(path))]
+    model = ddcolor_weights.detect(state)
+    config = ConfigDict(ddcolor_weights.config_of(model))
+    variables, unused = ddcolor_weights.to_flax(state, model)  # empties the state: up to 0.9 GB
+    if unused:
+        notices.append(f"not used: {', '.join(unused)}")
+    _write(workdir, config, variables)
+    number = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    size = f"{config.inference.size} px on the {config.inference.aspect} side"
+    notices.append(
+        f"encoder {model['encoder']}, {number:,} parameters; colors are predicted at {size}"
+    )
+    return notices
+
+
+def _import_deoldify(
+    path: Path, workdir: Workdir, render_factor: float = deoldify_weights.RENDER_FACTOR
+) -> list[str]:
+    state = torch_file.read_state_dict(path)
+    notices = [deoldify_weights.compare_sum(torch_file.sha256(path))]
+    model = deoldify_weights.detect(state)
+    config = ConfigDict(deoldify_weights.config_of(model, render_factor))
+    variables, unused = deoldify_weights.to_flax(state, model)
+    if unused:
+        notices.append(f"not used: {', '.join(unused)}")
+    del state  # the largest file has 0.9 GB
+    _write(workdir, config, variables)
+    size = config.inference.size
+    kind = f"{model['encoder']} with the {model['decoder']} decoder"
+    notices.append(f"{kind}; colors are predicted at {size}x{size} px")
     return notices
 
 

@@ -290,10 +290,18 @@ def _parameter(arguments: tuple[Any, ...]) -> Tensor:
     return of_type(Tensor, _of_length((3,), arguments)[0])
 
 
+def _slice(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Returns the arguments of `slice`, as data."""
+    return _of_length((1, 2, 3), arguments)
+
+
 _FUNCTIONS: dict[str, Callable[[tuple[Any, ...]], Any]] = {
     "collections.OrderedDict": _ordered_dict,
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": _parameter,
+    # Learning rates in the optimizer's part of files of fastai, which is not used.
+    "builtins.slice": _slice,
+    "__builtin__.slice": _slice,
 }
 _NAMES = {*_FUNCTIONS, *_DTYPES, *(f"torch.{dtype}" for dtype in _DTYPES.values())}

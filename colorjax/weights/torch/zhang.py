@@ -22,19 +22,21 @@ _LISTED = 6  # largest number of names in an error
 _CHANNELS = {"gray": 1, "hint_ab": 2, "hint_mask": 1}
 
 
-class _Transform(NamedTuple):
+class Transform(NamedTuple):
+    """Conversion of one array, in both directions."""
+
     to_flax: Callable[[np.ndarray], np.ndarray]
     to_torch: Callable[[np.ndarray], np.ndarray]
 
 
-_CONV = _Transform(lambda w: w.transpose(2, 3, 1, 0), lambda k: k.transpose(3, 2, 0, 1))
+CONV = Transform(lambda w: w.transpose(2, 3, 1, 0), lambda k: k.transpose(3, 2, 0, 1))
 # The taps of our transposed convolution (as in flax.linen.ConvTranspose) are PyTorch's, flipped.
-_UP_CONV = _Transform(
+_UP_CONV = Transform(
     lambda w: w[:, :, ::-1, ::-1].transpose(2, 3, 0, 1),
     lambda k: k.transpose(2, 3, 0, 1)[:, :, ::-1, ::-1],
 )
-_VECTOR = _Transform(lambda v: v, lambda v: v)
-_CENTERS = _Transform(lambda w: w[:, :, 0, 0].T, lambda c: c.T[:, :, None, None])
+VECTOR = Transform(lambda v: v, lambda v: v)
+_CENTERS = Transform(lambda w: w[:, :, 0, 0].T, lambda c: c.T[:, :, None, None])
 
 
 class Entry(NamedTuple):
@@ -42,7 +44,7 @@ class Entry(NamedTuple):
 
     name: str
     path: tuple[str, ...]
-    transform: _Transform
+    transform: Transform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,18 +64,18 @@ class Kind:
     entries: tuple[Entry, ...]
 
 
-def _conv(name: str, path: str, transform: _Transform = _CONV) -> Iterator[Entry]:
+def _conv(name: str, path: str, transform: Transform = CONV) -> Iterator[Entry]:
     module = ("params", *path.split("/"))
     yield Entry(f"{name}.weight", (*module, "kernel"), transform)
-    yield Entry(f"{name}.bias", (*module, "bias"), _VECTOR)
+    yield Entry(f"{name}.bias", (*module, "bias"), VECTOR)
 
 
 def _norm(name: str, path: str) -> Iterator[Entry]:
     module = (*path.split("/"), "norm", "norm")
-    yield Entry(f"{name}.weight", ("params", *module, "scale"), _VECTOR)
-    yield Entry(f"{name}.bias", ("params", *module, "bias"), _VECTOR)
-    yield Entry(f"{name}.running_mean", ("batch_stats", *module, "mean"), _VECTOR)
-    yield Entry(f"{name}.running_var", ("batch_stats", *module, "var"), _VECTOR)
+    yield Entry(f"{name}.weight", ("params", *module, "scale"), VECTOR)
+    yield Entry(f"{name}.bias", ("params", *module, "bias"), VECTOR)
+    yield Entry(f"{name}.running_mean", ("batch_stats", *module, "mean"), VECTOR)
+    yield Entry(f"{name}.running_var", ("batch_stats", *module, "var"), VECTOR)
 
 
 def _block(number: int, convs: int, *, first: int = 0, norm: bool = True) -> Iterator[Entry]:

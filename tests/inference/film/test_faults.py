@@ -148,22 +148,31 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(source, tmp_path, lim
     assert names(tmp_path) == ["o.mkv"]
 
 
-def test_a_full_disk_at_any_size_leaves_no_film(source, tmp_path, monkeypatch):
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+def test_a_full_disk_at_any_size_leaves_no_film(suffix, tmp_path, monkeypatch, capfd):
+    """Also with `overwrite`; and neither PyAV nor FFmpeg prints anything."""
     monkeypatch.setattr(film, "PART_FRAMES", 4)
-    output = tmp_path / "o.mkv"
-    colorized(source, output)
+    given = write_film(tmp_path / f"s{suffix}", gray_frames(20), audio="aac", gop_size=4)
+    output = tmp_path / f"o{suffix}"
+    colorized(given, output)
     whole = output.read_bytes()
-    output.unlink()
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for size in [*range(4096, len(whole), 8192), len(whole) - 1]:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-        try:
-            with pytest.raises(UnwritableFilm, match=r"^o\.mkv cannot be written"):
-                colorized(source, output)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-        assert not output.exists()
-    assert colorized(source, output).frames == 20
+    for size in [*range(1024, len(whole), 2048), len(whole) - 1]:
+        for before in (None, b"an earlier result"):
+            output.unlink(missing_ok=True)
+            if before:
+                output.write_bytes(before)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+            try:
+                with pytest.raises(UnwritableFilm, match=r"^o\.\w+ cannot be written: File too"):
+                    colorized(given, output, overwrite=True)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+            assert (output.read_bytes() if output.exists() else None) == before
+            left = {name for name in names(tmp_path) if "partial" in name}
+            assert not left
+    assert capfd.readouterr() == ("", "")
+    assert colorized(given, output, overwrite=True).frames == 20
     assert len(output.read_bytes()) == len(whole)
 
 
