@@ -58,6 +58,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.update(_SMALL if args.small else _TEST if is_test else _PUBLISHED)
     config.model.full_size = not args.small  # False: predicts a quarter of the size
     config.model.spectral_norm = not args.small
+    config.model.add_layer = False  # after the pixel decoder, for fine-tuning (train_only=added)
     config.critic = ConfigDict({"name": "ddcolor", "width": 0.125 if is_test else 1.0})
     config.critic.channels = 64
     config.critic.blocks = 3

@@ -9,6 +9,7 @@ if jax.__version_info__[:2] == (0, 10):  # XLA ends a process that gives it a fl
     # Before the first compilation, and for the processes that tests start: a third of the time.
     flag = "--xla_cpu_use_fusion_emitters=false"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
+os.environ["COLORJAX_CACHE"] = os.devnull + "/none"  # no weights of the person who tests
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -29,7 +29,7 @@ def test_the_names_are_the_files_of_methods():
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        ("unett", r"unett does not exist \(did you mean unet\?\); known: cgan, edge_fusion"),
+        ("unett", r"unett does not exist \(did you mean unet\?\); known: cgan, ddcolor"),
         ("configs/unett.py", r"configs/unett.py does not exist \(did you mean unet\?\)"),
         ("runs/config.json", r"runs/config.json does not exist"),
     ],

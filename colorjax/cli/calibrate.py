@@ -106,7 +106,11 @@ def run(args: argparse.Namespace) -> int:
                 best["saturation"],
                 calibrate.Decoding(best["decode"], best["temperature"]),
             )
-    fit = calibrator.fit_bins(size)
+    fit = None
+    try:
+        fit = calibrator.fit_bins(size)
+    except RequestError as error:  # too few colorful photos; the rest of the result is sound
+        print(f"colorjax: the color bins stay as they are: {error}", file=sys.stderr)
     about["true_colorfulness"] = float(np.mean([metrics.colorfulness(photo) for photo in photos]))
     print(f"{len(photos)} photos; their own colorfulness is {about['true_colorfulness']:.1f}")
     _show("size, px", "size", rows)

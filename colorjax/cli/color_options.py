@@ -73,10 +73,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--upsampling",
         action=options.Once,
-        choices=("guided", "bilinear"),
+        choices=("guided", "bilinear", "nearest"),
         default="guided",
-        help="how colors are enlarged to full size: guided by the photo's lightness, or bilinear "
-        "(default: %(default)s)",
+        help="how colors are enlarged to full size: guided by the photo's lightness, bilinear, or "
+        "by repeated pixels (default: %(default)s)",
     )
     parser.add_argument(
         "--strength",

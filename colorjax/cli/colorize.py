@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
         if coloring["hints"] and any(paths.local(name).is_dir() for name in args.inputs):
             raise RequestError("hints are for one photo, not for a folder; give the photo itself")
         if replayed is not None:
-            replay.check_photos(replayed, jobs)
+            replay.check_photo(replayed, jobs)
 
     @functools.cache
     def origin() -> Origin:

@@ -29,6 +29,7 @@ _OF_PHOTOS = {
     "hints": [],
     "global_image": None,
     "tiling": None,
+    "warmth": 0.0,
     "strength": 1.0,
     "quality": "normal",
     "upsampling": "guided",

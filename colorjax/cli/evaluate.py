@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="val5k, val5k-ddcolor, val5k-ct2, val5k-ct2-loader, val50k, val50k-ddcolor, "
         "coltran-5k, ctest10k, ctest10k-gaussian, cifar10-kth, cifar10-exact, folder or bsds-aged; "
-        "hecd compares metrics with human opinions; "
+        "hecd compares metrics with human opinions; ask plays a user who answers questions; "
         "see docs/evaluate.md",
     )
     options.add_data(parser, "path of the photos of the suite", metavar="PATH")
@@ -130,6 +130,15 @@ def run(args: argparse.Namespace) -> int:
                 raise RequestError(f"the suite {args.suite} has no --{option}; omit it")
         return evaluate.hecd.run_and_print(
             args.data, args.output, features, overwrite=args.overwrite
+        )
+    if args.suite == evaluate.ask.NAME:
+        if len(args.methods) != 1:
+            raise RequestError(f"the suite {args.suite} takes one METHOD, weights or a workdir")
+        for option in ("size", "tables", "groups", "inception", "vgg16"):
+            if getattr(args, option):
+                raise RequestError(f"the suite {args.suite} has no --{option}; omit it")
+        return evaluate.ask.run_and_print(
+            args.methods[0], args.data, args.output, limit=args.limit, overwrite=args.overwrite
         )
     if not args.methods:
         raise RequestError("name a METHOD: a workdir, bundled weights or a folder of pictures")

@@ -57,12 +57,14 @@ def coloring(session: Session, args: argparse.Namespace) -> dict[str, Any]:
     return session.state.coloring(hints, _reference(session, args))
 
 
-def check_photos(session: Session, jobs: Sequence[Job]) -> None:
-    """Checks that a photo is the one of a session.
+def check_photo(session: Session, jobs: Sequence[Job]) -> None:
+    """Checks that the photo is the one of a session.
 
     Raises:
-        RequestError: it has another size.
+        RequestError: there are several photos, or the photo has another size.
     """
+    if len(jobs) > 1:
+        raise RequestError(f"a session is for one photo, not for {len(jobs)}; give one photo")
     for job in jobs:
         sides = sorted((job.header.width, job.header.height))  # the header's may lie on its side
         wanted = sorted((session.photo.width, session.photo.height))

@@ -25,7 +25,7 @@ from colorjax.color.lab import (
     rgb_u8_to_normalized,
 )
 from colorjax.color.palette import PALETTE_SIZE, palette
-from colorjax.color.saturation import scale_saturation
+from colorjax.color.saturation import blend_saturation, scale_saturation
 from colorjax.color.scaling import (
     AB_SCALE,
     denormalize_ab,
@@ -45,6 +45,7 @@ __all__ = [
     "SPACES",
     "ab_bins",
     "annealed_mean",
+    "blend_saturation",
     "denormalize_ab",
     "denormalize_lightness",
     "gray_from_rgb",

@@ -26,8 +26,9 @@ _CAPTIONS = {
 }
 # Columns of the tables of a comparison.
 _COMPARED = (
-    *("mae_ab_8bit", "delta_e_2000", "psnr", "psnr_of_mean_mse", "ssim", "colorfulness"),
-    *("chroma_ratio_8bit", "accuracy_2", "accuracy_5"),
+    *("mae_ab_8bit", "delta_e_2000", "psnr", "psnr_of_mean_mse", "ssim", "ms_ssim_ab"),
+    *("color_structure", "delta_colorfulness_by_photo", "colorfulness", "chroma_ratio_8bit"),
+    *("accuracy_2", "accuracy_5"),
 )
 PicturesOf = Callable[[str, Sequence[str]], Iterable[tuple[np.ndarray, ...]]]
 

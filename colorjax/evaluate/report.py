@@ -25,10 +25,13 @@ from colorjax.metrics import intervals, summary
 from colorjax.runtime.versions import versions
 
 NOT_AVAILABLE = "not available"
-# Columns of the tables of every suite.
+# Columns of the tables of every suite. Colorfulness is a constraint, so its distance to the truth
+# comes first.
 _ALWAYS = (
     *("mae_ab_8bit", "psnr", "psnr_of_mean_mse", "ssim", "auc_8bit", "auc_rebalanced_8bit"),
-    *("delta_e_2000", "colorfulness", "chroma_ratio_8bit", "bits_per_pixel", "ece"),
+    *("delta_e_2000", "delta_e_2000_p90", "ms_ssim_ab", "color_structure"),
+    *("delta_colorfulness_by_photo", "colorfulness", "chroma_ratio_8bit", "bits_per_pixel"),
+    "ece",
 )
 
 

@@ -40,12 +40,14 @@ class Beliefs:
         log_shares: (h, w, 313) float32, calibrated log probabilities of the bins.
         ab: (h, w, 2) float32, predicted ab in Lab units.
         lightness: (h, w) float32, L of the photo.
+        reliability: (h, w) float32, from 0 (nothing known) to 1 (its color is known).
         keys: of the cells, by which hints spread; None: hints do not spread.
     """
 
     log_shares: np.ndarray
     ab: np.ndarray
     lightness: np.ndarray
+    reliability: np.ndarray
     keys: Keys | None = None
 
     @property
@@ -89,7 +91,10 @@ class Beliefs:
         logs = logs - np.log(np.sum(np.exp(logs), axis=-1, keepdims=True))
         corrected = self.ab + reliability * mean
         return dataclasses.replace(
-            self, log_shares=logs.astype(np.float32), ab=corrected.astype(np.float32)
+            self,
+            log_shares=logs.astype(np.float32),
+            ab=corrected.astype(np.float32),
+            reliability=np.maximum(self.reliability, reliability[..., 0]),
         )
 
 
@@ -106,4 +111,6 @@ def entropy(log_shares: np.ndarray) -> np.ndarray:
     return (nats / np.log(color.NUM_BINS)).clip(0, 1).astype(np.float32)
 
 
-jax.tree_util.register_dataclass(Beliefs, ("log_shares", "ab", "lightness", "keys"), ())
+jax.tree_util.register_dataclass(
+    Beliefs, ("log_shares", "ab", "lightness", "reliability", "keys"), ()
+)

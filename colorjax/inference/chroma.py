@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-UPSAMPLINGS = ("guided", "bilinear")
+UPSAMPLINGS = ("guided", "bilinear", "nearest")
 
 # Parameters of guided upsampling, tuned on 24 photos with true chroma downsampled 4 and 8 times
 # (benchmarks/upsampling.py).
@@ -41,6 +41,7 @@ class Guide:
 class Chroma:
     """Predicted colors of one photo at a working size, upsampled in bands of rows.
 
+    "nearest" repeats pixels, as DDColor's program does: row k of H is row floor(k h / H) of h.
     "bilinear" interpolates. "guided" aligns color edges with the photo's lightness: at each pixel
     of the working size a and b are fitted linearly to L in windows of 3x3, as in the guided filter
     of He, Sun and Tang 2010, and the detail of L (photo minus upsampled L) is added times the
@@ -52,14 +53,18 @@ class Chroma:
     the downsampled result equals the prediction.
     """
 
-    def __init__(self, colors: np.ndarray, photo_size: tuple[int, int]):
+    def __init__(
+        self, colors: np.ndarray, photo_size: tuple[int, int], *, repeats_pixels: bool = False
+    ):
         """Stores a prediction for a photo of the given size.
 
         Args:
             colors: (h, w, 2) ab in Lab units, or (h, w, 3) with a predicted L before them.
             photo_size: height and width, in pixels.
+            repeats_pixels: "nearest" instead of "bilinear".
         """
         self._size = photo_size
+        self._repeats_pixels = repeats_pixels
         self._colors = np.asarray(colors, np.float32)
         self._planes = [_image(plane) for plane in np.moveaxis(self._colors, -1, 0)]
 
@@ -104,7 +109,8 @@ class Chroma:
             rows: rows of the photo.
             lightness: (n, W), L of these rows.
         """
-        planes = [_enlarged(plane, rows, self._size) for plane in self._planes]
+        enlarge = _repeated if self._repeats_pixels else _enlarged
+        planes = [enlarge(plane, rows, self._size) for plane in self._planes]
         if len(planes) < 5:
             return tuple(planes)
         a, b, slope_a, slope_b, coarse = planes
@@ -132,6 +138,21 @@ def sharpened(plane: np.ndarray) -> np.ndarray:
 
 def _image(plane: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(plane, np.float32))
+
+
+def _repeated(small: Image.Image, rows: slice, size: tuple[int, int]) -> np.ndarray:
+    """Returns some rows of a plane resized to (H, W) = `size` by `nearest`."""
+    y = nearest(small.height, size[0])[rows]
+    return np.asarray(small)[y[:, None], nearest(small.width, size[1])]
+
+
+def nearest(old: int, new: int) -> np.ndarray:
+    """Returns the source index of each of `new` pixels, as PyTorch's `interpolate` does.
+
+    >>> nearest(3, 7).tolist(), nearest(7, 3).tolist()
+    ([0, 0, 0, 1, 1, 2, 2], [0, 2, 4])
+    """
+    return np.arange(new) * old // new
 
 
 def _enlarged(small: Image.Image, rows: slice, size: tuple[int, int]) -> np.ndarray:

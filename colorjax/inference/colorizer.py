@@ -184,8 +184,10 @@ class Colorizer:
                 config.inference.update({"bin_bias": (), "bin_temperature": 1.0})
         step, variables = weights.load()
         size_of = WorkingSize.from_config(config, weights.method, size, aspect)
-        if size is not None and size_of.side:
+        if size is not None and size_of.side:  # for save_pretrained
             config.inference.size = size_of.side
+        if aspect is not None:
+            config.inference.aspect = size_of.aspect
         name = os.path.basename(os.fspath(workdir_or_name).rstrip("/"))
         return cls(weights.method, variables, size_of, step, name, weights)
 
@@ -223,7 +225,7 @@ class Colorizer:
         """Writes the weights as a hub folder: config.json, model.safetensors and README.md.
 
         `from_pretrained` reads it back, with the same predictions bit for bit. Options given to
-        `load` are stored, except for `aspect`.
+        `load` are stored, except for size="own".
 
         Args:
             folder: to create, or an empty one.
@@ -355,7 +357,10 @@ class Colorizer:
             prediction = self.predict(pixels, options, own, with_keys=bool(spread))
         lightness = prediction.lightness
         colors = prediction.with_hints(spread, self._predictor) if spread else prediction.colors
-        chroma = upsample(colors, lightness.shape)
+        if options.upsampling == "nearest":
+            chroma = Chroma(colors, lightness.shape, repeats_pixels=True)
+        else:
+            chroma = upsample(colors, lightness.shape)
         if options.upsampling == "guided" and options.quality != "draft":
             chroma.guide(lightness)
         planes = self._planes(pixels, lightness, chroma, options.strength)

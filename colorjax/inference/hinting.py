@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -55,7 +56,7 @@ class Prediction:
         fields = {
             "ab": enlarged(self.colors[..., -2:], grid),
             "keys": self.keys,
-            "lightness": enlarged(self.lightness[..., None], grid)[..., 0],
+            "lightness": self._lightness_on_grid,
             "cells": np.pad(cells_of(hints, self.lightness.shape, grid), missing),
             "hint_ab": np.pad(np.stack([user_hints.ab_of(hint) for hint in hints]), missing),
             "valid": np.arange(number) < len(hints),
@@ -64,6 +65,11 @@ class Prediction:
         corrected = self.colors.copy()
         corrected[..., -2:] += enlarged(correction, corrected.shape[:2])
         return corrected
+
+    @functools.cached_property
+    def _lightness_on_grid(self) -> np.ndarray:
+        assert self.keys is not None
+        return enlarged(self.lightness[..., None], self.keys.features.shape[:2])[..., 0]
 
 
 def cells_of(hints: Sequence[Hint], photo: tuple[int, ...], grid: tuple[int, ...]) -> np.ndarray:
@@ -156,10 +162,11 @@ class ExactHints:
             first, last = max(y - reach, rows.start), min(y + reach + 1, rows.stop)
             across = slice(max(x - reach, 0), x + reach + 1)
             lightness = self._lightness[first:last, across]
-            down = np.arange(first, last)[:, None] - y
-            right = np.arange(self._lightness.shape[1])[None, across] - x
+            down = (np.arange(first, last) - y) / self._cell
+            right = (np.arange(across.start, across.start + lightness.shape[1]) - x) / self._cell
             step = (lightness - self._lightness[y, x]) / _LIGHTNESS_WIDTH
-            weight = np.exp(-((down**2 + right**2) / self._cell**2 + step**2) / 2)
+            weight = np.exp(-(down**2) / 2)[:, None] * np.exp(-(right**2) / 2)
+            weight *= np.exp(-(step**2) / 2)
             weight *= self._is_filled[first:last, across] == self._is_filled[y, x]
             weight = weight[..., None]
             odd = weight / (1 + _EPSILON - weight)

@@ -40,7 +40,8 @@ class Options:
             2017). For methods that support one of the two.
         quality: "draft": one prediction, upsampled bilinearly; "normal": one, upsampled by
             `upsampling`; "best": six, mirrored and at three sizes, fused by their confidence.
-        upsampling: upsampling of the colors, "guided" by the photo's lightness or "bilinear".
+        upsampling: upsampling of the colors, "guided" by the photo's lightness, "bilinear", or
+            "nearest", as DDColor's program does.
         tiling: apply the network to tiles of the full-resolution photo; "exact": the same result
             as the whole photo at its own size, with the memory of one tile; None: to the whole
             photo at the working size.

@@ -117,10 +117,10 @@ class PreparedPhoto:
             RequestError: see `suggest`; or the weights cannot spread hints.
         """
         require_spreading(self._colorizer, "ask")
-        beliefs = self._given(hints)
+        beliefs = self._given(hints).coarse()
         result = []
-        for row, column, change in questions.choose(beliefs.coarse(), k):
-            x, y = self._pixel(row, column, beliefs.coarse().grid)
+        for row, column, change in questions.choose(beliefs, k):
+            x, y = self._pixel(row, column, beliefs.grid)
             result.append(Question(x, y, change, self.suggest(x, y, hints=hints)))
         return result
 
@@ -168,9 +168,8 @@ class PreparedPhoto:
             logs = self._colorizer.log_shares(self._open(), self._options, hints)
         grid = logs.shape[:2]
         lightness = enlarged(prediction.lightness[..., None], grid)[..., 0]
-        return Beliefs(
-            logs, enlarged(prediction.colors[..., -2:], grid), lightness, prediction.keys
-        )
+        ab = enlarged(prediction.colors[..., -2:], grid)
+        return Beliefs(logs, ab, lightness, np.zeros(grid, np.float32), prediction.keys)
 
     def _given(self, hints: Hints) -> Beliefs:
         """Returns the beliefs given hints.

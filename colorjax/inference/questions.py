@@ -9,7 +9,7 @@ import numpy as np
 from colorjax.inference.beliefs import Beliefs, squared_distances
 from colorjax.inference.suggestions import Suggestion
 
-_STEP = 2  # cells between the cells that are compared
+_STEP = 3  # cells between the cells that are compared
 
 
 class Question(NamedTuple):
@@ -38,21 +38,28 @@ def expected_changes(beliefs: Beliefs) -> np.ndarray:
 def choose(beliefs: Beliefs, k: int) -> list[tuple[int, int, float]]:
     """Returns k cells (row, column, expected change), greedily, each given those before it.
 
+    The answer at a cell i is expected to be c_i from the prediction and changes a position j by the
+    part w_ij of that. What the answers before it have covered does not count again. The cell of
+    the largest sum over j of c_i c_j (w_ij^2 - max of the earlier w_j^2), where that is positive,
+    is next: it takes away most of the squared error.
+
     Args:
-        beliefs: on a coarse grid.
+        beliefs: on a coarse grid, given what is known.
         k: number of cells.
     """
     height, width = beliefs.grid
     rows, columns = (np.arange(min(1, side - 1), side, _STEP) for side in (height, width))
     cells = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
     weights = beliefs.weights(cells).reshape(height * width, -1)
-    change = expected_changes(beliefs)[cells[:, 0], cells[:, 1]]
-    covered = np.zeros(height * width, np.float32)
+    changes = expected_changes(beliefs).reshape(-1)
+    own = changes[cells[:, 0] * width + cells[:, 1]]
+    covered = beliefs.reliability.reshape(-1)
     result = []
     for _ in range(min(k, len(cells))):
-        gains = change * np.maximum(weights - covered[:, None], 0).mean(axis=0)
-        best = int(np.argmax(gains))
+        new = np.maximum(np.square(weights) - np.square(covered)[:, None], 0)
+        best = int(np.argmax(own * (changes @ new)))
         row, column = cells[best]
-        result.append((int(row), int(column), float(gains[best])))
+        change = own[best] * np.maximum(weights[:, best] - covered, 0).mean()
+        result.append((int(row), int(column), float(change)))
         covered = np.maximum(covered, weights[:, best])
     return result

@@ -136,12 +136,13 @@ def _points(given: Any) -> Corners:
 
 def _canvas(
     points: Corners, margin: float, height: int, width: int
-) -> tuple[Image.Image, Corners, tuple[int, int]]:
-    """Returns an empty picture of the bounding box, the points in it, and its top left."""
+) -> tuple[Image.Image, list[tuple[int, int]], tuple[int, int]]:
+    """Returns an empty picture of the bounding box, the pixels of the points, and its top left."""
     xs, ys = zip(*points, strict=True)
     left, right = (int(min(max(x, 0), width)) for x in (min(xs) - margin - 1, max(xs) + margin + 2))
     top, bottom = (
         int(min(max(y, 0), height)) for y in (min(ys) - margin - 1, max(ys) + margin + 2)
     )
     picture = Image.new("1", (max(right - left, 1), max(bottom - top, 1)))
-    return picture, [(x - left, y - top) for x, y in points], (top, left)
+    # Rounded here: Pillow cuts fractions off, which moves a region up and to the left.
+    return picture, [(round(x - left), round(y - top)) for x, y in points], (top, left)

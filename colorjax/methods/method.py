@@ -329,7 +329,8 @@ class Method:
             logits: (..., 313), the network's output bin_logits.
         """
         if self.bin_bias:
-            logits = logits + jnp.asarray(self.bin_bias, jnp.float32)
+            bias = jnp.asarray(self.bin_bias, jnp.float32)
+            logits = logits + bias.reshape((1,) * (logits.ndim - 1) + (-1,))
         return jax.nn.log_softmax(logits / self.bin_temperature, axis=-1)
 
     def fit(self, fields: Fields) -> Fields:

@@ -10,6 +10,7 @@ from colorjax.metrics.auc import auc, auc_sums
 from colorjax.metrics.baselines import ColorTable, color_sums, fit_color_tables
 from colorjax.metrics.calibration import Reliability, ece, reliability_points, top_confidence
 from colorjax.metrics.classes import in_top
+from colorjax.metrics.color_structure import color_structure
 from colorjax.metrics.delta_e import delta_e_2000, delta_e_2000_p90, delta_e_2000_pixels
 from colorjax.metrics.error import mae_ab, mae_rgb, mse, psnr, rmse_ab
 from colorjax.metrics.film import cdc
@@ -33,6 +34,7 @@ __all__ = [
     "best_of_n",
     "bits_per_pixel",
     "cdc",
+    "color_structure",
     "color_sums",
     "colorfulness",
     "colorfulness_abs",

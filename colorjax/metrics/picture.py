@@ -17,6 +17,7 @@ from colorjax import color
 from colorjax.color.arrays import Array, namespace
 from colorjax.metrics.accuracy import accuracy_within
 from colorjax.metrics.auc import auc, auc_sums
+from colorjax.metrics.color_structure import color_structure
 from colorjax.metrics.delta_e import delta_e_2000, delta_e_2000_p90
 from colorjax.metrics.error import mae_ab, mae_rgb, mse, psnr, rmse_ab
 from colorjax.metrics.structure import WINDOW, ssim, ssim_and_ms_ssim_ab
@@ -116,8 +117,8 @@ def finished_values(rgb: Array, truth: Array, prior: np.ndarray | None = None) -
         prior: as for `ab_values`.
 
     Returns:
-        `picture_values`, delta_e_2000_p90, `ab_values` of the pictures' own ab, whose names end in
-        _8bit, and, if both sides have at least 11 pixels, ssim_ab and ms_ssim_ab.
+        `picture_values`, color_structure, delta_e_2000_p90, `ab_values` of the pictures' own ab
+        (names in _8bit) and, if both sides have at least 11 pixels, ssim_ab and ms_ssim_ab.
     """
     lab, true_lab = color.rgb_u8_to_lab(rgb), color.rgb_u8_to_lab(truth)
     if isinstance(lab, jax.Array):  # else XLA rounds one of two equal pictures differently
@@ -125,6 +126,7 @@ def finished_values(rgb: Array, truth: Array, prior: np.ndarray | None = None) -
     ab, true_ab = lab[..., 1:], true_lab[..., 1:]
     values = picture_values(rgb, truth, lab, true_lab)
     values |= {f"{name}_8bit": value for name, value in ab_values(ab, true_ab, prior).items()}
+    values["color_structure"] = color_structure(lab, true_lab)
     values["delta_e_2000_p90"] = delta_e_2000_p90(lab, true_lab)
     if min(rgb.shape[-3:-1]) >= WINDOW:
         values["ssim_ab"], values["ms_ssim_ab"] = ssim_and_ms_ssim_ab(ab, true_ab)

@@ -56,7 +56,7 @@ def ssim(rgb_a: Any, rgb_b: Any) -> Array:
             f"{height} x {width}"
         )
     # The middle of the range rounds least in float32.
-    luminance, contrast_structure = _terms(rgb_a - _MIDDLE, rgb_b - _MIDDLE, _MIDDLE)
+    luminance, contrast_structure = ssim_terms(rgb_a - _MIDDLE, rgb_b - _MIDDLE, _MIDDLE)
     return namespace(rgb_a, rgb_b).mean(luminance * contrast_structure, axis=(-3, -2, -1))
 
 
@@ -79,7 +79,7 @@ def ssim_ab(ab_a: Any, ab_b: Any) -> Array:
         ValueError: if a shape is not (..., H, W, 2), the shapes differ, or a side is below 11.
     """
     ab_a, ab_b = _large_pair(ab_a, ab_b, "ssim_ab")
-    luminance, contrast_structure = _terms(ab_a, ab_b)
+    luminance, contrast_structure = ssim_terms(ab_a, ab_b)
     return namespace(ab_a, ab_b).mean(luminance * contrast_structure, axis=(-3, -2, -1))
 
 
@@ -116,13 +116,13 @@ def ssim_and_ms_ssim_ab(ab_a: Any, ab_b: Any) -> tuple[Array, Array]:
     weights = np.array(SCALE_WEIGHTS[: len(fitting)])
     product, finest = xp.ones((), ab_a.dtype), None
     for scale, weight in enumerate((weights / weights.sum()).tolist()):
-        luminance, contrast_structure = _terms(ab_a, ab_b)
+        luminance, contrast_structure = ssim_terms(ab_a, ab_b)
         if scale == 0:
             finest = xp.mean(luminance * contrast_structure, axis=(-3, -2, -1))
         is_last = scale == len(fitting) - 1
         similarity = luminance * contrast_structure if is_last else contrast_structure
         product = product * xp.maximum(xp.mean(similarity, axis=(-3, -2)), 0) ** weight
-        ab_a, ab_b = _halved(ab_a), _halved(ab_b)
+        ab_a, ab_b = halved(ab_a), halved(ab_b)
     return finest, xp.mean(product, axis=-1)
 
 
@@ -137,7 +137,7 @@ def _large_pair(ab_a: Any, ab_b: Any, metric: str) -> tuple[Array, Array]:
     return ab_a, ab_b
 
 
-def _terms(a: Array, b: Array, origin: float = 0.0) -> tuple[Array, Array]:
+def ssim_terms(a: Array, b: Array, origin: float = 0.0) -> tuple[Array, Array]:
     """Returns both factors of SSIM, (..., H-10, W-10, C), of values minus `origin`."""
     mean_a, mean_b = _window_mean(a), _window_mean(b)
     variance_a = _window_mean(a * a) - mean_a * mean_a
@@ -148,7 +148,7 @@ def _terms(a: Array, b: Array, origin: float = 0.0) -> tuple[Array, Array]:
     return luminance, (2.0 * covariance + _C2) / (variance_a + variance_b + _C2)
 
 
-def _halved(channels: Array) -> Array:
+def halved(channels: Array) -> Array:
     """Returns means of 2x2 pixels; an odd last row or column is dropped."""
     height, width = (size - size % 2 for size in channels.shape[-3:-1])
     rows = channels[..., 0:height:2, :width, :] + channels[..., 1:height:2, :width, :]

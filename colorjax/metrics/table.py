@@ -55,7 +55,8 @@ _OF_BOTH = {
         "colorfulness",
         1,
         0,
-        "Hasler and Suesstrunk 2003, signed opponents; mean of photos",
+        "Hasler and Suesstrunk 2003, signed opponents; mean of photos; a constraint, not a score: "
+        "see the distance to that of the true photos",
     ),
     "colorfulness_abs": Metric(
         "colorfulness, absolute",
@@ -128,6 +129,13 @@ _OF_PICTURES = {
         -1,
         "90th percentile of CIEDE2000 over the pixels of a photo; mean of photos",
     ),
+    "color_structure": Metric(
+        "color structure",
+        3,
+        1,
+        "similarity of the color that lightness does not explain, minus lost color, in Gaussian "
+        "windows at about 60 px; at most 1; a tint costs nothing; mean of photos",
+    ),
     "ssim_ab": Metric(
         "SSIM of ab",
         3,
@@ -159,7 +167,7 @@ _OF_PICTURES = {
         "colorfulness, difference by photo",
         2,
         -1,
-        "mean of |colorfulness - that of the true photo|",
+        "mean of |colorfulness - that of the true photo|: a constraint that should be small",
     ),
     "fid": Metric(
         "FID",

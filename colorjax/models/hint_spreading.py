@@ -178,7 +178,7 @@ def exponents(
     Returns:
         (h, w, K), at least 0.
     """
-    xp = np if isinstance(keys.features, np.ndarray) else jnp
+    xp = _namespace(keys)
     height, width = lightness.shape
     rows, columns = cells[:, 0], cells[:, 1]
     features, guide = keys
@@ -194,6 +194,11 @@ def exponents(
     away = (xp.square(down)[:, None] + xp.square(right)[None]) / (2 * distance**2)
     step = (lightness[..., None] - lightness[rows, columns][None, None]) / 100
     return unlike + away + xp.square(step) / (2 * lightness_width**2)
+
+
+def _namespace(keys: Keys) -> Any:
+    is_numpy = all(x is None or isinstance(x, np.ndarray) for x in keys)
+    return np if is_numpy else jnp
 
 
 def log_odds_of(exponent: Any) -> Any:
@@ -247,7 +252,7 @@ def spread_hints(
 
 def sharpness_of(keys: Keys) -> Any:
     """Returns the factors c of a guide, (h, w, 1); (1, 1, 1) ones without a guide."""
-    xp = np if isinstance(keys.features, np.ndarray) else jnp
+    xp = _namespace(keys)
     if keys.guide is None:
         return xp.ones((1, 1, 1), np.float32)
     return xp.exp(keys.guide[..., GUIDE_KEYS + 1 :])

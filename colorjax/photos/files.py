@@ -16,9 +16,9 @@ from colorjax.photos.library_warnings import complaints
 from colorjax.photos.photo import Metadata, Photo, UnwritablePhoto
 from colorjax.runtime import atomic
 from colorjax.runtime.memory import MAX_PIXELS
+from colorjax.runtime.notes import first_notes
 
 _WITHOUT_XMP = ("BMP", "PPM")
-_MOST_NOTES = 10
 
 
 def read(
@@ -57,15 +57,8 @@ def read(
     if heard and not damage:
         damage = ("it has faults that do not affect its pixels",)
     photo.metadata, dropped = derivatives.removed(photo.metadata)
-    photo.notes = _first((*photo.notes, *levels, *damage, *dropped))
+    photo.notes = first_notes((*photo.notes, *levels, *damage, *dropped))
     return photo
-
-
-def _first(notes: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns the first different notes: a damaged file can have thousands."""
-    notes = tuple(dict.fromkeys(notes))
-    more = len(notes) - _MOST_NOTES
-    return notes if more <= 0 else (*notes[:_MOST_NOTES], f"and {more} more notes")
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -154,7 +147,7 @@ def write(
     except Exception as error:  # encoders raise errors of many types
         text = getattr(error, "strerror", None) or "its encoder failed; write it as PNG or TIFF"
         raise UnwritablePhoto(f"cannot be written as {kind}: {text}") from error
-    return notes
+    return first_notes(notes)
 
 
 def has_xmp(kind: str) -> bool:

@@ -116,10 +116,10 @@ def _partials(folder: Path) -> list[Path]:
     except OSError:
         return []
     owners = {name: _NAME.fullmatch(name) for name in names}
-    return [folder / name for name, owner in owners.items() if owner and not _lives(int(owner[1]))]
+    return [folder / name for name, owner in owners.items() if owner and not lives(int(owner[1]))]
 
 
-def _lives(process: int) -> bool:
+def lives(process: int) -> bool:
     """Returns whether a process other than this one has the process id."""
     if process == os.getpid():
         return False

@@ -182,7 +182,7 @@ class _Handlers:
         id, studio = self._id(request), self._studio
         side, box = _side(request, SIDE, SIDE), request.query_params.get("box")
         if box is None:
-            content = await self._run(lambda: studio.photo(id, State()).before(side))
+            content = await self._run(lambda: studio.any_photo(id).before(side))
         else:
             part = _box(box.split(","))
             content = await self._run(lambda: studio.full(id).before(part), ("before", id))

@@ -21,7 +21,7 @@ from colorjax.inference.hints import Hint
 from colorjax.inference.options import Options
 from colorjax.inference.pixels import ArrayPixels, Pixels, lightness_of
 from colorjax.inference.prepared import PreparedPhoto
-from colorjax.inference.session import State, Variant
+from colorjax.inference.session import GRAY, State, Variant
 from colorjax.photos import Photo
 from colorjax.serve import lookup
 from colorjax.serve.upsampling import Upsampler
@@ -119,6 +119,14 @@ class OpenPhoto:
         self._lightness = lightness_of(self._small)
         self._upsampler = Upsampler(self._lightness)
         self._prepared = PreparedPhoto(colorizer, self._small, self._options, small)
+
+    def warm_up(self) -> None:
+        """Compiles the spreading of up to 16 hints: each power of two is a program."""
+        if self._colorizer.hint_form != "spread":
+            return
+        for number in (1, 2, 4, 8, 16):
+            hints = [Hint(0, 0, GRAY)] * number
+            self._state_planes(State(variant=Variant(0, 0, tuple(hints))))
 
     def before(self, side: int = SIDE) -> bytes:
         """Returns a JPEG of the photo in gray."""
@@ -246,7 +254,7 @@ class OpenPhoto:
         prediction: Prediction | None,
         upsample: Callable[..., Chroma] = Chroma,
     ) -> Planes:
-        if prediction is not None:
+        if prediction is not None and (options.saturation != 1 or options.warmth):
             colors = adjusted(prediction.colors.copy(), options)
             prediction = dataclasses.replace(prediction, colors=colors)
         return self._colorizer.hinted_planes(pixels, options, prediction, upsample)

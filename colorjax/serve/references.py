@@ -66,6 +66,10 @@ class References:
                 self._all.popitem(last=False)
         return reference
 
+    def __contains__(self, digest: str) -> bool:
+        """Returns whether a reference photo is in memory."""
+        return digest in self._all
+
     def __getitem__(self, digest: str) -> Reference:
         """Returns a reference photo.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import errno
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -17,14 +19,17 @@ from pathlib import Path
 
 from colorjax.errors import RequestError
 from colorjax.inference.batch.plan import Job
+from colorjax.runtime import atomic
 from colorjax.serve import security
 from colorjax.serve.app import create
 from colorjax.serve.studio import Settings, Studio
 
 PORT = 8765
+_PREFIX = "colorjax-page-"  # of private folders, before the process id
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _BACKLOG = 128
 _MOST_CONNECTIONS = 512
+_REQUEST_SECONDS = 10.0  # until the header of a request has arrived
 _SHUTDOWN = 5  # seconds for answers under way
 
 
@@ -73,7 +78,9 @@ def serve(
     with contextlib.ExitStack() as stack:
         for one in sockets:
             stack.callback(one.close)
-        private = stack.enter_context(tempfile.TemporaryDirectory(prefix="colorjax-page-"))
+        remove_left_over()
+        prefix = f"{_PREFIX}{os.getpid()}-"
+        private = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix))
         if token_file is not None:
             stack.enter_context(_stored(token, token_file))
         studio = Studio(jobs, Settings(weights, max_pixels, results, Path(private)))
@@ -83,12 +90,24 @@ def serve(
         url = f"http://{security.in_url(given or '127.0.0.1')}:{port}/#{token}"
         print(f"colorjax: open {url}", flush=True)
         print("colorjax: Ctrl-C ends it; every change is saved as you go", flush=True)
+        if given:
+            print(f"colorjax: {given} is open to the network, without encryption", flush=True)
         studio.warm_up()
         if opens_browser:
             webbrowser.open(url)
         with _ends_on_signals(server):
             server.run(sockets)
         print("colorjax: stopped; sessions are saved", file=sys.stderr)
+
+
+def remove_left_over() -> None:
+    """Removes the private folders of this user's servers that were killed: they hold photos."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        process = path.name.removeprefix(_PREFIX).partition("-")[0]
+        with contextlib.suppress(OSError):
+            is_own = not hasattr(os, "getuid") or path.lstat().st_uid == os.getuid()
+            if process.isdecimal() and is_own and not atomic.lives(int(process)):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def listen(address: Address) -> list[socket.socket]:
@@ -184,6 +203,40 @@ def _ends_on_signals(server) -> Iterator[None]:
 def server_of(app: security.App):
     """Returns a uvicorn.Server of an application; `run(sockets)` serves until `should_exit`."""
     uvicorn = _uvicorn()
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Protocol(H11Protocol):
+        """Closes connections whose next request does not arrive: uvicorn would keep them."""
+
+        _late: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self._expect()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._expect()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self._cancel()
+
+        def _expect(self) -> None:
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._cancel()  # a request is being answered
+            elif self._late is None:
+                self._late = self.loop.call_later(_REQUEST_SECONDS, self._close)
+
+        def _cancel(self) -> None:
+            if self._late is not None:
+                self._late.cancel()
+                self._late = None
+
+        def _close(self) -> None:
+            self._late = None
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.close()
 
     class Server(uvicorn.Server):
         """Leaves the signals to `_ends_on_signals`: uvicorn would raise them again at the end."""
@@ -195,7 +248,7 @@ def server_of(app: security.App):
     return Server(
         uvicorn.Config(
             app,
-            http="h11",
+            http=Protocol,
             ws="none",
             lifespan="off",
             loop="asyncio",

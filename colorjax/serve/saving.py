@@ -13,7 +13,7 @@ import numpy as np
 from colorjax import photos
 from colorjax.errors import RequestError
 from colorjax.inference.batch.origin import origin_of
-from colorjax.inference.batch.pipeline import FAILED, NO_ROOM, SKIPPED, Outcome, outcomes
+from colorjax.inference.batch.pipeline import FAILED, NO_ROOM, SKIPPED, Outcome, Result, outcomes
 from colorjax.inference.batch.plan import Job
 from colorjax.inference.batch.work import Colorizing, PhotoWork
 from colorjax.inference.colorizer import Colorizer
@@ -22,9 +22,10 @@ from colorjax.serve.album import Entry
 from colorjax.serve.errors import Refused
 
 # What `colorjax colorize` uses without options, in its order: the mark of a result lists them.
-_LOADING = {"temperature": None, "decode": None, "size": None, "aspect": "short"}
+_LOADING = {"temperature": None, "decode": None, "size": None, "aspect": None}
 _COLORING = {"saturation": 1.0, "strength": 1.0, "quality": "normal", "upsampling": "guided"}
 _WHITE = {"white": None}
+CORRECTED = "corrected by hand: save it by itself"  # reason why a folder leaves a photo out
 
 
 def work_of(
@@ -176,8 +177,10 @@ class Batch:
 
     def _outcome(self, entry: Entry) -> Outcome:
         try:
+            if _is_corrected(entry):
+                return Outcome(entry.job, SKIPPED, Result(skipped=CORRECTED))
             (outcome,) = outcomes([entry.job], self._work, threads=1, overwrite=self._overwrite)
-        except RequestError as error:
+        except (RequestError, Refused) as error:
             return Outcome(entry.job, FAILED, error=str(error))
         return outcome
 
@@ -191,6 +194,14 @@ class Batch:
         else:
             self._counts["done"] += 1
             self._done(entry)
+
+
+def _is_corrected(entry: Entry) -> bool:
+    """Returns whether the user has corrected a photo by hand; its session has its own colors."""
+    if entry.job.refusal:
+        return False
+    stored = entry.journal.read()
+    return stored is not None and bool(stored.state.strokes or stored.state.variant)
 
 
 def read_reference(content: Path | bytes, max_pixels: int) -> np.ndarray:

@@ -92,11 +92,15 @@ class Guard:
         for value in _values(scope, b"origin"):
             if value.lower() not in self._origins:
                 return "Requests of other web sites are refused."
-        path = scope["path"]
-        if path == "/" or path.startswith("/static/"):
-            return ""  # the page: without data
-        if any(site != "same-origin" for site in _values(scope, b"sec-fetch-site")):
+        path, sites = scope["path"], _values(scope, b"sec-fetch-site")
+        if path == "/":
+            return ""  # the page, without data: links and bookmarks of other sites may open it
+        is_file = path.startswith("/static/")  # without data too
+        own = ("same-origin", "none") if is_file else ("same-origin",)
+        if any(site not in own for site in sites):
             return "Requests of other web sites are refused."
+        if is_file:
+            return ""
         header = TOKEN_HEADER.lower().encode()
         tokens = [value for name, value in scope["headers"] if name == header]
         if len(tokens) != 1 or not hmac.compare_digest(tokens[0], self._token):

@@ -6,6 +6,7 @@ Everything that computes runs in `Jobs`: the methods are called there, `interact
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import secrets
 import threading
@@ -128,6 +129,8 @@ class Studio:
                 raise
             photo = self.photo(id, State())
             notes += f" {error}"
+        with contextlib.suppress(errors.Refused):  # many thumbnails wait
+            self.small.submit(photo.warm_up)
         return entry.to_json() | {
             "width": photo.width,
             "height": photo.height,
@@ -153,6 +156,11 @@ class Studio:
                 self._open.popitem(last=False)
         self._open.move_to_end(key)
         return self._open[key]
+
+    def any_photo(self, id: str) -> OpenPhoto:
+        """Returns an open photo, whatever its reference: for what does not depend on its colors."""
+        known = (photo for key, photo in self._open.items() if key[0] == id)
+        return next(known, None) or self.photo(id, State())
 
     def full(self, id: str) -> FullPhoto:
         """Returns a photo at full size; one is in memory at a time."""
@@ -279,4 +287,11 @@ class Studio:
         )
 
     def _reference(self, state: State) -> Reference | None:
-        return None if state.reference is None else self.references[state.reference.digest]
+        wanted = state.reference
+        if wanted is None:
+            return None
+        if wanted.digest not in self.references:
+            for entry in self.album.all():  # after a restart: a photo of the strip
+                if entry.name == wanted.name and entry.digest == wanted.digest:
+                    self.references.add(entry.job.source, entry.name, self.settings.max_pixels)
+        return self.references[wanted.digest]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from colorjax.inference.chroma import Chroma, Guide, sharpened
@@ -10,8 +12,8 @@ from colorjax.inference.chroma import Chroma, Guide, sharpened
 class Upsampler:
     """Creates the `Chroma` of one photo, faster than the general one and equal to it.
 
-    The guide is computed once. Each plane is interpolated between rows, then by one matrix product
-    between columns.
+    The guide is computed once. Planes are enlarged between columns as a whole, while they have few
+    rows, and between rows where rows are asked for.
     """
 
     def __init__(self, lightness: np.ndarray):
@@ -27,58 +29,65 @@ class Upsampler:
         """Returns the guide at a working size, and the detail of L / 100 that it lacks, (H, W)."""
         if size not in self._guides:
             guide = Guide(self.lightness, size)
-            (coarse,) = enlarged(sharpened(guide.coarse)[None], self.lightness.shape)
+            height, width = self.lightness.shape
+            wide = widened(sharpened(guide.coarse)[None], width)
+            (coarse,) = heightened(wide, height, slice(0, height))
             self._guides = {size: (guide, self.lightness / 100 - coarse)}
         return self._guides[size]
 
 
 class _KeptChroma(Chroma):
-    """`Chroma` that upsamples all rows when the first ones are asked for."""
-
     def __init__(self, colors: np.ndarray, photo_size: tuple[int, int], upsampler: Upsampler):
         super().__init__(colors, photo_size)
         self._upsampler = upsampler
-        self._full: np.ndarray | None = None  # (2 or 3, H, W)
-        self._is_guided = False
+        self._wide: np.ndarray | None = None  # (2, 3 or 4, h, W)
+        self._detail: np.ndarray | None = None
+        height, width = self._colors.shape[:2]
+        self._is_enlarged = photo_size[0] >= height and photo_size[1] >= width
 
     def guide(self, lightness: np.ndarray) -> None:
-        self._is_guided = self._can_be_guided
+        if self._can_be_guided:
+            guide, self._detail = self._upsampler.guide(self._colors.shape[:2])
+            planes = np.moveaxis(self._colors, -1, 0)
+            small = [*map(sharpened, planes), *map(guide.slope, planes)]
+            self._wide = widened(np.stack(small), self._size[1])
 
     def rows(self, rows: slice, lightness: np.ndarray) -> tuple[np.ndarray, ...]:
-        if self._full is None:
-            self._full = self._upsampled()
-        return tuple(self._full[:, rows])
-
-    def _upsampled(self) -> np.ndarray:
-        planes = np.moveaxis(self._colors, -1, 0)
-        if min(self._size[0] / planes.shape[1], self._size[1] / planes.shape[2]) < 1:
-            whole = slice(0, self._size[0])  # a photo smaller than the working size
-            return np.stack(super().rows(whole, self._upsampler.lightness))
-        if not self._is_guided:
-            return enlarged(planes, self._size)
-        guide, detail = self._upsampler.guide(planes.shape[1:])
-        small = [*map(sharpened, planes), *map(guide.slope, planes)]
-        a, b, slope_a, slope_b = enlarged(np.stack(small), self._size)
-        slope_a *= detail
-        slope_b *= detail
+        if not self._is_enlarged:  # a photo smaller than the working size
+            return super().rows(rows, lightness)
+        if self._wide is None:
+            self._wide = widened(np.moveaxis(self._colors, -1, 0), self._size[1])
+        planes = heightened(self._wide, self._size[0], rows)
+        if self._detail is None:
+            return tuple(planes)
+        a, b, slope_a, slope_b = planes
+        slope_a *= self._detail[rows]
+        slope_b *= self._detail[rows]
         a += slope_a
         b += slope_b
-        return np.stack([a, b])
+        return a, b
 
 
-def enlarged(planes: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Returns planes (n, h, w) resized bilinearly to (n, H, W) float32, H >= h and W >= w."""
-    number, height, width = planes.shape
-    low, high, share = _neighbors(height, size[0])
-    tall = planes[:, low] * (1 - share)[:, None] + planes[:, high] * share[:, None]
-    low, high, share = _neighbors(width, size[1])
-    weights = np.zeros((width, size[1]), np.float32)
-    columns = np.arange(size[1])
-    weights[low, columns] = 1 - share
-    weights[high, columns] += share
-    return (tall.reshape(-1, width) @ weights).reshape(number, *size)
+def widened(planes: np.ndarray, width: int) -> np.ndarray:
+    """Returns planes (n, h, w) interpolated between columns, (n, h, W) float32, W >= w."""
+    low, high, share = _neighbors(planes.shape[2], width)
+    return _mixed(planes[:, :, low], planes[:, :, high], share)
 
 
+def heightened(planes: np.ndarray, height: int, rows: slice) -> np.ndarray:
+    """Returns some rows of planes (n, h, W) interpolated to (n, H, W) float32, H >= h."""
+    low, high, share = (part[rows] for part in _neighbors(planes.shape[1], height))
+    return _mixed(planes[:, low], planes[:, high], share[:, None])
+
+
+def _mixed(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
+    second -= first
+    second *= share
+    second += first
+    return second
+
+
+@functools.lru_cache(8)
 def _neighbors(small: int, large: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the two neighbors of each pixel of the larger side, and the share of the second."""
     place = np.clip((np.arange(large) + 0.5) * small / large - 0.5, 0, small - 1)

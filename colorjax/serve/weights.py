@@ -12,7 +12,7 @@ from colorjax.inference.working_size import WorkingSize
 from colorjax.methods.method import Method
 from colorjax.runtime.jax_setup import device_errors
 from colorjax.serve.errors import missing
-from colorjax.weights import named
+from colorjax.weights import named, published, store
 from colorjax.weights.open import StoredWeights, open_weights
 
 _UNSTATED = "not stated"
@@ -50,7 +50,7 @@ class Engine:
         Raises:
             RequestError: there are no such weights.
         """
-        self.names = list(dict.fromkeys([*named.SHA256, name]))
+        self.names = list(dict.fromkeys([*named.SHA256, *_installed(), name]))
         self.loaded = self._load(name)
 
     def use(self, name: str) -> None:
@@ -95,6 +95,12 @@ class Engine:
             "current": name == self.loaded.source.name,
             "can": abilities(Colorizer(stored.method, {}, size), stored.method),
         }
+
+
+def _installed() -> list[str]:
+    """Returns the published weights that were downloaded, `colorjax weights get NAME`."""
+    names = [name for name, each in published.PUBLISHED.items() if not each.is_encoder]
+    return [name for name in names if store.is_installed(name)]
 
 
 def abilities(colorizer: Colorizer, method: Method) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def fetch(
     if part.exists() and part.stat().st_size > num_bytes:
         part.unlink()
     failures: list[str] = []
-    for url in _with_mirrors(urls):
+    for url in _with_mirrors(urls, path.name):
         if failures:
             notify(f"{failures[-1]}; trying {_host(url)}")
         try:
@@ -84,21 +84,20 @@ def fetch(
     raise RequestError(f"{path.name} was not downloaded ({'; '.join(failures)}); {ending}")
 
 
-def _with_mirrors(urls: Sequence[str]) -> list[str]:
-    """Returns the sources, with the mirrors that the environment names.
+def _with_mirrors(urls: Sequence[str], name: str) -> list[str]:
+    """Returns the sources of a file, with the mirrors that the environment names.
 
     Raises:
         RequestError: a mirror is not https.
     """
     hub = os.environ.get(HUB_MIRROR, "").rstrip("/")
     mirror = os.environ.get(MIRROR, "").rstrip("/")
-    for name, value in ((HUB_MIRROR, hub), (MIRROR, mirror)):
+    for variable, value in ((HUB_MIRROR, hub), (MIRROR, mirror)):
         if value and urlsplit(value).scheme != "https":
-            raise RequestError(f"{name}={value}: give an address that starts with https://")
+            raise RequestError(f"{variable}={value}: give an address that starts with https://")
     if hub:
         urls = [url.replace(_HUB, hub, 1) if url.startswith(f"{_HUB}/") else url for url in urls]
-    names = [url.partition("?")[0].rpartition("/")[2] for url in urls[:1]]
-    return [f"{mirror}/{name}" for name in names if mirror] + list(urls)
+    return ([f"{mirror}/{name}"] if mirror else []) + list(urls)
 
 
 def _host(url: str) -> str:

@@ -82,7 +82,12 @@ class HubFolder:
             )
         blank = {name: np.broadcast_to(np.float32(0), shape) for name, shape in flat.items()}
         model = self.config.model.to_dict()
-        expected = _named(self._names, traverse_util.unflatten_dict(blank), model)
+        try:
+            expected = _named(self._names, traverse_util.unflatten_dict(blank), model)
+        except (LookupError, ValueError, TypeError) as error:  # of fields that a stranger chose
+            raise foreign_files.damaged(
+                self.root / CONFIG, f"{self._names} has no such model: {type(error).__name__}"
+            ) from None
         arrays = tensor_file.read(path, expected)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()  # pyrefly: ignore

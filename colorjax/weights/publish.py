@@ -16,6 +16,8 @@ from colorjax.weights.named import WeightsFile
 from colorjax.weights.open import StoredWeights
 from colorjax.weights.workdir import Workdir, write_json
 
+_LARGEST = 1e12  # of a metric
+
 
 def claims_of(weights: StoredWeights, license: str = "", data: str = "") -> Claims:
     """Returns license, data and metrics of weights, as far as they are stored.
@@ -36,15 +38,31 @@ def claims_of(weights: StoredWeights, license: str = "", data: str = "") -> Clai
         known = store.read_about(weights.source.root)
         with contextlib.suppress(FileNotFoundError):
             report = foreign_files.read_json(weights.source.eval_file)
-    values = report.get("metrics", {}) if isinstance(report, dict) else {}
-    is_number = {n: isinstance(v, int | float) and n.isidentifier() for n, v in values.items()}
     return Claims(
         license=(license or str(known.get("license") or UNKNOWN)).lower(),
         origin=str(known.get("origin", "")),
         data=data or str(known.get("data") or _data_of(weights)),
-        metrics={name: float(values[name]) for name, is_one in is_number.items() if is_one},
-        dataset=str(report.get("dataset", "")) if isinstance(report, dict) else "",
+        metrics=_metrics(report),
+        dataset=_evaluation(report),
     )
+
+
+def _metrics(report: Any) -> dict[str, float]:
+    """Returns the numbers among the metrics of a report, which may be a stranger's."""
+    values = report.get("metrics") if isinstance(report, dict) else None
+    known = values.items() if isinstance(values, dict) else ()
+    numbers = {name: value for name, value in known if isinstance(value, int | float)}
+    return {
+        name: float(value)
+        for name, value in numbers.items()
+        if name.isidentifier() and abs(value) < _LARGEST  # False for nan
+    }
+
+
+def _evaluation(report: Any) -> str:
+    """Returns the number of photos of an evaluation, never their path."""
+    number = report.get("num_images") if isinstance(report, dict) else None
+    return f"{number} photos of the run's evaluation" if type(number) is int else ""
 
 
 def _data_of(weights: StoredWeights) -> str:
@@ -84,7 +102,7 @@ def pull(weights: StoredWeights, output: str | os.PathLike[str]) -> Workdir:
         RequestError: no intact weights, or an output that exists or is not writable.
     """
     workdir = Workdir(output)
-    root = Path(workdir.root)
+    root = workdir.root
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise RequestError(f"{str(root)!r} exists; give another workdir")
     step, variables = weights.load()

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from etils import epath
+
 from colorjax.errors import RequestError, unknown_name
 from colorjax.runtime import foreign_files, locks
 from colorjax.weights import download, named
@@ -180,7 +182,7 @@ def _import(
     file.unlink()
 
 
-def write_about(workdir: Path, about: dict[str, Any]) -> None:
+def write_about(workdir: Path | epath.Path, about: dict[str, Any]) -> None:
     """Writes where the weights of a workdir come from."""
     (workdir / _ABOUT).write_text(json.dumps(about, indent=2) + "\n")
 

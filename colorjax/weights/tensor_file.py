@@ -94,7 +94,7 @@ def write(
     """
     from safetensors.numpy import save_file
 
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     with atomic.replacing(path) as partial:
         partial.touch()
         mode = partial.stat().st_mode
@@ -165,4 +165,4 @@ def _compare(
 def _array(file: Any, name: str, dtype: str) -> np.ndarray:
     if dtype == "BF16":  # NumPy has no bfloat16
         return np.asarray(file.get_tensor(name)).astype(np.float32)
-    return np.ascontiguousarray(file.get_tensor(name)).reshape(file.get_slice(name).get_shape())
+    return np.asarray(file.get_tensor(name), order="C")

@@ -70,6 +70,8 @@ _LATER = {
     "critic.norm_epsilon": 1e-5,
     "critic.kernel_init": "he",
     "critic.gray_range": [-1.0, 1.0],
+    "loss.colorfulness_weight": 0.0,
+    "loss.judged_saturation": 1.0,
     "train_only": "all",
     "init_encoder": "",
     "init_encoder_photos": 0,

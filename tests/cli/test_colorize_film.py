@@ -71,6 +71,7 @@ def test_options_of_photos_are_refused(film, run):
     for args, says in (
         (["--tile", "64"], "films take no tiling"),
         (["--quality", "best"], "films take no quality"),
+        (["--warmth", "0.5"], "films take no warmth"),
         (["--contact-sheet", "s.png"], "films take no contact_sheet"),
         (["--jobs", "0"], "--jobs must be at least 1"),
         (["--output", film.parent], "a.mp4 is an input and would be replaced"),

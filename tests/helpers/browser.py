@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Page
 
+PLAIN = {"strokes": [], "reference": None, "variant": None}  # before the first change
 SECONDS = 120  # the first photo of a program compiles
 
 
@@ -67,7 +68,8 @@ class Driver:
                 const headers = { "X-Colorjax-Token": sessionStorage.getItem("colorjax-token") };
                 if (body !== null) headers["Content-Type"] = "application/json";
                 body = body === null ? undefined : JSON.stringify(body);
-                return (await fetch(path, { method, headers, body })).json();
+                const answer = await fetch(path, { method, headers, body });
+                return answer.status === 204 ? null : answer.json();
             }""",
             [method, path, body],
         )
@@ -80,7 +82,7 @@ class Driver:
         """Returns the state in the journal of the open photo."""
         self.settle()
         photo = self.page.evaluate("() => document.body.dataset.photo")
-        return self.call("GET", f"/api/photos/{photo}/session")["state"] or {"strokes": []}
+        return self.call("GET", f"/api/photos/{photo}/session")["state"] or PLAIN
 
     def at(self, x, y):
         """Returns the point of the window over a point of the photo, given in shares."""

@@ -38,7 +38,6 @@ CONFIGS = {
         "encoder=convnext_test,size=32",
         {"critic.blocks": 2, "critic.width": 0.25, "loss.feature_weight": 0.0},
     ),
-    "deoldify": ("size=32,width=0.125", {}),
 }
 
 

@@ -233,17 +233,21 @@ def with_signal(net, seed=0, size=96):
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = None  # the plain average of what it sees
+    for module in net.modules():
+        if isinstance(module, ResidualBlock):  # small branches, as in trained networks
+            nn.init.uniform_(getattr(module, f"bn{module.number}").weight, 0.3, 0.7)
     attention = next(m for m in net.modules() if isinstance(m, Attention))
     # Logits of attention have a deviation of about 1: a sharp softmax would amplify rounding.
     few = attention.query.out_channels**-0.25
     scaled = [(attention.query, few), (attention.key, few), (attention.value, 1.0)]
-    scaled += [(layer[0], 1.0) for layer in (*net.layers[10].layers, net.layers[11])]
+    scaled += [(layer[0], 1.0) for layer in net.layers[10].layers]
+    scaled.append((net.layers[11][0], 0.7))
     with torch.no_grad():
         net.train()
         net.raw(seen)
         net.eval()
-        for norm in norms:  # a channel that was 0 on all these photos would amplify rounding
-            norm.running_var.clamp_(min=0.3 * norm.running_var.mean().item())
+        for norm in norms:  # a channel that hardly varies on these photos would amplify rounding
+            norm.running_var.clamp_(min=norm.running_var.mean().item())
         hooks = [layer.register_forward_hook(_scaling(spread)) for layer, spread in scaled]
         net.raw(seen)
         for hook in hooks:

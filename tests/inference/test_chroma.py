@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from helpers.samples import sample_photos
 from scipy import ndimage
 from skimage.transform import resize
 
 from colorjax import color
-from colorjax.inference.chroma import Chroma, bands
+from colorjax.inference.chroma import Chroma, bands, nearest
 
 
 def enlarge(colors, lightness, guided=True, pixels=10**9):
@@ -37,6 +38,18 @@ def test_bilinear_is_that_of_scikit_image(photo):
     result = enlarge(small, photo[..., 0], guided=False)
     expected = resize(small, photo.shape[:2], order=1, mode="edge")
     np.testing.assert_allclose(result, expected, atol=1e-3)
+
+
+def test_nearest_repeats_pixels_as_pytorch_does():
+    """Acceptance test 16 of DDColor's specification: its program enlarges so."""
+    assert nearest(3, 7).tolist() == [0, 0, 0, 1, 1, 2, 2]
+    assert nearest(7, 3).tolist() == [0, 2, 4]
+    small = np.random.default_rng(0).normal(0, 20, (3, 5, 2)).astype(np.float32)
+    wanted = torch.nn.functional.interpolate(torch.tensor(small).permute(2, 0, 1)[None], (7, 13))
+    chroma = Chroma(small, (7, 13), repeats_pixels=True)
+    parts = [chroma.rows(rows, np.zeros((2, 13))) for rows in (slice(0, 4), slice(4, 7))]
+    actual = np.concatenate(parts, axis=1)
+    np.testing.assert_array_equal(actual, wanted[0].numpy())
 
 
 @pytest.mark.parametrize("factor", [4, 8])

@@ -65,6 +65,8 @@ def test_load_finds_the_checkpoint(colorizer):
 
 def test_load_says_what_is_wanted(tmp_path):
     with pytest.raises(RequestError, match=r"or the workdir of a run or of imported weights"):
+        Colorizer.load("zhang61")
+    with pytest.raises(RequestError, match=r"run `colorjax weights get zhang16`"):
         Colorizer.load("zhang16")
     with pytest.raises(RequestError, match=r"or the workdir of a run or of imported weights"):
         Colorizer.load(tmp_path)

@@ -72,13 +72,13 @@ def test_the_palette_is_that_of_the_photo_at_128_px():
 
 def test_one_global_image_is_looked_at_once_for_a_whole_album(iizuka, monkeypatch):
     looked = []
-    look = Colorizer._look
+    look = Colorizer.look
 
     def noted(self, pixels):
         looked.append((pixels.height, pixels.width))
         return look(self, pixels)
 
-    monkeypatch.setattr(Colorizer, "_look", noted)
+    monkeypatch.setattr(Colorizer, "look", noted)
     lender, another = Image.fromarray(OTHER).resize((40, 24)), Image.fromarray(PHOTO[:16])
     album = list(iizuka.colorize_many([PHOTO, PHOTO[::-1], PHOTO], global_image=lender))
     assert looked.count((24, 40)) == 1

@@ -207,3 +207,21 @@ def test_every_metric_of_a_result_is_defined():
     assert rows["per_lightness"]["skill"]["mean"] == 0
     differences = rows["per_lightness"]["difference"]
     assert all(each["mean"] == 0 and each["better"] == 0 for each in differences.values())
+
+
+def test_reliability_of_levels_is_that_of_the_pixels():
+    rng = np.random.default_rng(0)
+    confidence = (rng.integers(10, 160, 9000) + 0.5) / 200  # one confidence in each level
+    is_hit = rng.random(9000) < confidence**1.3
+    level = (confidence * 200).astype(int)
+    parts = []
+    for photo in range(3):
+        own = np.arange(9000) % 3 == photo
+        weights = (np.ones(own.sum()), confidence[own], is_hit[own])
+        parts.append({"confidences": [np.bincount(level[own], w, 200).tolist() for w in weights]})
+    points = summary.reliability(parts)
+    wanted = metrics.reliability_points(confidence, is_hit)
+    np.testing.assert_allclose([p["confidence"] for p in points], wanted.confidence, atol=1e-6)
+    np.testing.assert_allclose([p["accuracy"] for p in points], wanted.accuracy, atol=1e-6)
+    assert summary.ece_of(points) == pytest.approx(metrics.ece(confidence, is_hit), abs=1e-6)
+    assert summary.reliability([{}]) is None

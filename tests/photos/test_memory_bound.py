@@ -58,6 +58,8 @@ def smooth(side, channels):
 
 def pillow(kind, channels, content=noise, **options):
     def encode(side):
+        if kind == "HEIF":
+            pytest.importorskip("pillow_heif").register_heif_opener()
         buffer = io.BytesIO()
         Image.fromarray(content(side, channels)).save(buffer, kind, **options)
         return buffer.getvalue()

@@ -11,6 +11,7 @@ from helpers.synthetic import synthetic_images
 from PIL import Image
 
 from benchmarks import (
+    ddcolor,
     depthwise,
     equal_time,
     own_colors,
@@ -86,6 +87,18 @@ def test_depthwise(capsys, monkeypatch):
         assert ours["peer"] == "xla"
         assert ours["ratio_to_peer"] == pytest.approx(xla["median_s"] / ours["median_s"], rel=0.1)
         assert ours["ratio_to_torch"] == pytest.approx(peer["median_s"] / ours["median_s"], rel=0.1)
+
+
+@pytest.mark.slow
+def test_ddcolor(capsys):
+    arguments = ["--encoders=convnext_test", "--sizes=64", "--repeats=1", "--torch-threads=1"]
+    assert ddcolor.main(arguments) == 0
+    rows = rows_of(capsys)
+    assert list(rows) == [f"convnext_test {row}" for row in ddcolor.ROWS]
+    for name, row in rows.items():
+        assert row["difference"] < 1e-3
+        assert row["peak_mib"] > 0
+        assert ("peer" in row) == (not name.endswith(" torch"))
 
 
 def test_pipeline(capsys):

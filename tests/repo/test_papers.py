@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from configs import cgan, edge_fusion, iizuka, unet, zhang16, zhang17
+from configs import cgan, ddcolor, edge_fusion, iizuka, unet, zhang16, zhang17
 
 MODULES = {
     "cgan": cgan,
+    "ddcolor": ddcolor,
     "edge_fusion": edge_fusion,
     "iizuka": iizuka,
     "unet": unet,
@@ -31,6 +32,7 @@ def test_every_variant_has_a_table():
         "unet:faithful",
         "cgan:nazeri,faithful",
         "cgan:dcgan,faithful",
+        "ddcolor:faithful",
     }
     assert all("Differences that stay: " in text for text in VARIANTS.values())
 

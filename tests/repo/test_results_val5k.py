@@ -83,7 +83,7 @@ def test_the_row_is_measured(server, photos, small, tmp_path, monkeypatch):  # n
         return Networks
 
     monkeypatch.setattr(features.FeatureNetworks, "open", open_networks)
-    monkeypatch.setattr(features, "_FEATURES", 5)
+    monkeypatch.setattr(features, "_FEATURES", {"features": 5, "lite0": 4})
     made = recipe(**variables_of(tmp_path, data, "inception.pth", "zhang16 zhang17"))
     assert made.returncode == 0, made.stderr
     assert run_all(made.stdout) == [
@@ -92,7 +92,7 @@ def test_the_row_is_measured(server, photos, small, tmp_path, monkeypatch):  # n
         ["weights", "pull"],
         ["evaluate", str(tmp_path / "results/val5k/zhang16")],
     ]
-    assert opened[0] == (("inception.pth", "", ""), {"inception_scale": "ddcolor"})
+    assert opened[0] == (("inception.pth", "", ""), {"inception_scale": "ddcolor", "lite0": False})
     folder = tmp_path / "results/val5k"
     for name in ("zhang16", "zhang17"):
         assert json.loads((folder / name / "config.json").read_text())["inference"]["size"] == 256

@@ -6,6 +6,8 @@ from helpers.page_server import serving
 from helpers.synthetic import synthetic_images
 from PIL import Image
 
+from colorjax.inference.colorizer import Colorizer
+
 
 @pytest.fixture
 def album(tmp_path):
@@ -19,8 +21,26 @@ def album(tmp_path):
     return folder
 
 
+@pytest.fixture(scope="session")
+def semantic(semantic_workdir):
+    """The weights of a tiny network, whose programs all tests share."""
+    return Colorizer.load(semantic_workdir)
+
+
 @pytest.fixture
-def page(album, semantic_workdir, tmp_path):
+def loaded_once(semantic, semantic_workdir, monkeypatch):
+    """Makes `Colorizer.load` return `semantic` for its workdir."""
+    load = Colorizer.load
+
+    def load_once(path, **options):
+        same = str(path) == str(semantic_workdir)
+        return semantic if same else load(path, **options)
+
+    monkeypatch.setattr(Colorizer, "load", load_once)
+
+
+@pytest.fixture
+def page(album, semantic_workdir, tmp_path, loaded_once):
     """A server of the album, with the weights of a tiny network."""
     results = tmp_path / "dropped"
     with serving([album], semantic_workdir, tmp_path / "private", results=results) as page:

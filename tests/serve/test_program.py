@@ -11,6 +11,7 @@ import pytest
 from helpers.page_program import ENVIRONMENT, program
 
 from colorjax.cli import main as cli
+from colorjax.serve import run
 
 
 def refused(capsys, *args):
@@ -45,6 +46,21 @@ def test_a_port_in_use_is_named(capsys):
 def test_the_missing_extra_is_named(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert "pip install 'colorjax[page]'" in refused(capsys)
+
+
+def test_private_folders_of_killed_servers_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(run.tempfile, "gettempdir", lambda: str(tmp_path))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for name in (
+        f"colorjax-page-{dead.pid}-x",
+        f"colorjax-page-{os.getppid()}-y",
+        "colorjax-page-z",
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "photo.upload").write_bytes(b"x")
+    run.remove_left_over()
+    assert sorted(os.listdir(tmp_path)) == [f"colorjax-page-{os.getppid()}-y", "colorjax-page-z"]
 
 
 @pytest.mark.slow

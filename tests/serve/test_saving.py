@@ -10,7 +10,6 @@ from helpers.page_server import serving
 from PIL import Image
 
 from colorjax.cli import main as cli
-from colorjax.inference.colorizer import Colorizer
 
 STATE = {
     "strokes": [
@@ -31,10 +30,8 @@ STATE = {
 
 
 @pytest.fixture
-def colorize(semantic_workdir, monkeypatch, capsys):
+def colorize(semantic_workdir, loaded_once, capsys):
     """Runs `colorjax colorize` in this process, with the weights loaded once."""
-    colorizer = Colorizer.load(semantic_workdir)
-    monkeypatch.setattr(Colorizer, "load", lambda path, **_: colorizer)
 
     def run(*args, weights=True):
         given = ["--checkpoint", str(semantic_workdir)] if weights else []
@@ -202,6 +199,18 @@ def test_the_colors_of_one_photo_serve_the_folder(page, album):
     page.json("POST", "/api/batch", body, status=202)
     assert wait_for_batch(page)["done"] == 1
     assert np.abs(np.asarray(Image.open(album / "b.color.jpg")) - before).max() > 2
+
+
+def test_a_folder_leaves_corrected_photos_alone(page, album):
+    id = page.id("a.png")
+    page.json("POST", f"/api/photos/{id}/save", {"state": STATE})
+    before = (album / "a.color.png").read_bytes()
+    body = {"state": {"warmth": 0.5}, "photos": [id, page.id("b.jpg")], "overwrite": True}
+    page.json("POST", "/api/batch", body, status=202)
+    done = wait_for_batch(page)
+    assert (done["done"], done["skipped"]) == (1, 1)
+    assert done["skips"][0]["reason"].startswith("corrected by hand")
+    assert (album / "a.color.png").read_bytes() == before
 
 
 def test_a_batch_stops_after_the_current_photo(page, monkeypatch):

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import socket
+import time
 import urllib.parse
 
 import pytest
@@ -132,6 +133,8 @@ def test_requests_of_other_sites_reach_only_the_page(site, shared_page):
     headers = {"Sec-Fetch-Site": site}
     assert shared_page.call("GET", API, headers=headers)[0] == 403
     assert shared_page.call("GET", "/", headers=headers)[0] == 200  # a link, a bookmark
+    wanted = 200 if site == "none" else 403
+    assert shared_page.call("GET", "/static/index.html", headers=headers)[0] == wanted
 
 
 @pytest.mark.parametrize("path", ["/", API, "/nothing", "/static/app.js", "/static/none.js"])
@@ -253,3 +256,43 @@ def test_an_error_says_nothing_of_the_program(monkeypatch, shared_page):
     status, _, content = shared_page.call("POST", f"{API}/{shared_page.id('0.png')}/open", {})
     assert status == 500
     assert b"secret" not in content
+
+
+def test_connections_that_send_no_request_are_closed(monkeypatch, shared_page):
+    monkeypatch.setattr(run, "_REQUEST_SECONDS", 0.3)
+    started = [b"", b"GET / HTTP/1.1\r\nHost: "]
+    with contextlib.ExitStack() as stack:
+        idle = []
+        for sent in started * 300:  # more than the server accepts at a time
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", shared_page.port), 9))
+            one.sendall(sent)
+            idle.append(one)
+        for one in idle:
+            assert one.recv(10) == b""
+        assert shared_page.call("GET", API)[0] == 200
+
+
+def test_a_slow_request_is_not_closed(monkeypatch, shared_page):
+    monkeypatch.setattr(run, "_REQUEST_SECONDS", 0.2)
+    connection = http.client.HTTPConnection("127.0.0.1", shared_page.port, timeout=20)
+    with contextlib.closing(connection):
+        connection.putrequest("PUT", "/v1/colorize")
+        connection.putheader("X-Colorjax-Token", TOKEN)
+        connection.putheader("Content-Length", "6")
+        connection.endheaders()
+        for part in (b"no", b" a ", b"p"):
+            time.sleep(0.3)
+            connection.send(part)
+        assert connection.getresponse().status == 415
+
+
+def test_a_body_that_stops_is_given_up(monkeypatch, shared_page):
+    monkeypatch.setattr(app, "_IDLE", 0.3)
+    connection = http.client.HTTPConnection("127.0.0.1", shared_page.port, timeout=20)
+    with contextlib.closing(connection):
+        connection.putrequest("PUT", "/v1/colorize")
+        connection.putheader("X-Colorjax-Token", TOKEN)
+        connection.putheader("Content-Length", "100")
+        connection.endheaders(b"half")
+        assert connection.getresponse().status == 408
+    assert not list(shared_page.studio.settings.private.iterdir())

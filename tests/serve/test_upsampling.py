@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from colorjax.inference.chroma import Chroma
-from colorjax.serve.upsampling import Upsampler, enlarged
+from colorjax.serve.upsampling import Upsampler, heightened, widened
 
 
 @pytest.mark.parametrize("channels", [2, 3])
@@ -32,6 +32,8 @@ def test_the_kept_upsampling_is_that_of_chroma(small, large, channels):
 
 def test_an_enlarged_ramp_is_a_ramp():
     ramp = np.arange(8, dtype=np.float32)[None, None].repeat(8, 1)
-    result = enlarged(ramp, (32, 32))
+    result = heightened(widened(ramp, 32), 32, slice(0, 32))
     np.testing.assert_allclose(result[0, 0, 2:-2], (np.arange(2, 30) + 0.5) / 4 - 0.5, atol=1e-6)
     np.testing.assert_allclose(result[0, 0, [0, -1]], [0, 7], atol=1e-6)
+    down = heightened(np.moveaxis(ramp, 1, 2), 32, slice(4, 20))
+    np.testing.assert_allclose(down[0, :, 3], result[0, 0, 4:20], atol=1e-6)

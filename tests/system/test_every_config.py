@@ -75,7 +75,7 @@ def test_with_relu_as_it_is():
 
 @pytest.mark.parametrize(("optimizer", "tolerance"), [("sgd", 1e-5), ("own", 1e-2)])
 def test_over_twenty_steps(optimizer, tolerance):
-    plain = [name for name in CONFIGS if name not in ("cgan", "nogan")]
+    plain = [name for name in CONFIGS if name not in ("cgan", "nogan", "ddcolor")]  # no critic
     one, four = (steps_on(devices, 20, optimizer, "round", *plain) for devices in (1, 4))
     for name in plain:
         found, wanted = np.array(four[name])[:, 1], np.array(one[name])[:, 1]

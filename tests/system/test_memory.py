@@ -17,6 +17,8 @@ NETWORKS = [name for name in CONFIGS if name not in ("cgan", "nogan")]  # theirs
 
 
 def built(name, **changes):
+    if name == "ddcolor":
+        changes["loss.name"] = "l1"  # without its critic
     config = resolve.resolve(config_of(name, "sgd", **changes), 2)
     return config, methods.build(config)
 
@@ -70,7 +72,8 @@ def convolutions(jaxpr):
                     yield from convolutions(getattr(inner, "jaxpr", inner))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+# The color decoder of ddcolor, most of its products, is float32.
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "ddcolor"])
 def test_bodies_in_bfloat16(name):
     config, method = built(name, dtype="bfloat16")
     plan = phases.build(config, method, num_photos=24)

@@ -274,8 +274,8 @@ def test_other_methods_have_one_phase(photos):
         ({"loss.name": "feature"}, "nogan.shares needs an adversarial loss"),
         ({"loss.l1_weight": 0.0, "loss.feature_weight": 0.0}, "set one of them above 0"),
         ({"optimizer.ema_decay": 0.9}, "set optimizer.ema_decay=0"),
-        ({"loss.tap_weights": (5.0, 2.0)}, "three numbers, at least 0"),
-        ({"loss.tap_weights": (5.0, 2.0, -1.0)}, "three numbers, at least 0"),
+        ({"loss.tap_weights": (5.0, 2.0)}, "3 numbers, at least 0"),
+        ({"loss.tap_weights": (5.0, 2.0, -1.0)}, "3 numbers, at least 0"),
     ],
 )
 def test_plans_that_mean_nothing(photos, changes, says):

@@ -1,8 +1,10 @@
 """Hub folders: round trips bit for bit, PyTorch twins, bad input."""
 
 import json
+import re
 import shutil
 import struct
+import tracemalloc
 
 import jax
 import numpy as np
@@ -11,10 +13,12 @@ import torch
 import yaml
 from helpers.synthetic import tiny_config
 from helpers.workdirs import fresh_workdir
+from ml_collections import ConfigDict
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch
 
 from benchmarks import torch_zhang
+from colorjax import config as config_files
 from colorjax import methods
 from colorjax.cli import main as cli
 from colorjax.errors import RequestError
@@ -23,7 +27,18 @@ from colorjax.weights import hub, tensor_file
 from colorjax.weights.open import are_weights, open_weights
 from colorjax.weights.torch import state_dicts
 from colorjax.weights.workdir import Workdir
-from configs import cgan, edge_fusion, iizuka, nogan, plain_cnn, semantic, unet, zhang16, zhang17
+from configs import (
+    cgan,
+    ddcolor,
+    edge_fusion,
+    iizuka,
+    nogan,
+    plain_cnn,
+    semantic,
+    unet,
+    zhang16,
+    zhang17,
+)
 
 CONFIGS = {
     "plain_cnn": (plain_cnn, "size=32"),
@@ -36,7 +51,9 @@ CONFIGS = {
     "zhang16_l2": (zhang16, "size=32,width=0.125,variant=l2"),
     "zhang17": (zhang17, "size=32,width=0.125"),
     "semantic": (semantic, "encoder=tiny,size=32,width=0.125"),
+    "ddcolor_small": (ddcolor, "small,size=64"),
 }
+PUBLISHED = ("ddcolor", "deoldify")  # in test_hub_published.py, with weights that carry signal
 PLAIN = {"plain_cnn": {"model.filters": (4, 8, 8, 8, 8, 8, 8)}}
 GRAY = np.random.default_rng(0).integers(0, 256, (40, 56), dtype=np.uint8)
 
@@ -80,7 +97,9 @@ def same(one, other):
     assert all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "ddcolor_small")) for n in CONFIGS]
+)
 def test_every_network_goes_out_and_comes_back_bit_for_bit(name, tmp_path, monkeypatch):
     monkeypatch.setattr("colorjax.cli.weights._write_previews", lambda weights, folder: [])
     run = run_of(name, tmp_path / "run")
@@ -109,6 +128,11 @@ def test_predictions_are_the_same_bit_for_bit(name, tmp_path, monkeypatch):
     assert np.abs(wanted).max() > 0.1
     for path in (folder, tmp_path / "back"):
         np.testing.assert_array_equal(Colorizer.load(path).predict_ab(GRAY), wanted)
+
+
+def test_no_config_is_forgotten():
+    networks = {module.__name__.rpartition(".")[2] for module, _ in CONFIGS.values()}
+    assert networks | set(PUBLISHED) == set(config_files.names())
 
 
 def test_weights_by_name_go_out_and_come_back(tmp_path, monkeypatch):
@@ -145,17 +169,39 @@ def test_what_is_in_the_folder(pushed):
     assert all(name.split(".")[0] in ("params", "batch_stats") for name in arrays)
 
 
+def test_no_path_of_a_config_goes_out():
+    config = plain_cnn.get_config("size=32")
+    names = ("path", "eval_path", "parts", "labels")
+    with config.unlocked():
+        for name in names:
+            config.data[name] = f"/home/me/{name}"
+        config.data.weights = (("my_album", 2.0),)
+        config.loss.prior = config.features.path = config.init_from = "/home/me/file"
+    fields = hub.for_prediction(config)
+    text = json.dumps(fields)
+    assert "/home/me" not in text
+    assert "my_album" not in text
+    kept = methods.build(ConfigDict(fields), with_loss=False)
+    assert kept.network == methods.build(config, with_loss=False).network
+    for label in ("folder", "path", "none"):
+        config.data.labels = label
+        assert hub.for_prediction(config)["data"]["labels"] == label
+
+
 def test_the_metrics_of_the_run_are_on_the_card(run, tmp_path, monkeypatch):
     monkeypatch.setattr("colorjax.cli.weights._write_previews", lambda weights, folder: [])
     copy = shutil.copytree(run, tmp_path / "run")
-    report = {"metrics": {"psnr": 23.456, "top1": 0.5, "x y": 1, "ssim": "0.9"}, "dataset": "ours"}
+    report = {"metrics": {"psnr": 23.456, "top1": 0.5, "x y": 1, "ssim": "0.9"}}
+    report |= {"dataset": "folder /home/me/secret_album", "num_images": 12}
     (copy / "eval.json").write_text(json.dumps(report))
     folder = push(copy, tmp_path / "folder")
     text = (folder / hub.CARD).read_text()
     fields = yaml.safe_load(text.split("---\n")[1])
     assert fields["metrics"] == ["psnr"]
     result = fields["model-index"][0]["results"][0]
-    assert result["dataset"]["name"] == "ours"
+    assert result["dataset"]["name"] == "12 photos of the run's evaluation"
+    for file in folder.iterdir():
+        assert b"secret_album" not in file.read_bytes()
     assert result["metrics"] == [{"type": "psnr", "name": "psnr", "value": 23.456}]
     assert "| PSNR, dB | 23.46 |" in text
     assert "license: unknown" in text
@@ -218,7 +264,8 @@ def test_commands_take_a_hub_folder(pushed, tmp_path, capsys):
 
 
 def test_from_pretrained_and_save_pretrained(run, tmp_path):
-    colorizer = Colorizer.from_pretrained(run, size=16)
+    colorizer = Colorizer.from_pretrained(run, size=16, aspect="long")
+    assert (colorizer.working_size.side, colorizer.working_size.aspect) == (16, "long")
     colorizer.save_pretrained(tmp_path / "a", license="mit", data="ours")
     assert (tmp_path / "a" / hub.CARD).read_text().startswith("---\nlicense: mit\n")
     back = Colorizer.from_pretrained(tmp_path / "a")
@@ -291,6 +338,8 @@ def test_exports_without_a_twin_are_refused(run, tmp_path, capsys):
     assert "has layers that the published program lacks" in capsys.readouterr().err
     assert not target.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["l2"]
+    with pytest.raises(RequestError, match="this variant of ddcolor has layers that the"):
+        state_dicts.export(ddcolor.get_config("small"), {})
 
 
 def refused(folder, capsys, tmp_path):
@@ -435,7 +484,13 @@ def test_arrays_of_another_network(folder, tmp_path, capsys, monkeypatch):
 
 def test_nothing_is_allocated_for_a_network_that_the_file_cannot_hold(folder, capsys, tmp_path):
     edit(folder, lambda about: about["config"]["model"].update(filters=[2**19] * 7))
-    assert "bytes, but the network of its config.json needs" in refused(folder, capsys, tmp_path)
+    tracemalloc.start()
+    try:
+        says = refused(folder, capsys, tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
+    assert re.search(r"has \d+ bytes, but the network of its config.json needs \d{13}", says)
 
 
 def edit(folder, change):
@@ -471,6 +526,37 @@ def test_a_config_from_elsewhere(change, folder, tmp_path, capsys):
     make, says = EDITS[change]
     edit(folder, make)
     assert says in refused(folder, capsys, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"metrics": [1]},
+        {"metrics": {"psnr": "x", "a\nb": 1, "ssim": float("nan"), "auc": 10**400, "top1": []}},
+        {"metrics": "psnr", "license": {"a": "---\n"}, "data": ["\x1b[31m"], "origin": 7},
+        {"num_images": "12", "license": "x\n---\n# y", "data": "a: b\n"},
+    ],
+    ids=range(4),
+)
+def test_claims_from_elsewhere_are_text(values, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("colorjax.cli.weights._write_previews", lambda weights, folder: [])
+    edit(folder, lambda about: about.update(values))
+    push(folder, tmp_path / "again")
+    text = (tmp_path / "again" / hub.CARD).read_text()
+    assert all(line.isprintable() for line in text.splitlines())
+    assert isinstance(yaml.safe_load(text.split("\n---\n")[0].removeprefix("---\n")), dict)
+    assert json.loads((tmp_path / "again" / hub.CONFIG).read_text())["metrics"] == {}
+    assert "\n# y" not in text
+
+
+def test_a_model_without_names_is_one_line(folder, tmp_path, capsys, monkeypatch):
+    def fail(variables, model):
+        raise KeyError("encoder")
+
+    naming = state_dicts.NAMINGS["zhang16"]._replace(to_torch=fail)
+    monkeypatch.setitem(state_dicts.NAMINGS, "plain_cnn", naming)
+    edit(folder, lambda about: about.update(names="plain_cnn"))
+    assert "plain_cnn has no such model: KeyError" in refused(folder, capsys, tmp_path)
 
 
 @pytest.mark.parametrize(

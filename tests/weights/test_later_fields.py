@@ -12,7 +12,9 @@ from configs import cgan, edge_fusion, iizuka, unet, zhang17
 LATER = {
     "model": ("norm_momentum", "norm_epsilon", "gray_range", "stride_padding"),
     "critic": ("norm_momentum", "norm_epsilon", "kernel_init", "gray_range"),
+    "loss": ("colorfulness_weight", "judged_saturation"),
     "evaluation": ("hint_places",),
+    "inference": ("bin_bias", "bin_temperature", "aspect"),
 }
 CONFIGS = [(unet, ""), (cgan, ""), (cgan, "dcgan"), (iizuka, ""), (edge_fusion, ""), (zhang17, "")]
 

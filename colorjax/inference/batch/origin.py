@@ -121,6 +121,8 @@ def digest_of(path: Path) -> str:
 
 def _changes(old_text: str, new_text: str) -> list[str]:
     old, new = _values(old_text), _values(new_text)
+    if old.get("aspect") == "short" and "aspect" not in new:
+        del old["aspect"]  # earlier versions wrote down the default
     names = [name for name in old | new if old.get(name) != new.get(name)]
     values = [(name, old.get(name, "not set"), new.get(name, "not set")) for name in names]
     return [f"{name} {before} instead of {now}" for name, before, now in values]

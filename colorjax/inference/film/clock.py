@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
+
+from colorjax.inference.film.av_package import import_av
 
 # Seconds; smaller steps back are jitter, or times of display, which are not in order. MPEG-TS and
 # MPEG-PS have both times; other containers may give the time of display as that of decoding.
@@ -81,11 +84,19 @@ def steady_packets(container: Any, streams: list[Any]) -> Iterator[Any]:
         FFmpegError: the file is damaged.
     """
     if "mov" in container.format.name.split(","):
-        yield from container.demux(streams)
+        yield from _demuxed(container, streams)
         return
     clock = Clock(container)
     seen = [s for s in container.streams if s in streams or s.type in ("audio", "video")]
-    for packet in container.demux(seen):
+    for packet in _demuxed(container, seen):
         clock.shift(packet)
         if packet.stream in streams:
             yield packet
+
+
+def _demuxed(container: Any, streams: list[Any]) -> Iterator[Any]:
+    """Yields packets up to the first of a stream that begins late, which PyAV does not know."""
+    try:
+        yield from container.demux(streams)
+    except IndexError:
+        raise import_av().error.InvalidDataError(errno.EINVAL, "a stream begins late") from None

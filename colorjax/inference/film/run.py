@@ -21,6 +21,7 @@ from colorjax.inference.film.write import CONTAINERS, PartEncoder, UnwritableFil
 from colorjax.runtime import atomic
 from colorjax.runtime.locks import only_process
 from colorjax.runtime.memory import MAX_FILM_PIXELS
+from colorjax.runtime.notes import first_notes
 from colorjax.version import __version__
 
 _LOCK = "lock"  # file in the folder of the parts
@@ -103,7 +104,7 @@ def colorize_film(
     overwrite: bool = False,
     max_pixels: int = MAX_FILM_PIXELS,
     drop_streams: bool = False,
-    notify: Callable[[Sequence[str]], None] = lambda notes: None,
+    notify: Callable[[Sequence[str]], None] = lambda lines: None,
     progress: Callable[[int, int | None], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> FilmReport | None:
@@ -158,7 +159,7 @@ def colorize_film(
             if output.exists() and not overwrite:  # another process has just made it
                 return None
             stored = plan(path, output, reader.info, mark, drop_streams=drop_streams)
-            notify([*reader.info.notes, *stored.notes])
+            notify(first_notes((*reader.info.notes, *stored.notes)))
             parts = _Parts(folder, deciding)
             run = _FilmRun(reader, painter, parts, progress or (lambda done, total: None), stop)
             run.paint()
@@ -269,10 +270,10 @@ class _FilmRun:
                 )
         self._seconds = time.perf_counter() - self._painter.compile_seconds - start
 
-    def report(self, notes: tuple[str, ...]) -> FilmReport:
+    def report(self, of_streams: tuple[str, ...]) -> FilmReport:
         damaged = self._reader.damaged
         if damaged:
-            notes = (f"{damaged} damaged packets were skipped; the rest is kept", *notes)
+            of_streams = (f"{damaged} damaged packets were skipped; the rest is kept", *of_streams)
         return FilmReport(
             frames=self._done,
             scenes=self._track.scenes,
@@ -281,7 +282,7 @@ class _FilmRun:
             network_seconds=self._network_seconds,
             flicker=self._track.flicker,
             raw_flicker=self._track.raw_flicker,
-            notes=(*self._reader.info.notes, *notes),
+            notes=first_notes((*self._reader.info.notes, *of_streams)),
         )
 
     def _painted(self, frame: Frame, view: np.ndarray, next_view: np.ndarray | None) -> np.ndarray:

@@ -25,6 +25,7 @@ from colorjax.inference.film.write import (
     mux,
     reason,
 )
+from colorjax.runtime.notes import listed
 
 _SEARCHED = 20_000  # packets that are searched for the first ones of each stream
 _ENOUGH = 8  # packets of sound that decode to some samples
@@ -69,12 +70,12 @@ def plan(source: Path, target: Path, info: FilmInfo, mark: str, *, drop_streams:
                 notes.append(f"{name} is {how}, as {suffix} cannot store it")
         if refused and not drop_streams:
             raise UnwritableFilm(
-                f"{suffix} cannot store {' and '.join(refused)}; give --drop-streams to leave "
+                f"{suffix} cannot store {listed(refused)}; give --drop-streams to leave "
                 f"{'it' if len(refused) == 1 else 'them'} out"
             )
         lost = lost_metadata(CONTAINERS[suffix], given)
         if lost:
-            notes.append(f"the metadata {', '.join(lost)} is left out, as the film has a cover")
+            notes.append(f"the metadata {listed(lost)} is left out, as the film has a cover")
         if not trial.accepts(kept):
             raise UnwritableFilm(f"{target.name} cannot be written: {trial.error}")
     notes += [f"{name} is left out, as {suffix} cannot store it" for name in refused]
@@ -126,7 +127,7 @@ class _Trial:
             return False
         with open_url(self._given.name) as again:
             packets = again.demux(again.streams[stream.index])
-            with contextlib.suppress(import_av().FFmpegError):
+            with contextlib.suppress(import_av().FFmpegError, IndexError):  # see `clock`
                 return not any(packet.size for packet in packets)
         return False
 

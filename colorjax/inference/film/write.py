@@ -6,6 +6,7 @@ Parts have no reordered frames (B-frames), so that they join without a gap in ti
 from __future__ import annotations
 
 import contextlib
+import errno
 import heapq
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -151,6 +152,8 @@ def mux(
             made.mux_one(packet)
             written.check()
     written.check()
+    if not file.tell():  # FFmpeg writes no header without a packet
+        raise OSError(errno.EIO, "none of its frames can be stored")
     if streams.ACM in forms.values():
         acm.finish(file)
 

@@ -108,11 +108,12 @@ class _Block(nn.Module):
         gamma = self.param("gamma", nn.initializers.constant(_LAYER_SCALE), (channels,))
         pad = (_KERNEL // 2, _KERNEL // 2)
         y = depthwise_convolve(x, kernel, padding=(pad, pad)) + bias.reshape(1, 1, 1, -1)
-        y = _norm("norm", self.dtype)(y)
+        # Products of matrices: on a CPU, XLA takes longer for the same ones of 4-D arrays.
+        y = _norm("norm", self.dtype)(y).reshape(-1, channels)
         y = nn.Dense(4 * channels, dtype=self.dtype, kernel_init=_truncated, name="widen")(y)
         y = nn.gelu(y, approximate=False)
         y = nn.Dense(channels, dtype=self.dtype, kernel_init=_truncated, name="narrow")(y)
-        return x + gamma.astype(self.dtype).reshape(1, 1, 1, -1) * y
+        return x + (gamma.astype(self.dtype).reshape(1, -1) * y).reshape(x.shape)
 
 
 class ConvNeXt(nn.Module):

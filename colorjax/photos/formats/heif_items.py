@@ -13,7 +13,8 @@ from typing import NamedTuple
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos.formats import inner_streams, pillow
 
-_SEQUENCE_HEADER = 1  # type of an OBU of AV1
+_SEQUENCE_HEADER, _FRAME_HEADERS = 1, (3, 6, 7)  # types of an OBU of AV1
+_KEY_FRAME, _SWITCH_FRAME = 0, 3
 _SPS = 33  # type of a NAL unit of HEVC
 _UNCHECKED = (b"unci", b"j2k1", b"vvc1", b"avc1", b"evc1", b"lhv1", b"mski")
 _MOST_EXTENTS = 2**16
@@ -193,7 +194,8 @@ def _sizes_of_tracks(data: bytes, moov: _Box) -> Iterator[tuple[int, int]]:
 
 
 def _sizes_of_av1(content: bytes) -> Iterator[tuple[int, int]]:
-    """Yields the largest frame size of each sequence header."""
+    """Yields the largest frame size of each sequence header; frames may not have larger ones."""
+    sequence = None
     at = 0
     while at < len(content):
         flags = content[at]
@@ -208,25 +210,55 @@ def _sizes_of_av1(content: bytes) -> Iterator[tuple[int, int]]:
                 shift += 7
                 if byte < 128 or shift > 56:
                     break
+        bits = _Bits(content[at : at + min(size, 256)])
         if flags >> 3 & 15 == _SEQUENCE_HEADER:
-            yield _size_of_sequence(_Bits(content[at : at + min(size, 256)]))
+            sequence = _read_sequence(bits)
+            yield sequence.width, sequence.height
+        elif flags >> 3 & 15 in _FRAME_HEADERS and sequence and _has_own_size(bits, sequence):
+            raise UnreadablePhoto("a picture whose frames have sizes of their own cannot be read")
         at += size
 
 
-def _size_of_sequence(bits: _Bits) -> tuple[int, int]:
-    """Reads sequence_header_obu of AV1 up to its sizes."""
+class _Sequence(NamedTuple):
+    """What sequence_header_obu of AV1 says about sizes, and about where frames say theirs.
+
+    Attributes:
+        width: largest one of a frame, in pixels.
+        height: likewise.
+        is_reduced: frames have no sizes of their own.
+        time_bits: bits of the presentation time in a frame.
+        id_bits: bits of the number of a frame.
+        tools: whether frames use the tools for screen content; 2: each frame says so.
+        whole_vectors: whether their motion vectors are whole numbers; 2: each frame says so.
+    """
+
+    width: int
+    height: int
+    is_reduced: bool
+    time_bits: int
+    id_bits: int
+    tools: int
+    whole_vectors: int
+
+
+def _read_sequence(bits: _Bits) -> _Sequence:
+    """Reads sequence_header_obu of AV1 (5.5.1) up to the fields of `_Sequence`."""
     bits.read(4)
-    if bits.read(1):  # a reduced header of a still picture
+    is_reduced = bool(bits.read(1))
+    time_bits = 0
+    if is_reduced:
         bits.read(5)
     else:
         delay_bits = 0
         if bits.read(1):  # timing
             bits.read(64)
-            if bits.read(1):
+            has_equal_intervals = bits.read(1)
+            if has_equal_intervals:
                 bits.exp_golomb()
             if bits.read(1):  # decoder model
                 delay_bits = 1 + bits.read(5)
-                bits.read(42)
+                bits.read(37)
+                time_bits = (1 + bits.read(5)) * (not has_equal_intervals)
         has_display_delay = bits.read(1)
         for _ in range(1 + bits.read(5)):
             bits.read(12)
@@ -237,7 +269,45 @@ def _size_of_sequence(bits: _Bits) -> tuple[int, int]:
             if has_display_delay and bits.read(1):
                 bits.read(4)
     width_bits, height_bits = 1 + bits.read(4), 1 + bits.read(4)
-    return 1 + bits.read(width_bits), 1 + bits.read(height_bits)
+    width, height = 1 + bits.read(width_bits), 1 + bits.read(height_bits)
+    id_bits = 0
+    if not is_reduced and bits.read(1):
+        id_bits = 2 + bits.read(4)
+        id_bits += 1 + bits.read(3)
+    bits.read(3)
+    tools = whole_vectors = 2
+    if not is_reduced:
+        bits.read(4)
+        if bits.read(1):  # order hints
+            bits.read(2)
+        if not bits.read(1):
+            tools = bits.read(1)
+        if tools and not bits.read(1):
+            whole_vectors = bits.read(1)
+    return _Sequence(width, height, is_reduced, time_bits, id_bits, tools, whole_vectors)
+
+
+def _has_own_size(bits: _Bits, sequence: _Sequence) -> bool:
+    """Reads uncompressed_header of AV1 (5.9.2) up to frame_size_override_flag."""
+    if sequence.is_reduced or bits.read(1):  # a frame that exists is shown again
+        return False
+    kind = bits.read(2)
+    if bits.read(1):  # it is shown
+        bits.read(sequence.time_bits)
+        is_resilient = kind == _KEY_FRAME
+    else:
+        bits.read(1)
+        is_resilient = False
+    if kind == _SWITCH_FRAME:
+        return True
+    if not is_resilient:
+        bits.read(1)
+    bits.read(1)
+    uses_tools = bits.read(1) if sequence.tools == 2 else sequence.tools
+    if uses_tools and sequence.whole_vectors == 2:
+        bits.read(1)
+    bits.read(sequence.id_bits)
+    return bool(bits.read(1))
 
 
 def _sizes_of_configuration(content: bytes) -> Iterator[tuple[int, int]]:

@@ -9,11 +9,6 @@ from typing import NamedTuple
 from colorjax.errors import UnreadablePhoto
 from colorjax.photos.formats import jpeg2000, jpeg_parts
 
-_JPEG_XL = b"\xff\x0a"
-_JPEG_XL_FILE = b"\0\0\0\x0cJXL \r\n\x87\n"
-_JPEG_XL_BITS = (9, 13, 18, 30)
-_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
-
 
 class Size(NamedTuple):
     """Size of a picture, in pixels, and its channels."""
@@ -82,72 +77,14 @@ def _of_webp(data: bytes) -> Size:
     return Size(width & 0x3FFF, height & 0x3FFF, 4)
 
 
-class _Bits:
-    """Reads bits, the lowest of each byte first."""
-
-    def __init__(self, data: bytes):
-        self._value = int.from_bytes(data[:64], "little")
-
-    def read(self, number: int) -> int:
-        value = self._value & ((1 << number) - 1)
-        self._value >>= number
-        return value
-
-    def choice(self, *kinds: tuple[int, int]) -> int:
-        """Returns a number of one of four kinds, each (bits, offset): U32 of ISO/IEC 18181-1."""
-        bits, offset = kinds[self.read(2)]
-        return offset + self.read(bits)
-
-
-def _of_jpeg_xl(data: bytes) -> Size:
-    """Reads a JPEG XL: ISO/IEC 18181-1, SizeHeader and ImageMetadata."""
-    if data.startswith(_JPEG_XL_FILE):
-        data = next(
-            (
-                box.content[4 * (box.name == b"jxlp") :]
-                for box in jpeg2000.boxes(data)
-                if box.name in (b"jxlc", b"jxlp")
-            ),
-            b"",
-        )
-    if not data.startswith(_JPEG_XL):
-        raise _damaged()
-    bits = _Bits(data[2:])
-    is_small = bits.read(1)
-
-    def side() -> int:
-        if is_small:
-            return 8 * (1 + bits.read(5))
-        return bits.choice(*((number, 1) for number in _JPEG_XL_BITS))
-
-    height = side()
-    ratio = bits.read(3)
-    width = side() if not ratio else height * _RATIOS[ratio - 1][0] // _RATIOS[ratio - 1][1]
-    extra = 0
-    if not bits.read(1):  # not all fields have their defaults
-        if bits.read(1):
-            bits.read(3)  # orientation
-            if bits.read(3):  # an intrinsic size, a preview or an animation
-                raise UnreadablePhoto("a TIFF of JPEG XL animations or previews is not a photo")
-        if bits.read(1):  # floats
-            bits.choice((0, 32), (0, 16), (0, 24), (6, 1))
-            bits.read(4)
-        else:
-            bits.choice((0, 8), (0, 10), (0, 12), (6, 1))
-        bits.read(1)
-        extra = bits.choice((0, 0), (0, 1), (4, 2), (12, 1))
-    return Size(width, height, 3 + extra)
-
-
 _SIZES: dict[int, Callable[[bytes], Size]] = {
     **dict.fromkeys((6, 7, 33007, 34892), size_of_jpeg),
     **dict.fromkeys((33003, 33004, 33005, 34712), _of_jpeg2000),
-    **dict.fromkeys((50002, 52546), _of_jpeg_xl),
     **dict.fromkeys((34927, 50001), _of_webp),
     34933: _of_png,
 }
-# JPEG XR, LERC, Jetraw and EER: their sizes are not checked.
-UNCHECKED = frozenset((22610, 34934, 34887, 48124, 65000, 65001, 65002))
+# JPEG XR, LERC, Jetraw, EER and JPEG XL, whose frames may be larger than the picture.
+UNCHECKED = frozenset((22610, 34934, 34887, 48124, 50002, 52546, 65000, 65001, 65002))
 
 
 def is_picture(compression: int) -> bool:

@@ -13,8 +13,11 @@ function readToken() {
 
 const token = readToken();
 
+/** A random name; crypto.randomUUID is missing where a page comes from another computer. */
+export const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(8)), (v) => v.toString(16).padStart(2, "0")).join("");
+
 /** Names this page; the server keeps the requests of two pages apart. */
-export const client = crypto.randomUUID().replaceAll("-", "");
+export const client = newId();
 
 let last = 0;
 /** A number larger than every earlier one of this page. */
@@ -33,17 +36,16 @@ export class ApiError extends Error {
 }
 
 /** Sends one request; returns the Response, or throws an ApiError. */
-export async function send(method, path, body, signal) {
+export async function send(method, path, body) {
   const headers = { "X-Colorjax-Token": token };
   const isRaw = body instanceof Blob;
   if (body !== undefined && !isRaw) headers["Content-Type"] = "application/json";
   let response;
   try {
     response = await fetch(path, {
-      method, headers, signal, cache: "no-store", body: body === undefined || isRaw ? body : JSON.stringify(body),
+      method, headers, cache: "no-store", body: body === undefined || isRaw ? body : JSON.stringify(body),
     });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
+  } catch {
     throw new ApiError(0, { error: "The program has stopped. Start colorjax serve again, then reload this page." });
   }
   if (response.ok) return response;

@@ -88,6 +88,7 @@ function mark() {
   document.body.dataset.busy = String(doc.isBusy || !$("progress").hidden);
 }
 doc.addEventListener("busy", mark);
+mark();
 new MutationObserver(mark).observe($("progress"), { attributes: true });
 
 // Tools
@@ -152,16 +153,22 @@ doc.addEventListener("uncertainty", ({ detail }) => {
   view.redraw();
 });
 
-/** White where the program is unsure, clear where it is sure. */
+/** Colored where the program is less sure than elsewhere in the photo, clear where it is sure. */
 function veilOf(image) {
   const canvas = new OffscreenCanvas(image.width, image.height);
   const context = canvas.getContext("2d");
   context.drawImage(image, 0, 0);
   const pixels = context.getImageData(0, 0, image.width, image.height);
   const { data } = pixels;
+  let [least, most] = [255, 0];
   for (let p = 0; p < data.length; p += 4) {
-    const share = data[p] / 255;
-    data.set([235, 90, 235, Math.round(200 * share ** 1.5)], p);
+    least = Math.min(least, data[p]);
+    most = Math.max(most, data[p]);
+  }
+  const range = Math.max(most - least, 32); // a photo that is sure all over stays clear
+  for (let p = 0; p < data.length; p += 4) {
+    const share = (data[p] - least) / range;
+    data.set([235, 90, 235, Math.round(190 * share ** 2)], p);
   }
   context.putImageData(pixels, 0, 0);
   return canvas;
@@ -236,7 +243,7 @@ view.addEventListener("hinttap", () => showTab($("tab-colors")));
 // Keys
 
 const KEYS = [
-  ["Enter, arrows", "crosshair on the photo: move it, Enter places a color"],
+  ["Enter, arrows", "crosshair on the photo; Enter places a color, or starts and ends a lasso or brush"],
   ["1 to 6", "choose a likely color, or answer a question"],
   ["Shift arrows", "move the chosen place"],
   ["Delete", "remove the chosen color"],
@@ -276,7 +283,7 @@ function resizeBrush(factor) {
 }
 
 function escape() {
-  if (view.cursor !== null) view.cursor = null;
+  if (view.cursor !== null) view.cursor = view.trace = null;
   else if (view.tool === "pick") colors.togglePick();
   else if (ask.isAsking) ask.stop();
   else colors.select(null);
@@ -284,6 +291,22 @@ function escape() {
 }
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+/** Enter with the crosshair: places a color, takes one, or starts and ends a lasso or brush. */
+function enter() {
+  showTab($("tab-colors"));
+  const { x, y } = view.cursor;
+  if (view.tool === "pick") view.dispatchEvent(new CustomEvent("pick", { detail: { x, y, done: true } }));
+  else if (view.tool === "hint") colors.place({ x, y });
+  else if (view.trace === null) {
+    view.trace = [{ x: x + 0.5, y: y + 0.5 }];
+    speak("Move with the arrow keys, then press Enter.");
+  } else {
+    const points = view.trace;
+    view.trace = null;
+    view.dispatchEvent(new CustomEvent("trace", { detail: { points } }));
+  }
+}
 
 /** The crosshair of the keyboard, on the photo. Returns whether the key was used. */
 function crosshair(event) {
@@ -295,9 +318,7 @@ function crosshair(event) {
   } else if (view.cursor === null) {
     return false;
   } else if (event.key === "Enter") {
-    showTab($("tab-colors"));
-    if (view.tool === "pick") view.dispatchEvent(new CustomEvent("pick", { detail: { ...view.cursor, done: true } }));
-    else colors.place(view.cursor);
+    enter();
   } else if (event.key in ARROWS) {
     const [dx, dy] = ARROWS[event.key];
     const step = Math.max(1, Math.round((event.shiftKey ? 40 : 8) / view.scale));
@@ -305,6 +326,7 @@ function crosshair(event) {
       x: Math.min(Math.max(view.cursor.x + dx * step, 0), width - 1),
       y: Math.min(Math.max(view.cursor.y + dy * step, 0), height - 1),
     };
+    view.trace?.push({ x: view.cursor.x + 0.5, y: view.cursor.y + 0.5 });
     view.reveal(view.cursor);
   } else {
     return false;

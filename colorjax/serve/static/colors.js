@@ -1,14 +1,12 @@
 // The panel "Colors": places with a color, the picker, lasso, brush and gray.
 
-import { Latest, sendBitmap, sendJson } from "./api.js";
+import { Latest, newId, sendBitmap, sendJson } from "./api.js";
 import { hexOf, labOf, nameOf, parseHex, rgbOf } from "./color.js";
 import { $, allow, fail, icon, make, speak, tell } from "./dom.js";
 import { Disc, swatch } from "./picker.js";
 
 const FEWEST_STEP = 3; // CSS pixels between the points of a lasso or brush
 const NUDGE = 0.005; // of the photo's long side, for Shift and an arrow key
-
-const newId = () => crypto.randomUUID().slice(0, 8);
 
 export class Colors {
   constructor(doc, view) {
@@ -433,7 +431,7 @@ const shifted = (region, dx, dy) => {
 };
 
 /** Whether a point is inside a polygon, by crossings. */
-export function isInside(polygon, x, y) {
+function isInside(polygon, x, y) {
   let inside = false;
   for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
     const [xi, yi] = polygon[i];
@@ -444,7 +442,7 @@ export function isInside(polygon, x, y) {
 }
 
 /** A pixel of the photo far inside a polygon: the best of a grid; null if none is inside. */
-export function innerPoint(polygon, width, height) {
+function innerPoint(polygon, width, height) {
   const xs = polygon.map(([x]) => x);
   const ys = polygon.map(([, y]) => y);
   const [left, right] = [Math.max(Math.min(...xs), 0), Math.min(Math.max(...xs), width)];

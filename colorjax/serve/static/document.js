@@ -1,6 +1,6 @@
 // The open photo: its state and history, its pictures from the server, its journal.
 
-import { client, Latest, nextSeq, send, sendBitmap, sendBlob, sendJson } from "./api.js";
+import { client, Latest, newId, nextSeq, send, sendBitmap, sendBlob, sendJson } from "./api.js";
 import { History } from "./history.js";
 
 export const PLAIN = Object.freeze({
@@ -11,11 +11,11 @@ const DETAIL_DELAY = 250; // ms without a change before the sharp part is fetche
 const MOST_DETAIL = 2048; // px of a side, as the server allows
 
 /** The state as the server reads it. */
-export const stateOf = ({ strokes, saturation, warmth, strength, reference, variant }) =>
+const stateOf = ({ strokes, saturation, warmth, strength, reference, variant }) =>
   ({ version: 1, strokes, saturation, warmth, strength, reference, variant });
 
 /** Undo and redo as JSON: each stroke is written once, states are lists of their numbers. */
-export function packHistory({ past, future }) {
+function packHistory({ past, future }) {
   const strokes = [];
   const numbers = new Map();
   const number = (stroke) => {
@@ -26,7 +26,7 @@ export function packHistory({ past, future }) {
   return { past: past.map(pack), future: future.map(pack), strokes };
 }
 
-export function unpackHistory({ past = [], future = [], strokes = [] } = {}) {
+function unpackHistory({ past = [], future = [], strokes = [] } = {}) {
   const unpack = ({ label, ...state }) => ({ label, state: { ...PLAIN, ...state, strokes: state.strokes.map((i) => strokes[i]) } });
   return { past: past.map(unpack), future: future.map(unpack) };
 }
@@ -81,20 +81,15 @@ export class Document extends EventTarget {
     this.gray = gray;
     this.color = null;
     this.detail = null;
-    const { editor, ...state } = opened.state ?? {};
+    const { editor, strokes = [], ...state } = opened.state ?? {};
+    const named = strokes.map((stroke) => ({ id: newId(), ...stroke })); // of other programs
     this.#isOpening = true;
-    this.history.reset({ ...PLAIN, ...state });
+    this.history.reset({ ...PLAIN, ...state, strokes: named });
     Object.assign(this.history, unpackHistory(editor));
     this.#isOpening = false;
     this.#emit("opened");
     this.#changed({ kind: "reset", label: "" });
     await this.previews.done;
-  }
-
-  close() {
-    this.photo = null;
-    this.previews.drop();
-    this.history.reset(PLAIN);
   }
 
   /** Returns a request body with the state that is finished, or the one that is shown. */
@@ -138,9 +133,11 @@ export class Document extends EventTarget {
   async #fetchPreview(id, state, kind) {
     const seq = nextSeq();
     const color = await sendBitmap("POST", `/api/photos/${id}/preview`, { state, seq, client });
-    if (id !== this.id) return;
+    if (id !== this.id) return color.close();
+    const old = this.color;
     this.color = color;
     this.#emit("picture", { kind });
+    old?.close(); // else a long drag keeps hundreds of bitmaps until they are collected
   }
 
   async #write(id, state) {

@@ -39,7 +39,6 @@ export function tell(text, { isError = false, seconds = isError ? 30 : 6 } = {})
 }
 
 export const fail = (error) => {
-  if (error?.name === "AbortError") return;
   tell(error?.message ?? String(error), { isError: true });
 };
 

@@ -5,6 +5,7 @@ import { $, allow, fail, make, speak } from "./dom.js";
 
 const NUMBER = 6;
 const POLL = 500; // ms
+const REASONS = { exists: "has a result already", "in color": "is in color already" }; // of the program
 
 const blobOf = (base64) => new Blob([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], { type: "image/jpeg" });
 
@@ -176,7 +177,7 @@ export class Folder {
     $("folder-state").textContent = `${counts.filter(Boolean).join(", ")}${state ? ` (${state})` : ""}`;
     $("folder-errors").replaceChildren(
       ...failures.map(({ name, error }) => make("li", { className: "error" }, `${name}: ${error}`)),
-      ...skips.map(({ name, reason }) => make("li", { className: "quiet" }, `${name}: ${reason}`)));
+      ...skips.map(({ name, reason }) => make("li", { className: "quiet" }, `${name}: ${REASONS[reason] ?? reason}`)));
   }
 
   showAbilities() {
@@ -187,7 +188,7 @@ export class Folder {
     allow($("folder"), isFree && can.reference !== false, can.why_not?.reference);
     allow($("folder-plain"), isFree);
     $("folder-text").textContent = number === 1
-      ? "One photo is open. Open more to color them all." : `${number} photos. The results are saved next to them.`;
+      ? "One photo is open. Open more to color them all." : `${number} photos. Each gets a result of its own; the originals stay as they are.`;
     $("folder-why").hidden = can.reference !== false;
     $("folder-why").textContent = can.reference === false ? can.why_not?.reference : "";
   }

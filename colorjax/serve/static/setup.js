@@ -45,7 +45,7 @@ export class Setup {
     $("weights").value = name;
     $("weights-about").replaceChildren(
       make("dt", {}, "License"), make("dd", {}, license || "not given"),
-      ...(summary ? [make("dt", {}, "Learned from"), make("dd", {}, summary)] : []));
+      ...(summary ? [make("dt", {}, "Summary"), make("dd", {}, summary)] : []));
     const cannot = Object.keys(NAMES).filter((ability) => can[ability] === false);
     $("weights-cannot").hidden = cannot.length === 0;
     $("weights-cannot").replaceChildren(

@@ -28,11 +28,16 @@ export class Strip {
 
   /** Reads the list of photos; opens the first one at the start. */
   async refresh() {
-    const { photos, folder } = await sendJson("GET", "/api/photos");
-    this.photos = photos;
-    this.folder = folder;
+    await this.#read();
+    const first = this.photos.find(({ error }) => error === "") ?? this.photos[0];
+    if (this.doc.id === null && first !== undefined) await this.show(first.id);
+  }
+
+  async #read() {
+    const { photos } = await sendJson("GET", "/api/photos");
+    const errors = new Map(this.photos.map(({ id, error }) => [id, error]));
+    this.photos = photos.map((photo) => ({ ...photo, error: photo.error || (errors.get(photo.id) ?? "") }));
     this.#list();
-    if (this.doc.id === null && photos.length > 0) await this.show((photos.find(({ error }) => error === "") ?? photos[0]).id);
   }
 
   /** Sends files of this computer to the program, then opens the first. */
@@ -50,11 +55,10 @@ export class Strip {
     progress("");
     if (first === null) return;
     try {
-      ({ photos: this.photos } = await sendJson("GET", "/api/photos"));
+      await this.#read();
     } catch (error) {
       fail(error);
     }
-    this.#list();
     await this.show(first);
   }
 
@@ -82,8 +86,9 @@ export class Strip {
 
   /** Opens the next (1) or the previous (-1) photo. */
   step(by) {
-    const at = this.photos.findIndex(({ id }) => id === this.marked);
-    const next = this.photos[at + by];
+    let at = this.photos.findIndex(({ id }) => id === this.marked) + by;
+    while (this.photos[at]?.error) at += by;
+    const next = this.photos[at];
     if (next === undefined) return;
     const hasFocus = $("thumbs").contains(document.activeElement);
     this.show(next.id);
@@ -98,14 +103,15 @@ export class Strip {
     $("strip").hidden = this.photos.length < 2;
     const old = new Map([...$("thumbs").children].map((item) => [item.firstChild.dataset.id, item]));
     $("thumbs").replaceChildren(...this.photos.map((photo) => old.get(photo.id) ?? this.#item(photo)));
-    for (const photo of this.photos) {
-      const button = this.#button(photo.id);
-      const state = photo.error ? "cannot be opened" : photo.saved ? "saved" : photo.edited ? "edited" : "";
-      button.setAttribute("aria-label", state ? `${photo.name}, ${state}` : photo.name);
-      button.title = photo.error ? `${photo.name}: ${photo.error}` : photo.name;
-      button.dataset.state = state;
-    }
+    this.photos.forEach((photo, i) => this.#label($("thumbs").children[i].firstChild, photo));
     this.#mark(this.marked ?? null);
+  }
+
+  #label(button, { name, error, saved, edited }) {
+    const state = error ? "cannot be opened" : saved ? "saved" : edited ? "edited" : "";
+    button.setAttribute("aria-label", state ? `${name}, ${state}` : name);
+    button.title = error ? `${name}: ${error}` : name;
+    button.dataset.state = state;
   }
 
   #item({ id }) {
@@ -127,7 +133,12 @@ export class Strip {
       canvas.width = image.width;
       canvas.height = image.height;
       canvas.getContext("2d").drawImage(image, 0, 0);
-    } catch { /* a photo that cannot be read keeps its empty thumbnail; its button says why */ }
+    } catch (error) {
+      const photo = this.photos.find(({ id }) => id === target.dataset.id);
+      if (photo === undefined || error.status !== 415) return;
+      photo.error ||= error.message;
+      this.#label(target, photo);
+    }
   }
 
   #mark(id) {

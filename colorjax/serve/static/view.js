@@ -8,7 +8,7 @@ const between = (p, q) => Math.hypot(p.x - q.x, p.y - q.y);
 /**
  * Shows one photo. Coordinates of events and hints are pixels of the photo.
  * Events: "tap" {x, y}, "hinttap" {id}, "hintdrag" {id, x, y, done}, "trace" {points} of the lasso
- * or brush, "pick" {x, y, done} of the eyedropper, "hover" {x, y}, "zoom".
+ * or brush, "pick" {x, y, done} of the eyedropper, "split" {share}, "zoom".
  */
 export class View extends EventTarget {
   constructor(canvas) {
@@ -54,11 +54,6 @@ export class View extends EventTarget {
     this.trace = null;
     this.cursor = null;
     this.fit();
-  }
-
-  close() {
-    this.photo = null;
-    this.redraw();
   }
 
   fit() {
@@ -219,7 +214,7 @@ export class View extends EventTarget {
     else if (this.tool === "pick") {
       this.#press.kind = "pick";
       this.#emit("pick", { ...this.#inside(point), done: false });
-    } else if (hint === null && this.tool !== "hint") {
+    } else if (this.tool !== "hint") {
       this.#press.kind = "trace";
       this.trace = [this.toPhoto(point)];
     }
@@ -232,7 +227,6 @@ export class View extends EventTarget {
     const press = this.#press;
     if (press === null) {
       if (this.split !== null && event.pointerType === "mouse") this.#followSplit(point);
-      this.#emit("hover", this.#inside(point));
       return this.redraw();
     }
     if (press.kind === "pinch") return this.#pinch();
@@ -269,7 +263,8 @@ export class View extends EventTarget {
     } else if (press.kind === "trace") {
       const points = this.trace;
       this.trace = null;
-      if (!isCancelled) this.#emit("trace", { points });
+      if (press.hint !== null && between(point, press.from) <= STILL) this.#emit("hinttap", { id: press.hint.id });
+      else if (!isCancelled) this.#emit("trace", { points });
     } else if (press.kind === "tap" && !isCancelled) {
       if (press.hint !== null) this.#emit("hinttap", { id: press.hint.id });
       else if (this.contains(this.toPhoto(point))) this.#emit("tap", at);
@@ -413,29 +408,35 @@ export class View extends EventTarget {
       context.setLineDash([]);
       return;
     }
+    const { width: w, height: h } = this.canvas;
+    const ring = new OffscreenCanvas(w, h).getContext("2d"); // its rim: the color inside stays in sight
+    ring.setTransform(context.getTransform());
+    this.#paintLine(brush, width * this.scale + 5, "rgb(0 0 0 / 0.65)", ring);
+    this.#paintLine(brush, width * this.scale + 3, "#fff", ring);
+    ring.globalCompositeOperation = "destination-out";
+    this.#paintLine(brush, width * this.scale, "#000", ring);
     context.save();
-    context.globalAlpha = 0.35;
-    this.#paintLine(brush, width * this.scale, "#fff");
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.drawImage(ring.canvas, 0, 0);
     context.restore();
   }
 
-  #paintLine(points, width, style) {
-    const { context } = this;
+  #paintLine(points, width, style, context = this.context) {
     context.strokeStyle = style;
     context.lineWidth = width;
     context.lineCap = context.lineJoin = "round";
     context.beginPath();
-    this.#path(points, points.length === 1);
+    this.#path(points, points.length === 1, context);
     context.stroke();
   }
 
-  #path(points, isClosed) {
+  #path(points, isClosed, context = this.context) {
     points.forEach((point, i) => {
       const { x, y } = this.toCanvas(Array.isArray(point) ? { x: point[0], y: point[1] } : point);
-      if (i === 0) this.context.moveTo(x, y);
-      else this.context.lineTo(x, y);
+      if (i === 0) context.moveTo(x, y);
+      else context.lineTo(x, y);
     });
-    if (isClosed) this.context.closePath();
+    if (isClosed) context.closePath();
   }
 
   #drawTrace() {
@@ -454,13 +455,15 @@ export class View extends EventTarget {
     const { context } = this;
     const point = this.toCanvas({ x: question.x + 0.5, y: question.y + 0.5 });
     if (!question.isCurrent) return this.#disc(point, 5, "rgb(255 255 255 / 0.8)");
-    this.#ring(point, 22);
-    this.#disc(point, 12, "#fff");
+    this.#ring(point, 14); // the place itself stays in sight
+    const below = point.y < 44 ? 1 : -1;
+    const mark = { x: point.x, y: point.y + 28 * below };
+    this.#disc(mark, 11, "#fff");
     context.fillStyle = "#111";
     context.font = "600 15px system-ui, sans-serif";
     context.textAlign = "center";
     context.textBaseline = "middle";
-    context.fillText("?", point.x, point.y + 0.5);
+    context.fillText("?", mark.x, mark.y + 0.5);
   }
 
   #drawCrosshair() {

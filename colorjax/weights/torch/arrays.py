@@ -86,7 +86,7 @@ def check_complete(missing: list[str], misshapen: list[str], what: str, fix: str
     """
     if missing or misshapen:
         parts = [("missing", missing), ("of another shape", misshapen)]
-        text = "; ".join(f"{len(names)} {kind}: {_list(names)}" for kind, names in parts if names)
+        text = "; ".join(f"{len(names)} {kind}: {listed(names)}" for kind, names in parts if names)
         raise RequestError(f"{what}: {text}" + (f"; {fix}" if fix else ""))
 
 
@@ -100,6 +100,7 @@ def _as_in_the_file(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape[::-1]
 
 
-def _list(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Returns the first names, and how many more there are."""
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from colorjax import color
 from colorjax.errors import RequestError, unknown_name
 from colorjax.weights.checkpoint import Checkpoints
+from colorjax.weights.torch import arrays as torch_arrays
 from colorjax.weights.torch import ddcolor as ddcolor_weights
 from colorjax.weights.torch import deoldify as deoldify_weights
 from colorjax.weights.torch import file as torch_file
@@ -29,6 +30,11 @@ _MEANINGS = {
     "deoldify": {"render_factor"},
 }
 _CENTERS = "model_out.weight"  # of zhang16: colors of the bins, over 110
+
+
+def kinds() -> tuple[str, ...]:
+    """Returns the kinds of `import_weights`."""
+    return tuple(_MEANINGS)
 
 
 def check_kind(kind: str) -> None:
@@ -93,7 +99,7 @@ def _import_ddcolor(path: Path, workdir: Workdir) -> list[str]:
     config = ConfigDict(ddcolor_weights.config_of(model))
     variables, unused = ddcolor_weights.to_flax(state, model)  # empties the state: up to 0.9 GB
     if unused:
-        notices.append(f"not used: {', '.join(unused)}")
+        notices.append(f"not used: {torch_arrays.listed(unused)}")
     _write(workdir, config, variables)
     number = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     size = f"{config.inference.size} px on the {config.inference.aspect} side"

@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
 
@@ -258,3 +259,39 @@ def test_the_same_files_are_processed_by_one_process_at_a_time(album, run, decol
         assert decolorize("album/a.png")[0] == 0  # others in the same folder
     assert decolorize("album")[0] == 0
     assert tree(album.parent / "out") == ["a.png", "b.jpg", "old/c.png"]
+
+
+def bad_entries():
+    """EXIF of 5,300 entries, each of a value outside the file."""
+    entries = b"".join(
+        struct.pack("<HHII", 256 + n, 2 + n % 11, 2**31 - n, 2**31 + n) for n in range(5300)
+    )
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 5300) + entries + bytes(4)
+    return b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+
+
+def bad_segments():
+    """13,000 segments of 5 bytes, of every kind."""
+    kinds = (b"\xff" + bytes([0xE0 + n % 16]) + b"\0\x03" + bytes([n % 251]) for n in range(13000))
+    return b"".join(kinds)
+
+
+def bad_photoshop():
+    """Blocks of Photoshop, which a segment holds, each of a wrong length."""
+    blocks = b"".join(b"8BIM" + struct.pack(">HHI", 1000 + n, 0, 2**31 + n) for n in range(5000))
+    content = b"Photoshop 3.0\0" + blocks
+    return b"\xff\xed" + struct.pack(">H", len(content) + 2) + content
+
+
+@pytest.mark.parametrize("segments", [bad_entries, bad_segments, bad_photoshop])
+def test_a_damaged_photo_has_a_few_lines(segments, album, decolorize):
+    """Whatever the libraries print."""
+    content = (album / "b.jpg").read_bytes()
+    content = content[:2] + segments() + content[2:]
+    assert 60_000 < len(content) < 70_000
+    (album / "b.jpg").write_bytes(content)
+    for args in (["album/b.jpg"], ["album/b.jpg", "--json", "--overwrite"]):
+        status, out, err = decolorize(*args)
+        assert status == 0
+        assert len((out + err).splitlines()) <= 14
+        assert len(out + err) < 4000

@@ -54,9 +54,9 @@ def test_frames_are_painted_as_the_colorizer_paints_photos(colorizer):
 
 def test_a_frame_is_looked_at_once(colorizer, monkeypatch):
     looked = []
-    look = type(colorizer)._look
+    look = type(colorizer).look
     monkeypatch.setattr(
-        type(colorizer), "_look", lambda self, pixels: looked.append(1) or look(self, pixels)
+        type(colorizer), "look", lambda self, pixels: looked.append(1) or look(self, pixels)
     )
     first, other = gray_frames(2)
     painter = FramePainter(colorizer)

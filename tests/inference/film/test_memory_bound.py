@@ -11,6 +11,8 @@ import pytest
 from helpers.films import write_film
 from helpers.program import ROOT, command
 
+from colorjax.inference.film.read import FilmReader
+
 av = pytest.importorskip("av")
 
 FIXED = 512  # MiB: threads and tables of FFmpeg, x264 and the network, as docs/film.md says
@@ -123,3 +125,21 @@ def test_frames_of_256_megapixels_are_not_decoded(suffix, side, workdir, tmp_pat
     (tmp_path / f"large{suffix}").rename(tmp_path / "large.mov")
     said = run(256, 2**24, tmp_path, workdir)
     assert said == "no frame of at most 16777216 pixels (--max-pixels) can be decoded"
+
+
+def test_frames_of_av1_that_grow_are_not_decoded(tmp_path):
+    """The header has the size of the first frame; the decoder has a limit of its own."""
+    parts = []
+    for number, side in enumerate((64, 256)):
+        path = tmp_path / f"{number}.ivf"
+        frame = np.full((side, side, 3), 60 * number, np.uint8)
+        write_film(path, [frame] * 8, codec="libsvtav1")
+        parts.append(path.read_bytes()[32 * (number > 0) :])
+    (tmp_path / "in.mkv").write_bytes(b"".join(parts))
+    reader = FilmReader(tmp_path / "in.mkv", 2**20)
+    assert sum(1 for _ in reader.frames()) == 16
+    assert reader.damaged == 0
+    reader = FilmReader(tmp_path / "in.mkv", 2**15)
+    assert (reader.info.width, reader.info.height) == (64, 64)
+    assert 0 < sum(1 for _ in reader.frames()) <= 8
+    assert reader.damaged >= 8

@@ -229,3 +229,36 @@ def test_navigation_of_a_dvd_is_no_stream_of_the_film(tmp_path):
     output, report = colorized(source)
     assert report.notes == ()
     assert codec(output) == "ac3"
+
+
+def test_a_film_of_many_streams_has_a_few_notes(tmp_path):
+    """Of 20 streams that Matroska cannot store."""
+    path = tmp_path / "s.ts"
+    write_film(tmp_path / "p.ts", gray_frames(4), codec="mpeg2video", audio="mp2")
+    with av.open(str(tmp_path / "p.ts")) as given, av.open(str(path), "w") as made:
+        copy = made.add_stream_from_template(given.streams.video[0], opaque=True)
+        others = [made.add_mux_stream("klv") for _ in range(20)]
+        for stream in others:
+            packet = av.Packet(b"\x06\x0e+4 a position")
+            packet.stream, packet.pts, packet.dts = stream, 0, 0
+            packet.time_base = Fraction(1, 90000)
+            made.mux(packet)
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = copy
+                made.mux(packet)
+    with pytest.raises(UnwritableFilm) as caught:
+        colorize_film(path, tmp_path / "o.mkv", NoisyPainter(), weights="w")
+    assert str(caught.value).count("(klv)") == 10
+    assert " and 10 more; give --drop-streams to leave them out" in str(caught.value)
+    said = []
+    report = colorize_film(
+        path,
+        tmp_path / "o.mkv",
+        NoisyPainter(),
+        weights="w",
+        drop_streams=True,
+        notify=said.extend,
+    )
+    assert len(report.notes) == 11
+    assert report.notes[-1] == said[-1] == "and 10 more notes"

@@ -99,6 +99,23 @@ def test_parameters_and_patches_of_deoldifys_critic():
     assert round(count(variables["params"]), -5) == 94_600_000
 
 
+def test_15_parameters_and_patches_of_ddcolors_critic():
+    """Acceptance test 15 of its specification."""
+    net = create_critic("ddcolor", size=256)
+    assert (net.slope, net.space) == (0.0, "rgb")  # ReLU
+    assert count(shapes_of(net, 64)[0]["params"]) == 5_919_617
+    for size, side in ((256, 13), (128, 5), (64, 1)):
+        assert shapes_of(net, size)[1].shape == (1, side, side, 1)
+
+
+def test_15_ddcolors_critic_drops_nothing():
+    net = create_critic("ddcolor", size=32, blocks=2, width=WIDTH)
+    inputs = fields(1, 32)
+    variables = drawn_variables(shapes_of(net, 32)[0])
+    run = functools.partial(net.apply, variables, inputs, train=True, mutable=["batch_stats"])
+    jax.eval_shape(run)  # needs no random numbers for dropout
+
+
 @pytest.mark.parametrize(("blocks", "size", "side"), [(2, 32, 1), (2, 64, 5), (1, 16, 1)])
 def test_fewer_blocks_take_smaller_photos(blocks, size, side):
     net = create_critic("nogan", size=size, blocks=blocks, width=WIDTH)
@@ -368,7 +385,7 @@ def test_deoldifys_dropout_acts_in_training_alone():
 @pytest.mark.parametrize(
     ("name", "size", "options", "message"),
     [
-        ("pixel", 32, {}, "known: dcgan, nogan, patch"),
+        ("pixel", 32, {}, "known: dcgan, ddcolor, nogan, patch"),
         ("patch", 32, {"blocks": 2}, "critic patch: .*blocks"),
         ("dcgan", 32, {"norm": True}, "critic dcgan: .*norm"),
         ("nogan", 64, {"conditional": True}, "critic nogan: .*conditional"),

@@ -123,6 +123,24 @@ def test_parameters_of_vgg16():
     assert outputs.keys() == {"taps"}
 
 
+def test_taps_of_ddcolor_are_the_first_convolutions():
+    """Before BatchNorm and ReLU, of conv1_1 to conv5_1; the same weights as vgg16_bn."""
+    net = create_features("vgg16_bn_conv")
+    made, outputs = shapes_of(net, 1, 16, 16)
+    assert jax.tree.structure(made) == jax.tree.structure(shapes_of(Vgg16Features(), 1, 16, 16)[0])
+    sizes = [(16, 64), (8, 128), (4, 256), (2, 512), (1, 512)]
+    assert [x.shape for x in outputs["taps"]] == [(1, n, n, c) for n, c in sizes]
+    rgb = photos(1, 16, 16)
+    first = drawn_variables({"params": made["params"]["layer1_1"]["conv"]})["params"]
+    params = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), made)
+    params["params"]["layer1_1"]["conv"] = first
+    tap = net.apply(params, rgb, train=False)["taps"][0]
+    x = (np.asarray(rgb) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    at = (x[0, 4:7, 6:9, :, None] * np.asarray(first["kernel"])).sum((0, 1, 2)) + first["bias"]
+    np.testing.assert_allclose(tap[0, 5, 7], at, atol=1e-4)
+    assert tap.min() < 0
+
+
 @pytest.mark.parametrize(
     ("name", "options", "size"),
     [("vgg16_bn", {}, (15, 32)), ("classifier", {"num_classes": 2}, (8, 7))],
@@ -135,7 +153,7 @@ def test_smaller_photos_are_refused(name, options, size):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("resnet", {}, "known: classifier, lite0, vgg16_bn"),
+        ("resnet", {}, "known: classifier, lite0, vgg16_bn, vgg16_bn_conv"),
         ("classifier", {}, "num_classes"),
         ("classifier", {"num_classes": 2, "wide": 1}, "wide"),
         ("classifier", {"num_classes": 0}, "features.num_classes must be above 0, not 0"),

@@ -22,6 +22,7 @@ from colorjax.inference.colorizer import Colorizer
 from colorjax.models.blocks import pixel_shuffle
 from colorjax.weights.torch import ddcolor as ddcolor_weights
 from colorjax.weights.torch import file as torch_file
+from colorjax.weights.torch import pretrained
 from colorjax.weights.torch.import_published import import_weights
 
 TINY = {"widths": (24, 16, 16), "dim": 16, "queries": 6, "layers": 4, "mlp": 32}
@@ -264,7 +265,7 @@ def test_weights_of_zhang_are_no_ddcolor(tmp_path):
     with pytest.raises(RequestError, match="not weights of ddcolor: they have no "):
         import_weights("ddcolor", tmp_path / "weights.pth", tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    with pytest.raises(RequestError, match="known: zhang16, zhang17, ddcolor"):
+    with pytest.raises(RequestError, match="known: ddcolor, "):
         import_weights("vgg16", tmp_path / "weights.pth", tmp_path / "run")
 
 
@@ -282,3 +283,33 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert "227,869,328 parameters" in lines[-2]
     assert int(lines[-1]) < 3 * 2**20  # kB; measured: 2.7 GiB
+
+
+def convnext_file(path, **changes):
+    """A file as Facebook publishes it: no norms of the returned maps, a classifier."""
+    state = peer().state_dict()
+    arch = {n.removeprefix(f"{E}."): x for n, x in state.items() if n.startswith(f"{E}.")}
+    arch = {n: x for n, x in arch.items() if n[:5] not in ("norm0", "norm1", "norm2", "norm3")}
+    arch["head.weight"] = torch.zeros(21_841, 32)
+    torch.save({"model": arch | changes}, path)
+    return path
+
+
+def test_the_encoder_starts_from_a_file_of_convnext(tmp_path):
+    path = convnext_file(tmp_path / "convnext_tiny_22k_224.pth")
+    network, variables, _ = imported(peer())
+    (name, encoder), *_ = pretrained.read_encoder(str(path), network).items()
+    assert name == "encoder"
+    ours, wanted = encoder["params"], variables["params"]["encoder"]
+    assert jax.tree.structure(ours) == jax.tree.structure(wanted)
+    np.testing.assert_array_equal(ours["norm2"]["scale"], 1)
+    np.testing.assert_array_equal(ours["norm2"]["bias"], 0)
+    for layer in set(wanted) - {"norm0", "norm1", "norm2", "norm3"}:
+        jax.tree.map(np.testing.assert_array_equal, ours[layer], wanted[layer])
+
+
+def test_files_of_other_encoders_are_refused(tmp_path):
+    gamma = {"stages.2.1.gamma": torch.zeros(5)}
+    path = convnext_file(tmp_path / "weights.pth", **gamma)
+    with pytest.raises(RequestError, match=r"has no weights of convnext_test: 1 of another shape"):
+        ddcolor_weights.read_convnext(path, "convnext_test")

@@ -43,7 +43,7 @@ def check(kind, height, width, *, is_full=False):
     net, gray = generator(kind, is_full=is_full), gray_photos(1, height, width, seed=7)
     with torch.no_grad():
         rgb = nhwc(net(gray))
-    assert rgb.std(axis=(1, 2)).min() > 0.05  # colors vary
+    assert rgb.std(axis=(1, 2)).min() > 0.04  # colors vary
     options = dict(deoldify_weights.KINDS[kind].model)
     network = models.create(options.pop("name"), **options)
     run = jax.jit(functools.partial(network.apply, train=False))

@@ -131,7 +131,7 @@ def test_the_other_networks_are_reported(tmp_path):
     path = saved(tmp_path)
     with pytest.raises(RequestError, match="these are not weights of zhang16"):
         import_weights("zhang16", path, tmp_path / "run")
-    with pytest.raises(RequestError, match="known: deoldify, zhang16, zhang17"):
+    with pytest.raises(RequestError, match="known: ddcolor, deoldify, zhang16"):
         import_weights("deoldify2", path, tmp_path / "run")
     with pytest.raises(RequestError, match="weights of deoldify have no mask_cent"):
         import_weights("deoldify", path, tmp_path / "run", mask_cent=0.5)

@@ -150,6 +150,17 @@ class TestEvil:
         assert "asks for posix.mkdir" in refusal(written(tmp_path / "f", b"".join(parts)))
         assert not marker.exists()
 
+    @pytest.mark.parametrize("module", [b"builtins", b"__builtin__"])
+    def test_a_slice_is_data(self, tmp_path, module):
+        """fastai's optimizers have learning rates that are slices; they are not used."""
+        name = b"c" + module + b"\nslice\n"
+        learning_rate = name + b"NK\x01N\x87R"
+        found = torch_file.read_state_dict(hand_made(tmp_path / "f", tensor(), learning_rate))
+        assert list(found) == ["a"]
+        for wrong in (name + b")R", name + b"(NNNNtR", name + b"N\x85R}b", name + b")\x81"):
+            with pytest.raises(RequestError):
+                torch_file.read_state_dict(hand_made(tmp_path / "f", tensor(), wrong))
+
     def test_extensions_of_the_process_are_not_used(self, tmp_path, marker):
         copyreg.add_extension("posix", "mkdir", 241)
         try:
