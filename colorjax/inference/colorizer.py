@@ -390,7 +390,7 @@ class Colorizer:
 
     def gray_at(self, image: Picture, size: Size | None = None) -> np.ndarray:
         """Returns what the network sees of a photo, (h, w) in [-1, 1]; None: the working size."""
-        gray = self._look(open_pixels(image))[1]
+        gray = self.look(open_pixels(image))[1]
         return shrunk(gray, size or self._size.of(*gray.shape))
 
     def ab_of_gray(self, gray: np.ndarray) -> np.ndarray:
