@@ -13,8 +13,8 @@ CIFAR ?= cifar10
 RESULTS ?= runs/results
 
 .PHONY: demo demo-train results results-equal-time results-semantic results-val5k \
-    results-tinyimagenet results-cifar10 results-knobs test test-slow test-faults test-page lint \
-    format clean
+    results-tinyimagenet results-cifar10 results-knobs test test-slow test-faults test-page browser \
+    lint format clean
 
 $(VENV)/.core: pyproject.toml setup.py requirements.txt $(LOCK)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -172,6 +172,11 @@ test-slow: $(VENV)/.dev
 # Kills, full disks, flipped bits: prints what became of each run.
 test-faults: $(VENV)/.dev
 	$(BIN)/python -m pytest -m faults -q -s
+
+# A page for any static web server: ONNX Runtime Web from npm, and the model.
+browser: $(VENV)/.core
+	$(PIP) --editable .[onnx]
+	$(BIN)/python docs/browser/build.py --output build/browser
 
 # The page of `colorjax serve`, driven in the chromium of the system (apt-get install chromium).
 test-page: $(VENV)/.dev

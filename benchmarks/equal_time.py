@@ -51,7 +51,9 @@ METHODS = {
 def config_of(method: str) -> ConfigDict:
     """Reads the config of one of `METHODS`, at the size and batch of this comparison."""
     file, *fields = METHODS[method].split()
-    config = read_config(argparse.Namespace(config=file, size=SIZE, batch=BATCH, targets=None))
+    config = read_config(
+        argparse.Namespace(config=file, size=SIZE, batch=BATCH, targets=None, dtype=None)
+    )
     config.update_from_flattened_dict(dict(field.split("=") for field in fields))
     return config
 

@@ -15,9 +15,9 @@ phase in which the colorizer learns. Rows:
     auto     the step as training runs it
     patches  every convolution as gathered patches and one matrix product
     xla      every convolution as XLA's own
-    torch    the same network, loss and optimizer as a PyTorch module in float32, where torch is
-             installed; otherwise `peer` says why there is none. It starts from finished targets
-             and runs on one device.
+    torch    the same network, loss and optimizer as a PyTorch module, where torch is installed;
+             otherwise `peer` says why there is none. It starts from finished targets and runs on
+             one device. With --torch-compile by torch.compile, with weights stored channels last.
 
 With --forward the prediction is timed instead: of one batch of gray photos, in evaluation mode.
 
@@ -84,6 +84,7 @@ def read_config(args: argparse.Namespace) -> ConfigDict:
     config.data.image_size = args.size or config.data.image_size
     config.batch_size = args.batch or config.batch_size
     config.data.targets = args.targets or config.data.targets
+    config.dtype = args.dtype or config.dtype
     return config
 
 
@@ -106,6 +107,7 @@ def measure_config(config: ConfigDict, args: argparse.Namespace) -> None:
         batch=config.batch_size,
         images=config.batch_size * args.steps,
         config=args.config,
+        dtype=config.dtype,
     )
     for form, trainer in trainers.items():
         print_row(
@@ -122,7 +124,13 @@ def measure_config(config: ConfigDict, args: argparse.Namespace) -> None:
         from benchmarks import torch_peers
 
         device = f"{torch_peers.device()}, {args.torch_threads} threads, {measure.host()}"
-        print_row("torch", seconds["torch"], device=device, targets="host")
+        print_row(
+            "torch",
+            seconds["torch"],
+            device=device,
+            targets="host",
+            compiled=args.torch_compile,
+        )
 
 
 # The colorjax rows.
@@ -263,11 +271,8 @@ def build_peer(config: ConfigDict, args: argparse.Namespace) -> Callable[[int], 
         return "torch has no such device"
     torch.set_num_threads(args.torch_threads)
     network = methods.build(config).network
-    return (
-        torch_peers.forward(config, network)
-        if args.forward
-        else torch_peers.trainer(config, network)
-    )
+    build = torch_peers.forward if args.forward else torch_peers.trainer
+    return build(config, network, is_compiled=args.torch_compile)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -285,11 +290,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=("host", "device"),
         help="where Lab is computed (default: the config's)",
     )
+    add("--dtype", choices=("float32", "bfloat16"), help="(default: the config's)")
     add("--forms", nargs="+", choices=FORMS, default=FORMS, help="rows (default: all)")
     add("--forward", action="store_true", help="time the prediction instead of the training step")
     add("--steps", type=number, default=5, help="in one turn (default: %(default)s)")
     add("--repeats", type=number, default=5, help="turns of each row (default: %(default)s)")
     add("--torch-threads", type=number, default=os.cpu_count(), help="(default: %(default)s)")
+    add("--torch-compile", action="store_true", help="compile the PyTorch row")
     return parser
 
 

@@ -289,6 +289,14 @@ class DDColor(nn.Module):
         return self.refine_net(torch.cat([maps, x], dim=1))
 
 
+class OfGray(DDColor):
+    """The network for gray in [0, 1], (N, 1, H, W), as the peer of a prediction's speed."""
+
+    def forward(self, gray: torch.Tensor) -> torch.Tensor:
+        """Returns ab of CIE Lab."""
+        return super().forward(gray.expand(-1, 3, -1, -1))
+
+
 def gray_rgb(lightness: torch.Tensor) -> torch.Tensor:
     """Returns the input of the network for L in [0, 100], (N, 1, H, W)."""
     gray = color.gray_of_lightness(lightness.numpy().astype(np.float64))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from colorjax.inference.batch.pipeline import Work
     from colorjax.inference.batch.plan import Job
     from colorjax.inference.batch.run import BatchOptions
+    from colorjax.inference.batch.shard import Shard
 
 
 def add(parser: argparse.ArgumentParser, *, output: str, output_required: bool = False) -> None:
@@ -46,6 +47,13 @@ def add(parser: argparse.ArgumentParser, *, output: str, output_required: bool =
         metavar="N",
         help="refuse larger photos and films (default, by the memory of this machine: "
         f"{MAX_PIXELS}, for films {MAX_FILM_PIXELS})",
+    )
+    parser.add_argument(
+        "--shard",
+        action=options.Once,
+        metavar="I/N",
+        help="process only part I of N, I from 1, by a hash of each photo's path below its input: "
+        "N machines share a folder",
     )
     parser.add_argument(
         "--white",
@@ -92,23 +100,27 @@ def run(
     from colorjax.inference.batch.plan import check_writable, output_file, plan, with_more_files
 
     run_options = batch_options(args, done_word)
+    shard = run_options.shard
     with _standard_input(args) as standard_input:
         jobs, others = plan(
             args.inputs,
             args.output,
             max_pixels=args.max_pixels or MAX_PIXELS,
             standard_input=standard_input,
-            sheet=getattr(args, "contact_sheet", None),
+            sheets=_sheets(args, shard),
             takes_films=takes_films,
         )
         check(jobs)
         if samples or with_map:
             jobs = with_more_files(jobs, samples, with_map=with_map)
+        # Names of results depend on all photos, so the part is chosen after they are planned.
+        jobs = [job for job in jobs if shard.holds(job.below)]
         if args.output is not None:
             file = output_file(args.output)
             check_writable(file.parent if file else paths.local(args.output), "--output")
         if run_options.sheet is not None:
             check_writable(run_options.sheet.parent, "the folder of --contact-sheet")
+        others = others if shard.index == 1 else []  # counted once in all parts
         counts, remarks = other_files.passed_over(others, args.output, takes_films=takes_films)
         run_options = dataclasses.replace(
             run_options,
@@ -131,11 +143,32 @@ def batch_options(args: argparse.Namespace, done_word: str) -> BatchOptions:
             raise RequestError(f"{option} must be at least 1, not {value}")
     if args.white is not None and not 0 < args.white < math.inf:
         raise RequestError(f"--white must be above 0, such as 4095, not {args.white:g}")
+    part = shard(args)
     named = getattr(args, "contact_sheet", None)
-    sheet = paths.local(named) if named else None
+    sheet = part.sheet(paths.local(named)) if named else None
     if sheet is not None:
         contact_sheet.check(sheet, overwrite=args.overwrite)
-    return BatchOptions(done_word, args.jobs, args.overwrite, args.json, sheet)
+    return BatchOptions(done_word, args.jobs, args.overwrite, args.json, sheet, part)
+
+
+def shard(args: argparse.Namespace) -> Shard:
+    """Returns the part that --shard names; the only part without it.
+
+    Raises:
+        RequestError: there is no such part, or the photo comes through standard input.
+    """
+    from colorjax.inference.batch.shard import WHOLE, parse
+
+    if args.shard is None:
+        return WHOLE
+    if "-" in args.inputs:
+        raise RequestError("--shard divides folders and lists of photos; leave it out with -")
+    return parse(args.shard)
+
+
+def _sheets(args: argparse.Namespace, part: Shard) -> Iterator[Path]:
+    named = getattr(args, "contact_sheet", None)
+    return part.sheets(paths.local(named)) if named else iter(())
 
 
 @contextlib.contextmanager

@@ -156,8 +156,8 @@ def run(args: argparse.Namespace) -> int:
                 f"--output {args.output!r} names a picture, but the input is a film; give a folder"
             )
         args.inputs = [name for name in args.inputs if name not in films]
-        batch_options.batch_options(args, "colorized")
-        jobs = colorize_film.plan(films, args, coloring)
+        part = batch_options.batch_options(args, "colorized").shard
+        jobs = colorize_film.plan(films, args, coloring, part)
         origin()  # refuses missing weights before anything is skipped
         status = run(args) if args.inputs else 0
         if status == STOPPED:

@@ -22,6 +22,7 @@ from colorjax.runtime.memory import MAX_FILM_PIXELS
 from colorjax.runtime.signals import Stop, StopAfterUnit
 
 if TYPE_CHECKING:
+    from colorjax.inference.batch.shard import Shard
     from colorjax.inference.film.painter import FramePainter
 
 # Options that films do not support, with their defaults.
@@ -37,13 +38,16 @@ _OF_PHOTOS = {
 Job: TypeAlias = tuple[str, Path]  # film as the user named it, output
 
 
-def plan(films: Sequence[str], args: argparse.Namespace, coloring: dict[str, Any]) -> list[Job]:
-    """Returns the output path of each film.
+def plan(
+    films: Sequence[str], args: argparse.Namespace, coloring: dict[str, Any], shard: Shard
+) -> list[Job]:
+    """Returns the output path of each film of a part.
 
     Args:
         films: paths of the films.
         args: arguments of the command; its inputs are the photos.
         coloring: fields of `Options`; films use only the saturation.
+        shard: the part.
 
     Raises:
         RequestError: an option that films do not support, two films with the same output, or an
@@ -68,7 +72,7 @@ def plan(films: Sequence[str], args: argparse.Namespace, coloring: dict[str, Any
             f"{printable(min(replaced).name)} is an input and would be replaced; "
             "give another --output"
         )
-    return jobs
+    return [(name, output) for name, output in jobs if shard.holds(Path(paths.local(name).name))]
 
 
 def colorize_films(
@@ -115,7 +119,10 @@ def colorize_films(
                 status = STOPPED
                 break
     if args.json:
-        print(json.dumps({"summary": counts}), flush=True)
+        part = {"shard": args.shard} if args.shard else {}
+        print(json.dumps({"summary": counts | part}), flush=True)
+    elif not jobs:
+        print(f"part {args.shard}: no film", flush=True)
     return status
 
 

@@ -37,6 +37,7 @@ COMMANDS = {
     "tune": "search for good values of config fields, with Optuna",
     "sweep": "train a config with every combination of field values",
     "import-weights": "convert published weights to a workdir",
+    "export": "write weights as an ONNX model for other programs",
     "weights": "list, download and publish weights",
 }
 _EPILOG = """\

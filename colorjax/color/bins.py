@@ -6,15 +6,15 @@ Bins are the points of an ab grid with spacing 10 that lie in or near the sRGB g
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
-from colorjax.color.arrays import Array, check_last_axis, float_array, namespace
+from colorjax.color.arrays import Array, check_last_axis, float_array, is_jax, namespace
 from colorjax.color.lab import rgb_to_lab
+
+if TYPE_CHECKING:
+    import jax
 
 NUM_BINS = 313
 SPACING = 10  # ab units between neighboring bins
@@ -120,10 +120,12 @@ def nearest_bin(ab: Any) -> Array:
         if not outside.any():
             return bins
         return np.where(outside, np.argmin(_squared_distances(ab), axis=-1), bins).astype(np.int32)
+    from jax import lax
+
     return lax.cond(
-        jnp.any(bins < 0),
-        lambda: jnp.where(
-            bins < 0, jnp.argmin(_squared_distances(ab), axis=-1).astype(np.int32), bins
+        xp.any(bins < 0),
+        lambda: xp.where(
+            bins < 0, xp.argmin(_squared_distances(ab), axis=-1).astype(np.int32), bins
         ),
         lambda: bins,
     )
@@ -160,6 +162,8 @@ def soft_encode(ab: Any, k: int = 5, sigma: float = 5.0) -> Array:
         encoded = np.zeros(shape, weights.dtype)
         np.put_along_axis(encoded, bins, weights, axis=-1)
         return encoded
+    import jax.numpy as jnp
+
     column = jnp.arange(NUM_BINS).reshape((1,) * (weights.ndim - 1) + (-1,))
     encoded = jnp.zeros(shape, weights.dtype)
     for rank in range(k):
@@ -188,7 +192,7 @@ def nearest_bins(ab: Any, k: int = 5, sigma: float = 5.0) -> tuple[Array, Array]
         raise ValueError(f"k must be in 1 ... {NUM_BINS}, got {k}")
     if not sigma > 0:
         raise ValueError(f"sigma must be above 0, got {sigma}")
-    if isinstance(ab, jax.Array):
+    if is_jax(ab):
         return _nearest_bins_jax(ab, k, sigma)
     squared = _squared_distances(ab)
     bins = np.argsort(squared, axis=-1, kind="stable")[..., :k].astype(np.int32)
@@ -216,6 +220,9 @@ def _neighbor_bins(k: int) -> np.ndarray:
 
 def _nearest_bins_jax(ab: jax.Array, k: int, sigma: float) -> tuple[jax.Array, jax.Array]:
     """Searches the neighbors of the rounded color only: ten times as fast as a search of all."""
+    import jax.numpy as jnp
+    from jax import lax
+
     cells = _cells(jnp, ab)
     own = jnp.asarray(_bin_of_cell())[cells[..., 0], cells[..., 1]]
     every = jnp.arange(NUM_BINS, dtype=jnp.int32).reshape((1,) * own.ndim + (-1,))
@@ -233,6 +240,9 @@ def _nearest_among(
 
     `bins` are the candidates, (..., C) or a shape that broadcasts to it; 313: none.
     """
+    import jax
+    import jax.numpy as jnp
+
     centers = jnp.asarray(np.append(_bins(), [[np.inf, np.inf]], axis=0), ab.dtype)[bins]
     squared = jnp.sum(jnp.square(ab[..., None, :] - centers), axis=-1)
     nearest, distances = [], []
@@ -283,7 +293,7 @@ def annealed_mean(logits: Any, temperature: float = 0.38, centers: Any = None) -
     # HIGHEST: accelerators round the products of a plain matmul to TF32 or bfloat16.
     if xp is np:
         return shares @ centers
-    return jnp.matmul(shares, centers, precision=lax.Precision.HIGHEST)
+    return xp.matmul(shares, centers, precision="highest")
 
 
 def rebalancing_weights(prior: Any, lam: float = 0.5) -> np.ndarray:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
 from colorjax.color import cie
@@ -74,7 +73,9 @@ def _fits(xp: Any, lab: Array) -> Array:
 
 def _largest_factor(xp: Any, lightness: Array, ab: Array) -> Array:
     """Returns the chroma factor (..., 1) in [0, 1]: one tested to be inside, or 0 or 1."""
-    if isinstance(ab, jax.Array):
+    if xp is not np:
+        import jax
+
         lightness, ab = jax.lax.stop_gradient((lightness, ab))
 
     def inside(factor: Array) -> Array:
@@ -94,6 +95,8 @@ def _largest_factor(xp: Any, lightness: Array, ab: Array) -> Array:
 def _repeat(xp: Any, steps: int, body: Callable[[Any, Bounds], Bounds], bounds: Bounds) -> Bounds:
     """Loops in Python for NumPy; for JAX with `fori_loop`, which compiles the body once."""
     if xp is not np:
+        import jax
+
         return jax.lax.fori_loop(0, steps, body, bounds)
     for step in range(steps):
         bounds = body(step, bounds)

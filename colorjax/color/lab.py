@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import jax
 import numpy as np
 
 from colorjax.color import cie
-from colorjax.color.arrays import Array, check_last_axis, color_array, namespace
+from colorjax.color.arrays import Array, check_last_axis, color_array, is_jax, namespace
 from colorjax.color.gamut import shrink_chroma
 from colorjax.color.scaling import AB_SCALE, normalize_ab, normalize_lightness
 
@@ -91,7 +90,7 @@ def rgb_u8_to_lab(rgb_u8: Any) -> Array:
     [53.0, 80.0, 67.0]
     """
     rgb_u8 = _checked_u8(rgb_u8)
-    if isinstance(rgb_u8, jax.Array):
+    if is_jax(rgb_u8):
         return rgb_to_lab(rgb_u8.astype(np.float32) / 255.0)
     lab = np.empty((rgb_u8.size // 3, 3), np.float32)
     _write_planes(rgb_u8.reshape(-1, 3), _LAB_FROM_ROOTS, _LAB_OFFSET, list(lab.T))
@@ -111,7 +110,7 @@ def rgb_u8_to_normalized(rgb_u8: Any) -> tuple[Array, Array]:
     Raises:
         ValueError: if `rgb_u8` is not (..., 3) or not uint8.
     """
-    if isinstance(rgb_u8, jax.Array):
+    if is_jax(rgb_u8):
         lab = rgb_u8_to_lab(rgb_u8)
         return normalize_lightness(lab[..., :1]), normalize_ab(lab[..., 1:])
     pixels = _checked_u8(rgb_u8).reshape(-1, 3)
@@ -144,7 +143,7 @@ def lab_to_rgb_u8(lab: Any, gamut: Gamut = "clip") -> Array:
 
 
 def _checked_u8(rgb_u8: Any) -> Array:
-    rgb_u8 = rgb_u8 if isinstance(rgb_u8, jax.Array) else np.asarray(rgb_u8)
+    rgb_u8 = rgb_u8 if is_jax(rgb_u8) else np.asarray(rgb_u8)
     if rgb_u8.dtype != np.uint8:
         raise ValueError(f"rgb_u8 must be uint8, got {rgb_u8.dtype}: use rgb_to_lab for floats")
     check_last_axis(rgb_u8, 3, "rgb_u8")

@@ -1,14 +1,17 @@
 """Color histogram of a picture without positions: the global hint of Zhang et al. 2017."""
 
-from typing import Any
+from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from colorjax.color.arrays import Array, check_last_axis, float_array, namespace
 from colorjax.color.bins import NUM_BINS, nearest_bins, soft_encode
 from colorjax.color.scaling import AB_SCALE
+
+if TYPE_CHECKING:
+    import jax
 
 PALETTE_SIZE = NUM_BINS + 1
 
@@ -40,6 +43,8 @@ def palette(ab: Any) -> Array:
 
 def _mean_shares(ab: jax.Array) -> jax.Array:
     """Returns (..., 313): the mean soft encoding, without storing that of each pixel."""
+    import jax.numpy as jnp
+
     *leading, height, width, _ = ab.shape
     bins, weights = (x.reshape(-1, height * width * x.shape[-1]) for x in nearest_bins(ab))
     pictures = jnp.arange(len(bins))[:, None]

@@ -388,6 +388,15 @@ class Colorizer:
         lightness, fields, size = self._inputs(image)
         return lightness, self._size.cut(self._predictor.colors(fields)[0], size)[..., -2:]
 
+    def gray_at(self, image: Picture, size: Size | None = None) -> np.ndarray:
+        """Returns what the network sees of a photo, (h, w) in [-1, 1]; None: the working size."""
+        gray = self.look(open_pixels(image))[1]
+        return shrunk(gray, size or self._size.of(*gray.shape))
+
+    def ab_of_gray(self, gray: np.ndarray) -> np.ndarray:
+        """Returns the ab of Lab, (h, w, 2) float32, predicted from a result of `gray_at`."""
+        return self._predictor.colors(self._predictor.fields(gray))[0][..., -2:]
+
     def predict_distribution(self, image: Picture) -> np.ndarray:
         """Returns the calibrated distribution over the 313 bins at the working size.
 

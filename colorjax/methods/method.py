@@ -277,6 +277,8 @@ class Method:
         fixed, multiple = self.network.fixed_size, self.network.size_multiple
         if fixed:
             return fixed, fixed
+        if height % multiple == 0 and width % multiple == 0:
+            return height, width
         if self.network.fit == "pad":
             return -(-height // multiple) * multiple, -(-width // multiple) * multiple
         rounded = [max(1, round(side / multiple)) * multiple for side in (height, width)]
@@ -317,7 +319,7 @@ class Method:
             return own
         temperature = self.network.temperature  # pyrefly: ignore
         annealed = color.annealed_mean(outputs["bin_logits"], temperature)
-        annealed = jax.image.resize(color.normalize_ab(annealed), own.shape, "linear")
+        annealed = shapes.enlarge_to(color.normalize_ab(annealed), own.shape[1:3])
         return annealed if self.decode == "annealed" else (own + annealed) / 2
 
     def log_shares(self, logits: jax.Array) -> jax.Array:

@@ -34,6 +34,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from colorjax.models.blocks.convolution import Conv
+from colorjax.models.blocks.shapes import enlarge_to
 
 STRIDE = 4  # side of a grid cell, in pixels of the network's input
 # Widths of the cosine, of the distance and of the lightness (benchmarks/hints.py).
@@ -150,7 +151,7 @@ def feature_keys(features: Sequence[jax.Array], size: tuple[int, int]) -> jax.Ar
     for x in features:
         x = x.astype(jnp.float32)
         if x.shape[1:3] != size:
-            x = jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "linear")
+            x = enlarge_to(x, size)
         levels.append(x / (jnp.linalg.norm(x, axis=-1, keepdims=True) + _EPSILON))
     return jnp.concatenate(levels, axis=-1) / len(levels) ** 0.5
 

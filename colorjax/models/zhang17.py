@@ -12,7 +12,7 @@ from jax import lax
 from colorjax import color
 from colorjax.errors import unknown_name
 from colorjax.models.blocks.added_layer import AddedLayer
-from colorjax.models.blocks.convolution import Conv, UpConv
+from colorjax.models.blocks.convolution import Conv, UpConv, halved
 from colorjax.models.blocks.shapes import check_width, scaled
 from colorjax.models.blocks.zhang_blocks import LIGHTNESS_SCALE, Block
 
@@ -88,9 +88,9 @@ class Zhang17(nn.Module):
         mask = inputs["hint_mask"] - self.mask_cent
         x = jnp.concatenate([gray * LIGHTNESS_SCALE, inputs["hint_ab"], mask], axis=-1)
         x1 = block(1, x, c1, c1)
-        x2 = block(2, x1[:, ::2, ::2], c2, c2)
-        x3 = block(3, x2[:, ::2, ::2], c3, c3, c3)
-        x = block(4, x3[:, ::2, ::2], c4, c4, c4)
+        x2 = block(2, halved(x1), c2, c2)
+        x3 = block(3, halved(x2), c3, c3, c3)
+        x = block(4, halved(x3), c4, c4, c4)
         x = block(5, x, c4, c4, c4, dilation=2)
         x = block(6, x, c4, c4, c4, dilation=2)
         x = block(7, x, c4, c4, c4)

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import hashlib
 import io
 import os
 import re
 import secrets
+import socket
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,7 +25,9 @@ from PIL import Image
 
 from colorjax.runtime.paths import is_remote
 
-_NAME = re.compile(r"\.colorjax-(\d+)-.*\.partial")  # the number is the process id of the writer
+# Machine (files of earlier versions have none) and process id of the writer.
+_NAME = re.compile(r"\.colorjax-(?:([0-9a-f]{8})-)?(\d+)-.*\.partial")
+_DAY = 86400.0  # seconds
 
 
 @contextlib.contextmanager
@@ -29,8 +35,8 @@ def replacing(path: Path, num_bytes: int | None = None) -> Iterator[Path]:
     """Yields the path of a temporary file that replaces `path` once it is synced to disk.
 
     For films and shards, which do not fit into memory; `write_bytes` for all other files. The
-    temporary file is .colorjax-PROCESS-TOKEN.partial in the folder of `path`. If the block raises,
-    the temporary file is removed and `path` is not changed. The folder must exist.
+    temporary file is .colorjax-MACHINE-PROCESS-TOKEN.partial in the folder of `path`. If the block
+    raises, the temporary file is removed and `path` is not changed. The folder must exist.
 
     Args:
         path: the file.
@@ -40,7 +46,8 @@ def replacing(path: Path, num_bytes: int | None = None) -> Iterator[Path]:
         OSError: the disk is full, the file has another size, or the folder is missing or not
             writable.
     """
-    partial = path.with_name(f".colorjax-{os.getpid()}-{secrets.token_hex(4)}.partial")
+    owner = f"{machine()}-{os.getpid()}"
+    partial = path.with_name(f".colorjax-{owner}-{secrets.token_hex(4)}.partial")
     try:
         yield partial
         with open(partial, "rb+") as file:
@@ -93,6 +100,8 @@ def write_png(path: epath.Path | Path, picture: Image.Image) -> None:
 def remove_partials(folders: Iterable[Path]) -> int:
     """Removes the temporary files of dead processes and of this one.
 
+    Those of other machines, which may share the folder, are removed once they are a day old.
+
     Args:
         folders: searched without subfolders; missing or unreadable ones are skipped.
 
@@ -116,7 +125,26 @@ def _partials(folder: Path) -> list[Path]:
     except OSError:
         return []
     owners = {name: _NAME.fullmatch(name) for name in names}
-    return [folder / name for name, owner in owners.items() if owner and not lives(int(owner[1]))]
+    return [folder / name for name, owner in owners.items() if owner and _is_left(folder, owner)]
+
+
+def _is_left(folder: Path, owner: re.Match[str]) -> bool:
+    """Returns whether no process writes to a temporary file any more."""
+    if owner[1] in (None, machine()):
+        return not lives(int(owner[2]))
+    try:
+        return time.time() - (folder / owner[0]).stat().st_mtime > _DAY
+    except OSError:  # renamed or removed meanwhile
+        return False
+
+
+@functools.cache
+def machine() -> str:
+    """Returns 8 hexadecimal digits for the machine, or container, whose process ids we see."""
+    space = ""
+    with contextlib.suppress(OSError):
+        space = os.readlink("/proc/self/ns/pid")  # containers may share a host name
+    return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:8]
 
 
 def lives(process: int) -> bool:

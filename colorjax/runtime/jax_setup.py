@@ -18,6 +18,9 @@ from colorjax.runtime.file_names import printable
 if TYPE_CHECKING:
     import jax
 
+# Seconds of compilation. JAX's default is 1, which leaves out the programs that paint a photo.
+_WORTH_CACHING = 0.05
+
 
 def use_compilation_cache(folder: str) -> None:
     """Enables JAX's persistent compilation cache.
@@ -55,6 +58,7 @@ def use_compilation_cache(folder: str) -> None:
             ) from None
         return
     jax.config.update("jax_compilation_cache_dir", str(cache_folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_CACHING)
 
 
 def require_devices() -> None:

@@ -2,6 +2,8 @@
 
 Orbax does not detect flipped bits in array data. So a finished checkpoint gets a file SHA256SUMS
 (in the format of `sha256sum -c`), written last and verified before a restore.
+
+Orbax is imported where it is used: half a second, and weights by name do not need it.
 """
 
 from __future__ import annotations
@@ -18,10 +20,8 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from etils import epath
 from jax.sharding import Sharding
-from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from colorjax.errors import RequestError
 from colorjax.parallel import mesh as parallel
@@ -50,6 +50,9 @@ class Checkpoints:
             read_only: for reading from another run, which may be saving meanwhile: does not create
                 the folder, and ignores checkpoints without a seal.
         """
+        import orbax.checkpoint as ocp
+        from orbax.checkpoint.checkpoint_managers import preservation_policy
+
         self._folder = paths.locate(folder)  # Orbax needs absolute paths
         paths.require_utf8(self._folder)
         self._read_only = read_only
@@ -65,6 +68,8 @@ class Checkpoints:
     @property
     def saved(self) -> int:
         """The newest step that this run can resume from; 0: none."""
+        import orbax.checkpoint as ocp
+
         step = self._unsealed
         if step is not None and ocp.path.step.is_checkpoint_finalized(self._folder / str(step)):
             return step
@@ -78,6 +83,8 @@ class Checkpoints:
         Raises:
             RequestError: this save or the previous one failed, for example on a full disk.
         """
+        import orbax.checkpoint as ocp
+
         self.seal(wait=True)
         if step in self._manager.all_steps():
             return
@@ -184,6 +191,8 @@ class Checkpoints:
         Raises:
             ValueError: the files do not fit the trees, or are damaged; one line.
         """
+        import orbax.checkpoint as ocp
+
         items = {name: ocp.args.StandardRestore(tree) for name, tree in abstract.items()}
         try:
             return dict(self._manager.restore(step, args=ocp.args.Composite(**items)).items())
@@ -289,6 +298,8 @@ def _find_foreign(folder: epath.Path) -> str | None:
 
 def _find_unreadable(item: epath.Path) -> str | None:
     """Reads the arrays of an item in this process; returns what cannot be read, or None."""
+    import orbax.checkpoint as ocp
+
     handler = ocp.PyTreeCheckpointHandler()
     try:
         as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)

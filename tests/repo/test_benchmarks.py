@@ -14,6 +14,7 @@ from benchmarks import (
     ddcolor,
     depthwise,
     equal_time,
+    first_picture,
     own_colors,
     pipeline,
     results_table,
@@ -70,6 +71,18 @@ def test_startup(capfd):
     assert rows[1]["photos"] == 120
     assert rows[1]["seconds"] > rows[1]["opening_s"] > 0
     assert 0.05 < rows[1]["peak_gib"] < 5
+
+
+@pytest.mark.slow
+def test_first_picture(capsys):
+    assert first_picture.main(["--megapixels", "0.01", "--repeats", "1"]) == 0
+    head, _, row, *_ = capsys.readouterr().out.splitlines()
+    stages = [cell.strip() for cell in head.strip("|").split("|")][1:]
+    assert stages == list(first_picture.STAGES)
+    seconds = dict(zip(stages, map(float, row.strip("|").split("|")[1:]), strict=True))
+    assert seconds.pop("cpu") > 0
+    assert sum(seconds.values()) == pytest.approx(2 * seconds["whole"], abs=0.05)
+    assert min(seconds.values()) >= -0.01
 
 
 def test_depthwise(capsys, monkeypatch):

@@ -3,6 +3,8 @@
 import importlib
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,11 @@ FILES = [
     for path in sorted(ROOT.glob(pattern))
     if path.name != "CHANGELOG.md"
 ]
+# Packages that only training, evaluation, films and exports need.
+TRAINING = {
+    *("orbax", "optax", "tensorstore", "grain", "array_record", "clu", "tensorflow", "torch"),
+    *("matplotlib", "skimage", "pandas", "pyarrow", "av", "onnx", "onnxruntime", "optuna"),
+}
 IMPORT = re.compile(r"^\W*from (colorjax[\w.]*) import \(?([\w, ]+)", re.MULTILINE)
 
 
@@ -28,3 +35,19 @@ def exists(module, name):
     if hasattr(importlib.import_module(module), name):
         return True
     return importlib.util.find_spec(f"{module}.{name}") is not None
+
+
+def test_a_first_picture_imports_no_training():
+    """Each of these takes from 0.1 to 0.6 s of the start (`python -m benchmarks.first_picture`)."""
+    program = (
+        "import sys; from colorjax.cli import colorize; "
+        "from colorjax.inference.batch import run, work; "
+        "from colorjax.inference.colorizer import Colorizer; "
+        "print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = set(result.stdout.split())
+    assert {"jax", "flax", "colorjax"} <= loaded
+    assert not loaded & TRAINING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,26 +52,26 @@ class Results(NamedTuple):
 
     Attributes:
         folder: output folder; None: results lie next to the photos.
-        sheet: the contact sheet; None: no contact sheet.
+        sheets: the contact sheets.
     """
 
     folder: Path | None = None
-    sheet: Path | None = None
+    sheets: frozenset[Path] = frozenset()
 
     @classmethod
-    def at(cls, folder: Path | None, sheet: Path | None) -> Results:
+    def at(cls, folder: Path | None, sheets: Iterable[Path]) -> Results:
         """Returns the locations with links resolved."""
-        return cls(folder and _real(folder), sheet and _real(sheet))
+        return cls(folder and _real(folder), frozenset(map(_real, sheets)))
 
     def holds(self, path: Path, root: Path) -> bool:
         """Whether a file below `root` (resolved) is an earlier result."""
         if self.folder is None and is_result(path):
             return True
-        if self.sheet is None and self.folder is None:
+        if not self.sheets and self.folder is None:
             return False
         real = _real(path)
         is_inside = self.folder is not None and root in self.folder.parents
-        return real == self.sheet or (is_inside and real.is_relative_to(str(self.folder)))
+        return real in self.sheets or (is_inside and real.is_relative_to(str(self.folder)))
 
 
 def find(arguments: Sequence[str | os.PathLike[str]], results: Results) -> Inputs:

@@ -6,7 +6,7 @@ import itertools
 import os
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +34,7 @@ class Job(NamedTuple):
         note: why the output has another name than usual; "": it has the usual one.
         samples: files of further colorized versions, see `with_more_files`.
         map: file of the map of the uncertainty; None: no map.
+        below: path of the photo below its input, see `Shard`.
     """
 
     source: Path
@@ -44,6 +45,7 @@ class Job(NamedTuple):
     note: str = ""
     samples: tuple[Path, ...] = ()
     map: Path | None = None
+    below: Path = Path()
 
     @property
     def num_pixels(self) -> int:
@@ -86,7 +88,7 @@ def plan(
     *,
     max_pixels: int = MAX_PIXELS,
     standard_input: Path | None = None,
-    sheet: str | None = None,
+    sheets: Iterable[Path] = (),
     takes_films: bool = False,
 ) -> Plan:
     """Plans the job of each photo; reads only headers and writes nothing.
@@ -98,7 +100,7 @@ def plan(
             output for standard input.
         max_pixels: larger photos are refused.
         standard_input: file with the content of standard input; None: it was not read.
-        sheet: the contact sheet to write.
+        sheets: contact sheets, of this run and of runs over other parts of the same photos.
         takes_films: whether the command processes films, for messages.
 
     Raises:
@@ -107,16 +109,17 @@ def plan(
     """
     file = output_file(output)
     root = None if output is None or file else paths.local(output)
-    contact = None if sheet is None else paths.local(sheet)
-    inputs = find(arguments, Results.at(root, contact))
+    sheets = list(sheets)
+    inputs = find(arguments, Results.at(root, sheets))
     if file is not None:
         _check_is_one(arguments, inputs, file)
     jobs = []
     for photo in inputs.photos:
         job = _job(photo, max_pixels, standard_input, takes_films=takes_films)
-        jobs.append(job._replace(output=file or _output(photo, root, job.header.suffix)))
+        output_path = file or _output(photo, root, job.header.suffix)
+        jobs.append(job._replace(output=output_path, below=photo.below))
     jobs = _with_unique_outputs(jobs, RESULT_MARK if root is None else "")
-    _check_inputs_stay(jobs, contact)
+    _check_inputs_stay(jobs, sheets)
     return Plan(jobs, inputs.others)
 
 
@@ -317,7 +320,7 @@ def _numbered(job: Job, first: Job, mark: str, taken: set[str]) -> Job:
     return job._replace(output=output, note=note)
 
 
-def _check_inputs_stay(jobs: Sequence[Job], sheet: Path | None) -> None:
+def _check_inputs_stay(jobs: Sequence[Job], sheets: Sequence[Path]) -> None:
     sources = {canonical(job.source) for job in jobs}
     outputs = {canonical(job.file): job for job in jobs if job.file is not None}
     for path, job in outputs.items():
@@ -325,10 +328,11 @@ def _check_inputs_stay(jobs: Sequence[Job], sheet: Path | None) -> None:
             raise RequestError(
                 f"{str(job.output)!r} is an input and would be replaced; give another --output"
             )
-    if sheet is not None and canonical(sheet) in sources | outputs.keys():
-        raise RequestError(
-            f"--contact-sheet {str(sheet)!r} is a photo of this run; give another file"
-        )
+    for sheet in sheets:
+        if canonical(sheet) in sources or canonical(sheet) in outputs:
+            raise RequestError(
+                f"--contact-sheet {str(sheet)!r} is a photo of this run; give another file"
+            )
 
 
 def _is_same(one: Path, other: Path) -> bool:

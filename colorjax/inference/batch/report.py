@@ -24,6 +24,7 @@ from colorjax.inference.batch.pipeline import (
     SKIPPED,
     Outcome,
 )
+from colorjax.inference.batch.shard import WHOLE, Shard
 from colorjax.runtime import waiting
 from colorjax.runtime.file_names import printable
 
@@ -84,6 +85,7 @@ class Report:
         has_bar: bool = True,
         passed_over: Mapping[str, int] | None = None,
         remarks: Sequence[str] = (),
+        shard: Shard = WHOLE,
     ):
         """Starts a report.
 
@@ -94,6 +96,7 @@ class Report:
             has_bar: whether to show a progress bar on a terminal.
             passed_over: number of files that are not photos, by kind, for the summary.
             remarks: lines to print before the summary.
+            shard: the part of the photos, for the summary.
         """
         self.tally = Tally()
         self._done_word = done_word
@@ -102,6 +105,7 @@ class Report:
         self._has_bar = has_bar
         self._passed_over = dict(passed_over or {})
         self._remarks = remarks
+        self._shard = shard
         self._began = time.perf_counter()
         self._bar: tqdm | None = None
         self._open = contextlib.ExitStack()
@@ -169,9 +173,12 @@ class Report:
         for remark in self._remarks:
             self.log(remark)
         summary = _summary(tally, seconds) | {"to_go": left, "passed_over": self._passed_over}
+        if self._shard.number > 1:
+            summary["shard"] = str(self._shard)
         if self._as_json:
             _print(json.dumps({"summary": summary}), sys.stdout)
-        text = self._summary_line(summary)
+        part = f"part {self._shard}: " if self._shard.number > 1 else ""
+        text = part + self._summary_line(summary)
         _print(text, sys.stderr if self._is_quiet else sys.stdout)
 
     def _summary_line(self, summary: dict[str, Any]) -> str:

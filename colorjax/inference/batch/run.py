@@ -31,6 +31,7 @@ from colorjax.inference.batch.pipeline import (
 )
 from colorjax.inference.batch.plan import Job
 from colorjax.inference.batch.report import Report
+from colorjax.inference.batch.shard import WHOLE, Shard
 from colorjax.runtime import waiting
 from colorjax.runtime.atomic import remove_partials
 from colorjax.runtime.locks import only_process
@@ -47,6 +48,7 @@ class BatchOptions:
         overwrite: whether existing outputs are replaced instead of skipped.
         as_json: whether to print JSON to standard output.
         sheet: path of the contact sheet; None: no contact sheet.
+        shard: the part of the photos that is processed, for the summary.
         origin: what results are made with, to compare existing ones with; None: not compared.
         passed_over: number of files in input folders that are not photos, by kind.
         remarks: lines for the end of the run.
@@ -57,6 +59,7 @@ class BatchOptions:
     overwrite: bool = False
     as_json: bool = False
     sheet: Path | None = None
+    shard: Shard = WHOLE
     origin: Origin | None = None
     passed_over: dict[str, int] = dataclasses.field(default_factory=dict)
     remarks: Sequence[str] = ()
@@ -71,6 +74,7 @@ class BatchOptions:
             has_bar=has_bar,
             passed_over=self.passed_over,
             remarks=self.remarks,
+            shard=self.shard,
         )
 
 
@@ -136,7 +140,7 @@ def run(jobs: Sequence[Job], start: Callable[[], Work], options: BatchOptions) -
                 finished.append(outcome.job)
     left = len(jobs) - sum(report.tally.counts.values())
     report.end(left=left)
-    has_sheet = options.sheet is None or _write_sheet(finished, options.sheet, report)
+    has_sheet = options.sheet is None or not jobs or _write_sheet(finished, options.sheet, report)
     if full:
         report.log(f"{full[0]}; {left} to go; the same command continues once that is fixed")
         return errors.WRONG_REQUEST

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
+from colorjax.models.blocks.portable import is_portable
 from colorjax.models.blocks.spectral import SpectralNorm
 
 NHWC = ("NHWC", "HWIO", "NHWC")
@@ -37,13 +38,14 @@ def convolve(
         stride: step between outputs.
         padding: zeros on each of the four sides; or (top and left, bottom and right).
         dilation: step between taps.
-        as_patches: use im2col and one matrix product instead of XLA's convolution.
+        as_patches: use im2col and one matrix product instead of XLA's convolution; ignored in
+            export.
 
     Returns:
         (N, H', W', O) with H' = (H + 2 padding - dilation (K - 1) - 1) // stride + 1.
     """
     low, high = (padding, padding) if isinstance(padding, int) else padding
-    if not as_patches:
+    if not as_patches or is_portable():
         return lax.conv_general_dilated(
             x,
             kernel,
@@ -177,6 +179,9 @@ class UpConv(nn.Module):
         shape = (self.kernel_size, self.kernel_size, channels, self.features)
         kernel = self.param("kernel", self.kernel_init or he, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        if is_portable():
+            y = _transposed(x.astype(self.dtype), kernel.astype(self.dtype))
+            return _named(self, y + bias.astype(self.dtype).reshape(1, 1, 1, -1))
         phases = kernel.reshape(half, 2, half, 2, channels, self.features)  # u, r, v, s, I, O
         phases = phases.transpose(0, 2, 4, 1, 3, 5).reshape(half, half, channels, -1)
         y = convolve(
@@ -199,6 +204,25 @@ class UpConv(nn.Module):
         ]
         y = jnp.stack(rows, axis=2).reshape(n, 2 * height, 2 * width, self.features)
         return _named(self, y + bias.astype(self.dtype).reshape(1, 1, 1, -1))
+
+
+def _transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Returns the transposed convolution of stride 2 in one operation; see `UpConv`."""
+    low = len(kernel) // 2
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (1, 1),
+        ((low, low), (low, low)),
+        lhs_dilation=(2, 2),
+        dimension_numbers=NHWC,
+    )
+
+
+def halved(x: jax.Array) -> jax.Array:
+    """Returns every second row and column of (N, H, W, C), from the first."""
+    x = lax.slice_in_dim(x, 0, x.shape[1], 2, axis=1)
+    return lax.slice_in_dim(x, 0, x.shape[2], 2, axis=2)
 
 
 class BatchNorm(nn.Module):

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from colorjax.models.blocks.convolution import NHWC
+from colorjax.models.blocks.portable import is_portable
 
 _BLOCK = 2**16  # elements in a block of rows: 256 kB
 Padding = tuple[tuple[int, int], tuple[int, int]]  # zeros: (top, bottom), (left, right)
@@ -39,13 +40,13 @@ def depthwise_convolve(
         stride: step between outputs.
         padding: zeros at the (top, bottom) and (left, right), at most K - 1 each.
         as_shifts: use a sum of shifted products with a custom gradient instead of XLA's grouped
-            convolution; default: on a CPU backend.
+            convolution; default: on a CPU backend, unless traced for export.
 
     Returns:
         (N, H', W', C) of the same type, H' = (H + top + bottom - K) // stride + 1.
     """
     if as_shifts is None:
-        as_shifts = jax.default_backend() == "cpu"
+        as_shifts = jax.default_backend() == "cpu" and not is_portable()
     if as_shifts:
         return _shifted(x, kernel, stride, padding)
     return lax.conv_general_dilated(

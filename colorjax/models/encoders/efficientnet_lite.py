@@ -216,7 +216,7 @@ def _tensorflow_same(sides: tuple[int, ...], kernel_size: int, stride: int) -> P
     ((0, 1), (1, 1))
     """
     height, width = (
-        max((math.ceil(side / stride) - 1) * stride + kernel_size - side, 0) for side in sides
+        max((-(-side // stride) - 1) * stride + kernel_size - side, 0) for side in sides
     )
     return (height // 2, height - height // 2), (width // 2, width - width // 2)
 

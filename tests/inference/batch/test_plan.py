@@ -1,4 +1,5 @@
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from PIL import Image
 from colorjax.errors import RequestError
 from colorjax.inference.batch.other_files import passed_over
 from colorjax.inference.batch.plan import plan
+from colorjax.runtime import atomic
 from colorjax.runtime.atomic import remove_partials
 from colorjax.runtime.file_names import canonical, printable
 
@@ -93,9 +95,9 @@ def test_earlier_results_are_no_inputs(album, arg):
         "album/old/a.color.jpg": "album/out/old/a.color.jpg",
         "album/old/a.jpg": "album/out/old/a.jpg",
     }
-    assert planned(arg, output="album/out", sheet="album/old/sheet.jpg") == wanted
+    assert planned(arg, output="album/out", sheets=[Path("album/old/sheet.jpg")]) == wanted
     (album / "out" / "old.jpg").unlink()
-    result = planned(arg, sheet="album/old/sheet.jpg")
+    result = planned(arg, sheets=[Path("album/old/sheet.jpg")])
     assert result == {"album/old/a.jpg": "album/old/a.color.jpg"}
 
 
@@ -249,7 +251,7 @@ def test_no_photo_is_replaced(album, output):
         (album.parent / "ALBUM").symlink_to(album)
     assert "is an input and would be replaced" in refusal("album", output=output)
     for sheet in ("album/a.png", "out/A.png"):
-        result = refusal("album/a.png", output="out", sheet=sheet)
+        result = refusal("album/a.png", output="out", sheets=[Path(sheet)])
         assert "is a photo of this run" in result
 
 
@@ -321,9 +323,23 @@ def test_spellings_of_one_name_are_one_path(tmp_path):
 
 
 def test_partial_files_of_the_dead_are_removed(tmp_path):
+    here = atomic.machine()
     names = [f".colorjax-{n}-ab12.partial" for n in (NOBODY, os.getpid(), os.getppid(), 10**30)]
+    names.append(f".colorjax-{here}-{NOBODY}-ab12.partial")
     others = [".colorjax-ab12.partial", f"colorjax-{NOBODY}-a.partial", f".colorjax-{NOBODY}-a.jpg"]
     for name in names + others:
         (tmp_path / name).write_bytes(b"half")
-    assert remove_partials([tmp_path, tmp_path / "none"]) == 3
+    assert remove_partials([tmp_path, tmp_path / "none"]) == 4
     assert {path.name for path in tmp_path.iterdir()} == {names[2], *others}
+
+
+def test_partial_files_of_other_machines_stay_for_a_day(tmp_path):
+    # Machines that share a folder reuse each other's process ids.
+    for name, age in (("young", 3600), ("old", 2 * 86400)):
+        path = tmp_path / f".colorjax-00000000-{NOBODY}-{name}.partial"
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age,) * 2)
+    assert remove_partials([tmp_path]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [
+        f".colorjax-00000000-{NOBODY}-young.partial"
+    ]
