@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from colorjax.errors import RequestError
 from colorjax.inference.colorizer import Colorizer
+from colorjax.inference.engines.jax import JaxEngine, facts_of
 from colorjax.inference.session import Source
 from colorjax.inference.working_size import WorkingSize
 from colorjax.methods.method import Method
@@ -84,7 +85,7 @@ class Engine:
         """Returns what the user should know about weights, as JSON."""
         stored = _opened(name)
         card = stored.card
-        size = WorkingSize.from_config(stored.config, stored.method)
+        size = WorkingSize.from_config(stored.config, facts_of(stored.method))
         about = {key: card[key] for key in _CARD_KEYS if key in card}
         return {
             "name": name,
@@ -93,7 +94,7 @@ class Engine:
             "card": {key: _text(value) for key, value in about.items()},
             "digest": stored.digest(),
             "current": name == self.loaded.source.name,
-            "can": abilities(Colorizer(stored.method, {}, size), stored.method),
+            "can": abilities(Colorizer(JaxEngine(stored.method, {}), size), stored.method),
         }
 
 
