@@ -33,10 +33,15 @@ def predict_fused(
     total = weight = 0.0
     for size in sizes:
         fields = fields_at(size)
-        both = {name: np.concatenate([x, x[:, :, ::-1]]) for name, x in fields.items()}
+        both = {name: np.concatenate([x, _mirrored(x)]) for name, x in fields.items()}
         colors, confidence = engine.colors_and_confidence(both)
         for number, flip in ((0, 1), (1, -1)):
             trust = enlarged(cut(confidence[number][:, ::flip], size), sizes[0])
             total = total + trust * enlarged(cut(colors[number][:, ::flip], size), sizes[0])
             weight = weight + trust
     return np.asarray(total / weight, np.float32)
+
+
+def _mirrored(x: np.ndarray) -> np.ndarray:
+    """Returns an input (1, h, w, C) mirrored; a palette (1, C) has no sides."""
+    return x[:, :, ::-1] if x.ndim == 4 else x

@@ -10,6 +10,7 @@ import pytest
 from helpers.synthetic import synthetic_images
 
 from colorjax import color, methods, models
+from colorjax.data.edges import EdgeDetector
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError
 from colorjax.inference import tiling
@@ -18,6 +19,7 @@ from colorjax.inference.colorizer import Colorizer, Options
 from colorjax.inference.engines.jax import JaxEngine
 from colorjax.inference.tiling import Tiling, hann, predict_tiles, seam, tile_starts
 from colorjax.inference.working_size import WorkingSize
+from colorjax.methods import Method
 from configs import edge_fusion, iizuka, plain_cnn, unet, zhang16, zhang17
 
 
@@ -257,9 +259,9 @@ def exact_and_whole(colorizer, shape, monkeypatch, core=32):
     ],
 )
 def test_exact_tiles_of_networks_that_cannot_be_cut(network, says):
-    predictor = SimpleNamespace(method=SimpleNamespace(network=network))
+    method = Method(network, None, TargetEncoder(), EdgeDetector(), image_size=128)
     with pytest.raises(RequestError, match=says):
-        tiling.predict_exactly(predictor, {})
+        tiling.predict_exactly(JaxEngine(method, {}), {})
 
 
 @pytest.mark.parametrize("shape", [(150, 203), (40, 260)])
