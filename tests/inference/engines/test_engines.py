@@ -146,10 +146,10 @@ def test_fields_fit_as_in_jax(loaded, name, height, width):
     ours, theirs = (loaded(name, engine)._engine for engine in ("jax", "onnx"))
     one, two = (each.fit(each.fields(gray)) for each in (ours, theirs))
     for key, value in two.items():
-        np.testing.assert_allclose(one[key], value, atol=2e-6, err_msg=key)
+        np.testing.assert_allclose(one[key], value, atol=2e-5, err_msg=key)
     colors = np.random.default_rng(1).normal(0, 30, (*two["gray"].shape[1:3], 2))
     backs = (each.fit_back(colors.astype(np.float32), gray.shape) for each in (ours, theirs))
-    np.testing.assert_allclose(*backs, atol=1e-4)
+    np.testing.assert_allclose(*backs, atol=2e-3)
 
 
 def test_hints_spread_as_in_jax(loaded):
@@ -192,7 +192,7 @@ def test_a_program_with_another_engine_imports_no_jax(loaded, engine, semantic_w
     loaded("semantic", engine)  # exports
     Image.fromarray(PHOTO).convert("L").save(tmp_path / "a.png")
     command = ["colorize", str(tmp_path / "a.png"), "--checkpoint", str(semantic_workdir)]
-    command += ["--engine", engine, "--hint", "20,30,#c04030", "--quiet"]
+    command += ["--engine", engine, "--hint", "20,30,#c04030"]
     result = subprocess.run(
         [sys.executable, "-c", FRESH, *command],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
