@@ -74,7 +74,8 @@ class Colorizer:
         self._reference: tuple[Any, np.ndarray] | None = None  # last global image, its input
 
     @property
-    def _facts(self) -> Facts:
+    def facts(self) -> Facts:
+        """Properties of the network with its weights."""
         return self._engine.facts
 
     @property
@@ -85,12 +86,12 @@ class Colorizer:
     @property
     def saturation(self) -> float:
         """Factor on ab stored with the weights; multiplied by that of `Options`."""
-        return self._facts.saturation
+        return self.facts.saturation
 
     @property
     def decode(self) -> str:
         """Network output that gives the colors, see `Method.decode`."""
-        return self._facts.decode
+        return self.facts.decode
 
     @property
     def working_size(self) -> WorkingSize:
@@ -100,7 +101,7 @@ class Colorizer:
     @property
     def has_bins(self) -> bool:
         """Whether the weights predict a distribution over the 313 bins."""
-        return self._facts.has_bins
+        return self.facts.has_bins
 
     def digest(self) -> str:
         """Returns the SHA-256 of the weights and of the settings that change a measurement."""
@@ -113,7 +114,7 @@ class Colorizer:
         "input": as an input of the network, as in zhang17; "spread": spread by the network's own
         features; "region": only hints with a region, as the network exposes no features.
         """
-        return self._facts.hint_form
+        return self.facts.hint_form
 
     @property
     def network_seconds(self) -> float:
@@ -477,7 +478,7 @@ class Colorizer:
     def look(self, pixels: Pixels) -> tuple[np.ndarray, np.ndarray]:
         """Returns L and what the network sees, in [-1, 1], of a photo; (H, W) float32 each."""
         lightness = np.empty((pixels.height, pixels.width), np.float32)
-        kind = self._facts.gray
+        kind = self.facts.gray
         gray = lightness if kind == "lightness" else np.empty_like(lightness)
         for rows in bands(pixels.height, pixels.width, BAND_PIXELS):
             srgb = pixels.srgb(rows)
@@ -513,8 +514,8 @@ class Colorizer:
 
     def _shared(self, gray: np.ndarray, options: Options) -> Inputs:
         """Returns the input shared by all parts of a photo: global features or palette."""
-        side, image = self._facts.global_size, options.global_image
-        if image is not None and self._facts.takes_palette:
+        side, image = self.facts.global_size, options.global_image
+        if image is not None and self.facts.takes_palette:
             return {"global_colors": self._from_reference(image, _palette_of)}
         if side is None and image is not None:
             raise RequestError(
