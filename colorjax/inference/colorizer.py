@@ -79,6 +79,11 @@ class Colorizer:
         return self._engine.facts
 
     @property
+    def engine(self) -> str:
+        """What runs the network: "jax", "onnx" or "openvino"."""
+        return self._engine.name
+
+    @property
     def compile_seconds(self) -> float:
         """Seconds of compilation so far: once per working size and bit depth."""
         return self._engine.compile_seconds

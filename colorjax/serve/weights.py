@@ -42,15 +42,17 @@ class Engine:
         loaded: the weights in use.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, engine: str = "jax"):
         """Loads weights.
 
         Args:
             name: a name, or the path of a workdir.
+            engine: what runs the networks, see `Colorizer.load`.
 
         Raises:
             RequestError: there are no such weights.
         """
+        self._engine = engine
         self.names = list(dict.fromkeys([*named.SHA256, *_installed(), name]))
         self.loaded = self._load(name)
 
@@ -67,7 +69,7 @@ class Engine:
 
     def _load(self, name: str) -> Loaded:
         with device_errors():
-            colorizer = Colorizer.load(name)
+            colorizer = Colorizer.load(name, engine=self._engine)
         stored = _opened(name)
         return Loaded(colorizer, Source(name, stored.digest()), abilities(colorizer.facts))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
 import time
 from pathlib import Path
@@ -38,9 +39,9 @@ def write_reference(network: Engine, model: Path) -> None:
     """Writes what JAX predicts for a picture next to the model of the same weights."""
     gray = _picture(network.facts.fixed_size or _SIDE)
     colors = network.colors(network.fields(gray))[0]
-    partial = model.with_suffix(".partial.npz")
-    np.savez(partial, colors=colors)
-    partial.replace(_reference(model))
+    content = io.BytesIO()
+    np.savez(content, colors=colors)
+    atomic.write_bytes(_reference(model), content.getvalue())
 
 
 def fastest(model: Path, engines: dict[str, Any]) -> str | None:

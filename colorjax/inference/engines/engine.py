@@ -81,6 +81,11 @@ class Engine(Protocol):
     """
 
     @property
+    def name(self) -> str:
+        """Name of the engine: "jax", "onnx" or "openvino"."""
+        ...
+
+    @property
     def facts(self) -> Facts:
         """Properties of the network."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -45,33 +46,37 @@ class ExportedEngine:
     """An engine for the model of a file; see `Engine`.
 
     Attributes:
+        name: of the engine.
         about: metadata of the file.
+        facts: properties of the network.
         seconds: seconds spent in the network so far, summed over threads.
         compile_seconds: 0.
     """
 
     compile_seconds = 0.0
 
-    def __init__(self, open_session: Callable[[Path], Session], path: Path):
+    def __init__(self, name: str, path: Path):
         """Opens a model.
 
         Args:
-            open_session: of the module of an engine; picklable.
+            name: "onnx" or "openvino".
             path: file that `colorjax export` wrote.
 
         Raises:
             RequestError: the file is no such model, or the engine is not installed.
         """
         self.about = read_about(path)
-        self._path, self._open_session = path, open_session
-        self._session = open_session(path)
+        self.name = name
+        self._path = path
+        module = importlib.import_module(f"colorjax.inference.engines.{name}")
+        self._session: Session = module.open_session(path)
         self.facts = _facts_of(self.about, self._session)
         self.seconds = 0.0
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles the path; the file is opened again."""
-        return ExportedEngine, (self._open_session, self._path)
+        return ExportedEngine, (self.name, self._path)
 
     def digest(self, working_size: str) -> str:
         """Returns the SHA-256 of the model and of the working size."""

@@ -31,9 +31,12 @@ class JaxEngine:
     """Runs a method on the device of its weights; safe for threads.
 
     Attributes:
+        name: of the engine.
         method: the method.
         seconds: seconds spent in the network so far, summed over threads.
     """
+
+    name = "jax"
 
     def __init__(self, method: Method, variables: Variables):
         """Binds a method to its weights, arrays of JAX or (for the first device) of NumPy."""

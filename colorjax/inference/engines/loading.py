@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import importlib
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -100,8 +99,7 @@ def _fastest(weights: StoredWeights) -> str:
 def _open(engine: str, path: Path) -> ExportedEngine:
     from colorjax.inference.engines.exported import ExportedEngine
 
-    module = importlib.import_module(f"colorjax.inference.engines.{engine}")
-    return ExportedEngine(module.open_session, path)
+    return ExportedEngine(engine, path)
 
 
 def _with_jax(weights: StoredWeights) -> Loaded:

@@ -21,6 +21,7 @@ from colorjax.inference.engines.engine import Facts, Spreading
 from colorjax.inference.engines.jax import facts_of
 from colorjax.inference.film.painter import FramePainter
 from colorjax.inference.tiling import Tiling
+from colorjax.serve import saving
 from colorjax.weights import store
 from colorjax.weights.open import open_weights
 
@@ -174,7 +175,7 @@ def test_a_colorizer_can_be_pickled(loaded):
     colorizer = loaded("semantic", "onnx")
     copy = pickle.loads(pickle.dumps(colorizer))
     np.testing.assert_array_equal(copy.colorize(PHOTO), colorizer.colorize(PHOTO))
-    assert copy.digest() == colorizer.digest()
+    assert (copy.engine, copy.digest()) == ("onnx", colorizer.digest())
 
 
 FRESH = """
@@ -228,6 +229,16 @@ def test_results_have_the_marks_of_the_same_weights(loaded, semantic_workdir, tm
     capsys.readouterr()
     assert run([*command, "--checkpoint", str(model), "--engine", "onnx"]) == 0
     assert "1 skipped" in capsys.readouterr().out
+
+
+def test_the_page_marks_its_results_likewise(loaded, semantic_workdir):
+    name = str(semantic_workdir)
+    origins = {
+        engine: saving.work_of(loaded("semantic", engine), name, {}, max_pixels=10**6).origin
+        for engine in ("jax", "onnx")
+    }
+    assert origins["onnx"].settings == "engine=onnx; " + origins["jax"].settings
+    assert origins["onnx"].weights == origins["jax"].weights
 
 
 def test_auto_takes_the_fastest_equal_engine(loaded, semantic_workdir, monkeypatch):
@@ -291,6 +302,7 @@ def test_decoding_is_exported_with_the_weights(cache, semantic_workdir):
     assert_equal(ours.colorize(PHOTO), theirs.colorize(PHOTO))
 
 
+@pytest.mark.slow
 def test_sizes_and_aspects(cache, semantic_workdir):
     for options in ({"size": 64}, {"aspect": "pad_square"}, {"size": "own"}):
         ours, theirs = (
