@@ -53,7 +53,7 @@ def rows(colorizer: Colorizer, photos: Sequence[np.ndarray]) -> Iterator[dict[st
             given = checked(hints[:10], *photo.shape[:2])
             for _ in range(2):  # the first may compile
                 start = time.perf_counter()
-                prepared.prediction.with_hints(given, colorizer._predictor)
+                prepared.prediction.with_hints(given, colorizer._engine)
             spreading.append(time.perf_counter() - start)
     for count, values in psnr.items():
         yield {"row": f"{count} hints", "psnr": round(float(np.mean(values)), 2)}

@@ -91,7 +91,7 @@ def shifted(picture: np.ndarray) -> list[np.ndarray]:
 
 def noisy(photo: PreparedPhoto, seed: int) -> list[np.ndarray]:
     """Returns pictures whose logits are tilted along components of the features."""
-    from colorjax.inference.predictor import enlarged
+    from colorjax.inference.planes import enlarged
 
     beliefs = photo._beliefs
     assert beliefs.keys is not None

@@ -119,6 +119,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Adds the option for the program that runs the network."""
+    parser.add_argument(
+        "--engine",
+        action=options.Once,
+        choices=("jax", "onnx", "openvino", "auto"),
+        default="jax",
+        help="what runs the network: JAX, ONNX Runtime or OpenVINO; auto: the fastest installed "
+        "one that gives the same pictures (default: %(default)s)",
+    )
+
+
 def read(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns the keyword arguments of `Colorizer.load` and of `Colorizer.colorize`.
 
@@ -151,7 +163,7 @@ def read(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _tiling(args: argparse.Namespace) -> Tiling | str:
-    from colorjax.inference.tiling import EXACT, Tiling  # imports JAX: only if needed
+    from colorjax.inference.tiling import EXACT, Tiling
 
     if not args.tile:
         raise RequestError("--stride, --combine and --keep-global need tiles; give --tile WxH")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from colorjax.cli import batch_options, color_options, options, replay
 from colorjax.errors import STOPPED, RequestError
@@ -47,8 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         metavar="WEIGHTS",
         help="workdir of a trained run or of imported weights, a hub folder, or a name of "
-        "`colorjax weights list` (default: semantic-lite0)",
+        "`colorjax weights list` (default: semantic-lite0); or a file of `colorjax export`, with "
+        "another --engine than jax",
     )
+    color_options.add_engine(parser)
     options.add_download(parser)
     parser.add_argument(
         "--hint",
@@ -118,6 +120,9 @@ def run(args: argparse.Namespace) -> int:
         coloring |= replay.coloring(replayed, args)
     else:
         coloring["hints"] = _read_hints(args.hints) if args.hints else []
+    engine = _engine(args, loading)
+    if engine != "jax":  # left out for JAX: marks of earlier versions have no engine
+        loading["engine"] = engine
     if args.hint:
         coloring["hints"] += _parse_hints(args.hint)
     if coloring["hints"] and args.tile not in (None, "exact"):
@@ -166,9 +171,10 @@ def run(args: argparse.Namespace) -> int:
 
     def start() -> Work:
         jax_setup.quiet_library_logs()
-        jax_setup.use_compilation_cache("auto")
+        if engine == "jax":
+            jax_setup.use_compilation_cache("auto")
         from colorjax.inference.batch.work import Colorizing, PhotoWork, Sampling
-        from colorjax.inference.colorizer import Colorizer  # imports JAX: only for valid requests
+        from colorjax.inference.colorizer import Colorizer  # only for valid requests
         from colorjax.inference.prepared import require_bins, require_spreading
 
         colorizer = Colorizer.load(args.checkpoint or named.DEFAULT, **loading)
@@ -198,6 +204,17 @@ def run(args: argparse.Namespace) -> int:
         samples=args.samples,
         with_map=args.uncertainty,
     )
+
+
+def _engine(args: argparse.Namespace, loading: dict[str, Any]) -> str:
+    """Returns the engine to use; "auto" becomes the name of one."""
+    if args.engine == "jax":
+        return args.engine
+    from colorjax.inference.engines.loading import resolved
+
+    jax_setup.quiet_library_logs()
+    weights = args.checkpoint or named.DEFAULT
+    return resolved(args.engine, weights, loading["temperature"], loading["decode"])
 
 
 def _read_session(args: argparse.Namespace) -> Session | None:

@@ -135,7 +135,8 @@ def _output_of(film: Path, folder: str | None) -> Path:
 
 def _load(args: argparse.Namespace, loading: dict[str, Any], saturation: float) -> FramePainter:
     jax_setup.quiet_library_logs()
-    jax_setup.use_compilation_cache("auto")
+    if loading.get("engine", "jax") == "jax":
+        jax_setup.use_compilation_cache("auto")
     from colorjax.inference.colorizer import Colorizer
     from colorjax.inference.film.painter import FramePainter
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from colorjax.cli import options
+from colorjax.cli import color_options, options
 from colorjax.errors import DONE, RequestError
 from colorjax.runtime import jax_setup, paths
 from colorjax.runtime.memory import MAX_PIXELS
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weights to start with: the name of bundled weights (default: semantic-lite0), or a "
         "workdir; the page can change to others",
     )
+    color_options.add_engine(parser)
     parser.add_argument(
         "--port",
         action=options.Once,
@@ -107,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
         max_pixels=args.max_pixels,
         results=results,
         token_file=None if args.token_file is None else paths.local(args.token_file),
+        engine=args.engine,
         opens_browser=not args.no_browser,
     )
     return DONE

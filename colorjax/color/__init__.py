@@ -24,7 +24,7 @@ from colorjax.color.lab import (
     rgb_u8_to_lab,
     rgb_u8_to_normalized,
 )
-from colorjax.color.palette import PALETTE_SIZE, palette
+from colorjax.color.palette import PALETTE_SIZE, palette, palette_input
 from colorjax.color.saturation import blend_saturation, scale_saturation
 from colorjax.color.scaling import (
     AB_SCALE,
@@ -62,6 +62,7 @@ __all__ = [
     "normalize_ab",
     "normalize_lightness",
     "palette",
+    "palette_input",
     "rebalancing_weights",
     "rescale_gray",
     "rgb_to_lab",

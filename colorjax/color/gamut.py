@@ -67,7 +67,11 @@ def inside_srgb(lab: Any) -> Array:
 
 def _fits(xp: Any, lab: Array) -> Array:
     linear = cie.linear_from_lab(xp, lab)
-    low, high = xp.min(linear, axis=-1), xp.max(linear, axis=-1)
+    if xp is np:  # NumPy reduces a last axis of length 3 at a tenth of this speed
+        r, g, b = (linear[..., channel] for channel in range(3))
+        low, high = np.minimum(np.minimum(r, g), b), np.maximum(np.maximum(r, g), b)
+    else:
+        low, high = xp.min(linear, axis=-1), xp.max(linear, axis=-1)
     return (low >= -_LINEAR_TOLERANCE) & (high <= 1.0 + _LINEAR_TOLERANCE)
 
 

@@ -41,6 +41,20 @@ def palette(ab: Any) -> Array:
     return xp.concatenate([shares, chroma[..., None] / np.float32(AB_SCALE)], axis=-1)
 
 
+def palette_input(ab: Any) -> Array:
+    """Returns the input `global_colors` that requests the colors of these pictures.
+
+    Args:
+        ab: (N, H, W, 2) float, Lab units.
+
+    Returns:
+        (N, 315): `palette`, followed by a 1 as the flag "palette given".
+    """
+    colors = palette(ab)
+    xp = namespace(colors)
+    return xp.concatenate([colors, xp.ones((len(ab), 1), colors.dtype)], axis=-1)
+
+
 def _mean_shares(ab: jax.Array) -> jax.Array:
     """Returns (..., 313): the mean soft encoding, without storing that of each pixel."""
     import jax.numpy as jnp

@@ -16,7 +16,7 @@ from colorjax.data.decode import decode_rgb
 from colorjax.data.selection import splits
 from colorjax.data.sources.source import FolderSource, Source
 from colorjax.evaluate import entries
-from colorjax.inference.predictor import enlarged
+from colorjax.inference.planes import enlarged
 from colorjax.metrics import ColorTable
 
 SHIPPED_TABLES = Path(__file__).with_name("tinyimagenet_tables.json")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from colorjax import color
-from colorjax.models.hint_spreading import Keys, exponents, log_odds_of, sharpness_of
+from colorjax.color.hint_spreading import Keys, exponents, log_odds_of, sharpness_of
 
 # Grids of more cells than this are thinned out for questions and samples, which compare cells with
 # each other.
@@ -60,8 +59,16 @@ class Beliefs:
         step = 1
         while -(-self.grid[0] // step) * -(-self.grid[1] // step) > MOST_CELLS:
             step += 1
-        start = (step - 1) // 2
-        return jax.tree.map(lambda x: x[start::step, start::step], self) if step > 1 else self
+        if step == 1:
+            return self
+        some = np.s_[(step - 1) // 2 :: step, (step - 1) // 2 :: step]
+        return Beliefs(
+            self.log_shares[some],
+            self.ab[some],
+            self.lightness[some],
+            self.reliability[some],
+            self.keys and self.keys.part(some),
+        )
 
     def weights(self, cells: np.ndarray) -> np.ndarray:
         """Returns the part of an error at each of K cells that other cells share, (h, w, K)."""
@@ -109,8 +116,3 @@ def entropy(log_shares: np.ndarray) -> np.ndarray:
     """Returns the entropy of distributions (..., 313), in nats divided by log(313): 0 to 1."""
     nats = -np.sum(np.exp(log_shares) * log_shares, axis=-1)
     return (nats / np.log(color.NUM_BINS)).clip(0, 1).astype(np.float32)
-
-
-jax.tree_util.register_dataclass(
-    Beliefs, ("log_shares", "ab", "lightness", "reliability", "keys"), ()
-)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from colorjax import color
+from colorjax.color.hint_spreading import grid_size
 from colorjax.errors import RequestError
 from colorjax.inference import hints as user_hints
 from colorjax.inference import tiling
 from colorjax.inference.chroma import Chroma, bands
+from colorjax.inference.engines import loading
+from colorjax.inference.engines.engine import Engine, Facts
 from colorjax.inference.ensemble import predict_fused
 from colorjax.inference.hinting import ExactHints, Planes, Prediction
 from colorjax.inference.hints import Hint
-from colorjax.inference.options import WARM, Hints, Options, is_number
-from colorjax.inference.painter import BAND_PIXELS, Painter
+from colorjax.inference.options import WARM, Hints, Options
 from colorjax.inference.pixels import (
     ArrayPixels,
     Picture,
@@ -29,17 +28,16 @@ from colorjax.inference.pixels import (
     lightness_of,
     open_pixels,
 )
-from colorjax.inference.predictor import Inputs, Predictor, Size, enlarged, saturated, shrunk
+from colorjax.inference.planes import BAND_PIXELS, Inputs, Size, enlarged, saturated, shrunk
 from colorjax.inference.prepared import PreparedPhoto
 from colorjax.inference.questions import Question
 from colorjax.inference.suggestions import Suggestion
 from colorjax.inference.tiling import Tiling
 from colorjax.inference.working_size import WorkingSize
-from colorjax.methods.method import Method, Variables, palette_input
-from colorjax.models.hint_spreading import feature_layers, grid_size
-from colorjax.runtime import forks
-from colorjax.weights import hub, hub_site, named, publish, store
-from colorjax.weights.open import StoredWeights, open_weights
+from colorjax.weights import named
+
+if TYPE_CHECKING:
+    from colorjax.weights.open import StoredWeights
 
 _PALETTE_SIDE = 128  # pixels, long side of a reference photo whose palette is used: as in training
 _SCALES = (1.0, 0.75, 1.5)  # of the working size, fused by "best"
@@ -61,40 +59,44 @@ class Colorizer:
 
     def __init__(
         self,
-        method: Method,
-        variables: Variables,
+        engine: Engine,
         size: WorkingSize,
         step: int = 0,
         name: str = "weights",
         weights: StoredWeights | None = None,
     ):
-        """Binds a method to its weights, which must be on the one device to use.
-
-        `weights` are those that `save_pretrained` copies.
-        """
+        """Stores a network that is ready to run; `weights` are what `save_pretrained` copies."""
         self.name = name
         self._weights = weights
         self.step = step
         self._size = size
-        self._method = method
-        self._predictor = Predictor(method, variables)
-        self._painter = Painter()
+        self._engine = engine
         self._reference: tuple[Any, np.ndarray] | None = None  # last global image, its input
+
+    @property
+    def facts(self) -> Facts:
+        """Properties of the network with its weights."""
+        return self._engine.facts
+
+    @property
+    def engine(self) -> str:
+        """What runs the network: "jax", "onnx" or "openvino"."""
+        return self._engine.name
 
     @property
     def compile_seconds(self) -> float:
         """Seconds of compilation so far: once per working size and bit depth."""
-        return self._predictor.compile_seconds + self._painter.compile_seconds
+        return self._engine.compile_seconds
 
     @property
     def saturation(self) -> float:
         """Factor on ab stored with the weights; multiplied by that of `Options`."""
-        return self._method.saturation
+        return self.facts.saturation
 
     @property
     def decode(self) -> str:
         """Network output that gives the colors, see `Method.decode`."""
-        return self._method.decode
+        return self.facts.decode
 
     @property
     def working_size(self) -> WorkingSize:
@@ -104,19 +106,11 @@ class Colorizer:
     @property
     def has_bins(self) -> bool:
         """Whether the weights predict a distribution over the 313 bins."""
-        return self._predictor.has_bins
+        return self.facts.has_bins
 
     def digest(self) -> str:
         """Returns the SHA-256 of the weights and of the settings that change a measurement."""
-        about = f"{self._method.network!r} {self._size!r} {self.saturation!r}"
-        if self.decode != "ab":  # the defaults do not change the digests of earlier versions
-            about += f" {self.decode}"
-        if self._method.bin_bias or self._method.bin_temperature != 1:
-            about += f" {self._method.bin_bias} {self._method.bin_temperature}"
-        sha = hashlib.sha256(about.encode())
-        for path, leaf in jax.tree_util.tree_leaves_with_path(self._predictor.variables):
-            sha.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
-        return sha.hexdigest()
+        return self._engine.digest(repr(self._size))
 
     @property
     def hint_form(self) -> str:
@@ -125,14 +119,12 @@ class Colorizer:
         "input": as an input of the network, as in zhang17; "spread": spread by the network's own
         features; "region": only hints with a region, as the network exposes no features.
         """
-        if self._method.takes_hints:
-            return "input"
-        return "spread" if feature_layers(self._method.network) else "region"
+        return self.facts.hint_form
 
     @property
     def network_seconds(self) -> float:
         """Seconds spent in the network so far, without compilation."""
-        return self._predictor.seconds
+        return self._engine.seconds
 
     @classmethod
     def load(
@@ -144,12 +136,14 @@ class Colorizer:
         size: int | str | None = None,
         aspect: str | None = None,
         calibrated: bool = True,
+        engine: str = "jax",
     ) -> Colorizer:
         """Loads the weights of a trained run: the best checkpoint if kept, else the newest.
 
         Args:
             workdir_or_name: the workdir of a run or of imported weights, a hub folder, or a name
-                of `colorjax weights list`. Nothing is downloaded.
+                of `colorjax weights list`; or, with another engine than "jax", a file that
+                `colorjax export` wrote. Nothing is downloaded.
             temperature: T >= 0 of the annealed mean, for methods with color bins: 0 is the mode,
                 1 the mean; None: as stored with the weights.
             decode: "ab", "annealed" or "blend", see `Method.decode`; None: as stored with the
@@ -162,34 +156,21 @@ class Colorizer:
                 tiles are never padded; None: as stored with the weights.
             calibrated: whether probabilities of color bins are those stored by `colorjax
                 calibrate`; False: the network's own. Colors do not depend on it.
+            engine: "jax", "onnx", "openvino" or "auto", see docs/engines.md.
 
         Raises:
             RequestError: the wrong type, no such weights, no complete checkpoint, a config of
                 another version, a temperature or decoding that the method does not support, or an
                 invalid size.
         """
-        if not isinstance(workdir_or_name, str | os.PathLike):
-            raise RequestError(
-                f"weights must be a name or the path of a workdir, not {workdir_or_name!r}"
-            )
-        forks.check_same_process()
-        weights = open_weights(workdir_or_name)
-        config = weights.config
-        if decode is not None:
-            config.inference.decode = decode
-        if temperature is not None:
-            _set_temperature(config, temperature)
-        if not calibrated and "inference" in config:
-            with config.unlocked():
-                config.inference.update({"bin_bias": (), "bin_temperature": 1.0})
-        step, variables = weights.load()
-        size_of = WorkingSize.from_config(config, weights.method, size, aspect)
+        loaded = loading.load(workdir_or_name, engine, temperature, decode, calibrated=calibrated)
+        config = loaded.config
+        size_of = WorkingSize.from_config(config, loaded.engine.facts, size, aspect)
         if size is not None and size_of.side:  # for save_pretrained
             config.inference.size = size_of.side
         if aspect is not None:
             config.inference.aspect = size_of.aspect
-        name = os.path.basename(os.fspath(workdir_or_name).rstrip("/"))
-        return cls(weights.method, variables, size_of, step, name, weights)
+        return cls(loaded.engine, size_of, loaded.step, loaded.name, loaded.stored)
 
     @classmethod
     def from_pretrained(
@@ -207,6 +188,8 @@ class Colorizer:
         Raises:
             RequestError: see `load`; missing weights without `download`; a failed download.
         """
+        from colorjax.weights import hub_site, store
+
         name = os.fspath(name_or_path)
         if download and hub_site.is_name(name):
             hub_site.get(name)
@@ -237,6 +220,8 @@ class Colorizer:
             RequestError: the folder has other content or cannot be written, or this Colorizer was
                 not loaded.
         """
+        from colorjax.weights import hub, publish
+
         if self._weights is None:
             raise RequestError("this Colorizer was not loaded by name or path; nothing to save")
         claims = publish.claims_of(self._weights, license, data)
@@ -356,7 +341,7 @@ class Colorizer:
             own = () if spread else others
             prediction = self.predict(pixels, options, own, with_keys=bool(spread))
         lightness = prediction.lightness
-        colors = prediction.with_hints(spread, self._predictor) if spread else prediction.colors
+        colors = prediction.with_hints(spread, self._engine) if spread else prediction.colors
         if options.upsampling == "nearest":
             chroma = Chroma(colors, lightness.shape, repeats_pixels=True)
         else:
@@ -386,7 +371,7 @@ class Colorizer:
     def look_and_predict_ab(self, image: Picture) -> tuple[np.ndarray, np.ndarray]:
         """Returns the L of a photo, (H, W) float32, and the result of `predict_ab`."""
         lightness, fields, size = self._inputs(image)
-        return lightness, self._size.cut(self._predictor.colors(fields)[0], size)[..., -2:]
+        return lightness, self._size.cut(self._engine.colors(fields)[0], size)[..., -2:]
 
     def gray_at(self, image: Picture, size: Size | None = None) -> np.ndarray:
         """Returns what the network sees of a photo, (h, w) in [-1, 1]; None: the working size."""
@@ -395,7 +380,7 @@ class Colorizer:
 
     def ab_of_gray(self, gray: np.ndarray) -> np.ndarray:
         """Returns the ab of Lab, (h, w, 2) float32, predicted from a result of `gray_at`."""
-        return self._predictor.colors(self._predictor.fields(gray))[0][..., -2:]
+        return self._engine.colors(self._engine.fields(gray))[0][..., -2:]
 
     def predict_distribution(self, image: Picture) -> np.ndarray:
         """Returns the calibrated distribution over the 313 bins at the working size.
@@ -404,7 +389,7 @@ class Colorizer:
             (h, w, 313) float32; each sums to 1.
         """
         _, fields, size = self._inputs(image)
-        logs = self._predictor.log_shares(fields, fields["gray"].shape[1:3])[0]
+        logs = self._engine.log_shares(fields, fields["gray"].shape[1:3])[0]
         return np.exp(self._size.cut(logs, size))
 
     def _inputs(self, image: Picture) -> tuple[np.ndarray, Inputs, Size]:
@@ -450,7 +435,7 @@ class Colorizer:
 
     def _paint(self, pixels: Pixels, planes: Planes) -> None:
         for rows in bands(pixels.height, pixels.width, BAND_PIXELS):
-            pixels.paint(rows, self._painter(planes(rows), is_8_bit=pixels.is_8_bit))
+            pixels.paint(rows, self._engine.paint(planes(rows), is_8_bit=pixels.is_8_bit))
 
     def predict(
         self, pixels: Pixels, options: Options, hints: Sequence[Hint] = (), *, with_keys: bool
@@ -470,9 +455,11 @@ class Colorizer:
         else:
             size = self._size.of(*gray.shape)
             fields = self._size.pad(self._fields(gray, size)) | self._shared(gray, options)
-            predicted = jax.tree.map(lambda x: x[0], self._predictor.colors_and_keys(fields))
-            colors, *on_grid = predicted
-            keys, log_shares = jax.tree.map(lambda x: self._size.cut(x, grid_size(*size)), on_grid)
+            every_color, every_key, every_share = self._engine.colors_and_keys(fields)
+            colors, grid = every_color[0], grid_size(*size)
+            keys = every_key.part(np.s_[0, : grid[0], : grid[1]])
+            if every_share is not None:
+                log_shares = self._size.cut(every_share[0], grid)
             if options.quality == "best" or options.tiling is not None:
                 colors = self._predict_colors(gray, (), options)
             else:
@@ -491,12 +478,12 @@ class Colorizer:
         size = self._size.of(*gray.shape)
         fields = self._size.pad(self._fields(gray, size, hints)) | self._shared(gray, options)
         grid = grid_size(*fields["gray"].shape[1:3])
-        return self._size.cut(self._predictor.log_shares(fields, grid)[0], grid_size(*size))
+        return self._size.cut(self._engine.log_shares(fields, grid)[0], grid_size(*size))
 
     def look(self, pixels: Pixels) -> tuple[np.ndarray, np.ndarray]:
         """Returns L and what the network sees, in [-1, 1], of a photo; (H, W) float32 each."""
         lightness = np.empty((pixels.height, pixels.width), np.float32)
-        kind = self._method.encode.grey
+        kind = self.facts.gray
         gray = lightness if kind == "lightness" else np.empty_like(lightness)
         for rows in bands(pixels.height, pixels.width, BAND_PIXELS):
             srgb = pixels.srgb(rows)
@@ -515,27 +502,25 @@ class Colorizer:
             return self._size.pad(self._fields(gray, size, hints)) | shared
 
         if isinstance(options.tiling, Tiling):
-            return tiling.predict_tiles(
-                self._predictor, gray, options.tiling, self._size.of, shared
-            )
+            return tiling.predict_tiles(self._engine, gray, options.tiling, self._size.of, shared)
         if options.tiling == tiling.EXACT:
             fields = self._fields(gray, gray.shape, hints) | shared
-            return tiling.predict_exactly(self._predictor, fields)
+            return tiling.predict_exactly(self._engine, fields)
         sizes = [self._size.of(*gray.shape)]
         if options.quality != "best":
-            return self._size.cut(self._predictor.colors(fields_at(sizes[0]))[0], sizes[0])
+            return self._size.cut(self._engine.colors(fields_at(sizes[0]))[0], sizes[0])
         scales = _SCALES if self._size.side and not self._size.is_fixed else (1.0,)
         sizes = [self._size.scaled(scale).of(*gray.shape) for scale in scales]
-        return predict_fused(self._predictor, fields_at, sizes, self._size.cut)
+        return predict_fused(self._engine, fields_at, sizes, self._size.cut)
 
     def _fields(self, gray: np.ndarray, size: Size, hints: Sequence[Hint] = ()) -> Inputs:
-        fields = self._predictor.fields(shrunk(gray, size))
+        fields = self._engine.fields(shrunk(gray, size))
         return fields | user_hints.paint(hints, gray.shape, size) if hints else fields
 
     def _shared(self, gray: np.ndarray, options: Options) -> Inputs:
         """Returns the input shared by all parts of a photo: global features or palette."""
-        side, image = self._method.global_size, options.global_image
-        if image is not None and self._method.takes_palette:
+        side, image = self.facts.global_size, options.global_image
+        if image is not None and self.facts.takes_palette:
             return {"global_colors": self._from_reference(image, _palette_of)}
         if side is None and image is not None:
             raise RequestError(
@@ -573,16 +558,4 @@ def _palette_of(pixels: Pixels) -> np.ndarray:
     scale = min(1.0, _PALETTE_SIDE / max(rgb.shape[:2]))
     height, width = (max(1, round(scale * side)) for side in rgb.shape[:2])
     ab = color.rgb_to_lab(np.clip(enlarged(rgb, (height, width)), 0, 1))[..., 1:]
-    return np.asarray(palette_input(ab[None]), np.float32)
-
-
-def _set_temperature(config: ConfigDict, temperature: float) -> None:
-    if not (is_number(temperature) and 0 <= temperature < np.inf):
-        raise RequestError(f"temperature must be at least 0 (a number), not {temperature!r}")
-    is_annealed = config.to_dict().get("inference", {}).get("decode", "ab") != "ab"
-    if "temperature" not in config.model or not (is_annealed or config.model.get("head") == "bins"):
-        raise RequestError(
-            f"these weights of {config.model.name} have no temperature, as they predict no "
-            "distribution over color bins; use saturation"
-        )
-    config.model.temperature = float(temperature)
+    return np.asarray(color.palette_input(ab[None]), np.float32)

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from colorjax.inference.predictor import Inputs, Predictor, Size, enlarged
+from colorjax.inference.engines.engine import Engine
+from colorjax.inference.planes import Inputs, Size, enlarged
 
 
 def predict_fused(
-    predictor: Predictor,
+    engine: Engine,
     fields_at: Callable[[Size], Inputs],
     sizes: Sequence[Size],
     cut: Callable[[np.ndarray, Size], np.ndarray] = lambda colors, size: colors,
@@ -21,7 +22,7 @@ def predict_fused(
     methods without bins use equal weights.
 
     Args:
-        predictor: the method and its weights.
+        engine: the network and its weights.
         fields_at: (height, width) -> the inputs at that size, (1, h, w, C) each.
         sizes: working sizes; the result has the first one.
         cut: (prediction (h, w, C), size) -> the part that belongs to the photo.
@@ -32,10 +33,15 @@ def predict_fused(
     total = weight = 0.0
     for size in sizes:
         fields = fields_at(size)
-        both = {name: np.concatenate([x, x[:, :, ::-1]]) for name, x in fields.items()}
-        colors, confidence = predictor.colors_and_confidence(both)
+        both = {name: np.concatenate([x, _mirrored(x)]) for name, x in fields.items()}
+        colors, confidence = engine.colors_and_confidence(both)
         for number, flip in ((0, 1), (1, -1)):
             trust = enlarged(cut(confidence[number][:, ::flip], size), sizes[0])
             total = total + trust * enlarged(cut(colors[number][:, ::flip], size), sizes[0])
             weight = weight + trust
     return np.asarray(total / weight, np.float32)
+
+
+def _mirrored(x: np.ndarray) -> np.ndarray:
+    """Returns an input (1, h, w, C) mirrored; a palette (1, C) has no sides."""
+    return x[:, :, ::-1] if x.ndim == 4 else x

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import jax
 import numpy as np
 
+from colorjax.color.hint_spreading import Keys
 from colorjax.inference import hints as user_hints
+from colorjax.inference.engines.engine import Engine, Spreading
 from colorjax.inference.hints import Hint
-from colorjax.inference.predictor import Predictor, enlarged
-from colorjax.models.hint_spreading import Keys, spread_hints
+from colorjax.inference.planes import enlarged
 
 Planes: TypeAlias = Callable[[slice], tuple[np.ndarray, ...]]  # rows -> (L, a, b), each (n, W)
 
@@ -42,26 +42,26 @@ class Prediction:
     keys: Keys | None = None
     log_shares: np.ndarray | None = None
 
-    def with_hints(self, hints: Sequence[Hint], predictor: Predictor) -> np.ndarray:
+    def with_hints(self, hints: Sequence[Hint], engine: Engine) -> np.ndarray:
         """Returns the colors corrected by hints, each spread over similar parts of the photo.
 
         Args:
             hints: from `checked`, without regions; at least one.
-            predictor: compiles and runs the spreading.
+            engine: runs the spreading.
         """
         assert self.keys is not None
         grid = self.keys.features.shape[:2]
         number = 1 << (len(hints) - 1).bit_length()  # few shapes: few compilations
         missing = ((0, number - len(hints)), (0, 0))
-        fields = {
-            "ab": enlarged(self.colors[..., -2:], grid),
-            "keys": self.keys,
-            "lightness": self._lightness_on_grid,
-            "cells": np.pad(cells_of(hints, self.lightness.shape, grid), missing),
-            "hint_ab": np.pad(np.stack([user_hints.ab_of(hint) for hint in hints]), missing),
-            "valid": np.arange(number) < len(hints),
-        }
-        correction = predictor.run("spread", _spread, fields)
+        fields = Spreading(
+            ab=enlarged(self.colors[..., -2:], grid),
+            keys=self.keys,
+            lightness=self._lightness_on_grid,
+            cells=np.pad(cells_of(hints, self.lightness.shape, grid), missing),
+            hint_ab=np.pad(np.stack([user_hints.ab_of(hint) for hint in hints]), missing),
+            valid=np.arange(number) < len(hints),
+        )
+        correction = engine.spread(fields)
         corrected = self.colors.copy()
         corrected[..., -2:] += enlarged(correction, corrected.shape[:2])
         return corrected
@@ -83,11 +83,6 @@ def cells_of(hints: Sequence[Hint], photo: tuple[int, ...], grid: tuple[int, ...
     rows = [int((hint.y + 0.5) * grid[0] / photo[0]) for hint in hints]
     columns = [int((hint.x + 0.5) * grid[1] / photo[1]) for hint in hints]
     return np.stack([rows, columns], axis=-1)
-
-
-def _spread(variables: Any, fields: dict[str, Any]) -> jax.Array:
-    del variables
-    return spread_hints(**fields)
 
 
 class ExactHints:

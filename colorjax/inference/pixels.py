@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 import os
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from colorjax import color
+from colorjax.color.arrays import is_jax
 from colorjax.data.decode import to_rgb_or_rgba
 from colorjax.errors import RequestError
 from colorjax.photos import color_space
+
+if TYPE_CHECKING:
+    import jax
 
 # An array, a Pillow image, or the path or bytes of an image file.
 Picture: TypeAlias = "np.ndarray | jax.Array | Image.Image | str | os.PathLike[str] | bytes"
@@ -52,7 +54,7 @@ class ArrayPixels:
         Raises:
             RequestError: `image` has an unsupported type, shape, dtype or range.
         """
-        self._is_jax = isinstance(image, jax.Array)
+        self._is_jax = is_jax(image)
         pixels = _checked(np.asarray(image) if self._is_jax else image)
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
         self.height, self.width, channels = pixels.shape
@@ -66,7 +68,11 @@ class ArrayPixels:
     @property
     def result(self) -> Any:
         """The painted array, of the input's kind: NumPy's or JAX's."""
-        return jnp.asarray(self.painted) if self._is_jax else self.painted
+        if not self._is_jax:
+            return self.painted
+        import jax.numpy as jnp
+
+        return jnp.asarray(self.painted)
 
     def srgb(self, rows: slice) -> np.ndarray:
         """Returns the colors of some rows, (n, W, 1 or 3), of the array's dtype."""

@@ -18,7 +18,7 @@ from colorjax.inference.hinting import cells_of
 from colorjax.inference.hints import Hint
 from colorjax.inference.options import Hints, Options
 from colorjax.inference.pixels import Picture, Pixels, open_pixels
-from colorjax.inference.predictor import enlarged
+from colorjax.inference.planes import enlarged
 from colorjax.inference.questions import Question
 from colorjax.inference.suggestions import Suggestion
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from colorjax import color
+from colorjax.color.hint_spreading import exponents, log_odds_of, sharpness_of
 from colorjax.inference.beliefs import EPSILON, EVIDENCE_WIDTH, Beliefs, Known, squared_distances
 from colorjax.inference.questions import choose
-from colorjax.models.hint_spreading import exponents, log_odds_of, sharpness_of
 
 PLACES = 8  # cells whose color is drawn
 # Chosen on held-out photos for the best of 8 samples (docs/uncertainty.md).

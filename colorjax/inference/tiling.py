@@ -12,15 +12,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
 from colorjax import color
 from colorjax.errors import RequestError, unknown_name
-from colorjax.inference.predictor import Inputs, Predictor, Size, enlarged, shrunk
-from colorjax.methods.method import Method
-from colorjax.models.blocks.shapes import squeezed
+from colorjax.inference.engines.engine import Engine
+from colorjax.inference.planes import Inputs, Size, enlarged, shrunk
 
 COMBINATIONS = ("hann", "average", "maximum", "max_chroma", "distribution", "none")
 EXACT = "exact"
@@ -96,7 +94,7 @@ def hann(size: Size) -> np.ndarray:
 
 
 def predict_tiles(
-    predictor: Predictor,
+    engine: Engine,
     gray: np.ndarray,
     tiling: Tiling,
     working_size: Callable[[int, int], Size],
@@ -108,7 +106,7 @@ def predict_tiles(
     a tile is padded to one by mirroring.
 
     Args:
-        predictor: the method and its weights.
+        engine: the network and its weights.
         gray: (H, W) in [-1, 1], input of the network.
         tiling: tile, stride and rule, in pixels of the photo.
         working_size: (height, width) of a picture -> its working size.
@@ -120,12 +118,12 @@ def predict_tiles(
     Raises:
         RequestError: "distribution" for a method without bins, or one that predicts lightness.
     """
-    if predictor.method.predicts_lightness:
+    if engine.facts.predicts_lightness:
         raise RequestError(
             "weights that predict lightness cannot be applied in tiles; leave the tiles out"
         )
     by_bins = tiling.combine == "distribution"
-    if by_bins and not predictor.has_bins:
+    if by_bins and not engine.facts.has_bins:
         raise RequestError(
             "these weights predict no distribution over bins to combine; give --combine hann"
         )
@@ -138,12 +136,12 @@ def predict_tiles(
     room = [max(side, length) for side, length in zip(canvas, tile, strict=True)]
     seen = _mirrored(whole, [-(-side // multiple) * multiple for side in room])
     stride = _scaled(tiling.stride, scale, multiple)
-    cut = _Cut(predictor, seen, tile, stride, working_size(*tile), shared)
+    cut = _Cut(engine, seen, tile, stride, working_size(*tile), shared)
     ab = _combined_shares(cut) if by_bins else _combined_colors(cut, tiling.combine)
     ab = ab[: canvas[0], : canvas[1]]
     if tiling.keeps_global:
-        fields = predictor.fields(shrunk(whole, working_size(*canvas))) | shared
-        ab = _with_global(ab, predictor.colors(fields)[0], max(tile) / 4)
+        fields = engine.fields(shrunk(whole, working_size(*canvas))) | shared
+        ab = _with_global(ab, engine.colors(fields)[0], max(tile) / 4)
     return ab
 
 
@@ -154,7 +152,7 @@ def _scaled(sides: Size, scale: float, multiple: int) -> Size:
 class _Cut(NamedTuple):
     """A canvas cut into tiles."""
 
-    predictor: Predictor
+    engine: Engine
     seen: np.ndarray  # network input (H, W) in [-1, 1]
     tile: Size
     stride: Size
@@ -182,7 +180,7 @@ class _Cut(NamedTuple):
 
     def _inputs(self, top: int, left: int) -> Inputs:
         part = self.seen[top : top + self.tile[0], left : left + self.tile[1]]
-        return self.predictor.fields(shrunk(part, self.working)) | self.shared
+        return self.engine.fields(shrunk(part, self.working)) | self.shared
 
 
 def _combined_colors(cut: _Cut, rule: str) -> np.ndarray:
@@ -192,7 +190,7 @@ def _combined_colors(cut: _Cut, rule: str) -> np.ndarray:
     total = np.full((*cut.seen.shape, 2), lowest, np.float32)
     weight = np.zeros((*cut.seen.shape, 1), np.float32)
     window = hann(cut.tile)[..., None] if rule == "hann" else np.ones((height, width, 1))
-    for top, left, small in cut.predicted(cut.predictor.colors):
+    for top, left, small in cut.predicted(cut.engine.colors):
         here = np.s_[top : top + height, left : left + width]
         ab = enlarged(small, cut.tile)
         if rule == "maximum":
@@ -216,11 +214,11 @@ def _combined_shares(cut: _Cut) -> np.ndarray:
     total = np.zeros((*cells, color.NUM_BINS), np.float32)
     weight = np.zeros((*cells, 1), np.float32)
     window = hann(cell)[..., None]
-    for top, left, shares in cut.predicted(lambda x: cut.predictor.distribution(x, cell)):
+    for top, left, shares in cut.predicted(lambda x: cut.engine.distribution(x, cell)):
         y, x = top // _CELL, left // _CELL
         total[y : y + height, x : x + width] += window * shares
         weight[y : y + height, x : x + width] += window
-    ab = [cut.predictor.mean_of(row / below) for row, below in zip(total, weight, strict=True)]
+    ab = [cut.engine.mean_of(row / below) for row, below in zip(total, weight, strict=True)]
     return enlarged(np.stack(ab), cut.seen.shape)
 
 
@@ -240,14 +238,14 @@ def _mirrored(gray: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return np.pad(gray, missing, mode="symmetric") if any(n for _, n in missing) else gray
 
 
-def predict_exactly(predictor: Predictor, fields: Inputs) -> np.ndarray:
-    """Returns the result of `Predictor.colors`, computed in tiles with the memory of one tile.
+def predict_exactly(engine: Engine, fields: Inputs) -> np.ndarray:
+    """Returns the result of `Engine.colors`, computed in tiles with the memory of one tile.
 
     Each tile has a halo of all pixels that can affect its colors, and is aligned with the strides
     of the network; only its core is kept.
 
     Args:
-        predictor: the method and its weights.
+        engine: the network and its weights.
         fields: inputs of one picture, (1, H, W, C) each; see `Method.predict`.
 
     Returns:
@@ -258,22 +256,22 @@ def predict_exactly(predictor: Predictor, fields: Inputs) -> np.ndarray:
         RequestError: the network has a fixed size, or no `reach`: every color depends on the whole
             photo.
     """
-    network = predictor.method.network
-    reach, multiple = getattr(network, "reach", None), network.size_multiple
-    if network.fixed_size or reach is None:
+    facts = engine.facts
+    reach, multiple = facts.reach, facts.size_multiple
+    if facts.fixed_size or reach is None:
         why = (
-            f"these weights take photos of {network.fixed_size}x{network.fixed_size} px only"
-            if network.fixed_size
+            f"these weights take photos of {facts.fixed_size}x{facts.fixed_size} px only"
+            if facts.fixed_size
             else "with these weights every color depends on the whole photo"
         )
         raise RequestError(f"{why}; give --tile WxH instead of --tile exact, or no --tile")
-    fitted = _fitted(predictor.method, fields)
+    fitted = engine.fit(fields)
     shape = height, width = fitted["gray"].shape[1:3]
     core = -(-max(_EXACT_CORE, reach) // multiple) * multiple
     halo = -(-reach // multiple) * multiple
     scale = min(1.0, math.sqrt(_MOST_PIXELS / (height * width)))
     canvas = _scaled(shape, scale, 1)
-    result = np.empty((*canvas, 3 if predictor.method.predicts_lightness else 2), np.float32)
+    result = np.empty((*canvas, 3 if engine.facts.predicts_lightness else 2), np.float32)
     for top in range(0, height, core):
         rows, kept_rows = _span(top, core, halo, height)
         for left in range(0, width, core):
@@ -282,7 +280,7 @@ def predict_exactly(predictor: Predictor, fields: Inputs) -> np.ndarray:
                 name: x if name == "global_gray" else x[:, rows, columns]
                 for name, x in fitted.items()
             }
-            predicted = predictor.colors(cut)[0][kept_rows, kept_columns]
+            predicted = engine.colors(cut)[0][kept_rows, kept_columns]
             target = [
                 slice(*(round(end * side / whole) for end in (at, min(at + core, whole))))
                 for at, side, whole in zip((top, left), canvas, shape, strict=True)
@@ -290,27 +288,7 @@ def predict_exactly(predictor: Predictor, fields: Inputs) -> np.ndarray:
             size = tuple(span.stop - span.start for span in target)
             if min(size):
                 result[target[0], target[1]] = enlarged(predicted, size)
-    return (
-        result if scale < 1 else _fitted_back(predictor.method, result, fields["gray"].shape[1:3])
-    )
-
-
-def _fitted(method: Method, fields: Inputs) -> Inputs:
-    """Returns `Method.fit` of the fields of a whole photo, without a copy if nothing changes."""
-    size = method.network_size(*fields["gray"].shape[1:3])
-    wanted = {name: x for name, x in fields.items() if name in method.network.inputs}
-    if size != fields["gray"].shape[1:3]:
-        wanted = {name: np.asarray(x) for name, x in method.fit(fields).items()}
-    side = method.global_size
-    if side is not None and "global_gray" not in wanted:
-        wanted["global_gray"] = np.asarray(squeezed(jnp.asarray(wanted["gray"]), side))
-    return wanted
-
-
-def _fitted_back(method: Method, colors: np.ndarray, size: Size) -> np.ndarray:
-    if method.network.fit == "pad" or colors.shape[:2] == size:
-        return colors[: size[0], : size[1]]
-    return np.asarray(method.fit_back(jnp.asarray(colors[None]), size)[0])
+    return result if scale < 1 else engine.fit_back(result, fields["gray"].shape[1:3])
 
 
 def _span(at: int, core: int, halo: int, length: int) -> tuple[slice, slice]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from colorjax.errors import RequestError, unknown_name
-from colorjax.inference.predictor import Inputs, Size
-from colorjax.methods.method import Method
+from colorjax.inference.planes import Inputs, Size
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+    from colorjax.inference.engines.engine import Facts
 
 ASPECTS = ("short", "long", "squash", "pad_square")
 _MAX_OWN_PIXELS = 2**22  # limit of the photo's own size as working size: memory grows with it
@@ -40,7 +44,7 @@ class WorkingSize:
     def from_config(
         cls,
         config: ConfigDict,
-        method: Method,
+        facts: Facts,
         size: int | str | None = None,
         aspect: str | None = None,
     ) -> WorkingSize:
@@ -52,7 +56,7 @@ class WorkingSize:
             RequestError: the size is negative, 0, not a number or above `MAX_SIDE`, the network
                 has a fixed size, or the aspect is unknown.
         """
-        fixed = method.network.fixed_size
+        fixed = facts.fixed_size
         aspect = aspect or config.inference.get("aspect", "short")
         if aspect not in ASPECTS:
             raise unknown_name("aspect", aspect, ASPECTS)
@@ -68,7 +72,7 @@ class WorkingSize:
         side = 0 if side == OWN else int(side)
         if fixed and aspect != "pad_square":
             aspect = "squash"
-        return cls(fixed or side, method.network.size_multiple, bool(fixed), aspect)
+        return cls(fixed or side, facts.size_multiple, bool(fixed), aspect)
 
     def of(self, height: int, width: int) -> tuple[int, int]:
         """Returns the working (height, width) of a photo, in pixels, before `pad`.

@@ -1,7 +1,7 @@
 """Methods: a network with its loss and its targets, built from a config."""
 
 from colorjax.methods.build import build, build_loss, build_network, takes_decode
-from colorjax.methods.method import DECODES, Method, Variables, palette_input
+from colorjax.methods.method import DECODES, Method, Variables
 
 __all__ = [
     "DECODES",
@@ -10,6 +10,5 @@ __all__ = [
     "build",
     "build_loss",
     "build_network",
-    "palette_input",
     "takes_decode",
 ]

@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from colorjax import color, losses, models
+from colorjax.color.hint_spreading import spread_hints
 from colorjax.data import hints
 from colorjax.data.edges import EdgeDetector
 from colorjax.data.targets import TargetEncoder
 from colorjax.models.blocks import shapes
-from colorjax.models.hint_spreading import spread_hints
 from colorjax.models.judges.critics import Critic
 from colorjax.models.judges.features import FeatureNetwork
 
@@ -27,7 +27,7 @@ Fields = dict[str, jax.Array]
 # Channels of the inputs, other than gray, that have the photo's height and width.
 _HINTS = {"hint_ab": 2, "hint_mask": 1}
 _SIDE_INPUTS = _HINTS | {"edges": 1}
-_PALETTE = color.PALETTE_SIZE + 1  # channels of global_colors, see `palette_input`
+_PALETTE = color.PALETTE_SIZE + 1  # channels of global_colors, see `color.palette_input`
 _OF_WHOLE_PHOTOS = {"global_colors", "global_gray"}  # inputs without the photo's height and width
 # Sources of the predicted colors, see `Method.decode`.
 DECODES = ("ab", "annealed", "blend")
@@ -156,7 +156,7 @@ class Method:
             return batch
         ab = color.denormalize_ab(batch["ab"][:, ::4, ::4].astype(jnp.float32))
         is_given = jax.random.bernoulli(key, self.global_hints, (len(ab), 1))
-        return batch | {"global_colors": is_given * palette_input(ab)}
+        return batch | {"global_colors": is_given * color.palette_input(ab)}
 
     def _hinted(self, outputs: Fields, batch: Fields, key: jax.Array) -> Fields:
         """Returns `ab_hinted`, the prediction after random true hints; {} if the loss ignores it.
@@ -296,7 +296,7 @@ class Method:
                 hint_ab (N, H, W, 2), ab / 110, and hint_mask (N, H, W, 1), 1 at hints (default: no
                 hints); edges (N, H, W, 1), from `detect_edges`; global_gray (N, h, w, 1), a photo
                 whose global features replace the photo's own; global_colors (N, 315), see
-                `palette_input` (default: the network chooses). Other fields are ignored.
+                `color.palette_input` (default: the network chooses). Other fields are ignored.
 
         Returns:
             ab: (N, H, W, 2) float32, a and b of CIE Lab, decoded as `decode` says, times
@@ -366,19 +366,6 @@ class Method:
     def predict_ab(self, variables: Variables, fields: Fields) -> jax.Array:
         """Same as `predict(...)["ab"]`."""
         return self.predict(variables, fields)["ab"]
-
-
-def palette_input(ab: jax.Array) -> jax.Array:
-    """Returns the input `global_colors` that requests the colors of these pictures.
-
-    Args:
-        ab: (N, H, W, 2) float, Lab units.
-
-    Returns:
-        (N, 315): `colorjax.color.palette`, followed by a 1 as the flag "palette given".
-    """
-    colors = color.palette(ab)
-    return jnp.concatenate([colors, jnp.ones((len(ab), 1), colors.dtype)], axis=-1)
 
 
 def _chroma(ab: jax.Array) -> jax.Array:

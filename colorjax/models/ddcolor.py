@@ -14,6 +14,7 @@ from colorjax.errors import RequestError, unknown_name
 from colorjax.models.blocks.added_layer import AddedLayer
 from colorjax.models.blocks.convolution import BatchNorm, Conv
 from colorjax.models.blocks.pixel_shuffle import he_normal, icnr, pixel_shuffle, shuffle_blur
+from colorjax.models.blocks.portable import is_portable
 from colorjax.models.blocks.shapes import enlarge
 from colorjax.models.blocks.spectral import SpectralNorm
 from colorjax.models.encoders import convnext, efficientnet_lite
@@ -367,7 +368,8 @@ class DDColor(nn.Module):
             mixed = jnp.concatenate([of_queries, rgb], axis=-1) @ mix
             return mixed + shift.reshape(1, 1, 1, -1)
         palette = jnp.einsum("nqc,qd->ncd", embeddings, mix[: self.queries])
-        in_blocks = not train and jax.default_backend() == "cpu"
+        is_for_xla = jax.default_backend() == "cpu" and not is_portable()
+        in_blocks = not train and is_for_xla
         ab = _ab_in_cells(x, kernel, bias, palette, in_blocks=in_blocks)
         ab = shuffle_blur(pixel_shuffle(ab, _SHUFFLE))
         return ab + rgb @ mix[self.queries :] + shift.reshape(1, 1, 1, -1)

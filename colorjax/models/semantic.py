@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from colorjax import color
+from colorjax.color.hint_spreading import Keys
 from colorjax.errors import RequestError, unknown_name
 from colorjax.models.blocks.added_layer import AddedLayer
 from colorjax.models.blocks.convolution import BatchNorm, Conv
@@ -19,7 +20,7 @@ from colorjax.models.encoders.efficientnet_lite import (
     frozen_layers,
     normalize,
 )
-from colorjax.models.hint_spreading import HintGuide, Keys, feature_keys
+from colorjax.models.hint_spreading import HintGuide, feature_keys
 
 DECODERS = ("plain", "query")
 DECODER_NORMS = ("batch", "group")

@@ -54,6 +54,7 @@ def serve(
     max_pixels: int,
     results: Path,
     token_file: Path | None = None,
+    engine: str = "jax",
     opens_browser: bool = True,
 ) -> None:
     """Serves the page until SIGINT or SIGTERM.
@@ -65,6 +66,7 @@ def serve(
         max_pixels: larger photos are refused.
         results: folder for the results of photos that are dropped on the page.
         token_file: file for the token, readable by this user only; removed at the end.
+        engine: what runs the networks, see `Colorizer.load`.
         opens_browser: whether to open the page.
 
     Raises:
@@ -83,7 +85,7 @@ def serve(
         private = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix))
         if token_file is not None:
             stack.enter_context(_stored(token, token_file))
-        studio = Studio(jobs, Settings(weights, max_pixels, results, Path(private)))
+        studio = Studio(jobs, Settings(weights, max_pixels, results, Path(private), engine))
         stack.callback(studio.stop)
         app = security.Guard(create(studio), security.allowed_hosts(port, given), token)
         server = server_of(app)

@@ -48,10 +48,11 @@ def work_of(
         overwrite: whether a sidecar file of other content is replaced.
     """
     coloring = _COLORING | coloring
+    engine = {} if colorizer.engine == "jax" else {"engine": colorizer.engine}
     return PhotoWork(
         Colorizing(colorizer, **coloring),
         max_pixels,
-        origin_of(weights, _LOADING | coloring | _WHITE),
+        origin_of(weights, _LOADING | engine | coloring | _WHITE),
         keeps_color_photos=keeps_color_photos,
         overwrite=overwrite,
     )

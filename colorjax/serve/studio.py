@@ -40,12 +40,14 @@ class Settings:
         max_pixels: larger photos are refused.
         results: folder for the results of dropped photos.
         private: private folder for dropped photos.
+        engine: what runs the networks, see `Colorizer.load`.
     """
 
     weights: str
     max_pixels: int
     results: Path
     private: Path
+    engine: str = "jax"
 
 
 class Studio:
@@ -90,7 +92,7 @@ class Studio:
         with self._engine_lock:
             if self._engine is None:
                 with self.interactive.doing("loading the network"):
-                    self._engine = Engine(self.settings.weights)
+                    self._engine = Engine(self.settings.weights, self.settings.engine)
                     lookup.table()
             return self._engine
 

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from colorjax.errors import RequestError
 from colorjax.inference.colorizer import Colorizer
+from colorjax.inference.engines.engine import Facts
+from colorjax.inference.engines.jax import facts_of
 from colorjax.inference.session import Source
 from colorjax.inference.working_size import WorkingSize
-from colorjax.methods.method import Method
 from colorjax.runtime.jax_setup import device_errors
 from colorjax.serve.errors import missing
 from colorjax.weights import named, published, store
@@ -41,15 +42,17 @@ class Engine:
         loaded: the weights in use.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, engine: str = "jax"):
         """Loads weights.
 
         Args:
             name: a name, or the path of a workdir.
+            engine: what runs the networks, see `Colorizer.load`.
 
         Raises:
             RequestError: there are no such weights.
         """
+        self._engine = engine
         self.names = list(dict.fromkeys([*named.SHA256, *_installed(), name]))
         self.loaded = self._load(name)
 
@@ -66,9 +69,9 @@ class Engine:
 
     def _load(self, name: str) -> Loaded:
         with device_errors():
-            colorizer = Colorizer.load(name)
+            colorizer = Colorizer.load(name, engine=self._engine)
         stored = _opened(name)
-        return Loaded(colorizer, Source(name, stored.digest()), abilities(colorizer, stored.method))
+        return Loaded(colorizer, Source(name, stored.digest()), abilities(colorizer.facts))
 
     def all(self) -> list[dict[str, Any]]:
         """Returns all weights that can be used, as JSON; those that cannot be read are left out."""
@@ -84,7 +87,8 @@ class Engine:
         """Returns what the user should know about weights, as JSON."""
         stored = _opened(name)
         card = stored.card
-        size = WorkingSize.from_config(stored.config, stored.method)
+        facts = facts_of(stored.method)
+        WorkingSize.from_config(stored.config, facts)  # refuses an unusable size
         about = {key: card[key] for key in _CARD_KEYS if key in card}
         return {
             "name": name,
@@ -93,7 +97,7 @@ class Engine:
             "card": {key: _text(value) for key, value in about.items()},
             "digest": stored.digest(),
             "current": name == self.loaded.source.name,
-            "can": abilities(Colorizer(stored.method, {}, size), stored.method),
+            "can": abilities(facts),
         }
 
 
@@ -103,9 +107,9 @@ def _installed() -> list[str]:
     return [name for name in names if store.is_installed(name)]
 
 
-def abilities(colorizer: Colorizer, method: Method) -> dict[str, Any]:
+def abilities(facts: Facts) -> dict[str, Any]:
     """Returns what weights can do, as JSON; "why_not" has a sentence for what they cannot."""
-    has_bins, form = colorizer.has_bins, colorizer.hint_form
+    has_bins, form = facts.has_bins, facts.hint_form
     can = {
         "hints": form != "region",
         "regions": True,
@@ -113,7 +117,7 @@ def abilities(colorizer: Colorizer, method: Method) -> dict[str, Any]:
         "uncertainty": has_bins,
         "ask": has_bins and form == "spread",
         "variants": has_bins and form == "spread",
-        "reference": method.takes_palette or method.global_size is not None,
+        "reference": facts.takes_palette or facts.global_size is not None,
     }
     no_bins = "These weights know one color per place, and no other likely ones."
     no_spreading = "These weights cannot carry a color on to similar parts."

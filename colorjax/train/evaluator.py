@@ -14,6 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from colorjax import color, losses, metrics
+from colorjax.color.hint_spreading import Keys, spread_hints
 from colorjax.data import crops, pipeline, trivial_predictors
 from colorjax.data.decode import decode_region
 from colorjax.data.hints import MAX_EVALUATION_HINTS, PLACES
@@ -32,7 +33,7 @@ from colorjax.metrics.prediction import (
     painted,
 )
 from colorjax.metrics.summary import paired_gains, summarize, summarize_hues
-from colorjax.models.hint_spreading import Keys, feature_layers, keyed, spread_hints
+from colorjax.models.hint_spreading import feature_layers, keyed
 from colorjax.parallel import mesh as parallel
 from colorjax.train.skipped import SkippedPhotos
 

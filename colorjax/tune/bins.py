@@ -68,7 +68,7 @@ def collect(colorizer: Colorizer, photos: Sequence[np.ndarray], seed: int = 0) -
     Raises:
         RequestError: fewer than two photos are colorful enough.
     """
-    from colorjax.inference.predictor import enlarged
+    from colorjax.inference.planes import enlarged
 
     rng = np.random.default_rng(seed)
     logits, bins, number = [], [], []

@@ -26,10 +26,10 @@ from jax.sharding import Sharding
 from colorjax.errors import RequestError
 from colorjax.parallel import mesh as parallel
 from colorjax.runtime import atomic, foreign_files, paths
+from colorjax.weights.workdir import SEAL
 
 log = logging.getLogger(__name__)
 
-SEAL = "SHA256SUMS"
 _NONE, _ALL_DAMAGED = -1, -2
 _EXTRA_ROOM = 2**20  # bytes for metadata and the log
 

@@ -13,9 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
-from flax import traverse_util
 from ml_collections import ConfigDict
 
 from colorjax.errors import RequestError
@@ -23,7 +21,6 @@ from colorjax.runtime import atomic, foreign_files, paths
 from colorjax.version import __version__
 from colorjax.weights import model_card, stored_config, tensor_file
 from colorjax.weights.model_card import Claims
-from colorjax.weights.torch import state_dicts
 
 CONFIG, ARRAYS, CARD = "config.json", "model.safetensors", "README.md"
 FORMATS = ("colorjax", "torch-safetensors")
@@ -72,6 +69,10 @@ class HubFolder:
         Raises:
             RequestError: a damaged file, or arrays of another network; found before they are read.
         """
+        from flax import traverse_util
+
+        from colorjax.weights.torch import state_dicts
+
         path = self.root / ARRAYS
         flat: dict[Any, Any] = traverse_util.flatten_dict(dict(shapes))
         needed = 4 * sum(math.prod(shape) for shape in flat.values())
@@ -183,6 +184,10 @@ def write(
         RequestError: no such layout, or not for this network.
         OSError: the folder cannot be written.
     """
+    import jax
+
+    from colorjax.weights.torch import state_dicts
+
     if layout not in FORMATS:
         raise RequestError(f"--format must be {' or '.join(FORMATS)}, not {layout!r}")
     fields, notices, names = for_prediction(config), [], "colorjax"
@@ -218,6 +223,10 @@ def _named(
     names: str, variables: Mapping[str, Any], model: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
     """Returns the arrays of variables by their names in the file."""
+    from flax import traverse_util
+
+    from colorjax.weights.torch import state_dicts
+
     if names == "colorjax":
         flat: dict[Any, Any] = traverse_util.flatten_dict(dict(variables), sep=".")
         return flat
@@ -230,6 +239,8 @@ def _read_about(path: Path) -> dict[str, Any]:
     Raises:
         RequestError: it is damaged, or of another library or a later version.
     """
+    from colorjax.weights.torch import state_dicts
+
     try:
         about = foreign_files.read_json(path)
     except FileNotFoundError:

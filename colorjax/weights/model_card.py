@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 
-from colorjax.metrics import table
 from colorjax.runtime.file_names import printable
 
 UNKNOWN = "unknown"  # the hub's name for "no license stated"
@@ -116,4 +115,6 @@ def _body(about: Mapping[str, Any], claims: Claims) -> str:
 
 
 def _heading(name: str) -> str:
+    from colorjax.metrics import table  # imports JAX
+
     return table.heading(name) if name in table.METRICS else printable(name)

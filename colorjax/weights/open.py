@@ -10,23 +10,24 @@ import hashlib
 import importlib.util
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
 from etils import epath
-from jax.sharding import Sharding, SingleDeviceSharding
 from ml_collections import ConfigDict
 
-from colorjax import methods
 from colorjax.errors import RequestError
-from colorjax.methods.method import Method, Variables
 from colorjax.runtime import jax_setup, paths
 from colorjax.weights import hub, hub_site, named, store
-from colorjax.weights.checkpoint import SEAL, Checkpoints, with_sharding
 from colorjax.weights.hub import HubFolder
 from colorjax.weights.named import WeightsFile
 from colorjax.weights.published import PUBLISHED
-from colorjax.weights.workdir import Workdir
+from colorjax.weights.workdir import SEAL, Workdir
+
+if TYPE_CHECKING:
+    from jax.sharding import Sharding
+
+    from colorjax.methods.method import Method, Variables
+    from colorjax.weights.checkpoint import Checkpoints
 
 _COLORIZERS = tuple(name for name, each in PUBLISHED.items() if not each.is_encoder)
 # Fields of `model` that define the meaning or the shapes of the weights.
@@ -73,6 +74,8 @@ class StoredWeights:
         Raises:
             RequestError: the config describes no network of this version of colorjax.
         """
+        from colorjax import methods  # imports JAX, which opening weights does not need
+
         try:
             return methods.build(self.config, with_loss=False)
         except RequestError:
@@ -116,6 +119,9 @@ class StoredWeights:
         Raises:
             RequestError: no intact checkpoint, or weights of another network.
         """
+        import jax
+        from jax.sharding import SingleDeviceSharding
+
         if sharding is None:
             jax_setup.require_devices()
             sharding = SingleDeviceSharding(jax.local_devices()[0])
@@ -135,6 +141,8 @@ class StoredWeights:
     def _restore(
         self, workdir: Workdir, method: Method, sharding: Sharding
     ) -> tuple[int, Variables]:
+        from colorjax.weights.checkpoint import Checkpoints
+
         lost: RequestError | None = None
         for folder in (workdir.best, workdir.checkpoints):
             if not folder.is_dir():
@@ -313,9 +321,15 @@ def _folders(root: epath.Path) -> list[epath.Path]:
 
 def _abstract(method: Method, sharding: Sharding) -> dict[str, Any]:
     """Returns the shapes of a method's variables."""
+    import jax
+
+    from colorjax.weights.checkpoint import with_sharding
+
     shapes = with_sharding(jax.eval_shape(method.init, jax.random.key(0)), sharding)
     return {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
 
 
 def _shapes(variables: Variables) -> Any:
+    import jax
+
     return jax.tree.map(lambda leaf: leaf.shape, variables)

@@ -17,11 +17,12 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from colorjax.errors import RequestError
-from colorjax.parallel import mesh as parallel
 from colorjax.runtime import atomic, foreign_files, paths
 from colorjax.runtime.locks import only_process
 from colorjax.runtime.versions import versions
 from colorjax.weights import stored_config
+
+SEAL = "SHA256SUMS"
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +120,8 @@ class Workdir:
         Raises:
             RequestError: another training holds the lock, or the folder is not writable.
         """
+        from colorjax.parallel import mesh as parallel
+
         refusal: RequestError | None = None
         if parallel.is_first() and not paths.is_remote(self.root):
             paths.require_utf8(self.root)
@@ -145,6 +148,8 @@ class Workdir:
         Raises:
             RequestError: the folder is not writable, or belongs to another method.
         """
+        from colorjax.parallel import mesh as parallel
+
         paths.require_utf8(self.root)
         try:
             is_new = not self.config_file.is_file()
@@ -178,6 +183,8 @@ class Workdir:
         Raises:
             RequestError: the run is finished, and fields changed that only a step would use.
         """
+        from colorjax.parallel import mesh as parallel
+
         changed, _ = compare(self.read_config(), config)
         if finished:
             # The decoding stored by `colorjax calibrate` stays.
@@ -289,6 +296,8 @@ class Workdir:
 
         `split.npz` has indices of photos in the data set, int64, by part.
         """
+        from colorjax.parallel import mesh as parallel
+
         known = self._read_split()
         if known is not None and not all(
             part in known and np.array_equal(known[part], numbers)
@@ -342,6 +351,8 @@ class Workdir:
 
         A crash leaves one incomplete line at the end; it warns of any others.
         """
+        from colorjax.parallel import mesh as parallel
+
         if parallel.is_first():
             lines = list(self._metrics_lines())
             if num_damaged := lines[:-1].count(None):
@@ -352,6 +363,8 @@ class Workdir:
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes a small file of the run atomically, from the first process only."""
+        from colorjax.parallel import mesh as parallel
+
         if parallel.is_first():
             write_json(self.root / name, content)
 

@@ -9,6 +9,7 @@ from scipy import stats
 from skimage.color import rgb2lab
 
 from colorjax import color
+from colorjax.color.hint_spreading import Keys, exponents
 from colorjax.inference import questions, samples, suggestions
 from colorjax.inference.beliefs import (
     EPSILON,
@@ -18,7 +19,6 @@ from colorjax.inference.beliefs import (
     entropy,
     squared_distances,
 )
-from colorjax.models.hint_spreading import Keys, exponents
 
 BINS = color.ab_bins().astype(np.float64)
 

@@ -18,6 +18,7 @@ from colorjax.data.sources.source import read_sample
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError
 from colorjax.inference.colorizer import Colorizer
+from colorjax.inference.engines.jax import JaxEngine
 from colorjax.inference.tiling import Tiling
 from colorjax.inference.working_size import WorkingSize
 from colorjax.photos.color_space import to_srgb_through
@@ -33,7 +34,15 @@ class ConstantMethod:
     takes_hints = False
     global_size = None
     encode = TargetEncoder()
-    network = SimpleNamespace(inputs=frozenset({"gray"}), outputs=frozenset({"ab"}))
+    saturation, decode, bin_bias, bin_temperature = 1.0, "ab", (), 1.0
+    predicts_lightness = False
+    network = SimpleNamespace(
+        inputs=frozenset({"gray"}),
+        outputs=frozenset({"ab"}),
+        size_multiple=4,
+        fixed_size=None,
+        fit="pad",
+    )
 
     def __init__(self, a, b):
         self.ab = (a, b)
@@ -43,7 +52,7 @@ class ConstantMethod:
 
 
 def painter(a, b):
-    return Colorizer(ConstantMethod(a, b), {}, WorkingSize(32, 4, is_fixed=False))
+    return Colorizer(JaxEngine(ConstantMethod(a, b), {}), WorkingSize(32, 4, is_fixed=False))
 
 
 @pytest.fixture(scope="module")

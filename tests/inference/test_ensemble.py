@@ -44,7 +44,7 @@ def test_the_confident_size_counts_most():
 
 
 def test_confidence_is_that_of_the_distribution(zhang16_workdir):
-    predictor = Colorizer.load(zhang16_workdir)._predictor
+    predictor = Colorizer.load(zhang16_workdir)._engine
     fields = predictor.fields(synthetic_images(1, 32)[0][..., 0].astype(np.float32) / 127.5 - 1)
     colors, confidence = predictor.colors_and_confidence(fields)
     np.testing.assert_allclose(colors, predictor.colors(fields), atol=1e-3)

@@ -122,15 +122,15 @@ def test_luma_is_what_iizuka_sees(iizuka):
     """Returns the picture of the network's prediction from 2 Y - 1, at its own size."""
     square = PHOTO[:32, :32]
     luma = square.astype(np.float32) @ np.float32([0.299, 0.587, 0.114]) / 255
-    method = iizuka._method
+    method = iizuka._engine.method
     ab = jax.jit(method.predict_ab)(
-        iizuka._predictor.variables, {"gray": (2 * luma - 1)[None, ..., None]}
+        iizuka._engine.variables, {"gray": (2 * luma - 1)[None, ..., None]}
     )
     lab = np.dstack([color.rgb_u8_to_lab(square)[..., 0], np.asarray(ab[0])])
     expected = color.lab_to_rgb_u8(lab.astype(np.float32), gamut="shrink_chroma")
     assert difference(iizuka.colorize(square), expected) <= 1
     seen = {"gray": color.rgb_u8_to_lab(square)[None, ..., :1] / 50 - 1}
-    by_lightness = jax.jit(method.predict_ab)(iizuka._predictor.variables, seen)
+    by_lightness = jax.jit(method.predict_ab)(iizuka._engine.variables, seen)
     assert jnp.abs(by_lightness - ab).max() > 1
 
 
@@ -141,12 +141,12 @@ def test_edges_are_those_of_training(edge_fusion_workdir):
     edges = canny(lightness[..., 0] / 100, 1.0, 0.1, 0.2)[None, ..., None]
     assert 0.01 < edges.mean() < 0.5
     fields = {"gray": lightness[None] / 50 - 1, "edges": edges}
-    method = colorizer._method
-    ab = jax.jit(method.predict_ab)(colorizer._predictor.variables, fields)
+    method = colorizer._engine.method
+    ab = jax.jit(method.predict_ab)(colorizer._engine.variables, fields)
     lab = np.concatenate([lightness, np.asarray(ab[0])], axis=-1)
     expected = color.lab_to_rgb_u8(lab, gamut="shrink_chroma")
     assert difference(colorizer.colorize(square), expected) <= 1
-    none = jax.jit(method.predict_ab)(colorizer._predictor.variables, fields | {"edges": 0 * edges})
+    none = jax.jit(method.predict_ab)(colorizer._engine.variables, fields | {"edges": 0 * edges})
     assert jnp.abs(none - ab).max() > 0.5
 
 

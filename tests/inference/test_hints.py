@@ -193,7 +193,7 @@ def test_wrong_requests_are_one_line(
 
 def test_hints_for_a_network_that_shows_no_features(gray, zhang16_workdir, monkeypatch, capsys):
     colorizer = Colorizer.load(zhang16_workdir)
-    monkeypatch.setattr(type(colorizer._method.network), "feature_layers", ())
+    monkeypatch.setattr(type(colorizer._engine.method.network), "feature_layers", ())
     args = ["--checkpoint", zhang16_workdir, "--hint", "1,2,#c02020"]
     assert colorize(gray, *args) == 2
     message = capsys.readouterr().err.strip()
@@ -227,7 +227,7 @@ def test_temperature_zero_is_the_mode(zhang16_workdir):
     square = PHOTO[:32, :32]  # of the working size: nothing is resized
     lightness = color.rgb_u8_to_lab(np.repeat(square[..., None], 3, -1))[..., :1]
     fields = {"gray": lightness[None] / 50 - 1}
-    logits = jax.jit(mode._method.predict)(mode._predictor.variables, fields)["bin_logits"][0]
+    logits = jax.jit(mode._engine.method.predict)(mode._engine.variables, fields)["bin_logits"][0]
     bins = color.ab_bins()[np.asarray(logits).argmax(-1)].astype(np.float32)
     planes = [
         np.asarray(Image.fromarray(bins[..., i]).resize((32, 32), Image.Resampling.BILINEAR))

@@ -31,9 +31,9 @@ def prepared(colorizer):
 
 def test_the_network_runs_once(colorizer, monkeypatch):
     runs = []
-    run = colorizer._predictor.run
+    run = colorizer._engine.run
     monkeypatch.setattr(
-        colorizer._predictor, "run", lambda name, *args: (runs.append(name), run(name, *args))[1]
+        colorizer._engine, "run", lambda name, *args: (runs.append(name), run(name, *args))[1]
     )
     prepared = colorizer.prepare(PHOTO)
     prepared.suggest(3, 4)

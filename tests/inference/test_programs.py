@@ -16,7 +16,7 @@ from helpers.synthetic import synthetic_images
 
 from colorjax.errors import RequestError
 from colorjax.inference.colorizer import Colorizer
-from colorjax.inference.programs import Programs
+from colorjax.inference.engines.programs import Programs
 from colorjax.runtime import forks
 
 FORKED = """

@@ -61,9 +61,9 @@ def test_the_last_hint_of_one_pixel_counts(colorizer):
 
 def test_the_network_runs_once_for_a_prepared_photo(colorizer, monkeypatch):
     runs = []
-    run = colorizer._predictor.run
+    run = colorizer._engine.run
     monkeypatch.setattr(
-        colorizer._predictor, "run", lambda name, *args: (runs.append(name), run(name, *args))[1]
+        colorizer._engine, "run", lambda name, *args: (runs.append(name), run(name, *args))[1]
     )
     prepared = colorizer.prepare(PHOTO)
     first = prepared.colorize([(10, 12, GREEN)])

@@ -10,14 +10,16 @@ import pytest
 from helpers.synthetic import synthetic_images
 
 from colorjax import color, methods, models
+from colorjax.data.edges import EdgeDetector
 from colorjax.data.targets import TargetEncoder
 from colorjax.errors import RequestError
 from colorjax.inference import tiling
 from colorjax.inference.chroma import Chroma
 from colorjax.inference.colorizer import Colorizer, Options
-from colorjax.inference.predictor import Predictor
+from colorjax.inference.engines.jax import JaxEngine
 from colorjax.inference.tiling import Tiling, hann, predict_tiles, seam, tile_starts
 from colorjax.inference.working_size import WorkingSize
+from colorjax.methods import Method
 from configs import edge_fusion, iizuka, plain_cnn, unet, zhang16, zhang17
 
 
@@ -28,7 +30,14 @@ class MeanMethod:
     global_size = None
     predicts_lightness = False
     encode = TargetEncoder()
-    network = SimpleNamespace(inputs=frozenset({"gray"}), outputs=frozenset({"ab"}))
+    saturation, decode, bin_bias, bin_temperature = 1.0, "ab", (), 1.0
+    network = SimpleNamespace(
+        inputs=frozenset({"gray"}),
+        outputs=frozenset({"ab"}),
+        size_multiple=4,
+        fixed_size=None,
+        fit="pad",
+    )
 
     def predict_shown(self, variables, fields):
         mean = jnp.mean(fields["gray"], axis=(1, 2, 3), keepdims=True)
@@ -36,7 +45,7 @@ class MeanMethod:
         return jnp.broadcast_to(ab, (*fields["gray"].shape[:3], 2))
 
 
-MEANS = Predictor(MeanMethod(), {})
+MEANS = JaxEngine(MeanMethod(), {})
 
 
 def working(height, width):
@@ -154,16 +163,16 @@ def test_the_memory_of_tiles_is_that_of_the_canvas(colorizer, exactly, monkeypat
     """Peak memory of NumPy, besides the photo itself."""
     monkeypatch.setattr(tiling, "_MOST_PIXELS", 2**17)
     monkeypatch.setattr(tiling, "_EXACT_CORE", 64)
-    monkeypatch.setattr(colorizer._predictor, "colors", blank)
+    monkeypatch.setattr(colorizer._engine, "colors", blank)
     gray = np.zeros((1500, 2000), np.float32)
-    fields = colorizer._predictor.fields(gray)
+    fields = colorizer._engine.fields(gray)
     tracemalloc.start()
     try:
         if exactly:
-            result = tiling.predict_exactly(colorizer._predictor, fields)
+            result = tiling.predict_exactly(colorizer._engine, fields)
         else:
             rule = Tiling((200, 200), (100, 100), keeps_global=True)
-            result = predict_tiles(colorizer._predictor, gray, rule, working, {})
+            result = predict_tiles(colorizer._engine, gray, rule, working, {})
         of_tiles = tracemalloc.get_traced_memory()[1]
         Chroma(result, gray.shape).guide(gray)
         of_all = tracemalloc.get_traced_memory()[1]
@@ -185,7 +194,7 @@ def bins(zhang16_workdir):
 
 
 def test_one_tile_of_shares_is_the_annealed_mean(bins):
-    predictor = bins._predictor
+    predictor = bins._engine
     gray = synthetic_images(1, 32)[0][..., 0].astype(np.float32) / 127.5 - 1
     result = predict_tiles(
         predictor, gray, Tiling((32, 32), (32, 32), "distribution"), lambda h, w: (h, w), {}
@@ -200,7 +209,7 @@ def test_one_tile_of_shares_is_the_annealed_mean(bins):
 def test_distributions_are_averaged_before_the_mean(bins):
     gray = synthetic_images(1, 48)[0][..., 0].astype(np.float32) / 127.5 - 1
     result = predict_tiles(
-        bins._predictor, gray, Tiling((32, 32), (16, 16), "distribution"), lambda h, w: (h, w), {}
+        bins._engine, gray, Tiling((32, 32), (16, 16), "distribution"), lambda h, w: (h, w), {}
     )
     assert result.shape == (48, 48, 2)
     assert np.isfinite(result).all()
@@ -237,9 +246,9 @@ def exact_and_whole(colorizer, shape, monkeypatch, core=32):
     """Returns predictions of one picture at its own size, tiled and untiled."""
     monkeypatch.setattr(tiling, "_EXACT_CORE", core)
     rng = np.random.default_rng(1)
-    fields = colorizer._predictor.fields(rng.uniform(-1, 1, shape).astype(np.float32))
-    result = tiling.predict_exactly(colorizer._predictor, fields)
-    return result, colorizer._predictor.colors(fields)[0]
+    fields = colorizer._engine.fields(rng.uniform(-1, 1, shape).astype(np.float32))
+    result = tiling.predict_exactly(colorizer._engine, fields)
+    return result, colorizer._engine.colors(fields)[0]
 
 
 @pytest.mark.parametrize(
@@ -250,9 +259,9 @@ def exact_and_whole(colorizer, shape, monkeypatch, core=32):
     ],
 )
 def test_exact_tiles_of_networks_that_cannot_be_cut(network, says):
-    predictor = SimpleNamespace(method=SimpleNamespace(network=network))
+    method = Method(network, None, TargetEncoder(), EdgeDetector(), image_size=128)
     with pytest.raises(RequestError, match=says):
-        tiling.predict_exactly(predictor, {})
+        tiling.predict_exactly(JaxEngine(method, {}), {})
 
 
 @pytest.mark.parametrize("shape", [(150, 203), (40, 260)])
@@ -338,7 +347,7 @@ def test_networks_padded_as_keras_see_no_farther_than_they_say(module):
 
 
 def test_a_halo_is_needed(colorizer, monkeypatch):
-    monkeypatch.setattr(type(colorizer._method.network), "reach", 4)
+    monkeypatch.setattr(type(colorizer._engine.method.network), "reach", 4)
     result, whole = exact_and_whole(colorizer, (150, 203), monkeypatch)
     assert np.abs(result - whole).max() > 1e-3
 

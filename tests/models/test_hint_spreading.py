@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from colorjax import models
+from colorjax.color.hint_spreading import GUIDE_KEYS, Keys, spread_hints
 from colorjax.models import hint_spreading
-from colorjax.models.hint_spreading import GUIDE_KEYS, Keyed, Keys, feature_keys, spread_hints
+from colorjax.models.hint_spreading import Keyed, feature_keys
 
 RNG = np.random.default_rng(3)
 SIZE = (6, 9)

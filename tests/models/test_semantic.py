@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.synthetic import drawn_variables
 
-from colorjax import losses, methods, models
+from colorjax import color, losses, methods, models
 from colorjax.data import pipeline
 from colorjax.data.sources.source import FolderSource
 from colorjax.errors import RequestError
@@ -158,7 +158,7 @@ def test_padding_is_by_the_edge():
 def test_the_palette_of_another_photo_changes_the_colors():
     gray = np.zeros((1, 32, 32, 1), np.float32)
     variables = tiny()[1]
-    red = methods.palette_input(jnp.full((1, 4, 4, 2), 40.0))
+    red = color.palette_input(jnp.full((1, 4, 4, 2), 40.0))
     assert red.shape == (1, 315)
     assert red[0, -1] == 1
     free = predict()(variables, {"gray": gray})["ab"]
@@ -172,7 +172,7 @@ def test_a_palette_is_as_loud_as_the_scene_at_the_start():
     """Unscaled shares of about 1 / 313 had no effect in 2,500 steps of training."""
     module = _GlobalColors(64)
     ab = jnp.asarray(np.random.default_rng(0).normal(0, 20, (16, 8, 8, 2)), jnp.float32)
-    palettes = methods.palette_input(ab)
+    palettes = color.palette_input(ab)
     actual = module.apply(module.init(jax.random.key(0), palettes), palettes)
     assert 0.2 < float(jnp.sqrt(jnp.mean(jnp.square(actual)))) < 5
     none = module.apply(module.init(jax.random.key(0), palettes), jnp.zeros((1, 315)))
@@ -188,7 +188,7 @@ def test_training_reveals_the_palette_of_some_photos():
     is_given = actual[:, -1]
     assert set(np.unique(is_given)) == {0, 1}
     assert 4 <= is_given.sum() <= 24
-    wanted = methods.palette_input(110 * ab[:, ::4, ::4]) * is_given[:, None]
+    wanted = color.palette_input(110 * ab[:, ::4, ::4]) * is_given[:, None]
     np.testing.assert_allclose(actual, wanted, atol=1e-6)
     never = dataclasses.replace(method, global_hints=0.0)
     assert never._reveal_palettes(batch, jax.random.key(0)) is batch

@@ -23,6 +23,7 @@ from colorjax import methods
 from colorjax.cli import main as cli
 from colorjax.errors import RequestError
 from colorjax.inference.colorizer import Colorizer
+from colorjax.inference.engines.jax import JaxEngine
 from colorjax.weights import hub, tensor_file
 from colorjax.weights.open import are_weights, open_weights
 from colorjax.weights.torch import state_dicts
@@ -275,7 +276,7 @@ def test_from_pretrained_and_save_pretrained(run, tmp_path):
         colorizer.save_pretrained(tmp_path / "a")
     back.save_pretrained(tmp_path / "a", overwrite=True)
     assert (tmp_path / "a" / hub.CARD).read_text().startswith("---\nlicense: mit\n")
-    plain = Colorizer(back._method, back._predictor.variables, back.working_size)
+    plain = Colorizer(JaxEngine(back._engine.method, back._engine.variables), back.working_size)
     with pytest.raises(RequestError, match="was not loaded by name or path"):
         plain.save_pretrained(tmp_path / "b")
     assert not (tmp_path / "b").exists()

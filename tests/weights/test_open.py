@@ -36,7 +36,7 @@ def test_a_name_and_a_path_open_alike(workdir):
 
 
 def test_the_digest_is_that_of_weights_and_config(workdir, tmp_path, monkeypatch):
-    monkeypatch.setattr("colorjax.weights.open.Checkpoints", None)  # reads no arrays
+    monkeypatch.setattr("colorjax.weights.checkpoint.Checkpoints", None)  # reads no arrays
     assert open_weights(named.DEFAULT).digest() == named.SHA256[named.DEFAULT]
     shutil.copytree(workdir, tmp_path / "copy")
     copy = Workdir(tmp_path / "copy")
@@ -56,7 +56,7 @@ def test_the_digest_is_that_of_weights_and_config(workdir, tmp_path, monkeypatch
 
 def test_arrays_are_read_on_request_only(workdir, monkeypatch):
     monkeypatch.setattr(WeightsFile, "variables", None)
-    monkeypatch.setattr("colorjax.weights.open.Checkpoints", None)
+    monkeypatch.setattr("colorjax.weights.checkpoint.Checkpoints", None)
     assert open_weights(named.DEFAULT).method.image_size == 96
     assert open_weights(workdir).method.image_size == 32
 

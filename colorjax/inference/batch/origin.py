@@ -13,6 +13,7 @@ import numpy as np
 
 from colorjax import photos
 from colorjax.inference.batch.plan import Job
+from colorjax.inference.engines import model_file
 from colorjax.version import __version__
 from colorjax.weights import named
 
@@ -67,14 +68,16 @@ def origin_of(weights: str, settings: Mapping[str, Any]) -> Origin:
     """Returns what results of these weights and settings are made with.
 
     Args:
-        weights: a name or the path of a workdir.
+        weights: a name, the path of a workdir, or an exported model.
         settings: arguments of `Colorizer.load`, fields of `Options` and the level of white.
 
     Raises:
         RequestError: there are no such weights.
     """
     text = settings_text({name: _short(value) for name, value in settings.items()})
-    return Origin(Path(weights).name, PROGRAM, weights_digest(weights), text)
+    model = _model(weights)
+    name = model["weights"] if model else Path(weights).name
+    return Origin(name, PROGRAM, weights_digest(weights), text)
 
 
 def weights_digest(weights: str) -> str:
@@ -85,9 +88,18 @@ def weights_digest(weights: str) -> str:
     """
     if named.ships(weights):
         return named.SHA256[weights]
-    from colorjax.weights.open import open_weights  # imports JAX
+    if model := _model(weights):
+        return model["digest"]
+    from colorjax.weights.open import open_weights
 
     return open_weights(weights).digest()
+
+
+def _model(weights: str) -> Mapping[str, Any]:
+    """Returns the metadata of an exported model; empty for other weights."""
+    path = Path(weights).expanduser()
+    is_model = path.suffix == model_file.SUFFIX and path.is_file()
+    return model_file.read_about(path) if is_model else {}
 
 
 def _short(value: Any) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 
 from colorjax.errors import RequestError
 from colorjax.inference.colorizer import Colorizer
-from colorjax.inference.predictor import saturated
+from colorjax.inference.planes import saturated
 
 
 class FramePainter:

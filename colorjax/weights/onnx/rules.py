@@ -55,7 +55,7 @@ _BINARY = {
     "or": "Or",
 }
 _COMPOSED = frozenset(
-    {"ne", "rsqrt", "log1p", "square", "integer_pow", "cbrt", "select_n", "clamp", "rem"}
+    {"ne", "rsqrt", "erfc", "log1p", "square", "integer_pow", "cbrt", "select_n", "clamp", "rem"}
 )
 ELEMENTWISE = _UNARY.keys() | _BINARY.keys() | _COMPOSED | {"convert_element_type"}
 _SAME = ("stop_gradient", "name", "copy", "copy_p", "optimization_barrier", "reduce_precision")
@@ -249,6 +249,13 @@ def _ne(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtype: Any) -
 def _rsqrt(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtype: Any) -> Value:
     root = _operate(graph, "Sqrt", inputs, shape, dtype)
     return _operate(graph, "Reciprocal", [root], shape, dtype)
+
+
+@rule("erfc")
+def _erfc(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtype: Any) -> Value:
+    """1 - erf(x): of `jax.nn.gelu`, where the absolute error of a float32 is small enough."""
+    one = constant(np.ones((), dtype))
+    return _operate(graph, "Sub", [one, _operate(graph, "Erf", inputs, shape, dtype)], shape, dtype)
 
 
 @rule("log1p")

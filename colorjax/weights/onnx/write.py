@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from colorjax.errors import RequestError
+from colorjax.models.hint_spreading import feature_layers
 from colorjax.weights.onnx import compress
 from colorjax.weights.onnx.export import build
 from colorjax.weights.open import StoredWeights
@@ -35,6 +36,8 @@ class Export:
 def about(weights: StoredWeights, step: int) -> dict[str, Any]:
     """Returns the metadata of a model: what a program needs to use it as colorjax does."""
     method, config = weights.method, weights.config
+    network = method.network
+    hint_form = "spread" if feature_layers(network) else "region"
     return {
         "weights": weights.name.rstrip("/").rsplit("/", 1)[-1],
         "step": step,
@@ -44,11 +47,20 @@ def about(weights: StoredWeights, step: int) -> dict[str, Any]:
         "gray": method.encode.grey,
         "decode": method.decode,
         "saturation": method.saturation,
-        "temperature": getattr(method.network, "temperature", None),
-        "size_multiple": method.network.size_multiple,
-        "fixed_size": method.network.fixed_size,
-        "fit": method.network.fit,
+        "temperature": getattr(network, "temperature", None),
+        "size_multiple": network.size_multiple,
+        "fixed_size": network.fixed_size,
+        "fit": network.fit,
         "global_size": method.global_size,
+        "digest": weights.digest(),
+        "inputs": sorted(network.inputs),
+        "reach": getattr(network, "reach", None),
+        "has_bins": "bin_logits" in network.outputs,
+        "hint_form": "input" if method.takes_hints else hint_form,
+        "predicts_lightness": method.predicts_lightness,
+        "bin_bias": list(method.bin_bias),
+        "bin_temperature": method.bin_temperature,
+        "edges": dataclasses.asdict(method.detect_edges),
     }
 
 

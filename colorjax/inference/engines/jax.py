@@ -1,39 +1,42 @@
-"""A method bound to its weights, compiled once per input shape."""
+"""The engine JAX: a method bound to its weights, compiled once per input shape."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 
 from colorjax import color
-from colorjax.inference.programs import Programs
+from colorjax.color.hint_spreading import Keys, spread_hints
+from colorjax.inference.engines.compiled_painter import Painter
+from colorjax.inference.engines.engine import Facts, Spreading
+from colorjax.inference.engines.programs import Programs
+from colorjax.inference.planes import Inputs, Size
 from colorjax.methods.method import Method, Variables
-from colorjax.models.hint_spreading import Keys, keyed
+from colorjax.models.blocks.shapes import squeezed
+from colorjax.models.hint_spreading import feature_layers, keyed
 from colorjax.runtime import forks
 
-Inputs: TypeAlias = dict[str, Any]  # name -> array (N, H, W, C) float32, NumPy's or JAX's
-Size: TypeAlias = tuple[int, ...]  # height and width in pixels
-
-# No sRGB color has a chroma above 134; gamut mapping fails for chroma in the thousands.
-_MAX_CHROMA = 1000.0
 _LEAST_SHARE = 1e-30  # of a bin, for logarithms
 
 
-class Predictor:
+class JaxEngine:
     """Runs a method on the device of its weights; safe for threads.
 
     Attributes:
+        name: of the engine.
         method: the method.
         seconds: seconds spent in the network so far, summed over threads.
     """
+
+    name = "jax"
 
     def __init__(self, method: Method, variables: Variables):
         """Binds a method to its weights, arrays of JAX or (for the first device) of NumPy."""
@@ -43,10 +46,11 @@ class Predictor:
         self._is_on_device = False
         self._lock = threading.Lock()
         self._programs = Programs()
+        self._painter = Painter()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies the method and its weights, without compiled programs."""
-        return Predictor, (self.method, jax.device_get(self.variables))
+        return JaxEngine, (self.method, jax.device_get(self.variables))
 
     @property
     def variables(self) -> Variables:
@@ -65,7 +69,25 @@ class Predictor:
     @property
     def compile_seconds(self) -> float:
         """Seconds of compilation so far."""
-        return self._programs.compile_seconds
+        return self._programs.compile_seconds + self._painter.compile_seconds
+
+    @property
+    def facts(self) -> Facts:
+        """Properties of the network."""
+        return facts_of(self.method)
+
+    def digest(self, working_size: str) -> str:
+        """Returns the SHA-256 of the weights and of the settings that change a measurement."""
+        method = self.method
+        about = f"{method.network!r} {working_size} {method.saturation!r}"
+        if method.decode != "ab":  # the defaults do not change the digests of earlier versions
+            about += f" {method.decode}"
+        if method.bin_bias or method.bin_temperature != 1:
+            about += f" {method.bin_bias} {method.bin_temperature}"
+        sha = hashlib.sha256(about.encode())
+        for path, leaf in jax.tree_util.tree_leaves_with_path(self.variables):
+            sha.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
+        return sha.hexdigest()
 
     def fields(self, gray: np.ndarray) -> Inputs:
         """Returns the inputs computed from a gray picture.
@@ -135,11 +157,6 @@ class Predictor:
         """
         return self.run("confident", self._confident, fields)
 
-    @property
-    def has_bins(self) -> bool:
-        """Whether the method predicts a distribution over the 313 bins."""
-        return "bin_logits" in self.method.network.outputs
-
     def distribution(self, fields: Inputs, size: Size) -> np.ndarray:
         """Returns the uncalibrated distribution over bins of N pictures, resized to `size`.
 
@@ -172,6 +189,32 @@ class Predictor:
             confidence = jax.image.resize(jnp.exp(-entropy), (*size, 1), "linear")
         return self.method.to_picture(outputs), confidence
 
+    def spread(self, fields: Spreading) -> np.ndarray:
+        """Returns the correction of the predicted ab by color hints, (h, w, 2)."""
+        return self.run("spread", _spread, fields._asdict())
+
+    def fit(self, fields: Inputs) -> Inputs:
+        """Returns the fields padded or resized to a size of the network, with global_gray."""
+        method = self.method
+        shape = fields["gray"].shape[1:3]
+        wanted = {name: x for name, x in fields.items() if name in method.network.inputs}
+        if method.network_size(*shape) != shape:  # without a copy if nothing changes
+            wanted = {name: np.asarray(x) for name, x in method.fit(fields).items()}
+        side = method.global_size
+        if side is not None and "global_gray" not in wanted:
+            wanted["global_gray"] = np.asarray(squeezed(jnp.asarray(wanted["gray"]), side))
+        return wanted
+
+    def fit_back(self, colors: np.ndarray, size: Size) -> np.ndarray:
+        """Returns colors (h, w, C) cropped or resized to (H, W); undoes `fit`."""
+        if self.method.network.fit == "pad" or colors.shape[:2] == size:
+            return colors[: size[0], : size[1]]
+        return np.asarray(self.method.fit_back(jnp.asarray(colors[None]), size)[0])
+
+    def paint(self, planes: tuple[np.ndarray, ...], *, is_8_bit: bool) -> np.ndarray:
+        """Returns sRGB (n, W, 3) of planes L, a and b, (n, W) each; see `Engine.paint`."""
+        return self._painter(planes, is_8_bit=is_8_bit)
+
     def run(self, name: object, function: Callable[..., Any], fields: Any) -> Any:
         """Returns function(variables, fields), compiled once per name and shapes."""
         shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(fields))
@@ -193,35 +236,29 @@ def _resized_log_shares(method: Method, outputs: Any, size: Size) -> jax.Array:
     return jnp.log(jnp.maximum(shares, _LEAST_SHARE))
 
 
-def saturated(colors: np.ndarray, factor: float) -> np.ndarray:
-    """Returns (h, w, 2 or 3) with ab times a factor, chroma limited to 1000; may be in place."""
-    result = np.require(colors, np.float32, ["W"])  # a copy if read-only
-    if factor == 1 and np.abs(result[..., -2:]).max(initial=0) < _MAX_CHROMA / 2:
-        return result  # multiplied by 1
-    for ab in result[..., -2:]:  # row by row to save memory: a picture may have 100 megapixels
-        chroma = np.linalg.norm(ab.astype(np.float64), axis=-1, keepdims=True)
-        ab *= np.minimum(factor, _MAX_CHROMA / np.maximum(chroma, 1e-9)).astype(np.float32)
-    return result
+def _spread(variables: Any, fields: dict[str, Any]) -> jax.Array:
+    del variables
+    return spread_hints(**fields)
 
 
-def shrunk(gray: np.ndarray, size: Size) -> np.ndarray:
-    """Returns a network input (H, W) in [-1, 1] resized bicubically to (h, w) = `size`."""
-    if gray.shape == size:
-        return gray
-    # Bicubic as in training; it overshoots at edges.
-    small = Image.fromarray(gray.astype(np.float32, copy=False))
-    resized = small.resize((size[1], size[0]), Image.Resampling.BICUBIC)
-    return np.clip(np.asarray(resized), -1, 1)
-
-
-def enlarged(planes: np.ndarray, size: Size) -> np.ndarray:
-    """Returns (h, w, C) float32 resized bilinearly to (H, W, C); averages when shrinking."""
-    if planes.shape[:2] == size:
-        return planes
-    channels = [
-        Image.fromarray(np.ascontiguousarray(plane)).resize(
-            (size[1], size[0]), Image.Resampling.BILINEAR
-        )
-        for plane in np.moveaxis(planes.astype(np.float32, copy=False), -1, 0)
-    ]
-    return np.stack([np.asarray(channel) for channel in channels], axis=-1)
+def facts_of(method: Method) -> Facts:
+    """Returns the properties of a method."""
+    network = method.network
+    hint_form = "spread" if feature_layers(network) else "region"
+    return Facts(
+        gray=method.encode.grey,
+        inputs=frozenset(network.inputs),
+        size_multiple=network.size_multiple,
+        fixed_size=network.fixed_size,
+        fit=network.fit,
+        global_size=method.global_size,
+        reach=getattr(network, "reach", None),
+        has_bins="bin_logits" in network.outputs,
+        hint_form="input" if method.takes_hints else hint_form,
+        predicts_lightness=method.predicts_lightness,
+        saturation=method.saturation,
+        decode=method.decode,
+        temperature=getattr(network, "temperature", None),
+        bin_bias=tuple(method.bin_bias),
+        bin_temperature=method.bin_temperature,
+    )

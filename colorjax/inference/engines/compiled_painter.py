@@ -11,11 +11,9 @@ import numpy as np
 
 from colorjax import color
 from colorjax.color.lab import Gamut
-from colorjax.inference.programs import Programs
+from colorjax.inference.engines.programs import Programs
+from colorjax.inference.planes import BAND_PIXELS
 
-# Full resolution is processed in bands of rows of at most this many pixels (or one row), so that a
-# photo needs only the memory of its pixels, its lightness and the result.
-BAND_PIXELS = 65536
 _FEW_PIXELS = 8192  # block size for pixels outside sRGB: eight shapes
 
 

@@ -1,0 +1,1 @@
+"""Engines: what runs a network, JAX, ONNX Runtime or OpenVINO."""
