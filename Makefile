@@ -44,18 +44,25 @@ PHASES := --config.features.share=0.15 --config.nogan.shares="(0.7,0.15,0.15)" -
 # Hours on two cores. Stopped, it goes on where it was; what is finished is not trained again.
 results: results-equal-time results-tinyimagenet results-cifar10 results-knobs
 
-# The README's first tables. DATA/train: all 100,000 photos; MEASURE: where the rows are measured.
+# The first tables of docs/results.md. DATA: a folder with train/ and val/, or shards of `colorjax
+# prepare`; PHOTOS: test photos. Each method learns for MINUTES, once for each of the SEEDS.
 EQUAL := $(RESULTS)/equal_time
-METHODS := unet unet_l1 plain_cnn iizuka edge_fusion cgan nogan zhang16_l2 zhang16_full zhang17
-MEASURE := $(BIN)/colorjax evaluate semantic-lite0 $(addprefix $(EQUAL)/,$(METHODS)) --suite folder
+METHODS := semantic unet unet_l1 plain_cnn iizuka edge_fusion cgan nogan zhang16_l2 zhang16_full \
+    zhang17
+SEEDS ?= 0 1 2
+MINUTES ?= 10
+PHOTOS ?= $(DATA)/val
+EQUAL_RUNS = $(foreach method,$(METHODS),$(addprefix $(EQUAL)/$(method)-,$(SEEDS)))
 results-equal-time: $(VENV)/.core
+	$(PIP) --editable .[encoders]
 	mkdir -p $(EQUAL)
-	$(BIN)/python -m benchmarks.equal_time --data $(DATA) --workdir $(EQUAL) --minutes 3 \
+	$(BIN)/python -m benchmarks.equal_time --data $(DATA) --workdir $(EQUAL) \
+	    --minutes $(MINUTES) --size 128 --batch 16 --seeds $(SEEDS) --methods $(METHODS) \
 	    > $(EQUAL)/rows.jsonl
-	$(MEASURE) --data $(DATA)/val --output $(EQUAL)/measured
+	$(BIN)/colorjax evaluate semantic-lite0 $(EQUAL_RUNS) --suite folder --size 128 \
+	    --data $(PHOTOS) --output $(EQUAL)/measured
 	$(BIN)/python -m benchmarks.results_table $(EQUAL)/measured/result.json \
 	    --equal-time $(EQUAL)/rows.jsonl
-	$(if $(PHOTOS),$(MEASURE) --size 256 --data $(PHOTOS) --output $(EQUAL)/measured_photos)
 
 # The weights that ship, docs/weights.md, which `python -m colorjax.weights.pack` packs:
 # `make results-semantic DATA=PHOTOS TEST=TEST_PHOTOS`.

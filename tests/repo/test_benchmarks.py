@@ -337,21 +337,28 @@ def test_methods_at_equal_time(config, tmp_path, monkeypatch, capsys):
         for number, photo in enumerate(synthetic_images(40, 64, seed=len(part))):
             Image.fromarray(photo).save(tmp_path / part / f"{number}.png")
     arguments = ["--data", str(tmp_path), "--workdir", str(tmp_path / "runs"), "--methods", "ours"]
+    arguments += ["--size", "32", "--batch", "8", "--seeds", "0", "1"]
+    arguments += ["--config.log_every=5"]
     assert equal_time.main([*arguments, "--minutes", "0.001"]) == 0
-    row = json.loads(capsys.readouterr().out)
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     times = json.loads((tmp_path / "runs/step_times.json").read_text())
-    assert row["seconds_a_step"] == times["ours"]
-    assert row["steps"] == max(10, round(0.06 / times["ours"]))
-    assert row["metrics"]["psnr"] > 0
-    trained = (tmp_path / "runs/ours/eval.json").stat().st_mtime_ns
-    assert (
-        equal_time.main([*arguments, "--minutes", "0.001"]) == 0
-    )  # resumes: nothing is left to do
-    assert json.loads(capsys.readouterr().out)["metrics"] == row["metrics"]
-    assert (tmp_path / "runs/ours/eval.json").stat().st_mtime_ns == trained
+    assert [(row["method"], row["seed"]) for row in rows] == [("ours", 0), ("ours", 1)]
+    for row in rows:
+        assert row["seconds_a_step"] == times["ours"]
+        assert row["steps"] == max(10, round(0.06 / times["ours"]))
+        assert row["metrics"]["psnr"] > 0
+    assert rows[0]["metrics"] != rows[1]["metrics"]  # the seed counts
+    trained = (tmp_path / "runs/ours-0/eval.json").stat().st_mtime_ns
+    # Resumes: nothing is left to do.
+    assert equal_time.main([*arguments, "--minutes", "0.001"]) == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == rows
+    assert (tmp_path / "runs/ours-0/eval.json").stat().st_mtime_ns == trained
     with pytest.raises(SystemExit):
         equal_time.main([*arguments, "--minutes", "2"])
-    assert "holds runs of 0.001 minutes; give another --workdir" in capsys.readouterr().err
+    assert "holds runs of --minutes 0.001; give another --workdir" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        equal_time.main([*arguments, "--minutes", "0.001", "--wrong"])
+    assert "unknown arguments: --wrong" in capsys.readouterr().err
 
 
 def test_the_table_of_results(tmp_path, capsys):
@@ -372,6 +379,25 @@ def test_the_table_of_results(tmp_path, capsys):
     assert lines[4].endswith("| 38.9 |")
     assert results_table.main(arguments[:1]) == 0
     assert "parameters" not in capsys.readouterr().out
+
+
+def test_the_table_of_results_has_one_row_for_all_seeds(tmp_path, capsys):
+    def row(value):
+        estimate = {"mean": value, "interval": [value - 1, value + 1]}
+        return {"metrics": dict.fromkeys(results_table.COLUMNS, estimate)}
+
+    rows = {
+        "unet-0": row(22.0),
+        "unet-1": row(23.0),
+        "unet-2": row(25.0),
+        "semantic-lite0": row(24),
+    }
+    (tmp_path / "result.json").write_text(json.dumps({"rows": rows, "truth": {}}))
+    assert results_table.main([str(tmp_path / "result.json")]) == 0
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert [line.split("|")[1].strip() for line in lines] == ["unet", "semantic-lite0", "truth"]
+    assert lines[0].startswith("| unet | 23.33 ± 1.53 |")  # NumPy: std([22, 23, 25], ddof=1)
+    assert lines[1].startswith("| semantic-lite0 | 24.00 [23.00, 25.00] |")
 
 
 def test_psnr_at_a_colorfulness_lies_between_the_nearest_saturations():
