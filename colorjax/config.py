@@ -68,8 +68,9 @@ NO_CONFIG = "give a config, such as --config=unet"
 def with_file(argv: Sequence[str]) -> list[str]:
     """Returns the arguments with the file that --config names.
 
-    `unet` is the config of that name that comes with colorjax; FILE.py is a file; RUN/config.json
-    is the config of an earlier run. Arguments after a colon stay.
+    `unet` is the config of that name that comes with colorjax, and so is configs/unet.py where
+    there is no such file; any other FILE.py is a file; RUN/config.json is the config of an earlier
+    run. Arguments after a colon stay.
 
     Raises:
         RequestError: there is no such config.
@@ -95,9 +96,10 @@ def _file_of(value: str) -> str:
     if name in names():
         return f"{folder() / name}.py{colon}{args}"
     if name and not os.path.exists(name):
-        # A path such as configs/unet.py works in a checkout; elsewhere the name does.
         known = names()
         stem = Path(name).stem
+        if stem in known and Path(name) == Path("configs", f"{stem}.py"):
+            return f"{folder() / stem}.py{colon}{args}"
         if stem in known:
             raise RequestError(f"--config: {name} does not exist; use --config={stem}")
         hint = did_you_mean(stem, known)

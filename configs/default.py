@@ -33,6 +33,8 @@ def get_config(arg: str = "") -> ConfigDict:
     # step, WORKDIR@STEP: weights, optimizer, average and step (docs/devices.md).
     config.fork_from = ""
     config.train_only = "all"  # layers that learn: all | head | added (model.add_layer) | guide
+    # Where metrics go: jsonl (metrics.jsonl, always), tensorboard, wandb (extra `wandb`).
+    config.writers = "jsonl,tensorboard"
     config.progress = True  # show a progress bar on a terminal
 
     config.parallel = ConfigDict()

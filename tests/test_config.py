@@ -39,10 +39,15 @@ def test_a_config_that_does_not_exist(value, text):
         config_files.read_config([f"--config={value}"])
 
 
-def test_a_path_outside_a_checkout_names_the_config(tmp_path, monkeypatch):
+def test_a_path_outside_a_checkout_is_the_config_of_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RequestError, match=r"configs/unet.py does not exist; use --config=unet"):
-        config_files.read_config(["--config=configs/unet.py"])
+    by_path, by_name = (
+        config_files.read_config([f"--config={name}:size=32,debug"])
+        for name in ("configs/unet.py", "unet")
+    )
+    assert by_path.to_dict() == by_name.to_dict()
+    with pytest.raises(RequestError, match=r"mine/unet.py does not exist; use --config=unet"):
+        config_files.read_config(["--config=mine/unet.py"])
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,22 @@ def add(parser: argparse.ArgumentParser, *, output: str, output_required: bool =
         help="photo, folder of photos, pattern such as 'album/**/*.jpg', or - for standard input; "
         "colorize also takes films",
     )
+    add_processing(parser, output=output, output_required=output_required)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what would be done, and write nothing"
+    )
+
+
+def add_processing(
+    parser: argparse.ArgumentParser,
+    *,
+    output: str,
+    output_required: bool = False,
+    overwrite: str = "replace existing results instead of skipping",
+) -> None:
+    """Adds the options that do not depend on how the photos are found."""
     options.add_output(parser, output, required=output_required)
-    options.add_overwrite(parser, "replace existing results instead of skipping")
+    options.add_overwrite(parser, overwrite)
     options.add_jobs(
         parser, 2, "photos in parallel, one of them in the network (default: %(default)s)"
     )
@@ -62,9 +76,6 @@ def add(parser: argparse.ArgumentParser, *, output: str, output_required: bool =
         metavar="LEVEL",
         help="stored value that becomes white, such as 4095 for 12 bits in a file of 16 bits "
         "(default: the largest value of the file's depth)",
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print what would be done, and write nothing"
     )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object per photo, then a summary"

@@ -43,15 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         output="folder for the results, or the file for the result of one photo; default: "
         "NAME.color.EXT next to each photo",
     )
-    parser.add_argument(
-        "--checkpoint",
-        metavar="WEIGHTS",
-        help="workdir of a trained run or of imported weights, a hub folder, or a name of "
-        "`colorjax weights list` (default: semantic-lite0); or a file of `colorjax export`, with "
-        "another --engine than jax",
-    )
-    color_options.add_engine(parser)
-    options.add_download(parser)
+    add_coloring(parser)
     parser.add_argument(
         "--hint",
         action="append",
@@ -67,6 +59,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="hints as a list of {x, y, color}, each with an optional region [[x, y], ...]; or a "
         "session of `colorjax serve`, which is replayed",
     )
+    parser.add_argument(
+        "--contact-sheet",
+        action=options.Once,
+        metavar="FILE",
+        help="also write small pictures of the photos before and after, .png or .jpg; 100 at most",
+    )
+
+
+def add_coloring(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that decide how photos are colorized, except hints."""
+    parser.add_argument(
+        "--checkpoint",
+        metavar="WEIGHTS",
+        help="workdir of a trained run or of imported weights, a hub folder, or a name of "
+        "`colorjax weights list` (default: semantic-lite0); or a file of `colorjax export`, with "
+        "another --engine than jax",
+    )
+    color_options.add_engine(parser)
+    options.add_download(parser)
     parser.add_argument(
         "--samples",
         action=options.Once,
@@ -97,57 +108,102 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     color_options.add(parser)
     parser.add_argument(
-        "--contact-sheet",
-        action=options.Once,
-        metavar="FILE",
-        help="also write small pictures of the photos before and after, .png or .jpg; 100 at most",
-    )
-    parser.add_argument(
         "--drop-streams",
         action="store_true",
         help="films: leave out sound, subtitles and other streams that the output cannot store",
     )
 
 
-def run(args: argparse.Namespace) -> int:
-    """Runs the command; returns the exit status."""
-    options.download(args, args.checkpoint)
-    loading, coloring = color_options.read(args)
-    replayed = _read_session(args)
-    if replayed is not None:
-        args.checkpoint = replay.weights_of(replayed, args.checkpoint)
-        coloring.pop("global_image", None)  # the session has it, in its own order
-        coloring |= replay.coloring(replayed, args)
-    else:
-        coloring["hints"] = _read_hints(args.hints) if args.hints else []
-    engine = _engine(args, loading)
-    if engine != "jax":  # left out for JAX: marks of earlier versions have no engine
-        loading["engine"] = engine
-    if args.hint:
-        coloring["hints"] += _parse_hints(args.hint)
-    if coloring["hints"] and args.tile not in (None, "exact"):
-        raise RequestError("hints need the whole photo; leave --tile out")
+class Request:
+    """What to colorize with: the weights and options of a command line.
 
-    if not 0 <= args.samples <= _MOST_SAMPLES:
-        raise RequestError(f"--samples must be from 0 to {_MOST_SAMPLES}, not {args.samples}")
-    if args.seed < 0:
-        raise RequestError(f"--seed must be at least 0, not {args.seed}")
+    Attributes:
+        loading: arguments of `Colorizer.load`.
+        coloring: fields of `Options`.
+        session: the session that is replayed; None: none.
+    """
 
-    def check(jobs: Sequence[Job]) -> None:
-        if coloring["hints"] and len(jobs) > 1:
-            raise RequestError(f"hints are for one photo, not for {len(jobs)}; give one photo")
-        if coloring["hints"] and any(paths.local(name).is_dir() for name in args.inputs):
-            raise RequestError("hints are for one photo, not for a folder; give the photo itself")
-        if replayed is not None:
-            replay.check_photo(replayed, jobs)
+    def __init__(self, args: argparse.Namespace):
+        """Reads the arguments, and downloads the weights if that is asked for.
 
-    @functools.cache
-    def origin() -> Origin:
+        Raises:
+            RequestError: a value is wrong.
+        """
+        options.download(args, args.checkpoint)
+        self._args = args
+        self.loading, self.coloring = color_options.read(args)
+        self.session = _read_session(args)
+        if self.session is not None:
+            args.checkpoint = replay.weights_of(self.session, args.checkpoint)
+            self.coloring.pop("global_image", None)  # the session has it, in its own order
+            self.coloring |= replay.coloring(self.session, args)
+        else:
+            self.coloring["hints"] = _read_hints(args.hints) if args.hints else []
+        self._engine = _engine(args, self.loading)
+        if self._engine != "jax":  # left out for JAX: marks of earlier versions have no engine
+            self.loading["engine"] = self._engine
+        if args.hint:
+            self.coloring["hints"] += _parse_hints(args.hint)
+        if self.coloring["hints"] and args.tile not in (None, "exact"):
+            raise RequestError("hints need the whole photo; leave --tile out")
+        if not 0 <= args.samples <= _MOST_SAMPLES:
+            raise RequestError(f"--samples must be from 0 to {_MOST_SAMPLES}, not {args.samples}")
+        if args.seed < 0:
+            raise RequestError(f"--seed must be at least 0, not {args.seed}")
+
+    @functools.cached_property
+    def origin(self) -> Origin:
+        """What results are made with.
+
+        Raises:
+            RequestError: there are no such weights.
+        """
         from colorjax.inference.batch.origin import origin_of
 
         jax_setup.quiet_library_logs()
-        settings = loading | coloring | {"white": args.white}
-        return origin_of(args.checkpoint or named.DEFAULT, settings)
+        settings = self.loading | self.coloring | {"white": self._args.white}
+        return origin_of(self._args.checkpoint or named.DEFAULT, settings)
+
+    def work(self) -> Work:
+        """Loads the weights and returns what colorizes a photo."""
+        args, coloring = self._args, self.coloring
+        jax_setup.quiet_library_logs()
+        if self._engine == "jax":
+            jax_setup.use_compilation_cache("auto")
+        from colorjax.inference.batch.work import Colorizing, PhotoWork, Sampling
+        from colorjax.inference.colorizer import Colorizer  # only for valid requests
+        from colorjax.inference.prepared import require_bins, require_spreading
+
+        colorizer = Colorizer.load(args.checkpoint or named.DEFAULT, **self.loading)
+        if args.samples:
+            require_spreading(colorizer, "sample")
+        if args.samples or args.uncertainty:
+            require_bins(colorizer)
+        painting = Colorizing(colorizer, **coloring)
+        is_wish = bool(args.recolor or coloring["strength"] < 1 or coloring["hints"])
+        keeps = not (is_wish or self.session)
+        return PhotoWork(
+            painting,
+            args.max_pixels or MAX_PIXELS,
+            self.origin,
+            keeps_color_photos=keeps,
+            white=args.white,
+            overwrite=args.overwrite,
+            more=Sampling(painting, args.seed) if args.samples or args.uncertainty else None,
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    request = Request(args)
+
+    def check(jobs: Sequence[Job]) -> None:
+        if request.coloring["hints"] and len(jobs) > 1:
+            raise RequestError(f"hints are for one photo, not for {len(jobs)}; give one photo")
+        if request.coloring["hints"] and any(paths.local(name).is_dir() for name in args.inputs):
+            raise RequestError("hints are for one photo, not for a folder; give the photo itself")
+        if request.session is not None:
+            replay.check_photo(request.session, jobs)
 
     films = [name for name in args.inputs if is_film(name) and paths.local(name).is_file()]
     if films and (args.samples or args.uncertainty):
@@ -162,44 +218,19 @@ def run(args: argparse.Namespace) -> int:
             )
         args.inputs = [name for name in args.inputs if name not in films]
         part = batch_options.batch_options(args, "colorized").shard
-        jobs = colorize_film.plan(films, args, coloring, part)
-        origin()  # refuses missing weights before anything is skipped
+        jobs = colorize_film.plan(films, args, request.coloring, part)
+        _ = request.origin  # refuses missing weights before anything is skipped
         status = run(args) if args.inputs else 0
         if status == STOPPED:
             return status
-        return max(status, colorize_film.colorize_films(jobs, args, loading, coloring))
-
-    def start() -> Work:
-        jax_setup.quiet_library_logs()
-        if engine == "jax":
-            jax_setup.use_compilation_cache("auto")
-        from colorjax.inference.batch.work import Colorizing, PhotoWork, Sampling
-        from colorjax.inference.colorizer import Colorizer  # only for valid requests
-        from colorjax.inference.prepared import require_bins, require_spreading
-
-        colorizer = Colorizer.load(args.checkpoint or named.DEFAULT, **loading)
-        if args.samples:
-            require_spreading(colorizer, "sample")
-        if args.samples or args.uncertainty:
-            require_bins(colorizer)
-        painting = Colorizing(colorizer, **coloring)
-        is_wish = bool(args.recolor or coloring["strength"] < 1 or coloring["hints"])
-        keeps = not (is_wish or replayed)
-        return PhotoWork(
-            painting,
-            args.max_pixels or MAX_PIXELS,
-            origin(),
-            keeps_color_photos=keeps,
-            white=args.white,
-            overwrite=args.overwrite,
-            more=Sampling(painting, args.seed) if args.samples or args.uncertainty else None,
+        return max(
+            status, colorize_film.colorize_films(jobs, args, request.loading, request.coloring)
         )
-
     return batch_options.run(
         args,
-        start,
+        request.work,
         check,
-        origin,
+        lambda: request.origin,
         takes_films=True,
         samples=args.samples,
         with_map=args.uncertainty,

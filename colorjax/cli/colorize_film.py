@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -89,41 +90,69 @@ def colorize_films(
         loading: arguments of `Colorizer.load`.
         coloring: fields of `Options`.
     """
-    painter = None
-    status = DONE
-    counts = {"done": 0, "skipped": 0, "failed": 0, "planned": 0}
+    load = loader(args, loading, coloring)
     with StopAfterUnit() as stop:
-        for name, output in jobs:
-            if args.dry_run or (output.exists() and not args.overwrite):
-                state = "skipped" if output.exists() and not args.overwrite else "planned"
-                _report(args, name, output, state)
-                counts[state] += 1
-                continue
-            painter = painter or _load(args, loading, coloring["saturation"])
-            try:
-                counts[_colorize(args, paths.local(name), output, painter, loading, stop)] += 1
-            except (UnreadableFilm, UnwritableFilm) as error:
-                if full_disk.reason_of(error):  # the next one would not fit either
-                    print(
-                        f"colorjax: {printable(error)}; the same command continues once that is "
-                        "fixed",
-                        file=sys.stderr,
-                    )
-                    status = WRONG_REQUEST
-                    break
-                _report(args, name, output, "failed", notes=[str(error)])
-                counts["failed"] += 1
-                status = SOME_FAILED
-            except Interrupted as error:
-                print(f"colorjax: {printable(error)}", file=sys.stderr)
-                status = STOPPED
-                break
+        status, counts = paint(jobs, args, loading, load, stop)
     if args.json:
         part = {"shard": args.shard} if args.shard else {}
         print(json.dumps({"summary": counts | part}), flush=True)
     elif not jobs:
         print(f"part {args.shard}: no film", flush=True)
     return status
+
+
+def loader(
+    args: argparse.Namespace, loading: dict[str, Any], coloring: dict[str, Any]
+) -> Callable[[], FramePainter]:
+    """Returns a function that loads the weights, once."""
+    return functools.cache(lambda: _load(args, loading, coloring["saturation"]))
+
+
+def paint(
+    jobs: Sequence[Job],
+    args: argparse.Namespace,
+    loading: dict[str, Any],
+    load: Callable[[], FramePainter],
+    stop: Stop,
+) -> tuple[int, dict[str, int]]:
+    """Colorizes films and reports each.
+
+    Args:
+        jobs: from `plan`.
+        args: arguments of the command.
+        loading: arguments of `Colorizer.load`.
+        load: from `loader`; called if there is something to do.
+        stop: true once a signal came.
+
+    Returns:
+        The exit status, and the number of films by what became of them.
+    """
+    status = DONE
+    counts = {"done": 0, "skipped": 0, "failed": 0, "planned": 0}
+    for name, output in jobs:
+        if args.dry_run or (output.exists() and not args.overwrite):
+            state = "skipped" if output.exists() and not args.overwrite else "planned"
+            _report(args, name, output, state)
+            counts[state] += 1
+            continue
+        try:
+            counts[_colorize(args, paths.local(name), output, load(), loading, stop)] += 1
+        except (UnreadableFilm, UnwritableFilm) as error:
+            if full_disk.reason_of(error):  # the next one would not fit either
+                print(
+                    f"colorjax: {printable(error)}; the same command continues once that is fixed",
+                    file=sys.stderr,
+                )
+                status = WRONG_REQUEST
+                break
+            _report(args, name, output, "failed", notes=[str(error)])
+            counts["failed"] += 1
+            status = SOME_FAILED
+        except Interrupted as error:
+            print(f"colorjax: {printable(error)}", file=sys.stderr)
+            status = STOPPED
+            break
+    return status, counts
 
 
 def _output_of(film: Path, folder: str | None) -> Path:

@@ -250,7 +250,12 @@ def _write_shard(
 
 def _write_records(path: Path, records: Iterator[bytes]) -> int:
     """Writes a file of records atomically; returns the number of records."""
-    from array_record.python import array_record_module
+    try:
+        from array_record.python import array_record_module
+    except ImportError:  # no wheels for Windows
+        raise RequestError(
+            "shards need the package array-record, which Windows lacks; use Linux, macOS or WSL"
+        ) from None
 
     count = 0
     try:

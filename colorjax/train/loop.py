@@ -21,7 +21,7 @@ from colorjax.parallel import mesh as parallel
 from colorjax.runtime import waiting
 from colorjax.train import fork, phases, start, state, steps
 from colorjax.train.assemble import assemble
-from colorjax.train.log import profiling
+from colorjax.train.log import profiling, writers
 from colorjax.train.log.chroma_alarm import ChromaAlarm
 from colorjax.train.log.health import Health
 from colorjax.train.log.progress import Progress
@@ -82,6 +82,7 @@ class _Run:
     ):
         """Builds everything, with shapes first, and restores or initializes the state."""
         self.workdir = workdir
+        writers.names_of(config)  # refuses a missing package before the photos are read
         self.layout = parallel.layout_of(config)
         self._saved = lambda: 0  # returns the newest saved step
         stack.enter_context(hosts.Watch(self._how_to_resume))
@@ -120,7 +121,7 @@ class _Run:
         if not self.is_new:
             workdir.update_config(config, finished=self._is_finished(self.start_step))
         self.skipped = SkippedPhotos(workdir.skipped_file)
-        self.writer = open_writers(workdir, self.start_step + 1, stack)
+        self.writer = open_writers(config, workdir, self.start_step + 1, stack)
         self.reporter = Reporter(
             config,
             self.method,

@@ -22,7 +22,9 @@ from colorjax.parallel import hosts
 from colorjax.parallel import mesh as parallel
 from colorjax.runtime import atomic, foreign_files, waiting
 from colorjax.train import evaluator as evaluate
-from colorjax.train.log.writers import MetricsFile, TensorBoard, Writer, Writers
+from colorjax.train.log import writers
+from colorjax.train.log.wandb import WeightsAndBiases
+from colorjax.train.log.writers import Writer, Writers
 from colorjax.train.skipped import SkippedPhotos
 from colorjax.train.stopping import StopSignal
 from colorjax.weights.open import open_weights
@@ -202,18 +204,30 @@ def _dataset(data: ConfigDict) -> str:
     return f"{data.name} {data.path} ({data.eval_fraction:.0%} held out by hash)".replace("  ", " ")
 
 
-def open_writers(workdir: Workdir, first_step: int | None, stack: contextlib.ExitStack) -> Writers:
+def open_writers(
+    config: ConfigDict, workdir: Workdir, first_step: int | None, stack: contextlib.ExitStack
+) -> Writers:
     """Opens the metrics writers of a run; on hosts other than the first, none.
 
     Args:
+        config: of the run; configs of earlier versions have no `writers`.
         workdir: of the run.
         first_step: TensorBoard events of this step and later ones are purged; None: none.
         stack: closes the writers.
+
+    Raises:
+        RequestError: an unknown writer, or one that cannot be opened.
     """
+    names = writers.names_of(config)
     if not parallel.is_first():
         return Writers([])
-    writers = [MetricsFile(workdir.metrics_file), TensorBoard(workdir.tensorboard, first_step)]
-    return stack.enter_context(contextlib.closing(Writers(writers)))
+    opened: dict[str, Callable[[], Writer]] = {
+        "jsonl": lambda: writers.MetricsFile(workdir.metrics_file),
+        "tensorboard": lambda: writers.TensorBoard(workdir.tensorboard, first_step),
+        "wandb": lambda: WeightsAndBiases(workdir.root),
+    }
+    every = Writers([opened[name]() for name in names])
+    return stack.enter_context(contextlib.closing(every))
 
 
 def evaluate_only(config: ConfigDict, workdir: str, *, time_limit: float | None = None) -> int:
@@ -246,7 +260,7 @@ def evaluate_only(config: ConfigDict, workdir: str, *, time_limit: float | None 
             log.warning(
                 "the labels of the data differ from those of the weights; top1 is meaningless"
             )
-        writer = open_writers(folder, None, stack)
+        writer = open_writers(config, folder, None, stack)
         skipped = SkippedPhotos(folder.skipped_file)
         reporter = Reporter(config, method, layout, parts, folder, writer, skipped, stop.poll)
         return DONE if reporter.report(step, variables) else STOPPED

@@ -40,6 +40,7 @@ _FIXED = {
     "checkpoint_every": "it is set by --evaluations",
     "log_every": "it changes no result",
     "progress": "it changes no result",
+    "writers": "they change no result",
     "seed": "a lucky seed is not a better setting",
     "data.name": "",
     "data.path": "",

@@ -35,6 +35,7 @@ _FREE = (
     "eval_every",
     "checkpoint_every",
     "progress",
+    "writers",
     "init_from",
     "init_encoder",
     "init_encoder_photos",

@@ -111,6 +111,16 @@ def _of_argument(argument: str, results: Results) -> Inputs:
     raise RequestError(f"input {argument!r} {what}; give photos or folders of photos")
 
 
+def in_folder(root: Path, results: Results) -> Inputs:
+    """Returns the files of a folder, which may have none; folders that cannot be listed too.
+
+    Args:
+        root: searched recursively.
+        results: earlier results, which are left out.
+    """
+    return _without_results(_below(root), results, root)
+
+
 def _in_folder(root: Path, results: Results) -> Inputs:
     every = _below(root)
     if not every.photos:

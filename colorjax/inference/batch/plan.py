@@ -113,14 +113,58 @@ def plan(
     inputs = find(arguments, Results.at(root, sheets))
     if file is not None:
         _check_is_one(arguments, inputs, file)
-    jobs = []
-    for photo in inputs.photos:
-        job = _job(photo, max_pixels, standard_input, takes_films=takes_films)
-        output_path = file or _output(photo, root, job.header.suffix)
-        jobs.append(job._replace(output=output_path, below=photo.below))
-    jobs = _with_unique_outputs(jobs, RESULT_MARK if root is None else "")
-    _check_inputs_stay(jobs, sheets)
-    return Plan(jobs, inputs.others)
+    jobs = [
+        read_job(
+            photo,
+            root,
+            max_pixels=max_pixels,
+            standard_input=standard_input,
+            takes_films=takes_films,
+        )
+        for photo in inputs.photos
+    ]
+    if file is not None:
+        jobs = [job._replace(output=file) for job in jobs]
+    return Plan(with_own_outputs(jobs, root, sheets), inputs.others)
+
+
+def read_job(
+    photo: InputPhoto,
+    root: Path | None,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    standard_input: Path | None = None,
+    takes_films: bool = False,
+) -> Job:
+    """Returns the job of one photo, whose output may be that of another photo; reads its header.
+
+    Args:
+        photo: the photo.
+        root: the output folder; None: next to the photo.
+        max_pixels: a larger photo is refused.
+        standard_input: file with the content of standard input; None: it was not read.
+        takes_films: whether the command processes films, for messages.
+    """
+    job = _job(photo, max_pixels, standard_input, takes_films=takes_films)
+    return job._replace(output=_output(photo, root, job.header.suffix), below=photo.below)
+
+
+def with_own_outputs(
+    jobs: Sequence[Job], root: Path | None, sheets: Sequence[Path] = ()
+) -> list[Job]:
+    """Returns jobs with unique outputs; of a photo that is given twice, one job.
+
+    Args:
+        jobs: from `read_job`.
+        root: the output folder; None: next to each photo.
+        sheets: contact sheets.
+
+    Raises:
+        RequestError: see `plan`.
+    """
+    unique = _with_unique_outputs(jobs, RESULT_MARK if root is None else "")
+    _check_inputs_stay(unique, sheets)
+    return unique
 
 
 def with_more_files(jobs: Sequence[Job], samples: int, *, with_map: bool) -> list[Job]:

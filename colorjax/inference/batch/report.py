@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -106,20 +106,28 @@ class Report:
         self._passed_over = dict(passed_over or {})
         self._remarks = remarks
         self._shard = shard
-        self._began = time.perf_counter()
+        self._seconds = 0.0
         self._bar: tqdm | None = None
         self._open = contextlib.ExitStack()
         self._has_lines = True
 
     def begin(self, number: int) -> None:
-        """Starts the clock, and on a terminal a progress bar of `number` photos."""
-        self._began = time.perf_counter()
+        """Starts, on a terminal, a progress bar of `number` photos."""
         if self._has_bar and sys.stderr is not None:  # 2>&-
             self._bar = tqdm(
                 total=number, unit="photo", bar_format=_BAR, dynamic_ncols=True, disable=None
             )
             self._open.enter_context(waiting.ticking(self._bar))
         self._has_lines = number <= _MOST_LINES or not self._shows_bar()
+
+    @contextlib.contextmanager
+    def timed(self) -> Iterator[None]:
+        """Context manager whose time counts in the summary."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds += time.perf_counter() - began
 
     def add(self, outcome: Outcome) -> None:
         """Prints one photo."""
@@ -146,6 +154,12 @@ class Report:
         """Prints one line to standard error."""
         _print(f"colorjax: {printable(message)}", sys.stderr)
 
+    def log_changed(self) -> None:
+        """Prints the photos whose results were made with other settings, once."""
+        for note, (first, *others) in self.tally.changed.items():
+            self.log(f"{first}{f' and {len(others)} more' if others else ''}: {note}")
+        self.tally.changed.clear()
+
     def __enter__(self) -> Report:
         return self
 
@@ -160,7 +174,6 @@ class Report:
         Args:
             left: number of photos not processed.
         """
-        seconds = time.perf_counter() - self._began
         tally, counts = self.tally, self.tally.counts
         if self._has_bar and tally.failures and sum(counts.values()) > 1:
             self.log(
@@ -168,11 +181,10 @@ class Report:
             )
             for name, error in tally.failures:
                 self.log(f"  {name}: {error}")
-        for note, (first, *others) in tally.changed.items():
-            self.log(f"{first}{f' and {len(others)} more' if others else ''}: {note}")
+        self.log_changed()
         for remark in self._remarks:
             self.log(remark)
-        summary = _summary(tally, seconds) | {"to_go": left, "passed_over": self._passed_over}
+        summary = _summary(tally, self._seconds) | {"to_go": left, "passed_over": self._passed_over}
         if self._shard.number > 1:
             summary["shard"] = str(self._shard)
         if self._as_json:

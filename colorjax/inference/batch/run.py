@@ -8,7 +8,7 @@ import getpass
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from colorjax import errors
@@ -35,7 +35,7 @@ from colorjax.inference.batch.shard import WHOLE, Shard
 from colorjax.runtime import waiting
 from colorjax.runtime.atomic import remove_partials
 from colorjax.runtime.locks import only_process
-from colorjax.runtime.signals import StopAfterUnit
+from colorjax.runtime.signals import Stop, StopAfterUnit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +63,10 @@ class BatchOptions:
     origin: Origin | None = None
     passed_over: dict[str, int] = dataclasses.field(default_factory=dict)
     remarks: Sequence[str] = ()
+
+    def with_origin(self, origin: Origin) -> BatchOptions:
+        """Returns the options with what results are made with."""
+        return dataclasses.replace(self, origin=origin)
 
     def report(self, jobs: Sequence[Job], *, has_bar: bool = True) -> Report:
         """Returns a new report on jobs."""
@@ -109,11 +113,9 @@ def run(jobs: Sequence[Job], start: Callable[[], Work], options: BatchOptions) -
         RequestError: from `start`, or from the work.
     """
     pending = [job for job in jobs if needs_work(job, overwrite=options.overwrite)]
-    folders = _folders(jobs, options.sheet)
+    folders = folders_of(jobs) | ({options.sheet.parent} if options.sheet else set())
     remove_partials(folders)
     report = options.report(jobs)
-    finished: list[Job] = []
-    full: list[str] = []  # reason why no further photo can be written
     with (
         StopAfterUnit(clean_up=lambda: remove_partials(folders)) as stop,
         report,
@@ -122,8 +124,43 @@ def run(jobs: Sequence[Job], start: Callable[[], Work], options: BatchOptions) -
         with waiting.phase("loading the network", say=None):
             work = start() if pending else _nothing
         if pending:
-            _lock(jobs, stack)
+            files = sorted(str(job.file) for job in jobs if job.file is not None)
+            stack.enter_context(only_run(list(map(os.path.abspath, files))))
         report.begin(len(pending))
+        finished, full = process(jobs, work, options, report, stop)
+    left = len(jobs) - sum(report.tally.counts.values())
+    report.end(left=left)
+    has_sheet = options.sheet is None or not jobs or _write_sheet(finished, options.sheet, report)
+    if full:
+        report.log(f"{full}; {left} to go; the same command continues once that is fixed")
+        return errors.WRONG_REQUEST
+    if left:
+        report.log(f"stopped with {left} to go; the same command continues")
+        return errors.STOPPED
+    return errors.SOME_FAILED if report.tally.failures or not has_sheet else errors.DONE
+
+
+def process(
+    jobs: Sequence[Job], work: Work, options: BatchOptions, report: Report, stop: Stop
+) -> tuple[list[Job], str]:
+    """Processes jobs until the end, a signal or a full disk, and reports each.
+
+    Args:
+        jobs: from `plan`.
+        work: processes one photo.
+        options: options of the run.
+        report: prints each photo.
+        stop: true once a signal came.
+
+    Returns:
+        The jobs whose results exist now; and the reason why no further photo can be written, or "".
+
+    Raises:
+        RequestError: from the work.
+    """
+    finished: list[Job] = []
+    full: list[str] = []
+    with report.timed():
         for outcome in outcomes(
             jobs,
             work,
@@ -138,16 +175,7 @@ def run(jobs: Sequence[Job], start: Callable[[], Work], options: BatchOptions) -
             report.add(outcome)
             if outcome.status in (DONE, SKIPPED) and outcome.result.skipped != IN_COLOR:
                 finished.append(outcome.job)
-    left = len(jobs) - sum(report.tally.counts.values())
-    report.end(left=left)
-    has_sheet = options.sheet is None or not jobs or _write_sheet(finished, options.sheet, report)
-    if full:
-        report.log(f"{full[0]}; {left} to go; the same command continues once that is fixed")
-        return errors.WRONG_REQUEST
-    if left:
-        report.log(f"stopped with {left} to go; the same command continues")
-        return errors.STOPPED
-    return errors.SOME_FAILED if report.tally.failures or not has_sheet else errors.DONE
+    return finished, full[0] if full else ""
 
 
 def _planned(job: Job) -> Outcome:
@@ -160,26 +188,32 @@ def _nothing(job: Job) -> Result:
     raise AssertionError(f"{job.name} was expected to need no work")
 
 
-def _folders(jobs: Sequence[Job], sheet: Path | None) -> set[Path]:
-    folders = {job.file.parent for job in jobs if job.file is not None}
-    return folders | ({sheet.parent} if sheet else set())
+def folders_of(jobs: Sequence[Job]) -> set[Path]:
+    """Returns the folders of the results."""
+    return {job.file.parent for job in jobs if job.file is not None}
 
 
-def _lock(jobs: Sequence[Job], stack: contextlib.ExitStack) -> None:
-    """Lets one process at a time make a set of outputs; other sets may go to the same folder.
+@contextlib.contextmanager
+def only_run(names: Sequence[str], work: str = "is processing the same files") -> Iterator[None]:
+    """Context manager that lets one process at a time do some work.
+
+    Args:
+        names: what identifies the work, such as the absolute paths of its outputs: other sets may
+            go to the same folder; no names, no lock.
+        work: what the other process does, for the message.
 
     Raises:
-        RequestError: another process makes the same outputs.
+        RequestError: another process does it.
     """
-    files = sorted(str(job.file) for job in jobs if job.file is not None)
-    if not files:
-        return
-    digest = hashlib.sha256("\n".join(map(os.path.abspath, files)).encode(errors="surrogateescape"))
+    digest = hashlib.sha256("\n".join(names).encode(errors="surrogateescape"))
     # Not in the output folder: a request that is refused later creates no folder.
     folder = Path(tempfile.gettempdir()) / f"colorjax-{getpass.getuser()}"
     path = folder / f"{digest.hexdigest()[:16]}.lock"
-    with contextlib.suppress(OSError):  # no temporary folder, no lock
-        stack.enter_context(only_process(path, "is processing the same files"))
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # no temporary folder, no lock
+            if names:
+                stack.enter_context(only_process(path, work))
+        yield
 
 
 def _write_sheet(finished: Sequence[Job], sheet: Path, report: Report) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import contextlib
 import socket
 import sys
 import time
@@ -37,10 +37,14 @@ class Health:
     def measure(self) -> dict[str, float]:
         """Returns the peak memory use so far, in GiB.
 
-        Keys: host_memory_gib; device_memory_gib if the device reports it.
+        Keys: host_memory_gib, except on Windows; device_memory_gib if the device reports it.
         """
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        peaks = {"host_memory_gib": peak * (1 if sys.platform == "darwin" else 1024) / _GIB}
+        peaks = {}
+        with contextlib.suppress(ImportError):  # not on Windows
+            import resource
+
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            peaks["host_memory_gib"] = peak * (1 if sys.platform == "darwin" else 1024) / _GIB
         stats = jax.local_devices()[0].memory_stats() or {}
         if "peak_bytes_in_use" in stats:
             peaks["device_memory_gib"] = stats["peak_bytes_in_use"] / _GIB

@@ -1,4 +1,7 @@
-"""Writers of metrics and pictures: metrics.jsonl and TensorBoard, with clu's method names."""
+"""Writers of metrics and pictures: metrics.jsonl and TensorBoard, with clu's method names.
+
+`colorjax.train.log.wandb` has the one for Weights & Biases.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,35 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from etils import epath
+from ml_collections import ConfigDict
 
+from colorjax.errors import RequestError, unknown_name
 from colorjax.runtime import paths
 
 _NONE: Mapping[str, float] = {}
+NAMES = ("jsonl", "tensorboard", "wandb")
+_DEFAULT = "jsonl,tensorboard"  # of configs of earlier versions
+
+
+def names_of(config: ConfigDict) -> tuple[str, ...]:
+    """Returns the names of the writers of a config, in the order of `NAMES`.
+
+    Raises:
+        RequestError: an unknown name, metrics.jsonl is left out, or a package is missing.
+    """
+    given = {name.strip() for name in str(config.get("writers", _DEFAULT)).split(",")} - {""}
+    for name in given - set(NAMES):
+        raise unknown_name("writer in config.writers", name, NAMES)
+    if "jsonl" not in given:
+        raise RequestError(
+            "config.writers must have jsonl: a run resumes and is compared by its metrics.jsonl; "
+            f"give --config.writers={','.join(name for name in NAMES if name in given | {'jsonl'})}"
+        )
+    if "wandb" in given:
+        from colorjax.train.log import wandb
+
+        wandb.require()
+    return tuple(name for name in NAMES if name in given)
 
 
 class Overview(NamedTuple):

@@ -1,6 +1,5 @@
 """Commands over many photos, in this process, with `decolorize`, which needs no weights."""
 
-import contextlib
 import errno
 import io
 import json
@@ -247,8 +246,8 @@ def test_standard_input_and_output(album, run, monkeypatch):
 
 
 def test_the_same_files_are_processed_by_one_process_at_a_time(album, run, decolorize):
-    with contextlib.ExitStack() as stack:
-        batch._lock(plan(["album"], "out")[0], stack)
+    outputs = sorted(os.path.abspath(job.file) for job in plan(["album"], "out")[0])
+    with batch.only_run(outputs):
         status, _, err = decolorize("album")
         assert status == 2
         assert err == (

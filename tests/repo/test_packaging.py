@@ -1,0 +1,114 @@
+"""What an index shows of the package, and what its files contain."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from colorjax.version import __version__
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+@pytest.fixture(scope="module")
+def setup_file():
+    spec = importlib.util.spec_from_file_location("setup_of_colorjax", ROOT / "setup.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_version_has_one_source(setup_file):
+    assert setup_file.version() == __version__
+    assert "version" in PROJECT["dynamic"]
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    versions = re.findall(r"^## (\S+)", changelog, re.MULTILINE)
+    assert versions[:2] == ["Unreleased", __version__]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == __version__
+
+
+def test_links_of_the_long_description_are_absolute_and_name_files(setup_file):
+    text = setup_file.long_description("v9")
+    base = re.escape(PROJECT["urls"]["Repository"])
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert len(links) > 20
+    for link in links:
+        assert link.startswith(("https://", "#")), link
+    named = re.findall(rf"{base}/(?:blob|raw)/v9/([^)#]+)", text)
+    assert {"docs/photos.md", "docs/images/semantic_lite0.jpg"} <= set(named)
+    for name in named:
+        assert (ROOT / name).exists(), name
+    assert f"]({PROJECT['urls']['Repository']}/raw/v9/docs/images/page.jpg)" in text
+    assert f"]({PROJECT['urls']['Repository']}/blob/v9/docs/photos.md)" in text
+
+
+def test_links_to_parts_and_other_sites_stay(setup_file, monkeypatch, tmp_path):
+    (tmp_path / "README.md").write_text("[a](#part) [b](https://x.org/y) ![c](d.png) [e](f.md#g)")
+    (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://r"\n')
+    monkeypatch.setattr(setup_file, "HERE", tmp_path)
+    assert setup_file.long_description("t") == (
+        "[a](#part) [b](https://x.org/y) ![c](https://r/raw/t/d.png) [e](https://r/blob/t/f.md#g)"
+    )
+
+
+def test_all_addresses_are_in_the_repository_that_pyproject_names():
+    base = PROJECT["urls"]["Repository"]
+    assert all(url.startswith(base) for url in PROJECT["urls"].values())
+    for name in (".github/ISSUE_TEMPLATE/config.yml", "CITATION.cff", "SECURITY.md"):
+        text = (ROOT / name).read_text()
+        assert base in text, name
+        for address in re.findall(r"https://github.com/[^/\s]+/colorjax", text):
+            assert address == base, name
+
+
+def test_every_extra_is_installable_by_name_and_listed():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    assert set(EXTRAS) >= {
+        *("film", "heif", "page", "onnx", "openvino", "encoders", "hub", "tune"),
+        *("wandb", "cuda", "tpu", "dev", "tf", "torch", "gcs"),
+    }
+    for extra in EXTRAS:
+        assert f"`{extra}`" in text, extra
+    in_dev = " ".join(EXTRAS["dev"])
+    for extra in ("film", "heif", "page", "onnx", "openvino", "encoders", "hub", "tune", "wandb"):
+        for requirement in EXTRAS[extra]:
+            assert requirement in in_dev, requirement  # tests need it
+
+
+@pytest.mark.slow
+def test_a_wheel_has_every_file_of_the_package(tmp_path):
+    pytest.importorskip("setuptools")
+    code = (
+        "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
+    )
+    copy = tmp_path / "copy"
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).is_file() and not name.startswith(("tests/", "docs/", "benchmarks/")):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((ROOT / name).read_bytes())
+    subprocess.run([sys.executable, "-c", code, tmp_path], cwd=copy, check=True)
+    [wheel] = tmp_path.glob("*.whl")
+    files = set(zipfile.ZipFile(wheel).namelist())
+    package = {name for name in names if name.startswith("colorjax/")}
+    configs = {f"colorjax/{name}" for name in names if name.startswith("configs/")}
+    assert package | configs <= files
+    assert {name.split("/")[0] for name in files} == {
+        "colorjax",
+        f"colorjax-{__version__}.dist-info",
+    }
+    [metadata] = [name for name in files if name.endswith("METADATA")]
+    text = zipfile.ZipFile(wheel).read(metadata).decode()
+    assert f"/blob/v{__version__}/docs/photos.md" in text
+    assert "Typing :: Typed" in text

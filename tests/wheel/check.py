@@ -1,0 +1,137 @@
+"""Runs every command of an installed colorjax in an empty folder, outside a checkout.
+
+    python tests/wheel/check.py [--page]
+
+Run it with the Python that has the wheel. It needs no test packages and no network, prints the
+seconds of each command, and ends with status 1 if one failed. `--page` needs the extra `page`.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+TINY = (
+    "--config=configs/plain_cnn.py:size=32,batch=4,debug",
+    "--config.model.filters=(4,8,8,8,8,8,8)",
+    "--config.data.name=folder",
+    "--config.data.path=photos",
+    "--config.data.eval_fraction=0.3",
+    "--config.data.validation_fraction=0.2",
+    "--config.evaluation.batch_size=4",
+    "--config.total_steps=20",
+    "--config.log_every=5",
+)
+EVERY = (
+    *("colorize", "watch", "serve", "decolorize", "compare", "evaluate", "train", "eval"),
+    *("prepare", "prior", "finetune", "calibrate", "tune", "sweep", "import-weights", "export"),
+    "weights",
+)
+# Command -> a file that it must leave.
+RUNS = (
+    (("weights", "list"), ""),
+    (("decolorize", "photos", "--output", "gray"), "gray/0.png"),
+    (("colorize", "gray/0.png"), "gray/0.color.png"),
+    (("colorize", "gray", "--output", "colored", "--samples", "1"), "colored/1.1.png"),
+    (("train", *TINY, "--workdir=run"), "run/metrics.jsonl"),
+    (("eval", *TINY, "--workdir=run"), "run/eval.json"),
+    (("colorize", "gray/1.png", "--checkpoint", "run"), "gray/1.color.png"),
+    (("compare", "run", "--data", "photos", "--output", "compared"), "compared/metrics.json"),
+    (
+        ("evaluate", "run", "--suite", "folder", "--data", "photos", "--output", "measured"),
+        "measured/result.json",
+    ),
+    (("prepare", "photos", "--output", "shards", "--size", "32"), "shards"),
+    (("prior", "photos", "--output", "prior.npz"), "prior.npz"),
+    (("calibrate", "run", "--data", "photos"), ""),
+)
+
+
+def main(arguments):
+    """Runs all; returns the exit status."""
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        Path("photos").mkdir()
+        y, x = np.mgrid[:64, :64]
+        for n in range(12):
+            picture = np.stack([x * 4, y * 4, (x + y + 20 * n) % 256], -1).astype(np.uint8)
+            Image.fromarray(picture).save(f"photos/{n}.png")
+        for command in EVERY:
+            failed += not run((command, "--help"))
+        for command, left in RUNS:
+            failed += not run(command, left)
+        lines = Path("run/metrics.jsonl").read_text().splitlines() or ["{}"]
+        last = json.loads(lines[-1]).get("step")
+        failed += not report("training: the last of 20 steps", last == 20)
+        failed += not watches()
+        if "--page" in arguments:
+            failed += not serves()
+        os.chdir("/")
+    return min(failed, 1)
+
+
+def command_of(*arguments):
+    """Returns the command of this Python's colorjax; never a checkout in the current folder."""
+    return [sys.executable, "-P", "-m", "colorjax", *arguments]
+
+
+def report(name, is_good, seconds=0.0):
+    print(f"{'ok' if is_good else 'FAILED':6} {seconds:7.1f} s  {name}", flush=True)
+    return is_good
+
+
+def run(arguments, left=""):
+    start = time.perf_counter()
+    ended = subprocess.run(command_of(*arguments), capture_output=True, text=True, check=False)
+    is_good = ended.returncode == 0 and (not left or Path(left).exists())
+    if not is_good:
+        print(ended.returncode, ended.stdout[-2000:], ended.stderr[-2000:], sep="\n")
+    return report(" ".join(arguments[:4]), is_good, time.perf_counter() - start)
+
+
+def watches():
+    start = time.perf_counter()
+    with subprocess.Popen(command_of("watch", "gray", "--output", "seen")) as program:
+        is_good = until(Path("seen/2.png").exists)
+        program.send_signal(signal.SIGINT if os.name != "nt" else signal.SIGTERM)
+    is_good &= os.name == "nt" or program.returncode in (0, 75)
+    return report("watch", is_good, time.perf_counter() - start)
+
+
+def serves():
+    start = time.perf_counter()
+    command = command_of("serve", "--no-browser", "--port", "8799", "--token-file", "token.txt")
+    with subprocess.Popen(command) as program:
+        is_good = until(lambda: b"colorjax" in fetched("http://127.0.0.1:8799/"))
+        program.terminate()
+    return report("serve", is_good, time.perf_counter() - start)
+
+
+def fetched(address):
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return answer.read()
+    except OSError:
+        return b""
+
+
+def until(test, seconds=180):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if test():
+            return True
+        time.sleep(0.2)
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
