@@ -1,7 +1,7 @@
 """Hooks of mkdocs: pages made of files outside docs/, and links that lead to them.
 
 A link between Markdown files of the repository, such as `../configs/unet.py` in docs/train.md,
-works on a code host. On the site, `PAGES` and the configs are pages below repository/.
+works on a code host. On the site, `PAGES`, configs and examples are pages below repository/.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ _LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)([^)#\s]+)")  # target of a relative l
 def site_pages() -> dict[str, str]:
     """Returns the path in the site's sources of each file outside docs/ that is a page."""
     pages = {path: f"repository/{path}" for path in PAGES}
-    configs = sorted(path.name for path in (ROOT / "configs").glob("[a-z]*.py"))
-    return pages | {f"configs/{name}": f"repository/configs/{name[:-3]}.md" for name in configs}
+    programs = [
+        path.relative_to(ROOT).with_suffix("").as_posix()
+        for folder in ("configs", "examples")
+        for path in sorted((ROOT / folder).glob("[a-z]*.py"))
+    ]
+    return pages | {f"{name}.py": f"repository/{name}.md" for name in programs}
 
 
 def on_files(files, config):
@@ -31,7 +35,7 @@ def on_files(files, config):
         if path.endswith(".py"):
             text = f"# {path}\n\n```python\n{text}```\n"
         file = File.generated(config, site_path, content=text)
-        if path.startswith("configs/") and path != "configs/default.py":
+        if path.endswith(".py") and path != "configs/default.py":
             file.inclusion = InclusionLevel.NOT_IN_NAV
         files.append(file)
     return files
