@@ -13,8 +13,11 @@ from pathlib import Path
 from mkdocs.structure.files import File, InclusionLevel
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("CONTRIBUTING.md", "CHANGELOG.md", "launch/README.md", "benchmarks/README.md")
-_LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)([^)#\s]+)")  # target of a relative link, without anchor
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "launch/README.md", "benchmarks/README.md")
+NOT_SEARCHED = {"repository/README.md", "repository/CHANGELOG.md"}  # they repeat other pages
+FIRST_FOUND = {"start.md", "folder.md", "own_photos.md", "faq.md", "cite.md"}
+# [text](target#anchor) or ![text](target) with a relative target
+_LINK = re.compile(r"(!?\[([^\]]*)\]\()(?!\w+:|#|/)([^)#\s]+)((?:#[^)]*)?\))")
 
 
 def site_pages() -> dict[str, str]:
@@ -35,16 +38,20 @@ def on_files(files, config):
         if path.endswith(".py"):
             text = f"# {path}\n\n```python\n{text}```\n"
         file = File.generated(config, site_path, content=text)
-        if path.endswith(".py") and path != "configs/default.py":
+        if path == "README.md" or (path.endswith(".py") and path != "configs/default.py"):
             file.inclusion = InclusionLevel.NOT_IN_NAV
         files.append(file)
     return files
 
 
 def on_page_markdown(markdown, page, **_):
-    """Points links between files of the repository at pages of the site."""
+    """Points links between files of the repository at pages of the site; ranks pages."""
     sources = {site_path: path for path, site_path in site_pages().items()}
     own = page.file.src_uri
+    if own in NOT_SEARCHED:
+        page.meta["search"] = {"exclude": True}
+    elif own in FIRST_FOUND:
+        page.meta["search"] = {"boost": 3}
     return relinked(markdown, own, sources.get(own, f"docs/{own}"))
 
 
@@ -57,17 +64,19 @@ def relinked(markdown: str, site_path: str, repository_path: str) -> str:
         repository_path: of the same page.
     """
     pages = site_pages()
+    folder = posixpath.dirname(repository_path)
 
-    def target(match: re.Match) -> str:
-        path = posixpath.normpath(
-            posixpath.join(posixpath.dirname(repository_path), match.group(1))
-        )
+    def link(match: re.Match) -> str:
+        opening, text, given, closing = match.groups()
+        path = posixpath.normpath(posixpath.join(folder, given))
         if path.startswith("docs/"):
-            path = path.removeprefix("docs/")
+            target = path.removeprefix("docs/")
         elif path in pages:
-            path = pages[path]
+            target = pages[path]
+        elif (ROOT / path).exists():
+            return text  # a file without a page
         else:
-            return match.group(1)  # mkdocs reports what is not a page
-        return posixpath.relpath(path, posixpath.dirname(site_path) or ".")
+            return match[0]  # mkdocs reports it
+        return opening + posixpath.relpath(target, posixpath.dirname(site_path) or ".") + closing
 
-    return _LINK.sub(target, markdown)
+    return _LINK.sub(link, markdown)
