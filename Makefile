@@ -13,7 +13,7 @@ CIFAR ?= cifar10
 RESULTS ?= runs/results
 
 .PHONY: demo demo-train results results-equal-time results-semantic results-val5k \
-    results-tinyimagenet results-cifar10 results-knobs test test-slow test-faults test-page browser \
+    results-tinyimagenet results-cifar10 results-knobs test test-slow test-faults test-page browser docs \
     lint format clean
 
 $(VENV)/.core: pyproject.toml setup.py requirements.txt $(LOCK)
@@ -184,6 +184,14 @@ test-faults: $(VENV)/.dev
 browser: $(VENV)/.core
 	$(PIP) --editable .[onnx]
 	$(BIN)/python docs/browser/build.py --output build/browser
+
+$(VENV)/.docs: $(VENV)/.core
+	$(PIP) --editable .[docs]
+	touch $@
+
+# The documentation as a site; any warning is an error.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The page of `colorjax serve`, driven in the chromium of the system (apt-get install chromium).
 test-page: $(VENV)/.dev

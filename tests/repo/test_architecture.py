@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "colorjax"
 
 # From the ground up. A module imports its own folder and the storeys below, nothing else.
-# CONTRIBUTING.md shows the same list.
+# CONTRIBUTING.md and docs/design.md show the same list.
 STOREYS = """
 errors version color
 runtime
@@ -64,8 +64,9 @@ def test_the_top_of_the_package_is_what_the_list_says():
     assert found - DOORS == STOREY_OF.keys()
 
 
-def test_contributing_shows_the_same_list():
-    assert STOREYS in (ROOT / "CONTRIBUTING.md").read_text()
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/design.md"])
+def test_the_docs_show_the_same_list(page):
+    assert STOREYS in (ROOT / page).read_text()
 
 
 def test_configs_import_nothing_of_colorjax():

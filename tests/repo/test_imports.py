@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FILES = [
     path
-    for pattern in ("*.md", "docs/*.md", "notebooks/*", "tests/**/*.py", "benchmarks/*.py")
+    for pattern in ("*.md", "docs/**/*.md", "notebooks/*", "tests/**/*.py", "benchmarks/*.py")
     for path in sorted(ROOT.glob(pattern))
     if path.name != "CHANGELOG.md"
 ]

@@ -1,0 +1,99 @@
+"""examples/nnx_finetune.py: the same predictions as Linen, and a loss that falls."""
+
+import dataclasses
+import importlib.util
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from helpers.synthetic import synthetic_images
+
+from colorjax import losses, methods, models
+from colorjax.weights.open import open_weights
+from configs import plain_cnn
+
+ROOT = Path(__file__).parents[2]
+spec = importlib.util.spec_from_file_location("nnx_finetune", ROOT / "examples/nnx_finetune.py")
+example = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(example)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A network of colorjax with fresh weights, and two gray photos."""
+    network = models.create("plain_cnn", variant="cnn")
+    inputs = {"gray": jnp.linspace(-1, 1, 256).reshape(1, 16, 16, 1)}
+    run = jax.jit(network.apply, static_argnames="train")
+    return (
+        network,
+        jax.jit(network.init, static_argnames="train")(jax.random.key(3), inputs, train=False),
+        inputs,
+        run,
+    )
+
+
+def test_a_wrapped_network_predicts_the_same(small):
+    network, variables, inputs, run = small
+    module = example.as_nnx(network, variables, inputs)
+    own = nnx.jit(lambda module: module(inputs, train=False)["ab"])(module)
+    wanted = run(variables, inputs, train=False)["ab"]
+    np.testing.assert_allclose(own, wanted, atol=1e-6)
+    assert float(np.abs(wanted).max()) > 1e-4
+    jax.tree.map(np.testing.assert_array_equal, example.as_linen(module), variables)
+
+
+def test_the_loss_falls(small):
+    network, variables, _, _ = small
+    config = plain_cnn.get_config("debug")
+    method = dataclasses.replace(methods.build(config), network=network)
+    photos = synthetic_images(2, 16)
+    module, values = example.finetune(method, variables, photos, losses.create("l1"), steps=4)
+    assert np.all(np.diff(values) < 0), values
+    tuned = example.as_linen(module)
+    changed = jax.tree.map(lambda a, b: bool(np.any(a != b)), tuned, variables)
+    assert all(jax.tree.leaves(changed["params"]["head"]))
+    assert not any(jax.tree.leaves(changed["batch_stats"]))
+
+
+@pytest.mark.slow
+def test_bundled_weights_are_tuned_and_go_back():
+    weights = open_weights("zhang16-small")
+    before = weights.load()[1]
+    photos, loss = synthetic_images(2, 16), losses.create("ce")
+    module, values = example.finetune(weights.method, before, photos, loss, steps=4)
+    assert np.all(np.diff(values) < 0), values
+    linen = example.as_linen(module)
+    assert jax.tree.structure(linen) == jax.tree.structure(before)
+    fields = {"gray": jnp.linspace(-1, 1, 256).reshape(1, 16, 16, 1)}
+    tuned, original = (weights.method.predict_ab(each, fields) for each in (linen, before))
+    assert float(np.abs(tuned - original).max()) > 0.1  # ab units
+
+
+def test_training_mode_updates_the_running_statistics(small):
+    network, variables, inputs, _ = small
+    module = example.as_nnx(network, variables, inputs)
+    module.to_nnx__rngs = nnx.Rngs(0, dropout=1)
+    module(inputs, train=True, mutable=["batch_stats"])
+    after = example.as_linen(module)["batch_stats"]
+    changed = jax.tree.map(lambda a, b: bool(np.any(a != b)), after, variables["batch_stats"])
+    assert all(jax.tree.leaves(changed))
+
+
+def test_the_page_runs_and_names_the_versions_of_the_lock():
+    text = (ROOT / "docs/nnx.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    exec(compile(block, "docs/nnx.md", "exec"), {})
+    lock = (ROOT / "requirements-lock-py311.txt").read_text()
+    stated = re.findall(r"(Flax|JAX|Optax) ([\d.]+\d)", text)
+    assert len(stated) == 3
+    for name, version in stated:
+        assert f"\n{name.lower()}=={version}\n" in lock
+
+
+def test_the_example_is_short_and_on_its_page():
+    assert len((ROOT / "examples/nnx_finetune.py").read_text().splitlines()) < 60
+    assert "(../examples/nnx_finetune.py)" in (ROOT / "docs/nnx.md").read_text()

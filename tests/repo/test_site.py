@@ -1,0 +1,148 @@
+"""The documentation site: no warning, no broken link, examples that run."""
+
+import html.parser
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, DOCS / "site" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def blocks(page):
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "api").glob("*.md")), ids=lambda page: page.stem)
+def test_examples_of_the_api_run(page):
+    """Blocks of one page follow each other, as a reader runs them."""
+    names = {"__name__": "example"}
+    for block in blocks(page):
+        exec(compile(block, str(page), "exec"), names)
+
+
+result_rows = load("result_rows")
+RESULTS = "## First\n\n| | x |\n|---|---|\n| **a** | 1 |\n| `b` | 2 |\n\n## Other\n\ntext\n"
+
+
+def test_rows_are_copied_from_the_results():
+    page = "before\n\n<!-- rows: First | b -->\n\n| old |\n\nafter\n"
+    wanted = "before\n\n<!-- rows: First | b -->\n\n| | x |\n|---|---|\n| `b` | 2 |\n\nafter\n"
+    assert result_rows.refreshed(page, RESULTS) == wanted
+    assert result_rows.refreshed(wanted, RESULTS) == wanted
+
+
+@pytest.mark.parametrize("marker", ["First | c", "Second | a", "Other | a"])
+def test_missing_rows_are_an_error(marker):
+    with pytest.raises(ValueError, match=re.escape(marker.split(" | ")[0])):
+        result_rows.refreshed(f"<!-- rows: {marker} -->\n\n| old |\n", RESULTS)
+
+
+@pytest.mark.parametrize(
+    "page", sorted((DOCS / "methods").glob("*.md")), ids=lambda page: page.stem
+)
+def test_results_of_a_method_are_those_of_the_results(page):
+    """If this fails: python docs/site/result_rows.py."""
+    text = page.read_text()
+    assert text == result_rows.refreshed(text, (DOCS / "results.md").read_text())
+
+
+def test_every_method_has_a_page_with_its_parts():
+    index = (DOCS / "methods" / "README.md").read_text()
+    configs = {path.stem for path in (ROOT / "configs").glob("[a-z]*.py")}
+    pages = {path.stem for path in (DOCS / "methods").glob("*.md")} - {"README"}
+    assert pages == configs - {"default", "from_json"} | {"tiles"}
+    for name in pages:
+        text = (DOCS / "methods" / f"{name}.md").read_text()
+        assert f"({name}.md)" in index
+        parts = re.findall(r"^\*\*(\w+)\.\*\*", text, re.MULTILINE)
+        assert parts == ["Idea", "Equation", "Command" if name == "tiles" else "Config", "Result"]
+        assert "![" in text or "no picture" in text
+
+
+class Links(html.parser.HTMLParser):
+    """Collects the targets and the anchors of a page, and what it loads."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.targets, self.anchors, self.loaded = set(), set(), set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.anchors |= {given.get("id"), given.get("name")} - {None}
+        if tag == "a" and given.get("href"):
+            self.targets.add(given["href"])
+        elif tag in ("img", "script", "link", "iframe", "source"):
+            loaded = {given.get("src"), given.get("href")} - {None}
+            self.loaded |= loaded if given.get("rel") != "canonical" else set()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    for name in ("mkdocs", "material", "mkdocstrings"):
+        if not importlib.util.find_spec(name):
+            pytest.skip(f"{name} is missing: pip install -e '.[docs]'")
+    folder = tmp_path_factory.mktemp("site")
+    made = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    assert "WARNING" not in made.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_the_links_of_the_site_lead_to_pages_and_anchors(site):
+    pages = {path: Links(path.read_text()) for path in site.rglob("*.html")}
+    assert len(pages) > 50
+    broken = []
+    for page, links in pages.items():
+        if page.name == "404.html":
+            continue
+        for target in links.targets | links.loaded:
+            parts = urlsplit(target)
+            if parts.scheme or parts.netloc:
+                continue
+            path = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+            path = path / "index.html" if path.is_dir() else path
+            known = pages[path].anchors | {"__top", ""} if path in pages else {""}
+            if not path.is_file() or unquote(parts.fragment) not in known:
+                broken.append(f"{page.relative_to(site)}: {target}")
+    assert broken == []
+
+
+@pytest.mark.slow
+def test_the_site_loads_nothing_from_other_servers(site):
+    for page in site.rglob("*.html"):
+        for target in Links(page.read_text()).loaded:
+            assert not urlsplit(target).netloc, f"{page.relative_to(site)} loads {target}"
+    for style in site.rglob("*.css"):
+        assert not re.search(r"url\(['\"]?(https?:)?//", style.read_text()), style
+
+
+@pytest.mark.slow
+def test_pictures_and_the_search_index_are_files_of_the_site(site):
+    pictures = {path.name for path in (DOCS / "images").iterdir()}
+    assert {path.name for path in (site / "images").iterdir()} == pictures
+    assert (site / "search" / "search_index.json").stat().st_size > 100_000
+    assert not (site / "browser").exists()  # an app that `make browser` builds
+    assert not list(site.rglob("*.py"))
