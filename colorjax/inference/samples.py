@@ -25,7 +25,7 @@ _SATURATIONS, _SHARES = (0.0, 0.5, 1.0, 1.5), (0.3, 0.3, 0.25, 0.15)  # of the p
 _CAST = (5.0, 9.0)  # of a and b: standard deviation of a shift of the whole photo
 _OWN = 5.0  # ab units, standard deviation of a cell's color around these choices
 _EVIDENCE = 0.15  # power of the probability of a draw's choices: cells are not independent
-_REACH = 0.7  # of the expected error: the changes of no picture are larger
+_REACH = 1.2  # of the expected error: the changes of no picture are larger
 _LLOYD_ROUNDS = 10
 
 
@@ -126,7 +126,7 @@ def _representatives(
         gains[chosen] = -1
         chosen.append(int(gains.argmax()))
         nearest = np.minimum(nearest, apart[chosen[-1]])
-    centers = changes[chosen]
+    centers, totals = changes[chosen], np.ones(k)
     for _ in range(_LLOYD_ROUNDS):
         at = np.einsum("pq,npc->nqc", factor, centers).reshape(k, -1)
         cluster = np.linalg.norm(points[:, None] - at, axis=-1).argmin(axis=-1)
