@@ -1,6 +1,6 @@
 """`color_structure` on the scenes of HECD that its constants were not chosen on.
 
-    python -m benchmarks.opinions HECD
+    python -m benchmarks.opinions HECD [--parts FOLDER]
 
 Nested leave-one-scene-out: for each of the 20 scenes, the window, the constant, the weights of
 positions and the weight of lost color are those of a grid that correlate best (Spearman) with the
@@ -8,7 +8,8 @@ opinions on the other 19; the value of a picture is that of the constants chosen
 Prints JSON lines: the constants of each scene, then the correlation over all pictures and the mean
 within scenes for the shipped constants and for the nested ones, and their differences to MS-SSIM of
 a and b as the data set defines it, with 95 % intervals from resampled scenes. One pass over the
-pictures, then seconds.
+pictures, then seconds. With `--parts` each finished scene is kept there, and the same command
+continues.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from colorjax.metrics.color_structure import (
     similarity_and_loss,
 )
 from colorjax.metrics.structure import SCALE_WEIGHTS, halved, ssim_terms
+from colorjax.runtime import atomic
 
 SIGMAS = (1 / 40, SIGMA, 1 / 12)
 CONSTANTS = (100.0, 200.0, CONSTANT, 800.0)
@@ -49,9 +51,12 @@ def run(argv: list[str] | None = None) -> None:
     """Reads the arguments and prints the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("folder", type=Path, help="a copy of github.com/seanmullery/HECD")
-    folder = parser.parse_args(argv).folder
-    ratings = hecd.read(folder)
-    parts, baseline = _measured(folder, ratings)
+    parser.add_argument("--parts", type=Path, help="folder for the values of finished scenes")
+    args = parser.parse_args(argv)
+    if args.parts:
+        args.parts.mkdir(parents=True, exist_ok=True)
+    ratings = hecd.read(args.folder)
+    parts, baseline = _measured(args.folder, ratings, args.parts)
     values = {
         (*options, loss): similarity - loss * lost
         for options, (similarity, lost) in zip(GRID, parts.transpose(1, 2, 0), strict=True)
@@ -76,19 +81,32 @@ def run(argv: list[str] | None = None) -> None:
     print(json.dumps({"row": "MS-SSIM of the data set"} | result[hecd.BASELINE]))
 
 
-def _measured(folder: Path, ratings: hecd.Ratings) -> tuple[np.ndarray, np.ndarray]:
+def _measured(
+    folder: Path, ratings: hecd.Ratings, kept: Path | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns similarity and loss of each picture for each of GRID, and `data_set_ms_ssim`."""
     of_ab = jax.jit(data_set_ms_ssim)
-    parts, baseline, truths = [], [], {}
-    for truth, name in zip(ratings.truths, ratings.pictures, strict=True):
-        if truth not in truths:
-            truths = {truth: _lab(folder, truth)}
-        lab, true_lab = _lab(folder, name), truths[truth]
-        small = reduced(lab), reduced(true_lab)
-        covariances = {sigma: residual_covariances(*small, sigma) for sigma in SIGMAS}
-        parts.append([similarity_and_loss(*covariances[s], c, center) for s, c, center in GRID])
-        baseline.append(float(of_ab(lab[..., 1:], true_lab[..., 1:])))
-    return np.array(parts), np.array(baseline)
+    truths = np.array(ratings.truths)
+    parts = np.zeros((len(truths), len(GRID), 2))
+    baseline = np.zeros(len(truths))
+    for truth in sorted(set(ratings.truths)):
+        of_scene = np.flatnonzero(truths == truth)
+        file = kept / f"{Path(truth).stem}.npz" if kept else None
+        if file and file.exists():
+            with np.load(file) as saved:
+                parts[of_scene], baseline[of_scene] = saved["parts"], saved["baseline"]
+            continue
+        true_lab = _lab(folder, truth)
+        for n in of_scene:
+            lab = _lab(folder, ratings.pictures[n])
+            small = reduced(lab), reduced(true_lab)
+            covariances = {sigma: residual_covariances(*small, sigma) for sigma in SIGMAS}
+            parts[n] = [similarity_and_loss(*covariances[s], c, center) for s, c, center in GRID]
+            baseline[n] = of_ab(lab[..., 1:], true_lab[..., 1:])
+        if file:
+            with atomic.replacing(file) as partial, open(partial, "wb") as stream:
+                np.savez(stream, parts=parts[of_scene], baseline=baseline[of_scene])
+    return parts, baseline
 
 
 def data_set_ms_ssim(ab: jax.Array, true_ab: jax.Array) -> jax.Array:

@@ -1,13 +1,14 @@
 """How good is the best of 8 samples, and how much do the samples of a photo differ?
 
-    python -m benchmarks.samples --data PHOTOS [--checkpoint WORKDIR] [--limit N]
+    python -m benchmarks.samples --data PHOTOS [--checkpoint WORKDIR] [--limit N] [--parts FILE]
 
 One row for each photo set: PSNR of the automatic picture, and relative to it, in dB, means over the
 photos of the best, the mean and the worst sample; the share of samples more than 3 dB below;
 `diversity`, the mean distance of two samples in ab units. `samples` are those of
 `PreparedPhoto.sample`; `shifts` are 8 fixed shifts of ab after a saturation, which were chosen
 greedily on held-out photos for the best of 8; `noise` is low-rank noise on the logits along the
-principal components of the network's features.
+principal components of the network's features. With `--parts` the values of finished photos are
+kept there, and the same command continues.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,37 +49,52 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint", default=named.DEFAULT, help="weights with color bins")
     parser.add_argument("--limit", type=int, default=0, help="every n-th photo, N of them; 0: all")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--parts", type=Path, help="JSON lines with the values of finished photos")
     args = parser.parse_args(argv)
     colorizer = Colorizer.load(args.checkpoint)
     files = sorted(path for path in Path(args.data).rglob("*") if path.is_file())
     files = files[:: max(1, len(files) // args.limit)][: args.limit] if args.limit else files
-    automatic: list[float] = []
-    measured: dict[str, list[tuple[float, ...]]] = {kind: [] for kind in _KINDS}
+    lines = args.parts.read_text().splitlines() if args.parts and args.parts.exists() else []
+    finished = {record["key"]: record for record in map(json.loads, lines)}
+    records = []
     for number, file in enumerate(files, start=1):
-        truth = decode_rgb(file.read_bytes())
-        photo = colorizer.prepare(color.gray_photo(truth))
-        plain = photo.colorize()
-        automatic.append(float(metrics.psnr(plain, truth)))
-        for kind, pictures in zip(
-            _KINDS,
-            (photo.sample(NUMBER, args.seed), shifted(plain), noisy(photo, args.seed)),
-            strict=True,
-        ):
-            psnrs = np.array([metrics.psnr(picture, truth) for picture in pictures]) - automatic[-1]
-            ab = color.rgb_u8_to_lab(np.stack(pictures)[:, ::4, ::4])[..., 1:]
-            values = (psnrs.max(), psnrs.mean(), psnrs.min(), np.mean(psnrs < -3))
-            measured[kind].append((*map(float, values), metrics.diversity(ab)))
+        key = file.relative_to(args.data).as_posix()
+        record = finished.get(key)
+        if record is None:
+            record = {"key": key} | _measured(colorizer, decode_rgb(file.read_bytes()), args.seed)
+            if args.parts:
+                with args.parts.open("a") as stream:
+                    stream.write(json.dumps(record) + "\n")
+        records.append(record)
         if number % 25 == 0 or number == len(files):
-            _print(automatic, measured)
+            _print(records)
     return 0
 
 
-def _print(automatic: Sequence[float], measured: dict[str, list[tuple[float, ...]]]) -> None:
-    for kind, values in measured.items():
-        best, mean, worst, below, apart = np.mean(values, axis=0)
-        row = {"question": "samples", "row": kind, "images": len(automatic)}
-        row |= {"psnr": round(float(np.mean(automatic)), 2), "best_of_8": round(float(best), 2)}
-        row["best_of_8_median"] = round(float(np.median([each[0] for each in values])), 2)
+def _measured(colorizer: Colorizer, truth: np.ndarray, seed: int) -> dict[str, Any]:
+    """Returns the PSNR of the automatic picture of a photo, and the values of each kind."""
+    photo = colorizer.prepare(color.gray_photo(truth))
+    plain = photo.colorize()
+    automatic = float(metrics.psnr(plain, truth))
+    record: dict[str, Any] = {"psnr": automatic}
+    for kind, pictures in zip(
+        _KINDS, (photo.sample(NUMBER, seed), shifted(plain), noisy(photo, seed)), strict=True
+    ):
+        psnrs = np.array([metrics.psnr(picture, truth) for picture in pictures]) - automatic
+        ab = color.rgb_u8_to_lab(np.stack(pictures)[:, ::4, ::4])[..., 1:]
+        values = (psnrs.max(), psnrs.mean(), psnrs.min(), np.mean(psnrs < -3))
+        record[kind] = [*map(float, values), float(metrics.diversity(ab))]
+    return record
+
+
+def _print(records: Sequence[dict[str, Any]]) -> None:
+    for kind in _KINDS:
+        values = np.array([record[kind] for record in records])
+        best, mean, worst, below, apart = values.mean(axis=0)
+        row = {"question": "samples", "row": kind, "images": len(records)}
+        row |= {"psnr": round(float(np.mean([record["psnr"] for record in records])), 2)}
+        row |= {"best_of_8": round(float(best), 2)}
+        row |= {"best_of_8_median": round(float(np.median(values[:, 0])), 2)}
         row |= {"mean": round(float(mean), 2), "worst": round(float(worst), 2)}
         row |= {"below_3_db": round(float(below), 3), "diversity": round(float(apart), 1)}
         print(json.dumps(row), flush=True)
