@@ -162,7 +162,8 @@ class Request:
 
         jax_setup.quiet_library_logs()
         settings = self.loading | self.coloring | {"white": self._args.white}
-        return origin_of(self._args.checkpoint or named.DEFAULT, settings)
+        name = self._args.checkpoint or named.DEFAULT
+        return origin_of(name, settings, seed=self._args.seed)
 
     def work(self) -> Work:
         """Loads the weights and returns what colorizes a photo."""

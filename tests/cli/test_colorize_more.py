@@ -74,6 +74,14 @@ def test_samples_and_maps_lie_beside_the_result(colorize, album, loaded):
     assert colorize(*options)[0] == 0
     after = {path.name: path.stat().st_mtime_ns for path in album.iterdir()}
     assert {name for name in after if after[name] != before[name]} == {"a.color.2.png"}
+    _, out, err = colorize(album, "--samples", "2", "--seed", "4", "--uncertainty")
+    assert "2 made with other settings" in out
+    assert "samples drawn as 2 with seed 3); --overwrite replaces it" in err
+    _, out, err = colorize(album, "--samples", "3", "--seed", "3", "--uncertainty")
+    kept = "existing samples drawn as 2 with seed 3 are kept and do not belong to this set"
+    assert (out + err).count(kept) == 2
+    (album / "a.color.3.png").unlink()
+    (album / "b.color.3.png").unlink()
     colorize(*options, "--overwrite")
     again = {path.name: path.stat().st_mtime_ns for path in album.iterdir()}
     assert {name for name in again if again[name] == before[name]} == {"a.png", "b.png"}

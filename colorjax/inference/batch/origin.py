@@ -29,12 +29,14 @@ class Origin(NamedTuple):
         tool: name and version of the program.
         weights: digest of the weights.
         settings: options that affect the colors, "NAME=VALUE; ...", see `settings_text`.
+        seed: of the random numbers of samples; in the marks of samples only.
     """
 
     by: str
     tool: str
     weights: str
     settings: str
+    seed: int = 0
 
     def mark(self, photo: Path) -> dict[str, str]:
         """Returns the mark of the result of a photo, for `photos.write`.
@@ -42,7 +44,31 @@ class Origin(NamedTuple):
         Raises:
             OSError: the photo cannot be read.
         """
-        return self._asdict() | {"weights": self.weights[:_DIGITS], "input": digest_of(photo)}
+        return {
+            "by": self.by,
+            "tool": self.tool,
+            "weights": self.weights[:_DIGITS],
+            "settings": self.settings,
+            "input": digest_of(photo),
+        }
+
+    def of_sample(self, index: int, number: int) -> str:
+        """Returns the settings in the mark of sample `index` of `number`."""
+        own = settings_text({"sample": index, "samples": number, "seed": self.seed})
+        return "; ".join(filter(None, (self.settings, own)))
+
+    def other_samples(self, job: Job) -> str:
+        """Returns what existing samples were drawn with, if it differs; else "".
+
+        All samples of a photo are drawn together, so each depends on their number.
+        """
+        wanted = {"samples": str(len(job.samples)), "seed": str(self.seed)}
+        for path in filter(Path.is_file, job.samples):
+            values = _values((photos.read_mark(path) or {}).get("settings", ""))
+            if "seed" in values and any(values.get(name) != wanted[name] for name in wanted):
+                number = values.get("samples", "another number of")
+                return f"samples drawn as {number} with seed {values['seed']}"
+        return ""
 
     def difference(self, job: Job) -> str:
         """Returns what an existing result was made with, if it differs; else "".
@@ -61,15 +87,18 @@ class Origin(NamedTuple):
             changes += _changes(mark["settings"], self.settings)
         if "input" in mark and _has_changed(job, mark["input"]):
             changes.append("another version of this photo")
+        if samples := self.other_samples(job):
+            changes.append(samples)
         return ", ".join(changes)
 
 
-def origin_of(weights: str, settings: Mapping[str, Any]) -> Origin:
+def origin_of(weights: str, settings: Mapping[str, Any], *, seed: int = 0) -> Origin:
     """Returns what results of these weights and settings are made with.
 
     Args:
         weights: a name, the path of a workdir, or an exported model.
         settings: arguments of `Colorizer.load`, fields of `Options` and the level of white.
+        seed: of the random numbers of samples.
 
     Raises:
         RequestError: there are no such weights.
@@ -77,7 +106,7 @@ def origin_of(weights: str, settings: Mapping[str, Any]) -> Origin:
     text = settings_text({name: _short(value) for name, value in settings.items()})
     model = _model(weights)
     name = model["weights"] if model else Path(weights).name
-    return Origin(name, PROGRAM, weights_digest(weights), text)
+    return Origin(name, PROGRAM, weights_digest(weights), text, seed)
 
 
 def weights_digest(weights: str) -> str:

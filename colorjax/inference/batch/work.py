@@ -93,6 +93,12 @@ class PhotoWork:
         mark = None if self.origin is None else self.origin.mark(job.source)
         uncertainty = None
         if self.more is not None and (job.samples or job.map):
+            others = "" if self.origin is None or self.overwrite else self.origin.other_samples(job)
+            if others:
+                notes += (
+                    f"existing {others} are kept and do not belong to this set; "
+                    "--overwrite replaces them",
+                )
             uncertainty = self._write_more(job, self.more, photo, mark)
         explored = time.perf_counter()
         in_network = NetworkTimes()
@@ -124,8 +130,9 @@ class PhotoWork:
                 continue
             other = photos.read(job.source, max_pixels=self.max_pixels, white=self.white)
             more.paint(prepared, other, hints)
-            about = f"sample={number}; seed={more.seed}"
-            own = mark and mark | {"settings": "; ".join(filter(None, (mark["settings"], about)))}
+            own = mark
+            if mark is not None and self.origin is not None:
+                own = mark | {"settings": self.origin.of_sample(number, len(job.samples))}
             _write(job._replace(output=path), other, own, overwrite=self.overwrite)
         if job.map is None:
             return None
