@@ -385,9 +385,11 @@ def _transpose(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtype:
 
 @rule("concatenate")
 def _concatenate(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtype: Any) -> Value:
+    axis = eqn.params["dimension"]
+    inputs = [x for x in inputs if not _same((x.shape[axis],), (0,))]  # ONNX expands no side to 0
     nchw = _is_nchw(*inputs)
     names = [_full(graph, x, nchw) for x in inputs]
-    axis = _axis(eqn.params["dimension"], nchw)
+    axis = _axis(axis, nchw)
     return Value(shape, dtype, shape, name=graph.node("Concat", names, axis=axis), is_nchw=nchw)
 
 
