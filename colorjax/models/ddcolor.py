@@ -14,7 +14,7 @@ from colorjax.errors import RequestError, unknown_name
 from colorjax.models.blocks.added_layer import AddedLayer
 from colorjax.models.blocks.convolution import BatchNorm, Conv
 from colorjax.models.blocks.pixel_shuffle import he_normal, icnr, pixel_shuffle, shuffle_blur
-from colorjax.models.blocks.portable import is_portable
+from colorjax.models.blocks.portable import encoded, is_portable
 from colorjax.models.blocks.shapes import enlarge
 from colorjax.models.blocks.spectral import SpectralNorm
 from colorjax.models.encoders import convnext, efficientnet_lite
@@ -325,7 +325,7 @@ class DDColor(nn.Module):
         gray = inputs["gray"]
         if gray.shape[1] % 32 or gray.shape[2] % 32:
             raise ValueError(f"ddcolor needs sides that are multiples of 32, got {gray.shape[1:3]}")
-        *skips, x = self._encoded(gray, train=train)
+        *skips, x = encoded(*self._encoded(gray, train=train))
         maps = []
         for number, (skip, features) in enumerate(zip(skips[::-1], self.widths, strict=True)):
             block = _PixelBlock(features, self.spectral_norm, self.dtype, name=f"pixel{number}")

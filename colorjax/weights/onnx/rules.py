@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from colorjax.errors import RequestError
+from colorjax.models.blocks.portable import ENCODED
 from colorjax.weights.onnx.graph import NCHW, Graph, Value, constant
 
 Rule = Callable[..., Value | list[Value]]
@@ -58,7 +59,7 @@ _COMPOSED = frozenset(
     {"ne", "rsqrt", "erfc", "log1p", "square", "integer_pow", "cbrt", "select_n", "clamp", "rem"}
 )
 ELEMENTWISE = _UNARY.keys() | _BINARY.keys() | _COMPOSED | {"convert_element_type"}
-_SAME = ("stop_gradient", "name", "copy", "copy_p", "optimization_barrier", "reduce_precision")
+_SAME = ("stop_gradient", "copy", "copy_p", "optimization_barrier", "reduce_precision")
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -322,6 +323,11 @@ def _cast(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtype: Any)
 @rule(*_SAME)
 def _identity(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtype: Any) -> list[Value]:
     return inputs
+
+
+@rule("name")
+def _name(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtype: Any) -> Value:
+    return graph.mark_encoded(inputs[0]) if eqn.params["name"] == ENCODED else inputs[0]
 
 
 # ---- shapes
