@@ -36,9 +36,8 @@ def main() -> None:
     photos = [np.asarray(Image.open(path).convert("RGB")) for path in paths[: args.count]]
     base: list[np.ndarray] = []
     mean_of_float = 0.0
-    print(
-        f"| {len(photos)} photos | MB | PSNR | loss, dB | most pixels apart |\n|---|---|---|---|---|"
-    )
+    print(f"| {len(photos)} photos | MB | PSNR | loss, dB | most pixels apart |")
+    print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for stored_as in write.STORED_AS:
             path = Path(folder) / f"{stored_as}.onnx"

@@ -191,7 +191,8 @@ class _Up(nn.Module):
         x = BatchNorm(self.dtype, name="shuffle_norm")(conv(x, train=train), train=train)
         x = shuffle_blur(pixel_shuffle(nn.relu(x), 2))
         # Nearest-neighbor resizing by one pixel drops the last row or column.
-        x = x[:, : skip.shape[1], : skip.shape[2]]
+        height, width = skip.shape[1:3]
+        x = lax.slice(x, (0, 0, 0, 0), (x.shape[0], height, width, x.shape[3]))
         skip = BatchNorm(self.dtype, name="skip_norm")(skip, train=train)
         x = nn.relu(jnp.concatenate([x, skip], axis=-1))
         for number in range(1, 3 if self.is_deep else 2):

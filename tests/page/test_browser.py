@@ -70,7 +70,8 @@ def opened(chromium, static):
 
         yield open_page
     own = (static, f"blob:{static}", "data:")
-    assert requests and [url for url in requests if not url.startswith(own)] == []
+    assert requests
+    assert [url for url in requests if not url.startswith(own)] == []
     assert errors == []
 
 

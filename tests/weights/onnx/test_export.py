@@ -97,7 +97,11 @@ def test_exported_models_give_the_colors_of_jax(variant):
 
 @pytest.mark.parametrize(
     "variant",
-    ["zhang16", "unet", "semantic/blend", "zhang17", "iizuka", "edge_fusion", "plain_cnn"],
+    [
+        *("zhang16", "unet", "semantic/blend", "zhang17", "iizuka", "edge_fusion", "plain_cnn"),
+        pytest.param("ddcolor", marks=pytest.mark.slow),
+        pytest.param("deoldify", marks=pytest.mark.slow),
+    ],
 )
 def test_a_dynamic_model_takes_every_multiple_of_its_step(variant):
     method, variables = method_of(variant)
