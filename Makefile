@@ -178,7 +178,8 @@ browser: $(VENV)/.core
 	$(PIP) --editable .[onnx]
 	$(BIN)/python docs/browser/build.py --output build/browser
 
-# The page of `colorjax serve`, driven in the chromium of the system (apt-get install chromium).
+# The page of `colorjax serve`, driven in the chromium of the system (apt-get install chromium), and
+# that of `make browser`, if it was made.
 test-page: $(VENV)/.dev
 	$(BIN)/python -m pytest -m page -q tests/page
 

@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+import skimage.data
 from helpers.steps_of import EVERY, config_of
 from helpers.workdirs import fresh_workdir
+from PIL import Image
 
+from benchmarks import export_loss
 from colorjax.inference.colorizer import Colorizer
+from colorjax.weights import named
 from colorjax.weights.onnx import write
 from colorjax.weights.open import open_weights
 
@@ -53,3 +57,16 @@ def test_pictures_of_exported_models_equal_those_of_jax(name, tmp_path):
             share = (apart <= 1).mean()
             print(f"| {name} | {stored_as} | {engine} | {100 * share:.3f} % | {apart.max()} |")
             assert share >= least, (stored_as, engine)
+
+
+@pytest.mark.slow
+def test_smaller_types_of_the_default_weights_keep_the_colors():
+    pictures = [getattr(skimage.data, n)() for n in ("astronaut", "coffee", "chelsea", "rocket")]
+    photos = [np.asarray(Image.fromarray(picture).resize((320, 240))) for picture in pictures]
+    rows = export_loss.measure(named.DEFAULT, photos)
+    assert rows["float16"]["MB"] <= 12
+    assert rows["int8"]["MB"] <= 6
+    for stored_as in ("float16", "int8"):
+        assert rows[stored_as]["loss"] <= 0.1
+        assert rows[stored_as]["chroma"] >= 0.9 * rows["float32"]["chroma"]
+    assert rows["float16"]["apart"] <= 0.01
