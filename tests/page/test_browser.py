@@ -104,7 +104,9 @@ def test_a_dropped_photo_gets_the_colors_of_jax(opened, colorizer, tmp_path):
         assert painted.shape == (*size[::-1], 3)
         wanted = colorizer.colorize(pixels).astype(int)
         apart = np.abs(painted - wanted).max(axis=-1)
-        assert (apart <= 1).mean() >= 0.999, (size, apart.max(), (apart <= 1).mean())
+        share = (apart <= 1).mean()
+        print(f"{size}: {100 * share:.3f} % within 1 level, largest difference {apart.max()}")
+        assert share >= 0.999
         assert np.ptp(painted.astype(int), axis=-1).max() > 20  # it has colors
         lightness = [color.rgb2lab(x)[..., 0] for x in (painted, color.gray2rgb(pixels))]
         assert np.abs(np.subtract(*lightness)).max() < 0.4  # 1 of 255 levels
