@@ -193,7 +193,8 @@ $(VENV)/.docs: $(VENV)/.core
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# The page of `colorjax serve`, driven in the chromium of the system (apt-get install chromium).
+# The page of `colorjax serve`, driven in the chromium of the system (apt-get install chromium), and
+# that of `make browser`, if it was made.
 test-page: $(VENV)/.dev
 	$(BIN)/python -m pytest -m page -q tests/page
 

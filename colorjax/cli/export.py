@@ -45,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         stored.add_argument(f"--{name}", action="store_const", const=name, dest="stored", help=help)
     parser.add_argument(
+        "--part",
+        choices=("all", "encoder", "decoder"),
+        default="all",
+        help="of the network: encoder (gray to features), decoder (features to colors) or all",
+    )
+    parser.add_argument(
         "--format", choices=("onnx", "stablehlo"), default="onnx", help="default: %(default)s"
     )
     parser.add_argument(
@@ -63,11 +69,13 @@ def run(args: argparse.Namespace) -> int:
 
     if args.check and args.format != "onnx":
         raise RequestError("--check compares ONNX models only")
+    if args.check and args.part != "all":
+        raise RequestError("--check compares whole networks only; leave --part or --check out")
     photo = _opened(args.check) if args.check else None
     path = Path(args.file)
     write.check_target(path, overwrite=args.overwrite)
     weights = open_weights(args.weights)
-    export = write.Export(size, args.stored or "float32")
+    export = write.Export(size, args.stored or "float32", args.part)
     make = write.onnx_bytes if args.format == "onnx" else write.stablehlo_bytes
     content = make(weights, export)
     atomic.write_bytes(path, content)

@@ -14,7 +14,7 @@ from colorjax.errors import RequestError, unknown_name
 from colorjax.models.blocks.added_layer import AddedLayer
 from colorjax.models.blocks.convolution import BatchNorm, Conv
 from colorjax.models.blocks.pixel_shuffle import he_normal, icnr, pixel_shuffle, shuffle_blur
-from colorjax.models.blocks.portable import is_portable
+from colorjax.models.blocks.portable import encoded, is_portable
 from colorjax.models.blocks.shapes import enlarge
 from colorjax.models.blocks.spectral import SpectralNorm
 from colorjax.models.encoders import convnext, efficientnet_lite
@@ -76,11 +76,14 @@ def sine_encoding(height: int, width: int, features: int) -> jax.Array:
         (height, width, features), float32.
     """
 
-    def of_axis(length: int) -> np.ndarray:
-        position = 2 * math.pi * np.arange(1, length + 1) / (length + 1e-6)
+    def of_axis(length: Any) -> Any:
+        is_known = isinstance(length, int)  # else a symbol, of an export for any size
+        numpy, count = (np, length) if is_known else (jnp, jnp.asarray(length).astype(jnp.float32))
+        position = 2 * math.pi * (numpy.arange(length) + 1) / (count + 1e-6)
         half = features // 2
-        angle = position[:, None] / 10_000 ** (2 * (np.arange(half) // 2) / half)
-        return np.where(np.arange(half) % 2 == 0, np.sin(angle), np.cos(angle)).astype(np.float32)
+        angle = position[:, None] / 10_000 ** (2 * (np.arange(half) // 2) / half)[None]
+        is_even = (np.arange(half) % 2 == 0)[None]
+        return numpy.where(is_even, numpy.sin(angle), numpy.cos(angle)).astype(np.float32)
 
     shape = (height, width, features // 2)
     y = jnp.broadcast_to(of_axis(height)[:, None], shape)
@@ -325,7 +328,7 @@ class DDColor(nn.Module):
         gray = inputs["gray"]
         if gray.shape[1] % 32 or gray.shape[2] % 32:
             raise ValueError(f"ddcolor needs sides that are multiples of 32, got {gray.shape[1:3]}")
-        *skips, x = self._encoded(gray, train=train)
+        *skips, x = encoded(*self._encoded(gray, train=train))
         maps = []
         for number, (skip, features) in enumerate(zip(skips[::-1], self.widths, strict=True)):
             block = _PixelBlock(features, self.spectral_norm, self.dtype, name=f"pixel{number}")

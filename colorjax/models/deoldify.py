@@ -14,6 +14,7 @@ from colorjax.errors import unknown_name
 from colorjax.models.blocks.added_layer import AddedLayer
 from colorjax.models.blocks.convolution import BatchNorm, Conv, convolve
 from colorjax.models.blocks.pixel_shuffle import he_normal, icnr, pixel_shuffle, shuffle_blur
+from colorjax.models.blocks.portable import encoded, is_portable
 from colorjax.models.blocks.shapes import check_width, scaled
 from colorjax.models.encoders import resnet
 
@@ -74,7 +75,7 @@ class DeOldify(nn.Module):
             raise ValueError(f"deoldify needs even sides, got {gray.shape[1:3]}")
         rgb = resnet.normalize(jnp.repeat((gray + 1) / 2, 3, axis=-1))
         encoder = resnet.ResNet(self.encoder, self.width, self.dtype, name="encoder")
-        *skips, x = encoder(rgb, train=train)
+        *skips, x = encoded(*encoder(rgb, train=train))
         x = nn.relu(BatchNorm(self.dtype, name="norm")(x, train=train))
         channels = x.shape[-1]
         x = _Unit(2 * channels, dtype=self.dtype, name="middle1")(x, train=train)
@@ -190,7 +191,8 @@ class _Up(nn.Module):
         x = BatchNorm(self.dtype, name="shuffle_norm")(conv(x, train=train), train=train)
         x = shuffle_blur(pixel_shuffle(nn.relu(x), 2))
         # Nearest-neighbor resizing by one pixel drops the last row or column.
-        x = x[:, : skip.shape[1], : skip.shape[2]]
+        height, width = skip.shape[1:3]
+        x = lax.slice(x, (0, 0, 0, 0), (x.shape[0], height, width, x.shape[3]))
         skip = BatchNorm(self.dtype, name="skip_norm")(skip, train=train)
         x = nn.relu(jnp.concatenate([x, skip], axis=-1))
         for number in range(1, 3 if self.is_deep else 2):
@@ -225,6 +227,7 @@ class _SelfAttention(nn.Module):
             shares = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
             return jnp.einsum("ni,nic->nc", shares, value)
 
-        by_position = lax.map(attend, key.swapaxes(0, 1), batch_size=_ROWS)
+        keys = key.swapaxes(0, 1)
+        rows = jax.vmap(attend)(keys) if is_portable() else lax.map(attend, keys, batch_size=_ROWS)
         gamma = self.param("gamma", nn.initializers.zeros, (1,)).astype(self.dtype)
-        return x + gamma.reshape(1, 1, 1, 1) * by_position.swapaxes(0, 1).reshape(x.shape)
+        return x + gamma.reshape(1, 1, 1, 1) * rows.swapaxes(0, 1).reshape(x.shape)

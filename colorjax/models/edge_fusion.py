@@ -26,6 +26,7 @@ from colorjax.models.blocks.iizuka_blocks import (
     dense,
     fuse,
 )
+from colorjax.models.blocks.portable import encoded
 from colorjax.models.blocks.shapes import enlarge, scaled, squeezed
 from colorjax.models.iizuka import ab_outputs, check_output
 
@@ -151,7 +152,7 @@ class EdgeFusion(nn.Module):
             parts.append(Convs(_EDGES, style, name="edge_level")(edges, train=train))
 
         fusion = ConvLayer(scaled(256, self.width), style, kernel_size=1, name="fusion")
-        x = fusion(fuse(vector, *parts), train=train)
+        (x,) = encoded(fusion(fuse(vector, *parts), train=train))
         x = Convs(((128, 1),), style, name="color1")(x, train=train)
         x = Convs(((64, 1),), style, name="color2")(enlarge(x, 2, "nearest"), train=train)
         x = Convs(((32, 1), (16, 1)), style, name="color3")(enlarge(x, 2, "nearest"), train=train)

@@ -24,6 +24,7 @@ from colorjax.models.blocks.iizuka_blocks import (
     check_sides,
     fuse,
 )
+from colorjax.models.blocks.portable import encoded
 from colorjax.models.blocks.shapes import UPSAMPLING, enlarge, scaled, squeezed
 
 
@@ -115,7 +116,7 @@ class Iizuka(nn.Module):
         vector, for_classes = GlobalFeatures(style, name="global_level")(wide, train=train)
         mid = Convs(MID_LEVEL, style, name="mid_level")(low, train=train)
         fusion = ConvLayer(scaled(256, self.width), style, kernel_size=1, name="fusion")
-        x = fusion(fuse(vector, mid), train=train)
+        (x,) = encoded(fusion(fuse(vector, mid), train=train))
 
         x = Convs(((128, 1),), style, name="color1")(x, train=train)
         x = Convs(((64, 1), (64, 1)), style, name="color2")(enlarge(x, 2, "nearest"), train=train)

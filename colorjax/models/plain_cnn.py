@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from colorjax.errors import RequestError, unknown_name
 from colorjax.models.blocks.added_layer import AddedLayer
 from colorjax.models.blocks.convolution import BatchNorm, Conv, UpConv
+from colorjax.models.blocks.portable import encoded
 
 
 class PlainCNN(nn.Module):
@@ -72,6 +73,7 @@ class PlainCNN(nn.Module):
             dilation = self.dilation if stride == 1 else 1
             conv = Conv(features, self.kernel_size, stride, dilation, self.dtype)
             x = BatchNorm(self.dtype)(nn.relu(conv(x, train=train)), train=train)
+        (x,) = encoded(x)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         ups = self.strides.count(2)
         for _ in range(ups - 1):
@@ -121,6 +123,7 @@ class PlainDense(nn.Module):
                 x = BatchNorm(self.dtype)(x, train=train)
             if "pool" in after:
                 x = nn.max_pool(x, (2, 2), (2, 2))
+        (x,) = encoded(x)
         x = x.reshape(x.shape[0], -1).astype(jnp.float32)
         return {"ab": nn.Dense(128 * 128 * 2, name="head")(x).reshape(-1, 128, 128, 2)}
 

@@ -13,6 +13,7 @@ from colorjax.color.hint_spreading import Keys
 from colorjax.errors import RequestError, unknown_name
 from colorjax.models.blocks.added_layer import AddedLayer
 from colorjax.models.blocks.convolution import BatchNorm, Conv
+from colorjax.models.blocks.portable import encoded
 from colorjax.models.blocks.shapes import check_width, enlarge, scaled
 from colorjax.models.encoders.efficientnet_lite import (
     VARIANTS,
@@ -215,7 +216,8 @@ class Semantic(nn.Module):
             norm=self.encoder_norm,
             name="encoder",
         )
-        _, quarter, eighth, sixteenth, deepest = encoder(normalize(gray), train=train)
+        levels = encoder(normalize(gray), train=train)[1:]
+        quarter, eighth, sixteenth, deepest = encoded(*levels)
 
         scene = jnp.mean(deepest.astype(jnp.float32), axis=(1, 2))
         scene = nn.Dense(wide, name="scene")(scene)

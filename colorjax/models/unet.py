@@ -14,6 +14,7 @@ from colorjax.models.blocks.added_layer import AddedLayer
 from colorjax.models.blocks.checks import check_gray_range, check_norm
 from colorjax.models.blocks.convolution import BatchNorm, Conv, UpConv
 from colorjax.models.blocks.initializers import KERNEL_INITS, UP_KERNEL_INITS
+from colorjax.models.blocks.portable import encoded
 from colorjax.models.blocks.shapes import check_width, scaled
 from colorjax.models.blocks.zhang_blocks import BinHead
 
@@ -142,7 +143,7 @@ class UNet(nn.Module):
         for number, (channels, stride) in enumerate(layout.encoder, start=1):
             x = self._down(x, number, channels, stride, layout, train=train)
             skips.append(x)
-        skips.pop()
+        x, *skips = encoded(x, *skips[:-1])
         for number, channels in enumerate(layout.decoder, start=1):
             x = self._up(x, number, channels, layout, train=train)
             x = jnp.concatenate([x, skips.pop()], axis=-1)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from colorjax.errors import RequestError, unknown_name
 from colorjax.models.blocks.added_layer import AddedLayer
 from colorjax.models.blocks.convolution import Conv, UpConv
+from colorjax.models.blocks.portable import encoded
 from colorjax.models.blocks.shapes import check_width, enlarge, scaled
 from colorjax.models.blocks.zhang_blocks import LIGHTNESS_SCALE, BinHead, Block
 
@@ -79,6 +80,7 @@ class Zhang16(nn.Module):
             features = [scaled(c, self.width) for c in channels]
             block = Block(features, stride, dilation, dtype=self.dtype, name=f"block{number}")
             x = block(x, train=train)
+        (x,) = encoded(x)
         features = scaled(256, self.width)
         x = nn.relu(UpConv(features, self.dtype, name="up8")(x, train=train))
         x = Block([features] * 2, norm=False, dtype=self.dtype, name="block8")(x, train=train)

@@ -13,6 +13,7 @@ from colorjax import color
 from colorjax.errors import unknown_name
 from colorjax.models.blocks.added_layer import AddedLayer
 from colorjax.models.blocks.convolution import Conv, UpConv, halved
+from colorjax.models.blocks.portable import encoded
 from colorjax.models.blocks.shapes import check_width, scaled
 from colorjax.models.blocks.zhang_blocks import LIGHTNESS_SCALE, Block
 
@@ -93,7 +94,7 @@ class Zhang17(nn.Module):
         x = block(4, halved(x3), c4, c4, c4)
         x = block(5, x, c4, c4, c4, dilation=2)
         x = block(6, x, c4, c4, c4, dilation=2)
-        x = block(7, x, c4, c4, c4)
+        x, x1, x2, x3 = encoded(block(7, x, c4, c4, c4), x1, x2, x3)
         x8 = block(8, joined(8, x, x3, c3), c3, c3, starts_with_relu=True)
 
         stop_unless = {True: lambda x: x, False: lax.stop_gradient}

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from colorjax.color import NUM_BINS
+from colorjax.inference.engines.jax import facts_of
 from colorjax.inference.working_size import WorkingSize
 from colorjax.weights import named
 from colorjax.weights.onnx import write
@@ -41,7 +42,7 @@ def build(output: Path, weights: str, stored_as: str) -> None:
     if not all((output / name).exists() for name in FILES):
         fetch_runtime(output)
     opened = open_weights(weights)
-    size = WorkingSize.from_config(opened.config, opened.method)
+    size = WorkingSize.from_config(opened.config, facts_of(opened.method))
     (output / "model.onnx").write_bytes(write.onnx_bytes(opened, write.Export(None, stored_as)))
     about = {"side": size.side, "multiple": size.multiple, "palette": NUM_BINS + 2}
     (output / "model.json").write_text(json.dumps(about | {"weights": weights}))

@@ -8,6 +8,8 @@ import skimage.data
 from PIL import Image
 
 from colorjax.cli import main
+from colorjax.errors import RequestError
+from colorjax.inference.colorizer import Colorizer
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -55,6 +57,7 @@ def test_smaller_forms_are_smaller(tmp_path):
         (["--size", "100"], "sides must be multiples of 32 for these weights"),
         (["--size", "large"], "--size must be PX or WIDTHxHEIGHT"),
         (["--format", "stablehlo"], "--format stablehlo needs --size"),
+        (["--part", "encoder", "--check", "x.jpg"], "--check compares whole networks only"),
         (["--size", "64", "--check", "missing.jpg"], "--check 'missing.jpg' cannot be read"),
     ],
 )
@@ -65,6 +68,15 @@ def test_wrong_requests_are_one_line(tmp_path, capsys, words, message):
     assert error.startswith("colorjax: ")
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_part_is_no_model_to_colorize_with(tmp_path):
+    file = tmp_path / "decoder.onnx"
+    assert export(file, "--size", "64", "--part", "decoder", "--int8") == 0
+    inputs = [field.name for field in onnxruntime.InferenceSession(file).get_inputs()]
+    assert inputs == ["global_colors", "features_0", "features_1", "features_2", "features_3"]
+    with pytest.raises(RequestError, match="is the decoder of a network; export it without --part"):
+        Colorizer.load(file, engine="onnx")
 
 
 def test_existing_files_stay(tmp_path, capsys):

@@ -4,10 +4,23 @@ import contextlib
 
 import jax
 import numpy as np
+from flax import traverse_util
 
 from colorjax import color, methods
 from colorjax.weights.checkpoint import Checkpoints
 from colorjax.weights.workdir import Workdir
+
+
+def with_singular_vectors(params, batch_stats):
+    """Returns statistics with the vectors of spectral norms; zeros would divide by 0."""
+    kernels, stats = map(traverse_util.flatten_dict, (params, batch_stats))
+    for *parent, layer, name in list(stats):
+        if name == "u":
+            kernel = kernels[(*parent, "kernel")]
+            left, _, right = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), False)
+            stats[(*parent, layer, "u")] = right[0]
+            stats[(*parent, layer, "v")] = left[:, 0].reshape(kernel.shape[:-1])
+    return traverse_util.unflatten_dict(stats)
 
 
 def fresh_workdir(root, config, deviation=None):
@@ -37,6 +50,7 @@ def fresh_workdir(root, config, deviation=None):
             lambda path, x: np.full(x.shape, path[-1].key == "var", x.dtype), shapes["batch_stats"]
         ),
     }
+    variables["batch_stats"] = with_singular_vectors(**variables)
     with contextlib.closing(Checkpoints(folder.checkpoints)) as checkpoints:
         checkpoints.save(7, variables)
     return folder.root

@@ -215,6 +215,10 @@ def _facts_of(about: dict[str, Any], session: Session) -> Facts:
         )
     given = {name: about[name] for name in names}
     given |= {"inputs": frozenset(about["inputs"]), "bin_bias": tuple(about["bin_bias"])}
+    if about.get("part", "all") != "all":
+        raise RequestError(
+            f"this model is the {about['part']} of a network; export it without --part"
+        )
     height, width = session.shapes["gray"][2:]
     if height is None and width is None:
         return Facts(**given)

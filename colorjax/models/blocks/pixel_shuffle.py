@@ -8,6 +8,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")  # PyTorch's kaiming_normal_
 
@@ -45,8 +46,14 @@ def shuffle_blur(x: jax.Array) -> jax.Array:
         The same shape.
     """
     x = jnp.pad(x, ((0, 0), (1, 0), (1, 0), (0, 0)), mode="edge")
-    rows = x[:, 1:] + x[:, :-1]
-    return 0.25 * (rows[:, :, 1:] + rows[:, :, :-1])
+    return 0.25 * _sum_of_neighbors(_sum_of_neighbors(x, 1), 2)
+
+
+def _sum_of_neighbors(x: jax.Array, axis: int) -> jax.Array:
+    """Returns x[1:] + x[:-1] along an axis, in slices that export knows for symbolic sizes."""
+    start = [int(at == axis) for at in range(x.ndim)]
+    end = [side - first for side, first in zip(x.shape, start, strict=True)]
+    return lax.slice(x, start, x.shape) + lax.slice(x, (0,) * x.ndim, end)
 
 
 def icnr(factor: int) -> Callable[..., jax.Array]:

@@ -6,6 +6,10 @@ import contextlib
 import contextvars
 from collections.abc import Iterator
 
+from jax import Array
+from jax.ad_checkpoint import checkpoint_name
+
+ENCODED = "encoded"  # name of the values between the two parts of a network
 _IS_PORTABLE = contextvars.ContextVar("is_portable", default=False)
 
 
@@ -16,6 +20,14 @@ def is_portable() -> bool:
     calls named `_enlarged_...`, which become one operation of the other engine.
     """
     return _IS_PORTABLE.get()
+
+
+def encoded(*maps: Array) -> tuple[Array, ...]:
+    """Returns maps unchanged; `colorjax export --part` divides the network at them.
+
+    All that a network computes from them, and perhaps from its inputs, is its decoder.
+    """
+    return tuple(checkpoint_name(x, ENCODED) for x in maps) if is_portable() else maps
 
 
 @contextlib.contextmanager

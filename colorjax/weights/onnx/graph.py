@@ -12,6 +12,7 @@ from colorjax.errors import RequestError
 
 OPSET = 17  # Resize, Einsum, LayerNormalization; read by every ONNX Runtime since 1.12
 IR_VERSION = 8
+FEATURES = "features_"  # then a number: outputs of the encoder, inputs of the decoder
 NCHW = (0, 3, 1, 2)  # storage order of maps, which are NHWC in JAX
 _TO_NHWC = (0, 2, 3, 1)
 
@@ -50,12 +51,15 @@ def constant(array: Any) -> Value:
 class Graph:
     """Collects nodes and initializers; see `Value`."""
 
-    def __init__(self, symbols: dict[str, str] | None = None):
+    def __init__(self, symbols: dict[str, str] | None = None, *, starts_encoded: bool = False):
         """Starts an empty graph.
 
         Args:
             symbols: name of each symbolic dimension -> the int64 tensor (1,) that holds it.
+            starts_encoded: whether the values that the encoder returns are inputs.
         """
+        self.encoded: list[Value] = []
+        self._starts_encoded = starts_encoded
         self.nodes: list[Any] = []
         self.initializers: dict[str, np.ndarray] = {}
         self._symbols = symbols or {}
@@ -92,6 +96,15 @@ class Graph:
         if value.is_nchw == nchw or len(value.shape) != 4:
             return value.name
         return self.node("Transpose", [value.name], perm=NCHW if nchw else _TO_NHWC)
+
+    def mark_encoded(self, value: Value) -> Value:
+        """Notes a value that the encoder returns; returns what the decoder gets."""
+        if self._starts_encoded:
+            name = f"{FEATURES}{len(self.encoded)}"
+            value = Value(value.shape, value.dtype, value.shape, name=name, is_nchw=True)
+        value.conv = None  # later terms belong to the decoder
+        self.encoded.append(value)
+        return value
 
     def result(self, name: str, value: Value) -> None:
         """Makes a value a result of the graph: a map as NCHW, anything else in logical order."""

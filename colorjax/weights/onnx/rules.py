@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from colorjax.errors import RequestError
+from colorjax.models.blocks.portable import ENCODED
 from colorjax.weights.onnx.graph import NCHW, Graph, Value, constant
 
 Rule = Callable[..., Value | list[Value]]
@@ -58,7 +59,7 @@ _COMPOSED = frozenset(
     {"ne", "rsqrt", "erfc", "log1p", "square", "integer_pow", "cbrt", "select_n", "clamp", "rem"}
 )
 ELEMENTWISE = _UNARY.keys() | _BINARY.keys() | _COMPOSED | {"convert_element_type"}
-_SAME = ("stop_gradient", "name", "copy", "copy_p", "optimization_barrier", "reduce_precision")
+_SAME = ("stop_gradient", "copy", "copy_p", "optimization_barrier", "reduce_precision")
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -324,6 +325,11 @@ def _identity(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtype: 
     return inputs
 
 
+@rule("name")
+def _name(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtype: Any) -> Value:
+    return graph.mark_encoded(inputs[0]) if eqn.params["name"] == ENCODED else inputs[0]
+
+
 # ---- shapes
 
 
@@ -385,9 +391,11 @@ def _transpose(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtype:
 
 @rule("concatenate")
 def _concatenate(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtype: Any) -> Value:
+    axis = eqn.params["dimension"]
+    inputs = [x for x in inputs if not _same((x.shape[axis],), (0,))]  # ONNX expands no side to 0
     nchw = _is_nchw(*inputs)
     names = [_full(graph, x, nchw) for x in inputs]
-    axis = _axis(eqn.params["dimension"], nchw)
+    axis = _axis(axis, nchw)
     return Value(shape, dtype, shape, name=graph.node("Concat", names, axis=axis), is_nchw=nchw)
 
 
@@ -483,14 +491,33 @@ def _dim_as_value(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dty
 
 @rule("gather")
 def _gather(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtype: Any) -> Value:
-    """Writes the choice of rows of a table, `table[indices]`."""
+    """Writes the choice of rows of a table, `table[indices]`, or a part at a constant position."""
     table, indices = inputs
-    numbers = eqn.params["dimension_numbers"]
+    numbers, sizes = eqn.params["dimension_numbers"], eqn.params["slice_sizes"]
+    if indices.constant is not None and indices.constant.size == len(numbers.start_index_map) == 1:
+        return _part(graph, eqn, inputs, shape, dtype)
     rows = tuple(numbers.collapsed_slice_dims) == (0,) == tuple(numbers.start_index_map)
-    if not rows or tuple(eqn.params["slice_sizes"]) != (1, *table.shape[1:]):
+    if not rows or tuple(sizes) != (1, *table.shape[1:]):
         raise RequestError("export knows the choice of rows of a table only; please report it")
     at = graph.node("Reshape", [_in_order(graph, indices), graph.dims(indices.shape[:-1])])
     name = graph.node("Gather", [_in_order(graph, table), at], axis=0)
+    return Value(shape, dtype, shape, name=name)
+
+
+def _part(graph: Graph, eqn: Any, inputs: list[Value], shape: Shape, dtype: Any) -> Value:
+    """Writes `x[..., 2]` and `x[..., 2:]`, which JAX traces as gathers if sizes are symbolic."""
+    x, position = inputs
+    numbers, sizes = eqn.params["dimension_numbers"], eqn.params["slice_sizes"]
+    (axis,) = numbers.start_index_map
+    others = [at for at in range(len(sizes)) if at != axis]
+    if not _same(tuple(sizes[at] for at in others), tuple(x.shape[at] for at in others)):
+        raise RequestError("export knows parts along one axis only; please report it")
+    assert position.constant is not None
+    start = position.constant.item()
+    bounds = [graph.dims((at,)) for at in (start, start + sizes[axis], axis)]
+    name = graph.node("Slice", [_in_order(graph, x), *bounds])
+    if numbers.collapsed_slice_dims:
+        name = graph.node("Squeeze", [name, bounds[2]])
     return Value(shape, dtype, shape, name=name)
 
 

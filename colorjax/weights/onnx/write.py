@@ -27,10 +27,12 @@ class Export:
     Attributes:
         size: H and W of the model, multiples of the network's step; None: any.
         stored_as: type of the stored weights, one of `STORED_AS`.
+        part: of the network, one of `colorjax.weights.onnx.export.PARTS`.
     """
 
     size: tuple[int, int] | None
     stored_as: str = "float32"
+    part: str = "all"
 
 
 def about(weights: StoredWeights, step: int) -> dict[str, Any]:
@@ -72,7 +74,8 @@ def onnx_bytes(weights: StoredWeights, export: Export) -> bytes:
     """
     _check(weights, export.size)
     step, variables = weights.load()
-    model = build(weights.method, variables, export.size, about=about(weights, step))
+    content = about(weights, step) | {"part": export.part}
+    model = build(weights.method, variables, export.size, about=content, part=export.part)
     if export.stored_as == "float16":
         compress.as_float16(model)
     elif export.stored_as == "int8":
@@ -86,8 +89,8 @@ def stablehlo_bytes(weights: StoredWeights, export: Export) -> bytes:
     It holds the weights, runs without colorjax and Flax, on CPU, GPU and TPU.
     """
     _check(weights, export.size)
-    if export.size is None or export.stored_as != "float32":
-        raise RequestError("--format stablehlo needs --size, and stores float32 only")
+    if export.size is None or export.stored_as != "float32" or export.part != "all":
+        raise RequestError("--format stablehlo needs --size, and stores all of it as float32 only")
     _, variables = weights.load()
     predict = jax.jit(functools.partial(_ab_of_gray, weights.method, jax.device_get(variables)))
     gray = jax.ShapeDtypeStruct((1, *export.size, 1), jnp.float32)

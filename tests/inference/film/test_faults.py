@@ -438,4 +438,5 @@ def test_memory_does_not_grow_with_the_length_of_the_film(tmp_path):
     )
     sizes = [int(arg) for arg in result.stdout.split()]
     assert len(sizes) == 10
-    assert sizes[-1] < sizes[0] + 15_000  # KiB
+    # KiB. The allocator keeps blocks of 12 MiB at times; a leak of each frame would be 63 MiB.
+    assert min(sizes[5:]) < min(sizes[:5]) + 30_000

@@ -5,15 +5,15 @@ import json
 import jax
 import numpy as np
 import pytest
-from helpers.steps_of import CONFIGS, config_of
+from helpers.steps_of import EVERY, config_of
 
 from colorjax import methods
 from colorjax.methods import resolve
-from colorjax.weights.onnx.export import build
+from colorjax.weights.onnx.export import PARTS, build
 
 ort = pytest.importorskip("onnxruntime")
 
-VARIANTS = {name: {} for name in CONFIGS if name not in ("cgan", "nogan")}  # both are the U-Net
+VARIANTS = {name: {} for name in EVERY if name not in ("cgan", "nogan")}  # both are the U-Net
 VARIANTS |= {
     "semantic/query": {"model.decoder": "query"},
     "semantic/group": {"model.decoder_norm": "group", "model.hint_guide": True},
@@ -97,7 +97,11 @@ def test_exported_models_give_the_colors_of_jax(variant):
 
 @pytest.mark.parametrize(
     "variant",
-    ["zhang16", "unet", "semantic/blend", "zhang17", "iizuka", "edge_fusion", "plain_cnn"],
+    [
+        *("zhang16", "unet", "semantic/blend", "zhang17", "iizuka", "edge_fusion", "plain_cnn"),
+        pytest.param("ddcolor", marks=pytest.mark.slow),
+        pytest.param("deoldify", marks=pytest.mark.slow),
+    ],
 )
 def test_a_dynamic_model_takes_every_multiple_of_its_step(variant):
     method, variables = method_of(variant)
@@ -105,3 +109,39 @@ def test_a_dynamic_model_takes_every_multiple_of_its_step(variant):
     session = session_of(build(method, variables, None, about={}))
     for rows, columns in ((1, 1), (2, 3), (5, 1)):
         assert_equal(method, variables, session, rows * step, columns * step)
+
+
+@pytest.mark.parametrize(
+    ("variant", "size"),
+    [
+        ("plain_cnn", (64, 96)),
+        ("unet", None),
+        ("semantic", None),
+        pytest.param("semantic/query", None, marks=pytest.mark.slow),
+        pytest.param("iizuka", None, marks=pytest.mark.slow),
+        pytest.param("edge_fusion", None, marks=pytest.mark.slow),
+        pytest.param("zhang16", None, marks=pytest.mark.slow),
+        pytest.param("zhang17", None, marks=pytest.mark.slow),
+        pytest.param("ddcolor", (64, 96), marks=pytest.mark.slow),
+        pytest.param("deoldify", (64, 96), marks=pytest.mark.slow),
+    ],
+)
+def test_the_decoder_of_the_encoder_is_the_network(variant, size):
+    method, variables = method_of(variant)
+    models = [build(method, variables, size, about={}, part=part) for part in PARTS]
+    tensors = [len(model.graph.initializer) for model in models]
+    assert max(tensors[1:]) < tensors[0]
+    whole, encoder, decoder = map(session_of, models)
+    feeds = feeds_of(whole, *(size or (96, 64)))
+    wanted = run(whole, feeds)
+    features = run(encoder, {f.name: feeds[f.name] for f in encoder.get_inputs()})
+    assert list(features) == [f"features_{n}" for n in range(len(features))]
+    given = {f.name: (feeds | features)[f.name] for f in decoder.get_inputs()}
+    assert features.keys() <= given.keys()  # the decoder needs all of them
+    found = run(decoder, given)
+    assert found.keys() == wanted.keys() - {"hint_features", "hint_guide"}
+    for name, value in found.items():
+        np.testing.assert_allclose(value, wanted[name], atol=1e-4, err_msg=name)
+    if variant == "semantic":  # a palette does not need the encoder again
+        assert [f.name for f in encoder.get_inputs()] == ["gray"]
+        assert given.keys() - features.keys() == {"global_colors"}
