@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=options.Once,
         default="127.0.0.1",
         metavar="ADDRESS",
-        help="address to listen on (default: this computer only); another one needs --i-know",
+        help="address to listen on (default: this computer only); another one needs --i-know; "
+        "0.0.0.0 is for containers: it answers requests for 127.0.0.1 and localhost only",
     )
     parser.add_argument(
         "--i-know",
@@ -115,15 +116,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
+    from colorjax.serve.run import EVERY_ADDRESS
+
     if args.port is not None and not 1 <= args.port <= 65535:
         raise RequestError(f"--port must be from 1 to 65535, not {args.port}")
     if args.max_pixels < 1:
         raise RequestError(f"--max-pixels must be at least 1, not {args.max_pixels}")
     if "-" in args.inputs:
         raise RequestError("serve does not read standard input; give photos or folders")
-    if args.host in ("0.0.0.0", "::", ""):
+    if not args.host:
+        raise RequestError("--host is empty; give an address, or leave it out")
+    if args.host in EVERY_ADDRESS and not args.i_know:
         raise RequestError(
-            f"--host {args.host!r} is every address of this machine; give the one by which others "
+            f"--host {args.host!r} is every address of this machine, for containers whose port is "
+            "published as 127.0.0.1:PORT; add --i-know, or give the address by which others "
             "reach it"
         )
     if args.host not in ("127.0.0.1", "localhost", "::1") and not args.i_know:

@@ -27,6 +27,7 @@ from colorjax.serve.studio import Settings, Studio
 PORT = 8765
 _PREFIX = "colorjax-page-"  # of private folders, before the process id
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+EVERY_ADDRESS = ("0.0.0.0", "::")  # in a container, whose published port names 127.0.0.1
 _BACKLOG = 128
 _MOST_CONNECTIONS = 512
 _REQUEST_SECONDS = 10.0  # until the header of a request has arrived
@@ -76,7 +77,7 @@ def serve(
     sockets = listen(address)
     port = sockets[0].getsockname()[1]
     token = secrets.token_urlsafe(32)
-    given = "" if address.host in LOOPBACK else address.host
+    given = "" if address.host in (*LOOPBACK, *EVERY_ADDRESS) else address.host
     with contextlib.ExitStack() as stack:
         for one in sockets:
             stack.callback(one.close)
@@ -94,6 +95,12 @@ def serve(
         print("colorjax: Ctrl-C ends it; every change is saved as you go", flush=True)
         if given:
             print(f"colorjax: {given} is open to the network, without encryption", flush=True)
+        if address.host in EVERY_ADDRESS:
+            print(
+                f"colorjax: listens on {address.host}, without encryption; answers requests for "
+                "127.0.0.1 and localhost only",
+                flush=True,
+            )
         studio.warm_up()
         if opens_browser:
             webbrowser.open(url)

@@ -3,6 +3,8 @@
 import pytest
 from wheel.release import ROOT, troubles
 
+from colorjax.version import __version__
+
 
 @pytest.fixture
 def copy(tmp_path):
@@ -11,7 +13,8 @@ def copy(tmp_path):
         (tmp_path / name).write_text((ROOT / name).read_text())
     path = tmp_path / "pyproject.toml"
     path.write_text(path.read_text().replace("/OWNER/", "/someone/"))
-    (tmp_path / "colorjax/version.py").write_text('__version__ = "1.2.0"\n')
+    path = tmp_path / "colorjax/version.py"
+    path.write_text(path.read_text().replace(f'"{__version__}"', '"1.2.0"'))
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n\n## 1.2.0\n\n- x\n")
     return tmp_path
 

@@ -1,5 +1,6 @@
 """`colorjax serve` as a program: token file, ports, signals, messages."""
 
+import http.client
 import os
 import signal
 import socket
@@ -31,6 +32,8 @@ def test_wrong_requests_are_one_line(album, tmp_path, capsys):
     assert "not found" in refused(capsys, "--checkpoint", tmp_path / "none")
     assert "--i-know" in refused(capsys, "--host", "192.0.2.1")
     assert "not an address" in refused(capsys, "--host", "192.0.2.1", "--i-know")
+    assert "--i-know" in refused(capsys, "--host", "0.0.0.0")
+    assert "is empty" in refused(capsys, "--host", "", "--i-know")
     error = refused(capsys, "--token-file", tmp_path / "no folder" / "token")
     assert "--token-file" in error
 
@@ -109,3 +112,31 @@ def test_help_loads_no_jax(tmp_path):
     result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "--token-file" in result.stdout
+
+
+def test_a_container_listens_everywhere_and_answers_for_this_machine_only(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "colorjax", "serve", "--no-browser", "--host", "0.0.0.0"]
+    with subprocess.Popen(
+        [*command, "--i-know", "--port", str(port)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
+        try:
+            first, _, third = (program.stdout.readline() for _ in range(3))
+            assert first.startswith(f"colorjax: open http://127.0.0.1:{port}/#")
+            assert "listens on 0.0.0.0" in third
+            for host, status in ((f"127.0.0.1:{port}", 200), ("0.0.0.0", 403), ("192.0.2.1", 403)):
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+                connection.request("GET", "/", headers={"Host": host})
+                assert connection.getresponse().status == status, host
+                connection.close()
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request("GET", "/v1/photos", headers={"Host": f"127.0.0.1:{port}"})
+            assert connection.getresponse().status == 403  # no token
+            connection.close()
+        finally:
+            program.terminate()

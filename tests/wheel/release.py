@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 
 def troubles(tag, root=ROOT):
     """Returns what is wrong with a release of this tag, as lines."""
-    version = re.search(r'"(.+)"', (root / "colorjax" / "version.py").read_text())[1]
+    text = (root / "colorjax" / "version.py").read_text()
+    version = re.search(r'__version__ = "(.+)"', text)[1]
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     changelog = (root / "CHANGELOG.md").read_text()
     sections = re.split(r"^## ", changelog, flags=re.MULTILINE)[1:]

@@ -207,7 +207,9 @@ def only_run(names: Sequence[str], work: str = "is processing the same files") -
     """
     digest = hashlib.sha256("\n".join(names).encode(errors="surrogateescape"))
     # Not in the output folder: a request that is refused later creates no folder.
-    folder = Path(tempfile.gettempdir()) / f"colorjax-{getpass.getuser()}"
+    # The number, as a container can run as a user without a name.
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    folder = Path(tempfile.gettempdir()) / f"colorjax-{user}"
     path = folder / f"{digest.hexdigest()[:16]}.lock"
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # no temporary folder, no lock

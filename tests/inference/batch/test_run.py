@@ -260,6 +260,17 @@ def test_the_same_files_are_processed_by_one_process_at_a_time(album, run, decol
     assert tree(album.parent / "out") == ["a.png", "b.jpg", "old/c.png"]
 
 
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="users have numbers on POSIX only")
+def test_a_user_without_a_name_can_run(album, decolorize, monkeypatch):
+    """As in a container that runs as another user."""
+
+    def unknown():
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(batch.getpass, "getuser", unknown)
+    assert decolorize("album")[0] == 0
+
+
 def bad_entries():
     """EXIF of 5,300 entries, each of a value outside the file."""
     entries = b"".join(
