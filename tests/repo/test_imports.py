@@ -19,7 +19,7 @@ FILES = [
 # Packages that only training, evaluation, films and exports need.
 TRAINING = {
     *("orbax", "optax", "tensorstore", "grain", "array_record", "clu", "tensorflow", "torch"),
-    *("matplotlib", "skimage", "pandas", "pyarrow", "av", "onnx", "onnxruntime", "optuna"),
+    *("matplotlib", "skimage", "pandas", "pyarrow", "av", "onnx", "onnxruntime", "optuna", "scipy"),
 }
 IMPORT = re.compile(r"^\W*from (colorjax[\w.]*) import \(?([\w, ]+)", re.MULTILINE)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from colorjax import color
 from colorjax.color.lab import Gamut
+from colorjax.inference.engines import kept_programs
 from colorjax.inference.engines.programs import Programs
 from colorjax.inference.planes import BAND_PIXELS
 
@@ -51,7 +52,11 @@ class Painter:
         padded[:, :count] = lab
         program = self._programs.get(
             (paint, is_8_bit, size),
-            lambda: jax.jit(functools.partial(paint, is_8_bit=is_8_bit)).lower(padded),
+            lambda: kept_programs.compiled(
+                functools.partial(paint, is_8_bit=is_8_bit),
+                (padded,),
+                f"{paint.__name__} {is_8_bit}",
+            ),
         )
         return [output[:count] for output in jax.device_get(program(padded))]
 
