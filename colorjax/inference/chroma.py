@@ -16,7 +16,7 @@ _EPSILON = 0.01  # variance of L / 100 below which a window counts as flat
 _LEAST_FACTOR = 1.5  # below this upsampling factor there is no detail to guide with
 # Blur of bilinear upsampling followed by averaging over cells, along each axis.
 _BLUR = (1 / 8, 6 / 8, 1 / 8)
-_COLUMNS = 512  # filtered at a time
+_FILTERED_PIXELS = 2**15  # at a time
 
 
 class Guide:
@@ -149,8 +149,9 @@ def _filtered(plane: np.ndarray, along: Callable[[np.ndarray], np.ndarray]) -> n
     """
     height, width = plane.shape
     result = np.empty((height, width), np.float32)
-    for left in range(0, width, _COLUMNS):
-        columns = slice(left, left + _COLUMNS)
+    step = max(1, _FILTERED_PIXELS // height)
+    for left in range(0, width, step):
+        columns = slice(left, left + step)
         result[:, columns] = along(
             np.pad(plane[:, columns], ((1, 1), (0, 0)), "edge").astype(float)
         )

@@ -110,7 +110,7 @@ def test_real_chroma_is_restored_better_than_bilinearly(factor, least):
     assert guided < (1 - least) * bilinear
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3), (40, 530)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3), (300, 250)])
 @pytest.mark.parametrize("scale", [0.01, 100])
 def test_filters_are_those_of_scipy_bit_for_bit(size, scale):
     plane = np.random.default_rng(0).normal(0, scale, size).astype(np.float32)

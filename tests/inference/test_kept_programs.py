@@ -79,7 +79,6 @@ def test_a_damaged_program_is_replaced(folder, change):
     again, traces = run()
     assert traces == 1
     np.testing.assert_array_equal(again, first)
-    assert file.read_bytes()[:32] != change(whole)[:32] or len(file.read_bytes()) > 60
     assert run()[1] == 0
 
 

@@ -43,6 +43,7 @@ def test_a_first_picture_imports_no_training():
         "import sys; from colorjax.cli import colorize; "
         "from colorjax.inference.batch import run, work; "
         "from colorjax.inference.colorizer import Colorizer; "
+        "from colorjax import methods; from colorjax.inference.engines import jax; "
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
     result = subprocess.run(
