@@ -141,6 +141,20 @@ def to_srgb_through(unit: np.ndarray, profile: bytes, model: str) -> np.ndarray:
 
 
 def _fast_srgb(colors: np.ndarray, profile: bytes) -> np.ndarray:
+    red, green, blue = np.moveaxis(colors, -1, 0)
+    if np.array_equal(red, green) and np.array_equal(red, blue):  # most photos to be colorized
+        return _fast_grays(profile).take(red, axis=0)
+    return _converted(colors, profile)
+
+
+@functools.lru_cache(64)
+def _fast_grays(profile: bytes) -> np.ndarray:
+    """Returns the sRGB of each gray of an 8-bit RGB profile, (256, 3)."""
+    grays = np.arange(256, dtype=np.uint8)[None, :, None]
+    return _converted(np.repeat(grays, 3, axis=2), profile)[0]
+
+
+def _converted(colors: np.ndarray, profile: bytes) -> np.ndarray:
     wide = _transform(colors, profile, srgb_profile(), "rgb", "rgb", "uint16")
     return wide * np.float32(1 / 65535)
 

@@ -62,3 +62,15 @@ def test_other_depths_use_LittleCMS(monkeypatch):
     for dtype, full in ((np.uint16, 65535), (np.uint8, 200), (np.float32, 1)):
         space = color_space.Space(np.dtype(dtype), full, "rgb", zoo.ADOBE)
         space.from_srgb(np.full((1, 2, 3), 0.5, np.float32), np.empty((1, 2, 3), dtype))
+
+
+def test_grays_of_8_bits_are_those_of_LittleCMS():
+    space = color_space.Space(np.dtype(np.uint8), 255, "rgb", zoo.ADOBE)
+    gray = np.random.default_rng(0).integers(0, 256, (20, 30, 1), np.uint8)
+    colors = np.repeat(gray, 3, axis=2)
+    by_table = space.to_srgb(colors)
+    wanted = color_space._converted(colors, zoo.ADOBE)
+    np.testing.assert_array_equal(by_table, wanted)
+    colors[7, 9, 2] ^= 1  # a single pixel with a color
+    np.testing.assert_array_equal(space.to_srgb(colors), color_space._converted(colors, zoo.ADOBE))
+    assert (space.to_srgb(colors) != wanted).any()
