@@ -24,6 +24,7 @@ from colorjax.version import __version__
 # DESCRIPTION, EPILOG, add_arguments(parser) and run(args). Only the requested one is imported.
 COMMANDS = {
     "colorize": "colorize photos, folders of photos and films",
+    "warm": "compile ahead, so that the first photo starts sooner",
     "serve": "open a page in the browser: colorize and correct photos by hand",
     "decolorize": "make gray copies of photos",
     "compare": "compare methods on the same photos, with pictures and metrics",

@@ -13,9 +13,7 @@ from colorjax import color
 from colorjax.color.lab import Gamut
 from colorjax.inference.engines import kept_programs
 from colorjax.inference.engines.programs import Programs
-from colorjax.inference.planes import BAND_PIXELS
-
-_FEW_PIXELS = 8192  # block size for pixels outside sRGB: eight shapes
+from colorjax.inference.planes import BAND_PIXELS, PIXEL_STEP
 
 
 class Painter:
@@ -39,7 +37,7 @@ class Painter:
         outside = np.flatnonzero(~is_inside)
         if outside.size:  # often a tenth of a photo; its chroma takes 16 bisection steps
             rgb = rgb.copy()
-            (rgb[outside],) = self._run(_paint_outside, lab[:, outside], _FEW_PIXELS, is_8_bit)
+            (rgb[outside],) = self._run(_paint_outside, lab[:, outside], PIXEL_STEP, is_8_bit)
         return rgb.reshape(*planes[0].shape, 3)
 
     def _run(
