@@ -24,6 +24,9 @@ With --forward the prediction is timed instead: of one batch of gray photos, in 
 `patches` and `xla` show whether colorjax.models.blocks.convolution chooses the faster form on this
 machine. They are omitted for networks that do not use it.
 
+With --cpu, times are processor time of all threads, which other programs change less: use it with
+one thread each (`taskset -c 1 ... --torch-threads 1`).
+
 The rows take turns; `median_s` is the median of one turn over `images` images. `ratio_to_peer` is
 the speed relative to PyTorch, the median over the turns; it is the number to compare, because load
 on the machine changes it little. `compile_s` is the time to trace and compile. `flops_per_image` is
@@ -92,13 +95,14 @@ def measure_config(config: ConfigDict, args: argparse.Namespace) -> None:
     """Measures and prints all rows of a config."""
     build = Predictor if args.forward else Trainer
     trainers = build_trainers(build, config, args.forms)
+    clock = time.process_time if args.cpu else time.perf_counter
     runs = {
-        form: measure.timed(functools.partial(trainer.run, args.steps))
+        form: measure.timed(functools.partial(trainer.run, args.steps), clock)
         for form, trainer in trainers.items()
     }
     peer = build_peer(config, args)
     if not isinstance(peer, str):
-        runs["torch"] = measure.timed(functools.partial(peer, args.steps))
+        runs["torch"] = measure.timed(functools.partial(peer, args.steps), clock)
     seconds = measure.alternate(runs, args.repeats)
     print_row = functools.partial(
         measure.print_row,
@@ -296,6 +300,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--steps", type=number, default=5, help="in one turn (default: %(default)s)")
     add("--repeats", type=number, default=5, help="turns of each row (default: %(default)s)")
     add("--torch-threads", type=number, default=os.cpu_count(), help="(default: %(default)s)")
+    add(
+        "--cpu", action="store_true", help="processor time instead of wall time, for a busy machine"
+    )
     add("--torch-compile", action="store_true", help="compile the PyTorch row")
     return parser
 

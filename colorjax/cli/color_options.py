@@ -15,9 +15,11 @@ from colorjax.errors import RequestError
 if TYPE_CHECKING:
     from colorjax.inference.tiling import Tiling
 
+LOADING = ("temperature", "decode", "size", "aspect")
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Adds the options; `read` turns them into keyword arguments."""
+
+def add_loading(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `LOADING`, keyword arguments of `Colorizer.load`."""
     parser.add_argument(
         "--temperature",
         action=options.Once,
@@ -33,6 +35,26 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--temperature, or from both (default: as stored with the weights)",
     )
     parser.add_argument(
+        "--size",
+        action=options.Once,
+        type=_working_size,
+        metavar="PX",
+        help="short side at which colors are predicted, or own: the photo's own size (default: as "
+        "stored with the weights)",
+    )
+    parser.add_argument(
+        "--aspect",
+        action=options.Once,
+        choices=("short", "long", "squash", "pad_square"),
+        help="which side gets --size; squash: both; pad_square: the long side, mirrored to a "
+        "square (default: as stored with the weights, mostly short)",
+    )
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Adds the options; `read` turns them into keyword arguments."""
+    add_loading(parser)
+    parser.add_argument(
         "--saturation",
         action=options.Once,
         type=float,
@@ -47,21 +69,6 @@ def add(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         metavar="W",
         help="shift of the predicted colors, from -1 (cool) to 1 (warm) (default: 0)",
-    )
-    parser.add_argument(
-        "--size",
-        action=options.Once,
-        type=_working_size,
-        metavar="PX",
-        help="short side at which colors are predicted, or own: the photo's own size (default: as "
-        "stored with the weights)",
-    )
-    parser.add_argument(
-        "--aspect",
-        action=options.Once,
-        choices=("short", "long", "squash", "pad_square"),
-        help="which side gets --size; squash: both; pad_square: the long side, mirrored to a "
-        "square (default: as stored with the weights, mostly short)",
     )
     parser.add_argument(
         "--quality",
@@ -149,7 +156,7 @@ def read(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
         raise RequestError(
             "--quality best is for whole photos; give only one of --quality best and --tile"
         )
-    loading = {name: getattr(args, name) for name in ("temperature", "decode", "size", "aspect")}
+    loading = {name: getattr(args, name) for name in LOADING}
     coloring: dict[str, Any] = {
         name: getattr(args, name) for name in ("saturation", "strength", "quality", "upsampling")
     }

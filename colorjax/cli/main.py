@@ -25,6 +25,7 @@ from colorjax.version import __version__
 COMMANDS = {
     "colorize": "colorize photos, folders of photos and films",
     "watch": "colorize the photos that arrive in a folder",
+    "warm": "compile ahead, so that the first photo starts sooner",
     "serve": "open a page in the browser: colorize and correct photos by hand",
     "decolorize": "make gray copies of photos",
     "compare": "compare methods on the same photos, with pictures and metrics",

@@ -28,7 +28,15 @@ from colorjax.inference.pixels import (
     lightness_of,
     open_pixels,
 )
-from colorjax.inference.planes import BAND_PIXELS, Inputs, Size, enlarged, saturated, shrunk
+from colorjax.inference.planes import (
+    BAND_PIXELS,
+    PIXEL_STEP,
+    Inputs,
+    Size,
+    enlarged,
+    saturated,
+    shrunk,
+)
 from colorjax.inference.prepared import PreparedPhoto
 from colorjax.inference.questions import Question
 from colorjax.inference.suggestions import Suggestion
@@ -436,6 +444,25 @@ class Colorizer:
     def _paint(self, pixels: Pixels, planes: Planes) -> None:
         for rows in bands(pixels.height, pixels.width, BAND_PIXELS):
             pixels.paint(rows, self._engine.paint(planes(rows), is_8_bit=pixels.is_8_bit))
+
+    def warm(self, photo_sizes: Iterable[Size]) -> int:
+        """Compiles the programs for photos of these sizes, (height, width) each, ahead of time.
+
+        With JAX's compilation cache (`colorjax warm`), later processes load them.
+
+        Returns:
+            The number of working sizes.
+        """
+        sizes = {self._size.of(*size) for size in photo_sizes}
+        for size in sorted(sizes):
+            fields = self._size.pad(self._engine.fields(np.zeros(size, np.float32)))
+            self._engine.colors(fields)
+        for number in range(0, BAND_PIXELS + 1, PIXEL_STEP):  # of pixels outside sRGB
+            vivid = np.where(np.arange(BAND_PIXELS) < number, 120, 0).astype(np.float32)[None]
+            planes = (np.full_like(vivid, 50), vivid, np.zeros_like(vivid))
+            for is_8_bit in (True, False):
+                self._engine.paint(planes, is_8_bit=is_8_bit)
+        return len(sizes)
 
     def predict(
         self, pixels: Pixels, options: Options, hints: Sequence[Hint] = (), *, with_keys: bool

@@ -13,6 +13,7 @@ Size: TypeAlias = tuple[int, ...]  # height and width in pixels
 # Full resolution is processed in bands of rows of at most this many pixels (or one row), so that a
 # photo needs only the memory of its pixels, its lightness and the result.
 BAND_PIXELS = 65536
+PIXEL_STEP = 8192  # numbers of pixels outside sRGB are rounded up to this: eight shapes
 # No sRGB color has a chroma above 134; gamut mapping fails for chroma in the thousands.
 _MAX_CHROMA = 1000.0
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from colorjax import color
 from colorjax.errors import RequestError, unknown_name
@@ -224,6 +223,8 @@ def _combined_shares(cut: _Cut) -> np.ndarray:
 
 def _with_global(local: np.ndarray, whole: np.ndarray, sigma: float) -> np.ndarray:
     """Returns low frequencies of `whole` plus high ones of `local`; sigma in pixels of `local`."""
+    from scipy import ndimage  # the import takes 0.2 s: only when needed
+
     step = max(1.0, sigma / 2)  # this grid is fine enough for such low frequencies
     grid = tuple(max(1, round(side / step)) for side in local.shape[:2])
     spread = (*(sigma * n / side for n, side in zip(grid, local.shape, strict=False)), 0)

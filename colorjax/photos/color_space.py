@@ -2,7 +2,8 @@
 
 LittleCMS converts in float32, so that a round trip of a 16-bit value through sRGB is exact. From
 8-bit RGB to sRGB it converts in 16 bits, which is ten times as fast with an error of at most 0.3 of
-an 8-bit step. In the other direction the 16-bit error was 5 steps near black.
+an 8-bit step. In the other direction the 16-bit error was 5 steps near black; there, 8 bits of most
+profiles come from tables (`matrix_profile`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
+
+from colorjax.photos import matrix_profile
 
 # Limits the memory of conversions, which hold several float32 copies of a band of rows.
 _BAND_PIXELS = 2**17
@@ -69,6 +72,10 @@ class Space:
         if becomes_srgb and srgb.dtype == self.dtype == np.uint8 and self.full == 255:
             colors[...] = srgb
             return
+        tables = self._tables if srgb.dtype == np.float32 else None
+        if tables is not None:
+            tables.write(srgb, colors)
+            return
         for rows in bands(colors):
             unit = srgb[rows].astype(np.float32)
             if srgb.dtype == np.uint8:
@@ -76,6 +83,13 @@ class Space:
             if self.profile is not None and not becomes_srgb:
                 unit = from_profile_space(np.clip(unit, 0, 1), self.profile, self.model)
             colors[rows] = self.coded(unit)
+
+    @property
+    def _tables(self) -> matrix_profile.MatrixProfile | None:
+        """The profile as tables, where they are as precise as LittleCMS: 8-bit RGB."""
+        if self.profile is None or self.model != "rgb" or self.dtype != np.uint8:
+            return None
+        return matrix_tables(self.profile) if self.full == 255 else None
 
     @property
     def _is_fast(self) -> bool:
@@ -127,6 +141,20 @@ def to_srgb_through(unit: np.ndarray, profile: bytes, model: str) -> np.ndarray:
 
 
 def _fast_srgb(colors: np.ndarray, profile: bytes) -> np.ndarray:
+    red, green, blue = np.moveaxis(colors, -1, 0)
+    if np.array_equal(red, green) and np.array_equal(red, blue):  # most photos to be colorized
+        return _fast_grays(profile).take(red, axis=0)
+    return _converted(colors, profile)
+
+
+@functools.lru_cache(64)
+def _fast_grays(profile: bytes) -> np.ndarray:
+    """Returns the sRGB of each gray of an 8-bit RGB profile, (256, 3)."""
+    grays = np.arange(256, dtype=np.uint8)[None, :, None]
+    return _converted(np.repeat(grays, 3, axis=2), profile)[0]
+
+
+def _converted(colors: np.ndarray, profile: bytes) -> np.ndarray:
     wide = _transform(colors, profile, srgb_profile(), "rgb", "rgb", "uint16")
     return wide * np.float32(1 / 65535)
 
@@ -146,6 +174,16 @@ def from_profile_space(srgb: np.ndarray, profile: bytes, model: str) -> np.ndarr
     if model == "cmyk":
         unit /= np.float32(_INK)
     return unit
+
+
+@functools.lru_cache(64)
+def matrix_tables(profile: bytes) -> matrix_profile.MatrixProfile | None:
+    """Returns a writable RGB profile as tables; None: only LittleCMS can convert to it."""
+
+    def through(srgb: np.ndarray) -> np.ndarray:
+        return from_profile_space(srgb, profile, "rgb")
+
+    return matrix_profile.read(profile, srgb_profile(), through)
 
 
 def _transform(

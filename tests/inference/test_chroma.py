@@ -8,6 +8,7 @@ from scipy import ndimage
 from skimage.transform import resize
 
 from colorjax import color
+from colorjax.inference import chroma as upsampling
 from colorjax.inference.chroma import Chroma, bands, nearest
 
 
@@ -107,3 +108,15 @@ def test_real_chroma_is_restored_better_than_bilinearly(factor, least):
         )
     bilinear, guided = np.mean(errors, axis=0)
     assert guided < (1 - least) * bilinear
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3), (300, 250)])
+@pytest.mark.parametrize("scale", [0.01, 100])
+def test_filters_are_those_of_scipy_bit_for_bit(size, scale):
+    plane = np.random.default_rng(0).normal(0, scale, size).astype(np.float32)
+    mean = ndimage.uniform_filter(plane, 3, mode="nearest")
+    np.testing.assert_array_equal(upsampling._window(plane), mean)
+    blurred = plane
+    for axis in (0, 1):
+        blurred = ndimage.convolve1d(blurred, (1 / 8, 6 / 8, 1 / 8), axis=axis, mode="nearest")
+    np.testing.assert_array_equal(upsampling.sharpened(plane), 2 * plane - blurred)

@@ -54,13 +54,13 @@ for name in tries:
 
 
 def counted(programs, key, counts, barrier):
-    def lower():
+    def compiled():
         counts.append(key)
         time.sleep(0.05)  # long enough for every other thread to arrive
-        return jax.jit(lambda x: x + 1).lower(jnp.zeros(key))
+        return jax.jit(lambda x: x + 1).lower(jnp.zeros(key)).compile()
 
     barrier.wait()
-    return programs.get(key, lower)
+    return programs.get(key, compiled)
 
 
 def test_threads_compile_a_program_once():
@@ -77,7 +77,7 @@ def test_a_failed_compilation_is_tried_again():
     programs = Programs()
     with pytest.raises(ZeroDivisionError):
         programs.get("key", lambda: 1 / 0)
-    assert programs.get("key", lambda: jax.jit(jnp.negative).lower(1.0))(2.0) == -2.0
+    assert programs.get("key", lambda: jax.jit(jnp.negative).lower(1.0).compile())(2.0) == -2.0
 
 
 def test_threads_share_a_colorizer(workdir, monkeypatch):

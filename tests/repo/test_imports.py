@@ -19,7 +19,7 @@ FILES = [
 # Packages that only training, evaluation, films and exports need.
 TRAINING = {
     *("orbax", "optax", "tensorstore", "grain", "array_record", "clu", "tensorflow", "torch"),
-    *("matplotlib", "skimage", "pandas", "pyarrow", "av", "onnx", "onnxruntime", "optuna"),
+    *("matplotlib", "skimage", "pandas", "pyarrow", "av", "onnx", "onnxruntime", "optuna", "scipy"),
 }
 IMPORT = re.compile(r"^\W*from (colorjax[\w.]*) import \(?([\w, ]+)", re.MULTILINE)
 
@@ -43,6 +43,7 @@ def test_a_first_picture_imports_no_training():
         "import sys; from colorjax.cli import colorize; "
         "from colorjax.inference.batch import run, work; "
         "from colorjax.inference.colorizer import Colorizer; "
+        "from colorjax import methods; from colorjax.inference.engines import jax; "
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
     result = subprocess.run(

@@ -11,10 +11,9 @@ import numpy as np
 
 from colorjax import color
 from colorjax.color.lab import Gamut
+from colorjax.inference.engines import kept_programs
 from colorjax.inference.engines.programs import Programs
-from colorjax.inference.planes import BAND_PIXELS
-
-_FEW_PIXELS = 8192  # block size for pixels outside sRGB: eight shapes
+from colorjax.inference.planes import BAND_PIXELS, PIXEL_STEP
 
 
 class Painter:
@@ -38,7 +37,7 @@ class Painter:
         outside = np.flatnonzero(~is_inside)
         if outside.size:  # often a tenth of a photo; its chroma takes 16 bisection steps
             rgb = rgb.copy()
-            (rgb[outside],) = self._run(_paint_outside, lab[:, outside], _FEW_PIXELS, is_8_bit)
+            (rgb[outside],) = self._run(_paint_outside, lab[:, outside], PIXEL_STEP, is_8_bit)
         return rgb.reshape(*planes[0].shape, 3)
 
     def _run(
@@ -51,7 +50,11 @@ class Painter:
         padded[:, :count] = lab
         program = self._programs.get(
             (paint, is_8_bit, size),
-            lambda: jax.jit(functools.partial(paint, is_8_bit=is_8_bit)).lower(padded),
+            lambda: kept_programs.compiled(
+                functools.partial(paint, is_8_bit=is_8_bit),
+                (padded,),
+                f"{paint.__name__} {is_8_bit}",
+            ),
         )
         return [output[:count] for output in jax.device_get(program(padded))]
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from colorjax import color
 from colorjax.color.hint_spreading import Keys, spread_hints
+from colorjax.inference.engines import kept_programs
 from colorjax.inference.engines.compiled_painter import Painter
 from colorjax.inference.engines.engine import Facts, Spreading
 from colorjax.inference.engines.programs import Programs
@@ -47,6 +48,10 @@ class JaxEngine:
         self._lock = threading.Lock()
         self._programs = Programs()
         self._painter = Painter()
+        kinds = (type(method), type(method.network))
+        is_ours = all(kind.__module__.startswith("colorjax.") for kind in kinds)
+        # Names a method among all of this version. A user's own code may change under its name.
+        self._about = repr((*kinds, method)) if is_ours else ""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies the method and its weights, without compiled programs."""
@@ -220,7 +225,10 @@ class JaxEngine:
         shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(fields))
         key = (name, *(sorted(fields) if isinstance(fields, dict) else ()), shapes)
         variables = self.variables
-        program = self._programs.get(key, lambda: jax.jit(function).lower(variables, fields))
+        about = f"{name} {self._about}" if self._about else ""
+        program = self._programs.get(
+            key, lambda: kept_programs.compiled(function, (variables, fields), about)
+        )
         start = time.perf_counter()
         result = jax.device_get(program(variables, fields))
         with self._lock:

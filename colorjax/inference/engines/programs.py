@@ -31,14 +31,16 @@ class Programs:
         """Drops the programs, which belong to this process and its devices."""
         return Programs, ()
 
-    def get(self, key: Hashable, lower: Callable[[], jax.stages.Lowered]) -> jax.stages.Compiled:
+    def get(
+        self, key: Hashable, compiled: Callable[[], jax.stages.Compiled]
+    ) -> jax.stages.Compiled:
         """Returns the program of a key; compiles it if it is missing.
 
         Other threads that need the same program wait; those that need another one do not.
 
         Args:
             key: identifies the function and the shapes of its arguments.
-            lower: returns the lowered program.
+            compiled: compiles the program.
 
         Raises:
             RequestError: JAX was used before this process was forked.
@@ -49,7 +51,7 @@ class Programs:
         with lock:
             if key not in self._programs:
                 start = time.perf_counter()
-                self._programs[key] = lower().compile()
+                self._programs[key] = compiled()
                 with self._lock:
                     self.compile_seconds += time.perf_counter() - start
             return self._programs[key]
