@@ -146,3 +146,10 @@ def test_pictures_and_the_search_index_are_files_of_the_site(site):
     assert (site / "search" / "search_index.json").stat().st_size > 100_000
     assert not (site / "browser").exists()  # an app that `make browser` builds
     assert not list(site.rglob("*.py"))
+
+
+@pytest.mark.slow
+def test_doctests_are_shown_as_code(site):
+    for page in (site / "api").glob("*.html"):
+        assert "<blockquote>" not in page.read_text(), page
+    assert '<span class="gp">&gt;&gt;&gt; </span>' in (site / "api" / "color.html").read_text()
