@@ -73,6 +73,26 @@ def test_every_method_has_a_page_with_its_parts():
         assert "![" in text or "no picture" in text
 
 
+def test_badges_are_left_out_of_the_site():
+    pytest.importorskip("mkdocs", reason="pip install -e '.[docs]'")
+    badge = "![a](https://x.example/a.svg)\n[![b](https://x.example/b.svg)](https://y.example)\n"
+    assert load("hooks")._BADGE.sub("", badge + "![c](docs/c.jpg)\n") == "![c](docs/c.jpg)\n"
+
+
+def test_links_of_the_repository_lead_to_pages_of_the_site():
+    pytest.importorskip("mkdocs", reason="pip install -e '.[docs]'")
+    relinked = load("hooks").relinked
+    text = (
+        "[a](../../configs/unet.py) [b](../../README.md#train) [c](../../Makefile) ![d](../x.jpg)"
+    )
+    wanted = (
+        "[a](../repository/configs/unet.md) [b](../repository/README.md#train) c ![d](../x.jpg)"
+    )
+    assert relinked(text, "methods/unet.md", "docs/methods/unet.md") == wanted
+    from_top = relinked("[e](docs/train.md) [f](https://x.example)", "repository/C.md", "C.md")
+    assert from_top == "[e](../train.md) [f](https://x.example)"
+
+
 class Links(html.parser.HTMLParser):
     """Collects the targets and the anchors of a page, and what it loads."""
 
@@ -153,3 +173,19 @@ def test_doctests_are_shown_as_code(site):
     for page in (site / "api").glob("*.html"):
         assert "<blockquote>" not in page.read_text(), page
     assert '<span class="gp">&gt;&gt;&gt; </span>' in (site / "api" / "color.html").read_text()
+
+
+@pytest.mark.slow
+def test_every_name_of_the_api_has_a_heading(site):
+    """A function with the name of its module is missing unless its whole path is given."""
+    import yaml
+
+    for page in sorted((DOCS / "api").glob("[a-z]*.md")):
+        anchors = Links((site / "api" / f"{page.stem}.html").read_text()).anchors
+        blocks = re.findall(r"^::: ([\w.]+)\n((?:    .*\n)*)", page.read_text(), re.MULTILINE)
+        assert blocks
+        for name, given in blocks:
+            options = (yaml.safe_load(given) or {}).get("options", {})
+            for member in options.get("members") or []:
+                assert any(anchor.endswith(f".{member}") for anchor in anchors), (name, member)
+            assert name in anchors or options.get("show_root_heading") is False, name
