@@ -2,14 +2,12 @@
 
 import html.parser
 import importlib.util
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from helpers.site import build_site
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -58,6 +56,14 @@ def test_results_of_a_method_are_those_of_the_results(page):
     """If this fails: python docs/site/result_rows.py."""
     text = page.read_text()
     assert text == result_rows.refreshed(text, (DOCS / "results.md").read_text())
+
+
+def test_numbers_of_the_faq_are_those_of_the_results_and_the_card():
+    known = "".join((DOCS / name).read_text() for name in ("results.md", "weights.md"))
+    numbers = re.findall(r"[\d,.]*\d (?:s|GiB|photos|public \w+)\b", (DOCS / "faq.md").read_text())
+    assert len(numbers) >= 4
+    for number in numbers:
+        assert re.search(rf"(?<![\d.,]){re.escape(number)}", known), number
 
 
 def test_every_method_has_a_page_with_its_parts():
@@ -113,21 +119,7 @@ class Links(html.parser.HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    for name in ("mkdocs", "material", "mkdocstrings"):
-        if not importlib.util.find_spec(name):
-            pytest.skip(f"{name} is missing: pip install -e '.[docs]'")
-    folder = tmp_path_factory.mktemp("site")
-    made = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
-        cwd=ROOT,
-        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert made.returncode == 0, made.stderr
-    assert "WARNING" not in made.stderr
-    return folder
+    return build_site(tmp_path_factory.mktemp("site"))
 
 
 @pytest.mark.slow
