@@ -18,6 +18,7 @@ NOT_SEARCHED = {"repository/README.md", "repository/CHANGELOG.md"}  # they repea
 FIRST_FOUND = {"start.md", "folder.md", "own_photos.md", "faq.md", "cite.md"}
 # [text](target#anchor) or ![text](target) with a relative target
 _LINK = re.compile(r"(!?\[([^\]]*)\]\()(?!\w+:|#|/)([^)#\s]+)((?:#[^)]*)?\))")
+_BADGE = re.compile(r"\[?!\[[^\]]*\]\(https?:[^)]*\)(\]\([^)]*\))?\n?")  # pictures of other servers
 
 
 def site_pages() -> dict[str, str]:
@@ -34,7 +35,7 @@ def site_pages() -> dict[str, str]:
 def on_files(files, config):
     """Adds the pages outside docs/."""
     for path, site_path in site_pages().items():
-        text = (ROOT / path).read_text()
+        text = _BADGE.sub("", (ROOT / path).read_text())
         if path.endswith(".py"):
             text = f"# {path}\n\n```python\n{text}```\n"
         file = File.generated(config, site_path, content=text)

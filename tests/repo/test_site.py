@@ -2,14 +2,12 @@
 
 import html.parser
 import importlib.util
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from helpers.site import build_site
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -60,6 +58,14 @@ def test_results_of_a_method_are_those_of_the_results(page):
     assert text == result_rows.refreshed(text, (DOCS / "results.md").read_text())
 
 
+def test_numbers_of_the_faq_are_those_of_the_results_and_the_card():
+    known = "".join((DOCS / name).read_text() for name in ("results.md", "weights.md"))
+    numbers = re.findall(r"[\d,.]*\d (?:s|GiB|photos|public \w+)\b", (DOCS / "faq.md").read_text())
+    assert len(numbers) >= 4
+    for number in numbers:
+        assert re.search(rf"(?<![\d.,]){re.escape(number)}", known), number
+
+
 def test_every_method_has_a_page_with_its_parts():
     index = (DOCS / "methods" / "README.md").read_text()
     configs = {path.stem for path in (ROOT / "configs").glob("[a-z]*.py")}
@@ -71,6 +77,26 @@ def test_every_method_has_a_page_with_its_parts():
         parts = re.findall(r"^\*\*(\w+)\.\*\*", text, re.MULTILINE)
         assert parts == ["Idea", "Equation", "Command" if name == "tiles" else "Config", "Result"]
         assert "![" in text or "no picture" in text
+
+
+def test_badges_are_left_out_of_the_site():
+    pytest.importorskip("mkdocs", reason="pip install -e '.[docs]'")
+    badge = "![a](https://x.example/a.svg)\n[![b](https://x.example/b.svg)](https://y.example)\n"
+    assert load("hooks")._BADGE.sub("", badge + "![c](docs/c.jpg)\n") == "![c](docs/c.jpg)\n"
+
+
+def test_links_of_the_repository_lead_to_pages_of_the_site():
+    pytest.importorskip("mkdocs", reason="pip install -e '.[docs]'")
+    relinked = load("hooks").relinked
+    text = (
+        "[a](../../configs/unet.py) [b](../../README.md#train) [c](../../Makefile) ![d](../x.jpg)"
+    )
+    wanted = (
+        "[a](../repository/configs/unet.md) [b](../repository/README.md#train) c ![d](../x.jpg)"
+    )
+    assert relinked(text, "methods/unet.md", "docs/methods/unet.md") == wanted
+    from_top = relinked("[e](docs/train.md) [f](https://x.example)", "repository/C.md", "C.md")
+    assert from_top == "[e](../train.md) [f](https://x.example)"
 
 
 class Links(html.parser.HTMLParser):
@@ -93,21 +119,7 @@ class Links(html.parser.HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    for name in ("mkdocs", "material", "mkdocstrings"):
-        if not importlib.util.find_spec(name):
-            pytest.skip(f"{name} is missing: pip install -e '.[docs]'")
-    folder = tmp_path_factory.mktemp("site")
-    made = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
-        cwd=ROOT,
-        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert made.returncode == 0, made.stderr
-    assert "WARNING" not in made.stderr
-    return folder
+    return build_site(tmp_path_factory.mktemp("site"))
 
 
 @pytest.mark.slow
@@ -146,3 +158,26 @@ def test_pictures_and_the_search_index_are_files_of_the_site(site):
     assert (site / "search" / "search_index.json").stat().st_size > 100_000
     assert not (site / "browser").exists()  # an app that `make browser` builds
     assert not list(site.rglob("*.py"))
+
+
+@pytest.mark.slow
+def test_doctests_are_shown_as_code(site):
+    for page in (site / "api").glob("*.html"):
+        assert "<blockquote>" not in page.read_text(), page
+    assert '<span class="gp">&gt;&gt;&gt; </span>' in (site / "api" / "color.html").read_text()
+
+
+@pytest.mark.slow
+def test_every_name_of_the_api_has_a_heading(site):
+    """A function with the name of its module is missing unless its whole path is given."""
+    import yaml
+
+    for page in sorted((DOCS / "api").glob("[a-z]*.md")):
+        anchors = Links((site / "api" / f"{page.stem}.html").read_text()).anchors
+        blocks = re.findall(r"^::: ([\w.]+)\n((?:    .*\n)*)", page.read_text(), re.MULTILINE)
+        assert blocks
+        for name, given in blocks:
+            options = (yaml.safe_load(given) or {}).get("options", {})
+            for member in options.get("members") or []:
+                assert any(anchor.endswith(f".{member}") for anchor in anchors), (name, member)
+            assert name in anchors or options.get("show_root_heading") is False, name
