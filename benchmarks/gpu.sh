@@ -104,7 +104,7 @@ if $tiny; then
   declare -A configs=([unet]="configs/unet.py:size=32,width=0.0625")
   declare -A batches=([unet]=2)
   turns=(--steps 1 --repeats 1) side=256
-  training=() # PyTorch takes minutes to compile a training step for a CPU
+  compiled=() # PyTorch takes minutes to compile for a CPU
   waiting=(--size 32 --batch 4 --steps 40 --width 0.0625)
 else
   names=(semantic zhang16 unet ddcolor-tiny)
@@ -116,7 +116,7 @@ else
   )
   declare -A batches=([semantic]=128 [zhang16]=64 [unet]=64 [ddcolor-tiny]=16)
   turns=(--steps 10 --repeats 3) side=8192
-  training=(--torch-compile)
+  compiled=(--torch-compile)
   waiting=()
 fi
 
@@ -126,7 +126,7 @@ done
 for name in "${names[@]}"; do
   for dtype in "${dtypes[@]}"; do
     run "predict.$name.$dtype" benchmarks.step_time --config "${configs[$name]}" --forward \
-      --batch "${batches[$name]}" --dtype "$dtype" --forms auto --torch-compile "${turns[@]}"
+      --batch "${batches[$name]}" --dtype "$dtype" --forms auto "${compiled[@]}" "${turns[@]}"
   done
 done
 run waiting.device benchmarks.gpu_parts waiting --targets device --workdir "$output/run-device" \
@@ -137,7 +137,7 @@ for dtype in "${dtypes[@]}"; do
   for name in "${names[@]}"; do
     part=(--config "${configs[$name]}" --batch "${batches[$name]}" --dtype "$dtype")
     run "memory.$name.$dtype" benchmarks.gpu_parts memory "${part[@]}"
-    run "train.$name.$dtype" benchmarks.step_time "${part[@]}" --forms auto "${training[@]}" \
+    run "train.$name.$dtype" benchmarks.step_time "${part[@]}" --forms auto "${compiled[@]}" \
       "${turns[@]}"
   done
 done
