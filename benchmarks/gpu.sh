@@ -129,6 +129,9 @@ for name in "${names[@]}"; do
       --batch "${batches[$name]}" --dtype "$dtype" --forms auto "${compiled[@]}" "${turns[@]}"
   done
 done
+for targets in device host; do # a run that was cut short had other photos
+  $dry_run || [[ -s $output/waiting.$targets.jsonl ]] || rm -rf "$output/run-$targets"
+done
 run waiting.device benchmarks.gpu_parts waiting --targets device --workdir "$output/run-device" \
   --profile "${waiting[@]}"
 run waiting.host benchmarks.gpu_parts waiting --targets host --workdir "$output/run-host" \
