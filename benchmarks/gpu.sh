@@ -4,9 +4,9 @@
 #   benchmarks/gpu.sh [--dry-run] [--tiny] [--wheels FOLDER] OUTPUT
 #
 # Each part writes a file to OUTPUT. After MINUTES (9.5) no part is started; the same command does
-# the parts that are missing. --dry-run prints the commands. --tiny takes tiny sizes, for a trial on
-# a CPU. --wheels installs the packages of a folder first, without an index: for a machine without a
-# network. Environment variables: PYTHON (python3), MINUTES, PARTS (a pattern of names of parts).
+# the parts that are missing. A signal ends it with the table so far. --dry-run prints the commands;
+# --tiny takes tiny sizes, for a trial on a CPU; --wheels installs the packages of a folder first, for
+# a machine without a network. Environment: PYTHON (python3), MINUTES, PARTS (a pattern of names).
 set -euo pipefail
 here=$PWD
 cd "$(dirname "$0")/.."
@@ -24,7 +24,7 @@ while (($#)); do
       shift
       ;;
     -*)
-      sed -n '2,10s/^# \{0,1\}//p' "benchmarks/gpu.sh"
+      sed -n '2,9s/^# \{0,1\}//p' "benchmarks/gpu.sh"
       exit 2
       ;;
     *) output=$1 ;;
@@ -32,7 +32,7 @@ while (($#)); do
   shift
 done
 if [[ -z $output ]]; then
-  sed -n '2,10s/^# \{0,1\}//p' "benchmarks/gpu.sh"
+  sed -n '2,9s/^# \{0,1\}//p' "benchmarks/gpu.sh"
   exit 2
 fi
 
@@ -63,7 +63,10 @@ run() { # NAME COMMAND...
     echo "gpu.sh: no time is left for $name; the same command does it" >&2
     return 0
   fi
-  if timeout "$left" "$PYTHON" -m "$@" >"$output/$name.part" 2>"$output/$name.log"; then
+  # In the background, because bash handles a signal only after a command in the foreground.
+  timeout -k 10 "$left" "$PYTHON" -m "$@" >"$output/$name.part" 2>"$output/$name.log" &
+  child=$!
+  if wait "$child"; then
     mv "$output/$name.part" "$output/$name.jsonl"
     echo "gpu.sh: $name, $SECONDS s" >&2
   else
@@ -72,8 +75,23 @@ run() { # NAME COMMAND...
   fi
 }
 
+# However the script ends (kill -9 excepted), it prints the table of the finished parts.
+child=''
+table() {
+  local status=$?
+  trap - EXIT
+  [[ -z $child ]] || kill "$child" 2>/dev/null || true
+  rm -f "$output"/*.part
+  "$PYTHON" -m benchmarks.gpu_table "$output"
+  exit "$status"
+}
+
 if ! $dry_run; then
   mkdir -p "$output"
+  trap table EXIT
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
   if [[ -n $wheels ]]; then
     "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade \
       --target "$site" "$wheels"/*.whl
@@ -86,6 +104,7 @@ if $tiny; then
   declare -A configs=([unet]="configs/unet.py:size=32,width=0.0625")
   declare -A batches=([unet]=2)
   turns=(--steps 1 --repeats 1) side=256
+  compiled=() # PyTorch takes minutes to compile for a CPU
   waiting=(--size 32 --batch 4 --steps 40 --width 0.0625)
 else
   names=(semantic zhang16 unet ddcolor-tiny)
@@ -97,6 +116,7 @@ else
   )
   declare -A batches=([semantic]=128 [zhang16]=64 [unet]=64 [ddcolor-tiny]=16)
   turns=(--steps 10 --repeats 3) side=8192
+  compiled=(--torch-compile)
   waiting=()
 fi
 
@@ -106,8 +126,11 @@ done
 for name in "${names[@]}"; do
   for dtype in "${dtypes[@]}"; do
     run "predict.$name.$dtype" benchmarks.step_time --config "${configs[$name]}" --forward \
-      --batch "${batches[$name]}" --dtype "$dtype" --forms auto --torch-compile "${turns[@]}"
+      --batch "${batches[$name]}" --dtype "$dtype" --forms auto "${compiled[@]}" "${turns[@]}"
   done
+done
+for targets in device host; do # a run that was cut short had other photos
+  $dry_run || [[ -s $output/waiting.$targets.jsonl ]] || rm -rf "$output/run-$targets"
 done
 run waiting.device benchmarks.gpu_parts waiting --targets device --workdir "$output/run-device" \
   --profile "${waiting[@]}"
@@ -117,10 +140,7 @@ for dtype in "${dtypes[@]}"; do
   for name in "${names[@]}"; do
     part=(--config "${configs[$name]}" --batch "${batches[$name]}" --dtype "$dtype")
     run "memory.$name.$dtype" benchmarks.gpu_parts memory "${part[@]}"
-    run "train.$name.$dtype" benchmarks.step_time "${part[@]}" --forms auto --torch-compile \
+    run "train.$name.$dtype" benchmarks.step_time "${part[@]}" --forms auto "${compiled[@]}" \
       "${turns[@]}"
   done
 done
-if ! $dry_run; then
-  "$PYTHON" -m benchmarks.gpu_table "$output"
-fi

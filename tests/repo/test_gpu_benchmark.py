@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,34 @@ def test_parts_that_fail_or_have_no_time_are_named(tmp_path):
     result = run("--tiny", tmp_path, PARTS="rate.float32", PYTHONSTARTUP="", JAX_PLATFORMS="none")
     assert "gpu.sh: rate.float32 failed: " in result.stderr
     assert not list(tmp_path.glob("*.jsonl"))
+
+
+def test_a_signal_ends_with_the_table_of_the_finished_parts(tmp_path):
+    done = {"row": "auto", "size": 32, "batch": 2, "images_per_second": 7.0, "device": "chip"}
+    done |= {"versions": {"jax": "1.0"}, "gflop_per_second": None}
+    (tmp_path / "predict.unet.bfloat16.jsonl").write_text(json.dumps(done) + "\n")
+    waits = tmp_path / "python"  # the first part never ends
+    waits.write_text(
+        f'#!/bin/bash\n[[ $2 == *gpu_table || $1 == -c ]] && exec {sys.executable} "$@"\n'
+        f"touch {tmp_path}/started; exec sleep 300\n"
+    )
+    waits.chmod(0o755)
+    script = subprocess.Popen(
+        ["bash", SCRIPT, "--tiny", tmp_path],
+        env=os.environ | {"PYTHON": str(waits), "PARTS": "rate.float32"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for _ in range(600):
+        if (tmp_path / "started").exists():
+            break
+        time.sleep(0.1)
+    script.terminate()
+    printed, _ = script.communicate(timeout=120)
+    assert script.returncode == 143
+    assert "unet" in printed
+    assert not list(tmp_path.glob("*.part"))
 
 
 def test_the_table_joins_the_parts(tmp_path):
