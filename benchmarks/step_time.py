@@ -167,6 +167,7 @@ class Trainer:
         self.compile_s = time.perf_counter() - start
         # The compiled program counts the work of one device alone.
         self._flops = (lowered.cost_analysis() or {}).get("flops")
+        self.temporary_bytes = self._step.memory_analysis().temp_size_in_bytes
 
     def run(self, number: int) -> None:
         """Trains for a number of steps and waits for the last."""

@@ -19,6 +19,7 @@ from benchmarks import (
     pipeline,
     results_table,
     startup,
+    step_memory,
     step_parts,
     step_time,
     torch_peers,
@@ -359,6 +360,16 @@ def test_methods_at_equal_time(config, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         equal_time.main([*arguments, "--minutes", "0.001", "--wrong"])
     assert "unknown arguments: --wrong" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_accumulation_saves_memory(capsys):
+    arguments = ["--config", "configs/unet.py:width=0.125", "--size", "32", "--batch", "8"]
+    assert step_memory.main([*arguments, "--repeats", "1"]) == 0
+    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [line[0].removeprefix("| ") for line in lines] == list(step_memory.ROWS)
+    memory = [int(line[2].split(" ")[0]) for line in lines]
+    assert memory[3] <= memory[2] < memory[0]
 
 
 def test_the_table_of_results(tmp_path, capsys):
