@@ -364,7 +364,7 @@ def test_methods_at_equal_time(config, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_accumulation_saves_memory(capsys):
-    arguments = ["--config", "configs/unet.py:width=0.125", "--size", "32", "--batch", "8"]
+    arguments = ["--config", "configs/unet.py:width=0.125", "--size", "32", "--batch", "64"]
     assert step_memory.main([*arguments, "--repeats", "1"]) == 0
     lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
     assert [line[0].removeprefix("| ") for line in lines] == list(step_memory.ROWS)
