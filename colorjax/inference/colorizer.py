@@ -12,7 +12,7 @@ from colorjax import color
 from colorjax.color.hint_spreading import grid_size
 from colorjax.errors import RequestError
 from colorjax.inference import hints as user_hints
-from colorjax.inference import tiling
+from colorjax.inference import in_order, tiling
 from colorjax.inference.chroma import Chroma, bands
 from colorjax.inference.engines import loading
 from colorjax.inference.engines.engine import Engine, Facts
@@ -442,8 +442,12 @@ class Colorizer:
         return planes_of
 
     def _paint(self, pixels: Pixels, planes: Planes) -> None:
-        for rows in bands(pixels.height, pixels.width, BAND_PIXELS):
-            pixels.paint(rows, self._engine.paint(planes(rows), is_8_bit=pixels.is_8_bit))
+        def painted(rows: slice) -> tuple[slice, np.ndarray]:
+            return rows, self._engine.paint(planes(rows), is_8_bit=pixels.is_8_bit)
+
+        every = bands(pixels.height, pixels.width, BAND_PIXELS)
+        for rows, srgb in in_order.results(painted, every):
+            pixels.paint(rows, srgb)
 
     def warm(self, photo_sizes: Iterable[Size]) -> int:
         """Compiles the programs for photos of these sizes, (height, width) each, ahead of time.
@@ -512,11 +516,16 @@ class Colorizer:
         lightness = np.empty((pixels.height, pixels.width), np.float32)
         kind = self.facts.gray
         gray = lightness if kind == "lightness" else np.empty_like(lightness)
-        for rows in bands(pixels.height, pixels.width, BAND_PIXELS):
-            srgb = pixels.srgb(rows)
+
+        def write(part: tuple[slice, np.ndarray]) -> None:
+            rows, srgb = part
             lightness[rows] = lightness_of(srgb)
             if kind != "lightness":
                 gray[rows] = 2 * color.gray_from_rgb(as_float(srgb), kind)[..., 0] - 1
+
+        every = bands(pixels.height, pixels.width, BAND_PIXELS)
+        for _ in in_order.results(write, ((rows, pixels.srgb(rows)) for rows in every)):
+            pass
         return lightness, lightness / 50 - 1 if kind == "lightness" else gray
 
     def _predict_colors(
