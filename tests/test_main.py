@@ -184,9 +184,8 @@ def test_kill_9_and_resume_is_bitwise_the_uninterrupted_run(trained, photos, tmp
     assert read_metrics(workdir) == read_metrics(trained)
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_exits_75(number, trained, photos, tmp_path):
     workdir = tmp_path / "stopped"
     flags = [

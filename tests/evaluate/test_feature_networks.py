@@ -169,6 +169,7 @@ def test_photos_that_do_not_fit_are_refused(lpips_files):
         lpips(rgb_u8[:, :30], rgb_u8[:, :30])
 
 
+@pytest.mark.slow
 def test_lite0_distance_and_features_equal_numpy():
     """The feature maps themselves are compared with PyTorch in tests/weights/torch."""
     rng = np.random.default_rng(0)

@@ -39,6 +39,7 @@ def folder(tmp_path):
     return root
 
 
+@pytest.mark.slow
 def test_coefficients_of_a_copy(folder, tmp_path, capsys):
     output = tmp_path / "out"
     arguments = ["evaluate", "--suite", "hecd", "--data", str(folder), "--output", str(output)]

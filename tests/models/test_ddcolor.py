@@ -237,6 +237,7 @@ def test_10_the_late_head_is_the_plain_one(number):
     np.testing.assert_allclose(late, plain, atol=2e-6 * float(jnp.ptp(plain)))
 
 
+@pytest.mark.slow
 def test_10_in_blocks(monkeypatch):
     net, variables = tiny()
     whole = apply(net, variables, gray_of(2, 64, 96))["ab"]
@@ -290,6 +291,7 @@ def test_13_the_gray_curve():
     np.testing.assert_allclose(value, np.repeat(wanted[:, None], 3, axis=1), atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["convnext_test", "tiny"])
 def test_18_two_photos_are_two_runs(encoder):
     options = {} if encoder == "convnext_test" else LITE
@@ -302,6 +304,7 @@ def test_18_two_photos_are_two_runs(encoder):
     assert np.abs(actual[0] - actual[1]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_18_bfloat16():
     """Within 2 % of the spread; in ab units it depends on the weights, which we do not have."""
     net, variables = tiny()

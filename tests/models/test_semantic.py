@@ -282,6 +282,7 @@ def test_the_loss_against_numpy():
     np.testing.assert_allclose(loss.total(actual), wanted, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_encoder_starts_from_published_weights(monkeypatch, tmp_path):
     """Replaces a package's weights."""
     config = semantic.get_config(TINY)
@@ -329,6 +330,7 @@ def guided(number):
     return method, first, state, metrics
 
 
+@pytest.mark.slow
 def test_the_hint_guide_learns_alone():
     _, first, last, metrics = guided(3)
     assert changed(first.params, last.params) <= {
@@ -342,6 +344,7 @@ def test_the_hint_guide_learns_alone():
         assert values["hinted_l1"] < values["l1"]
 
 
+@pytest.mark.slow
 def test_a_guide_that_has_learned_nothing_spreads_as_the_fixed_form():
     method, first, _, _ = guided(3)
     gray = np.random.default_rng(0).uniform(-1, 1, (1, 64, 32, 1)).astype(np.float32)

@@ -154,6 +154,7 @@ def test_the_slowest_kernels_of_a_trace(tmp_path):
     assert gpu_parts.slowest_kernels(tmp_path) == [("gemm", 0.6), ("conv", 0.4)]
 
 
+@pytest.mark.slow
 def test_memory_is_compared_with_the_estimate(capsys):
     config = ["--config", str(ROOT / "configs/plain_cnn.py:size=16"), "--batch", "4"]
     assert gpu_parts.main(["memory", *config, "--dtype", "float32"]) == 0

@@ -46,6 +46,7 @@ def test_a_wrapped_network_predicts_the_same(small):
     jax.tree.map(np.testing.assert_array_equal, example.as_linen(module), variables)
 
 
+@pytest.mark.slow
 def test_the_loss_falls(small):
     network, variables, _, _ = small
     config = plain_cnn.get_config("debug")

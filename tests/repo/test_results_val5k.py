@@ -74,6 +74,7 @@ def variables_of(tmp_path, data, inception, names="zhang16", limit=4):
     }
 
 
+@pytest.mark.slow
 def test_the_row_is_measured(server, photos, small, tmp_path, monkeypatch):  # noqa: F811
     data, truths = photos
     opened = []

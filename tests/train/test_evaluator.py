@@ -36,6 +36,7 @@ def hinted_batch():
     return {"rgb": RGB, "mask": MASK.astype(np.float32), "hint_ab": hint_ab, "hint_order": order}
 
 
+@pytest.mark.slow
 def test_psnr_with_hints_sees_that_many():
     method = tiny(zhang17)
     variables, batch = fresh(method), hinted_batch()

@@ -158,6 +158,7 @@ def two_heads(tmp_path):
     return str(fresh_workdir(tmp_path / "semantic", config))
 
 
+@pytest.mark.slow
 def test_the_best_decoding_at_a_colorfulness_is_stored(two_heads, album, capsys, monkeypatch):
     monkeypatch.setattr(calibrate, "TEMPERATURES", (0.3,))
     arguments = ["calibrate", two_heads, "--data", album, "--sizes", "32", "--colorfulness", "0.01"]

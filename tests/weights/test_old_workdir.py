@@ -56,6 +56,7 @@ def command(**changes) -> ConfigDict:
     return config.lock()
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_exactly(old):
     before = {line["step"]: line for line in old.read_metrics()}
     assert sorted(before) == [1, 2, 3, 4, 5, 6]

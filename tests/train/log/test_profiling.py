@@ -17,6 +17,7 @@ def test_steps_are_traced(photos, tmp_path):
     assert any(name.endswith(".xplane.pb") for name in names)  # TensorBoard's profile plugin
 
 
+@pytest.mark.slow
 def test_a_heartbeat_says_where_the_run_is(photos, tmp_path):
     import json
     import time

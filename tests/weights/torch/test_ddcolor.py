@@ -117,6 +117,7 @@ def other_interleaving(monkeypatch):
     monkeypatch.setattr("colorjax.models.ddcolor.pixel_shuffle", shuffle)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mistake", [swap_keys_and_values, reorder_the_stages, no_blur, other_interleaving]
 )
