@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 _WORTH_CACHING = 0.05
 
 
+def check_installed() -> None:
+    """Raises a RequestError if JAX is not installed (docs/engines.md, "Without JAX")."""
+    if importlib.util.find_spec("jax") is None:
+        raise RequestError(
+            "JAX is not installed; give --engine onnx --checkpoint FILE.onnx, written by "
+            "`colorjax export` on another machine, or install JAX: pip install jax flax"
+        )
+
+
 def use_compilation_cache(folder: str) -> None:
     """Enables JAX's persistent compilation cache.
 
@@ -37,6 +46,7 @@ def use_compilation_cache(folder: str) -> None:
     """
     if folder == "off":
         return
+    check_installed()
     import jax
     import jaxlib
 

@@ -16,7 +16,7 @@ from colorjax.errors import RequestError, unknown_name
 from colorjax.inference.engines import choice, model_file
 from colorjax.inference.engines.engine import ENGINES, Loaded
 from colorjax.inference.options import is_number
-from colorjax.runtime import atomic
+from colorjax.runtime import atomic, jax_setup
 from colorjax.version import __version__
 from colorjax.weights import store
 
@@ -103,6 +103,7 @@ def _open(engine: str, path: Path) -> ExportedEngine:
 
 
 def _with_jax(weights: StoredWeights) -> Loaded:
+    jax_setup.check_installed()
     from colorjax.inference.engines.jax import JaxEngine
     from colorjax.runtime import forks
 
@@ -134,6 +135,7 @@ def exported(weights: StoredWeights) -> Path:
     path = _model_of(weights)
     if path.is_file():
         return path
+    jax_setup.check_installed()
     from colorjax.inference.engines.jax import JaxEngine
     from colorjax.weights.onnx import write
 

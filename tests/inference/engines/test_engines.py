@@ -21,6 +21,7 @@ from colorjax.inference.engines.engine import Facts, Spreading
 from colorjax.inference.engines.jax import facts_of
 from colorjax.inference.film.painter import FramePainter
 from colorjax.inference.tiling import Tiling
+from colorjax.runtime import jax_setup
 from colorjax.serve import saving
 from colorjax.weights import store
 from colorjax.weights.open import open_weights
@@ -283,6 +284,14 @@ def test_requests_that_cannot_be_met(loaded, semantic_workdir, given, message):
     model = loading.exported(open_weights(semantic_workdir))
     with pytest.raises(RequestError, match=message):
         Colorizer.load(model, **given)
+
+
+@pytest.mark.parametrize("engine", ["jax", "onnx"])
+def test_without_jax_a_line_says_what_to_do(cache, semantic_workdir, monkeypatch, engine):
+    monkeypatch.setenv(store.FOLDER, str(cache / "empty"))
+    monkeypatch.setattr(jax_setup.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(RequestError, match="JAX is not installed; give --engine onnx"):
+        Colorizer.load(semantic_workdir, engine=engine)
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", b"\x08\x08", b"\xff" * 40, b"\x72\x05ab"])
