@@ -3,7 +3,7 @@
     python -m benchmarks.export_loss PHOTOS [--weights NAME] [--count 60]
 
 Prints for each type the size of the file, the mean PSNR in dB of the colorized photos, its loss
-beside float32, their mean chroma, and the largest share of a photo's pixels that differ from
+against float32, their mean chroma, and the largest share of a photo's pixels that differ from
 float32 by more than 1 level.
 """
 

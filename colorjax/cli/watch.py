@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     check_writable(output or folder, "--output")
     batch_settings = batch_options.batch_options(args, "colorized")
     batch_settings = batch_settings.with_origin(request.origin)
-    place = [str(batch_settings.shard), *(os.path.realpath(p) for p in (folder, output) if p)]
+    names = [str(batch_settings.shard), *(os.path.realpath(p) for p in (folder, output) if p)]
     watch = Watch(
         Arrivals(folder, Results.at(output, ()), args.quiet),
         _Planner(args, output, batch_settings.shard).jobs,
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         batch_settings,
         args.quiet / 2,
     )
-    with batch.only_run(["watch", *place], "is watching this folder"):
+    with batch.only_run(["watch", *names], "is watching this folder"):
         return watch.run(args.folder)
 
 
@@ -102,8 +102,8 @@ def _output(folder: Path, output: str | None) -> Path | None:
 
     if output_file(output):
         raise RequestError(f"--output {output!r} names a picture; give a folder")
-    place, real = Path(os.path.realpath(paths.local(output))), Path(os.path.realpath(folder))
-    if real == place or place in real.parents:
+    target, watched = Path(os.path.realpath(paths.local(output))), Path(os.path.realpath(folder))
+    if watched == target or target in watched.parents:
         raise RequestError(
             f"--output {output!r} holds the watched folder, so that results would arrive in it; "
             "give another folder"

@@ -1,9 +1,13 @@
-"""Builds the documentation site for tests."""
+"""Builds the documentation site for tests, and serves folders."""
 
+import contextlib
+import functools
+import http.server
 import importlib.util
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -27,3 +31,18 @@ def build_site(folder):
     assert made.returncode == 0, made.stderr
     assert "WARNING" not in made.stderr
     return folder
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@contextlib.contextmanager
+def serving(folder):
+    """Context manager: a static server of a folder; its address, ending in "/"."""
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()

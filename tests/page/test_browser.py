@@ -2,17 +2,15 @@
 
 import base64
 import contextlib
-import functools
-import http.server
 import io
 import json
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
 from helpers.browser import until
+from helpers.site import serving
 from PIL import Image
 from skimage import color
 
@@ -29,11 +27,6 @@ _DROP = """([name, content]) => {
 }"""
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture(scope="module")
 def static():
     """The address of the folder of `make browser`."""
@@ -42,11 +35,8 @@ def static():
         pytest.skip(
             f"build/browser lacks {', '.join(missing)}; run `make browser`, which needs npm"
         )
-    handler = functools.partial(_Quiet, directory=FOLDER)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+    with serving(FOLDER) as address:
+        yield address
 
 
 @pytest.fixture

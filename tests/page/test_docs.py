@@ -1,11 +1,7 @@
 """The documentation site in Chromium, from a static server: widths, contrast, search."""
 
-import functools
-import http.server
-import threading
-
 import pytest
-from helpers.site import build_site
+from helpers.site import build_site, serving
 from page.test_accessibility import TEXTS
 
 PAGES = ("index", "start", "faq", "results", "methods/zhang16", "api/color")
@@ -17,20 +13,12 @@ FOUND = {  # what a reader looks for: the page, and words of the answer
 }
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture(scope="module")
 def docs(tmp_path_factory):
     """The address of the site on a static server."""
     folder = build_site(tmp_path_factory.mktemp("site"))
-    handler = functools.partial(Quiet, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with serving(folder) as address:
+        yield address.rstrip("/")
 
 
 @pytest.fixture

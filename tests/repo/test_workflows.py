@@ -56,8 +56,9 @@ def test_every_python_of_the_classifiers_is_tested():
 def test_nothing_names_a_machine():
     files = [path for path in (ROOT / ".github").rglob("*") if path.is_file()]
     files += [ROOT / name for name in ("SECURITY.md", "CITATION.cff", "CODE_OF_CONDUCT.md")]
+    folders = "|".join(("work", "root", "home", "tmp"))
     for path in files:
-        assert not re.search(r"/work/|/root/|/home/|/tmp/|index-url", path.read_text()), path
+        assert not re.search(rf"/({folders})/|index-url", path.read_text()), path
 
 
 def test_issue_forms_have_what_github_needs():
