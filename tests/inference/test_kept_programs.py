@@ -114,6 +114,15 @@ def test_a_function_without_a_name_is_not_kept(folder):
     assert not folder.exists()
 
 
+def test_without_flatbuffers_nothing_is_kept(folder, monkeypatch):
+    def missing(self):
+        raise ImportError("Please install 'flatbuffers' in order to use Exported serialization")
+
+    monkeypatch.setattr(jax.export.Exported, "serialize", missing)
+    assert [run()[1], run()[1]] == [1, 1]
+    assert not folder.exists()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written_is_no_error(folder):
     folder.parent.chmod(0o500)

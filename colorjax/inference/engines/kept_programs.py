@@ -115,7 +115,8 @@ def _write(file: Path, exported: export.Exported) -> None:
         content = bytes(exported.serialize())
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         atomic.write_bytes(file, _sum(file, content) + content)
-    except (OSError, ValueError) as error:  # no room; a result of a type that is not registered
+    except (OSError, ValueError, ImportError) as error:
+        # No room; a result of a type that is not registered; flatbuffers is not installed.
         log.debug("%s: %s", file, error)
 
 
