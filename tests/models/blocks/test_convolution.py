@@ -57,12 +57,13 @@ def test_conv_equals_linens(train, key):
 
 
 @pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("features", [4, 2], ids=["patches", "scattered"])
 @pytest.mark.parametrize("size", [(4, 4), (1, 1), (3, 5)])
-def test_up_conv_equals_linens_transposed_convolution(size, train, key):
-    x = draw(2, *size, 3)
-    up = UpConv(4)
+def test_up_conv_equals_linens_transposed_convolution(size, features, train, key):
+    x = draw(2, *size, 8)
+    up = UpConv(features)
     variables = up.init(key, x, train=False)
-    linen = nn.ConvTranspose(4, (4, 4), (2, 2), padding="SAME")
+    linen = nn.ConvTranspose(features, (4, 4), (2, 2), padding="SAME")
 
     def value_and_grad(apply):
         return jax.value_and_grad(lambda v, x: jnp.sum(jnp.sin(apply(v, x))), argnums=(0, 1))
@@ -70,7 +71,7 @@ def test_up_conv_equals_linens_transposed_convolution(size, train, key):
     actual = value_and_grad(lambda v, x: up.apply(v, x, train=train))(variables, x)
     expected = value_and_grad(linen.apply)(variables, x)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), actual, expected)
-    assert up.apply(variables, x, train=train).shape == (2, 2 * size[0], 2 * size[1], 4)
+    assert up.apply(variables, x, train=train).shape == (2, 2 * size[0], 2 * size[1], features)
 
 
 def test_bfloat16_body_has_float32_parameters(key):
@@ -194,11 +195,15 @@ def test_same_padding_keeps_or_halves_a_side(kernel, stride):
 
 
 @BOTH_FORMS
+@pytest.mark.parametrize("channels", [3, 16])  # as patches, or scattered
 @pytest.mark.parametrize("size", [(1, 1), (3, 5)])
-def test_up_conv_2x2_equals_pytorchs_transposed_convolution(size, as_patches, monkeypatch):
+def test_up_conv_2x2_equals_pytorchs_transposed_convolution(
+    size, channels, as_patches, monkeypatch
+):
     """PyTorch's kernel layout; flax.linen.ConvTranspose flips it."""
     force(monkeypatch, as_patches)
-    x, kernel, bias = draw(2, *size, 3), draw(2, 2, 3, 4, seed=1), draw(4, seed=2)
+    x, bias = draw(2, *size, channels), draw(4, seed=2)
+    kernel = draw(2, 2, channels, 4, seed=1)
 
     def ours(x, kernel, bias):
         params = {"kernel": kernel, "bias": bias}
