@@ -77,14 +77,13 @@ class Calibrator:
             decoding: of the network's outputs.
 
         Returns:
-            The record of each photo; see `metrics.picture.measure`.
+            Of each photo: `COLUMNS` and is_gray, as of `metrics.picture.measure`.
 
         Raises:
             RequestError: no photo has color, the network has a fixed size, or the saturation
                 stored with the weights is 0.
         """
         from colorjax.inference.colorizer import Colorizer
-        from colorjax.metrics import picture
 
         key = size, decoding
         if key not in self._loaded:
@@ -96,7 +95,7 @@ class Calibrator:
         records = []
         for photo in self._photos:
             colored = colorizer.colorize(color.gray_photo(photo), saturation=factor)
-            records.append(picture.measure(colored, photo))
+            records.append(_record(colored, photo))
             self._progress(1)
         if all(each["is_gray"] for each in records):
             raise RequestError("none of the photos has color; give --data color photos")
@@ -222,11 +221,26 @@ def candidates(config: ConfigDict) -> list[Decoding]:
     return [Decoding(own), *(Decoding(name, t) for name in others for t in TEMPERATURES)]
 
 
-def _means(records: Sequence[dict[str, float]]) -> Row:
-    from colorjax.metrics import summary
+def _record(colored: np.ndarray, photo: np.ndarray) -> dict[str, float]:
+    """Compares a picture with the true photo; other metrics would take most of the time."""
+    from colorjax import metrics
+    from colorjax.metrics.picture import is_gray
 
-    metrics = summary.summarize_pictures(records)
-    return {name: metrics[name] for name in COLUMNS}
+    ab, true_ab = (color.rgb_u8_to_lab(each)[..., 1:] for each in (colored, photo))
+    return {
+        "psnr": float(metrics.psnr(colored, photo)),
+        "mae_ab_8bit": float(metrics.mae_ab(ab, true_ab)),
+        "colorfulness": float(metrics.colorfulness(colored)),
+        "is_gray": float(is_gray(photo)),
+    }
+
+
+def _means(records: Sequence[dict[str, float]]) -> Row:
+    from colorjax.metrics import table
+
+    of_color = [each for each in records if not each["is_gray"]]
+    counted = {name: of_color if table.excludes_gray(name) else records for name in COLUMNS}
+    return {name: float(np.mean([each[name] for each in rows])) for name, rows in counted.items()}
 
 
 def best_of(rows: Sequence[Row]) -> int:

@@ -14,6 +14,7 @@ from colorjax.color import gray_photo
 from colorjax.data.selection import splits
 from colorjax.errors import RequestError
 from colorjax.inference.colorizer import Colorizer
+from colorjax.metrics import picture, summary
 from colorjax.tune import calibrate
 from colorjax.weights.workdir import Workdir, write_json
 from configs import semantic
@@ -190,3 +191,12 @@ def test_the_best_decoding_at_a_colorfulness_is_stored(two_heads, album, capsys,
 
 def test_a_network_of_one_head_has_one_decoding(run):
     assert calibrate.candidates(Workdir(run).read_config()) == [calibrate.AS_STORED]
+
+
+def test_calibration_has_the_values_of_an_evaluation():
+    photos = [*synthetic_images(2, 24), gray_photo(synthetic_images(1, 24)[0])]
+    colored = synthetic_images(4, 24)[1:]
+    pairs = list(zip(colored, photos, strict=True))
+    expected = summary.summarize_pictures([picture.measure(*pair) for pair in pairs])
+    actual = calibrate._means([calibrate._record(*pair) for pair in pairs])
+    assert actual == pytest.approx({name: expected[name] for name in calibrate.COLUMNS}, rel=1e-6)
