@@ -67,13 +67,15 @@ results-equal-time: $(VENV)/.core
 # The weights that ship, docs/weights.md, which `python -m colorjax.weights.pack` packs:
 # `make results-semantic DATA=PHOTOS TEST=TEST_PHOTOS`.
 # PHOTOS: a folder, or a zip, with a folder for each source; SEEN: how often photos of a source are
-# seen (`SEEN=` for other sources). TEST: folders of photos that are never trained on. Hours on a
-# core; on a GPU larger: SEMANTIC=:imagenet STEPS=100000 COOLDOWN=15000.
+# seen (`SEEN=` for other sources). TEST: folders of photos that are never trained on. It learns for
+# STEPS from small crops, then for COOLDOWN steps from larger ones, while the learning rate falls to
+# 0. Hours on a core; on a GPU larger: SEMANTIC=:imagenet STEPS=100000 LAST=:imagenet COOLDOWN=15000.
 SEM := $(RESULTS)/semantic
 TEST ?=
 SEMANTIC ?= :size=96,batch=28
-STEPS ?= 20000
-COOLDOWN ?= 3000
+LAST ?= :size=160,batch=12
+STEPS ?= 18000
+COOLDOWN ?= 8000
 SEEN ?= ade20k_val2000=2 flickr8k_1000=2 coco100_train2014=2 unsplash1254=1.5 sun_scenes=1.5 \
     intel_scenes=0.6 imagenette2=0.5 caltech101=0.4 imagewoof2_320=0.3 catsdogs=0.3 grocery=0.15 \
     butterflies=0.2 flowers4317=0.25 clothing=0.3 camvid=0.3 faces_nomask=0.5 ccp_fashion=0.6
@@ -81,23 +83,24 @@ empty :=
 comma := ,
 quote := "
 WEIGHTS = ($(foreach pair,$(SEEN),($(quote)$(subst =,$(quote)$(comma),$(pair)))$(comma)))
-PHOTOS_OF := --config.data.name=array_record --config.data.path=$(SEM)/shards \
+SEMANTIC_RUN = --config.data.name=array_record --config.data.path=$(SEM)/shards \
     --config.data.eval_fraction=0.02 --config.data.eval_limit=100 \
     --config.data.validation_fraction=0.02 --config.data.min_chroma=4.0 \
-    --config.data.low_chroma_rate=0.5
-STEADILY := --config.eval_every=0 --config.checkpoint_every=250
+    --config.data.low_chroma_rate=0.5 '--config.data.weights=$(WEIGHTS)' \
+    --config.loss.prior=$(SEM)/prior.npz --config.optimizer.ema_decay=0.998 \
+    --config.optimizer.warmup_steps=100 --config.eval_every=0 --config.checkpoint_every=250
 results-semantic: $(VENV)/.core
 	$(PIP) --editable .[encoders]
 	$(BIN)/colorjax prepare $(DATA) --output $(SEM)/shards --shards 4 --size 224 --quality 90 \
 	    --min-side 128 $(addprefix --exclude ,$(TEST))
 	test -f $(SEM)/prior.npz || $(BIN)/colorjax prior $(SEM)/shards --output $(SEM)/prior.npz \
 	    --short-side 64 $(addprefix --weight ,$(SEEN))
-	$(MAIN) --config=configs/semantic.py$(SEMANTIC) --workdir=$(SEM)/colors $(PHOTOS_OF) \
-	    $(STEADILY) '--config.data.weights=$(WEIGHTS)' \
-	    --config.loss.prior=$(SEM)/prior.npz --config.optimizer.ema_decay=0.998 \
-	    --config.optimizer.warmup_steps=100 --config.total_steps=$(STEPS) \
+	$(MAIN) --config=configs/semantic.py$(SEMANTIC) --workdir=$(SEM)/learned $(SEMANTIC_RUN) \
+	    --config.total_steps=$(STEPS)
+	$(MAIN) --config=configs/semantic.py$(LAST) --workdir=$(SEM)/colors $(SEMANTIC_RUN) \
+	    --config.fork_from=$(SEM)/learned --config.total_steps=$$(($(STEPS) + $(COOLDOWN))) \
 	    --config.optimizer.cooldown_steps=$(COOLDOWN)
-	$(BIN)/colorjax calibrate $(SEM)/colors --sizes 128 --colorfulness 28
+	$(BIN)/colorjax calibrate $(SEM)/colors --sizes 128,160 --colorfulness 28
 	$(foreach photos,$(TEST),$(BIN)/colorjax evaluate semantic=$(SEM)/colors --suite folder \
 	    --data $(photos) --output $(SEM)/measured_$(notdir $(photos)) &&) true
 

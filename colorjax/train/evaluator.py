@@ -33,6 +33,7 @@ from colorjax.metrics.prediction import (
     painted,
 )
 from colorjax.metrics.summary import paired_gains, summarize, summarize_hues
+from colorjax.models.blocks.convolution import looped
 from colorjax.models.hint_spreading import feature_layers, keyed
 from colorjax.parallel import mesh as parallel
 from colorjax.train.skipped import SkippedPhotos
@@ -231,7 +232,8 @@ def build_steps(
                 else:
                     is_hint = (batch["hint_order"] < count).astype(jnp.float32)
                     hints = {"hint_ab": batch["hint_ab"] * is_hint, "hint_mask": is_hint}
-                    ab = method.predict_ab(variables, fields | hints)
+                    with looped():
+                        ab = method.predict_ab(variables, fields | hints)
                 return metrics.masked_sum(metrics.psnr(painted(lab, ab), rgb), colored)
 
             total, number = jax.lax.map(with_hints, jnp.asarray(counts))

@@ -19,6 +19,7 @@ import optax
 
 from colorjax import losses
 from colorjax.methods.method import Fields, Method
+from colorjax.models.blocks.convolution import looped
 from colorjax.parallel.mesh import Layout
 from colorjax.train import optim
 from colorjax.train.state import Part, TrainState
@@ -97,7 +98,8 @@ def _by_parts(differentiate: Callable, number: int) -> Callable:
         def add(carried, given):
             sums, batch_stats = carried
             index, part = given
-            result = differentiate(params, batch_stats, part, jax.random.fold_in(key, index))
+            with looped():
+                result = differentiate(params, batch_stats, part, jax.random.fold_in(key, index))
             (loss, (terms, batch_stats)), gradients = result
             return (jax.tree.map(jnp.add, sums, (loss, terms, gradients)), batch_stats), None
 
@@ -262,14 +264,17 @@ def build_train_step(
 def advanced(state: TrainState, part: Part, ema_decay: float) -> TrainState:
     """Returns the state of the next step, with the updated colorizer and average.
 
-    The average is updated as average + (1 - decay) (parameter - average), so that of a constant
-    parameter equals the parameter exactly. BatchNorm's running statistics are not averaged: an
+    The average is updated as average + (1 - d) (parameter - average), so that of a constant
+    parameter equals the parameter exactly. d = min(`ema_decay`, (1 + step) / (10 + step)), as in
+    TensorFlow's ExponentialMovingAverage: else the average of a short run is mostly the first
+    weights, at 0.999 more than half of it after 600 steps. BatchNorm's running statistics are not averaged: an
     averaged network uses those of the trained network, with momentum 0.9.
     """
     average = state.average
     if average is not None:
+        decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
         average = jax.tree.map(
-            lambda old, new: old + (1 - ema_decay) * (new - old), average, part.params
+            lambda old, new: old + (1 - decay) * (new - old), average, part.params
         )
     return dataclasses.replace(state.with_generator(part), step=state.step + 1, average=average)
 

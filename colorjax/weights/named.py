@@ -20,7 +20,7 @@ FOLDER = Path(__file__).with_name("files")
 DEFAULT = "semantic-lite0"
 # name -> SHA-256 of FOLDER/NAME.npz
 SHA256 = {
-    DEFAULT: "71a6d643aeaef1f9799e0fedde84818430436534e62a6986777efbd468ff0cab",
+    DEFAULT: "50740115bc8ed7ed689bda6b19c6468e4b5ee111cd5377b9b280d58a078c68be",
     "zhang16-small": "fba62763fe1d9d19417f66174352d1294dd0ba3121f386ad41be136408ab29f3",
 }
 # name -> description, for `colorjax weights list`

@@ -1,4 +1,7 @@
+import dataclasses
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -25,12 +28,21 @@ def parts(photos):
 
 def test_the_average_follows_the_weights(parts):
     _, _, first, second, _ = parts
-    moved = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, first.params, second.params)
+    moved = jax.tree.map(lambda a, b: 0.1 * a + 0.9 * b, first.params, second.params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), second.average, moved)
     assert second.eval_variables["params"] is second.average
     assert second.variables["params"] is second.params
     difference = jax.tree.map(lambda a, b: np.abs(a - b).max(), second.average, second.params)
-    assert max(jax.tree.leaves(difference)) > 1e-4
+    assert max(jax.tree.leaves(difference)) > 1e-5
+
+
+@pytest.mark.parametrize(("step", "decay"), [(0, 1 / 10), (60, 61 / 70), (100_000, 0.9)])
+def test_the_average_forgets_the_first_weights_of_a_short_run(parts, step, decay):
+    _, _, first, second, _ = parts
+    at_step = dataclasses.replace(first, step=jnp.int32(step))
+    average = steps.advanced(at_step, second.generator, 0.9).average
+    expected = jax.tree.map(lambda a, b: decay * a + (1 - decay) * b, first.average, second.params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), average, expected)
 
 
 def test_a_step_is_gradient_descent_and_says_so(parts):

@@ -1,12 +1,16 @@
 """Convolutions with explicit padding, in the fastest form for the backend.
 
-Some gradients are slow on XLA's CPU backend: that of a stride-2 or 2x2 convolution takes many times
-as long as the forward pass. Gathering patches (im2col) and one matrix product avoids this. Both
-forms have the same parameters and results. On other backends XLA's convolution is faster.
+Some gradients are slow on XLA's CPU backend: those of an even kernel of stride 1, or of a small
+map, take up to 40 times as long as the forward pass. Gathering patches (im2col) and one matrix
+product avoids this. Both forms have the same parameters and results. Otherwise, and on other
+backends, XLA's convolution is faster.
 """
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
 from typing import Any
 
 import flax.linen as nn
@@ -19,6 +23,20 @@ from colorjax.models.blocks.portable import is_portable
 from colorjax.models.blocks.spectral import SpectralNorm
 
 NHWC = ("NHWC", "HWIO", "NHWC")
+_IS_LOOPED = contextvars.ContextVar("is_looped", default=False)
+
+
+@contextlib.contextmanager
+def looped() -> Iterator[None]:
+    """Traces networks within the block for the body of a loop, such as that of `lax.scan`.
+
+    In loops XLA's CPU backend runs its convolutions many times slower, so all are patches.
+    """
+    token = _IS_LOOPED.set(True)
+    try:
+        yield
+    finally:
+        _IS_LOOPED.reset(token)
 
 
 def convolve(
@@ -39,12 +57,13 @@ def convolve(
         padding: zeros on each of the four sides; or (top and left, bottom and right).
         dilation: step between taps.
         as_patches: use im2col and one matrix product instead of XLA's convolution; ignored in
-            export.
+            export, always so in `looped`.
 
     Returns:
         (N, H', W', O) with H' = (H + 2 padding - dilation (K - 1) - 1) // stride + 1.
     """
     low, high = (padding, padding) if isinstance(padding, int) else padding
+    as_patches = as_patches or (_IS_LOOPED.get() and jax.default_backend() == "cpu")
     if not as_patches or is_portable():
         return lax.conv_general_dilated(
             x,
@@ -71,13 +90,25 @@ def convolve(
     return y.reshape(*patches.shape[:3], features)
 
 
-_WIDE = 256  # channels from which the matrix product pays for the gathering
+_WIDE = 256  # channels from which patches pay on a small map
+_SMALL = 10 * 10  # pixels of an output map
 
 
-def _prefer_patches(train: bool, stride: int, kernel_size: int, channels: int) -> bool:
-    slow_gradient = stride > 1 or kernel_size == 1 or kernel_size % 2 == 0 or channels == 1
-    wide = channels >= _WIDE  # XLA's gradient for the kernel takes twice as long as its forward
-    return (slow_gradient or wide) and train and jax.default_backend() == "cpu"
+def _prefer_patches(train: bool, kernel_size: int, shape: tuple[int, ...], stride: int = 1) -> bool:
+    """Returns whether a step, with the gradients, is faster as patches.
+
+    Args:
+        train: whether there are gradients.
+        kernel_size: K.
+        shape: of the input, (N, H, W, I).
+        stride: of the convolution.
+    """
+    if jax.default_backend() != "cpu":
+        return False
+    _, height, width, channels = shape
+    slow = kernel_size == 1 or (kernel_size % 2 == 0 and stride == 1) or channels == 1
+    small = height * width <= _SMALL * stride**2 and (stride > 1 or channels >= _WIDE)
+    return train and (slow or small)
 
 
 def same_padding(kernel_size: int, stride: int, dilation: int = 1) -> tuple[int, int]:
@@ -143,7 +174,7 @@ class Conv(nn.Module):
             stride=self.stride,
             padding=same if self.padding is None else self.padding,
             dilation=self.dilation,
-            as_patches=_prefer_patches(train, self.stride, self.kernel_size, x.shape[-1]),
+            as_patches=_prefer_patches(train, self.kernel_size, x.shape, self.stride),
         )
         if self.spectral_norm:  # the output is divided: it is mostly smaller than the kernel
             sigma = SpectralNorm(name="spectral")(kernel, train=train)
@@ -182,7 +213,7 @@ class UpConv(nn.Module):
         if is_portable():
             y = _transposed(x.astype(self.dtype), kernel.astype(self.dtype))
             return _named(self, y + bias.astype(self.dtype).reshape(1, 1, 1, -1))
-        if _prefer_patches(train, 1, half, channels) and 4 * self.features <= channels:
+        if _prefer_patches(train, half, x.shape) and 4 * self.features <= channels:
             y = _scattered(x.astype(self.dtype), kernel.astype(self.dtype))
             return _named(self, y + bias.astype(self.dtype).reshape(1, 1, 1, -1))
         phases = kernel.reshape(half, 2, half, 2, channels, self.features)  # u, r, v, s, I, O
@@ -191,7 +222,7 @@ class UpConv(nn.Module):
             x.astype(self.dtype),
             phases.astype(self.dtype),
             padding=half - 1,
-            as_patches=_prefer_patches(train, 1, half, channels),
+            as_patches=_prefer_patches(train, half, x.shape),
         )
         shift = half - 1  # the phases of 2x2 do not overlap
         y = y.reshape(n, height + shift, width + shift, 2, 2, self.features)
