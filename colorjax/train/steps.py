@@ -267,8 +267,8 @@ def advanced(state: TrainState, part: Part, ema_decay: float) -> TrainState:
     The average is updated as average + (1 - d) (parameter - average), so that of a constant
     parameter equals the parameter exactly. d = min(`ema_decay`, (1 + step) / (10 + step)), as in
     TensorFlow's ExponentialMovingAverage: else the average of a short run is mostly the first
-    weights, at 0.999 more than half of it after 600 steps. BatchNorm's running statistics are not averaged: an
-    averaged network uses those of the trained network, with momentum 0.9.
+    weights, at 0.999 more than half of it after 600 steps. BatchNorm's running statistics are not
+    averaged: an averaged network uses those of the trained network, with momentum 0.9.
     """
     average = state.average
     if average is not None:
