@@ -225,7 +225,7 @@ def test_runs_without_a_section_on_training_get_one(tmp_path):
     assert (built.data.image_size, built.inference.size) == (128, 256)
     assert built.optimizer.learning_rate == 1e-3
     packed = build_config(open_base(named.DEFAULT), Options(size=96))
-    assert (packed.data.image_size, packed.inference.size) == (96, 128)
+    assert (packed.data.image_size, packed.inference.size) == (96, 160)
     assert packed.init_from == named.DEFAULT
 
 

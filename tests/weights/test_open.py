@@ -57,7 +57,7 @@ def test_the_digest_is_that_of_weights_and_config(workdir, tmp_path, monkeypatch
 def test_arrays_are_read_on_request_only(workdir, monkeypatch):
     monkeypatch.setattr(WeightsFile, "variables", None)
     monkeypatch.setattr("colorjax.weights.checkpoint.Checkpoints", None)
-    assert open_weights(named.DEFAULT).method.image_size == 96
+    assert open_weights(named.DEFAULT).method.image_size == 160
     assert open_weights(workdir).method.image_size == 32
 
 

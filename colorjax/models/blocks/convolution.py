@@ -103,12 +103,12 @@ def _prefer_patches(train: bool, kernel_size: int, shape: tuple[int, ...], strid
         shape: of the input, (N, H, W, I).
         stride: of the convolution.
     """
-    if jax.default_backend() != "cpu":
-        return False
+    if not train or jax.default_backend() != "cpu":
+        return False  # before any comparison: an exported network has symbolic sides
     _, height, width, channels = shape
     slow = kernel_size == 1 or (kernel_size % 2 == 0 and stride == 1) or channels == 1
     small = height * width <= _SMALL * stride**2 and (stride > 1 or channels >= _WIDE)
-    return train and (slow or small)
+    return slow or small
 
 
 def same_padding(kernel_size: int, stride: int, dilation: int = 1) -> tuple[int, int]:
