@@ -46,11 +46,13 @@ results: results-equal-time results-tinyimagenet results-cifar10 results-knobs
 
 # The first tables of docs/results.md. DATA: a folder with train/ and val/, or shards of `colorjax
 # prepare`; PHOTOS: test photos. Each method learns for MINUTES, once for each of the SEEDS.
+# EQUAL_FLAGS: `--config.FIELD=VALUE` of every training.
 EQUAL := $(RESULTS)/equal_time
 METHODS := semantic unet unet_l1 plain_cnn iizuka edge_fusion cgan nogan zhang16_l2 zhang16_full \
     zhang17
 SEEDS ?= 0 1 2
 MINUTES ?= 10
+EQUAL_FLAGS ?=
 PHOTOS ?= $(DATA)/val
 EQUAL_RUNS = $(foreach method,$(METHODS),$(addprefix $(EQUAL)/$(method)-,$(SEEDS)))
 results-equal-time: $(VENV)/.core
@@ -58,6 +60,7 @@ results-equal-time: $(VENV)/.core
 	mkdir -p $(EQUAL)
 	$(BIN)/python -m benchmarks.equal_time --data $(DATA) --workdir $(EQUAL) \
 	    --minutes $(MINUTES) --size 128 --batch 16 --seeds $(SEEDS) --methods $(METHODS) \
+	    $(EQUAL_FLAGS) \
 	    > $(EQUAL)/rows.jsonl
 	$(BIN)/colorjax evaluate semantic-lite0 $(EQUAL_RUNS) --suite folder --size 128 \
 	    --data $(PHOTOS) --output $(EQUAL)/measured

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from colorjax.models.blocks import convolution
-from colorjax.models.blocks.convolution import Conv, UpConv, convolve, same_padding
+from colorjax.models.blocks.convolution import Conv, UpConv, convolve, looped, same_padding
 
 
 def draw(*shape, seed=0):
@@ -33,6 +33,17 @@ def test_patches_equal_xlas_convolution(size, kernel, stride, dilation):
     np.testing.assert_allclose(y, y_expected, atol=1e-5)
     for one, other in zip(actual, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_in_a_loop_all_convolutions_are_patches():
+    x, weights = draw(2, 16, 16, 3), draw(3, 3, 3, 4, seed=1)
+    with looped():
+        program = jax.make_jaxpr(lambda x: convolve(x, weights, padding=1))(x)
+        y = convolve(x, weights, padding=1)
+    expected = jax.make_jaxpr(lambda x: convolve(x, weights, padding=1))(x)
+    assert "conv_general_dilated" in str(expected)
+    assert "conv_general_dilated" not in str(program)
+    np.testing.assert_allclose(y, convolve(x, weights, padding=1), atol=1e-5)
 
 
 def test_convolution_against_a_plain_loop():
