@@ -137,6 +137,44 @@ def check_with_gradients(ours, theirs, *arguments):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("channels", "features", "stride", "padding", "dilation"),
+    [(3, 5, 1, (1, 1), 1), (5, 3, 1, (0, 2), 1), (5, 3, 2, (1, 0), 1), (5, 3, 1, (2, 2), 2)],
+    ids=["of_x", "of_g", "stride", "dilation"],
+)
+def test_gradients_as_products_are_pytorchs(channels, features, stride, padding, dilation):
+    """The taps of x are gathered, or those of the gradient g where it is narrower."""
+    x, kernel = draw(2, 7, 8, channels), draw(3, 3, channels, features, seed=1)
+    options = {"stride": stride, "dilation": dilation}
+
+    @jax.jit
+    def grad(x, kernel):
+        def loss(x, kernel):
+            return jnp.sum(jnp.sin(convolve(x, kernel, padding=padding, **options)))
+
+        return jax.grad(loss, argnums=(0, 1))(x, kernel)
+
+    inputs = nchw(x).requires_grad_()
+    weights = oihw(kernel).clone().requires_grad_()
+    y = functional.conv2d(functional.pad(inputs, padding * 2), weights, **options)
+    y.sin().sum().backward()
+    dx, dkernel = grad(x, kernel)
+    np.testing.assert_allclose(dx, nhwc(inputs.grad), atol=1e-4)
+    np.testing.assert_allclose(dkernel, weights.grad.permute(2, 3, 1, 0), atol=1e-4)
+
+
+def test_a_kernels_gradient_is_one_product_for_each_of_its_rows():
+    """XLA's convolutions are the value and the gradient for x."""
+    x, kernel = draw(2, 16, 16, 3), draw(3, 3, 3, 4, seed=1)
+
+    def loss(x, kernel):
+        return jnp.sum(convolve(x, kernel, padding=1))
+
+    program = str(jax.make_jaxpr(jax.grad(loss, argnums=(0, 1)))(x, kernel))
+    assert program.count("= conv_general_dilated[") == 2
+    assert program.count("= dot_general[") == 3
+
+
 @BOTH_FORMS
 @pytest.mark.parametrize(
     ("size", "kernel", "stride"),
