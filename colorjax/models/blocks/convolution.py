@@ -1,8 +1,8 @@
 """Convolutions with explicit padding, in the fastest form for the backend.
 
 Some gradients are slow on XLA's CPU backend. The kernel's takes up to ten times as long as the
-forward pass on a CPU without AVX-512; here it is one matrix product for each row of the kernel. On
-a small map, both take up to 40 times as long; gathering patches (im2col) and one matrix product
+forward pass on a CPU with AVX2 only; here it is one matrix product for each row of the kernel. On a
+small map, both take up to 40 times as long; gathering patches (im2col) and one matrix product
 avoids this. All forms have the same parameters and results. Other backends use XLA's convolution
 and gradients.
 """
