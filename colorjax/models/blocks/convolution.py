@@ -72,20 +72,12 @@ def convolve(
         run = _with_products if jax.default_backend() == "cpu" else _xla
         return run(x, kernel, stride, (low, high), dilation)
     size, _, channels, features = kernel.shape
-    x = jnp.pad(x, ((0, 0), (low, high), (low, high), (0, 0)))
     reach = dilation * (size - 1)
-    offsets = range(0, reach + 1, dilation)
-    height, width = x.shape[1] - reach, x.shape[2] - reach
-    taps = [
-        x[:, top : top + height : stride, left : left + width : stride]
-        for top in offsets
-        for left in offsets
-    ]
-    patches = jnp.concatenate(taps, axis=-1)
+    shape = tuple((side + low + high - reach - 1) // stride + 1 for side in x.shape[1:3])
+    rows = jnp.concatenate(_row_taps(x, size, stride, (low, high), dilation, shape), axis=-1)
     # A product of matrices: for the gradient of a 4-D product XLA would transpose a whole map.
-    rows = patches.reshape(-1, size * size * channels)
     y = rows @ kernel.reshape(size * size * channels, features)
-    return y.reshape(*patches.shape[:3], features)
+    return y.reshape(len(x), *shape, features)
 
 
 def _xla(
