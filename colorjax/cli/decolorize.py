@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser, output="folder for the results; for one photo also a file", output_required=True
     )
     parser.add_argument(
+        "--gray",
         "--grey",
         action=options.Once,
         choices=("lightness", "luma", "mean"),
@@ -39,6 +40,6 @@ def run(args: argparse.Namespace) -> int:
     def start() -> Work:
         from colorjax.inference.batch.work import Decolorizing, PhotoWork
 
-        return PhotoWork(Decolorizing(args.grey), args.max_pixels or MAX_PIXELS, white=args.white)
+        return PhotoWork(Decolorizing(args.gray), args.max_pixels or MAX_PIXELS, white=args.white)
 
     return batch_options.run(args, start, done_word="turned gray")

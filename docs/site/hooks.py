@@ -18,6 +18,7 @@ NOT_SEARCHED = {"repository/README.md", "repository/CHANGELOG.md"}  # they repea
 FIRST_FOUND = {"start.md", "folder.md", "own_photos.md", "faq.md", "cite.md"}
 # [text](target#anchor) or ![text](target) with a relative target
 _LINK = re.compile(r"(!?\[([^\]]*)\]\()(?!\w+:|#|/)([^)#\s]+)((?:#[^)]*)?\))")
+_NUMBER = re.compile(r"\[[-+.\d, ]+\]|[-+.\d]+ ± [.\d]+")  # [low, high]; mean ± deviation
 _BADGE = re.compile(r"\[?!\[[^\]]*\]\(https?:[^)]*\)(\]\([^)]*\))?\n?")  # pictures of other servers
 
 
@@ -53,7 +54,18 @@ def on_page_markdown(markdown, page, **_):
         page.meta["search"] = {"exclude": True}
     elif own in FIRST_FOUND:
         page.meta["search"] = {"boost": 3}
-    return relinked(markdown, own, sources.get(own, f"docs/{own}"))
+    return unbroken(relinked(markdown, own, sources.get(own, f"docs/{own}")))
+
+
+def unbroken(markdown: str) -> str:
+    """Returns a page without line breaks within the intervals and deviations of its tables."""
+    lines = markdown.split("\n")
+    return "\n".join(
+        _NUMBER.sub(lambda match: match[0].replace(" ", "\u00a0"), line)
+        if line.startswith("|")
+        else line
+        for line in lines
+    )
 
 
 def relinked(markdown: str, site_path: str, repository_path: str) -> str:

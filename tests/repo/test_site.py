@@ -43,6 +43,12 @@ def test_rows_are_copied_from_the_results():
     assert result_rows.refreshed(wanted, RESULTS) == wanted
 
 
+def test_intervals_in_tables_are_not_broken():
+    page = "[1, 2] of 3 ± 4\n| a b | 22.55 [22.07, 23.01] | 0.1 ± 0.02 | [a link](b.md) |\n"
+    wanted = page.replace("[22.07, ", "[22.07,\u00a0").replace("0.1 ± 0", "0.1\u00a0±\u00a00")
+    assert load("hooks").unbroken(page) == wanted
+
+
 @pytest.mark.parametrize("marker", ["First | c", "Second | a", "Other | a"])
 def test_missing_rows_are_an_error(marker):
     with pytest.raises(ValueError, match=re.escape(marker.split(" | ")[0])):

@@ -54,7 +54,7 @@ def parsed(out):
 
 @pytest.mark.parametrize("kind", color.GRAY_KINDS)
 def test_gray_copies(album, run, kind):
-    assert run("decolorize", "album/a.png", "--output", "out", "--grey", kind)[0] == 0
+    assert run("decolorize", "album/a.png", "--output", "out", "--gray", kind)[0] == 0
     before = np.asarray(Image.open("album/a.png"))
     after = np.asarray(Image.open("out/a.png").convert("RGB"))
     wanted = color.gray_from_rgb(before / 255, kind)[..., 0]
