@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from colorjax import color, photos
 from colorjax.data.sources.source import FolderSource
 from colorjax.errors import DONE, WRONG_REQUEST, RequestError, UnreadablePhoto
+from colorjax.evaluate.tables import row_title
 from colorjax.inference.colorizer import Colorizer
 from colorjax.runtime import atomic, paths
 from colorjax.runtime.file_names import printable
@@ -66,7 +67,7 @@ def lay_out(columns: Mapping[str, Sequence[np.ndarray]], cell: int = 160) -> Ima
     font = ImageFont.load_default(14)
     for number, (name, pictures) in enumerate(cells.items()):
         left, top = number * (cell + _GAP), _TITLE
-        title = _shortened(name, lambda text: draw.textlength(text, font) <= cell)
+        title = _shortened(row_title(name), lambda text: draw.textlength(text, font) <= cell)
         draw.text((left + cell // 2, _TITLE // 2), title, "black", font, anchor="mm")
         for picture, height in zip(pictures, heights, strict=True):
             figure.paste(Image.fromarray(picture), (left, top))

@@ -14,7 +14,7 @@ import numpy as np
 
 from colorjax.evaluate import charts, report
 from colorjax.evaluate import tables as markup
-from colorjax.evaluate.tables import Table, facts, html_table, markdown_table
+from colorjax.evaluate.tables import Table, facts, html_table, markdown_table, row_title
 from colorjax.runtime import atomic
 from colorjax.runtime.file_names import printable
 
@@ -200,7 +200,11 @@ def _compare_facts(report: dict[str, Any]) -> dict[str, Any]:
 
 def _compare_row(key: str, file: str, columns: Sequence[str]) -> str:
     cells = [
-        markup.figure(quote(os.fsencode(f"pictures/{name}/{file}")), f"{key}: {name}", name)
+        markup.figure(
+            quote(os.fsencode(f"pictures/{name}/{file}")),
+            f"{key}: {row_title(name)}",
+            row_title(name),
+        )
         for name in columns
     ]
     return f'<h3>{escape(printable(key))}</h3>\n<div class="row">\n' + "\n".join(cells) + "\n</div>"

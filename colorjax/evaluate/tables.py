@@ -110,7 +110,7 @@ def estimate_text(estimate: Mapping[str, Any] | None, metric: str, sign: str = "
 
 
 def row_title(name: str) -> str:
-    """Returns the title of a row in tables; results keep the key "grey"."""
+    """Returns the title of a row in tables and pictures; results keep the key "grey"."""
     return {"grey": "gray"}.get(name, name)
 
 

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ def write(
     if calibration.exists():
         stored = json.loads(calibration.read_text())
         photos = stored["photos"]
-        photos = {"data": photos["data"], "number": len(photos["photos"])}
+        data = Path(photos["data"]).name if os.path.isabs(photos["data"]) else photos["data"]
+        photos = {"data": data, "number": len(photos["photos"])}
         card["calibration"] = stored | {"photos": photos}
     if results:
         card["results"] = {name: _read_result(path) for name, path in results.items()}
