@@ -8,7 +8,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(LOCK),--con
 DEMO ?= runs/demo
 # What the tables of README.md need: `make results DATA=TINYIMAGENET CIFAR=CIFAR10`, folders of
 # photos, one with train/ and val/ in it, the other with train/ and test/.
-DATA ?= ../shared/data/tinyimagenet
+DATA ?= tinyimagenet
 CIFAR ?= cifar10
 RESULTS ?= runs/results
 
@@ -179,7 +179,7 @@ results-cifar10: $(VENV)/.core
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not page" -q
 
-test-slow: $(VENV)/.dev
+test-slow: $(VENV)/.dev $(VENV)/.docs
 	$(BIN)/python -m pytest -n 2 -m "slow and not faults" -q
 
 # Kills, full disks, flipped bits: prints what became of each run.
@@ -201,7 +201,7 @@ docs: $(VENV)/.docs
 
 # The page of `colorjax serve`, driven in the chromium of the system (apt-get install chromium), and
 # that of `make browser`, if it was made.
-test-page: $(VENV)/.dev
+test-page: $(VENV)/.dev $(VENV)/.docs
 	$(BIN)/python -m pytest -m page -q tests/page
 
 lint: $(VENV)/.dev
@@ -214,4 +214,4 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info

@@ -7,6 +7,16 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+# Who reads the long description on an index has no clone.
+_INSTALL = (
+    ("cd colorjax                      # a clone of this repository\n", ""),
+    ("pip install .                    #", "pip install colorjax             #"),
+    ("`pip install '.[film]'`", "`pip install 'colorjax[film]'`"),
+    (
+        "To try colorjax first, run\n`make demo`: it",
+        "To try colorjax first, run\n`make demo` in a clone: it",
+    ),
+)
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?://|#)([^)\s]+)\)")
 
 
@@ -16,7 +26,7 @@ def repository() -> str:
 
 
 def long_description(tag: str) -> str:
-    """Returns README.md with links that work outside the repository.
+    """Returns README.md with links and an installation that work outside the repository.
 
     Args:
         tag: the tag or branch whose files the links name, such as "v0.2.0".
@@ -26,7 +36,10 @@ def long_description(tag: str) -> str:
         mark, text, target = link.groups()
         return f"{mark}[{text}]({repository()}/{'raw' if mark else 'blob'}/{tag}/{target})"
 
-    return _LINK.sub(absolute, (HERE / "README.md").read_text())
+    text = (HERE / "README.md").read_text()
+    for here, elsewhere in _INSTALL:
+        text = text.replace(here, elsewhere)
+    return _LINK.sub(absolute, text)
 
 
 def version() -> str:

@@ -37,4 +37,8 @@ NAME=${NAME:-colorjax}
 SPOT=${SPOT:-1}
 where=(--zone="$ZONE" --project="$PROJECT")
 archive=colorjax.tar.gz
-unpack="mkdir -p colorjax && tar -xzf $archive -C colorjax && cd colorjax"
+# Unpacks the checkout and makes .venv; the machine's own Python may be too old.
+install="mkdir -p colorjax && tar -xzf $archive -C colorjax && cd colorjax && \
+curl --proto =https -LsSf https://astral.sh/uv/install.sh | sh && \
+~/.local/bin/uv venv --quiet --allow-existing --python 3.12 .venv && \
+~/.local/bin/uv pip install --quiet --editable"

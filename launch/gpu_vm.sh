@@ -27,7 +27,7 @@ create() {
   run gcloud compute instances create "$NAME" --machine-type="$MACHINE" \
     --image-family="$IMAGE" --image-project=deeplearning-platform-release \
     --boot-disk-size="$DISK" --maintenance-policy=TERMINATE --scopes=cloud-platform \
-    "${spot[@]}" "${where[@]}"
+    ${spot[@]+"${spot[@]}"} "${where[@]}"
 }
 
 on_machine() {
@@ -38,7 +38,7 @@ train() {
   local flags
   flags=$(printf '%q ' "$@")
   copy_checkout gcloud compute scp
-  on_machine "$unpack && python3 -m venv .venv && .venv/bin/pip install --quiet --editable .[cuda,gcs]"
+  on_machine "$install .[cuda,gcs]"
   # One process drives all GPUs of the machine.
   on_machine "cd colorjax && PYTHON=.venv/bin/python launch/local.sh $flags"
 }

@@ -30,7 +30,7 @@ create() {
   local spot=()
   if [[ $SPOT == 1 ]]; then spot=(--spot); fi
   run gcloud compute tpus queued-resources create "$NAME" --node-id="$NAME" \
-    --accelerator-type="$TYPE" --runtime-version="$RUNTIME" "${spot[@]}" "${where[@]}"
+    --accelerator-type="$TYPE" --runtime-version="$RUNTIME" ${spot[@]+"${spot[@]}"} "${where[@]}"
   if $dry_run; then return; fi
   until [[ $(state) == ACTIVE ]]; do
     echo "tpu_vm.sh: $(state), waiting" >&2
@@ -50,8 +50,8 @@ train() {
   local flags
   flags=$(printf '%q ' "$@")
   copy_checkout gcloud compute tpus tpu-vm scp --worker=all
-  on_all_hosts "$unpack && python3 -m pip install --quiet --editable .[tpu,gcs]"
-  on_all_hosts "cd colorjax && python3 -m colorjax.main --distributed=auto $flags"
+  on_all_hosts "$install .[tpu,gcs]"
+  on_all_hosts "cd colorjax && .venv/bin/python -m colorjax.main --distributed=auto $flags"
 }
 
 case $action in

@@ -1,6 +1,7 @@
 """The scripts of launch/: what they would run, and what they do when a run is interrupted."""
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from colorjax import errors
 
 LAUNCH = Path(__file__).parents[2] / "launch"
 SCRIPTS = [*sorted(LAUNCH.glob("*.sh")), LAUNCH / "slurm.sbatch"]
@@ -50,7 +53,11 @@ def test_a_dry_run_prints_the_commands_and_runs_none():
         assert "--zone=us-east5-b --project=my-project" in made
         trained = run(script, "--dry-run", "run", *flags, **CLOUD).stdout.splitlines()
         assert [line.split()[0] for line in trained] == ["git", "gcloud", "gcloud", "gcloud"]
+        installed = shlex.split(trained[-2])[-1]
+        assert "uv venv --quiet --allow-existing --python 3.12 .venv &&" in installed
+        assert re.search(r"--editable \.\[(tpu|cuda),gcs\]$", installed)
         remote = shlex.split(trained[-1])[-1].removeprefix("--command=")
+        assert ".venv/bin/python" in remote
         assert shlex.split(remote)[-2:] == flags
         assert "delete colorjax" in run(script, "--dry-run", "delete", **CLOUD).stdout
     spot = [run("tpu_vm.sh", "--dry-run", "create", **CLOUD, SPOT=x).stdout for x in "10"]
@@ -130,6 +137,11 @@ def test_the_jobset_is_what_the_program_takes():
     pod = task["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] >= 60  # to save
     (container,) = pod["containers"]
+    [rule] = task["podFailurePolicy"]["rules"]
+    assert rule["onExitCodes"]["containerName"] == container["name"]
+    assert (rule["action"], rule["onExitCodes"]["values"]) == ("FailJob", [errors.WRONG_REQUEST])
+    [rule] = job["spec"]["failurePolicy"]["rules"]
+    assert (rule["action"], rule["onJobFailureReasons"]) == ("FailJobSet", ["PodFailurePolicy"])
     config = next(arg for arg in container["args"] if arg.startswith("--config="))
     assert (LAUNCH.parent / config.partition("=")[2]).is_file()
 
@@ -139,7 +151,14 @@ def test_a_dockerfile_copies_what_there_is(name):
     lines = (LAUNCH / name).read_text().splitlines()
     copies = [line for line in lines if line.startswith("COPY") and "--from" not in line]
     copied = [word for line in copies for word in line.split()[1:-1]]
-    assert {"setup.py", "LICENSE", "README.md", "requirements.txt", "configs"} <= set(copied)
+    assert {
+        "setup.py",
+        "LICENSE",
+        "LICENSE-WEIGHTS",
+        "README.md",
+        "requirements.txt",
+        "configs",
+    } <= set(copied)
     for word in copied:
         assert (LAUNCH.parent / word).exists(), word
     entry = next(line for line in lines if line.startswith("ENTRYPOINT"))

@@ -51,6 +51,29 @@ def test_links_of_the_long_description_are_absolute_and_name_files(setup_file):
     assert f"]({PROJECT['urls']['Repository']}/blob/v9/docs/photos.md)" in text
 
 
+def test_the_long_description_installs_without_a_clone(setup_file):
+    text = setup_file.long_description("v9")
+    assert "\npip install colorjax " in text
+    assert "pip install 'colorjax[film]'" in text
+    assert "`make demo` in a clone" in text
+    for words in ("a clone of this repository", "pip install .", "'.["):
+        assert words not in text
+
+
+def test_both_licenses_are_named_and_in_the_package():
+    assert PROJECT["license"] == "Apache-2.0 AND CC-BY-NC-4.0"
+    assert PROJECT["license-files"] == ["LICENSE", "LICENSE-WEIGHTS"]
+    assert "CC BY-NC 4.0" in (ROOT / "LICENSE-WEIGHTS").read_text()
+
+
+def test_hooks_format_as_the_lock_does():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    [version] = [each["rev"] for each in hooks if "ruff" in each["repo"]]
+    lock = (ROOT / "requirements-lock-py311.txt").read_text().splitlines()
+    assert f"ruff=={version.removeprefix('v')}" in lock
+    assert len(lock) == len(set(lock))
+
+
 def test_links_to_parts_and_other_sites_stay(setup_file, monkeypatch, tmp_path):
     (tmp_path / "README.md").write_text("[a](#part) [b](https://x.org/y) ![c](d.png) [e](f.md#g)")
     (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://r"\n')

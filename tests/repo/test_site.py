@@ -44,6 +44,7 @@ def test_rows_are_copied_from_the_results():
 
 
 def test_intervals_in_tables_are_not_broken():
+    pytest.importorskip("mkdocs", reason="pip install -e '.[docs]'")
     page = "[1, 2] of 3 ± 4\n| a b | 22.55 [22.07, 23.01] | 0.1 ± 0.02 | [a link](b.md) |\n"
     wanted = page.replace("[22.07, ", "[22.07,\u00a0").replace("0.1 ± 0", "0.1\u00a0±\u00a00")
     assert load("hooks").unbroken(page) == wanted

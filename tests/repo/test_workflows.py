@@ -12,7 +12,7 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 def steps(path):
     for job in yaml.safe_load(path.read_text())["jobs"].values():
-        yield from job["steps"]
+        yield from job.get("steps", ())
 
 
 def commands(path):
@@ -41,8 +41,17 @@ def test_rights_are_few_and_jobs_end(path):
     workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {"contents": "read"}
     for job in workflow["jobs"].values():
+        if "uses" in job:  # its jobs have their own limits
+            assert (ROOT / job["uses"]).is_file()
+            continue
         assert job["timeout-minutes"] <= 350
         assert job.get("permissions", {}).keys() <= {"id-token"}
+
+
+def test_a_release_is_tested_first():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+    assert jobs["ci"] == {"uses": "./.github/workflows/ci.yml"}
+    assert set(jobs["publish"]["needs"]) == {"ci", "check"}
 
 
 def test_every_python_of_the_classifiers_is_tested():

@@ -37,7 +37,10 @@ def test_what_is_packed_comes_back(run, tmp_path):
     folder, variables = run
     file = tmp_path / "x.npz"
     tried = [{"size": 32, "psnr": 20.0}]
-    calibration = {"photos": {"data": "/home/me/held_out", "photos": ["a.jpg", "b.jpg"]}, "sizes": tried}
+    calibration = {
+        "photos": {"data": "/home/me/held_out", "photos": ["a.jpg", "b.jpg"]},
+        "sizes": tried,
+    }
     (folder.root / "calibration.json").write_text(json.dumps(calibration))
     pack.write(str(folder.root), file, {"command": "the command", "time": "a day"})
     actual = WeightsFile(file.read_bytes())

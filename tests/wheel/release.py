@@ -26,6 +26,9 @@ def troubles(tag, root=ROOT):
         lines.append(f"CHANGELOG.md must begin with the sections Unreleased and {version}")
     elif "\n- " in sections[0]:
         lines.append(f"CHANGELOG.md has lines under Unreleased; move them to {version}")
+    citation = (root / "CITATION.cff").read_text()
+    if f"\nversion: {version}\n" not in citation.replace('"', ""):
+        lines.append(f"the version of CITATION.cff is not {version}")
     if "/OWNER/" in project["urls"]["Repository"]:
         lines.append("pyproject.toml: replace OWNER in project.urls, CITATION.cff, SECURITY.md ...")
     return lines
