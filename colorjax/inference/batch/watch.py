@@ -116,10 +116,11 @@ class Watch:
     def _process_folder(self, jobs: Sequence[Job], report: Report, stop: Stop) -> None:
         options = self.options
         if options.overwrite and options.origin is not None:
-            same = [job for job in jobs if job.is_done and not options.origin.difference(job)]
-            for job in same:
+            done = [job for job in jobs if job.is_done]
+            same = {job.source: job for job in done if not options.origin.difference(job)}
+            for job in same.values():
                 report.add(outcome_without_work(job, None))
-            jobs = [job for job in jobs if job not in same]
+            jobs = [job for job in jobs if job.source not in same]
         if any(needs_work(job, overwrite=options.overwrite) for job in jobs) and not stop:
             folders = folders_of(jobs) - self._cleaned
             remove_partials(folders)
