@@ -135,7 +135,7 @@ class _Planner:
                 )
         jobs = with_own_outputs([self._known[photo.source] for photo in photos], self._output)
         if args.samples or args.uncertainty:
-            jobs = with_more_files(jobs, args.samples, with_map=args.uncertainty)
+            jobs = with_more_files(jobs, args.samples, with_map=args.uncertainty, refuses_jobs=True)
         return [job for job in jobs if self._shard.holds(job.below)]
 
 

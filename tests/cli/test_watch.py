@@ -14,10 +14,14 @@ from helpers.synthetic import synthetic_images
 from PIL import Image
 
 from colorjax.cli import main as cli
+from colorjax.errors import RequestError
+from colorjax.inference.batch import plan
 from colorjax.inference.batch.work import PhotoWork
 from colorjax.inference.colorizer import Colorizer
 
 QUIET = 0.2  # seconds
+
+load = Colorizer.load
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def watch(workdir, colorizer, folder, monkeypatch, capsys):
     """Runs `colorjax watch` in this process, while a thread does the steps; SIGTERM ends it."""
     monkeypatch.setattr(Colorizer, "load", lambda path, **_: colorizer)
 
-    def run(*args, steps=(), number=signal.SIGTERM):
+    def run(*args, steps=(), number=signal.SIGTERM, checkpoint=workdir):
         out = folder.parent / "out"
 
         def act():
@@ -45,7 +49,8 @@ def watch(workdir, colorizer, folder, monkeypatch, capsys):
             finally:
                 os.kill(os.getpid(), number)
 
-        arguments = [folder, "--output", out, "--quiet", QUIET, "--checkpoint", workdir, *args]
+        arguments = [folder, "--output", out, "--quiet", QUIET, *args]
+        arguments += ["--checkpoint", checkpoint]
         thread = threading.Thread(target=act)
         thread.start()
         try:
@@ -201,6 +206,43 @@ def test_a_film_that_arrives_is_colorized(watch, folder):
     assert status == 1
     assert f"{folder / 'old' / 'film.mp4'} -> {out / 'old' / 'film.mp4'}" in lines
     assert err.count("broken.mp4") == 1
+
+
+def test_photos_whose_samples_collide_are_refused_and_the_others_are_not(
+    watch, folder, zhang16_workdir, monkeypatch
+):
+    painter = load(zhang16_workdir)  # the usual network of these tests draws no samples
+    monkeypatch.setattr(Colorizer, "load", lambda path, **_: painter)
+    out = folder.parent / "out"
+    Image.new("L", (40, 40), 70).save(folder / "c.png")
+    Image.new("L", (40, 40), 80).save(folder / "c.1.png")
+    steps = [
+        exists(out / "a.1.jpg"),
+        (folder / "c.1.png").unlink,
+        lambda: Image.new("L", (40, 40), 70).save(folder / "d.png"),
+        exists(out / "d.1.png"),
+        exists(out / "c.1.png"),
+    ]
+    status, lines, err = watch("--samples", 1, steps=steps, checkpoint=zhang16_workdir)
+    assert status == 1
+    reason = (
+        f"{str(out / 'c.1.png')!r} is another photo or result of this run and would be replaced"
+    )
+    for name in ("c.png", "c.1.png"):
+        assert err.count(f"colorjax: {folder / name}: {reason}; give another --output\n") == 1
+    assert "4 colorized, 0 skipped, 2 failed" in lines
+    names = ["a.1.jpg", "a.jpg", "c.1.png", "c.png", "d.1.png", "d.png", "old/b.1.png", "old/b.png"]
+    assert tree(out) == names
+
+
+def test_photos_of_a_folder_that_cannot_be_planned_are_left(watch, folder, monkeypatch):
+    def refuse(*_, **__):
+        raise RequestError("two of a name")
+
+    monkeypatch.setattr(plan, "with_own_outputs", refuse)
+    status, lines, err = watch("--json", steps=[lambda: time.sleep(4 * QUIET)])
+    assert (status, err.count("colorjax: two of a name\n")) == (75, 2)
+    assert json.loads(lines)["summary"]["to_go"] == 2
 
 
 def test_two_watches_of_one_folder_are_refused(watch, folder, workdir, capsys):

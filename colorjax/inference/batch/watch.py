@@ -100,17 +100,20 @@ class Watch:
                 continue
             try:
                 jobs = self.plan(self.arrivals.complete(folder), new)
-            except RequestError as error:  # two results of one name: others go on
+            except RequestError as error:  # other folders go on
                 report.log(str(error))
                 self._note(errors.SOME_FAILED)
+                self._left += len(new)
                 continue
             # A new photo can take the name of an earlier result: that photo gets another one.
+            # A photo that was refused because of another one can be free once that is gone.
             due = [
                 job
                 for job in jobs
-                if job.source in new or job.output != self._outputs.get(job.source, job.output)
+                if job.source in new
+                or (not job.refusal and job.output != self._outputs.get(job.source, job.output))
             ]
-            self._outputs |= {job.source: job.output for job in jobs}
+            self._outputs |= {job.source: None if job.refusal else job.output for job in jobs}
             self._process_folder(due, report, stop)
 
     def _process_folder(self, jobs: Sequence[Job], report: Report, stop: Stop) -> None:
