@@ -149,6 +149,47 @@ def test_a_stalled_upload_fails_and_is_colorized_when_it_is_whole(watch, folder)
     assert Image.open(out / "part.jpg").size == (40, 40)
 
 
+def test_photos_that_fail_as_a_drive_is_lost_are_tried_again(watch, folder, monkeypatch):
+    out = folder.parent / "out"
+    read, tries = PhotoWork.__call__, []
+
+    def lost_for_a_while(work, job):
+        tries.append(job.source.name)
+        if job.source.name == "a.jpg" and tries.count("a.jpg") < 3:
+            folder.rename(folder.parent / "away")
+            try:
+                return read(work, job)
+            finally:
+                (folder.parent / "away").rename(folder)
+        return read(work, job)
+
+    monkeypatch.setattr(PhotoWork, "__call__", lost_for_a_while)
+    (folder / "damaged.png").write_bytes((folder / "old" / "b.png").read_bytes()[:200])
+    status, lines, err = watch(
+        "--jobs", 1, steps=[exists(out / "a.jpg"), exists(out / "old/b.png")]
+    )
+    assert status == 1
+    assert tries.count("a.jpg") == 3
+    assert tries.count("damaged.png") == 1
+    assert "2 colorized, 0 skipped, 1 failed; " in lines
+    assert err.count(f"{folder / 'a.jpg'}: No such file or directory\n") == 1
+    assert "1 of 3 photos could not be processed:" in err
+
+
+def test_a_photo_that_stays_unreadable_counts_as_failed_once(watch, folder, monkeypatch):
+    def fail(work, job):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(PhotoWork, "__call__", fail)
+    (folder / "old" / "b.png").unlink()
+    status, lines, err = watch("--json", steps=[lambda: time.sleep(15 * QUIET)])
+    *rows, last = map(json.loads, lines.splitlines())
+    assert status == 1
+    assert 2 <= len(rows) <= 5  # the pause becomes longer
+    assert (last["summary"]["failed"], last["summary"]["to_go"]) == (1, 0)
+    assert err.count("a.jpg: OSError: [Errno 5] Input/output error\n") == 1
+
+
 def test_a_changed_photo_is_noted_and_replaced_on_demand(watch, folder):
     out = folder.parent / "out"
     new = folder / "a.jpg"

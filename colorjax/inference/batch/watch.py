@@ -30,6 +30,9 @@ Planner = Callable[[Sequence[InputPhoto], set[Path]], list[Job]]
 class Watch:
     """One run over a folder.
 
+    A photo that fails because a file cannot be read or written, as on a lost drive, is tried again
+    later. It counts as failed until it succeeds.
+
     Attributes:
         arrivals: the folder.
         plan: plans the jobs of the complete photos of one folder; names of results depend on all
@@ -118,6 +121,7 @@ class Watch:
 
     def _process_folder(self, jobs: Sequence[Job], report: Report, stop: Stop) -> None:
         options = self.options
+        report.try_again(jobs)
         if options.overwrite and options.origin is not None:
             done = [job for job in jobs if job.is_done]
             same = {job.source: job for job in done if not options.origin.difference(job)}
@@ -133,6 +137,9 @@ class Watch:
         before = sum(report.tally.counts.values())
         _, full = process(jobs, self._work or _nothing, options, report, stop)
         report.log_changed()
+        for job in jobs:
+            if job.source in report.tally.passing:
+                self.arrivals.try_again(job.source)
         self._left += len(jobs) - (sum(report.tally.counts.values()) - before)
         if full:
             report.log(f"{full}; the same command continues once that is fixed")
