@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from colorjax.cli import batch_options, colorize, options
-from colorjax.errors import DONE, SOME_FAILED, RequestError
+from colorjax.errors import DONE, SOME_FAILED, STOPPED, RequestError
 from colorjax.runtime import paths
 from colorjax.runtime.file_names import printable
 from colorjax.runtime.memory import MAX_PIXELS
@@ -32,6 +33,8 @@ examples:
   colorjax watch /mnt/upload --output /mnt/colored --quiet 30    for slow or broken uploads
 """
 _MOST_QUIET = 86400  # seconds
+
+_State: TypeAlias = tuple[str, int, int] | None  # of a file, see `film.run.identity`; None: missing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -140,7 +143,11 @@ class _Planner:
 
 
 class _Films:
-    """Colorizes films, with the weights loaded once."""
+    """Colorizes films, with the weights loaded once.
+
+    A film that changed since this run colorized it, such as an upload that went on after a stall,
+    is colorized again. Only a result that this run wrote, and that is unchanged, is replaced.
+    """
 
     def __init__(
         self,
@@ -156,6 +163,8 @@ class _Films:
         self._output = output
         self._shard = shard
         self._load: Callable | None = None
+        # By film: the states of the film and of its result when this run wrote that.
+        self._written: dict[Path, tuple[_State, _State]] = {}
 
     def paint(self, films: Sequence[InputPhoto], stop: Stop) -> int:
         """Colorizes films one after the other; returns the exit status."""
@@ -167,14 +176,18 @@ class _Films:
 
     def _paint(self, film: InputPhoto, stop: Stop) -> int:
         from colorjax.cli import colorize_film
+        from colorjax.inference.batch.shard import WHOLE
 
         args, request = self._args, self._request
         if self._output is not None:
             args.output = str(self._output / film.below.parent)
         self._load = self._load or colorize_film.loader(args, request.loading, request.coloring)
         try:
+            [(_, output)] = colorize_film.plan([str(film.source)], args, request.coloring, WHOLE)
             jobs = colorize_film.plan([str(film.source)], args, request.coloring, self._shard)
-            return colorize_film.paint(jobs, args, request.loading, self._load, stop)[0]
+            state = _state(film.source)
+            args.overwrite = self._is_outdated(film.source, state, output)
+            status, counts = colorize_film.paint(jobs, args, request.loading, self._load, stop)
         except RequestError as error:  # the extra is missing, or an option that films do not take
             print(
                 f"colorjax: {printable(film.source)}: {printable(error)}",
@@ -182,3 +195,26 @@ class _Films:
                 flush=True,
             )
             return SOME_FAILED
+        if counts["done"]:
+            self._written[film.source] = state, _state(output)
+        elif status == STOPPED and args.overwrite:
+            print(
+                f"colorjax: {printable(output)} was made from an earlier version of the film; "
+                "remove it before the same command continues",
+                file=sys.stderr,
+                flush=True,
+            )
+        return status
+
+    def _is_outdated(self, film: Path, state: _State, output: Path) -> bool:
+        """Returns whether this run wrote the output, from another version of the film."""
+        before, result = self._written.get(film, (state, None))
+        return before != state and result is not None and result == _state(output)
+
+
+def _state(path: Path) -> _State:
+    from colorjax.inference.film.run import identity
+
+    with contextlib.suppress(OSError):
+        return identity(path)
+    return None

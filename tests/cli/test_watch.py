@@ -9,10 +9,11 @@ import threading
 import time
 
 import pytest
-from helpers.films import gray_frames, write_film
+from helpers.films import gray_frames, read_frames, write_film
 from helpers.synthetic import synthetic_images
 from PIL import Image
 
+from colorjax.cli import colorize_film
 from colorjax.cli import main as cli
 from colorjax.errors import RequestError
 from colorjax.inference.batch import plan
@@ -247,6 +248,58 @@ def test_a_film_that_arrives_is_colorized(watch, folder):
     assert status == 1
     assert f"{folder / 'old' / 'film.mp4'} -> {out / 'old' / 'film.mp4'}" in lines
     assert err.count("broken.mp4") == 1
+
+
+def test_a_film_whose_upload_goes_on_is_colorized_again(watch, folder):
+    pytest.importorskip("av")
+    out = folder.parent / "out"
+    whole = write_film(folder.parent / "whole.mkv", gray_frames(20), gop_size=4).read_bytes()
+    films = [folder / name for name in ("a.mkv", "b.mkv", "c.mkv")]
+    results = [out / film.name for film in films]
+    out.mkdir()
+    results[2].write_bytes(b"of an earlier run")
+    for film in films:
+        film.write_bytes(whole[: len(whole) * 6 // 10])
+
+    def go_on():
+        results[1].write_bytes(b"mine")  # another program has replaced it
+        for film in films:
+            film.write_bytes(whole)
+
+    def is_whole():
+        return len(read_frames(results[0])) == 20
+
+    steps = [exists(results[0]), exists(results[1]), go_on, lambda: until(is_whole)]
+    status, lines, err = watch(steps=steps)
+    assert status == 0, err
+    assert [line.split(": ")[1][:2] for line in lines.splitlines() if "a.mkv" in line][1:] == ["20"]
+    assert results[1].read_bytes() == b"mine"
+    assert results[2].read_bytes() == b"of an earlier run"
+    assert all(film.read_bytes() == whole for film in films)
+
+
+def test_a_stop_before_a_result_is_replaced_says_what_to_remove(watch, folder, monkeypatch):
+    pytest.importorskip("av")
+    result, paint, calls = folder.parent / "out" / "a.mkv", colorize_film.paint, []
+    write_film(folder / "a.mkv", gray_frames(2))
+
+    def stopped(jobs, args, *others):
+        calls.append(args.overwrite)
+        if not args.overwrite:
+            return paint(jobs, args, *others)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 75, {"done": 0}
+
+    monkeypatch.setattr(colorize_film, "paint", stopped)
+    steps = [
+        exists(result),
+        lambda: write_film(folder / "a.mkv", gray_frames(3)),
+        lambda: until(lambda: len(calls) == 2),
+    ]
+    status, _, err = watch(steps=steps, number=0)
+    assert (status, calls) == (75, [False, True])
+    says = "was made from an earlier version of the film; remove it before the same command"
+    assert err.count(f"colorjax: {result} {says} continues\n") == 1
 
 
 def test_photos_whose_samples_collide_are_refused_and_the_others_are_not(
