@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from colorjax.cli import batch_options, colorize, options
 from colorjax.errors import DONE, SOME_FAILED, STOPPED, RequestError
 from colorjax.runtime import paths
-from colorjax.runtime.file_names import printable
+from colorjax.runtime.file_names import canonical, printable
 from colorjax.runtime.memory import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ class _Films:
         self._load: Callable | None = None
         # By film: the states of the film and of its result when this run wrote that.
         self._written: dict[Path, tuple[_State, _State]] = {}
+        self._owners: dict[str, Path] = {}  # film of each output
 
     def paint(self, films: Sequence[InputPhoto], stop: Stop) -> int:
         """Colorizes films one after the other; returns the exit status."""
@@ -184,6 +185,7 @@ class _Films:
         self._load = self._load or colorize_film.loader(args, request.loading, request.coloring)
         try:
             [(_, output)] = colorize_film.plan([str(film.source)], args, request.coloring, WHOLE)
+            self._take(output, film.source)
             jobs = colorize_film.plan([str(film.source)], args, request.coloring, self._shard)
             state = _state(film.source)
             args.overwrite = self._is_outdated(film.source, state, output)
@@ -205,6 +207,19 @@ class _Films:
                 flush=True,
             )
         return status
+
+    def _take(self, output: Path, film: Path) -> None:
+        """Notes which film has an output.
+
+        Raises:
+            RequestError: another film has it.
+        """
+        from colorjax.cli.colorize_film import SAME_OUTPUT
+
+        owner = self._owners.get(canonical(output), film)
+        if owner != film and owner.exists():
+            raise RequestError(SAME_OUTPUT)
+        self._owners[canonical(output)] = film
 
     def _is_outdated(self, film: Path, state: _State, output: Path) -> bool:
         """Returns whether this run wrote the output, from another version of the film."""

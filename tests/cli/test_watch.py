@@ -302,6 +302,21 @@ def test_a_stop_before_a_result_is_replaced_says_what_to_remove(watch, folder, m
     assert err.count(f"colorjax: {result} {says} continues\n") == 1
 
 
+def test_two_films_of_one_result_are_refused_as_by_colorize(watch, folder, workdir, capsys):
+    pytest.importorskip("av")
+    out = folder.parent / "out"
+    for name in ("a.avi", "a.mkv"):
+        write_film(folder / name, gray_frames(2), codec="mpeg4")
+    status, lines, err = watch(steps=[exists(out / "a.mkv"), lambda: time.sleep(4 * QUIET)])
+    assert status == 1
+    assert f"{folder / 'a.avi'} -> {out / 'a.mkv'}: 2 frames" in lines
+    films = [str(folder / name) for name in ("a.avi", "a.mkv")]
+    arguments = [*films, "--output", str(out), "--checkpoint", str(workdir)]
+    assert cli.run(["colorize", *arguments]) == 2
+    message = capsys.readouterr().err.removeprefix("colorjax: ")
+    assert err.count(f"colorjax: {folder / 'a.mkv'}: {message}") == 1
+
+
 def test_photos_whose_samples_collide_are_refused_and_the_others_are_not(
     watch, folder, zhang16_workdir, monkeypatch
 ):
