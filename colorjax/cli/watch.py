@@ -171,8 +171,7 @@ class _Films:
         """Colorizes films one after the other; returns the exit status."""
         status = DONE
         for film in films:
-            if not stop:
-                status = max(status, self._paint(film, stop))
+            status = max(status, STOPPED if stop else self._paint(film, stop))
         return status
 
     def _paint(self, film: InputPhoto, stop: Stop) -> int:

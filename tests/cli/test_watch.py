@@ -19,6 +19,7 @@ from colorjax.errors import RequestError
 from colorjax.inference.batch import plan
 from colorjax.inference.batch.work import PhotoWork
 from colorjax.inference.colorizer import Colorizer
+from colorjax.inference.film.painter import FramePainter
 
 QUIET = 0.2  # seconds
 
@@ -300,6 +301,26 @@ def test_a_stop_before_a_result_is_replaced_says_what_to_remove(watch, folder, m
     assert (status, calls) == (75, [False, True])
     says = "was made from an earlier version of the film; remove it before the same command"
     assert err.count(f"colorjax: {result} {says} continues\n") == 1
+
+
+@pytest.mark.parametrize("stops_in", [PhotoWork, FramePainter])
+def test_films_that_a_signal_leaves_are_to_go(watch, folder, monkeypatch, stops_in):
+    pytest.importorskip("av")
+    out = folder.parent / "out"
+    (folder / "a.jpg").unlink()
+    write_film(folder / "a.mkv", gray_frames(1))
+    write_film(folder / "b.mkv", gray_frames(1))
+    name = "__call__" if stops_in is PhotoWork else "paint"
+    work = getattr(stops_in, name)
+
+    def interrupted(*args):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return work(*args)
+
+    monkeypatch.setattr(stops_in, name, interrupted)
+    status, _, err = watch(steps=[exists(out / "old" / "b.png")], number=0)
+    assert status == 75, err
+    assert tree(out) == (["old/b.png"] if stops_in is PhotoWork else ["a.mkv", "old/b.png"])
 
 
 def test_two_films_of_one_result_are_refused_as_by_colorize(watch, folder, workdir, capsys):

@@ -56,7 +56,7 @@ class Watch:
         self._work: Work | None = None
         self._cleaned: set[Path] = set()
         self._status = errors.DONE
-        self._left = 0  # photos that arrived, but were not processed
+        self._left = 0  # photos and films that arrived, but were not processed
         self._outputs: dict[Path, Path | None] = {}
 
     def run(self, name: str) -> int:
@@ -80,7 +80,9 @@ class Watch:
                 for note in arrived.notes:
                     report.log(note)
                 self._process(arrived.photos, report, stop)
-                if arrived.films and not stop and self._status != errors.WRONG_REQUEST:
+                if stop or self._status == errors.WRONG_REQUEST:
+                    self._left += len(arrived.films)
+                elif arrived.films:
                     self._note(self.paint_films(arrived.films, stop))
                 _sleep(self.period, stop)
         left = self._left + self.arrivals.waiting
