@@ -80,6 +80,8 @@ def test_temporary_names_wait_for_their_rename(folder, poll):
     for name in ("a.jpg.part", ".b.jpg", "c.jpg.crdownload", ".syncthing.d.jpg.tmp"):
         (folder / name).write_bytes(b"half")
     assert [poll() for _ in range(4)] == [([], [])] * 4
+    save(folder / ".rsync-partial" / "e.png")
+    assert [poll() for _ in range(4)] == [([], [])] * 4
     (folder / "a.jpg.part").rename(folder / "a.jpg")
     assert [poll()[0] for _ in range(3)] == [[], [], ["a.jpg"]]
 
