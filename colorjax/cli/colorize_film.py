@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from colorjax.inference.batch.shard import Shard
     from colorjax.inference.film.painter import FramePainter
 
+SAME_OUTPUT = "two films would get the same output; colorize them in separate commands"
+
 # Options that films do not support, with their defaults.
 _OF_PHOTOS = {
     "hints": [],
@@ -64,9 +66,7 @@ def plan(
     jobs = [(name, _output_of(paths.local(name), args.output)) for name in films]
     outputs = [output.resolve() for _, output in jobs]
     if len(set(outputs)) < len(outputs):
-        raise RequestError(
-            "two films would get the same output; colorize them in separate commands"
-        )
+        raise RequestError(SAME_OUTPUT)
     replaced = set(outputs) & {paths.local(name).resolve() for name in films}
     if replaced:
         raise RequestError(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from colorjax.cli import batch_options, colorize, options
-from colorjax.errors import DONE, SOME_FAILED, RequestError
+from colorjax.errors import DONE, SOME_FAILED, STOPPED, RequestError
 from colorjax.runtime import paths
-from colorjax.runtime.file_names import printable
+from colorjax.runtime.file_names import canonical, printable
 from colorjax.runtime.memory import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ examples:
   colorjax watch /mnt/upload --output /mnt/colored --quiet 30    for slow or broken uploads
 """
 _MOST_QUIET = 86400  # seconds
+
+_State: TypeAlias = tuple[str, int, int] | None  # of a file, see `film.run.identity`; None: missing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -135,12 +138,16 @@ class _Planner:
                 )
         jobs = with_own_outputs([self._known[photo.source] for photo in photos], self._output)
         if args.samples or args.uncertainty:
-            jobs = with_more_files(jobs, args.samples, with_map=args.uncertainty)
+            jobs = with_more_files(jobs, args.samples, with_map=args.uncertainty, refuses_jobs=True)
         return [job for job in jobs if self._shard.holds(job.below)]
 
 
 class _Films:
-    """Colorizes films, with the weights loaded once."""
+    """Colorizes films, with the weights loaded once.
+
+    A film that changed since this run colorized it, such as an upload that went on after a stall,
+    is colorized again. Only a result that this run wrote, and that is unchanged, is replaced.
+    """
 
     def __init__(
         self,
@@ -156,25 +163,32 @@ class _Films:
         self._output = output
         self._shard = shard
         self._load: Callable | None = None
+        # By film: the states of the film and of its result when this run wrote that.
+        self._written: dict[Path, tuple[_State, _State]] = {}
+        self._owners: dict[str, Path] = {}  # film of each output
 
     def paint(self, films: Sequence[InputPhoto], stop: Stop) -> int:
         """Colorizes films one after the other; returns the exit status."""
         status = DONE
         for film in films:
-            if not stop:
-                status = max(status, self._paint(film, stop))
+            status = max(status, STOPPED if stop else self._paint(film, stop))
         return status
 
     def _paint(self, film: InputPhoto, stop: Stop) -> int:
         from colorjax.cli import colorize_film
+        from colorjax.inference.batch.shard import WHOLE
 
         args, request = self._args, self._request
         if self._output is not None:
             args.output = str(self._output / film.below.parent)
         self._load = self._load or colorize_film.loader(args, request.loading, request.coloring)
         try:
+            [(_, output)] = colorize_film.plan([str(film.source)], args, request.coloring, WHOLE)
+            self._take(output, film.source)
             jobs = colorize_film.plan([str(film.source)], args, request.coloring, self._shard)
-            return colorize_film.paint(jobs, args, request.loading, self._load, stop)[0]
+            state = _state(film.source)
+            args.overwrite = self._is_outdated(film.source, state, output)
+            status, counts = colorize_film.paint(jobs, args, request.loading, self._load, stop)
         except RequestError as error:  # the extra is missing, or an option that films do not take
             print(
                 f"colorjax: {printable(film.source)}: {printable(error)}",
@@ -182,3 +196,39 @@ class _Films:
                 flush=True,
             )
             return SOME_FAILED
+        if counts["done"]:
+            self._written[film.source] = state, _state(output)
+        elif status == STOPPED and args.overwrite:
+            print(
+                f"colorjax: {printable(output)} was made from an earlier version of the film; "
+                "remove it before the same command continues",
+                file=sys.stderr,
+                flush=True,
+            )
+        return status
+
+    def _take(self, output: Path, film: Path) -> None:
+        """Notes which film has an output.
+
+        Raises:
+            RequestError: another film has it.
+        """
+        from colorjax.cli.colorize_film import SAME_OUTPUT
+
+        owner = self._owners.get(canonical(output), film)
+        if owner != film and owner.exists():
+            raise RequestError(SAME_OUTPUT)
+        self._owners[canonical(output)] = film
+
+    def _is_outdated(self, film: Path, state: _State, output: Path) -> bool:
+        """Returns whether this run wrote the output, from another version of the film."""
+        before, result = self._written.get(film, (state, None))
+        return before != state and result is not None and result == _state(output)
+
+
+def _state(path: Path) -> _State:
+    from colorjax.inference.film.run import identity
+
+    with contextlib.suppress(OSError):
+        return identity(path)
+    return None

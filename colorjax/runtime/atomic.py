@@ -8,6 +8,7 @@ whole one.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import functools
 import hashlib
@@ -19,6 +20,7 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from etils import epath
 from PIL import Image
@@ -28,6 +30,12 @@ from colorjax.runtime.paths import is_remote
 # Machine (files of earlier versions have none) and process id of the writer.
 _NAME = re.compile(r"\.colorjax-(?:([0-9a-f]{8})-)?(\d+)-.*\.partial")
 _DAY = 86400.0  # seconds
+
+# Of the Windows API.
+_QUERY_LIMITED_INFORMATION = 0x1000
+_ACCESS_DENIED = 5
+_STILL_ACTIVE = 259
+_MOST_PROCESS = 2**32 - 1
 
 
 @contextlib.contextmanager
@@ -151,6 +159,8 @@ def lives(process: int) -> bool:
     """Returns whether a process other than this one has the process id."""
     if process == os.getpid():
         return False
+    if os.name == "nt":
+        return _lives_on_windows(process)
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
@@ -158,3 +168,21 @@ def lives(process: int) -> bool:
     except OSError:  # it belongs to another user
         return True
     return True
+
+
+def _lives_on_windows(process: int) -> bool:
+    """Returns whether a process id is in use; `os.kill` would interrupt or end that process."""
+    if process > _MOST_PROCESS:
+        return False
+    windows: Any = ctypes  # these names are missing on other systems
+    kernel32 = windows.WinDLL("kernel32", use_last_error=True)
+    kernel32.OpenProcess.restype = ctypes.c_void_p
+    handle = kernel32.OpenProcess(_QUERY_LIMITED_INFORMATION, False, ctypes.c_uint32(process))
+    if not handle:  # if access is denied, it belongs to another user
+        return windows.get_last_error() == _ACCESS_DENIED
+    try:
+        status = ctypes.c_uint32()
+        is_known = kernel32.GetExitCodeProcess(ctypes.c_void_p(handle), ctypes.byref(status))
+        return not is_known or status.value == _STILL_ACTIVE
+    finally:
+        kernel32.CloseHandle(ctypes.c_void_p(handle))

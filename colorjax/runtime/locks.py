@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import socket
+import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -15,8 +18,47 @@ from colorjax.errors import RequestError
 from colorjax.runtime.file_names import printable
 
 
+def folder_of_user() -> Path:
+    """Returns the folder for locks between the processes of this user; creates it.
+
+    It is in the folder for temporary files or, if another user has prepared it there, in the user's
+    cache folder.
+
+    Raises:
+        RequestError: others can write to both.
+        OSError: it cannot be created.
+    """
+    # The number, as a container can run as a user without a name.
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    folder = Path(tempfile.gettempdir(), f"colorjax-{user}")
+    if _is_made_private(folder):
+        return folder
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    other = Path(cache, "colorjax", "locks")
+    if other.is_absolute() and _is_made_private(other):
+        return other
+    raise RequestError(
+        f"{str(folder)!r} is not a folder of this user alone; remove it, or set TMPDIR to a folder "
+        "of your own"
+    )
+
+
+def _is_made_private(folder: Path) -> bool:
+    """Creates a folder if it is missing; returns whether only this user can write to it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()  # a link can lead to any folder of the user
+    if not stat.S_ISDIR(status.st_mode):
+        return False
+    is_own = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    return is_own and (os.name == "nt" or not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
 def lock_of(path: Path) -> IO[bytes] | None:
     """Locks a file without waiting.
+
+    A link is not followed, where the system can do that.
 
     Returns:
         The open file, which holds the lock until it is closed here and in all processes that
@@ -24,7 +66,7 @@ def lock_of(path: Path) -> IO[bytes] | None:
         file is open but not locked.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "ab")  # noqa: SIM115 (the caller closes it)
+    file = open(path, "ab", opener=_without_links)  # noqa: SIM115 (the caller closes it)
     try:
         portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
     except portalocker.AlreadyLocked:
@@ -35,10 +77,14 @@ def lock_of(path: Path) -> IO[bytes] | None:
     return file
 
 
+def _without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Context manager that waits for the lock on a file and holds it."""
-    with open(path, "wb") as file:
+    with open(path, "wb", opener=_without_links) as file:
         portalocker.lock(file, portalocker.LOCK_EX)
         yield
 

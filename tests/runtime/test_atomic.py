@@ -1,9 +1,13 @@
 """Atomic writes: on a full disk and after power loss, a name has the old or the new content."""
 
+import ctypes
 import errno
 import os
 import resource
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -56,3 +60,48 @@ def test_a_full_disk_at_any_size_leaves_no_shard(tmp_path):
         assert [p.name for p in tmp_path.iterdir()] == [path.name]
     prepare._write_records(path, iter(records))
     assert path.stat().st_size == whole
+
+
+def test_a_process_lives_until_it_ends():
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert atomic.lives(process.pid)
+    process.communicate()
+    assert not atomic.lives(process.pid)
+    assert not atomic.lives(os.getpid())
+    assert not atomic.lives(2**80)
+
+
+@pytest.mark.parametrize(
+    ("handle", "error", "status", "is_alive"),
+    [
+        (2**40, 0, 259, True),
+        (2**40, 0, 0, False),  # it ended; another process has it open
+        (2**40, 0, None, True),
+        (None, 87, None, False),  # ERROR_INVALID_PARAMETER: no such process
+        (None, 5, None, True),  # ERROR_ACCESS_DENIED
+    ],
+)
+def test_on_windows_no_signal_is_sent(monkeypatch, handle, error, status, is_alive):
+    """Signal 0 is Ctrl-C there."""
+    asked, closed = [], []
+
+    def open_process(access, inherits, process):
+        asked.append((access, process.value))
+        return handle
+
+    def exit_code(given, to):
+        if status is not None:
+            to._obj.value = status
+        return status is not None
+
+    kernel32 = SimpleNamespace(
+        OpenProcess=open_process,
+        GetExitCodeProcess=exit_code,
+        CloseHandle=lambda given: closed.append(given.value),
+    )
+    monkeypatch.setattr(ctypes, "WinDLL", lambda *_, **__: kernel32, raising=False)
+    monkeypatch.setattr(ctypes, "get_last_error", lambda: error, raising=False)
+    monkeypatch.setattr(atomic, "os", SimpleNamespace(name="nt", getpid=os.getpid, kill=None))
+    assert [atomic.lives(process) for process in (4321, 2**32)] == [is_alive, False]
+    assert asked == [(0x1000, 4321)]
+    assert closed == ([handle] if handle else [])

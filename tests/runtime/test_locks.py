@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import stat
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ import pytest
 
 from colorjax.errors import RequestError
 from colorjax.parallel import mesh as parallel
-from colorjax.runtime.locks import lock_of, only_process
+from colorjax.runtime import locks
+from colorjax.runtime.locks import alone, folder_of_user, lock_of, only_process
 from colorjax.weights.workdir import LOCK, Workdir
 
 HOLDER = """
@@ -102,3 +104,62 @@ def test_a_workdir_that_cannot_be_written_is_one_line(tmp_path):
         pytest.raises(RequestError, match="cannot be written \\(Not a directory"),
     ):
         Workdir(tmp_path / "file" / "run").lock(stack)
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The folder for temporary files, and in it the path of this user's folder."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(locks.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "tmp" / f"colorjax-{os.getuid()}"
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_folder_of_a_user_is_private_and_stays(temporary):
+    assert [folder_of_user() for _ in range(2)] == [temporary] * 2
+    assert mode(temporary) == 0o700
+
+
+def by_link(folder):
+    (folder.parent / "elsewhere").mkdir()
+    folder.symlink_to(folder.parent / "elsewhere")
+
+
+def open_to_all(folder):
+    folder.mkdir()
+    folder.chmod(0o777)
+
+
+@pytest.mark.parametrize("prepare", [by_link, open_to_all, os.mkfifo])
+def test_a_folder_that_others_can_write_is_left_alone(temporary, prepare):
+    prepare(temporary)
+    private = temporary.parents[1] / "cache" / "colorjax" / "locks"
+    assert folder_of_user() == private
+    assert mode(private) == 0o700
+
+
+def test_a_folder_of_another_user_is_left_alone(temporary, monkeypatch):
+    user = os.getuid()
+    temporary.mkdir(mode=0o700)
+    temporary = temporary.rename(temporary.with_name(f"colorjax-{user + 1}"))
+    monkeypatch.setattr(locks.os, "getuid", lambda: user + 1)
+    with pytest.raises(RequestError) as caught:
+        folder_of_user()  # of the cache folder too, this process is not the owner
+    assert str(caught.value) == (
+        f"{str(temporary)!r} is not a folder of this user alone; remove it, or set TMPDIR to a "
+        "folder of your own"
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="this system follows links")
+@pytest.mark.parametrize("lock", [lock_of, lambda path: alone(path).__enter__()])
+def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path, lock):
+    (tmp_path / "mine").write_text("text")
+    (tmp_path / "a.lock").symlink_to(tmp_path / "mine")
+    with pytest.raises(OSError, match="symbolic link"):
+        lock(tmp_path / "a.lock")
+    assert (tmp_path / "mine").read_text() == "text"

@@ -19,10 +19,18 @@ from colorjax.runtime.file_names import is_film
 _Signature: TypeAlias = tuple[int, int, int]
 
 
+_LONGEST_PAUSE = 600.0  # seconds before a photo that failed is tried again
+
+
 class _File(NamedTuple):
     signature: _Signature
-    since: float  # when this signature was first seen
+    since: float  # when this signature was first seen, or the last try failed
     is_complete: bool = False
+    pause: float = 0.0  # seconds after a failed try; 0: there was none
+
+    @property
+    def was_complete(self) -> bool:
+        return self.is_complete or self.pause > 0
 
 
 class Arrived(NamedTuple):
@@ -43,10 +51,12 @@ class Arrivals:
     """Files below a folder.
 
     A file is complete once its size, its time and its inode have not changed for `quiet` seconds,
-    and it can be opened and read at its end. A file that changes later arrives again.
+    and it can be opened and read at its end. A file that changes later arrives again, and so does
+    one that is to be tried again.
 
     Attributes:
-        waiting: number of photos and films that are not complete yet.
+        waiting: number of photos and films that are not complete yet; those that are to be tried
+            again are.
     """
 
     def __init__(
@@ -77,15 +87,24 @@ class Arrivals:
     @property
     def waiting(self) -> int:
         """Number of photos and films that are not complete yet."""
-        return sum(not file.is_complete for file in self._files.values())
+        return sum(not file.was_complete for file in self._files.values())
 
     def complete(self, folder: Path) -> list[InputPhoto]:
         """Returns the complete photos of one folder, without its subfolders."""
         return [
             photo
             for path, photo in self._photos.items()
-            if path.parent == folder and self._files[path].is_complete
+            if path.parent == folder and self._files[path].was_complete
         ]
+
+    def try_again(self, source: Path) -> None:
+        """Lets a photo arrive again although it does not change.
+
+        It arrives after `quiet` seconds, then after twice the time at each call, up to ten minutes.
+        """
+        if file := self._files.get(source):
+            pause = max(self._quiet, min(2 * file.pause, _LONGEST_PAUSE))
+            self._files[source] = file._replace(since=self._clock(), is_complete=False, pause=pause)
 
     def poll(self) -> Arrived:
         """Looks at the folder once."""
@@ -112,7 +131,7 @@ class Arrivals:
             if file is None:  # removed or renamed meanwhile
                 self._photos.pop(path, None)
                 continue
-            if not file.is_complete and now - file.since >= self._quiet:
+            if not file.is_complete and now - file.since >= (file.pause or self._quiet):
                 reason = _trouble_at_end(path, file.signature[0])
                 if reason:
                     troubles.add((path, reason))

@@ -20,6 +20,8 @@ STANDARD = Path("-")  # standard input or standard output
 # Of files that are photos by their name.
 SUFFIXES = PHOTO_SUFFIXES.union(*header.SUFFIXES.values(), (".gif", ".pbm"))
 
+_THUMBNAILS = "@eaDir"  # folders of copies that Synology's NAS makes of photos
+
 
 class InputPhoto(NamedTuple):
     """An input photo, or a folder that could not be listed.
@@ -78,8 +80,8 @@ def find(arguments: Sequence[str | os.PathLike[str]], results: Results) -> Input
     """Returns the files that the arguments name or contain.
 
     Args:
-        arguments: photos; folders, searched recursively; patterns such as `album/*.jpg` and
-            `album/**/*.jpg` that the shell did not expand; "-".
+        arguments: photos; folders, searched recursively without their hidden folders and @eaDir;
+            patterns such as `album/*.jpg` and `album/**/*.jpg` that the shell did not expand; "-".
         results: earlier results, which are skipped in folders and patterns.
 
     Raises:
@@ -115,7 +117,7 @@ def in_folder(root: Path, results: Results) -> Inputs:
     """Returns the files of a folder, which may have none; folders that cannot be listed too.
 
     Args:
-        root: searched recursively.
+        root: searched recursively, without its hidden folders and @eaDir; may be hidden itself.
         results: earlier results, which are left out.
     """
     return _without_results(_below(root), results, root)
@@ -148,8 +150,11 @@ def _of_pattern(pattern: Path, results: Results) -> Inputs:
         )
     else:
         every = Inputs([], [])
-        for name in sorted(glob.glob(str(pattern))):
-            files = _at(Path(name), root)
+        for path in map(Path, sorted(glob.glob(str(pattern)))):
+            parts = path.relative_to(root).parts
+            if any(part == _THUMBNAILS != given for part, given in zip(parts, wild, strict=True)):
+                continue
+            files = _at(path, root)
             every.photos.extend(files.photos)
             every.others.extend(files.others)
     files = _without_results(every, results, root)
@@ -192,7 +197,10 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def _below(root: Path, name: Path = Path()) -> Inputs:
-    """Returns the files below a folder, sorted, and the folders that cannot be listed."""
+    """Returns the files below a folder, sorted, and the folders that cannot be listed.
+
+    Hidden folders are not searched: they hold trash, thumbnails and unfinished transfers.
+    """
     troubles: list[InputPhoto] = []
     every: list[tuple[Path, Path]] = []
     seen = set()  # links may form cycles
@@ -213,7 +221,9 @@ def _below(root: Path, name: Path = Path()) -> Inputs:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders.sort()
+        folders[:] = sorted(
+            one for one in folders if not one.startswith(".") and one != _THUMBNAILS
+        )
         here = name / Path(folder).relative_to(root)
         every += [(Path(folder, file), here / file) for file in files]
     photos, others = _sorted_out(every)

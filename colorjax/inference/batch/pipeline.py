@@ -65,12 +65,15 @@ class Outcome(NamedTuple):
             room" if the disk is full, so that no further photo can be written.
         result: notes and times, if done or skipped.
         error: one-line reason, if failed.
+        may_pass: whether it failed because a file could not be read or written, as on a lost drive,
+            so that a later try may succeed.
     """
 
     job: Job
     status: str
     result: Result = Result()
     error: str = ""
+    may_pass: bool = False
 
 
 def needs_work(job: Job, *, overwrite: bool) -> bool:
@@ -178,4 +181,13 @@ def _outcome(job: Job, work: Work) -> Outcome:
 def _failed(job: Job, error: BaseException, message: str) -> Outcome:
     if (reason := full_disk.reason_of(error)) is not None:
         return Outcome(job, NO_ROOM, error=reason)
-    return Outcome(job, FAILED, error=message)
+    return Outcome(job, FAILED, error=message, may_pass=_is_of_system(error))
+
+
+def _is_of_system(error: BaseException | None) -> bool:
+    """Returns whether the system caused an error; decoders raise an OSError without a number."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return True
+        error = error.__cause__
+    return False

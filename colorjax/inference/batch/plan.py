@@ -167,7 +167,9 @@ def with_own_outputs(
     return unique
 
 
-def with_more_files(jobs: Sequence[Job], samples: int, *, with_map: bool) -> list[Job]:
+def with_more_files(
+    jobs: Sequence[Job], samples: int, *, with_map: bool, refuses_jobs: bool = False
+) -> list[Job]:
     """Returns the jobs with the files of samples, NAME.color.1.EXT, and maps, NAME.uncertainty.png.
 
     Maps of photos that differ only in their suffix are numbered, NAME-2.uncertainty.png.
@@ -176,6 +178,8 @@ def with_more_files(jobs: Sequence[Job], samples: int, *, with_map: bool) -> lis
         jobs: with unique outputs.
         samples: number of samples of each photo.
         with_map: whether each photo gets a map of its uncertainty.
+        refuses_jobs: whether photos are refused if a file of one would replace the other or its
+            result, instead of an error.
 
     Raises:
         RequestError: a picture goes to standard output, or a file would replace an input or the
@@ -183,8 +187,9 @@ def with_more_files(jobs: Sequence[Job], samples: int, *, with_map: bool) -> lis
     """
     if any(job.output == STANDARD for job in jobs):
         raise RequestError("--samples and --uncertainty write several files; give --output FOLDER")
-    taken = {canonical(job.source) for job in jobs}
-    taken |= {canonical(job.file) for job in jobs if job.file is not None}
+    owners = {canonical(job.source): job.source for job in jobs}
+    owners |= {canonical(job.file): job.source for job in jobs if job.file is not None}
+    refusals: dict[Path, str] = {}
     result = []
     for job in jobs:
         if job.file is None:
@@ -193,18 +198,24 @@ def with_more_files(jobs: Sequence[Job], samples: int, *, with_map: bool) -> lis
         name, suffix = job.file.stem, job.file.suffix
         drawn = tuple(job.file.with_name(f"{name}.{n}{suffix}") for n in range(1, samples + 1))
         for path in drawn:
-            if canonical(path) in taken:
-                raise RequestError(
+            if canonical(path) in owners:
+                reason = (
                     f"{str(path)!r} is another photo or result of this run and would be replaced; "
                     "give another --output"
                 )
+                if not refuses_jobs:
+                    raise RequestError(reason)
+                # The other one too: its result may be a sample of this one from an earlier time.
+                for source in (job.source, owners[canonical(path)]):
+                    refusals.setdefault(source, reason)
         stem = name.removesuffix(RESULT_MARK) if with_map else name
         numbered = ("", *(f"-{n}" for n in range(2, len(jobs) + 2)))
         maps = (job.file.with_name(f"{stem}{n}{UNCERTAINTY_MARK}.png") for n in numbered)
-        chosen = next(path for path in maps if canonical(path) not in taken) if with_map else None
-        taken |= {canonical(path) for path in (*drawn, *([chosen] if chosen else []))}
+        chosen = next(path for path in maps if canonical(path) not in owners) if with_map else None
+        for path in (*drawn, *([chosen] if chosen else [])):
+            owners.setdefault(canonical(path), job.source)
         result.append(job._replace(samples=drawn, map=chosen))
-    return result
+    return [job._replace(refusal=refusals.get(job.source, job.refusal)) for job in result]
 
 
 def output_file(output: str | None) -> Path | None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -24,6 +25,7 @@ from colorjax.inference.batch.pipeline import (
     SKIPPED,
     Outcome,
 )
+from colorjax.inference.batch.plan import Job
 from colorjax.inference.batch.shard import WHOLE, Shard
 from colorjax.runtime import waiting
 from colorjax.runtime.file_names import printable
@@ -41,6 +43,7 @@ class Tally:
         counts: photos by status.
         reasons: skipped photos by reason.
         failures: (photo, reason) of failed photos.
+        passing: sources of failed photos that a later try may process, see `Outcome.may_pass`.
         changed: note -> photos whose results were made with other settings.
         network: seconds in the network, without compilation.
         compiling: seconds of compilation.
@@ -51,6 +54,7 @@ class Tally:
     )
     reasons: Counter[str] = dataclasses.field(default_factory=Counter)
     failures: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    passing: set[Path] = dataclasses.field(default_factory=set)
     changed: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     network: float = 0.0
     compiling: float = 0.0
@@ -67,6 +71,18 @@ class Tally:
                 self.changed.setdefault(note, []).append(outcome.job.name)
         if outcome.status == FAILED:
             self.failures.append((outcome.job.name, outcome.error))
+            if outcome.may_pass:
+                self.passing.add(outcome.job.source)
+
+    def take_back(self, jobs: Sequence[Job]) -> set[tuple[str, str]]:
+        """Removes the failures of photos that are tried again from the counts; returns them."""
+        names = {job.name for job in jobs if job.source in self.passing}
+        taken = {failure for failure in self.failures if failure[0] in names}
+        kept = [failure for failure in self.failures if failure[0] not in names]
+        self.counts[FAILED] -= len(self.failures) - len(kept)
+        self.failures = kept
+        self.passing -= {job.source for job in jobs}
+        return taken
 
 
 class Report:
@@ -110,6 +126,7 @@ class Report:
         self._bar: tqdm | None = None
         self._open = contextlib.ExitStack()
         self._has_lines = True
+        self._printed: set[tuple[str, str]] = set()
 
     def begin(self, number: int) -> None:
         """Starts, on a terminal, a progress bar of `number` photos."""
@@ -147,8 +164,15 @@ class Report:
         for note in outcome.result.notes:
             if outcome.result.skipped != CHANGED:  # often a whole folder: together at the end
                 self.log(f"{outcome.job.name}: {note}")
-        if outcome.error:
+        if outcome.error and (outcome.job.name, outcome.error) not in self._printed:
             self.log(f"{outcome.job.name}: {outcome.error}")
+
+    def try_again(self, jobs: Sequence[Job]) -> None:
+        """Takes back failures of photos that are tried again; the same ones are not printed again.
+
+        Only those that may pass, see `Outcome.may_pass`.
+        """
+        self._printed |= self.tally.take_back(jobs)
 
     def log(self, message: str) -> None:
         """Prints one line to standard error."""

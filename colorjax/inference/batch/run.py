@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import getpass
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -34,7 +32,7 @@ from colorjax.inference.batch.report import Report
 from colorjax.inference.batch.shard import WHOLE, Shard
 from colorjax.runtime import waiting
 from colorjax.runtime.atomic import remove_partials
-from colorjax.runtime.locks import only_process
+from colorjax.runtime.locks import folder_of_user, only_process
 from colorjax.runtime.signals import Stop, StopAfterUnit
 
 
@@ -203,17 +201,14 @@ def only_run(names: Sequence[str], work: str = "is processing the same files") -
         work: what the other process does, for the message.
 
     Raises:
-        RequestError: another process does it.
+        RequestError: another process does it, or others can write to the folder of the locks.
     """
     digest = hashlib.sha256("\n".join(names).encode(errors="surrogateescape"))
-    # Not in the output folder: a request that is refused later creates no folder.
-    # The number, as a container can run as a user without a name.
-    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
-    folder = Path(tempfile.gettempdir()) / f"colorjax-{user}"
-    path = folder / f"{digest.hexdigest()[:16]}.lock"
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # no temporary folder, no lock
             if names:
+                # Not in the output folder: a request that is refused later creates no folder.
+                path = folder_of_user() / f"{digest.hexdigest()[:16]}.lock"
                 stack.enter_context(only_process(path, work))
         yield
 

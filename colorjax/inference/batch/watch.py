@@ -30,6 +30,9 @@ Planner = Callable[[Sequence[InputPhoto], set[Path]], list[Job]]
 class Watch:
     """One run over a folder.
 
+    A photo that fails because a file cannot be read or written, as on a lost drive, is tried again
+    later. It counts as failed until it succeeds.
+
     Attributes:
         arrivals: the folder.
         plan: plans the jobs of the complete photos of one folder; names of results depend on all
@@ -53,7 +56,7 @@ class Watch:
         self._work: Work | None = None
         self._cleaned: set[Path] = set()
         self._status = errors.DONE
-        self._left = 0  # photos that arrived, but were not processed
+        self._left = 0  # photos and films that arrived, but were not processed
         self._outputs: dict[Path, Path | None] = {}
 
     def run(self, name: str) -> int:
@@ -77,7 +80,9 @@ class Watch:
                 for note in arrived.notes:
                     report.log(note)
                 self._process(arrived.photos, report, stop)
-                if arrived.films and not stop and self._status != errors.WRONG_REQUEST:
+                if stop or self._status == errors.WRONG_REQUEST:
+                    self._left += len(arrived.films)
+                elif arrived.films:
                     self._note(self.paint_films(arrived.films, stop))
                 _sleep(self.period, stop)
         left = self._left + self.arrivals.waiting
@@ -100,26 +105,31 @@ class Watch:
                 continue
             try:
                 jobs = self.plan(self.arrivals.complete(folder), new)
-            except RequestError as error:  # two results of one name: others go on
+            except RequestError as error:  # other folders go on
                 report.log(str(error))
                 self._note(errors.SOME_FAILED)
+                self._left += len(new)
                 continue
             # A new photo can take the name of an earlier result: that photo gets another one.
+            # A photo that was refused because of another one can be free once that is gone.
             due = [
                 job
                 for job in jobs
-                if job.source in new or job.output != self._outputs.get(job.source, job.output)
+                if job.source in new
+                or (not job.refusal and job.output != self._outputs.get(job.source, job.output))
             ]
-            self._outputs |= {job.source: job.output for job in jobs}
+            self._outputs |= {job.source: None if job.refusal else job.output for job in jobs}
             self._process_folder(due, report, stop)
 
     def _process_folder(self, jobs: Sequence[Job], report: Report, stop: Stop) -> None:
         options = self.options
+        report.try_again(jobs)
         if options.overwrite and options.origin is not None:
-            same = [job for job in jobs if job.is_done and not options.origin.difference(job)]
-            for job in same:
+            done = [job for job in jobs if job.is_done]
+            same = {job.source: job for job in done if not options.origin.difference(job)}
+            for job in same.values():
                 report.add(outcome_without_work(job, None))
-            jobs = [job for job in jobs if job not in same]
+            jobs = [job for job in jobs if job.source not in same]
         if any(needs_work(job, overwrite=options.overwrite) for job in jobs) and not stop:
             folders = folders_of(jobs) - self._cleaned
             remove_partials(folders)
@@ -129,6 +139,9 @@ class Watch:
         before = sum(report.tally.counts.values())
         _, full = process(jobs, self._work or _nothing, options, report, stop)
         report.log_changed()
+        for job in jobs:
+            if job.source in report.tally.passing:
+                self.arrivals.try_again(job.source)
         self._left += len(jobs) - (sum(report.tally.counts.values()) - before)
         if full:
             report.log(f"{full}; the same command continues once that is fixed")

@@ -133,8 +133,8 @@ def colorize_film(
         The results; None: the output exists and `overwrite` is False.
 
     Raises:
-        UnreadableFilm: no frame can be decoded, or the frames are too large. If a film is damaged
-            later on, decodable frames are kept, with a note.
+        UnreadableFilm: no frame can be decoded, the frames are too large, or the film changed
+            meanwhile. If a film is damaged later on, decodable frames are kept, with a note.
         UnwritableFilm: the output cannot be written, for example on a full disk; or it cannot
             store a stream of the film, and `drop_streams` is False.
         RequestError: PyAV is not installed, the output is the film itself or has another suffix,
@@ -152,7 +152,8 @@ def colorize_film(
         return None
     reader = FilmReader(path, max_pixels)
     mark = f"colors predicted by colorjax {__version__} with weights {weights}"
-    deciding = [mark, settings, painter.settings, *_identity(path)]
+    before = identity(path)
+    deciding = [mark, settings, painter.settings, *before]
     folder = output.with_name(f".colorjax-{output.name}.parts")
     try:
         with _alone(folder):
@@ -163,6 +164,11 @@ def colorize_film(
             parts = _Parts(folder, deciding)
             run = _FilmRun(reader, painter, parts, progress or (lambda done, total: None), stop)
             run.paint()
+            if identity(path) != before:
+                parts.clear()
+                raise UnreadableFilm(
+                    f"{path.name} changed while it was colorized; colorize it once it is complete"
+                )
             join(parts.paths(), path, output, reader.info, mark, stored)
             parts.clear()
     except (OSError, import_av().FFmpegError) as error:
@@ -181,7 +187,8 @@ def _alone(folder: Path) -> Iterator[None]:
             folder.rmdir()
 
 
-def _identity(path: Path) -> tuple[str, int, int]:
+def identity(path: Path) -> tuple[str, int, int]:
+    """Returns the name, the size and the time of the last change in ns, of one state of a file."""
     status = path.stat()
     return path.name, status.st_size, status.st_mtime_ns
 
@@ -313,5 +320,6 @@ __all__ = [
     "UnreadableFilm",
     "UnwritableFilm",
     "colorize_film",
+    "identity",
     "output_name",
 ]

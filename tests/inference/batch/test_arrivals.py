@@ -80,6 +80,8 @@ def test_temporary_names_wait_for_their_rename(folder, poll):
     for name in ("a.jpg.part", ".b.jpg", "c.jpg.crdownload", ".syncthing.d.jpg.tmp"):
         (folder / name).write_bytes(b"half")
     assert [poll() for _ in range(4)] == [([], [])] * 4
+    save(folder / ".rsync-partial" / "e.png")
+    assert [poll() for _ in range(4)] == [([], [])] * 4
     (folder / "a.jpg.part").rename(folder / "a.jpg")
     assert [poll()[0] for _ in range(3)] == [[], [], ["a.jpg"]]
 
@@ -139,3 +141,35 @@ def test_results_are_no_arrivals_and_other_files_are_named_once(folder, poll):
     polls = [poll() for _ in range(4)]
     assert [names for names, _ in polls] == [[], [], ["film.mp4"], []]
     assert [notes for _, notes in polls] == [["not processed: 1 Photoshop file"], [], [], []]
+
+
+def test_a_photo_that_is_tried_again_waits_longer_each_time_until_it_changes(folder, poll):
+    save(folder / "a.png")
+    save(folder / "b.png")
+    poll(), poll(), poll()
+    for pause in (2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600):
+        poll.arrivals.try_again(folder / "a.png")
+        assert poll.arrivals.waiting == 0  # it has failed, and counts as that
+        assert poll(pause - 0.5) == ([], [])
+        assert len(poll.arrivals.complete(folder)) == 2  # it keeps the name of its result
+        assert poll(0.5) == (["a.png"], [])
+        assert poll(1000) == ([], [])
+    poll.arrivals.try_again(folder / "a.png")
+    save(folder / "a.png", 9)
+    assert [poll()[0] for _ in range(3)] == [[], [], ["a.png"]]
+    poll.arrivals.try_again(folder / "a.png")
+    assert [poll()[0] for _ in range(2)] == [[], ["a.png"]]
+
+
+def test_a_photo_of_a_lost_drive_is_tried_when_it_is_back(folder, poll):
+    save(folder / "a.png")
+    poll(), poll(), poll()
+    folder.rename(folder.parent / "away")
+    poll.arrivals.try_again(folder / "a.png")
+    assert [names for names, _ in (poll(), poll(), poll())] == [[], [], []]
+    (folder.parent / "away").rename(folder)
+    assert poll() == (["a.png"], [])
+    (folder / "a.png").unlink()
+    poll()
+    poll.arrivals.try_again(folder / "a.png")  # nothing is left to try
+    assert poll(100) == ([], [])

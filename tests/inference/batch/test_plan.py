@@ -52,6 +52,21 @@ def test_folders_keep_their_tree(album):
     assert planned("album")["album/old/c.jpg"] == "album/old/c.color.jpg"
 
 
+def test_hidden_folders_and_thumbnails_are_not_searched(album):
+    unsearched = (".Trash-1000", ".stversions", ".rsync-partial", "@eaDir")
+    for name in unsearched:
+        photo(album / "old" / name / "deep" / "b.jpg")
+        photo(album / name / "b.jpg")
+    photo(album / "old" / "a.jpg")
+    for argument in ("album", "album/*", "album/**/*.jpg"):
+        assert list(planned(argument, output="out")) == ["album/old/a.jpg"]
+    assert "matches no photo" in refusal("album/*/b.jpg")
+    for name in unsearched:  # given by name
+        assert list(planned(f"album/{name}")) == [f"album/{name}/b.jpg"]
+        assert list(planned(f"alb*/{name}")) == [f"album/{name}/b.jpg"]
+        assert list(planned(f"album/old/{name}/*/*.jpg")) == [f"album/old/{name}/deep/b.jpg"]
+
+
 @pytest.mark.parametrize(
     ("pattern", "wanted"),
     [

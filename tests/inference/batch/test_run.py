@@ -1,12 +1,14 @@
 """Commands over many photos, in this process, with `decolorize`, which needs no weights."""
 
 import errno
+import hashlib
 import io
 import json
 import os
 import struct
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from colorjax import color, photos
 from colorjax.cli import main as cli
 from colorjax.inference.batch import run as batch
 from colorjax.inference.batch.plan import plan
+from colorjax.runtime import locks
 
 
 @pytest.fixture
@@ -267,8 +270,24 @@ def test_a_user_without_a_name_can_run(album, decolorize, monkeypatch):
     def unknown():
         raise KeyError("getpwuid(): uid not found")
 
-    monkeypatch.setattr(batch.getpass, "getuser", unknown)
+    monkeypatch.setattr(locks.getpass, "getuser", unknown)
     assert decolorize("album")[0] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="links need rights on Windows")
+def test_a_link_that_another_user_prepared_empties_no_file(tmp_path, monkeypatch):
+    mine = tmp_path / "mine"
+    mine.write_text("text")
+    folder = tmp_path / f"colorjax-{os.getuid()}"
+    folder.mkdir()
+    folder.chmod(0o777)
+    digest = hashlib.sha256(b"a").hexdigest()[:16]
+    (folder / f"{digest}.lock").symlink_to(mine)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with batch.only_run(["a"]):
+        assert (tmp_path / "cache" / "colorjax" / "locks" / f"{digest}.lock").is_file()
+    assert mine.read_text() == "text"
 
 
 def bad_entries():

@@ -119,6 +119,21 @@ def test_of_a_film_that_ends_early_the_rest_is_kept(source, tmp_path):
     assert len(packets(tmp_path / "o.mkv", "audio")) > 5
 
 
+def test_a_film_that_changes_meanwhile_gives_no_result(source, tmp_path):
+    """As an upload that goes on after a stall: formats such as .mkv read well when cut off."""
+    content = source.read_bytes()
+    path = tmp_path / "s.mkv"
+    path.write_bytes(content[: len(content) * 6 // 10])
+
+    def go_on(done, total):
+        path.write_bytes(content)
+
+    with pytest.raises(UnreadableFilm, match=r"^s.mkv changed while it was colorized; "):
+        colorized(path, tmp_path / "o.mkv", progress=go_on)
+    assert names(tmp_path) == ["s.mkv"]
+    assert colorized(path, tmp_path / "o.mkv").frames == 20
+
+
 def test_damaged_packets_are_passed_over_and_counted(tmp_path):
     path = write_film(tmp_path / "s.mov", gray_frames(20), codec="png", pix_fmt="rgb24")
     content = bytearray(path.read_bytes())
