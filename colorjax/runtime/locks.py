@@ -35,6 +35,19 @@ def lock_of(path: Path) -> IO[bytes] | None:
     return file
 
 
+def is_held(path: Path) -> bool:
+    """Returns whether a process holds the lock on a file; False without the file or locks."""
+    if not path.exists():
+        return False
+    try:
+        lock = lock_of(path)
+    except OSError:  # the file was removed with its folder, or belongs to another user
+        return False
+    if lock is not None:
+        lock.close()
+    return lock is None
+
+
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Context manager that waits for the lock on a file and holds it."""
