@@ -2,10 +2,10 @@
 
 import errno
 import os
-import resource
 from pathlib import Path
 
 import pytest
+from helpers.platforms import linux_only, posix_only
 
 from colorjax.data import prepare
 from colorjax.errors import RequestError
@@ -14,6 +14,8 @@ from colorjax.runtime import atomic
 
 def limited(size, write):
     """Calls a function while no file may become larger than `size` bytes."""
+    import resource
+
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))  # Python ignores SIGXFSZ
     try:
@@ -22,6 +24,7 @@ def limited(size, write):
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 
+@linux_only("names of open files are in /proc")
 def test_file_and_folder_are_synced_before_and_after_the_rename(tmp_path, monkeypatch):
     calls, rename = [], os.replace
     monkeypatch.setattr(
@@ -35,7 +38,7 @@ def test_file_and_folder_are_synced_before_and_after_the_rename(tmp_path, monkey
 def test_a_short_write_is_an_error_and_the_old_content_stays(tmp_path, monkeypatch):
     path = tmp_path / "a"
     path.write_bytes(b"old")
-    monkeypatch.setattr(os, "fsync", lambda number: os.truncate(number, 2))
+    monkeypatch.setattr(os, "fsync", lambda number: os.ftruncate(number, 2))
     with pytest.raises(OSError, match="2 of 3 bytes were written") as caught:
         atomic.write_bytes(path, b"new")
     assert caught.value.errno == errno.EIO
@@ -43,6 +46,7 @@ def test_a_short_write_is_an_error_and_the_old_content_stays(tmp_path, monkeypat
     assert path.read_bytes() == b"old"
 
 
+@posix_only("Windows has neither RLIMIT_FSIZE nor array_record")
 def test_a_full_disk_at_any_size_leaves_no_shard(tmp_path):
     path = tmp_path / "s.array_record"
     records = [os.urandom(3000) for _ in range(12)]

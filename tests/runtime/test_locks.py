@@ -8,6 +8,7 @@ import sys
 
 import portalocker
 import pytest
+from helpers.platforms import posix_only
 
 from colorjax.errors import RequestError
 from colorjax.parallel import mesh as parallel
@@ -39,6 +40,7 @@ def holder(tmp_path):
     process.wait()
 
 
+@posix_only("Windows cannot read a locked file")
 def test_a_second_training_names_the_first_and_changes_nothing(holder, tmp_path):
     with contextlib.ExitStack() as stack, pytest.raises(RequestError) as caught:
         Workdir(tmp_path).lock(stack)
@@ -49,6 +51,7 @@ def test_a_second_training_names_the_first_and_changes_nothing(holder, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [LOCK]
 
 
+@posix_only("Windows cannot read a locked file")
 def test_a_killed_training_leaves_no_lock(holder, tmp_path):
     holder.kill()
     holder.wait()
@@ -59,6 +62,7 @@ def test_a_killed_training_leaves_no_lock(holder, tmp_path):
     assert not (tmp_path / LOCK).exists()
 
 
+@posix_only("Windows cannot read a locked file")
 def test_a_process_of_another_machine_is_named_with_it(tmp_path):
     lock = lock_of(tmp_path / "a")
     lock.write(b"12 on node7\n\x1b[2J")
@@ -95,6 +99,7 @@ def test_a_file_system_without_locks_does_not_stop_a_training(tmp_path, monkeypa
         Workdir(tmp_path).lock(stack)
 
 
+@posix_only("Windows has another text for it")
 def test_a_workdir_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("x")
     with (
