@@ -216,6 +216,19 @@ def test_a_run_shows_how_it_ended(offline, error, status, calls):
     assert run.calls == calls
 
 
+def test_the_file_says_that_a_run_was_stopped(offline, tmp_path):
+    writer = own.WeightsAndBiases(Workdir(tmp_path).root)
+    writer.close(STOPPED)
+    (file,) = Path(writer._folder).glob("run-*.wandb")
+    kinds = {}
+    end = time.monotonic() + 60
+    while time.monotonic() < end and "exit" not in kinds:
+        kinds = {record.WhichOneof("record_type"): record for record in records(file)}
+        time.sleep(0.1)
+    assert "preempting" in kinds
+    assert kinds["exit"].exit.exit_code == STOPPED
+
+
 def test_a_stopped_training_is_not_shown_as_finished(photos, tmp_path, monkeypatch):
     ends = []
     monkeypatch.setattr(writers.MetricsFile, "close", lambda self, status: ends.append(status))
