@@ -32,10 +32,22 @@ def as_linen(module):
     return {name: nnx.to_pure_dict(nnx.state(module, kind)) for name, kind in kinds.items()}
 
 
-def finetune(method, variables, photos, loss, steps=20):
+def read_photos(folder, size=64):
+    """Returns the photos of a folder, uint8 (N, size, size, 3); other files are left out."""
+    photos = []
+    for path in sorted(Path(folder).iterdir()):
+        if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp") and path.name[0] != ".":
+            with Image.open(path) as image:
+                photos.append(np.asarray(image.convert("RGB").resize((size, size))))
+    return np.stack(photos)
+
+
+def finetune(method, variables, photos, loss, steps=20, size=8):
     """Tunes weights on photos, uint8 (N, H, W, 3); returns (module, loss of each step)."""
-    batch = method.encode(jnp.asarray(photos))  # gray and ab
-    module = as_nnx(method.network, variables, {"gray": batch["gray"]})
+    photos = np.asarray(photos)
+    order = np.arange(steps * size).reshape(steps, size) % len(photos)  # minibatches of `size`
+    batches = (method.encode(jnp.asarray(photos[each])) for each in order)  # gray and ab
+    module = as_nnx(method.network, variables, {"gray": jnp.zeros((1, *photos.shape[1:3], 1))})
     optimizer = nnx.Optimizer(module, optax.adam(1e-4), wrt=nnx.Param)
 
     @nnx.jit
@@ -47,12 +59,11 @@ def finetune(method, variables, photos, loss, steps=20):
         optimizer.update(module, gradients)
         return value
 
-    return module, [float(step(module, optimizer, batch)) for _ in range(steps)]
+    return module, [float(step(module, optimizer, batch)) for batch in batches]
 
 
 if __name__ == "__main__":
-    images = [Image.open(path) for path in sorted(Path(sys.argv[1]).iterdir())]
-    squares = np.stack([np.asarray(image.convert("RGB").resize((64, 64))) for image in images])
+    photos = read_photos(sys.argv[1])
     weights = open_weights("zhang16-small")
     loss = losses.create("ce")  # cross-entropy of the bins; "l1" for networks without bins
-    print(*finetune(weights.method, weights.load()[1], squares, loss)[1], sep="\n")
+    print(*finetune(weights.method, weights.load()[1], photos, loss)[1], sep="\n")

@@ -81,6 +81,19 @@ def _without_links(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
+def is_held(path: Path) -> bool:
+    """Returns whether a process holds the lock on a file; False without the file or locks."""
+    if not path.exists():
+        return False
+    try:
+        lock = lock_of(path)
+    except OSError:  # the file was removed with its folder, or belongs to another user
+        return False
+    if lock is not None:
+        lock.close()
+    return lock is None
+
+
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Context manager that waits for the lock on a file and holds it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 from collections.abc import Callable
@@ -200,6 +201,7 @@ class _Run:
         if self.stop or not self._report_final():
             self.newest.newest()  # waits for the save in progress
             log.warning("stopped by %s; %s", self.stop.reason or "a signal", self._how_to_resume())
+            self.writer.status = STOPPED
             return STOPPED
         parallel.barrier("done")
         return DONE
@@ -392,8 +394,9 @@ class _Run:
         log.info("photos: %s", ", ".join(counts))
         texts = {"parameters": f"```\n{table}\n```", "config": f"```\n{self.config}\n```"}
         self.writer.write_texts(0, texts)
-        shown = Overview(_hparams(self.config), ("eval/psnr", "eval/mae_ab"), charts())
-        self.writer.write_overview(shown)
+        fields, metrics = _hparams(self.config), ("eval/psnr", "eval/mae_ab")
+        whole = json.loads(json.dumps(self.config.to_dict()))
+        self.writer.write_overview(Overview(fields, metrics, charts(), whole))
 
 
 def _hparams(config: ConfigDict) -> dict[str, float | str]:

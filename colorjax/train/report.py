@@ -226,8 +226,7 @@ def open_writers(
         "tensorboard": lambda: writers.TensorBoard(workdir.tensorboard, first_step),
         "wandb": lambda: WeightsAndBiases(workdir.root),
     }
-    every = Writers([opened[name]() for name in names])
-    return stack.enter_context(contextlib.closing(every))
+    return stack.enter_context(Writers([opened[name]() for name in names]))
 
 
 def evaluate_only(config: ConfigDict, workdir: str, *, time_limit: float | None = None) -> int:
@@ -260,6 +259,9 @@ def evaluate_only(config: ConfigDict, workdir: str, *, time_limit: float | None 
             log.warning(
                 "the labels of the data differ from those of the weights; top1 is meaningless"
             )
+        if "wandb" in writers.names_of(config) and folder.is_training():
+            log.info("no W&B for this evaluation: the training of this workdir is writing there")
+            config.writers = ",".join(name for name in writers.names_of(config) if name != "wandb")
         writer = open_writers(config, folder, None, stack)
         skipped = SkippedPhotos(folder.skipped_file)
         reporter = Reporter(config, method, layout, parts, folder, writer, skipped, stop.poll)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from colorjax.errors import RequestError
 from colorjax.runtime import atomic, foreign_files, paths
-from colorjax.runtime.locks import only_process
+from colorjax.runtime.locks import is_held, only_process
 from colorjax.runtime.versions import versions
 from colorjax.weights import stored_config
 
@@ -135,6 +135,10 @@ class Workdir:
                 refusal = self._unwritable(error)
         if parallel.any_host(refusal is not None):
             raise refusal or RequestError("the first process cannot lock the workdir")
+
+    def is_training(self) -> bool:
+        """Returns whether a training holds the lock; False where there are no locks."""
+        return not paths.is_remote(self.root) and is_held(Path(self.root) / LOCK)
 
     def prepare(self, config: ConfigDict, classes: Sequence[str] = ()) -> None:
         """Creates the folder of a new run with its config, or checks that the config fits the run.

@@ -7,6 +7,7 @@ import sys
 import textwrap
 
 import pytest
+from helpers.platforms import posix_only
 from helpers.program import ROOT
 
 STEP = 4096
@@ -100,6 +101,7 @@ def report(tmp_path_factory):
     return json.loads(result.stdout)
 
 
+@posix_only("Windows has no RLIMIT_FSIZE")
 @pytest.mark.parametrize(
     "kind",
     [

@@ -12,8 +12,11 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from helpers.platforms import linux_only
 from helpers.program import ROOT
 from PIL import Image
+
+pytestmark = linux_only("macOS does not keep RLIMIT_AS, and Windows has none")
 
 FIXED = 256  # MiB: threads and tables of the codecs, as docs/photos.md says
 

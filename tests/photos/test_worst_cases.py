@@ -11,6 +11,7 @@ import time
 
 import pytest
 from helpers.photos import zoo
+from helpers.platforms import linux_only
 from helpers.program import ROOT
 
 from colorjax import photos
@@ -285,6 +286,7 @@ def pages_bomb():
     return head + first + b"".join(others) + tiff_directory(strips)
 
 
+@linux_only("macOS does not keep RLIMIT_AS, and Windows has none")
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow while the files are made
 def test_directory_bombs_take_little_memory(tmp_path):
     report = in_256_mib(tmp_path, bombs_of_directories())

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from helpers.synthetic import synthetic_images
+from PIL import Image
 
 from colorjax import losses, methods, models
 from colorjax.weights.open import open_weights
@@ -74,6 +75,51 @@ def test_bundled_weights_are_tuned_and_go_back():
     assert float(np.abs(tuned - original).max()) > 0.1  # ab units
 
 
+def test_photos_of_a_folder_are_read_and_closed_one_by_one(tmp_path, monkeypatch):
+    for n, name in enumerate(("a.JPG", "b.png", "c.webp")):
+        Image.new("RGB", (9, 7), (n, 0, 0)).save(tmp_path / name)
+    Image.new("RGB", (9, 7)).save(tmp_path / "d.tmp", "PNG")
+    for name in (".DS_Store", "Thumbs.db", "._a.JPG", "notes.txt"):
+        (tmp_path / name).write_bytes(b"no photo")
+    (tmp_path / "folder").mkdir()
+    opened, open_one = [], Image.open
+
+    def one_by_one(path):
+        assert all(image.fp is None for image in opened)
+        opened.append(open_one(path))
+        return opened[-1]
+
+    monkeypatch.setattr(Image, "open", one_by_one)
+    assert example.read_photos(tmp_path, 16).shape == (3, 16, 16, 3)
+    assert all(image.fp is None for image in opened)
+
+
+def test_a_step_sees_a_minibatch(small):
+    network, variables, _, _ = small
+    seen = []
+
+    class Method:
+        def __init__(self):
+            self.network = network
+
+        def encode(self, photos):
+            seen.append(np.asarray(photos[:, 0, 0, 0]).tolist())
+            gray = jnp.zeros((*photos.shape[:3], 1))
+            return {"gray": gray, "ab": jnp.zeros((*photos.shape[:3], 2))}
+
+    class Loss:
+        def __call__(self, outputs, batch):
+            return outputs["ab"]
+
+        def total(self, value):
+            return jnp.mean((value - 1) ** 2)
+
+    photos = np.broadcast_to(np.arange(5, dtype=np.uint8)[:, None, None, None], (5, 16, 16, 3))
+    _, values = example.finetune(Method(), variables, photos, Loss(), steps=3, size=2)
+    assert seen == [[0, 1], [2, 3], [4, 0]]
+    assert len(values) == 3
+
+
 def test_training_mode_updates_the_running_statistics(small):
     network, variables, inputs, _ = small
     module = example.as_nnx(network, variables, inputs)
@@ -96,5 +142,5 @@ def test_the_page_runs_and_names_the_versions_of_the_lock():
 
 
 def test_the_example_is_short_and_on_its_page():
-    assert len((ROOT / "examples/nnx_finetune.py").read_text().splitlines()) < 60
+    assert len((ROOT / "examples/nnx_finetune.py").read_text().splitlines()) < 70
     assert "(../examples/nnx_finetune.py)" in (ROOT / "docs/nnx.md").read_text()

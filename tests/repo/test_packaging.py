@@ -11,11 +11,20 @@ from pathlib import Path
 import pytest
 import yaml
 
+from colorjax.cli.main import COMMANDS
 from colorjax.version import __version__
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+
+
+@pytest.fixture(scope="module")
+def wheel_check():
+    spec = importlib.util.spec_from_file_location("wheel_check", ROOT / "tests/wheel/check.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +114,22 @@ def test_every_extra_is_installable_by_name_and_listed():
     for extra in ("film", "heif", "page", "onnx", "openvino", "encoders", "hub", "tune", "wandb"):
         for requirement in EXTRAS[extra]:
             assert requirement in in_dev, requirement  # tests need it
+
+
+def test_the_check_of_the_wheel_asks_every_command_for_help(wheel_check):
+    assert wheel_check.commands() == list(COMMANDS)
+    assert {command for (command, *_), _ in wheel_check.RUNS + wheel_check.TRAINING} <= {*COMMANDS}
+
+
+def test_the_check_of_the_wheel_kills_what_ignores_its_signal(wheel_check):
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    deaf += "print(1, flush=True); time.sleep(600)"
+    for code, ended in (("print(1)", True), (deaf, False)):
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as program:
+            program.stdout.read(1)
+            program.terminate()
+            assert wheel_check.ends(program, 0.5 if code == deaf else 30) == ended
+        assert program.returncode is not None
 
 
 @pytest.mark.slow

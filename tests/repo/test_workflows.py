@@ -1,5 +1,6 @@
 """The files of .github: what they call exists, and they name no machine of ours."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -52,6 +53,75 @@ def test_a_release_is_tested_first():
     jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
     assert jobs["ci"] == {"uses": "./.github/workflows/ci.yml"}
     assert set(jobs["publish"]["needs"]) == {"ci", "check"}
+
+
+# What Windows or macOS lack: modules, files and calls.
+FOREIGN = re.compile(
+    r"\bimport .*\b(resource|fcntl|pwd|grp|termios|pty)\b|/proc/|/dev/(null|full|shm)|os\.fork\b"
+    r"|mkfifo|getuid|umask|\.chmod\(|symlink_to|fsdecode\(b|SIGKILL|SIGUSR"
+)
+GUARDS = ("linux_only", "posix_only", "skipif", "importorskip")
+
+
+def unguarded(text):
+    """Returns the parts of a test file, by first line, that would fail on another system.
+
+    A function, constant or fixture that uses something foreign, or that uses such a one, hands it
+    on to the tests that use it.
+    """
+    nodes = ast.parse(text).body
+    if any(ast.unparse(node).startswith("pytestmark = ") for node in nodes):  # for all tests
+        nodes = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    foreign, grows = set(), True  # names
+    found = {}
+    while grows:
+        before = len(foreign)
+        for node in nodes:
+            used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+            used |= {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
+            if not (used & foreign or FOREIGN.search(ast.unparse(node))):
+                continue
+            if isinstance(node, ast.FunctionDef):
+                marks = " ".join(map(ast.unparse, node.decorator_list))
+                if any(guard in marks for guard in GUARDS):
+                    continue
+                foreign.add(node.name)
+                if node.name.startswith("test_"):
+                    found[node.lineno] = node.name
+            elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+                foreign |= {target.id for target in node.targets}
+            else:
+                found[node.lineno] = ast.unparse(node)
+        grows = len(foreign) > before
+    return found
+
+
+def test_tests_that_run_on_macos_and_windows_guard_what_is_of_linux():
+    (command,) = [c for c in commands(ROOT / ".github/workflows/ci.yml") if "tests/runtime" in c]
+    folders = re.findall(r"tests/\w+", command)
+    assert len(folders) == 3
+    files = [path for folder in folders for path in (ROOT / folder).glob("*.py")]
+    assert len(files) > 20
+    for path in files:
+        assert not unguarded(path.read_text()), path
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("import resource", [1]),
+        ('NAME = os.fsdecode(b"a")', [1]),
+        ('def test_a():\n    open("/proc/1")', [1]),
+        ('CHILD = "import resource, sys"\ndef f():\n    f(CHILD)\ndef test_a():\n    f()', [4]),
+        ('@linux_only("")\ndef test_a():\n    import resource', []),
+        ('pytestmark = linux_only("")\nC = "/proc/1"\ndef test_a():\n    print(C)', []),
+        ("pytestmark = linux_only('')\nimport resource", [2]),
+        ("@pytest.fixture\ndef report():\n    os.fork()\ndef test_a(report):\n    pass", [4]),
+        ("def test_resources():\n    resources(1)", []),
+    ],
+)
+def test_what_is_of_linux_is_seen(text, lines):
+    assert list(unguarded(text)) == lines
 
 
 def test_every_python_of_the_classifiers_is_tested():

@@ -3,13 +3,13 @@
 import ctypes
 import errno
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from helpers.platforms import linux_only, posix_only
 
 from colorjax.data import prepare
 from colorjax.errors import RequestError
@@ -18,6 +18,8 @@ from colorjax.runtime import atomic
 
 def limited(size, write):
     """Calls a function while no file may become larger than `size` bytes."""
+    import resource
+
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))  # Python ignores SIGXFSZ
     try:
@@ -26,6 +28,7 @@ def limited(size, write):
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 
+@linux_only("names of open files are in /proc")
 def test_file_and_folder_are_synced_before_and_after_the_rename(tmp_path, monkeypatch):
     calls, rename = [], os.replace
     monkeypatch.setattr(
@@ -39,7 +42,7 @@ def test_file_and_folder_are_synced_before_and_after_the_rename(tmp_path, monkey
 def test_a_short_write_is_an_error_and_the_old_content_stays(tmp_path, monkeypatch):
     path = tmp_path / "a"
     path.write_bytes(b"old")
-    monkeypatch.setattr(os, "fsync", lambda number: os.truncate(number, 2))
+    monkeypatch.setattr(os, "fsync", lambda number: os.ftruncate(number, 2))
     with pytest.raises(OSError, match="2 of 3 bytes were written") as caught:
         atomic.write_bytes(path, b"new")
     assert caught.value.errno == errno.EIO
@@ -47,6 +50,7 @@ def test_a_short_write_is_an_error_and_the_old_content_stays(tmp_path, monkeypat
     assert path.read_bytes() == b"old"
 
 
+@posix_only("Windows has neither RLIMIT_FSIZE nor array_record")
 def test_a_full_disk_at_any_size_leaves_no_shard(tmp_path):
     path = tmp_path / "s.array_record"
     records = [os.urandom(3000) for _ in range(12)]

@@ -9,6 +9,7 @@ import sys
 
 import portalocker
 import pytest
+from helpers.platforms import posix_only
 
 from colorjax.errors import RequestError
 from colorjax.parallel import mesh as parallel
@@ -41,6 +42,7 @@ def holder(tmp_path):
     process.wait()
 
 
+@posix_only("Windows cannot read a locked file")
 def test_a_second_training_names_the_first_and_changes_nothing(holder, tmp_path):
     with contextlib.ExitStack() as stack, pytest.raises(RequestError) as caught:
         Workdir(tmp_path).lock(stack)
@@ -51,6 +53,7 @@ def test_a_second_training_names_the_first_and_changes_nothing(holder, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [LOCK]
 
 
+@posix_only("Windows cannot read a locked file")
 def test_a_killed_training_leaves_no_lock(holder, tmp_path):
     holder.kill()
     holder.wait()
@@ -61,6 +64,7 @@ def test_a_killed_training_leaves_no_lock(holder, tmp_path):
     assert not (tmp_path / LOCK).exists()
 
 
+@posix_only("Windows cannot read a locked file")
 def test_a_process_of_another_machine_is_named_with_it(tmp_path):
     lock = lock_of(tmp_path / "a")
     lock.write(b"12 on node7\n\x1b[2J")
@@ -97,6 +101,7 @@ def test_a_file_system_without_locks_does_not_stop_a_training(tmp_path, monkeypa
         Workdir(tmp_path).lock(stack)
 
 
+@posix_only("Windows has another text for it")
 def test_a_workdir_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("x")
     with (
@@ -119,6 +124,7 @@ def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
+@posix_only("Windows has no owners and modes of folders")
 def test_the_folder_of_a_user_is_private_and_stays(temporary):
     assert [folder_of_user() for _ in range(2)] == [temporary] * 2
     assert mode(temporary) == 0o700
@@ -129,12 +135,17 @@ def by_link(folder):
     folder.symlink_to(folder.parent / "elsewhere")
 
 
+def pipe(folder):
+    os.mkfifo(folder)
+
+
 def open_to_all(folder):
     folder.mkdir()
     folder.chmod(0o777)
 
 
-@pytest.mark.parametrize("prepare", [by_link, open_to_all, os.mkfifo])
+@posix_only("Windows has no owners and modes of folders")
+@pytest.mark.parametrize("prepare", [by_link, open_to_all, pipe])
 def test_a_folder_that_others_can_write_is_left_alone(temporary, prepare):
     prepare(temporary)
     private = temporary.parents[1] / "cache" / "colorjax" / "locks"
@@ -142,6 +153,7 @@ def test_a_folder_that_others_can_write_is_left_alone(temporary, prepare):
     assert mode(private) == 0o700
 
 
+@posix_only("Windows has no owners and modes of folders")
 def test_a_folder_of_another_user_is_left_alone(temporary, monkeypatch):
     user = os.getuid()
     temporary.mkdir(mode=0o700)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from helpers.platforms import linux_only
 
 from colorjax.runtime import memory
 
@@ -19,6 +20,7 @@ def test_half_of_the_memory_is_enough_for_the_largest_photo(num_bytes, pixels):
     assert memory.max_pixels(num_bytes, 32) == pixels
 
 
+@linux_only("macOS does not keep RLIMIT_AS, and Windows has none")
 def test_a_limit_on_the_address_space_counts():
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31));"
@@ -35,6 +37,7 @@ def test_a_limit_of_the_container_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_CGROUPS", (file,))
     machine = memory.total_bytes()
     file.write_text("max\n")
-    assert memory.total_bytes() == machine > 0
+    assert memory.total_bytes() == machine
+    assert machine > 0 or os.name == "nt"  # where it is unknown
     file.write_text(f"{GIB // 2}\n")
     assert memory.total_bytes() == GIB // 2

@@ -31,11 +31,6 @@ TINY = (
     "--config.total_steps=20",
     "--config.log_every=5",
 )
-EVERY = (
-    *("colorize", "watch", "serve", "decolorize", "compare", "evaluate", "train", "eval"),
-    *("prepare", "prior", "finetune", "calibrate", "tune", "sweep", "import-weights", "export"),
-    "weights",
-)
 # Command -> a file that it must leave.
 RUNS = (
     (("weights", "list"), ""),
@@ -70,7 +65,7 @@ def main(arguments):
         for n in range(24):
             few = Image.fromarray(rng.integers(0, 255, (6, 6, 3), dtype=np.uint8))
             few.resize((64, 64), Image.Resampling.BICUBIC).save(f"photos/{n}.png")
-        for command in EVERY:
+        for command in commands():
             failed += not run((command, "--help"))
         is_whole = "--photos" not in arguments
         for command, left in RUNS + (TRAINING if is_whole else ()):
@@ -84,6 +79,13 @@ def main(arguments):
             failed += not serves()
         os.chdir("/")
     return min(failed, 1)
+
+
+def commands():
+    """Returns the names of all commands of this Python's colorjax."""
+    code = "from colorjax.cli.main import COMMANDS; print(*COMMANDS)"
+    asked = [sys.executable, "-P", "-c", code]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
 
 
 def command_of(*arguments):
@@ -110,6 +112,7 @@ def watches():
     with subprocess.Popen(command_of("watch", "gray", "--output", "seen")) as program:
         is_good = until(Path("seen/2.png").exists)
         program.send_signal(signal.SIGINT if os.name != "nt" else signal.SIGTERM)
+        is_good &= ends(program)
     is_good &= os.name == "nt" or program.returncode in (0, 75)
     return report("watch", is_good, time.perf_counter() - start)
 
@@ -120,7 +123,18 @@ def serves():
     with subprocess.Popen(command) as program:
         is_good = until(lambda: b"colorjax" in fetched("http://127.0.0.1:8799/"))
         program.terminate()
+        is_good &= ends(program)
     return report("serve", is_good, time.perf_counter() - start)
+
+
+def ends(program, seconds=60):
+    """Returns whether a program ends after its signal; else kills it."""
+    try:
+        program.wait(seconds)
+    except subprocess.TimeoutExpired:
+        program.kill()
+        return False
+    return True
 
 
 def fetched(address):

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import secrets
+import shlex
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from colorjax.errors import RequestError
+from colorjax.errors import DONE, STOPPED, RequestError
 from colorjax.runtime import atomic, foreign_files, paths
 from colorjax.train.log.writers import Overview
 
@@ -23,6 +24,15 @@ log = logging.getLogger(__name__)
 
 _STEP = "step"  # the horizontal axis; W&B's own step would refuse steps that are repeated
 _LONGEST_END = 20.0  # seconds; the end of a run must not wait for a lost network
+# Those that the installed version has; before its own end, W&B gives up by itself.
+_SETTINGS = {
+    "console": "off",  # the log stays where it is
+    "finish_timeout": _LONGEST_END - 5,
+    "finish_timeout_raises": True,
+    "disable_git": True,  # code stays here, see SECURITY.md
+    "disable_code": True,
+    "save_code": False,
+}
 _NONE: Mapping[str, float] = {}
 
 
@@ -47,7 +57,8 @@ class WeightsAndBiases:
 
     The id of the run is in the workdir, in wandb.json, so that a training that resumes continues
     the same run. Project, entity and mode are those of the environment: WANDB_PROJECT (default:
-    colorjax), WANDB_ENTITY, and WANDB_MODE=offline, which writes into the workdir only.
+    colorjax), WANDB_ENTITY, and WANDB_MODE=offline, which writes into the workdir only. The files
+    of a workdir in an object store are in the folder for temporary files.
     """
 
     def __init__(self, workdir: epath.Path):
@@ -57,21 +68,25 @@ class WeightsAndBiases:
             RequestError: the package is missing, or nobody is logged in.
         """
         self._wandb = wandb = require()
-        is_remote = paths.is_remote(workdir)
+        folder = tempfile.gettempdir() if paths.is_remote(workdir) else os.fspath(workdir)
+        known = wandb.Settings.model_fields
+        settings = {name: value for name, value in _SETTINGS.items() if name in known}
         try:
             self._run = wandb.init(
                 project=os.environ.get("WANDB_PROJECT", "colorjax"),
                 id=_id_of(workdir / "wandb.json"),
                 name=os.environ.get("WANDB_NAME", workdir.name),
-                dir=tempfile.gettempdir() if is_remote else os.fspath(workdir),
+                dir=folder,
                 resume="allow",
-                settings=wandb.Settings(console="off"),  # the log stays where it is
+                settings=wandb.Settings(**settings),
             )
         except wandb.errors.Error as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise RequestError(
                 f"config.writers: wandb: {reason}; run `wandb login`, or set WANDB_MODE=offline"
             ) from None
+        if paths.is_remote(workdir):  # W&B writes to disks only
+            log.info("W&B writes its files to %s", self._folder)
         self._run.define_metric("*", step_metric=_STEP)
 
     def write_scalars(
@@ -90,8 +105,8 @@ class WeightsAndBiases:
         self._log(step, {name: self._wandb.Html(page) for name, page in pages.items()})
 
     def write_overview(self, overview: Overview) -> None:
-        """Writes the fields of the config; W&B makes its charts itself."""
-        self._run.config.update(dict(overview.hparams), allow_val_change=True)
+        """Writes the config; W&B makes its charts itself."""
+        self._run.config.update(dict(overview.config), allow_val_change=True)
 
     def _log(self, step: int, values: dict[str, Any]) -> None:
         if values:
@@ -100,13 +115,48 @@ class WeightsAndBiases:
     def flush(self) -> None:
         """Does nothing: W&B's own process writes and uploads."""
 
-    def close(self) -> None:
-        """Ends the run; what is not uploaded after 20 seconds stays on the disk."""
-        thread = threading.Thread(target=self._run.finish, name="wandb", daemon=True)
+    @property
+    def _folder(self) -> str:
+        """Folder of this start's files: that of the .wandb file, which `wandb sync` uploads."""
+        return getattr(self._run, "sync_dir", None) or os.path.dirname(self._run.dir)
+
+    def close(self, status: int = DONE) -> None:
+        """Ends the run; what is not uploaded after 20 seconds stays on the disk.
+
+        Args:
+            status: exit status of the program. W&B shows 0 as finished, 75 as preempted and others
+                as failed.
+        """
+        ended = threading.Event()
+
+        def end() -> None:
+            try:
+                if status == STOPPED:
+                    self._run.mark_preempting()
+                self._run.finish(exit_code=status)
+                ended.set()
+            except Exception as error:  # the training has its results without W&B
+                log.debug("W&B: %r", error)
+
+        thread = threading.Thread(target=end, name="wandb", daemon=True)
         thread.start()
         thread.join(_LONGEST_END)
         if thread.is_alive():
-            log.warning("W&B has not uploaded everything; `wandb sync %s` does", self._run.dir)
+            _leave(self._wandb)
+        if not ended.is_set():
+            command = f"wandb sync --include-online {shlex.quote(self._folder)}"
+            log.warning("W&B has not uploaded everything; `%s` does", command)
+
+
+def _leave(wandb: Any) -> None:
+    """Lets the program end without W&B's process, which then ends too.
+
+    W&B's own hook at the end of the program waits for that process, without a limit.
+    """
+    connection = getattr(wandb.setup(), "_connection", None)
+    unregister_hook = getattr(connection, "_cleanup", None)
+    if unregister_hook is not None:
+        unregister_hook()
 
 
 def _id_of(path: epath.Path) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
 
-from colorjax.errors import RequestError, unknown_name
+from colorjax.errors import DONE, STOPPED, Interrupted, RequestError, unknown_name
 from colorjax.runtime import paths
 
 _NONE: Mapping[str, float] = {}
@@ -44,17 +44,19 @@ def names_of(config: ConfigDict) -> tuple[str, ...]:
 
 
 class Overview(NamedTuple):
-    """What TensorBoard's pages HParams and Custom Scalars show.
+    """What TensorBoard's pages HParams and Custom Scalars show, and the config.
 
     Attributes:
         hparams: fields of the config.
         metrics: names of the scalars that are shown with them.
         charts: title of a chart -> names of the scalars in it.
+        config: all fields, as in config.json.
     """
 
     hparams: Mapping[str, float | str]
     metrics: Sequence[str]
     charts: Mapping[str, Sequence[str]]
+    config: Mapping[str, Any]
 
 
 class Writer(Protocol):
@@ -75,15 +77,15 @@ class Writer(Protocol):
         ...
 
     def write_overview(self, overview: Overview) -> None:
-        """Writes what TensorBoard's pages HParams and Custom Scalars show."""
+        """Writes what TensorBoard's pages HParams and Custom Scalars show, or the config."""
         ...
 
     def flush(self) -> None:
         """Makes the written data visible to readers."""
         ...
 
-    def close(self) -> None:
-        """Flushes and closes."""
+    def close(self, status: int = DONE) -> None:
+        """Flushes and closes; `status` is the exit status of the program."""
         ...
 
 
@@ -116,7 +118,7 @@ class MetricsFile:
         """Makes all lines visible."""
         self._file.flush()
 
-    def close(self) -> None:
+    def close(self, status: int = DONE) -> None:
         """Closes the file."""
         self._file.close()
 
@@ -199,17 +201,31 @@ class TensorBoard:
         self._flushed = time.monotonic()
         self._events.flush()
 
-    def close(self) -> None:
+    def close(self, status: int = DONE) -> None:
         """Flushes and closes the event file."""
         self._events.close()
 
 
 class Writers:
-    """Writes to several writers."""
+    """Writes to several writers; as a context manager, it closes them.
+
+    Attributes:
+        status: exit status of the program if no exception ends it.
+    """
 
     def __init__(self, writers: Sequence[Writer]):
         """Stores the writers; only the first host has any."""
         self._writers = writers
+        self.status = DONE
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Interrupted | KeyboardInterrupt):
+            self.close(STOPPED)
+        else:
+            self.close(self.status if error is None else 1)
 
     def write_scalars(
         self, step: int, scalars: Mapping[str, float], details: Mapping[str, float] = _NONE
@@ -238,7 +254,7 @@ class Writers:
         for writer in self._writers:
             writer.flush()
 
-    def close(self) -> None:
+    def close(self, status: int = DONE) -> None:
         """Closes all."""
         for writer in self._writers:
-            writer.close()
+            writer.close(status)

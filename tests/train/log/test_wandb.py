@@ -1,19 +1,26 @@
 """The writer for Weights & Biases, offline: nothing leaves the machine."""
 
+import atexit
 import contextlib
 import json
+import logging
+import shlex
 import struct
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.synthetic import tiny_config
 
-from colorjax.errors import RequestError
+from colorjax.errors import DONE, STOPPED, Interrupted, RequestError
+from colorjax.train import loop, report
+from colorjax.train.log import wandb as own
 from colorjax.train.log import writers
-from colorjax.train.log.writers import Overview
-from colorjax.train.report import open_writers
+from colorjax.train.log.writers import Overview, Writers
+from colorjax.train.report import Reporter, open_writers
 from colorjax.weights.workdir import Workdir
 
 
@@ -78,7 +85,8 @@ def test_a_run_and_its_continuation_are_one_run(offline, tmp_path):
                 writer.write_scalars(step, {"train/loss": 1 / step}, {"train/detail": 2.0})
             writer.write_images(first, {"pictures/0": np.zeros((4, 6, 3), np.uint8)})
             writer.write_texts(first, {"parameters": "a <b>"})
-            writer.write_overview(Overview({"seed": first, "model.name": "unet"}, (), {}))
+            whole = {"seed": first, "data": {"path": "photos"}}
+            writer.write_overview(Overview({"seed": first, "model.name": "unet"}, (), {}, whole))
     run_id = json.loads((tmp_path / "run" / "wandb.json").read_text())["id"]
     files = sorted((tmp_path / "run" / "wandb").glob(f"offline-run-*-{run_id}/run-{run_id}.wandb"))
     assert len(files) == 2
@@ -93,6 +101,13 @@ def test_a_run_and_its_continuation_are_one_run(offline, tmp_path):
     assert {(run.run_id, run.project, run.display_name) for run in runs} == {
         (run_id, "colorjax", "run")
     }
+    fields = {
+        (item.key or "/".join(item.nested_key)): json.loads(item.value_json)
+        for record in records(files[1])
+        for item in record.config.update
+    }
+    assert fields.items() >= {"seed": 3, "data": {"path": "photos"}}.items()
+    assert "model.name" not in fields  # of TensorBoard's page HParams
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
     assert list((tmp_path / "run" / "tensorboard").iterdir())
@@ -146,3 +161,180 @@ def test_without_a_login_the_run_says_what_to_do(offline, tmp_path, monkeypatch)
     monkeypatch.setattr(wandb, "init", init)
     with contextlib.ExitStack() as stack, pytest.raises(RequestError, match="wandb login"):
         open_writers(config_with("jsonl,wandb"), Workdir(tmp_path), 1, stack)
+
+
+def test_an_error_without_a_text_is_named(offline, tmp_path, monkeypatch):
+    import wandb
+
+    def init(**_):
+        raise wandb.errors.CommError(" ")
+
+    monkeypatch.setattr(wandb, "init", init)
+    with pytest.raises(RequestError, match="wandb: CommError; run `wandb login`"):
+        own.WeightsAndBiases(Workdir(tmp_path).root)
+
+
+class Run:
+    """Records what a run of W&B is told; `finish` takes some seconds."""
+
+    def __init__(self, seconds=0.0, folder="run"):
+        self.calls, self.sync_dir, self._seconds = [], folder, seconds
+
+    def mark_preempting(self):
+        self.calls.append("preempting")
+
+    def finish(self, exit_code=None):
+        self.calls.append(exit_code)
+        time.sleep(self._seconds)
+
+
+def writer_of(run):
+    import wandb
+
+    writer = own.WeightsAndBiases.__new__(own.WeightsAndBiases)
+    writer._wandb, writer._run = wandb, run
+    return writer
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "calls"),
+    [
+        (None, DONE, [0]),
+        (None, STOPPED, ["preempting", 75]),
+        (RequestError("step 3: the loss is nan"), DONE, [1]),
+        (OSError("full"), DONE, [1]),
+        (Interrupted("another host is gone"), DONE, ["preempting", 75]),
+        (KeyboardInterrupt(), DONE, ["preempting", 75]),
+    ],
+)
+def test_a_run_shows_how_it_ended(offline, error, status, calls):
+    run = Run()
+    with contextlib.suppress(Exception, KeyboardInterrupt), Writers([writer_of(run)]) as every:
+        every.status = status
+        if error is not None:
+            raise error
+    assert run.calls == calls
+
+
+def test_the_file_says_that_a_run_was_stopped(offline, tmp_path):
+    writer = own.WeightsAndBiases(Workdir(tmp_path).root)
+    writer.close(STOPPED)
+    (file,) = Path(writer._folder).glob("run-*.wandb")
+    kinds = {}
+    end = time.monotonic() + 60
+    while time.monotonic() < end and "exit" not in kinds:
+        kinds = {record.WhichOneof("record_type"): record for record in records(file)}
+        time.sleep(0.1)
+    assert "preempting" in kinds
+    assert kinds["exit"].exit.exit_code == STOPPED
+
+
+def test_a_stopped_training_is_not_shown_as_finished(photos, tmp_path, monkeypatch):
+    ends = []
+    monkeypatch.setattr(writers.MetricsFile, "close", lambda self, status: ends.append(status))
+    monkeypatch.setattr(Reporter, "report", lambda *_, **options: True)
+    config = tiny_config(photos, writers="jsonl")
+    assert loop.train_and_evaluate(config, str(tmp_path / "run"), time_limit=0.0) == STOPPED
+    assert ends == [STOPPED]
+
+
+def test_the_config_of_a_training_is_sent_whole(photos, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Writers, "write_overview", lambda self, overview: seen.append(overview))
+    config = tiny_config(photos, writers="jsonl")
+    assert loop.train_and_evaluate(config, str(tmp_path / "run"), time_limit=0.0) == STOPPED
+    assert seen[0].config == json.loads((tmp_path / "run" / "config.json").read_text())
+    assert "data.path" not in seen[0].hparams
+
+
+def test_the_end_waits_for_a_lost_network_only_so_long(offline, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(own, "_LONGEST_END", 0.2)
+    hooks = []
+    monkeypatch.setattr(own, "_leave", hooks.append)
+    start = time.monotonic()
+    writer_of(Run(seconds=5.0, folder="a b/run-1")).close()
+    assert time.monotonic() - start < 2
+    assert len(hooks) == 1
+    assert "`wandb sync --include-online 'a b/run-1'` does" in caplog.text
+
+
+def test_w_and_b_gives_up_before_that_and_its_hook_can_be_left_out(offline, tmp_path, monkeypatch):
+    import wandb
+
+    writer = own.WeightsAndBiases(Workdir(tmp_path).root)
+    settings = writer._run.settings
+    if "finish_timeout" in wandb.Settings.model_fields:
+        assert 0 < settings.finish_timeout < own._LONGEST_END
+    assert settings.disable_git
+    assert not settings.save_code
+    writer.close()
+    unregistered = []
+    with monkeypatch.context() as patch:
+        patch.setattr(atexit, "unregister", unregistered.append)
+        own._leave(wandb)
+    assert [hook.__name__ for hook in unregistered] == ["teardown_atexit"]
+
+
+def test_the_folder_of_the_hint_is_what_sync_takes(offline, tmp_path, monkeypatch, caplog):
+    writer = own.WeightsAndBiases(Workdir(tmp_path).root)
+    finish = writer._run.finish
+
+    def late(exit_code):
+        finish(exit_code)
+        raise TimeoutError
+
+    monkeypatch.setattr(writer._run, "finish", late)
+    writer.close()
+    (command,) = [line.split("`")[1] for line in caplog.messages if "`" in line]
+    folder = Path(shlex.split(command)[-1])
+    (file,) = folder.glob("run-*.wandb")
+    tool = [sys.executable, "-m", *shlex.split(command), "--dry-run"]
+    ended = subprocess.run(tool, capture_output=True, text=True, check=True)
+    assert file.name in ended.stdout + ended.stderr
+    with monkeypatch.context() as patch:  # as in versions that have no `sync_dir`
+        patch.delattr(type(writer._run), "sync_dir", raising=False)
+        assert Path(writer._folder) == folder
+
+
+def test_an_object_store_says_where_the_files_are(offline, tmp_path, monkeypatch, caplog):
+    root = Workdir(tmp_path).root
+    monkeypatch.setattr(own.paths, "is_remote", lambda path: True)
+    monkeypatch.setattr(own, "_id_of", lambda path: "abc")
+    monkeypatch.setattr(own.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    caplog.set_level(logging.INFO)
+    own.WeightsAndBiases(root).close()
+    assert f"W&B writes its files to {tmp_path / 'temporary' / 'wandb'}" in caplog.text
+
+
+def test_an_evaluation_during_a_training_leaves_its_run_alone(tmp_path, monkeypatch, caplog):
+    pytest.importorskip("wandb")
+    opened = []
+
+    def open_all(config, *_):
+        opened.append(writers.names_of(config))
+        raise RequestError("enough")
+
+    monkeypatch.setattr(report, "open_writers", open_all)
+    monkeypatch.setattr(report.methods, "build", lambda *_, **options: None)
+    monkeypatch.setattr(report, "open_weights", lambda *_: Weights())
+    monkeypatch.setattr(report.splits, "open_splits", lambda *_: None)
+    monkeypatch.setattr(
+        Workdir, "with_its_network", lambda self, config: config.copy_and_resolve_references()
+    )
+    caplog.set_level(logging.INFO)
+    config = config_with("jsonl,tensorboard,wandb")
+    with contextlib.ExitStack() as stack:
+        Workdir(tmp_path).lock(stack)
+        with pytest.raises(RequestError, match="enough"):
+            report.evaluate_only(config, str(tmp_path))
+        assert caplog.text.count("no W&B for this evaluation") == 1
+    with pytest.raises(RequestError, match="enough"):
+        report.evaluate_only(config, str(tmp_path))
+    assert opened == [("jsonl", "tensorboard"), ("jsonl", "tensorboard", "wandb")]
+    assert caplog.text.count("no W&B for this evaluation") == 1
+
+
+class Weights:
+    def load(self, *_):
+        return 3, {}
