@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: pages made of files outside docs/, and links that lead to them.
+"""Hooks of mkdocs: pages of files outside docs/, links that lead to them, a repair of the search.
 
 A link between Markdown files of the repository, such as `../configs/unet.py` in docs/train.md,
 works on a code host. On the site, `PAGES`, configs and examples are pages below repository/.
@@ -10,6 +10,7 @@ import posixpath
 import re
 from pathlib import Path
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, InclusionLevel
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +20,8 @@ FIRST_FOUND = {"start.md", "folder.md", "own_photos.md", "faq.md", "cite.md"}
 # [text](target#anchor) or ![text](target) with a relative target
 _LINK = re.compile(r"(!?\[([^\]]*)\]\()(?!\w+:|#|/)([^)#\s]+)((?:#[^)]*)?\))")
 _NUMBER = re.compile(r"\[[-+.\d, ]+\]|[-+.\d]+ ± [.\d]+")  # [low, high]; mean ± deviation
+# In lunr's TokenSet.toString: the key of a node, of the letters and the numbers of its children.
+_NODE_KEY = "e=e+s+o.id}return e}"
 _BADGE = re.compile(r"\[?!\[[^\]]*\]\(https?:[^)]*\)(\]\([^)]*\))?\n?")  # pictures of other servers
 
 
@@ -55,6 +58,24 @@ def on_page_markdown(markdown, page, **_):
     elif own in FIRST_FOUND:
         page.meta["search"] = {"boost": 3}
     return unbroken(relinked(markdown, own, sources.get(own, f"docs/{own}")))
+
+
+def on_post_build(config):
+    """Repairs the program of the search."""
+    [program] = Path(config["site_dir"]).glob("assets/javascripts/workers/search.*.js")
+    program.write_text(repaired(program.read_text()))
+
+
+def repaired(program: str) -> str:
+    """Returns the program of the search with keys of nodes that are unique.
+
+    lunr joins letters and numbers without a separator: "1" to node 23 and "2" to node 4 have the
+    key of "1" to node 2 and "3" to node 24. Nodes are merged by key, so the index gets words that
+    are in no page, and a search for their beginning ends with an error and finds nothing.
+    """
+    if program.count(_NODE_KEY) != 1:
+        raise PluginError("lunr has changed: see whether docs/site/hooks.py still has to repair it")
+    return program.replace(_NODE_KEY, _NODE_KEY.replace("o.id", 'o.id+";"'))
 
 
 def unbroken(markdown: str) -> str:

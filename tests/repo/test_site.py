@@ -1,8 +1,12 @@
 """The documentation site: no warning, no broken link, examples that run."""
 
+import html
 import html.parser
 import importlib.util
+import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -18,6 +22,30 @@ def load(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+# A worker: a message with the index, then one for each word; type 3 has the pages that were found.
+SEARCH = """
+const fs = require("fs"), vm = require("vm");
+const [program, index, words] = process.argv.slice(2).map((file) => fs.readFileSync(file, "utf8"));
+const worker = { console, URL, Intl, setTimeout, location: { href: "http://x/a/b/c/d.js" } };
+worker.self = worker;
+worker.importScripts = () => {};
+worker.addEventListener = (type, handler) => { worker.handler = handler; };
+vm.runInContext(program, vm.createContext(worker));
+const send = (data) => new Promise((resolve) => {
+  worker.postMessage = resolve;
+  worker.handler({ data });
+});
+(async () => {
+  const { config, docs } = JSON.parse(index);
+  await send({ type: 0, data: { config, docs, options: {} } });
+  const counts = {};
+  for (const word of JSON.parse(words))
+    counts[word] = (await send({ type: 2, data: word })).data.items.length;
+  console.log(JSON.stringify(counts));
+})();
+"""
 
 
 def blocks(page):
@@ -48,6 +76,35 @@ def test_intervals_in_tables_are_not_broken():
     page = "[1, 2] of 3 ± 4\n| a b | 22.55 [22.07, 23.01] | 0.1 ± 0.02 | [a link](b.md) |\n"
     wanted = page.replace("[22.07, ", "[22.07,\u00a0").replace("0.1 ± 0", "0.1\u00a0±\u00a00")
     assert load("hooks").unbroken(page) == wanted
+
+
+def test_a_search_that_changed_is_not_repaired_silently():
+    exceptions = pytest.importorskip("mkdocs.exceptions", reason="pip install -e '.[docs]'")
+    hooks = load("hooks")
+    assert hooks.repaired("a;e=e+s+o.id}return e}b") == 'a;e=e+s+o.id+";"}return e}b'
+    with pytest.raises(exceptions.PluginError, match="lunr has changed"):
+        hooks.repaired("other")
+
+
+@pytest.mark.slow
+def test_the_search_finds_the_beginning_of_every_word(site, tmp_path):
+    """Each word of a title, in the program of the search itself, by node."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is missing")
+    index = json.loads((site / "search" / "search_index.json").read_text())
+    titles = html.unescape(" ".join(page["title"] for page in index["docs"])).lower()
+    words = sorted(set(re.findall(r"\b[a-z]{5,}\b", titles)))  # no stop words
+    assert {"train", "colorize", "folder"} <= set(words)
+    (tmp_path / "words.json").write_text(json.dumps(words))
+    [program] = site.glob("assets/javascripts/workers/search.*.js")
+    script = tmp_path / "search.js"
+    script.write_text(SEARCH)
+    files = [program, site / "search" / "search_index.json", tmp_path / "words.json"]
+    found = subprocess.run([node, script, *files], capture_output=True, text=True, check=True)
+    assert "Invalid query" not in found.stdout + found.stderr
+    counts = json.loads(found.stdout.splitlines()[-1])
+    assert [word for word in words if not counts[word]] == []
 
 
 @pytest.mark.parametrize("marker", ["First | c", "Second | a", "Other | a"])
